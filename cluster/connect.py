@@ -1,0 +1,198 @@
+"""Ray on this machine: started quietly, closed to others, gone without a trace."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import warnings
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from cluster import watchdog
+from cluster.executor import ClusterError, one_line
+from cluster.resources import Node
+
+_OBJECT_STORE_BYTES = 100_000_000  # the payloads of a plan; data sets do not travel through it
+_LONGEST_PREFIX = 24  # Ray's sockets lie 66 characters deeper and a socket's path ends at 107
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_SETTINGS = {
+    # `uv run` would otherwise be mirrored: the current folder packed and installed again for every worker.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A task that asks for no GPU sees none, instead of all of them and landing on the first.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # Ray's memory monitor raises an error that Tune does not know and that ends the whole experiment. Without it
+    # the kernel ends the largest worker (Ray marks workers as the first to go): one task dies and is tried again.
+    "RAY_memory_monitor_refresh_ms": "0",
+    # Tune never uses the workers that Ray starts in advance, so they would only delay the first task.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+    # Silence: the terminal belongs to whoever called.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TQDM": "0",
+    # Files: results are written by the work itself, so Tune writes neither logs nor state, and stays where it is.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Ctrl-C belongs to the caller, who raises a Stop.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def prepare() -> None:
+    """Set what Ray reads from the environment, some of it on import; what the user has set stands."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def local(*, machine: Node, log: Path) -> Generator[None]:
+    """A private Ray on this machine for the length of a with-block.
+
+    It listens on the loopback device alone and asks for a token. Without RAY_AUTH_MODE ray.init would write
+    ~/.ray/auth_token, readable by everyone, and that file changes how every later `ray start` of this user
+    behaves; so the token is made here and lives in the environment of these processes only.
+
+    Args:
+        machine: the cores and cards that Ray may hand out.
+        log: the file that takes what Ray's and Tune's loggers say.
+
+    Raises:
+        ClusterError: Ray does not start.
+    """
+    prepare()
+    folder = Path(tempfile.mkdtemp(prefix="conclus-", dir=_short_folder()))
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    guard = watchdog.start(folder)
+    try:
+        with quiet(log), _environment(token):
+            _start(machine, folder)
+            try:
+                yield
+            finally:
+                _shut_down()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        watchdog.dismiss(guard)
+
+
+def connected_nodes() -> list[Node] | None:
+    """The living nodes of the cluster this process is connected to, or None when it is not connected."""
+    prepare()
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    return [
+        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+@contextlib.contextmanager
+def quiet(log: Path) -> Generator[None]:
+    """What Ray says goes to a file and its warnings go nowhere for the length of a with-block."""
+    prepare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ray._private import worker
+
+    logger, show = logging.getLogger("ray"), worker.print_to_stdstream
+    handlers, handler = logger.handlers, logging.FileHandler(log, delay=True)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logger.handlers, logger.propagate = [handler], False
+    # The death of a worker is announced on the terminal even with log_to_driver off.
+    worker.print_to_stdstream = lambda data, **_: logger.warning("%s", data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.handlers, worker.print_to_stdstream = handlers, show
+        handler.close()
+
+
+@contextlib.contextmanager
+def same_signal_handlers() -> Generator[None]:
+    """Put the caller's signal handlers back at the end: ray.init replaces SIGTERM's, Tune SIGUSR1's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _start(machine: Node, folder: Path) -> None:
+    import ray
+
+    try:
+        with same_signal_handlers(), _loopback():
+            ray.init(
+                address="local",
+                num_cpus=int(machine.cpu),
+                num_gpus=int(machine.gpu),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                logging_format=_LOG_FORMAT,
+                log_to_driver=False,
+                _temp_dir=str(folder),
+            )
+    except Exception as error:
+        raise ClusterError(f"Ray does not start on this machine: {one_line(error)}.") from error
+
+
+@contextlib.contextmanager
+def _loopback() -> Generator[None]:
+    """Have Ray listen on the loopback device, as it does on macOS: it turns `_node_ip_address` 127.0.0.1 down."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _shut_down() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _short_folder() -> str:
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_PREFIX else "/tmp"  # noqa: S108
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Generator[None]:
+    """Settings for this process and every one started from it, until the end of a with-block."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    _read_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _read_again()
+
+
+def _read_again() -> None:
+    # Ray's core reads its settings on import and the token once; `ray get-auth-token` refreshes them like this.
+    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()

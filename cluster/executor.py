@@ -1,0 +1,90 @@
+"""What every executor offers: tasks in, events out, and a flag that ends the run."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[Mapping[str, Any]], None]
+"""Called by the work as often as it likes; raises SystemExit when the run is being stopped."""
+
+Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
+"""Does one task: its payload and a report in, a small mapping out. It keeps its own results safe."""
+
+
+class ClusterError(Exception):
+    """The machines cannot do what was asked: one sentence for a person, exit code 2 at the front door."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: a name that its events carry, and plain, picklable data."""
+
+    key: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one task takes, in cores and in (fractions of) graphics cards."""
+
+    cpu: float = 1
+    gpu: float = 0
+
+
+Kind = Literal["started", "reported", "finished", "died"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a task.
+
+    A task is ``started`` (once per attempt; data: ``attempt``, from 1), then ``reported`` any number of times,
+    then once and finally ``finished`` (data: the work's result) or ``died`` (error: one line). A task that was
+    stopped or never started has no final event.
+    """
+
+    kind: Kind
+    key: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+OnEvent = Callable[[Event], None]
+
+
+class Stop:
+    """A flag that ends a run, to be raised from any thread or from a signal handler."""
+
+    def __init__(self) -> None:
+        # A plain bool, not threading.Event: its lock can deadlock when one signal interrupts another.
+        self._requested = False
+
+    def request(self) -> None:
+        """Ask the run to end; asking again changes nothing."""
+        self._requested = True
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run has been asked to end."""
+        return self._requested
+
+
+def guarded(on_event: OnEvent) -> OnEvent:
+    """The same listener, but its exceptions are logged: a display must never end a sweep."""
+
+    def send(event: Event) -> None:
+        try:
+            on_event(event)
+        except Exception:
+            logger.exception("The listener failed on %s of %s; the run goes on.", event.kind, event.key)
+
+    return send
+
+
+def one_line(error: BaseException) -> str:
+    """The type and the first line of the message of an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

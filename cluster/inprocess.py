@@ -1,0 +1,45 @@
+"""The executor for debugging: one task after the other in this process, no Ray, no threads."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cluster.executor import Event, OnEvent, Report, Stop, Task, Work, guarded, one_line
+
+
+def run(work: Work, tasks: Iterable[Task], *, on_event: OnEvent, stop: Stop) -> None:
+    """Do the tasks in order; an exception that escapes from one ends that task alone.
+
+    Args:
+        work: does one task; see ``cluster.executor.Work``.
+        tasks: in the order in which they are to run.
+        on_event: hears of every event; its own exceptions are logged and change nothing.
+        stop: once requested, the running task gets SystemExit at its next report and no other is started.
+    """
+    send = guarded(on_event)
+    for task in tasks:
+        if stop.requested:
+            return
+        send(Event("started", task.key, {"attempt": 1}))
+        event = _outcome(work, task, _reporter(task.key, send, stop), stop)
+        if event is not None:
+            send(event)
+
+
+def _reporter(key: str, send: OnEvent, stop: Stop) -> Report:
+    def report(data: Mapping[str, Any]) -> None:
+        if stop.requested:
+            raise SystemExit(0)
+        send(Event("reported", key, data))
+
+    return report
+
+
+def _outcome(work: Work, task: Task, report: Report, stop: Stop) -> Event | None:
+    """The final event of a task, or None when it was stopped."""
+    try:
+        return Event("finished", task.key, work(task.payload, report))
+    except SystemExit as error:
+        # The work may also leave through sys.exit on its own, which is no reason to end the whole run.
+        return None if stop.requested else Event("died", task.key, error=one_line(error))
+    except Exception as error:  # noqa: BLE001 - the executor outlives whatever its tasks do
+        return Event("died", task.key, error=one_line(error))

@@ -1,0 +1,101 @@
+"""What a machine has and what a task asks for, compared before anything starts."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.executor import ClusterError, Resources
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine as this process may use it."""
+
+    name: str
+    cpu: float
+    gpu: float
+
+
+def this_machine(*, gpus: bool = True) -> Node:
+    """This machine: the cores this process may run on, within its container's share, and the cards it may see.
+
+    Args:
+        gpus: False leaves the cards uncounted (0): asking the driver for them takes a moment.
+    """
+    return Node("this machine", _cores(), _cards() if gpus else 0)
+
+
+def check(wanted: Resources, nodes: Sequence[Node], *, workers: int) -> None:
+    """See that a task of this size fits on one of the nodes.
+
+    Raises:
+        ClusterError: it could never be placed, or the request makes no sense.
+    """
+    if workers < 1:
+        raise ClusterError(f"There must be at least one worker, not {workers}.")
+    if wanted.cpu < 0 or wanted.gpu < 0 or not (wanted.cpu or wanted.gpu):
+        raise ClusterError(f"A trial must ask for some cpu or gpu, not for {_asked(wanted)}.")
+    if wanted.gpu > 1 and wanted.gpu % 1:
+        raise ClusterError(f"More than one gpu comes in whole numbers only, not {wanted.gpu:g}.")
+    if not any(wanted.cpu <= node.cpu and wanted.gpu <= node.gpu for node in nodes):
+        raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
+
+
+def _asked(wanted: Resources) -> str:
+    return f"cpu: {wanted.cpu:g}" + (f", gpu: {wanted.gpu:g}" if wanted.gpu else "")
+
+
+def _offered(nodes: Sequence[Node]) -> str:
+    if not nodes:
+        return "the cluster has no node"
+    sizes = sorted({(node.cpu, node.gpu) for node in nodes}, reverse=True)
+    offers = " or ".join(f"cpu: {cpu:g}, gpu: {gpu:g}" for cpu, gpu in sizes[:3])
+    return f"{nodes[0].name if len(nodes) == 1 else 'the largest nodes'} offer{'s' * (len(nodes) == 1)} {offers}"
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, int(min(cores, _cgroup_cores())))
+
+
+def _cgroup_cores() -> float:
+    """The CPU share of this container: cgroup v2, else v1, else no limit."""
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        quota, period = _read("cpu/cpu.cfs_quota_us"), _read("cpu/cpu.cfs_period_us")
+    try:
+        share = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        return float("inf")
+    return share if share > 0 else float("inf")
+
+
+def _read(name: str) -> str:
+    try:
+        return (_CGROUP / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _cards() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return _installed_cards()
+    # CUDA itself reads the list up to the first entry that is no device, such as -1.
+    names = [name.strip() for name in visible.split(",")]
+    end = next((place for place, name in enumerate(names) if name in {"", "-1", "NoDevFiles", "none"}), len(names))
+    return min(end, _installed_cards()) if end else 0
+
+
+def _installed_cards() -> int:
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())

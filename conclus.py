@@ -1,0 +1,100 @@
+"""The front door of conclus: its command, and the names for use from Python, all loaded when first asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+__version__ = "0.1.0"
+
+ROOT = Path(__file__).resolve().parent
+PACKAGES = ("cluster", "jobs", "core", "losses")
+PUBLIC = {
+    "Study": ("jobs.study", "Study"),
+    "load_study": ("jobs.study", "load"),
+    "run": ("jobs.run", "run"),
+    "read_results": ("jobs.results.reader", "read_results"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'conclus' has no attribute {name!r}")
+    module, attribute = PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+class Commands(click.Group):
+    """Finds commands by file name in jobs/commands; a file is imported when its command or its help is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        """The names of the files."""
+        return sorted(path.stem for path in (ROOT / "jobs" / "commands").glob("*.py") if path.stem != "__init__")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"jobs.commands.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest command named when there is no such one."""
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            from core.schema import did_you_mean
+
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"no such command {args[0]!r}{near}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """Studies of contrastive clustering: plan, run in parallel, keep as Parquet, conclude.
+
+    Start with:  conclus run studies/quickstart.yaml
+    """
+
+
+def hidden_packages() -> list[str]:
+    """One sentence for each of our packages that another one of the same name hides."""
+    sentences: list[str] = []
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        origin = spec.origin if spec else None
+        if origin is None or Path(origin).resolve().parent.parent != ROOT:
+            where = origin or "a folder without __init__.py"
+            sentences.append(
+                f"another package called {name!r} ({where}) hides conclus's own: "
+                "run conclus in an environment of its own"
+            )
+    return sentences
+
+
+def main() -> None:
+    """Runs the command; a person's mistakes become one line each and exit code 2."""
+    if sentences := hidden_packages():
+        click.echo("\n".join(f"Error: {one}" for one in sentences), err=True)
+        sys.exit(2)
+    from cluster.executor import ClusterError
+    from core.errors import UserError
+
+    try:
+        cli.main(standalone_mode=True)
+    except (UserError, ClusterError) as error:
+        click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

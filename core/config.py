@@ -1,0 +1,190 @@
+"""The configuration of one trial: everything that decides its result, except its seed and its data's content."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from core import registry, schema
+from core.errors import UserError
+from core.schema import Mistakes, NonNegativeFloat, Option, Place, PositiveFloat, PositiveInt
+
+if TYPE_CHECKING:
+    from core.data import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlugIn:
+    """A plug-in by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Marks a field that names a plug-in of this kind."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How weights follow their gradients."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """When and how the clustering is scored; the last epoch is always evaluated."""
+
+    every: PositiveInt = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """One complete, runnable configuration."""
+
+    data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")
+    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")
+    views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")
+    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="cc")
+    optimiser: Optimiser = Optimiser()
+    n_clusters: PositiveInt | None = None
+    batch_size: PositiveInt = 256
+    epochs: PositiveInt = 60
+    evaluation: Evaluation = Evaluation()
+
+
+def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
+    """The configuration that a mapping (the study file's `trial:`) describes, every default filled in.
+
+    Mistakes are collected, not raised: with any of them the result must not be used.
+    """
+    return read_section(TrialConfig, mapping, place, mistakes)
+
+
+def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> Any:
+    """A frozen dataclass from a mapping of its fields; with mistakes, what comes back must not be used."""
+    if not isinstance(mapping, Mapping):
+        mistakes.add(place, f"{mapping!r} is wrong: a mapping of keys to values is needed")
+        return type_()
+    hints = typing.get_type_hints(type_, include_extras=True)
+    for key in mapping:
+        if key not in hints:
+            mistakes.unknown((*place, key), hints)
+    values = {
+        one.name: _read_field(hints[one.name], one, mapping[one.name], (*place, one.name), mistakes)
+        for one in fields(type_)
+        if one.name in mapping
+    }
+    for one in fields(type_):
+        if one.name not in values and (kind := plug_in_kind(hints[one.name])):
+            values[one.name] = read_plug_in(kind, {"name": default_name(one)}, (*place, one.name), mistakes)
+    return type_(**values)
+
+
+def default_name(one: Any) -> str:
+    """The plug-in that a field names when nothing is said."""
+    if one.default is MISSING:
+        raise TypeError(f"the plug-in field {one.name!r} needs a default")
+    return one.default.name
+
+
+def plug_in_kind(hint: Any) -> str | None:
+    """The kind of plug-in that a field's annotation names, if it names one."""
+    marks = [one for one in typing.get_args(hint)[1:] if isinstance(one, Kind)]
+    return marks[0].name if marks else None
+
+
+def _read_field(hint: Any, one: Any, value: Any, place: Place, mistakes: Mistakes) -> Any:
+    if kind := plug_in_kind(hint):
+        return read_plug_in(kind, value, place, mistakes, default=default_name(one))
+    if is_dataclass(hint):
+        return read_section(hint, value, place, mistakes)
+    return schema.convert(value, hint, place, mistakes)
+
+
+def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, default: str | None = None) -> PlugIn:
+    """A plug-in from its mapping `{name: …, option: …}` (or its bare name), options checked and completed."""
+    mapping = {"name": value} if isinstance(value, str) else value
+    if not isinstance(mapping, Mapping):
+        mistakes.add(
+            place,
+            f"{value!r} is wrong: a mapping with a name is needed, one of {', '.join(registry.names(kind))}",
+        )
+        return PlugIn(name="?")
+    name = mapping.get("name", default)
+    if not isinstance(name, str):
+        mistakes.add((*place, "name"), f"{name!r} is wrong: one of {', '.join(registry.names(kind))} is needed")
+        return PlugIn(name="?")
+    try:
+        known = registry.options(kind, name)
+    except UserError as error:
+        mistakes.add((*place, "name"), str(error))
+        return PlugIn(name=name)
+    rest = {key: one for key, one in mapping.items() if key != "name"}
+    allowed = [*known, Option("name", str)]
+    for key in rest:
+        if key not in {option.name for option in known}:
+            mistakes.unknown((*place, key), (option.name for option in allowed))
+    good = {key: one for key, one in rest.items() if key in {option.name for option in known}}
+    return PlugIn(name=name, options=schema.read_options(good, known, place, mistakes))
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The configuration as plain nested mappings, every default visible; `read_trial` reads it back."""
+    return {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PlugIn):
+        return {"name": value.name, **{key: _plain(one) for key, one in value.options.items()}}
+    if is_dataclass(value):
+        return to_mapping(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys: `{"method": {"name": "cc"}}` gives `{"method.name": "cc"}`."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def parameters(config: TrialConfig) -> dict[str, Any]:
+    """The configuration with dotted keys, as results store it.
+
+    Plug-ins and data given by path appear by file name: the same study on another machine has the same parameters.
+    """
+    flat = flatten(to_mapping(config))
+    for key, value in flat.items():
+        if isinstance(value, str) and ((key.endswith(".name") and registry.is_path(value)) or key == "data.path"):
+            flat[key] = PurePath(value).name
+    return flat
+
+
+def count_clusters(config: TrialConfig, data: Dataset) -> int:
+    """The configured number of clusters, or that of the classes.
+
+    Raises:
+        UserError: neither is known, or there are fewer samples than clusters.
+    """
+    count = config.n_clusters or data.n_classes
+    if count is None:
+        raise UserError(f"trial.n_clusters: {data.name} has no labels to count classes of: give the number of clusters")
+    if count > data.n_samples:
+        raise UserError(
+            f"trial.n_clusters: {count} clusters are too many for the {data.n_samples} samples of {data.name}"
+        )
+    return count

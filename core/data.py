@@ -1,0 +1,379 @@
+"""What a data set is, what is checked of it, how it is scaled, and how its content is known again.
+
+Nothing heavy is imported with this module: `conclus plan` needs fingerprints and names only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+# The formats that `core.datasets.file` reads.
+SUFFIXES = (".npz", ".npy", ".parquet", ".csv", ".tsv")
+# Beyond this no measurement lies, and squares of float32 numbers overflow before it is far exceeded.
+_LARGEST = 1e30
+# A file changed this lately may change again without its time stamp moving: its hash is not kept.
+_SETTLED_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A checked data set in memory.
+
+    Attributes:
+        name: what reports call it.
+        samples: (n_samples, features), or (n_samples, channels, height, width) for images; C-contiguous.
+        labels: (n_samples,) in 0..n_classes-1, for scores and never for training; None where unlabelled.
+        class_names: (n_classes,), by label; empty where unlabelled.
+        fingerprint: hash of the content and of the options it was read with.
+    """
+
+    name: str
+    samples: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(features,) or (channels, height, width)."""
+        return self.samples.shape[1:]
+
+    @property
+    def n_classes(self) -> int | None:
+        """How many classes the labels name; None where unlabelled."""
+        return None if self.labels is None else len(self.class_names)
+
+
+def fault(where: Path | str, what: str) -> UserError:
+    """The error for a mistake in one file: a single line, whatever names and values it quotes."""
+    return UserError(" ".join(f"{where}: {what}".splitlines()))
+
+
+def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str] = ()) -> None:
+    """Checks that one file's samples are finite numbers, one row per sample.
+
+    Args:
+        samples: what was read, of any shape and type.
+        where: the file, for the message.
+        columns: names of the columns, where they have any.
+
+    Raises:
+        UserError: not real numbers, fewer than 2 or more than 4 dimensions, empty, or not finite.
+    """
+    if samples.dtype.kind not in "biuf":
+        raise fault(where, f"the samples are of type {samples.dtype}, they must be real numbers")
+    if not 2 <= samples.ndim <= 4:
+        raise fault(
+            where,
+            f"the samples have the shape {samples.shape}, it must be (samples, features), "
+            "(samples, height, width) or (samples, channels, height, width)",
+        )
+    if samples.size == 0:
+        raise fault(where, f"it is empty, of shape {samples.shape}: no number to learn from")
+    _check_finite(samples, where, columns)
+
+
+def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[str]) -> None:
+    import numpy as np
+
+    if samples.dtype.kind != "f":
+        return
+    good = np.isfinite(samples)
+    if good.all() and samples.dtype.itemsize > 2:
+        good = np.abs(samples) <= _LARGEST
+    if good.all():
+        return
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmin(good)), samples.shape))
+    value, count = samples[index], good.size - int(np.count_nonzero(good))
+    shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
+    raise fault(
+        where,
+        f"{_position(index, columns)} (counted from 1) is {shown}, {count} such in all: "
+        f"every number must be finite and within ±{_LARGEST:g}; drop or fill them",
+    )
+
+
+def _position(index: tuple[int, ...], columns: Sequence[str]) -> str:
+    place = ", ".join(str(i + 1) for i in index[1:])
+    return f"row {index[0] + 1}, column {repr(columns[index[1]]) if columns else place}"
+
+
+def check_spread(samples: NDArray[Any], where: Path | str) -> None:
+    """Checks that a whole data set has something to tell apart.
+
+    Raises:
+        UserError: fewer than 2 samples, or all of them are equal.
+    """
+    if len(samples) < 2:
+        raise fault(where, f"it holds {len(samples)} sample, clustering needs at least 2")
+    # The first two nearly always differ, which saves looking at the rest.
+    if (samples[0] == samples[1]).all() and (samples == samples[:1]).all():
+        raise fault(where, f"all {len(samples)} samples are equal (constant everywhere): there is nothing to cluster")
+
+
+def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArray[Any]:
+    """Checks one file's labels.
+
+    Args:
+        raw: (n_samples,) or (n_samples, 1), whole numbers or strings.
+        n_samples: how many samples the file has.
+        where: the file, for the message.
+
+    Returns:
+        The labels (n_samples,) as integers or strings.
+
+    Raises:
+        UserError: of another length, shape or type, or a value is missing or fractional.
+    """
+    flat = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+    if flat.shape != (n_samples,):
+        raise fault(
+            where,
+            f"the labels have the shape {raw.shape}, it must be ({n_samples},), one label per sample: "
+            "name the right ones with `labels`, or go without by `labels: none`",
+        )
+    return _label_values(flat, where)
+
+
+def _label_values(raw: NDArray[Any], where: Path | str) -> NDArray[Any]:
+    import numpy as np
+
+    kind = raw.dtype.kind
+    if kind not in "biufSUO":
+        raise fault(where, f"the labels are of type {raw.dtype}, they must be whole numbers or strings")
+    if kind == "S":
+        return np.char.decode(raw, "utf-8", "replace")
+    wrong = np.zeros(raw.shape, bool) if kind in "biu" else raw == ""
+    if kind == "f":
+        wrong = ~((np.floor(raw) == raw) & (np.abs(raw) < 2**53))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise fault(
+            where,
+            f"the label of row {row + 1} (counted from 1) is {str(raw[row])!r}, it must be a whole number "
+            "or a name: name the right ones with `labels`, or go without by `labels: none`",
+        )
+    return raw.astype(np.int64) if kind == "f" else raw
+
+
+def encode_labels(
+    raw: NDArray[Any], n_samples: int, where: Path | str, names: Sequence[str] = ()
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Numbers the classes 0, 1, … in sorted order.
+
+    Args:
+        raw: labels as `check_labels` takes them.
+        n_samples: how many samples there are.
+        where: the file, for the message.
+        names: what the file calls class 0, 1, …; used where `raw` is an index into it.
+
+    Returns:
+        The labels (n_samples,) and the class names (n_classes,).
+
+    Raises:
+        UserError: as `check_labels`, or there is a single class.
+    """
+    import numpy as np
+
+    values, codes = np.unique(check_labels(raw, n_samples, where), return_inverse=True)
+    if len(values) < 2:
+        raise fault(where, f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` goes without")
+    if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
+        values = np.asarray(names)[values]
+    return codes.astype(np.int64), tuple(str(value) for value in values)
+
+
+def scaled(samples: NDArray[Any], scale: str) -> NDArray[np.float32]:
+    """Scales samples to float32, C-contiguous and the caller's own to change.
+
+    Args:
+        samples: (n, features) or (n, channels, height, width), finite.
+        scale: `unit` maps the least and greatest number of all to 0 and 1; `standard` gives each feature (of
+            images: each channel) mean 0 and variance 1, constant ones 0; `none` changes nothing; `auto` is
+            `unit` for images and `standard` for vectors.
+
+    Raises:
+        UserError: no such scale.
+    """
+    import numpy as np
+
+    kind = ("unit" if samples.ndim > 2 else "standard") if scale == "auto" else scale
+    if kind not in _SCALES:
+        raise UserError(f"the option `scale: {scale}` is unknown: known are auto, {', '.join(sorted(_SCALES))}")
+    # float32 holds small integers exactly; larger types keep their precision until they are centred.
+    result = _SCALES[kind](samples.astype(np.result_type(samples.dtype, np.float32), order="C"))
+    return np.ascontiguousarray(result, dtype=np.float32)
+
+
+def _standard(samples: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    axes = (0, *range(2, samples.ndim))
+    # By equality: the rounded mean of a constant differs from it, and noise would be scaled up.
+    constant = samples.min(axis=axes, keepdims=True) == samples.max(axis=axes, keepdims=True)
+    samples -= samples.mean(axis=axes, keepdims=True, dtype=np.float64).astype(samples.dtype)
+    peak = np.abs(samples).max(axis=axes, keepdims=True)
+    samples /= np.where(constant | (peak == 0), 1, peak)
+    deviation = np.sqrt(np.square(samples).mean(axis=axes, keepdims=True, dtype=np.float64))
+    samples *= np.where(constant | (deviation == 0), 0, 1 / np.where(deviation == 0, 1, deviation)).astype(
+        samples.dtype
+    )
+    return samples
+
+
+def _unit(samples: NDArray[Any]) -> NDArray[Any]:
+    low, high = samples.min(), samples.max()
+    samples -= low
+    samples /= high - low or 1
+    return samples
+
+
+def _unchanged(samples: NDArray[Any]) -> NDArray[Any]:
+    return samples
+
+
+_SCALES: dict[str, Callable[[Any], Any]] = {"none": _unchanged, "standard": _standard, "unit": _unit}
+
+
+def user_path(text: str) -> Path:
+    """The path a user wrote, `~` replaced.
+
+    Raises:
+        UserError: there is nothing there, or it may not be looked at.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise fault(text, f"no such file or folder can be read ({reason}): check the path of the data") from error
+    return path
+
+
+def fingerprint_of(files: Iterable[Path], **options: object) -> str:
+    """The sha256 of files' content, in order, and of the options that change what is read.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    content = {"files": [content_hash(path) for path in files], "options": options}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """The sha256 of a file's content, of the unpacked content for `.gz`: remembered until the file changes.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        state = _state(path)
+        known = _recall(path, state)
+        if known is not None:
+            return known
+        found = _hashed(path)
+        if _state(path) == state and time.time_ns() - state[-1] > _SETTLED_NS:
+            _remember(path, state, found)
+    except (OSError, EOFError) as error:
+        raise fault(path, f"it cannot be read ({error}): check that it is whole and yours to read") from error
+    return found
+
+
+def _state(path: Path) -> list[int]:
+    # The change time too: tools that put back the modification time cannot put back this one.
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns]
+
+
+def _hashed(path: Path) -> str:
+    import gzip
+    import zlib
+
+    if path.suffix != ".gz":
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except zlib.error as error:
+        raise OSError(str(error)) from error
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where conclus keeps what it can make again: `$XDG_CACHE_HOME/conclus` or `~/.cache/conclus`.
+
+    Raises:
+        RuntimeError: there is no home folder.
+    """
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "conclus"
+
+
+def _entry(path: Path) -> Path:
+    return cache_folder() / "fingerprints" / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()}.json"
+
+
+def _recall(path: Path, state: list[int]) -> str | None:
+    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
+        entry = cast("dict[str, Any]", json.loads(_entry(path).read_text(encoding="utf-8")))
+        return str(entry["sha256"]) if entry["state"] == state else None
+    return None
+
+
+def _remember(path: Path, state: list[int], found: str) -> None:
+    """Keeps a hash if it can: moved into place, so that readers see all of it or nothing."""
+    with contextlib.suppress(OSError, RuntimeError):
+        entry = _entry(path)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        draft = entry.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps({"state": state, "sha256": found}), encoding="utf-8")
+        draft.replace(entry)
+
+
+def known_names() -> list[str]:
+    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty where it is not set."""
+    return sorted({path.stem for path in _named_files()})
+
+
+def find_named(name: str) -> Path | None:
+    """The file in `$CONCLUS_DATA`, or in a folder in it, whose name without suffix is `name` ('-' is '_').
+
+    Raises:
+        UserError: several files have that name.
+    """
+    found = [path for path in _named_files() if path.stem.replace("-", "_") == name.replace("-", "_")]
+    if len(found) > 1:
+        listed = ", ".join(str(path) for path in found)
+        raise UserError(f"data: {name!r} is several files: {listed}; say `data: {{name: file, path: …}}`")
+    return found[0] if found else None
+
+
+def _named_files() -> list[Path]:
+    root = os.environ.get("CONCLUS_DATA")
+    if not root:
+        return []
+    found = {path for pattern in ("*", "*/*") for path in Path(root).glob(pattern)}
+    return sorted(path for path in found if path.suffix in SUFFIXES and path.is_file() and path.name[0] != ".")

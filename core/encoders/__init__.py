@@ -1,0 +1,1 @@
+"""One file, one encoder; the class `Encoder` in it: a module with `dim`, the width of its features."""

@@ -1,0 +1,29 @@
+"""A multi-layer perceptron with batch normalisation, for vectors and small images."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from torch import Tensor, nn
+
+from core.method import Encoder as Base
+from core.schema import PositiveInt
+
+
+class Encoder(Base):
+    """Linear, batch norm, ReLU for each width; samples of any shape are flattened."""
+
+    def __init__(self, sample_shape: tuple[int, ...], *, widths: tuple[PositiveInt, ...] = (512, 512, 256)) -> None:
+        super().__init__()
+        sizes = [math.prod(sample_shape), *widths]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for before, after in itertools.pairwise(sizes):
+            # The batch norm's shift makes the linear layer's bias redundant.
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers)
+        self.dim = sizes[-1]
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (n, dim) of samples (n, *sample_shape)."""
+        return self.layers(samples)

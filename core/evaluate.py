@@ -1,0 +1,130 @@
+"""Scores a method on its whole data set: the head's assignment and k-means on its features, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core import assign, metrics
+from core.method import Method, Outputs
+
+CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What the last evaluation left for the next one: labels (n,) to count flips, centroids to start from."""
+
+    labels: NDArray[np.int64]
+    centroids: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One evaluation: label-based `metrics` (none without labels), label-free `health`, and cluster sizes (K,)."""
+
+    metrics: dict[str, float]
+    health: dict[str, float]
+    cluster_sizes: NDArray[np.int64]
+    previous: Previous
+
+
+def evaluate(
+    method: Method,
+    samples: Tensor,
+    labels: NDArray[np.int64] | None,
+    *,
+    n_clusters: int,
+    seed: int,
+    previous: Previous | None,
+    last: bool,
+) -> Scores:
+    """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
+
+    The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
+    the final score depends on no history.
+    """
+    outputs = predict(method, samples)
+    features = assign.unit_rows(outputs.features.numpy())
+    begin = None if last or previous is None else previous.centroids
+    by_kmeans = assign.kmeans(features, n_clusters, seed=seed, starts=10 if last else 1, centroids=begin)
+    # A method without a head is assigned by k-means.
+    head = by_kmeans.labels if outputs.probabilities is None else outputs.probabilities.argmax(dim=1).numpy()
+    sizes = metrics.cluster_sizes(head, n_clusters)
+    health = _size_health(sizes) | _agreement(head, by_kmeans.labels) | _flips(head, previous)
+    if outputs.probabilities is not None:
+        health |= _entropies(outputs.probabilities)
+    found = {} if labels is None else _label_scores(head, by_kmeans.labels, labels, last=last)
+    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids))
+
+
+def predict(method: Method, samples: Tensor) -> Outputs:
+    """The method's outputs for all samples, in chunks, on the CPU, float32."""
+    with evaluation_mode(method):
+        parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
+    probabilities = [part.probabilities.float().cpu() for part in parts if part.probabilities is not None]
+    return Outputs(
+        torch.cat([part.features.float().cpu() for part in parts]),
+        torch.cat(probabilities) if probabilities else None,
+    )
+
+
+@contextmanager
+def evaluation_mode(method: Method) -> Generator[None]:
+    """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
+    method.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        method.train()
+
+
+def _label_scores(
+    head: NDArray[np.int64], by_kmeans: NDArray[np.int64], labels: NDArray[np.int64], *, last: bool
+) -> dict[str, float]:
+    found = metrics.scores(head, labels)
+    found |= {f"kmeans_{name}": value for name, value in metrics.scores(by_kmeans, labels).items()}
+    if last:
+        found |= {"ami": metrics.ami(head, labels), "kmeans_ami": metrics.ami(by_kmeans, labels)}
+    return found
+
+
+def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
+    smallest, largest = int(sizes.min()), int(sizes.max())
+    return {
+        "cluster_size_min": float(smallest),
+        "cluster_size_max": float(largest),
+        "clusters_empty": float((sizes == 0).sum()),
+        "imbalance_pred": largest / max(smallest, 1),
+    }
+
+
+def _agreement(head: NDArray[np.int64], by_kmeans: NDArray[np.int64]) -> dict[str, float]:
+    return {"head_kmeans_nmi": metrics.nmi(metrics.contingency(head, by_kmeans))}
+
+
+def _flips(head: NDArray[np.int64], previous: Previous | None) -> dict[str, float]:
+    """The share of samples whose label changed since the last evaluation; none at the first."""
+    return {} if previous is None else {"label_flips": float((head != previous.labels).mean())}
+
+
+def _entropies(probabilities: Tensor) -> dict[str, float]:
+    """Entropies of rows and of their mean, as shares of log K; and their difference, the mutual information."""
+    p = probabilities.double()
+    scale = math.log(p.shape[1]) or 1.0
+    marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
+    assignment = float(torch.special.entr(p).sum(dim=1).mean()) / scale
+    return {
+        "marginal_entropy": marginal,
+        "assignment_entropy": assignment,
+        "mutual_information": marginal - assignment,
+        "confidence": float(p.max(dim=1).values.mean()),
+    }

@@ -1,0 +1,75 @@
+"""Contrastive Clustering (CC): contrast instances by rows and clusters by columns, of two views of each sample.
+
+Reference: Li et al., "Contrastive Clustering", AAAI 2021 (arXiv 2009.09687).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Method as Base
+from core.schema import NonNegativeFloat, PositiveFloat, PositiveInt
+from losses.cluster_nt_xent import cluster_nt_xent
+from losses.marginal_entropy import marginal_entropy_gap
+from losses.nt_xent import nt_xent
+
+
+class Method(Base):
+    """One encoder under two heads; the assignment is the cluster head's argmax."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        instance_temperature: PositiveFloat = 0.5,
+        cluster_temperature: PositiveFloat = 1.0,
+        entropy_weight: NonNegativeFloat = 1.0,
+        instance_dim: PositiveInt = 128,
+    ) -> None:
+        super().__init__()
+        self.views = setting.views
+        self.instance_temperature = instance_temperature
+        self.cluster_temperature = cluster_temperature
+        self.entropy_weight = entropy_weight
+        self.encoder = setting.build_encoder()
+        dim = self.encoder.dim
+        self.instance_head = head(dim, instance_dim)
+        self.cluster_head = head(dim, setting.n_clusters)
+        self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of CC's objective; see `Method.step` of the base."""
+        losses = self.losses(batch)
+        optimiser = self.optimisers["all"]
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        optimiser.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The objective and its parts, with gradients."""
+        both = torch.cat([self.views(batch.samples, batch.views), self.views(batch.samples, batch.views)])
+        features = self.encoder(both)
+        z_a, z_b = self.instance_head(features).chunk(2)
+        p_a, p_b = self.cluster_head(features).softmax(dim=1).chunk(2)
+        instance = nt_xent(z_a, z_b, self.instance_temperature)
+        cluster = cluster_nt_xent(p_a, p_b, self.cluster_temperature)
+        entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
+        return {
+            "loss": instance + cluster + self.entropy_weight * entropy,
+            "loss_instance": instance,
+            "loss_cluster": cluster,
+            "loss_entropy": entropy,
+        }
+
+    def outputs(self, samples: Tensor) -> Outputs:
+        """The encoder's features and the cluster head's probabilities."""
+        features = self.encoder(samples)
+        return Outputs(features, self.cluster_head(features).softmax(dim=1))
+
+
+def head(dim: int, out: int) -> nn.Sequential:
+    """Linear, ReLU, linear: the head that CC puts on its encoder twice."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, out))

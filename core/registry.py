@@ -1,0 +1,192 @@
+"""Plug-ins by file name: `core/methods/cc.py` is the method `cc`.
+
+Names and options are read from the source, so that checking a study file imports neither torch nor the plug-in. A
+name with a slash or ending in `.py` is the path of the user's own file; a name that is none of our files is looked
+up in the entry-point group `conclus.<kind>`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from core import schema
+from core.errors import UserError
+from core.schema import Option
+
+# What a file of each kind defines; its keyword-only parameters are the options of the study file.
+ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
+
+_TYPES = {
+    "Annotated": Annotated,
+    "Literal": Literal,
+    **{
+        name: vars(schema)[name]
+        for name in ("PositiveFloat", "NonNegativeFloat", "Fraction", "PositiveInt", "NonNegativeInt")
+    },
+}
+
+
+def is_path(name: str) -> bool:
+    """Whether a plug-in is named by the path of its file."""
+    return "/" in name or name.endswith(".py")
+
+
+def _folder(kind: str) -> Path:
+    package = "losses" if kind == "losses" else "core"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package {package!r} of conclus is not to be found: install conclus again")
+    root = Path(spec.submodule_search_locations[0])
+    return root if kind == "losses" else root / kind
+
+
+@lru_cache(maxsize=16)
+def names(kind: str) -> tuple[str, ...]:
+    """The plug-ins of a kind, sorted; nothing is imported. Underscores of file names are shown as hyphens."""
+    own = {path.stem.replace("_", "-") for path in _folder(kind).glob("*.py") if not path.stem.startswith("_")}
+    theirs = {point.name for point in metadata.entry_points(group=f"conclus.{kind}")} if _any_entry_points() else set()
+    return tuple(sorted(own | theirs))
+
+
+@lru_cache(maxsize=1)
+def _any_entry_points() -> bool:
+    """Whether any installed distribution brings plug-ins: scanned once, it reads every distribution's metadata."""
+    return any(group.startswith("conclus.") for group in metadata.entry_points().groups)
+
+
+def source(kind: str, name: str) -> Path:
+    """The file that defines a plug-in.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if is_path(name):
+        return _existing(kind, Path(name))
+    own = _folder(kind) / f"{name.replace('-', '_')}.py"
+    if own.is_file():
+        return own
+    for point in metadata.entry_points(group=f"conclus.{kind}", name=name):
+        spec = importlib.util.find_spec(point.module)
+        if spec is not None and spec.origin:
+            return Path(spec.origin)
+    near = schema.did_you_mean(name, names(kind))
+    raise UserError(f"{name!r} is none of the {kind}{near}; known: {', '.join(names(kind))}, or the path of a .py file")
+
+
+def _existing(kind: str, path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"the file {path} of {kind} does not exist")
+    return path
+
+
+@lru_cache(maxsize=256)
+def options(kind: str, name: str) -> tuple[Option, ...]:
+    """The options of a plug-in: its entry's keyword-only parameters, read from the source by `ast`.
+
+    Raises:
+        UserError: no such plug-in, its file does not define the entry, or an option has a type or default that a
+            study file cannot hold.
+    """
+    path = source(kind, name)
+    arguments = _parameters(path, ENTRY[kind])
+    return tuple(
+        _option(path, argument, default)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    )
+
+
+def _parameters(path: Path, entry: str) -> ast.arguments:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a Python file: {error}") from error
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == entry:
+            return node.args
+        if isinstance(node, ast.ClassDef) and node.name == entry:
+            return _constructor(node)
+    raise UserError(f"{path} does not define {entry!r}: that name is what conclus loads from it")
+
+
+def _constructor(node: ast.ClassDef) -> ast.arguments:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return item.args
+    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+
+
+def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
+    try:
+        type_ = _type(argument)
+        value = None if default is None else ast.literal_eval(default)
+    except (ValueError, NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise UserError(
+            f"{path}, line {argument.lineno}: the option {argument.arg!r} needs a type that a study file can hold "
+            f"(int, float, bool, str, Literal, tuple, one of core.schema's) and a literal default: {error}"
+        ) from error
+    return Option(argument.arg, type_, value, required=default is None)
+
+
+def _type(argument: ast.arg) -> Any:
+    if argument.annotation is None:
+        raise ValueError("it has no annotation")
+    # Only names of `_TYPES` and the plain built-ins: a plug-in's source is not run to be checked.
+    scope = {"__builtins__": {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple}, **_TYPES}
+    return eval(ast.unparse(argument.annotation), scope)  # noqa: S307
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring."""
+    text = ast.get_docstring(ast.parse(source(kind, name).read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def load(kind: str, name: str) -> Any:
+    """Imports a plug-in and returns its entry (a class or a function).
+
+    Raises:
+        UserError: no such plug-in, or it does not define its entry.
+    """
+    return function(kind, name, ENTRY[kind])
+
+
+@lru_cache(maxsize=256)
+def function(kind: str, name: str, attribute: str) -> Any:
+    """Imports a plug-in and returns what it defines under `attribute`.
+
+    Raises:
+        UserError: no such plug-in, or it does not define that.
+    """
+    module = _module(kind, name)
+    if not hasattr(module, attribute):
+        raise UserError(f"{module.__file__} does not define {attribute!r}, which conclus needs of its {kind}")
+    return getattr(module, attribute)
+
+
+def _module(kind: str, name: str) -> Any:
+    path = source(kind, name)
+    if is_path(name):
+        return _load_file(path.resolve())
+    if path.parent == _folder(kind):
+        package = "losses" if kind == "losses" else f"core.{kind}"
+        return importlib.import_module(f"{package}.{path.stem}")
+    return importlib.import_module(next(iter(metadata.entry_points(group=f"conclus.{kind}", name=name))).module)
+
+
+def _load_file(path: Path) -> Any:
+    """Loads the user's own file under a private name, so that it can hide none of ours."""
+    module_name = f"conclus_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module

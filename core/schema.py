@@ -1,0 +1,190 @@
+"""Turns plain mappings into typed values, and collects every mistake with its place and what would be right.
+
+Types are ordinary annotations: `int`, `float`, `bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]` and the
+bounded numbers below. Imports nothing heavy: the command line checks study files with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """An interval that a number must lie in; the ends belong to it unless said otherwise."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies inside; NaN never does."""
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.low_open else 'at least'} {self.low:g}" if self.low > -math.inf else ""
+        high = f"{'below' if self.high_open else 'at most'} {self.high:g}" if self.high < math.inf else ""
+        return " and ".join(part for part in (low, high) if part) or "finite"
+
+
+PositiveFloat = Annotated[float, Bounds(low=0, low_open=True)]
+NonNegativeFloat = Annotated[float, Bounds(low=0)]
+Fraction = Annotated[float, Bounds(low=0, high=1)]
+PositiveInt = Annotated[int, Bounds(low=1)]
+NonNegativeInt = Annotated[int, Bounds(low=0)]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong: where (a path of keys) and a sentence that says what would be right."""
+
+    place: Place
+    text: str
+
+
+@dataclass
+class Mistakes:
+    """Collects mistakes, so that a person sees all of them at once."""
+
+    found: list[Mistake] = field(default_factory=list[Mistake])
+
+    def add(self, place: Place, text: str) -> None:
+        """Notes one mistake."""
+        self.found.append(Mistake(place, text))
+
+    def unknown(self, place: Place, allowed: Iterable[str], what: str = "key") -> None:
+        """Notes a name that does not exist, with the nearest one that does."""
+        names = sorted(allowed)
+        self.add(place, f"unknown {what}{did_you_mean(place[-1], names)}; allowed: {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One named, typed, possibly defaulted value of a mapping."""
+
+    name: str
+    type: Any
+    default: Any = None
+    required: bool = False
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The words "; did you mean …?" when something allowed is near, else nothing."""
+    near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.55)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def read_options(
+    mapping: Mapping[str, Any], options: Iterable[Option], place: Place, mistakes: Mistakes
+) -> dict[str, Any]:
+    """Checks a mapping against its options: every one of them stands in the result, defaults included."""
+    known = {option.name: option for option in options}
+    for key in mapping:
+        if key not in known:
+            mistakes.unknown((*place, key), known)
+    return {name: _read_one(mapping, option, place, mistakes) for name, option in known.items()}
+
+
+def _read_one(mapping: Mapping[str, Any], option: Option, place: Place, mistakes: Mistakes) -> Any:
+    if option.name in mapping:
+        return convert(mapping[option.name], option.type, (*place, option.name), mistakes)
+    if option.required:
+        mistakes.add((*place, option.name), f"is missing: {describe(option.type)} is needed")
+    return option.default
+
+
+def convert(value: Any, type_: Any, place: Place, mistakes: Mistakes) -> Any:
+    """The value as its type wants it (an int for a float becomes a float), or a mistake."""
+    try:
+        return _converted(value, type_)
+    except ValueError:
+        mistakes.add(place, f"{value!r} is wrong: {describe(type_)} is needed{_hint(value, type_)}")
+        return value
+
+
+def _converted(value: Any, type_: Any) -> Any:
+    origin = get_origin(type_)
+    if origin is Annotated:
+        return _bounded(value, type_)
+    if origin is Literal:
+        return _one_of(value, get_args(type_))
+    if origin in {Union, types.UnionType}:
+        return _first_that_fits(value, get_args(type_))
+    if origin is tuple:
+        return _sequence(value, get_args(type_)[0])
+    return _plain(value, type_)
+
+
+def _bounded(value: Any, type_: Any) -> Any:
+    base, *checks = get_args(type_)
+    number = _converted(value, base)
+    if not all(check.holds(number) for check in checks if isinstance(check, Bounds)):
+        raise ValueError
+    return number
+
+
+def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
+    # `1 in (True,)` is true in Python: the types must agree as well.
+    if not any(value == one and type(value) is type(one) for one in allowed):
+        raise ValueError
+    return value
+
+
+def _first_that_fits(value: Any, types_: tuple[Any, ...]) -> Any:
+    for type_ in types_:
+        try:
+            return _converted(value, type_)
+        except ValueError:
+            continue
+    raise ValueError
+
+
+def _sequence(value: Any, item_type: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError  # noqa: TRY004 - one kind of error means "does not fit"
+    return tuple(_converted(item, item_type) for item in value)
+
+
+def _plain(value: Any, type_: Any) -> Any:
+    if type_ is type(None) and value is None:
+        return None
+    if type_ is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError
+        return float(value)
+    if type_ in {int, bool, str} and type(value) is type_:
+        return value
+    raise ValueError
+
+
+def describe(type_: Any) -> str:
+    """A type in words: "a number above 0", "one of 'a', 'b'"."""
+    origin, arguments = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        return f"{describe(arguments[0])} {' and '.join(str(check) for check in arguments[1:])}"
+    if origin is Literal:
+        return "one of " + ", ".join(repr(one) for one in arguments)
+    if origin in {Union, types.UnionType}:
+        return " or ".join(describe(one) for one in arguments)
+    if origin is tuple:
+        return f"a list, each item {describe(arguments[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    return words.get(type_, str(type_))
+
+
+def _hint(value: Any, type_: Any) -> str:
+    """Where a text is near an allowed one, that one; where a number stands in quotes, that."""
+    names = [one for one in get_args(type_) if isinstance(one, str)] if get_origin(type_) is Literal else []
+    if isinstance(value, str) and names:
+        return did_you_mean(value, names)
+    return ""

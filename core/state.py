@@ -1,0 +1,56 @@
+"""Everything that an exact resume needs, and its bytes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.evaluate import Previous
+from core.method import Method
+from core.seeds import Streams
+
+
+@dataclass(frozen=True)
+class State:
+    """A trial between two epochs: plain dictionaries of tensors and numbers."""
+
+    epoch: int
+    method: dict[str, Any]
+    streams: dict[str, torch.Tensor]
+    previous: dict[str, torch.Tensor] | None
+
+    @classmethod
+    def take(cls, epoch: int, method: Method, streams: Streams, previous: Previous | None) -> State:
+        """The state after `epoch`; its tensors are the method's own, valid until the next step."""
+        kept = previous and {
+            "labels": torch.from_numpy(previous.labels),
+            "centroids": torch.from_numpy(previous.centroids),
+        }
+        return cls(epoch, method.state(), streams.state(), kept)
+
+    def restore(self, method: Method, streams: Streams) -> tuple[int, Previous | None]:
+        """Puts method and streams back; returns the epoch that is done and what its last evaluation left."""
+        method.load_state(self.method)
+        streams.load_state(self.streams)
+        if self.previous is None:
+            return self.epoch, None
+        return self.epoch, Previous(self.previous["labels"].numpy(), self.previous["centroids"].numpy())
+
+    def to_bytes(self, **extra: Any) -> bytes:
+        """The state and plain `extra` values as one file's content."""
+        buffer = io.BytesIO()
+        torch.save({"state": vars(self), "extra": extra}, buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, device: str = "cpu") -> tuple[State, dict[str, Any]]:
+        """Reads what `to_bytes` wrote: the state and the extra values.
+
+        Raises:
+            Exception: the content is torn or foreign (whatever torch raises for it).
+        """
+        loaded = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        return cls(**loaded["state"]), loaded["extra"]

@@ -1,0 +1,46 @@
+"""Random rotation, scale, shift and pixel noise, for small images of objects that have an upright position."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.schema import Fraction, NonNegativeFloat
+
+
+class Views:
+    """One random affine map per image, bilinear, zeros outside; then Gaussian noise."""
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        rotation: NonNegativeFloat = 15.0,
+        scale: Fraction = 0.15,
+        shift: Fraction = 0.1,
+        noise: NonNegativeFloat = 0.1,
+    ) -> None:
+        """`rotation` in degrees, `scale` and `shift` as shares of the size: all are the largest that is drawn."""
+        self.sample_shape = sample_shape
+        self.rotation = math.radians(rotation)
+        self.scale = scale
+        self.shift = 2 * shift
+        self.noise = noise
+
+    def __call__(self, samples: Tensor, generator: torch.Generator) -> Tensor:
+        """A random view of each image: (n, channels, height, width) in and out."""
+        grid = functional.affine_grid(self._maps(samples, generator), list(samples.shape), align_corners=False)
+        moved = functional.grid_sample(samples, grid, align_corners=False)
+        noise = torch.empty_like(moved).normal_(generator=generator)
+        return moved.add_(noise, alpha=self.noise)
+
+    def _maps(self, samples: Tensor, generator: torch.Generator) -> Tensor:
+        """Shape (n, 2, 3), in the coordinates of `affine_grid`: -1 and 1 are the edges."""
+        draw = torch.empty(4, len(samples), device=samples.device).uniform_(-1, 1, generator=generator)
+        angle, size = draw[0] * self.rotation, 1 + draw[1] * self.scale
+        cos, sin = angle.cos() * size, angle.sin() * size
+        rows = [cos, -sin, draw[2] * self.shift, sin, cos, draw[3] * self.shift]
+        return torch.stack(rows, dim=1).view(-1, 2, 3)

@@ -1,0 +1,26 @@
+"""Gaussian noise and feature dropout, for vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.schema import Fraction, NonNegativeFloat
+
+
+class Views:
+    """Adds noise to every feature and sets some to zero: their mean, where features are standardised."""
+
+    def __init__(
+        self, sample_shape: tuple[int, ...], *, noise: NonNegativeFloat = 0.3, dropout: Fraction = 0.2
+    ) -> None:
+        """`noise` in the samples' units (standard deviations where they are standardised)."""
+        self.sample_shape = sample_shape
+        self.noise = noise
+        self.dropout = dropout
+
+    def __call__(self, samples: Tensor, generator: torch.Generator) -> Tensor:
+        """A random view of each sample: (n, *sample_shape) in and out."""
+        noisy = torch.empty_like(samples).normal_(generator=generator).mul_(self.noise).add_(samples)
+        kept = torch.empty_like(samples).uniform_(generator=generator) >= self.dropout
+        return noisy.mul_(kept)

@@ -1,0 +1,1 @@
+"""Studies, plans, trials, results, conclusions and the commands."""

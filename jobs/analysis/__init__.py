@@ -1,0 +1,1 @@
+"""From rows to conclusions: numpy, pyarrow and scipy, no torch."""

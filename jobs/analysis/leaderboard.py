@@ -1,0 +1,238 @@
+"""Configurations in order of a metric, with what the seeds do and do not tell apart."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+
+from core.errors import UserError
+from jobs.analysis.intervals import better_p, half_width, holm, mean
+from jobs.analysis.scores import SECONDARY, is_loss, rescales_loss, uses_labels
+from jobs.results.names import resolve
+
+PARAM = "param."
+_FINISHED = ("ok", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A mean over seeds.
+
+    Attributes:
+        mean: The mean.
+        half_width: Half the 95 % t-interval of the mean; None for one seed.
+        n: Number of seeds.
+    """
+
+    mean: float
+    half_width: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One configuration.
+
+    Attributes:
+        rank: 1 for the best mean.
+        study: The study it belongs to.
+        config_key: Its key.
+        params: The parameters that vary over the table, by full key without `param.`.
+        score: The metric that ranks.
+        minimum: Its smallest value over the seeds.
+        maximum: Its largest.
+        tied: Whether the seeds fail to tell it from the best; None where there are too few to ask.
+        failed: Trials of it that failed.
+        running: Trials of it that have not ended.
+        secondary: Other metrics.
+    """
+
+    rank: int
+    study: str
+    config_key: str
+    params: dict[str, Any]
+    score: Score
+    minimum: float
+    maximum: float
+    tied: bool | None
+    failed: int
+    running: int
+    secondary: dict[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """The order of the configurations.
+
+    Attributes:
+        metric: The column that ranks, such as `metric.nmi`.
+        mode: `max` or `min`.
+        constant: Parameters with one value over the whole table.
+        entries: The configurations that have a value, the best first.
+        notes: Sentences on what the numbers do not say.
+    """
+
+    metric: str
+    mode: str
+    constant: dict[str, Any]
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Cell:
+    """The trials of one configuration of one study."""
+
+    study: str
+    config_key: str
+    params: dict[str, Any]
+    values: dict[int, float] = field(default_factory=dict[int, float])
+    secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    statuses: Counter[str] = field(default_factory=Counter[str])
+    valueless: int = 0
+
+
+def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
+    """Rank the configurations of a results table by the mean of `metric` over their seeds.
+
+    A configuration is tied with the one of the best mean unless a one-sided t-test over shared seeds (Welch's
+    when fewer than two are shared), corrected by Holm over all configurations, rejects equality at 5 %.
+
+    Args:
+        table: Rows from `read_results`, one per trial.
+        metric: A metric's name, `nmi` or `best.nmi`.
+        mode: `max` or `min`.
+
+    Raises:
+        UserError: No trial has the metric, or it is a loss and the configurations differ in what rescales it.
+    """
+    column = _metric_column(table, metric)
+    varying, constant = _split_params(table)
+    cells = _cells(table, column, varying)
+    scored = [cell for cell in cells if cell.values]
+    if not scored:
+        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+    if is_loss(column):
+        _refuse_rescaled(metric, scored)
+    ordered = _order(scored, mode)
+    entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(_notes(column, cells)))
+
+
+def _metric_column(table: pa.Table, metric: str) -> str:
+    prefixes = ("metric.", "best.", "health.")
+    return resolve(metric, [name for name in table.column_names if name.startswith(prefixes)])
+
+
+def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Parameters that vary, with their values row by row, and those that do not, with their value."""
+    names = sorted(name for name in table.column_names if name.startswith(PARAM))
+    values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
+    varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
+    return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
+
+
+def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -> list[_Cell]:
+    identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
+    values = table[column].to_pylist()
+    others = _secondary_columns(table, column)
+    cells: dict[tuple[str, str], _Cell] = {}
+    for row, (study, config_key, seed, status) in enumerate(identity):
+        cell = cells.get((study, config_key))
+        if cell is None:
+            params = {key: column_[row] for key, column_ in varying.items()}
+            cell = cells[study, config_key] = _Cell(study, config_key, params)
+        cell.statuses[status] += 1
+        if status in _FINISHED:
+            _add(cell, seed, values[row], {name: column_[row] for name, column_ in others.items()})
+    return list(cells.values())
+
+
+def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
+    prefix = column.split(".", 1)[0]
+    names = [name for name in SECONDARY if f"{prefix}.{name}" in set(table.column_names) - {column}]
+    return {name: table[f"{prefix}.{name}"].to_pylist() for name in names}
+
+
+def _add(cell: _Cell, seed: int, value: float | None, others: Mapping[str, float | None]) -> None:
+    if value is None or not isfinite(value):
+        cell.valueless += 1
+        return
+    cell.values[seed] = value
+    for name, other in others.items():
+        if other is not None and isfinite(other):
+            cell.secondary.setdefault(name, []).append(other)
+
+
+def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
+    keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
+    if keys:
+        raise UserError(
+            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
+            "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
+            "as --metric nmi, or hold these fixed with --where."
+        )
+
+
+def _order(cells: Iterable[_Cell], mode: str) -> list[_Cell]:
+    sign = -1.0 if mode == "max" else 1.0
+    return sorted(cells, key=lambda cell: (sign * mean(list(cell.values.values())), cell.study, cell.config_key))
+
+
+def _entry(rank: int, cell: _Cell) -> Entry:
+    values = list(cell.values.values())
+    return Entry(
+        rank=rank,
+        study=cell.study,
+        config_key=cell.config_key,
+        params=cell.params,
+        score=_score(values),
+        minimum=min(values),
+        maximum=max(values),
+        tied=None,
+        failed=cell.statuses["failed"],
+        running=cell.statuses["running"],
+        secondary={name: _score(others) for name, others in cell.secondary.items()},
+    )
+
+
+def _score(values: Sequence[float]) -> Score:
+    return Score(mean(values), half_width(values), len(values))
+
+
+def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[Entry]:
+    best, *rest = cells
+    p_values = [
+        None if len(cell.values) < 2 else better_p(best.values, cell.values, maximise=mode == "max") for cell in rest
+    ]
+    rejected = iter(holm([p for p in p_values if p is not None]))
+    flags = [True if len(best.values) > 1 else None]
+    flags += [None if p is None else not next(rejected) for p in p_values]
+    return [replace(entry, tied=tied) for entry, tied in zip(entries, flags, strict=True)]
+
+
+def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
+    scored = [cell for cell in cells if cell.values]
+    notes = [_label_note(column)]
+    if column.startswith("best."):
+        notes.append("Each value is of the trial's own best epoch: choosing the epoch makes it look better.")
+    if len(scored) > 1 and all(len(cell.values) == 1 for cell in scored):
+        notes.append(
+            "Every configuration has one seed: the best of many single runs is lucky as well as good and "
+            "will do worse when repeated, and no two can be told apart. Add seeds to the top ones."
+        )
+    if len(scored) < len(cells):
+        notes.append(f"{len(cells) - len(scored)} of {len(cells)} configurations have no finished value yet.")
+    if valueless := sum(cell.valueless for cell in cells):
+        notes.append(f"{valueless} finished trials have no finite value of this metric and are left out.")
+    return notes
+
+
+def _label_note(column: str) -> str:
+    name = column.removeprefix("metric.")
+    if uses_labels(column):
+        return f"Ranked by {name}, which uses the labels: where there are none this choice could not be made."
+    return f"Ranked by {name}, which uses no labels."

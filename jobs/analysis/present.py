@@ -1,0 +1,226 @@
+"""A leaderboard as tables and sentences."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from jobs import tables
+from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard
+from jobs.analysis.scores import SECONDARY
+from jobs.results.names import resolve, short_names
+from jobs.results.reader import load
+from jobs.tables import Column
+
+_SIGNS = {True: "=", False: "", None: "?"}
+_PARAM = "param."
+_LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
+_LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "reason", "started", "seconds", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table ready for `jobs.tables.render`.
+
+    Attributes:
+        columns: Its columns.
+        rows: Its cells.
+        bold: Rows to stress.
+    """
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    bold: tuple[int, ...] = ()
+
+    def render(self, fmt: str, width: int | None = None) -> str:
+        """The sheet as text.
+
+        Raises:
+            UserError: There is no such format.
+        """
+        return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
+
+
+def wanted_columns(metric: str) -> list[str]:
+    """What a leaderboard reads of the store: less is faster, file by file."""
+    kind = "best" if metric.startswith("best.") else "metric"
+    return [f"{_PARAM}*", metric, f"metric.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+
+
+def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
+    """What `conclus run` shows at its end: the leaderboard of one study for a terminal of that width.
+
+    Raises:
+        UserError: There are no results, none with the metric, or the metric cannot rank them.
+    """
+    loaded = load(results_paths, columns=wanted_columns(metric), studies=[study])
+    return board_text(leaderboard(loaded.table, metric, mode), width)
+
+
+def board_text(board: Leaderboard, width: int | None) -> str:
+    """The leaderboard for a terminal: what is constant, the table, and the notes below it."""
+    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board)
+
+
+def header(board: Leaderboard, width: int | None) -> str:
+    """The constant parameters in lines of at most `width` characters."""
+    names = short_names([*board.constant, *_varying(board)])
+    words = [f"{names[key]}={tables.cell_text(value)}" for key, value in board.constant.items() if value is not None]
+    return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+
+
+def footer(board: Leaderboard) -> str:
+    """What the signs mean, and the notes."""
+    flags = {entry.tied for entry in board.entries[1:]}
+    lines = ["= the seeds do not tell it from the best."] if True in flags else []
+    lines += ["? too few seeds to tell it from the best."] if None in flags else []
+    return "".join(f"{line}\n" for line in ["", *lines, *board.notes])
+
+
+def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
+    """The leaderboard for people, or, for CSV and JSON, with every number in a column of its own."""
+    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board)
+
+
+def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
+    """One row per trial in order of time, with the columns of the ledgers that people keep by hand.
+
+    Args:
+        table: Rows of the store, with `started`.
+        columns: All columns of the store.
+        exact: Every digit, instead of as many as a person reads.
+
+    Raises:
+        UserError: A parameter such as `learning_rate` could be one of several.
+    """
+    table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
+    sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
+    sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
+    cells = [table["started"].to_pylist(), *(_values(table, source) for source in sources)]
+    cells = cells if exact else [tables.numbers(column) for column in cells]
+    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
+    return Sheet(
+        [Column(name, right=name != "date-time") for name in names],
+        [list(row) for row in zip(*cells, strict=True)],
+    )
+
+
+def attempts_sheet(table: pa.Table) -> Sheet:
+    """Every attempt, one row each."""
+    drops = {"host": 4, "seconds": 2, "started": 3}
+    columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
+    return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+
+
+def _param_column(name: str, columns: Sequence[str]) -> str:
+    params = [column for column in columns if column.startswith(_PARAM)]
+    known = any(column == _PARAM + name or column.endswith(f".{name}") for column in params)
+    return resolve(name, params) if known else _PARAM + name
+
+
+def _varying(board: Leaderboard) -> list[str]:
+    return list(board.entries[0].params) if board.entries else []
+
+
+def _studies(board: Leaderboard) -> bool:
+    return len({entry.study for entry in board.entries}) > 1
+
+
+def _human_sheet(board: Leaderboard) -> Sheet:
+    metric = board.metric.removeprefix("metric.")
+    parts: list[tuple[Column, list[Any]]] = [
+        (Column("#"), [entry.rank for entry in board.entries]),
+        *_identity(board),
+        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in board.entries]),
+        (Column("", right=False), [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]),
+        (Column("n"), [entry.score.n for entry in board.entries]),
+        *_troubles(board),
+        *_secondary(board),
+    ]
+    bold = tuple(i for i, entry in enumerate(board.entries) if entry.rank == 1 or entry.tied)
+    return _sheet([part for part in parts if part[0].name or any(part[1])], bold)
+
+
+def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    names = short_names([*board.constant, *_varying(board)])
+    studies = [(Column("study", right=False), [entry.study for entry in board.entries])] if _studies(board) else []
+    params = {key: [_cell(entry.params[key]) for entry in board.entries] for key in _varying(board)}
+    return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
+
+
+def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    counts = {
+        "failed": [entry.failed or None for entry in board.entries],
+        "running": [entry.running or None for entry in board.entries],
+    }
+    return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+
+
+def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    names = [name for name in SECONDARY if any(name in entry.secondary for entry in board.entries)]
+    return [
+        (
+            Column(name, right=False, drop=2 + i),
+            [_interval(entry.secondary.get(name)) for entry in board.entries],
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def _interval(score: Score | None) -> str:
+    return "" if score is None else tables.plus_minus(score.mean, score.half_width)
+
+
+def _machine_sheet(board: Leaderboard) -> Sheet:
+    picks: dict[str, Callable[[Entry], Any]] = {
+        "rank": lambda entry: entry.rank,
+        "study": lambda entry: entry.study,
+        "config_key": lambda entry: entry.config_key,
+    }
+    parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
+    parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
+    parts += _numbers(board.metric.removeprefix("metric."), [entry.score for entry in board.entries])
+    for name in ("minimum", "maximum", "tied", "failed", "running"):
+        parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
+    for name in SECONDARY:
+        if any(name in entry.secondary for entry in board.entries):
+            parts += _numbers(name, [entry.secondary.get(name) for entry in board.entries])
+    return _sheet(parts)
+
+
+def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, list[Any]]]:
+    return [
+        (Column(name), [score and score.mean for score in scores]),
+        (Column(f"{name}_half_width"), [score and score.half_width for score in scores]),
+        (Column(f"{name}_n"), [score and score.n for score in scores]),
+    ]
+
+
+def _sheet(parts: Sequence[tuple[Column, list[Any]]], bold: tuple[int, ...] = ()) -> Sheet:
+    rows = [list(row) for row in zip(*(values for _, values in parts), strict=True)]
+    return Sheet([column for column, _ in parts], rows, bold)
+
+
+def _cell(value: Any) -> Any:
+    """None is a value of a parameter, an empty cell would look like a missing one."""
+    if value is None:
+        return "-"
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _wrapped(words: Sequence[str], width: int | None) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        if lines and (width is None or len(lines[-1]) + 1 + len(word) <= width):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

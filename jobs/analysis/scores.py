@@ -1,0 +1,42 @@
+"""What is known of a metric from its name: which way is better, and whether it has seen the labels."""
+
+_LABELLED = frozenset(
+    {
+        *("acc", "oa", "balanced_acc", "macro_f1", "kappa", "purity"),
+        *("nmi", "ami", "ari", "fmi", "f", "pair_f1", "homogeneity", "completeness", "v_measure"),
+    }
+)
+_LOWER_IS_BETTER = frozenset({"davies_bouldin", "perplexity", "seconds"})
+_RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
+SECONDARY = ("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi")
+"""The columns beside the metric that ranks, the most telling first."""
+
+
+def bare(metric: str) -> str:
+    """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`."""
+    return metric.rsplit(".", 1)[-1].removeprefix("kmeans_")
+
+
+def uses_labels(metric: str) -> bool:
+    """Whether the metric compares the clusters with the true classes."""
+    return bare(metric) in _LABELLED
+
+
+def is_loss(metric: str) -> bool:
+    """Whether the metric is a training loss or a part of one."""
+    name = metric.rsplit(".", 1)[-1]
+    return name == "loss" or name.startswith("loss_")
+
+
+def default_mode(metric: str) -> str:
+    """`max` or `min`, whichever is better for the metric."""
+    return "min" if is_loss(metric) or bare(metric) in _LOWER_IS_BETTER else "max"
+
+
+def rescales_loss(key: str) -> bool:
+    """Whether a loss before and after a change of this parameter is measured with two different rulers."""
+    parts = key.split(".")
+    if parts[-1] == "weight_decay":
+        return False
+    is_choice = parts[-1] in {"method", "loss"} or (parts[-1] == "name" and parts[-2:-1] in (["method"], ["loss"]))
+    return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]

@@ -1,0 +1,1 @@
+"""One file, one command: `command` in it; only click and the standard library at module level."""

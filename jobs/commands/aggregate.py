@@ -1,0 +1,163 @@
+"""`conclus aggregate`: results in, leaderboard out."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from jobs.results.reader import Loaded
+
+_FORMATS = ("table", "markdown", "csv", "json", "latex")
+_SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
+_PARQUET = ".parquet"
+_SHOWN_WARNINGS = 5
+_OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
+_DEFAULT_METRIC = "nmi"
+
+
+@click.command("aggregate")
+@click.argument("results", nargs=-1, type=click.Path())
+@click.option("--metric", help="What ranks, such as nmi, loss or best.acc.  [default: the study's own, else nmi]")
+@click.option("--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]")
+@click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
+@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+@click.option(
+    "--columns",
+    type=click.Choice(["auto", "ledger"]),
+    default="auto",
+    show_default=True,
+    help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
+)
+@click.option("--format", "fmt", type=click.Choice(_FORMATS), default="table", show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
+@click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: tuple[str, ...],
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    studies: tuple[str, ...],
+    columns: str,
+    fmt: str,
+    out: Path | None,
+    attempts: bool,
+) -> None:
+    """Gather the results in the folders RESULTS (default: results) and rank the configurations.
+
+    Each configuration is shown with its mean over seeds and the 95 % interval of that mean; those that the seeds
+    do not tell from the best are marked.
+    """
+    paths = results or ("results",)
+    if out and out.suffix == _PARQUET:
+        _write_rows(paths, where, studies, out, attempts=attempts)
+        return
+    fmt = _format_of(out) if out else fmt
+    if columns == "ledger" or attempts:
+        text = _rows_text(paths, where, studies, fmt, attempts=attempts)
+    else:
+        text = _ranked_text(paths, where, studies, fmt, (metric, mode))
+    _deliver(text, out)
+
+
+def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: Path, *, attempts: bool) -> None:
+    from jobs.results.reader import load
+    from jobs.results.writer import put, serialise
+
+    loaded = load(paths, where=where, studies=studies, attempts=attempts, history=True)
+    _warn(loaded.skipped)
+    put(out, serialise(_some(loaded).table))
+    click.echo(f"Wrote {loaded.table.num_rows} rows to {out}.")
+
+
+def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
+    from jobs.analysis.present import attempts_sheet, ledger_sheet
+    from jobs.results.reader import load
+
+    loaded = load(paths, where=where, studies=studies, attempts=attempts)
+    _warn(loaded.skipped)
+    table = _some(loaded).table
+    sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
+    return sheet.render(fmt, _width())
+
+
+def _ranked_text(
+    paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
+) -> str:
+    from jobs.analysis.leaderboard import leaderboard
+    from jobs.analysis.present import board_sheet, board_text, wanted_columns
+    from jobs.results.reader import load
+
+    metric, mode = _selection(paths, studies, *wanted)
+    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    _warn(loaded.skipped)
+    board = leaderboard(_some(loaded).table, metric, mode)
+    if fmt == "table":
+        return board_text(board, _width())
+    for note in board.notes:
+        click.echo(note, err=True)
+    return board_sheet(board, fmt).render(fmt)
+
+
+def _selection(paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None) -> tuple[str, str]:
+    """The metric and the mode: as asked, else as the studies agree, else the usual."""
+    from jobs.analysis.scores import default_mode
+
+    selects = {(select.get("metric"), select.get("mode")) for select in _selects(paths, studies)}
+    own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
+    chosen = str(metric or own_metric or _DEFAULT_METRIC)
+    return chosen, str(mode or (own_mode if chosen == own_metric else None) or default_mode(chosen))
+
+
+def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any]]:
+    from jobs.results.layout import study_folders
+
+    folders = [folder for path in paths if not Path(path).is_file() for folder in study_folders(path, studies)]
+    return [_select(folder / "study.json") for folder in folders]
+
+
+def _select(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes()).get("select") or {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it, or give --metric and --mode.") from error
+
+
+def _some(loaded: "Loaded") -> "Loaded":
+    if not loaded.table.num_rows:
+        raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
+    return loaded
+
+
+def _format_of(out: Path) -> str:
+    if out.suffix not in _SUFFIXES:
+        raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*_SUFFIXES, _PARQUET])}.")
+    return _SUFFIXES[out.suffix]
+
+
+def _deliver(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    from jobs.results.writer import put
+
+    put(out, text.encode())
+    click.echo(f"Wrote {out}.")
+
+
+def _warn(skipped: Sequence[str]) -> None:
+    for sentence in skipped[:_SHOWN_WARNINGS]:
+        click.echo(f"Warning: {sentence}", err=True)
+    if len(skipped) > _SHOWN_WARNINGS:
+        click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,105 @@
+"""`conclus run`: a study on this machine."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs import options
+
+if TYPE_CHECKING:
+    from cluster.executor import Stop
+    from jobs.run import Summary
+
+
+@click.command()
+@options.study
+@options.results
+@options.overrides
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Trials side by side; 1 runs without Ray. [default: what fits]",
+)
+@click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
+def command(study: Path, results: str, overrides: tuple[str, ...], workers: int | None, *, quiet: bool) -> None:
+    """Run every trial of STUDY that its results lack; then show the leaderboard.
+
+    Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
+    """
+    from jobs import study as studies
+
+    read = studies.load(study, overrides)
+    summary = _run(read, results, workers, quiet=quiet)
+    if not quiet:
+        _conclude(read, results)
+    _leave(summary, quiet=quiet)
+
+
+def _run(study: Any, results: str, workers: int | None, *, quiet: bool) -> Summary:
+    from cluster.executor import Stop
+    from jobs import plan as planning
+    from jobs import run as running
+    from jobs.progress import Progress
+
+    stop = Stop()
+    _stop_on_signals(stop)
+    if quiet:
+        return running.run(study, results=results, workers=workers, stop=stop)
+    plan = planning.make(study)
+    done = len(plan.trials) - len(plan.missing(results))
+    click.echo(f"{study.name}: {len(plan.trials)} trials, {done} done before", err=True)
+    progress = Progress(plan, len(plan.trials), done)
+    try:
+        return running.run(study, results=results, workers=workers, stop=stop, on_event=progress.hear)
+    finally:
+        if done < len(plan.trials):
+            progress.close()
+
+
+def _stop_on_signals(stop: Stop) -> None:
+    """The first Ctrl-C (or SIGTERM) asks; the second leaves at once."""
+
+    def handle(_number: int, _frame: Any) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.request()
+        click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again leaves at once", err=True)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _conclude(study: Any, results: str) -> None:
+    """The leaderboard of what there is."""
+    import shutil
+
+    from jobs.analysis.present import leaderboard_text
+
+    width = shutil.get_terminal_size().columns
+    click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width))
+
+
+def _leave(summary: Summary, *, quiet: bool) -> None:
+    if summary.stopped and summary.missing:
+        click.echo(f"{summary.missing} trials are left; go on with: {_again()}", err=True)
+        sys.exit(130)
+    if summary.failed or summary.missing:
+        click.echo(
+            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {_again()}",
+            err=True,
+        )
+        sys.exit(1)
+    if not quiet:
+        click.echo(f"all {summary.done} trials are done", err=True)
+
+
+def _again() -> str:
+    """The command that was typed."""
+    import shlex
+
+    return shlex.join(["conclus", *sys.argv[1:]])

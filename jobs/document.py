@@ -1,0 +1,115 @@
+"""YAML with the line of every key and without YAML 1.1's surprises: `1e-3` is a number, `no` is a text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from core.errors import UserError
+
+Place = tuple[str, ...]
+
+# YAML 1.2's core schema; PyYAML's own resolvers are 1.1's (`on`, `1_000`, `12:30`, and `1e-3` as a text).
+_SCALARS = {
+    "null": (re.compile(r"~|null|Null|NULL|"), lambda _: None),
+    "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    "int": (re.compile(r"[-+]?[0-9]+"), int),
+    "float": (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    "special": (
+        re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+        lambda text: float(text.replace(".", "")),
+    ),
+}
+
+
+@dataclass
+class Document:
+    """Plain values, and for each place in them the origin that a message names (`file:line`, or an option)."""
+
+    value: Any
+    origins: dict[Place, str] = field(default_factory=dict[Place, str])
+
+    def origin(self, place: Place) -> str:
+        """Where a place stands; that of the nearest enclosing place when it is not written down itself."""
+        for length in range(len(place), -1, -1):
+            if place[:length] in self.origins:
+                return self.origins[place[:length]]
+        return ""
+
+
+def read(text: str, name: str) -> Document:
+    """Parses one YAML document.
+
+    Raises:
+        UserError: it is not YAML, or a key stands twice; the message has file and line.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(_syntax_message(error, name)) from error
+    document = Document(None)
+    document.origins[()] = f"{name}:1"
+    document.value = _value(node, (), document, name)
+    return document
+
+
+def parse_value(text: str) -> Any:
+    """The value of a single YAML expression, as `--set key=…` gives it.
+
+    Raises:
+        UserError: it is not YAML.
+    """
+    return read(text, text).value
+
+
+def _syntax_message(error: yaml.YAMLError, name: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f":{mark.line + 1}" if mark else ""
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return f"{name}{line}: not valid YAML: {problem}"
+
+
+def _value(node: Any, place: Place, document: Document, name: str) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, place, document, name)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*place, str(i)), document, name) for i, item in enumerate(node.value)]
+    return None if node is None else _scalar(node, name)
+
+
+def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = f"{name}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UserError(f"{line}: a key must be a plain word")
+        key = key_node.value
+        if key in mapping:
+            raise UserError(f"{line}: {'.'.join((*place, key))}: this key stands twice; keep one")
+        document.origins[(*place, key)] = line
+        mapping[key] = _value(value_node, (*place, key), document, name)
+    return mapping
+
+
+def _scalar(node: yaml.ScalarNode, name: str) -> Any:
+    if node.tag.startswith("!") or (node.tag not in _STANDARD_TAGS):
+        raise UserError(f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not allowed in a study file")
+    if node.style is not None:  # quoted, or a block: a text
+        return node.value
+    for pattern, make in _SCALARS.values():
+        if pattern.fullmatch(node.value):
+            return make(node.value)
+    return node.value
+
+
+_STANDARD_TAGS = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
+}
+
+
+def write(value: Any) -> str:
+    """YAML of plain values: short lists on one line, keys in their order."""
+    return yaml.dump(value, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

@@ -1,0 +1,19 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
+results = click.option(
+    "--results", default="results", show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
+)

@@ -1,0 +1,144 @@
+"""From a study to its trials: an explicit list, each with a key made of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core import registry
+from core.config import PlugIn, TrialConfig, parameters
+from core.errors import UserError
+from jobs import space
+from jobs.results import peek
+from jobs.study import Study
+
+# Part of every key: raised when the meaning of a configuration or the way of scoring changes.
+PROTOCOL = 1
+LARGEST = 200_000
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One configuration and one seed, with the keys that results are filed under."""
+
+    trial_key: str
+    config_key: str
+    seed: int
+    config: TrialConfig
+    parameters: Mapping[str, Any]
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a study, in an order in which any prefix is balanced over values and seeds."""
+
+    study: Study
+    trials: tuple[PlannedTrial, ...]
+    n_cells: int
+    duplicates: int
+
+    def statuses(self, results: str) -> tuple[dict[str, str], list[str]]:
+        """The stored status of each planned trial that has one, and warnings about unreadable files."""
+        stored, warnings = peek.statuses(results, self.study.name)
+        return {one.trial_key: stored[one.trial_key] for one in self.trials if one.trial_key in stored}, warnings
+
+    def missing(self, results: str) -> list[PlannedTrial]:
+        """The trials that have no final good row: never run, interrupted or failed."""
+        stored, _ = self.statuses(results)
+        return [one for one in self.trials if stored.get(one.trial_key) not in DONE]
+
+
+DONE = frozenset({"ok", "stopped"})
+
+
+def make(study: Study) -> Plan:
+    """The plan of a study.
+
+    Raises:
+        UserError: it has too many trials, or its data cannot be found or read.
+    """
+    cells = _cells(study)
+    fingerprints: dict[str, str] = {}
+    cache: list[tuple[str, TrialConfig, dict[str, Any], str]] = []
+    keys: set[str] = set()
+    for assignment in cells:
+        config = study.cell(assignment)
+        values = parameters(config)
+        data_hash = _fingerprint(config.data, fingerprints)
+        key = config_key(values, data_hash)
+        if key not in keys:
+            keys.add(key)
+            cache.append((key, config, values, data_hash))
+    order = _order(study, len(cache))
+    trials = tuple(_trial(*cache[cell], seed=study.seeds[seed]) for cell, seed in order)
+    return Plan(study, trials, len(cache), len(cells) - len(cache))
+
+
+def _cells(study: Study) -> list[dict[str, Any]]:
+    if study.search.name == "random":
+        count = study.search.trials or 0
+        _refuse_too_many(count * len(study.seeds))
+        return space.sample(study.space, count, study.search.seed)
+    total = 1
+    for one in study.space.values():
+        total *= len(one.finite or ())
+    _refuse_too_many(total * len(study.seeds))
+    return space.grid(study.space)
+
+
+def _refuse_too_many(count: int) -> None:
+    if count > LARGEST:
+        raise UserError(
+            f"the study has {count:,} trials, more than {LARGEST:,}: "
+            "use search: {name: random, trials: …}, or fewer values"
+        )
+
+
+def _order(study: Study, n_cells: int) -> list[tuple[int, int]]:
+    """(cell, seed) indices in running order."""
+    sizes = [len(one.finite or ()) for one in study.space.values()]
+    product = 1
+    for size in sizes:
+        product *= size
+    if study.search.name == "random" or product != n_cells:
+        return [(cell, seed) for cell, seed in space.balanced_order([n_cells, len(study.seeds)], mixed=False)]
+    index = {values: i for i, values in enumerate(space.indices(sizes))}
+    return [(index[one[:-1]], one[-1]) for one in space.balanced_order([*sizes, len(study.seeds)])]
+
+
+def _fingerprint(data: PlugIn, known: dict[str, str]) -> str:
+    name = canonical({"name": data.name, **data.options})
+    if name not in known:
+        fingerprint = registry.function("datasets", data.name, "fingerprint")
+        known[name] = fingerprint(**data.options)
+    return known[name]
+
+
+def canonical(value: Any) -> str:
+    """One JSON text for equal values: keys sorted, floats in their shortest form that reads back exactly."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=list)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_key(values: Mapping[str, Any], data_hash: str) -> str:
+    """The key of a configuration: its parameters after defaults and its data's content, wherever that lies."""
+    content = {key: value for key, value in values.items() if key != "data.path"}
+    return _digest(canonical({"protocol": PROTOCOL, "data": data_hash, "parameters": content}))
+
+
+def _trial(key: str, config: TrialConfig, values: dict[str, Any], data_hash: str, *, seed: int) -> PlannedTrial:
+    return PlannedTrial(_digest(f"{key}:{seed}"), key, seed, config, values, data_hash)
+
+
+def counts(plan: Plan, stored: Mapping[str, str]) -> Counter[str]:
+    """How many trials are `done`, `failed`, `interrupted` (or running right now) and `missing`."""
+    names = {"ok": "done", "stopped": "done", "failed": "failed", "running": "interrupted"}
+    return Counter(names.get(stored.get(one.trial_key, ""), "missing") for one in plan.trials)

@@ -1,0 +1,122 @@
+"""What a person sees while a study runs: one line that refreshes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import TextIO
+
+from cluster.executor import Event
+from jobs.plan import Plan
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.2
+
+
+@dataclass
+class Progress:
+    """Counts events; draws at most every so often. `total` counts the plan, `done_before` what earlier runs did."""
+
+    plan: Plan
+    total: int
+    done_before: int
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    done: int = 0
+    failed: int = 0
+    running: dict[str, float] = field(default_factory=dict[str, float])
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: list[float] = field(default_factory=list[float])
+    drawn: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._cells = {one.trial_key: one.config_key for one in self.plan.trials}
+        self.live = self.out.isatty()
+
+    def hear(self, event: Event) -> None:
+        """Takes one event into account."""
+        if event.kind == "started":
+            self.running[event.key] = 0.0
+        elif event.kind == "reported" and event.data.get("epochs"):
+            self.running[event.key] = event.data["epoch"] / event.data["epochs"]
+        elif event.kind in {"finished", "died"}:
+            self._end(event)
+        self.draw()
+
+    def _end(self, event: Event) -> None:
+        self.running.pop(event.key, None)
+        failed = event.kind == "died" or event.data["status"] == "failed"
+        self.failed += failed
+        self.done += not failed
+        if failed:
+            reason = event.error or event.data["reason"]
+            self.say(f"trial {event.key} failed: {reason}")
+            return
+        self.seconds.append(event.data["seconds"])
+        if event.data["value"] is not None:
+            self.values[self._cells[event.key]].append(event.data["value"])
+
+    def say(self, text: str) -> None:
+        """Prints a whole line that stays."""
+        self.out.write(("\r\x1b[K" if self.live else "") + text + "\n")
+        self.out.flush()
+        self.drawn = 0.0
+
+    def draw(self, *, now: bool = False) -> None:
+        """Shows where things stand, if it is time to."""
+        moment = time.monotonic()
+        if not now and moment - self.drawn < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
+            return
+        self.drawn = moment
+        if self.live:
+            width = shutil.get_terminal_size().columns
+            self.out.write("\r\x1b[K" + self.line()[: width - 1])
+        else:
+            self.out.write(self.line() + "\n")
+        self.out.flush()
+
+    def close(self) -> None:
+        """Draws a last time and leaves the line."""
+        self.draw(now=True)
+        if self.live:
+            self.out.write("\n")
+            self.out.flush()
+
+    def line(self) -> str:
+        """Everything in one line."""
+        parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [text for text in (self.best(), self.remaining()) if text]
+        return " · ".join(parts)
+
+    def best(self) -> str:
+        """The best configuration of this run so far by its mean, with its seeds' spread."""
+        if not self.values:
+            return ""
+        select = self.plan.study.select
+        chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
+        spread = f" ±{stdev(chosen):.3f}" if len(chosen) > 1 else ""
+        return f"best {select.metric} {fmean(chosen):.3f}{spread} ({len(chosen)} seed{'s' * (len(chosen) > 1)})"
+
+    def remaining(self) -> str:
+        """An estimate from the trials that ended; nothing before the first."""
+        if not self.seconds:
+            return ""
+        left = self.total - self.done_before - self.done - self.failed - sum(self.running.values())
+        # Wall time per trial as it was seen, overheads included.
+        per_trial = (time.monotonic() - self.started) / (len(self.seconds) + sum(self.running.values()))
+        return f"about {duration(max(0.0, left) * per_trial)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{math.ceil(seconds / 60)} min"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

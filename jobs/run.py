@@ -1,0 +1,253 @@
+"""Runs what a study's results lack, on this machine: `conclus run`, and `conclus.run` in Python."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cluster.executor import Event, Report, Resources, Stop, Task
+from core import registry
+from core.config import PlugIn, count_clusters, to_mapping
+from core.errors import UserError
+from jobs import plan as planning
+from jobs import provenance
+from jobs.plan import Plan, PlannedTrial
+from jobs.results.layout import PREFIX
+from jobs.study import Study
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended: trials `done` in all, `failed`, still `missing`; and whether it was stopped."""
+
+    done: int
+    failed: int
+    missing: int
+    stopped: bool
+
+
+def run(
+    study: Study,
+    *,
+    results: str = "results",
+    workers: int | None = None,
+    on_event: Listener | None = None,
+    stop: Stop | None = None,
+) -> Summary:
+    """Trains every trial of the study that has no good row in `results`.
+
+    Args:
+        study: a study that `jobs.study.load` read.
+        results: the folder of results; made where it is missing.
+        workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as this
+            machine's cores and GPUs can hold.
+        on_event: hears what happens to each trial.
+        stop: once requested, running trials are left resumable and no other is started.
+
+    Raises:
+        UserError: the data cannot be used, or the same study is being run into the same results.
+        ClusterError: the machine cannot run what the study asks for.
+    """
+    plan = planning.make(study)
+    check_data(plan)
+    todo = plan.missing(results)
+    if todo:
+        with _exclusive(results, study.name):
+            _write_study(results, plan)
+            _execute(
+                plan,
+                todo,
+                results=results,
+                workers=_worker_count(study, workers),
+                on_event=on_event or _ignore,
+                stop=stop or Stop(),
+            )
+    return summarise(plan, results, stopped=stop is not None and stop.requested)
+
+
+def _ignore(event: Event) -> None:
+    """Hears nothing."""
+
+
+def summarise(plan: Plan, results: str, *, stopped: bool = False) -> Summary:
+    """How things stand, from the result files alone."""
+    stored, _ = plan.statuses(results)
+    counts = planning.counts(plan, stored)
+    return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"], stopped)
+
+
+def check_data(plan: Plan) -> None:
+    """Loads every data set of the plan once, so that a bad file is found before anything starts.
+
+    Raises:
+        UserError: a data set cannot be used, or has not enough samples for the clusters.
+    """
+    loaded: dict[str, Any] = {}
+    for trial in plan.trials:
+        if trial.data_hash not in loaded:
+            data: PlugIn = trial.config.data
+            loaded[trial.data_hash] = registry.load("datasets", data.name)(**data.options)
+        count_clusters(trial.config, loaded[trial.data_hash])
+
+
+def _worker_count(study: Study, wanted: int | None) -> int:
+    """As many as asked for, or as fit on this machine."""
+    if wanted is not None:
+        return wanted
+    from cluster.resources import this_machine
+
+    machine = this_machine(gpus=study.resources.gpu > 0)
+    fitting = int(machine.cpu // study.resources.cpu)
+    if study.resources.gpu:
+        fitting = min(fitting, int(machine.gpu / study.resources.gpu + 1e-9))
+    return max(1, fitting)
+
+
+def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """`jobs.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
+    from jobs.trial import run_trial
+
+    return run_trial(payload, report)
+
+
+def _execute(
+    plan: Plan, todo: Sequence[PlannedTrial], *, results: str, workers: int, on_event: Listener, stop: Stop
+) -> None:
+    tasks = _tasks(plan, todo, results)
+    by_key = {one.trial_key: one for one in todo}
+
+    def listen(event: Event) -> None:
+        if event.kind == "died":
+            _write_death(plan, by_key[event.key], results, event.error)
+        on_event(event)
+
+    if workers == 1:
+        from cluster import inprocess
+
+        inprocess.run(work, tasks, on_event=listen, stop=stop)
+        return
+    from cluster import tune
+
+    resources = plan.study.resources
+    asked = Resources(cpu=resources.cpu, gpu=resources.gpu)
+    tune.run(work, tasks, on_event=listen, stop=stop, workers=min(workers, len(tasks)), resources=asked)
+
+
+def _tasks(plan: Plan, todo: Sequence[PlannedTrial], results: str) -> list[Task]:
+    study, env = plan.study, provenance.environment()
+    shared = {
+        "study": study.name,
+        "results": str(Path(results).resolve()),
+        "code_hash": provenance.code_hash(_plug_in_files(todo)),
+        "env": env,
+        "env_hash": provenance.environment_hash(env),
+        "metric": study.select.metric,
+        "mode": study.select.mode,
+        "threads": study.resources.cpu,
+        "device": "cuda" if study.resources.gpu else "cpu",
+    }
+    return [Task(one.trial_key, shared | _own(one)) for one in todo]
+
+
+def _own(trial: PlannedTrial) -> dict[str, Any]:
+    return {
+        "trial_key": trial.trial_key,
+        "config_key": trial.config_key,
+        "seed": trial.seed,
+        "trial": to_mapping(trial.config),
+        "parameters": dict(trial.parameters),
+        "data_hash": trial.data_hash,
+    }
+
+
+def _plug_in_files(trials: Sequence[PlannedTrial]) -> tuple[Path, ...]:
+    """The user's own plug-in files that these trials load."""
+    chosen = {
+        plug_in.name
+        for one in trials
+        for plug_in in (one.config.data, one.config.encoder, one.config.views, one.config.method)
+    }
+    return tuple(Path(name) for name in chosen if registry.is_path(name))
+
+
+def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> None:
+    """The row of a trial whose process died, which could not write it itself."""
+    from jobs.results.schema import Attempt
+    from jobs.results.writer import new_attempt_id, write
+
+    attempt = Attempt(
+        study=plan.study.name,
+        trial_key=trial.trial_key,
+        config_key=trial.config_key,
+        seed=trial.seed,
+        attempt_id=new_attempt_id(),
+        status="failed",
+        reason=f"DIED: {error}",
+        started=datetime.now(UTC),
+        host=socket.gethostname(),
+        params=dict(trial.parameters),
+        data_hash=trial.data_hash,
+        best_metric=plan.study.select.metric,
+    )
+    write(results, attempt)
+
+
+@contextlib.contextmanager
+def _exclusive(results: str, study: str) -> Generator[None]:
+    """Holds the study's lock file; the system lets go of it however this process ends.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    folder = Path(results, PREFIX + study)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(f"{folder}: results cannot be written there: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+        os.close(descriptor)
+        raise UserError(
+            f"{folder}: {owner} is running this study into these results: wait for it or stop it"
+        ) from error
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_study(results: str, plan: Plan) -> None:
+    """`study.json`: what the results of this folder were planned as, for readers that have no study file."""
+    from jobs.results.writer import put
+
+    study = plan.study
+    content = {
+        "study": study.name,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": study.source,
+        "trial": study.trial,
+        "select": asdict(study.select),
+        "seeds": list(study.seeds),
+        "n_configurations": plan.n_cells,
+        "data": sorted({one.data_hash for one in plan.trials}),
+        "code": provenance.code_hash(_plug_in_files(plan.trials)),
+        "commit": provenance.commit(),
+        "environment": provenance.environment(),
+        "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
+    }
+    put(Path(results, PREFIX + study.name, "study.json"), json.dumps(content, indent=1).encode())

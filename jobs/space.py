@@ -1,0 +1,228 @@
+"""What a study varies: ranges, the cells of a search, and an order in which any prefix is a fair experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Range(Protocol):
+    """The values that one key may take."""
+
+    def at(self, u: float) -> Any:
+        """The value at `u` in [0, 1)."""
+        ...
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """Values that are valid if all are: every one of a finite range, the ends of a continuous one."""
+        ...
+
+    @property
+    def finite(self) -> tuple[Any, ...] | None:
+        """All values, where they can be listed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Values:
+    """An explicit list: `grid` or `choice`."""
+
+    values: tuple[Any, ...]
+
+    def at(self, u: float) -> Any:
+        """Equal shares of [0, 1), in order."""
+        return self.values[int(u * len(self.values))]
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
+    @property
+    def finite(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Real numbers, evenly."""
+
+    low: float
+    high: float
+
+    def at(self, u: float) -> float:
+        """Linear between the ends."""
+        return self.low + u * (self.high - self.low)
+
+    @property
+    def examples(self) -> tuple[float, float]:
+        """The ends."""
+        return (self.low, self.high)
+
+    @property
+    def finite(self) -> None:
+        """They cannot be listed."""
+        return
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Positive real numbers, evenly in their logarithm."""
+
+    low: float
+    high: float
+
+    def at(self, u: float) -> float:
+        """Linear between the logarithms of the ends."""
+        return min(math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))), self.high)
+
+    @property
+    def examples(self) -> tuple[float, float]:
+        """The ends."""
+        return (self.low, self.high)
+
+    @property
+    def finite(self) -> None:
+        """They cannot be listed."""
+        return
+
+
+@dataclass(frozen=True)
+class Integer:
+    """Whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def at(self, u: float) -> int:
+        """Equal shares of [0, 1), in order."""
+        return self.low + int(u * (self.high - self.low + 1))
+
+    @property
+    def examples(self) -> tuple[int, int]:
+        """The ends."""
+        return (self.low, self.high)
+
+    @property
+    def finite(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(range(self.low, self.high + 1))
+
+
+KINDS = ("grid", "choice", "uniform", "log_uniform", "int")
+
+
+def read_range(value: Any) -> Range:
+    """The range that a study file's `{kind: …}` describes.
+
+    Raises:
+        ValueError: it describes none; the message says what would be right.
+    """
+    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in KINDS:
+        raise ValueError(
+            f"{_short(value)} is wrong: a range is needed, one of {', '.join(f'{{{kind}: […]}}' for kind in KINDS)}"
+        )
+    kind, content = next(iter(value.items()))
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{kind} needs a list, and it is {_short(content)}")
+    if kind in {"grid", "choice"}:
+        return _values(kind, content)
+    return _interval(kind, content)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _values(kind: str, content: list[Any]) -> Values:
+    repeated = [one for i, one in enumerate(content) if one in content[:i]]
+    if repeated:
+        raise ValueError(f"{kind} has {_short(repeated[0])} twice; keep one (repeats over seeds go into 'seeds')")
+    return Values(tuple(content))
+
+
+def _interval(kind: str, content: list[Any]) -> Range:
+    wanted = int if kind == "int" else (int, float)
+    if len(content) != 2 or not all(isinstance(one, wanted) and not isinstance(one, bool) for one in content):
+        raise ValueError(
+            f"{kind} needs [low, high], two {'whole ' if kind == 'int' else ''}numbers, not {_short(content)}"
+        )
+    low, high = content
+    if not low < high:
+        raise ValueError(f"{kind}: [{low}, {high}] is empty; the lower end comes first")
+    if kind == "log_uniform" and low <= 0:
+        raise ValueError(f"log_uniform needs ends above 0, and the lower is {low}")
+    return {"uniform": Uniform, "log_uniform": LogUniform, "int": Integer}[kind](low, high)
+
+
+def grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
+    """Every combination of finite ranges, the last key fastest."""
+    lists = [one.finite or () for one in space.values()]
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*lists)]
+
+
+def sample(space: Mapping[str, Range], count: int, seed: int) -> list[dict[str, Any]]:
+    """At most `count` different cells; the first ones stay the same when more are asked for.
+
+    The points are Roberts' low-discrepancy sequence R_d, shifted at random by `seed`: every prefix covers each range
+    about evenly, which independent draws do not. Fewer come back when the space holds no more.
+
+    Reference:
+        M. Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018).
+    """
+    cells: list[dict[str, Any]] = []
+    for point in itertools.islice(_r_sequence(len(space), seed), 50 * count):
+        cell = {key: one.at(u) for (key, one), u in zip(space.items(), point, strict=True)}
+        if cell not in cells:
+            cells.append(cell)
+        if len(cells) == count:
+            break
+    return cells
+
+
+def _r_sequence(dimensions: int, seed: int) -> Iterator[list[float]]:
+    root = 1.5
+    for _ in range(64):  # the fixed point of x^(d+1) = x + 1, the generalised golden ratio
+        root = (1 + root) ** (1 / (dimensions + 1))
+    steps = [root ** -(j + 1) for j in range(dimensions)]
+    shifts = [_uniform(f"{seed}:{j}") for j in range(dimensions)]
+    for i in itertools.count():
+        yield [(shift + i * step) % 1.0 for shift, step in zip(shifts, steps, strict=True)]
+
+
+def _uniform(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+def indices(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """All index tuples of axes of these sizes, the last axis fastest."""
+    return itertools.product(*(range(size) for size in sizes))
+
+
+def balanced_order(sizes: Sequence[int], *, mixed: bool = True) -> list[tuple[int, ...]]:
+    """All index tuples of axes of these sizes, ordered so that any prefix uses each axis's values equally often.
+
+    The counts of two values of one axis differ by at most 1 in every prefix. Walking all axes forward together visits
+    lcm(sizes) tuples, each value equally often; the walk is then taken up at a tuple not yet seen. With `mixed` those
+    are taken in an order shuffled by a fixed seed, which spreads pairs of values as well; without, from the first on.
+    """
+    length = math.lcm(*sizes)
+    starts = list(indices(sizes))
+    if mixed:
+        random.Random(0).shuffle(starts)  # noqa: S311 - an order, not a secret
+    seen: set[tuple[int, ...]] = set()
+    order: list[tuple[int, ...]] = []
+    for start in starts:
+        if start not in seen:
+            walk = [tuple((i + k) % size for i, size in zip(start, sizes, strict=True)) for k in range(length)]
+            seen.update(walk)
+            order += walk
+    return order

@@ -1,0 +1,316 @@
+"""The study file: one runnable trial, what to vary, seeds, and how to choose; every mistake is found before a start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from core import config as trial_config
+from core import data, registry, schema
+from core.errors import UserError
+from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveInt
+from jobs import document, space
+from jobs.document import Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """The metric that configurations are ranked by."""
+
+    metric: str = "nmi"
+    mode: Literal["max", "min"] = "max"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How cells are taken from the space: all of a `grid`, or `trials` many at `random` (spread evenly)."""
+
+    name: Literal["grid", "random"] = "grid"
+    trials: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one trial holds while it runs: CPU cores (one thread each), GPUs (a fraction shares one)."""
+
+    cpu: PositiveInt = 1
+    gpu: NonNegativeFloat = 0.0
+
+
+Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study file that was read and checked.
+
+    `trial` is the base configuration as nested mappings, every default in it; `space` maps dotted keys of it to
+    ranges.
+    """
+
+    name: str
+    trial: Mapping[str, Any]
+    space: Mapping[str, space.Range]
+    seeds: tuple[int, ...]
+    select: Select
+    search: Search
+    resources: Resources
+    source: Mapping[str, Any]
+
+    def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
+        """The configuration of one cell: the base with the cell's values put in."""
+        return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
+
+
+SECTIONS = {"select": Select, "search": Search, "resources": Resources}
+KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Reads and checks a study file, with `dotted.key=value` overrides put over it.
+
+    Raises:
+        UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"{path}: the study file cannot be read: {reason}") from error
+    return _Reader(document.read(text, str(path)), file.parent).read(overrides)
+
+
+class _Reader:
+    """Reads one document; holds the mistakes found on the way."""
+
+    def __init__(self, content: Document, folder: Path) -> None:
+        self.content = content
+        self.folder = folder
+        self.mistakes = Mistakes()
+
+    def read(self, overrides: Sequence[str]) -> Study:
+        root = self._root()
+        self._resolve_trial(root)
+        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        self._stop_at_mistakes()
+        self._override(root, trial_config.to_mapping(base), overrides)
+        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        self._stop_at_mistakes()
+        trial = trial_config.to_mapping(base)
+        study = Study(
+            name=self._name(root),
+            trial=trial,
+            space=self._space(root.get("space"), trial),
+            seeds=self._seeds(root.get("seeds", [0])),
+            source=root,
+            **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
+        )
+        self._check_search(study)
+        self._stop_at_mistakes()
+        return study
+
+    def _root(self) -> dict[str, Any]:
+        root = self.content.value
+        if not isinstance(root, dict):
+            raise UserError(f"{self.content.origin(())}: a study file is a mapping with 'study:' and 'trial:'")
+        for key in root:
+            if key not in KEYS:
+                self.mistakes.unknown((key,), KEYS)
+        if root.get("trial") is None:
+            root["trial"] = {}
+        if root.get("space") is None:
+            root["space"] = {}
+        return root
+
+    def _stop_at_mistakes(self) -> None:
+        if self.mistakes.found:
+            lines = [
+                f"{self.content.origin(one.place)}: {'.'.join(one.place)}: {one.text}" for one in self.mistakes.found
+            ]
+            raise UserError("\n".join(lines))
+
+    def _name(self, root: Mapping[str, Any]) -> str:
+        name = root.get("study")
+        if name is None:
+            self.mistakes.add(("study",), "is missing: the study needs a name, for its results' folder")
+        elif not isinstance(name, str) or not _NAME.fullmatch(name):
+            self.mistakes.add(("study",), f"{name!r} is wrong: letters, digits, '.', '_' and '-' make a study's name")
+        return str(name)
+
+    # The trial
+
+    def _resolve_trial(self, root: dict[str, Any]) -> None:
+        """Short names become dotted, names of data files become paths, relative paths become absolute."""
+        trial = root["trial"]
+        if not isinstance(trial, dict):
+            return
+        for kind, key in _plug_in_fields():
+            trial[key] = self._located(kind, trial[key]) if key in trial else trial.get(key)
+            if trial[key] is None:
+                del trial[key]
+        self._lift_short_names(trial)
+
+    def _located(self, kind: str, value: Any) -> Any:
+        mapping = {"name": value} if isinstance(value, str) else value
+        if not isinstance(mapping, dict) or not isinstance(mapping.get("name", ""), str):
+            return value
+        name = mapping.get("name", "")
+        if registry.is_path(name):
+            mapping = {**mapping, "name": str((self.folder / name).resolve())}
+        elif kind == "datasets" and name not in registry.names(kind) and (found := data.find_named(name)):
+            mapping = {**mapping, "name": "file", "path": str(found)}
+        if isinstance(path := mapping.get("path"), str):
+            mapping = {**mapping, "path": str((self.folder / path).resolve())}
+        return mapping
+
+    def _lift_short_names(self, trial: dict[str, Any]) -> None:
+        """`learning_rate: …` directly under `trial:` means `optimiser.learning_rate`."""
+        own = {one.name for one in fields(trial_config.TrialConfig)}
+        strangers = {key: trial[key] for key in trial if key not in own}
+        if not strangers:
+            return
+        known = {key: trial[key] for key in trial if key in own}
+        base = trial_config.to_mapping(trial_config.read_trial(known, ("trial",), Mistakes()))
+        for key, value in strangers.items():
+            if len(full := matches(key, base)) == 1 and not isinstance(value, dict):
+                del trial[key]
+                self._put_once(trial, full[0], value, ("trial", key))
+
+    def _put_once(self, trial: dict[str, Any], dotted: str, value: Any, place: Place) -> None:
+        if dotted in trial_config.flatten(trial):
+            self.mistakes.add(place, f"stands here and as {dotted}; keep one")
+            return
+        where = ("trial", *dotted.split("."))
+        self.content.origins[where] = self.content.origin(place)
+        put(trial, dotted, value)
+
+    # Overrides
+
+    def _override(self, root: dict[str, Any], base: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        for text in overrides:
+            key, equals, value = text.partition("=")
+            if not equals or not key:
+                raise UserError(f"--set {text}: write it as key=value")
+            parsed = document.parse_value(value)
+            if key.split(".")[0] in KEYS:
+                place = tuple(key.split("."))
+                put(root, key, parsed)
+            elif len(full := matches(key, base)) == 1 or "." in key:
+                place = ("trial", *(full[0] if full else key).split("."))
+                self._set_in_trial(root, ".".join(place[1:]), parsed)
+            else:
+                raise UserError(f"--set {text}: {_which(key, full, base)}")
+            self.content.origins[place] = f"--set {text}"
+
+    def _set_in_trial(self, root: dict[str, Any], dotted: str, value: Any) -> None:
+        """Pins a key: it leaves the space. A plug-in's new name drops the options of the old one."""
+        head, _, last = dotted.rpartition(".")
+        kinds = {key: kind for kind, key in _plug_in_fields()}
+        if last == "name" and head in kinds:
+            root["trial"][head] = self._located(kinds[head], {"name": value})
+        else:
+            put(root["trial"], dotted, value)
+            if dotted == "data.path" and isinstance(value, str):
+                put(root["trial"], dotted, str(Path(value).resolve()))
+        if isinstance(ranges := root["space"], dict):
+            for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
+                del ranges[key]
+
+    # The space, seeds and sections
+
+    def _space(self, value: Any, trial: Mapping[str, Any]) -> dict[str, space.Range]:
+        if not isinstance(value, dict):
+            self.mistakes.add(("space",), f"{value!r} is wrong: a mapping of keys of the trial to ranges is needed")
+            return {}
+        ranges: dict[str, space.Range] = {}
+        for key, content in value.items():
+            full = matches(key, trial)
+            if len(full) != 1:
+                self.mistakes.add(("space", key), _which(key, full, trial))
+            elif full[0] in ranges:
+                self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
+            elif found := self._range(key, full[0], content, trial):
+                ranges[full[0]] = found
+        return ranges
+
+    def _range(self, key: str, dotted: str, content: Any, trial: Mapping[str, Any]) -> space.Range | None:
+        try:
+            found = space.read_range(content)
+        except ValueError as error:
+            self.mistakes.add(("space", key), str(error))
+            return None
+        for value in found.examples:
+            inner = Mistakes()
+            trial_config.read_trial(overlay(trial, {dotted: value}), (), inner)
+            if inner.found:
+                self.mistakes.add(("space", key), inner.found[0].text)
+                return None
+        return found
+
+    def _seeds(self, value: Any) -> tuple[int, ...]:
+        seeds = schema.convert(value, tuple[Seed, ...], ("seeds",), self.mistakes)
+        if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
+            self.mistakes.add(("seeds",), f"{list(seeds)} is wrong: at least one seed, none of them twice")
+        return seeds
+
+    def _section(self, key: str, kind: type, value: Any) -> Any:
+        before = len(self.mistakes.found)
+        mapping = {"name": value} if key == "search" and isinstance(value, str) else value
+        section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
+        return section if len(self.mistakes.found) == before else kind()
+
+    def _check_search(self, study: Study) -> None:
+        if study.search.name == "random" and study.search.trials is None:
+            self.mistakes.add(("search",), "random needs 'trials', the number of cells to draw")
+        if study.search.name == "grid":
+            for key, one in study.space.items():
+                if one.finite is None:
+                    self.mistakes.add(
+                        ("space", key),
+                        "a grid cannot list a continuous range: use grid, or search: {name: random, trials: …}",
+                    )
+
+
+def _plug_in_fields() -> list[tuple[str, str]]:
+    """The kinds of plug-ins and the keys of the trial that name one."""
+    return [("datasets", "data"), ("encoders", "encoder"), ("views", "views"), ("methods", "method")]
+
+
+def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of the trial that a key means: itself, or all that end in it."""
+    flat = list(trial_config.flatten(trial))
+    if key in flat or key in {name for _, name in _plug_in_fields()}:
+        return [key]
+    return [one for one in flat if one.endswith(f".{key}")]
+
+
+def _which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
+    if found:
+        return f"could mean {' or '.join(found)}; write the whole key"
+    flat = trial_config.flatten(trial)
+    near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
+    return f"unknown key{near}; allowed: {', '.join(sorted(flat))}"
+
+
+def put(mapping: dict[str, Any], dotted: str, value: Any) -> None:
+    """Sets a dotted key in nested mappings, making those that are missing; a bare plug-in name becomes a mapping."""
+    *path, last = dotted.split(".")
+    for key in path:
+        inner = mapping.get(key)
+        mapping[key] = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if isinstance(inner, str) else {}
+        mapping = mapping[key]
+    mapping[last] = value
+
+
+def overlay(trial: Mapping[str, Any], assignment: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial with dotted keys set, whole sections first, so that a key inside a section is set in the new one."""
+    result = dict(trial)
+    for key in sorted(assignment, key=lambda one: one.count(".")):
+        put(result, key, assignment[key])
+    return result

@@ -1,0 +1,266 @@
+"""One trial in its own process: the rows of `core.fit` become its result file, as they come."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import registry
+from core.config import PlugIn, TrialConfig, read_trial
+from core.data import Dataset
+from core.errors import UserError
+from core.fit import DivergedError, EpochRow, fit
+from core.schema import Mistakes
+from core.state import State
+from jobs.results import peek
+from jobs.results.layout import PREFIX, TRIALS
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, put, write
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a worker is told: one trial of a plan, where results go, and how to run it. Plain values only.
+
+    `trial` is the configuration as nested mappings. A checkpoint is written at most every `checkpoint_seconds`, the
+    result file's heartbeat at most every `heartbeat_seconds`.
+    """
+
+    study: str
+    results: str
+    trial_key: str
+    config_key: str
+    seed: int
+    trial: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    data_hash: str
+    code_hash: str
+    env: Mapping[str, str]
+    env_hash: str
+    metric: str
+    mode: str
+    threads: int = 1
+    device: str = "cpu"
+    checkpoint_seconds: float = 5.0
+    heartbeat_seconds: float = 30.0
+
+
+def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """Runs one attempt at one trial, to its end or to the first `report` that raises SystemExit.
+
+    Goes on from the trial's checkpoint where there is one. Every exception but SystemExit and KeyboardInterrupt
+    becomes a `failed` row: nothing a method does can end the study.
+
+    Args:
+        payload: the fields of an `Order`.
+        report: hears `epoch`, `epochs` and, where evaluated, the selection metric's `value` after each epoch.
+
+    Returns:
+        `status`, `reason`, `seconds`, and the selection metric's last `value` (None where there is none).
+    """
+    order = Order(**payload)
+    torch.set_num_threads(order.threads)
+    if _is_done(order):
+        return {"status": "ok", "reason": "", "seconds": 0.0, "value": None}
+    running = _Running(order)
+    try:
+        running.train(report)
+    except UserError as error:
+        running.fail(f"BAD_INPUT: {error}")
+    except DivergedError as error:
+        running.fail(f"DIVERGED: {error}")
+    except MemoryError as error:
+        running.fail(f"OUT_OF_MEMORY: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is this trial's end, not the study's
+        running.fail(f"ERROR: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+    return running.outcome()
+
+
+def _is_done(order: Order) -> bool:
+    """Whether an earlier attempt finished: a worker may die after its last write, before anyone hears of it."""
+    paths = Path(order.results, PREFIX + order.study, TRIALS).glob(f"{order.trial_key}.*.parquet")
+    return any(row.status == "ok" for path in paths for row in _header(path))
+
+
+def _header(path: Path) -> list[peek.HeaderRow]:
+    """What a result file says of itself; nothing where it is torn."""
+    try:
+        return peek.read_header(str(path))
+    except (ValueError, FileNotFoundError):
+        return []
+
+
+class _Running:
+    """An attempt under way: its row, its checkpoint and their clocks."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.config = read_trial(order.trial, ("trial",), Mistakes())
+        self.folder = Path(order.results, PREFIX + order.study)
+        self.checkpoint = self.folder / "checkpoints" / f"{order.trial_key}.pt"
+        self.attempt = _new_attempt(order)
+        self.saved = self.beaten = time.monotonic()
+        self.seconds = 0.0
+
+    def train(self, report: Report) -> None:
+        """Trains to the last epoch, writing as it goes."""
+        resume = self._resume()
+        write(self.order.results, self.attempt)
+        data = load_data(self.config, self.order.data_hash)
+        for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
+            self._record(row)
+            if row.epoch == self.config.epochs:
+                break
+            self._save(row)
+            try:
+                report({"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value()})
+            except SystemExit:
+                self._interrupted(row)
+                raise
+        self.attempt.status = "ok"
+        self._finish()
+
+    def fail(self, reason: str) -> None:
+        """Ends the attempt as failed; the traceback goes to a file of its own."""
+        self.attempt.status, self.attempt.reason = "failed", reason
+        log = self.folder / "logs" / f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+        put(log, traceback.format_exc().encode())
+        self._finish()
+
+    def outcome(self) -> dict[str, Any]:
+        """What the driver hears of a finished attempt."""
+        attempt = self.attempt
+        return {
+            "status": attempt.status,
+            "reason": attempt.reason,
+            "seconds": attempt.seconds,
+            "value": self._value(),
+        }
+
+    def _finish(self) -> None:
+        write(self.order.results, self.attempt)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _value(self) -> float | None:
+        return self.attempt.metrics.get(self.order.metric, self.attempt.health.get(self.order.metric))
+
+    # Rows
+
+    def _record(self, row: EpochRow) -> None:
+        attempt = self.attempt
+        self.seconds += row.train_seconds + row.evaluation_seconds
+        attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
+        named = row.metrics | {f"health.{name}": value for name, value in row.health.items()}
+        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in named.items()]
+        attempt.metrics |= row.metrics
+        attempt.health |= row.health
+        if row.scores is not None:
+            attempt.cluster_sizes = row.scores.cluster_sizes.tolist()
+        self._keep_best(row)
+
+    def _keep_best(self, row: EpochRow) -> None:
+        found = row.metrics | row.health
+        name = self.order.metric
+        if name not in found:
+            return
+        sign = 1 if self.order.mode == "max" else -1
+        if self.attempt.best_epoch is None or sign * found[name] > sign * self.attempt.best[name]:
+            self.attempt.best_epoch, self.attempt.best = row.epoch, dict(found)
+
+    # Checkpoints
+
+    def _save(self, row: EpochRow) -> None:
+        now = time.monotonic()
+        if now - self.saved >= self.order.checkpoint_seconds:
+            self._write_checkpoint(row)
+            self.saved = now
+        if now - self.beaten >= self.order.heartbeat_seconds:
+            write(self.order.results, self.attempt)
+            self.beaten = now
+
+    def _interrupted(self, row: EpochRow) -> None:
+        self._write_checkpoint(row)
+        self.attempt.reason = "INTERRUPTED"
+        write(self.order.results, self.attempt)
+
+    def _write_checkpoint(self, row: EpochRow) -> None:
+        attempt = self.attempt
+        kept = {name: getattr(attempt, name) for name in _KEPT}
+        put(
+            self.checkpoint,
+            row.state().to_bytes(origin=_origin(self.order), seconds=self.seconds, attempt=kept),
+        )
+
+    def _resume(self) -> State | None:
+        """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
+        if not self.checkpoint.is_file():
+            return None
+        try:
+            state, extra = State.from_bytes(self.checkpoint.read_bytes(), self.order.device)
+        except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
+            self.attempt.reason = f"RESTARTED: the checkpoint could not be read ({type(error).__name__})"
+            return None
+        if extra["origin"] != _origin(self.order):
+            self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
+            return None
+        self.seconds = extra["seconds"]
+        for name, value in extra["attempt"].items():
+            setattr(self.attempt, name, value)
+        return state
+
+
+# The parts of an attempt that its successor goes on with.
+_KEPT = ("seconds", "epochs_done", "best_epoch", "cluster_sizes", "metrics", "best", "health", "history")
+
+
+def _origin(order: Order) -> dict[str, str]:
+    """What must be the same for a resumed trial to equal an uninterrupted one."""
+    return {"trial_key": order.trial_key, "data_hash": order.data_hash, "code_hash": order.code_hash}
+
+
+def _new_attempt(order: Order) -> Attempt:
+    return Attempt(
+        study=order.study,
+        trial_key=order.trial_key,
+        config_key=order.config_key,
+        seed=order.seed,
+        attempt_id=new_attempt_id(),
+        started=datetime.now(UTC),
+        host=socket.gethostname(),
+        params=dict(order.parameters),
+        code_hash=order.code_hash,
+        data_hash=order.data_hash,
+        env_hash=order.env_hash,
+        env=dict(order.env),
+        best_metric=order.metric,
+    )
+
+
+def load_data(config: TrialConfig, data_hash: str) -> Dataset:
+    """The trial's data set, kept in memory for the next trial of this process.
+
+    Raises:
+        UserError: it cannot be read, or its content is not what the plan was made of.
+    """
+    data = _load(config.data.name, json.dumps(config.data.options))
+    if data.fingerprint != data_hash:
+        raise UserError(f"the data {data.name} changed since the plan was made: run the study again")
+    return data
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: str) -> Dataset:
+    plug_in = PlugIn(name=name, options=json.loads(options))
+    return registry.load("datasets", plug_in.name)(**plug_in.options)

@@ -1,0 +1,28 @@
+# Everything that CI checks, in its order.
+check: lint types contracts test
+
+# Style and format.
+lint:
+    uv run ruff check .
+    uv run ruff format --check .
+
+# Types, strict.
+types:
+    uv run basedpyright
+
+# Who may import whom.
+contracts:
+    uv run lint-imports
+
+# The tests; the same command as in the README.
+test:
+    uv run pytest
+
+# What a machine can mend by itself.
+fix:
+    uv run ruff check --fix .
+    uv run ruff format .
+
+# One benchmark, by name: `just bench overhead`.
+bench name:
+    uv run python benchmarks/{{name}}.py

@@ -1,0 +1,57 @@
+"""NT-Xent, the normalised temperature-scaled cross entropy of SimCLR."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: float) -> Float[Tensor, ""]:
+    """Contrast row i of `a` with row i of `b` against all other rows of both.
+
+    With the 2n unit vectors u of both views, i+ the other view of i and s = u uᵀ / temperature::
+
+        loss = mean_i [ log sum_{j != i} exp(s_ij) - s_ii+ ]
+
+    It is safe for any n ≥ 1 (n = 1 has no negatives: the loss is 0) and for zero vectors.
+
+    Args:
+        a: first view, shape (n, dim); rows need not be normalised.
+        b: second view, shape (n, dim), row i belongs to row i of `a`.
+        temperature: divides the cosine similarities; above 0.
+
+    Returns:
+        The mean over the 2n rows, a scalar in nats. Constant rows give `chance(n)`.
+
+    Raises:
+        ValueError: the shapes differ, or there is no row.
+
+    Reference:
+        Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (2020), eq. 1.
+    """
+    if a.shape != b.shape or len(a) == 0:
+        raise ValueError(f"two views of equal, non-empty shape (n, dim) are needed, got {a.shape} and {b.shape}")
+    units = functional.normalize(torch.cat([a, b]), dim=1)
+    # In-place on the fresh product: no second (2n, 2n) matrix.
+    similarities = units.mul(1 / temperature).mm(units.t()).fill_diagonal_(-math.inf)
+    n = len(a)
+    positives = torch.cat([similarities.diagonal(n), similarities.diagonal(-n)])
+    return (similarities.logsumexp(dim=1) - positives).mean()
+
+
+def chance(n: int) -> float:
+    """The loss of constant outputs, log(2n - 1): divide by it to compare batch sizes."""
+    return math.log(2 * n - 1)
+
+
+class Loss:
+    """`nt_xent` with its temperature fixed; called with two views of shape (n, dim)."""
+
+    def __init__(self, *, temperature: float = 0.5) -> None:
+        self.temperature = temperature
+
+    def __call__(self, a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+        """Shape () from two views of shape (n, dim); see `nt_xent`."""
+        return nt_xent(a, b, self.temperature)
