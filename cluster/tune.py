@@ -79,6 +79,8 @@ def run(
     nodes = connect.connected_nodes()
     machine = this_machine(gpus=resources.gpu > 0)
     check(resources, [machine] if nodes is None else nodes, workers=workers)
+    if not tasks:
+        return
     with _folder(run_dir) as folder:
         plan = _Plan(work, list(tasks), workers, resources, retries, folder)
         for _ in range(1 + RESTARTS):

@@ -33,9 +33,17 @@ def users(folder: str) -> list[int]:
 
 def _uses(process: Path, folder: str) -> bool:
     try:
-        return any(str(file.readlink()).startswith(folder) for file in (process / "fd").iterdir())
+        files = list((process / "fd").iterdir())
     except OSError:
         return False
+    return any(_target(file).startswith(folder) for file in files)
+
+
+def _target(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except OSError:
+        return ""
 
 
 def _main(folder: str) -> None:

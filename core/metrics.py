@@ -52,7 +52,8 @@ def scores(predicted: Labels, true: Labels) -> dict[str, float]:
 def match(table: Table) -> Table:
     """The table made square, its rows reordered so that the diagonal holds the best one-to-one matching.
 
-    Rows and columns that had no partner are matched with zeros: surplus clusters count as errors.
+    Rows and columns that had no partner are matched with zeros: surplus clusters count as errors. Where several
+    matchings are best, scores of single classes (`macro_f1`, `balanced_acc`, `kappa`) are those of the one found first.
     """
     size = max(table.shape)
     square = np.zeros((size, size))

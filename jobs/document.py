@@ -73,11 +73,13 @@ def _syntax_message(error: yaml.YAMLError, name: str) -> str:
 
 
 def _value(node: Any, place: Place, document: Document, name: str) -> Any:
+    if node is not None and node.tag not in _STANDARD_TAGS:
+        raise UserError(f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not allowed in a study file")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, document, name)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, str(i)), document, name) for i, item in enumerate(node.value)]
-    return None if node is None else _scalar(node, name)
+    return None if node is None else _scalar(node)
 
 
 def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str) -> dict[str, Any]:
@@ -94,9 +96,7 @@ def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str
     return mapping
 
 
-def _scalar(node: yaml.ScalarNode, name: str) -> Any:
-    if node.tag.startswith("!") or (node.tag not in _STANDARD_TAGS):
-        raise UserError(f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not allowed in a study file")
+def _scalar(node: yaml.ScalarNode) -> Any:
     if node.style is not None:  # quoted, or a block: a text
         return node.value
     for pattern, make in _SCALARS.values():
@@ -106,7 +106,8 @@ def _scalar(node: yaml.ScalarNode, name: str) -> Any:
 
 
 _STANDARD_TAGS = {
-    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge", "map", "seq")
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.executor import Event, Report, Resources, Stop, Task
+from cluster.resources import check, this_machine
 from core import registry
 from core.config import PlugIn, count_clusters, to_mapping
 from core.errors import UserError
@@ -34,6 +35,16 @@ class Summary:
     failed: int
     missing: int
     stopped: bool
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A study that can start: planned, its data checked, its trials known to fit on this machine."""
+
+    plan: Plan
+    todo: Sequence[PlannedTrial]
+    results: str
+    workers: int
 
 
 def run(
@@ -58,21 +69,23 @@ def run(
         UserError: the data cannot be used, or the same study is being run into the same results.
         ClusterError: the machine cannot run what the study asks for.
     """
+    return execute(prepare(study, results, workers), on_event=on_event or _ignore, stop=stop or Stop())
+
+
+def prepare(study: Study, results: str, workers: int | None = None) -> Ready:
+    """Plans and checks, and starts nothing; see `run`."""
     plan = planning.make(study)
     check_data(plan)
-    todo = plan.missing(results)
-    if todo:
-        with _exclusive(results, study.name):
-            _write_study(results, plan)
-            _execute(
-                plan,
-                todo,
-                results=results,
-                workers=_worker_count(study, workers),
-                on_event=on_event or _ignore,
-                stop=stop or Stop(),
-            )
-    return summarise(plan, results, stopped=stop is not None and stop.requested)
+    return Ready(plan, plan.missing(results), results, _worker_count(study, workers))
+
+
+def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
+    """Trains what is to do; see `run`."""
+    if ready.todo:
+        with _exclusive(ready.results, ready.plan.study.name):
+            _write_study(ready.results, ready.plan)
+            _execute(ready, on_event, stop)
+    return summarise(ready.plan, ready.results, stopped=stop.requested)
 
 
 def _ignore(event: Event) -> None:
@@ -102,15 +115,19 @@ def check_data(plan: Plan) -> None:
 
 def _worker_count(study: Study, wanted: int | None) -> int:
     """As many as asked for, or as fit on this machine."""
+    asked = _resources(study)
+    machine = this_machine(gpus=asked.gpu > 0)
+    check(asked, [machine], workers=wanted or 1)
     if wanted is not None:
         return wanted
-    from cluster.resources import this_machine
+    fitting = machine.cpu // asked.cpu
+    if asked.gpu:
+        fitting = min(fitting, machine.gpu / asked.gpu + 1e-9)
+    return int(fitting)
 
-    machine = this_machine(gpus=study.resources.gpu > 0)
-    fitting = int(machine.cpu // study.resources.cpu)
-    if study.resources.gpu:
-        fitting = min(fitting, int(machine.gpu / study.resources.gpu + 1e-9))
-    return max(1, fitting)
+
+def _resources(study: Study) -> Resources:
+    return Resources(cpu=study.resources.cpu, gpu=study.resources.gpu)
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
@@ -120,27 +137,25 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     return run_trial(payload, report)
 
 
-def _execute(
-    plan: Plan, todo: Sequence[PlannedTrial], *, results: str, workers: int, on_event: Listener, stop: Stop
-) -> None:
-    tasks = _tasks(plan, todo, results)
-    by_key = {one.trial_key: one for one in todo}
+def _execute(ready: Ready, on_event: Listener, stop: Stop) -> None:
+    plan, results = ready.plan, ready.results
+    tasks = _tasks(plan, ready.todo, results)
+    by_key = {one.trial_key: one for one in ready.todo}
 
     def listen(event: Event) -> None:
         if event.kind == "died":
             _write_death(plan, by_key[event.key], results, event.error)
         on_event(event)
 
-    if workers == 1:
+    if ready.workers == 1:
         from cluster import inprocess
 
         inprocess.run(work, tasks, on_event=listen, stop=stop)
         return
     from cluster import tune
 
-    resources = plan.study.resources
-    asked = Resources(cpu=resources.cpu, gpu=resources.gpu)
-    tune.run(work, tasks, on_event=listen, stop=stop, workers=min(workers, len(tasks)), resources=asked)
+    workers = min(ready.workers, len(tasks))
+    tune.run(work, tasks, on_event=listen, stop=stop, workers=workers, resources=_resources(plan.study))
 
 
 def _tasks(plan: Plan, todo: Sequence[PlannedTrial], results: str) -> list[Task]:

@@ -32,7 +32,9 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
         Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (2020), eq. 1.
     """
     if a.shape != b.shape or len(a) == 0:
-        raise ValueError(f"two views of equal, non-empty shape (n, dim) are needed, got {a.shape} and {b.shape}")
+        raise ValueError(
+            f"two views of equal, non-empty shape (n, dim) are needed, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     units = functional.normalize(torch.cat([a, b]), dim=1)
     # In-place on the fresh product: no second (2n, 2n) matrix.
     similarities = units.mul(1 / temperature).mm(units.t()).fill_diagonal_(-math.inf)

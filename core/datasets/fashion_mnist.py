@@ -145,7 +145,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
         raise fault(file, f"it is no IDX file of bytes: it begins with {content[:4].hex()}, not 000008")
     start = 4 + 4 * content[3]
     shape = tuple(np.frombuffer(content[4:start], ">u4", (len(content[:start]) - 4) // 4).tolist())
-    if len(shape) < content[3] or len(content) - start != math.prod(shape):
+    if len(content) - start != math.prod(shape):
         raise fault(
             file,
             f"it has {max(len(content) - start, 0)} values, its head says {shape}: copy or download it again",

@@ -25,7 +25,7 @@ from core.data import (
     scaled,
     user_path,
 )
-from core.datasets import label_key, listed, read_table
+from core.tables import label_key, listed, read_table
 
 if TYPE_CHECKING:
     import zipfile

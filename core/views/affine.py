@@ -20,8 +20,8 @@ class Views:
         *,
         rotation: NonNegativeFloat = 15.0,
         scale: Fraction = 0.15,
-        shift: Fraction = 0.1,
-        noise: NonNegativeFloat = 0.1,
+        shift: Fraction = 0.05,
+        noise: NonNegativeFloat = 0.2,
     ) -> None:
         """`rotation` in degrees, `scale` and `shift` as shares of the size: all are the largest that is drawn."""
         self.sample_shape = sample_shape

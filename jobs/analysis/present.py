@@ -61,7 +61,7 @@ def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode
 
 def board_text(board: Leaderboard, width: int | None) -> str:
     """The leaderboard for a terminal: what is constant, the table, and the notes below it."""
-    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board)
+    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
 
 
 def header(board: Leaderboard, width: int | None) -> str:
@@ -71,12 +71,13 @@ def header(board: Leaderboard, width: int | None) -> str:
     return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
 
 
-def footer(board: Leaderboard) -> str:
-    """What the signs mean, and the notes."""
+def footer(board: Leaderboard, width: int | None) -> str:
+    """What the signs mean, and the notes, in lines of at most `width` characters."""
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds do not tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    return "".join(f"{line}\n" for line in ["", *lines, *board.notes])
+    wrapped = [part for line in [*lines, *board.notes] for part in _wrapped(line.split(), width)]
+    return "".join(f"{line}\n" for line in ["", *wrapped])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:

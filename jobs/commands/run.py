@@ -12,8 +12,9 @@ import click
 from jobs import options
 
 if TYPE_CHECKING:
-    from cluster.executor import Stop
+    from cluster.executor import Event, Stop
     from jobs.run import Summary
+    from jobs.study import Study
 
 
 @click.command()
@@ -40,25 +41,28 @@ def command(study: Path, results: str, overrides: tuple[str, ...], workers: int 
     _leave(summary, quiet=quiet)
 
 
-def _run(study: Any, results: str, workers: int | None, *, quiet: bool) -> Summary:
+def _run(study: Study, results: str, workers: int | None, *, quiet: bool) -> Summary:
     from cluster.executor import Stop
-    from jobs import plan as planning
     from jobs import run as running
     from jobs.progress import Progress
 
+    ready = running.prepare(study, results, workers)
     stop = Stop()
     _stop_on_signals(stop)
-    if quiet:
-        return running.run(study, results=results, workers=workers, stop=stop)
-    plan = planning.make(study)
-    done = len(plan.trials) - len(plan.missing(results))
-    click.echo(f"{study.name}: {len(plan.trials)} trials, {done} done before", err=True)
-    progress = Progress(plan, len(plan.trials), done)
+    if quiet or not ready.todo:
+        return running.execute(ready, on_event=_hear_nothing, stop=stop)
+    total = len(ready.plan.trials)
+    done = total - len(ready.todo)
+    click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    progress = Progress(ready.plan, total, done)
     try:
-        return running.run(study, results=results, workers=workers, stop=stop, on_event=progress.hear)
+        return running.execute(ready, on_event=progress.hear, stop=stop)
     finally:
-        if done < len(plan.trials):
-            progress.close()
+        progress.close()
+
+
+def _hear_nothing(_event: Event) -> None:
+    """Shows no progress."""
 
 
 def _stop_on_signals(stop: Stop) -> None:
@@ -74,7 +78,7 @@ def _stop_on_signals(stop: Stop) -> None:
     signal.signal(signal.SIGTERM, handle)
 
 
-def _conclude(study: Any, results: str) -> None:
+def _conclude(study: Study, results: str) -> None:
     """The leaderboard of what there is."""
     import shutil
 

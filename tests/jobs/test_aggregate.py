@@ -1,0 +1,175 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from core.errors import UserError
+from jobs.analysis.present import leaderboard_text
+from jobs.commands.aggregate import command
+from jobs.commands.compact import command as compact_command
+from jobs.results import reader, writer
+from jobs.results.schema import Attempt
+
+SCORES = ("loss", "oa", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi")
+
+
+def fill(results, study="s", rates=(1e-3, 1e-2), seeds=(0, 1, 2), **changes):
+    for rate in rates:
+        for seed in seeds:
+            value = 0.9 - 10 * rate + seed / 100
+            attempt = {
+                "study": study,
+                "trial_key": f"{rate}-{seed}",
+                "config_key": f"{rate}",
+                "seed": seed,
+                "attempt_id": f"A{seed}",
+                "status": "ok",
+                "started": datetime(2026, 6, 7, 8, 18, 15, tzinfo=UTC) - timedelta(hours=seed),
+                "params": {"optimiser.learning_rate": rate, "threshold": 0.95, "epochs": 60},
+                "metrics": dict.fromkeys(SCORES, value),
+                "best": {"nmi": value + 0.01},
+            }
+            writer.write(str(results), Attempt(**{**attempt, **changes}))
+
+
+@pytest.fixture
+def results(tmp_path):
+    fill(tmp_path)
+    return tmp_path
+
+
+def invoke(*arguments, run=command):
+    return CliRunner(env={"COLUMNS": "80", "TZ": "UTC"}).invoke(run, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_the_leaderboard_names_the_best_with_its_interval(results):
+    lines = invoke(results).stdout.splitlines()
+    assert lines[0] == "the same in all: epochs=60 threshold=0.95"
+    assert lines[2].split()[:4] == ["#", "learning_rate", "nmi", "n"]
+    assert lines[4].split()[:5] == ["1", "0.001", "0.900", "±0.025", "3"]
+    assert lines[5].split()[:2] == ["2", "0.01"]
+    assert "uses the labels" in lines[-2]
+    assert max(map(len, lines)) <= 80
+
+
+def test_what_conclus_run_shows_is_the_same(results):
+    assert leaderboard_text([str(results)], "s", "nmi", "max", 80) == invoke(results).stdout
+
+
+def test_a_wide_terminal_shows_every_score(results):
+    text = leaderboard_text([str(results)], "s", "nmi", "max", 200)
+    assert all(name in text for name in ("acc", "ari", "fmi", "kmeans_acc", "kmeans_nmi"))
+
+
+def test_json_and_csv_have_a_column_for_every_number(results):
+    done = invoke(results, "--format", "json")
+    first = json.loads(done.stdout)[0]
+    assert (first["optimiser.learning_rate"], first["nmi_n"], first["tied"]) == (1e-3, 3, True)
+    assert first["nmi_half_width"] == pytest.approx(0.0248414)
+    assert "labels" in done.stderr
+    (best, _) = csv.DictReader(io.StringIO(invoke(results, "--format", "csv").stdout))
+    assert float(best["nmi"]) == first["nmi"]
+
+
+def test_the_metric_and_mode_come_from_the_study_unless_given(results):
+    (results / "study=s" / "study.json").write_text(json.dumps({"select": {"metric": "ari", "mode": "min"}}))
+    assert invoke(results).stdout.splitlines()[4].split()[1] == "0.01"
+    assert invoke(results, "--mode", "max").stdout.splitlines()[4].split()[1] == "0.001"
+    assert " nmi " in invoke(results, "--metric", "nmi").stdout.splitlines()[2]
+    assert " best.nmi " in invoke(results, "--metric", "best.nmi").stdout.splitlines()[2]
+
+
+def test_where_and_study_choose_the_rows(results):
+    fill(results, study="t", rates=(5e-3,))
+    both = invoke(results).stdout.splitlines()
+    assert both[2].split()[:3] == ["#", "study", "learning_rate"]
+    assert [line.split()[1] for line in both[4:7]] == ["s", "t", "s"]
+    only = invoke(results, "--study", "t", "--format", "csv").stdout
+    assert only.count("\n") == 2
+    assert invoke(results, "--where", "learning_rate < 2e-3", "--format", "csv").stdout.count("\n") == 2
+    with pytest.raises(UserError, match="No trial matches"):
+        invoke(results, "--where", "learning_rate > 1")
+
+
+def test_the_ledger_has_exactly_the_columns_that_people_keep(results):
+    lines = invoke(results, "--columns", "ledger", "--format", "csv").stdout.splitlines()
+    assert lines[0] == (
+        "date-time,learning_rate,cluster_temperature,instance_temperature,threshold,loss,OA,NMI,ARI,F,ACC"
+    )
+    assert len(lines) == 7
+    assert lines[1].startswith("2026-06-07 06:18:15+00:00,0.001,,,0.95,0.9")
+    times = [line.split(",")[0] for line in lines[1:]]
+    assert times == sorted(times)
+    table = invoke(results, "--columns", "ledger").stdout.splitlines()
+    assert len(table) == 8
+
+
+def test_attempts_are_all_listed(results):
+    fill(results, rates=(1e-3,), seeds=(0,), attempt_id="Z", status="failed", reason="nan_loss")
+    lines = invoke(results, "--attempts").stdout.splitlines()
+    assert len(lines) == 2 + 7
+    assert any("failed" in line and "nan_loss" in line for line in lines)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [("csv", "rank,"), ("md", "|"), ("tex", "\\begin"), ("json", "[")])
+def test_out_writes_the_leaderboard_by_suffix(results, tmp_path, suffix, start):
+    out = tmp_path / f"board.{suffix}"
+    assert f"Wrote {out}" in invoke(results, "--out", out).stdout
+    assert out.read_text().startswith(start)
+
+
+def test_out_as_parquet_holds_the_rows_with_their_histories_and_is_results_again(results, tmp_path):
+    out = tmp_path / "rows.parquet"
+    assert invoke(results, "--out", out).stdout == f"Wrote 6 rows to {out}.\n"
+    assert reader.read_results(str(out), history=True).equals(reader.read_results(str(results), history=True))
+    assert invoke(out).stdout == invoke(results).stdout
+
+
+def test_out_with_another_suffix_is_refused(results, tmp_path):
+    with pytest.raises(UserError, match=r"\.csv, \.md, \.tex, \.json, \.parquet"):
+        invoke(results, "--out", tmp_path / "x.xlsx")
+
+
+def test_skipped_files_are_named_on_stderr_and_many_are_counted(results):
+    for i in range(7):
+        (results / "study=s" / "trials" / f"torn{i}.A.parquet").write_bytes(b"PAR1")
+    done = invoke(results)
+    assert done.stderr.count("torn") == 5 + 5  # each with its path, and its reason
+    assert "2 more files are skipped" in done.stderr
+    assert "0.900" in done.stdout
+
+
+def test_broken_study_json_is_named(results):
+    (results / "study=s" / "study.json").write_text("{")
+    with pytest.raises(UserError, match=r"study\.json cannot be read"):
+        invoke(results)
+
+
+def test_compaction_changes_no_answer(results):
+    before = invoke(results).stdout
+    assert "s: 6 rows moved to 1 new files" in invoke(results, run=compact_command).stdout
+    assert invoke(results).stdout == before
+
+
+def test_help_and_the_plan_load_nothing_heavy():
+    code = (
+        "import sys, jobs.commands.aggregate, jobs.commands.compact, jobs.results.peek, jobs.tables\n"
+        "heavy = {'torch', 'ray', 'pyarrow', 'numpy', 'scipy', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_aggregating_loads_neither_pandas_nor_torch(results):
+    code = (
+        "import sys; from jobs.commands.aggregate import command\n"
+        "command(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'torch', 'ray', 'pandas', 'scipy.stats'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(results)], check=True, stdout=subprocess.DEVNULL)

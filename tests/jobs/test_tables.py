@@ -1,0 +1,80 @@
+import csv
+import io
+import json
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from core.errors import UserError
+from jobs.tables import Column, numbers, plus_minus, render
+
+COLUMNS = [Column("name", right=False), Column("score", strong=True), Column("more", drop=1), Column("most", drop=2)]
+ROWS = [["a|b_1", 0.5, None, True], ["聚类", 1e-5, 3, False]]
+
+
+def test_a_terminal_table_lines_up_also_with_wide_characters():
+    assert render(COLUMNS, ROWS, "table") == (
+        "name   score  more   most\n─────  ─────  ────  ─────\na|b_1    0.5         true\n聚类   1e-05     3  false\n"
+    )
+
+
+@pytest.mark.parametrize(("width", "names"), [(25, 4), (24, 3), (18, 3), (17, 2), (5, 2), (None, 4)])
+def test_the_least_important_columns_go_and_the_others_stay_whole(width, names):
+    lines = render(COLUMNS, ROWS, "table", width=width).splitlines()
+    assert len(lines[0].split()) == names
+    assert lines[2].startswith("a|b_1    0.5")
+
+
+def test_markdown_escapes_and_stresses():
+    assert render(COLUMNS[:2], [row[:2] for row in ROWS], "markdown", bold=[1]) == (
+        "| name   |     score |\n| ------ | --------: |\n| a\\|b_1 |       0.5 |\n| 聚类   | **1e-05** |\n"
+    )
+
+
+def test_latex_escapes_and_stresses():
+    text = render([Column("a_b", right=False, strong=True)], [["x & 50%"], ["0.9 ±0.1"], ["\\~^"]], "latex", bold=[1])
+    assert text.splitlines() == [
+        r"\begin{tabular}{l}",
+        r"\toprule",
+        r"a\_b \\",
+        r"\midrule",
+        r"x \& 50\% \\",
+        r"\textbf{0.9 $\pm$0.1} \\",
+        r"\textbackslash{}\textasciitilde{}\textasciicircum{} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_csv_and_json_keep_every_digit_and_plain_types():
+    rows = [[0.1 + 0.2, 'say "hi", you', math.nan, None, datetime(2026, 6, 7, 8, 18, 15, tzinfo=UTC)]]
+    names = ["a", "b", "c", "d", "e"]
+    (record,) = csv.DictReader(io.StringIO(render(names, rows, "csv")))
+    assert float(record["a"]) == 0.1 + 0.2
+    assert (record["b"], record["d"]) == ('say "hi", you', "")
+    (parsed,) = json.loads(render(names, rows, "json"))
+    assert parsed == {"a": 0.1 + 0.2, "b": 'say "hi", you', "c": None, "d": None, "e": "2026-06-07 08:18:15+00:00"}
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(UserError, match=r"no format 'xml'.*table, markdown"):
+        render(["a"], [], "xml")
+
+
+def test_a_column_has_as_few_digits_as_tell_its_values_apart():
+    assert numbers([0.1 * 3, 256.0, None, "x", True]) == ["0.3", "256", None, "x", True]
+    assert numbers([0.123456, 0.123457]) == ["0.123456", "0.123457"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (0.87345, 0.0123, "0.873 ±0.012"),
+        (0.87345, None, "0.873"),
+        (0.87345, 0.0, "0.873 ±0.000"),
+        (0.873456, 0.000012, "0.873456 ±0.000012"),
+    ],
+)
+def test_an_interval_reads_as_people_write_it(mean, half, text):
+    assert plus_minus(mean, half) == text
