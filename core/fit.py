@@ -109,7 +109,7 @@ def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Strea
     """Every sample once, in random order; returns mean losses over samples.
 
     Batches are as equal as can be instead of full ones and a rest: a last batch of five samples would take a whole
-    step on the marginal of five (on digits that cost 5 points of accuracy).
+    step on the marginal of five (on digits, CC, three seeds: accuracy .83 of the head instead of .90).
     """
     order = torch.randperm(len(samples), generator=streams.order).to(samples.device)
     sums: dict[str, Tensor] = {}

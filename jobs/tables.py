@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +51,8 @@ def render(
         columns: Names, or columns with their layout.
         rows: Cells of any plain type; None is an empty cell. CSV and JSON keep every digit.
         fmt: One of `FORMATS`.
-        width: Characters of the terminal; only `table` looks at it. Columns are dropped, cells never cut.
+        width: Characters of the terminal; only `table` looks at it. Heads are folded and columns
+            dropped; cells are never cut.
         bold: Indices of the rows whose `strong` cells are bold in Markdown and LaTeX.
 
     Raises:
@@ -116,10 +118,13 @@ def _clock(moment: datetime) -> str:
 
 
 def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tuple[list[Column], Cells]:
-    """Leave out the least important columns until the rest fits the width."""
-    keep = list(range(len(columns)))
+    """Fold the heads of a table that is too wide, then leave out the least important columns until it fits."""
+    if width is None or _total(_widths(columns, cells)) <= width:
+        return list(columns), cells
+    columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
     widths = _widths(columns, cells)
-    while width is not None and sum(widths[i] for i in keep) + len(_GAP) * (len(keep) - 1) > width:
+    keep = list(range(len(columns)))
+    while _total([widths[i] for i in keep]) > width:
         last = max(keep, key=lambda i: (columns[i].drop, i))
         if not columns[last].drop:
             break
@@ -127,18 +132,37 @@ def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tupl
     return [columns[i] for i in keep], [[row[i] for i in keep] for row in cells]
 
 
+def _folded(column: Column, cells: Sequence[str]) -> Column:
+    """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
+    pieces = re.split(r"(?<=[_.])", column.name)
+    limit = max(map(_width, [*pieces, *cells]))
+    lines = [""]
+    for piece in pieces:
+        if _width(lines[-1] + piece) > limit:
+            lines.append("")
+        lines[-1] += piece
+    return replace(column, name="\n".join(lines))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
 def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
     return [max([_width(c.name), *(_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
 
 
 def _width(text: str) -> int:
-    """Characters on a terminal, where Chinese ones take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    """Characters of the longest line on a terminal, where Chinese ones take two."""
+    return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 
 
 def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -> str:
     widths = _widths(columns, cells)
-    lines = [[column.name for column in columns], ["─" * width for width in widths], *cells]
+    heads = [column.name.split("\n") for column in columns]
+    depth = max(map(len, heads))
+    stacked = zip(*([""] * (depth - len(head)) + head for head in heads), strict=True)
+    lines = [*stacked, ["─" * width for width in widths], *cells]
     return "".join(_padded(columns, widths, line, _GAP).rstrip() + "\n" for line in lines)
 
 

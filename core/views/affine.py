@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.errors import UserError
 from core.schema import Fraction, NonNegativeFloat
 
 
@@ -24,7 +25,8 @@ class Views:
         noise: NonNegativeFloat = 0.2,
     ) -> None:
         """`rotation` in degrees, `scale` and `shift` as shares of the size: all are the largest that is drawn."""
-        self.sample_shape = sample_shape
+        if len(sample_shape) != 3:
+            raise UserError(f"views 'affine' need images of shape (channels, height, width), not {sample_shape}")
         self.rotation = math.radians(rotation)
         self.scale = scale
         self.shift = 2 * shift

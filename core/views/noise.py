@@ -14,8 +14,8 @@ class Views:
     def __init__(
         self, sample_shape: tuple[int, ...], *, noise: NonNegativeFloat = 0.3, dropout: Fraction = 0.2
     ) -> None:
-        """`noise` in the samples' units (standard deviations where they are standardised)."""
-        self.sample_shape = sample_shape
+        """`noise` in the samples' units (standard deviations where they are standardised); any shape will do."""
+        del sample_shape
         self.noise = noise
         self.dropout = dropout
 

@@ -100,7 +100,8 @@ def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> She
     sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
     sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
     cells = [table["started"].to_pylist(), *(_values(table, source) for source in sources)]
-    cells = cells if exact else [tables.numbers(column) for column in cells]
+    if not exact:
+        cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
     names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
     return Sheet(
         [Column(name, right=name != "date-time") for name in names],

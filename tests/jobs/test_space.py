@@ -57,7 +57,7 @@ def test_samples_cover_each_range_more_evenly_than_independent_draws(dimensions)
     ranges = {str(i): Uniform(0, 1) for i in range(dimensions)}
     drawn = np.random.default_rng(0).uniform(size=(100, 32, dimensions))
     ours = [unevenness([[*one.values()] for one in space.sample(ranges, 32, seed)]) for seed in range(100)]
-    assert np.mean(ours) < 0.6 * np.mean([unevenness(points) for points in drawn])
+    assert np.mean(ours) < 0.7 * np.mean([unevenness(points) for points in drawn])
 
 
 def test_logarithmic_means_evenly_in_the_logarithm():

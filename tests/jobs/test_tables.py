@@ -26,6 +26,16 @@ def test_the_least_important_columns_go_and_the_others_stay_whole(width, names):
     assert lines[2].startswith("a|b_1    0.5")
 
 
+def test_long_heads_are_folded_before_any_column_goes():
+    columns = [Column("cluster_temperature"), Column("nmi", right=False), Column("kmeans_acc", drop=1)]
+    assert render(columns, [[0.5, "0.9 ±0.1", 0.25]], "table", width=30) == (
+        "   cluster_            kmeans_\n"
+        "temperature  nmi           acc\n"
+        "───────────  ────────  ───────\n"
+        "        0.5  0.9 ±0.1     0.25\n"
+    )
+
+
 def test_markdown_escapes_and_stresses():
     assert render(COLUMNS[:2], [row[:2] for row in ROWS], "markdown", bold=[1]) == (
         "| name   |     score |\n| ------ | --------: |\n| a\\|b_1 |       0.5 |\n| 聚类   | **1e-05** |\n"

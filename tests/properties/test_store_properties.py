@@ -173,7 +173,7 @@ for trial in range(first, last):
         writer.write(results, attempt)
 print("done", flush=True)
 """
-TRIALS = 30
+TRIALS = 20
 
 
 def start(results, first, last):

@@ -1,0 +1,204 @@
+"""One trial in its process: its row, its failures, its checkpoint, and a process killed at any moment."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.config import to_mapping
+from jobs import plan, provenance, study
+from jobs.results import reader
+from jobs.trial import run_trial
+
+TEXT = """study: s
+trial:
+  data: {name: file, path: mine.npz}
+  encoder: {name: mlp, widths: [16, 8]}
+  batch_size: 16
+  epochs: 6
+  evaluation: {every: 2}
+"""
+
+
+@pytest.fixture
+def payload(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    np.savez(tmp_path / "mine.npz", X=rng.normal(size=(3, 5))[labels] * 3 + rng.normal(size=(60, 5)), y=labels)
+    (tmp_path / "study.yaml").write_text(TEXT)
+
+    def payload(results="results", overrides=(), **changes):
+        (one, *_) = plan.make(study.load(tmp_path / "study.yaml", overrides)).trials
+        env = provenance.environment()
+        order = {
+            "study": "s",
+            "results": str(tmp_path / results),
+            "trial_key": one.trial_key,
+            "config_key": one.config_key,
+            "seed": one.seed,
+            "trial": to_mapping(one.config),
+            "parameters": dict(one.parameters),
+            "data_hash": one.data_hash,
+            "code_hash": "code",
+            "env": env,
+            "env_hash": provenance.environment_hash(env),
+            "metric": "nmi",
+            "mode": "max",
+            "checkpoint_seconds": 0.0,
+        }
+        return order | changes
+
+    return payload
+
+
+def row(order, *, attempts=False):
+    table = reader.read_results([order["results"]], history=True, attempts=attempts)
+    return table.to_pylist()[0] if not attempts else table.to_pylist()
+
+
+def history(order):
+    """The row's history without its clock."""
+    return [(one["epoch"], one["metric"], one["value"]) for one in row(order)["history"]]
+
+
+def ignore(_):
+    pass
+
+
+def test_the_row_of_a_finished_trial(payload):
+    order, heard = payload(), []
+    outcome = run_trial(order, heard.append)
+    found = row(order)
+    assert (outcome["status"], found["status"], found["reason"]) == ("ok", "ok", "")
+    assert outcome["value"] == found["metric.nmi"]
+    assert [one["epoch"] for one in heard] == [1, 2, 3, 4, 5]
+    assert found["epochs_done"] == 6
+    assert found["param.method.instance_temperature"] == 0.5
+    assert sum(found["cluster_sizes"]) == 60
+    scored = {one["epoch"]: one["value"] for one in found["history"] if one["metric"] == "nmi"}
+    assert set(scored) == {2, 4, 6}
+    assert found["best_epoch"] == min(epoch for epoch in scored if scored[epoch] == max(scored.values()))
+    assert found["best.nmi"] == max(scored.values())
+    losses = [one["value"] for one in found["history"] if one["metric"] == "loss"]
+    assert len(losses) == 6
+    assert not list(Path(order["results"]).rglob("*.pt"))
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(payload):
+    straight = payload("straight")
+    run_trial(straight, ignore)
+    for stop_after in range(1, 6):
+        order = payload(f"stopped-{stop_after}")
+
+        def stop(news, stop_after=stop_after):
+            if news["epoch"] == stop_after:
+                raise SystemExit
+
+        with pytest.raises(SystemExit):
+            run_trial(order, stop)
+        assert (row(order)["status"], row(order)["reason"]) == ("running", "INTERRUPTED")
+        assert row(order)["epochs_done"] == stop_after
+        assert run_trial(order, ignore)["status"] == "ok"
+        assert history(order) == history(straight)
+        assert row(order)["best.nmi"] == row(straight)["best.nmi"]
+
+
+def test_a_trial_killed_at_random_moments_ends_as_an_uninterrupted_one(payload, tmp_path):
+    straight, order = payload("straight"), payload("killed")
+    run_trial(straight, ignore)
+    slow = "import sys, json, time; sys.path.insert(0, {root!r}); from jobs.trial import run_trial\n"
+    slow += "run_trial(json.load(open(sys.argv[1])), lambda news: time.sleep(0.15))"
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    code = slow.format(root=str(Path(__file__).resolve().parents[2]))
+    killed, chance = 0, random.Random(4)
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "order.json")])
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "killed").rglob("*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0.2, 0.5) if killed else 1.0)
+        if process.poll() is None and killed < 2:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        if process.wait() == 0:
+            break
+    assert killed
+    assert history(order) == history(straight)
+    assert [one["status"] for one in row(order, attempts=True)].count("ok") == 1
+
+
+def test_a_finished_trial_is_not_run_again(payload):
+    order, heard = payload(), []
+    run_trial(order, ignore)
+    assert run_trial(order, heard.append)["status"] == "ok"
+    assert not heard
+    assert len(row(order, attempts=True)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04 half a zip"])
+def test_a_torn_checkpoint_starts_the_trial_again_and_says_so(payload, content):
+    order = payload()
+    folder = Path(order["results"], "study=s", "checkpoints")
+    folder.mkdir(parents=True)
+    (folder / f"{order['trial_key']}.pt").write_bytes(content)
+    assert run_trial(order, ignore)["status"] == "ok"
+    assert row(order)["reason"].startswith("RESTARTED: the checkpoint could not be read")
+
+
+def test_a_checkpoint_of_other_code_is_not_gone_on_with(payload):
+    straight = payload("straight")
+    run_trial(straight, ignore)
+
+    def stop(_):
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        run_trial(payload(), stop)
+    run_trial(payload(code_hash="newer"), ignore)
+    assert row(payload())["reason"] == "RESTARTED: the checkpoint is of other code or data"
+    assert history(payload()) == history(straight)
+
+
+def test_a_loss_that_is_not_finite_is_a_failed_row_with_its_reason(payload):
+    order = payload(overrides=["learning_rate=1e30"])
+    assert run_trial(order, ignore)["status"] == "failed"
+    assert row(order)["reason"].startswith("DIVERGED: the loss is")
+
+
+def test_an_error_of_a_plug_in_is_a_failed_row_with_its_traceback(payload, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from core.methods.cc import Method as Base\n"
+        "class Method(Base):\n"
+        "    def __init__(self, setting, *, at: int = 3):\n"
+        "        super().__init__(setting)\n"
+        "        self.at, self.steps = at, 0\n"
+        "    def step(self, batch):\n"
+        "        self.steps += 1\n"
+        "        if self.steps > self.at: raise RuntimeError('mine broke\\nbadly')\n"
+        "        return super().step(batch)\n"
+    )
+    order = payload(overrides=[f"method.name={tmp_path / 'mine.py'}", "method.at=5"])
+    assert run_trial(order, ignore)["reason"] == "ERROR: RuntimeError: mine broke"
+    found = row(order)
+    assert (found["status"], found["param.method.name"], found["epochs_done"]) == ("failed", "mine.py", 1)
+    (log,) = Path(order["results"]).rglob("*.txt")
+    assert "mine broke\nbadly" in log.read_text()
+
+
+def test_data_that_changed_since_the_plan_fail_the_trial(payload, tmp_path):
+    order = payload(data_hash="0" * 64)
+    assert run_trial(order, ignore)["status"] == "failed"
+    assert row(order)["reason"].startswith("BAD_INPUT: the data mine changed")
+
+
+def test_an_image_view_of_vectors_is_bad_input(payload):
+    order = payload(overrides=["views.name=affine"])
+    assert run_trial(order, ignore)["status"] == "failed"
+    assert row(order)["reason"].startswith("BAD_INPUT: views 'affine' need images")
