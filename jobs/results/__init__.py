@@ -1,0 +1,1 @@
+"""The Parquet store: one immutable file per attempt, one row per trial."""

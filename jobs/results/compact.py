@@ -1,0 +1,118 @@
+"""Gather the finished rows of many small files in a few large ones."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from jobs.results.layout import COMPACT, TRIALS, row_files, study_folders, study_name
+from jobs.results.peek import read_header
+from jobs.results.reader import read_files
+from jobs.results.writer import new_attempt_id, put, serialise
+
+_ROWS_PER_PART = 2000
+"""Bounds the memory: the histories of the rows of one part are held at once, some 50 KB a row."""
+_DEBRIS_SECONDS = 24 * 3600
+"""A temporary file this old belongs to a process that died while it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What compaction did to one study.
+
+    Attributes:
+        study: Its name.
+        rows: How many rows moved.
+        parts: How many files hold them now.
+        skipped: Files that were left alone because they are torn or not ours, as whole sentences.
+    """
+
+    study: str
+    rows: int
+    parts: int
+    skipped: list[str]
+
+
+class _Source(NamedTuple):
+    path: Path
+    version: tuple[int, int]
+
+
+def compact(results: str) -> list[Compacted]:
+    """Move every row that is not `running` from `trials/` to a new file in `compact/`, study by study.
+
+    Safe at any moment and on any machine: the part is written before its sources go, so whatever dies in
+    between leaves rows twice, never not at all, and the reader shows each trial once.
+
+    Raises:
+        UserError: There are no results at `results`.
+        OSError: A file cannot be written or removed.
+    """
+    return [_compact_study(folder) for folder in study_folders(results)]
+
+
+def _compact_study(folder: Path) -> Compacted:
+    sources, skipped = _finished(folder)
+    rows = parts = 0
+    for batch in _batches(sources):
+        moved, torn = _move(folder, batch)
+        rows, parts, skipped = rows + moved, parts + (moved > 0), skipped + torn
+    _sweep(folder / TRIALS)
+    return Compacted(study_name(folder), rows, parts, skipped)
+
+
+def _finished(folder: Path) -> tuple[list[_Source], list[str]]:
+    sources: list[_Source] = []
+    skipped: list[str] = []
+    for path in map(Path, row_files(folder)):
+        if path.parent.name != TRIALS:
+            continue
+        try:
+            source = _Source(path, _version(path))
+            if all(row.status != "running" for row in read_header(str(path))):
+                sources.append(source)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            skipped.append(str(error))
+    return sources, skipped
+
+
+def _move(folder: Path, sources: Sequence[_Source]) -> tuple[int, list[str]]:
+    try:
+        loaded = read_files([str(source.path) for source in sources])
+    except FileNotFoundError:
+        return 0, []  # Another compaction is at work on the same files: they are its to move.
+    if loaded.table.num_rows:
+        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(loaded.table))
+    torn = {sentence.split(" is skipped", 1)[0] for sentence in loaded.skipped}
+    for source in sources:
+        if str(source.path) not in torn:
+            _remove(source)
+    return loaded.table.num_rows, loaded.skipped
+
+
+def _remove(source: _Source) -> None:
+    """Delete a source, unless its attempt has written it anew since it was read."""
+    with contextlib.suppress(FileNotFoundError):
+        if _version(source.path) == source.version:
+            source.path.unlink()
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _DEBRIS_SECONDS:
+                path.unlink()
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _batches(sources: Sequence[_Source]) -> Iterator[Sequence[_Source]]:
+    for start in range(0, len(sources), _ROWS_PER_PART):
+        yield sources[start : start + _ROWS_PER_PART]

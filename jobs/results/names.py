@@ -1,0 +1,49 @@
+"""Short names for columns: `learning_rate` for `param.optimiser.learning_rate`, `nmi` for `metric.nmi`."""
+
+import difflib
+from collections.abc import Iterable
+
+from core.errors import UserError
+
+_PREFIXES = ("param.", "metric.")
+
+
+def resolve(name: str, columns: Iterable[str]) -> str:
+    """The column that `name` means: a full name, a key without its prefix, or the end of one parameter's key.
+
+    Raises:
+        UserError: No column is meant, or more than one.
+    """
+    columns = list(columns)
+    if name in columns:
+        return name
+    found = [prefix + name for prefix in _PREFIXES if prefix + name in columns]
+    found = found or [column for column in columns if may_mean(name, column) and column.startswith("param.")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"The name {name!r} is ambiguous: write {' or '.join(sorted(found))}.")
+    raise UserError(f"There is no column {name!r} in the results{_hint(name, columns)}")
+
+
+def may_mean(name: str, column: str) -> bool:
+    """Whether `name` could be short for `column`, before it is known what other columns there are."""
+    return column == name or column.endswith(f".{name}")
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Each dotted key to its shortest ending that no other of the keys shares."""
+    keys = list(keys)
+    return {key: _shortest(key, keys) for key in keys}
+
+
+def _shortest(key: str, keys: list[str]) -> str:
+    parts = key.split(".")
+    endings = [".".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)]
+    return next(ending for ending in endings if ending == key or sum(may_mean(ending, k) for k in keys) == 1)
+
+
+def _hint(name: str, columns: list[str]) -> str:
+    spellings = [*columns, *(column.rsplit(".", 1)[-1] for column in columns)]
+    close = difflib.get_close_matches(name, spellings, n=1)
+    return f": did you mean {close[0]!r}?" if close else f"; there are {', '.join(columns)}."

@@ -1,0 +1,228 @@
+"""Read results of any number of folders and machines as one table, one row per trial."""
+
+import fnmatch
+import os
+import warnings
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import UserError
+from jobs.results.header import KEY, preference
+from jobs.results.layout import row_files, study_folders
+from jobs.results.schema import FIXED, IDENTITY, text_column
+from jobs.results.where import Where
+
+_THREADS = min(8, os.cpu_count() or 1)
+_RELISTINGS = 5
+HISTORY_COLUMN = "history"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What reading found.
+
+    Attributes:
+        table: The rows.
+        skipped: Files that are torn or not ours, each with the reason, as whole sentences.
+        columns: All columns that any of the files has, also those that were not read.
+    """
+
+    table: pa.Table
+    skipped: list[str]
+    columns: list[str]
+
+
+def read_results(
+    paths: str | Sequence[str],
+    *,
+    attempts: bool = False,
+    history: bool = False,
+    columns: Sequence[str] | None = None,
+    where: str = "",
+) -> pa.Table:
+    """The trials of one or several results folders, one row each, ordered by study, configuration and seed.
+
+    Args:
+        paths: Results folders, `study=…` folders or single Parquet files.
+        attempts: Every attempt instead of the one that stands for its trial.
+        history: Also the column `history`, which is most of the bytes.
+        columns: Names or patterns (`param.*`) of the columns to read; what identifies a trial always comes.
+        where: An expression such as `learning_rate < 1e-3 and method.name == 'cc'`.
+
+    Returns:
+        A table; a column that some files lack is null there. Files that are torn or foreign are left out with
+        a warning.
+
+    Raises:
+        UserError: A path holds no results, or `where` is wrong.
+    """
+    loaded = load(paths, attempts=attempts, history=history, columns=columns, where=where)
+    for sentence in loaded.skipped:
+        warnings.warn(sentence, stacklevel=2)
+    return loaded.table
+
+
+def load(
+    paths: str | Sequence[str],
+    *,
+    attempts: bool = False,
+    history: bool = False,
+    columns: Sequence[str] | None = None,
+    where: str = "",
+    studies: Collection[str] = (),
+) -> Loaded:
+    """What `read_results` reads, with the skipped files as a list; only `studies` if any are named.
+
+    Raises:
+        UserError: As `read_results`.
+    """
+    condition = Where(where) if where else None
+    choice = _Choice(columns, condition.names if condition else [], history=history)
+    paths = [paths] if isinstance(paths, str) else paths
+    found = _read_all(paths, studies, choice)
+    table = _ordered(found.table, attempts=attempts)
+    if studies:
+        table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
+    if condition and table.num_rows:
+        table = _filtered(table, condition, found.columns)
+    return Loaded(table, found.skipped, found.columns)
+
+
+def read_files(paths: Sequence[str]) -> Loaded:
+    """Every row and column of the given files, which must bear our header.
+
+    Raises:
+        FileNotFoundError: One of them is gone.
+    """
+    return _read([(path, True) for path in paths], _Choice(None, [], history=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    names: tuple[str, ...]
+    table: pa.Table
+
+
+class _Choice:
+    """Which of a file's columns to read; worked out once per set of columns, not once per file."""
+
+    def __init__(self, columns: Sequence[str] | None, names: Sequence[str], *, history: bool) -> None:
+        self._patterns = None if columns is None else [*IDENTITY, *columns, *names, *(f"*.{n}" for n in names)]
+        self._history = history
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def of(self, names: tuple[str, ...]) -> list[str]:
+        if names not in self._known:
+            self._known[names] = [name for name in names if self._wants(name)]
+        return self._known[names]
+
+    def _wants(self, name: str) -> bool:
+        if name == HISTORY_COLUMN:
+            return self._history
+        return self._patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
+
+
+def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -> Loaded:
+    """Read every file; when one is gone, compaction has moved its row, and the folders are listed again."""
+    for _ in range(_RELISTINGS):
+        try:
+            return _read([item for path in paths for item in _listed(path, studies)], choice)
+        except FileNotFoundError:
+            continue
+    raise UserError(f"The results in {', '.join(paths)} change faster than they can be read: try again.")
+
+
+def _read(files: Sequence[tuple[str, bool]], choice: _Choice) -> Loaded:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        results = list(pool.map(lambda file: _read_file(file[0], choice, needs_header=file[1]), files))
+    read = [result for result in results if isinstance(result, _File)]
+    skipped = [result for result in results if isinstance(result, str)]
+    names = {name for names in {file.names for file in read} for name in names}
+    return Loaded(_union([file.table for file in read]), skipped, sorted(names))
+
+
+def _listed(path: str, studies: Collection[str]) -> list[tuple[str, bool]]:
+    """The files of one path, each with whether it must bear our header."""
+    if Path(path).is_file():
+        return [(path, False)]
+    return [(file, True) for folder in study_folders(path, studies) for file in row_files(folder)]
+
+
+def _read_file(path: str, choice: _Choice, *, needs_header: bool) -> _File | str:
+    """The file's rows, or the sentence that says why it is skipped."""
+    try:
+        with pq.ParquetFile(path) as file:
+            names = tuple(file.schema_arrow.names)
+            if not set(IDENTITY) <= set(names) or (needs_header and not _has_header(file)):
+                return f"{path} is skipped: it was not written by conclus."
+            return _File(names, file.read(choice.of(names), use_threads=False))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
+
+
+def _has_header(file: pq.ParquetFile) -> bool:
+    return KEY in (file.metadata.metadata or {})
+
+
+def _union(tables: list[pa.Table]) -> pa.Table:
+    if not tables:
+        return FIXED.empty_table()
+    try:
+        return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.concat_tables(_same_types(tables), promote_options="permissive").combine_chunks()
+
+
+def _same_types(tables: list[pa.Table]) -> list[pa.Table]:
+    """A parameter that is a number here and a word there becomes text everywhere."""
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            kinds.setdefault(field.name, set()).add(field.type)
+    mixed = {name for name, types in kinds.items() if len(types) > 1 and name.startswith("param.")}
+    return [_as_text(table, mixed) for table in tables]
+
+
+def _as_text(table: pa.Table, names: set[str]) -> pa.Table:
+    for name in names & set(table.column_names):
+        table = table.set_column(table.column_names.index(name), name, text_column(table[name]))
+    return table
+
+
+def _ordered(table: pa.Table, *, attempts: bool) -> pa.Table:
+    """Rows in their order, one per trial, or one per attempt: compaction that was cut short leaves copies."""
+    study, trial, config, seed, attempt, status = (table[name].to_pylist() for name in IDENTITY)
+    chosen: dict[tuple[str, ...], int] = {}
+    for row in range(table.num_rows):
+        key = (study[row], trial[row], attempt[row]) if attempts else (study[row], trial[row])
+        other = chosen.setdefault(key, row)
+        if preference(status[row], attempt[row]) < preference(status[other], attempt[other]):
+            chosen[key] = row
+    place = list(zip(study, config, seed, trial, attempt, strict=True))
+    return _take(table, sorted(chosen.values(), key=place.__getitem__))
+
+
+def _filtered(table: pa.Table, condition: Where, names: list[str]) -> pa.Table:
+    matches = condition.matcher(names)
+    used = condition.columns(names)
+    columns = [table[name].to_pylist() for name in used]
+    wanted = (matches(dict(zip(used, row, strict=True))) for row in _rows(columns, table.num_rows))
+    return _take(table, [row for row, is_wanted in enumerate(wanted) if is_wanted])
+
+
+def _rows(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns, strict=True) if columns else [()] * count
+
+
+def _take(table: pa.Table, rows: list[int]) -> pa.Table:
+    # Not pa.array(rows): that imports pandas to see whether it was given a series, 0.2 s for nothing.
+    return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))

@@ -1,0 +1,158 @@
+"""`--where`: a small expression over the columns, without any way to run code.
+
+Allowed are comparisons (also chained), `in` and `not in` a list, `and`, `or`, `not`, names and literals:
+`learning_rate < 1e-3 and method.name == 'cc'`.
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from core.errors import UserError
+from jobs.results.names import resolve
+from jobs.results.schema import canonical_json
+
+Row = dict[str, Any]
+Value = Callable[[Row], Any]
+
+_ORDERED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_EQUAL: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Is: operator.eq,
+    ast.IsNot: operator.ne,
+    ast.In: lambda left, right: left in right,
+    ast.NotIn: lambda left, right: left not in right,
+}
+
+
+class Where:
+    """A parsed expression.
+
+    Attributes:
+        names: The names in it, as they were written.
+
+    Raises:
+        UserError: It is not an expression of this language.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._root = self._parse()
+        self.names = _names(self._root)
+        self._compile(self._root, {})
+
+    def _parse(self) -> ast.expr:
+        try:
+            return ast.parse(self.text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise self._refuse("is not an expression") from error
+
+    def matcher(self, columns: Iterable[str]) -> Value:
+        """A function from a row (column name to value) to whether it is wanted.
+
+        Raises:
+            UserError: A name in the expression means no column, or several.
+        """
+        columns = list(columns)
+        value = self._compile(self._root, {name: resolve(name, columns) for name in self.names})
+        return lambda row: bool(value(row))
+
+    def columns(self, columns: Iterable[str]) -> list[str]:
+        """The columns that the expression reads."""
+        columns = list(columns)
+        return [resolve(name, columns) for name in self.names]
+
+    def _compile(self, node: ast.expr, columns: dict[str, str]) -> Value:
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                parts = [self._compile(value, columns) for value in values]
+                joined = all if isinstance(op, ast.And) else any
+                return lambda row: joined(part(row) for part in parts)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self._compile(operand, columns)
+                return lambda row: not inner(row)
+            case ast.Compare():
+                return self._comparison(node, columns)
+            case _:
+                return self._operand(node, columns)
+
+    def _comparison(self, node: ast.Compare, columns: dict[str, str]) -> Value:
+        sides = [self._operand(side, columns) for side in (node.left, *node.comparators)]
+        tests = [self._test(op) for op in node.ops]
+        pairs = list(zip(tests, sides, sides[1:], strict=False))
+        return lambda row: all(test(left(row), right(row)) for test, left, right in pairs)
+
+    def _test(self, op: ast.cmpop) -> Callable[[Any, Any], bool]:
+        if type(op) in _EQUAL:
+            return _equality(_EQUAL[type(op)], is_membership=isinstance(op, ast.In | ast.NotIn))
+        return self._order(_ORDERED[type(op)])
+
+    def _order(self, test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+        def ordered(left: Any, right: Any) -> bool:
+            try:
+                return left is not None and right is not None and test(left, right)
+            except TypeError as error:
+                raise self._refuse(f"compares {left!r} with {right!r}, which have no order") from error
+
+        return ordered
+
+    def _operand(self, node: ast.expr, columns: dict[str, str]) -> Value:
+        name = _dotted(node)
+        if name:
+            column = columns.get(name, name)
+            return lambda row: row[column]
+        literal = self._literal(node)
+        return lambda _: literal
+
+    def _literal(self, node: ast.expr) -> Any:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+            raise self._refuse(f"may not contain `{ast.unparse(node)}`") from error
+        if not isinstance(value, bool | int | float | str | list | tuple | None):
+            raise self._refuse(f"may not contain `{ast.unparse(node)}`")
+        return value
+
+    def _refuse(self, what: str) -> UserError:
+        return UserError(
+            f"The expression {self.text!r} {what}: write comparisons of names and values, joined by and, or, "
+            "not, such as \"learning_rate < 1e-3 and method.name == 'cc'\"."
+        )
+
+
+def _equality(test: Callable[[Any, Any], bool], *, is_membership: bool) -> Callable[[Any, Any], bool]:
+    """Lists stand in the store as JSON: a list beside `==`, or inside `in`, is spelled that way."""
+
+    def equal(left: Any, right: Any) -> bool:
+        if is_membership:
+            items = right if isinstance(right, list | tuple) else [right]
+            return test(_spelled(left), [_spelled(item) for item in items])
+        return test(_spelled(left), _spelled(right))
+
+    return equal
+
+
+def _spelled(value: Any) -> Any:
+    return canonical_json(value) if isinstance(value, list | tuple) else value
+
+
+def _names(root: ast.expr) -> list[str]:
+    nodes = list(ast.walk(root))
+    # `method.name` holds the shorter `method` as a node: only the longest chains are names.
+    inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    return sorted({_dotted(node) for node in nodes if id(node) not in inner} - {""})
+
+
+def _dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (front := _dotted(node.value)):
+        return f"{front}.{node.attr}"
+    return ""

@@ -1,0 +1,117 @@
+"""Who may import whom, and what a command may load: each guard is also shown a broken sample."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "ray", "numpy", "pyarrow", "sklearn", "scipy", "pandas", "yaml")
+
+
+def loaded(code: str, cwd: Path) -> set[str]:
+    """The heavy modules that are loaded after running code in a fresh interpreter."""
+    report = f"\nimport sys; print('LOADED', *[one for one in {HEAVY} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, cwd=cwd, check=True)
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def call(*arguments: str) -> str:
+    return (
+        "import sys, conclus\n"
+        f"sys.argv = ['conclus', *{arguments!r}]\n"
+        "try: conclus.main()\n"
+        "except SystemExit as leave: assert not leave.code, leave.code\n"
+    )
+
+
+def test_help_loads_click_and_nothing_else(root):
+    assert loaded(call("--help"), root) == set()
+
+
+def test_plan_loads_no_numeric_library(root, tmp_path):
+    assert loaded(call("plan", str(root / "studies" / "quickstart.yaml"), "--results", str(tmp_path)), root) == {"yaml"}
+
+
+def test_aggregate_loads_neither_torch_nor_ray_nor_pandas(root, tmp_path):
+    make = (
+        "from jobs.results.schema import Attempt\nfrom jobs.results.writer import write\n"
+        f"write({str(tmp_path)!r}, Attempt(study='s', trial_key='t', config_key='c', seed=0, attempt_id='a',"
+        " status='ok', metrics={'nmi': 0.5}))\n"
+    )
+    found = loaded(make + call("aggregate", str(tmp_path)), root)
+    assert not found & {"torch", "ray", "pandas", "sklearn"}
+    assert "pyarrow" in found
+
+
+def test_the_front_door_gives_its_names_lazily(root):
+    assert loaded("import conclus; conclus.load_study", root) == {"yaml"}
+    assert loaded("import conclus; assert 'run' in conclus.PUBLIC", root) == set()
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    """A copy of the code that a test may break."""
+    for name in ("jobs", "cluster", "core", "losses"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".importlinter", "conclus.py", "README.md", "LICENSE"):
+        shutil.copy(root / name, tmp_path / name)
+    return tmp_path
+
+
+def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder)})
+
+
+def test_the_contracts_are_kept(copy):
+    done = contracts(copy)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("core/fit.py", "import jobs.plan"),
+        ("losses/nt_xent.py", "import core.fit"),
+        ("cluster/tune.py", "import core.errors"),
+        ("cluster/executor.py", "import torch"),
+        ("jobs/run.py", "import ray"),
+        ("jobs/plan.py", "import torch"),
+        ("core/fit.py", "import ray"),
+        ("jobs/analysis/leaderboard.py", "def load():\n    import core.fit"),
+        ("losses/nt_xent.py", "import numpy"),
+        ("core/fit.py", "import click"),
+    ],
+)
+def test_a_contract_that_is_broken_is_seen(copy, file, line):
+    path = copy / file
+    path.write_text(path.read_text() + f"\n{line}\n")
+    done = contracts(copy)
+    assert done.returncode == 1, done.stdout
+
+
+def test_a_heavy_import_at_the_top_of_a_command_is_seen(copy):
+    path = copy / "jobs" / "commands" / "plan.py"
+    path.write_text(path.read_text().replace("import click\n", "import click\nimport pyarrow\n", 1))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ruff"), "check", "--no-cache", "jobs"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "TID253" in done.stdout
+
+
+def test_a_package_that_hides_ours_is_named(root, tmp_path):
+    (tmp_path / "losses").mkdir()
+    (tmp_path / "losses" / "__init__.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(root)!r}); import conclus; sys.path.insert(0, '.'); conclus.main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "another package called 'losses'" in done.stderr
+    assert str(tmp_path / "losses") in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,90 @@
+"""What the repository promises of itself: its README's commands, its help, its wheel."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+import conclus
+
+
+@pytest.fixture(scope="module")
+def readme(root):
+    return (root / "README.md").read_text()
+
+
+def shell_blocks(text):
+    return re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_two_blocks_are_one_line_each_and_ci_runs_the_second(readme, root):
+    first, second, *_ = shell_blocks(readme)
+    assert first.count("\n") == second.count("\n") == 1
+    assert "conclus run studies/quickstart.yaml" in first
+    assert second.strip() in (root / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_studies_that_the_readme_names_are_there(readme, root):
+    named = set(re.findall(r"studies/[a-z_-]+\.yaml", readme))
+    assert named
+    assert all((root / one).is_file() for one in named)
+
+
+def test_links_lead_somewhere(root):
+    for page in (*root.glob("*.md"), *root.glob("docs/**/*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_has_help_and_stands_in_the_readme(readme):
+    context = conclus.click.Context(conclus.cli)
+    for name in conclus.cli.list_commands(context):
+        command = conclus.cli.get_command(context, name)
+        assert command.help
+        assert all(getattr(one, "help", True) for one in command.params), name
+        assert re.search(rf"`(conclus )?{name}\b", readme), name
+
+
+def test_a_wrong_command_gets_the_nearest(command):
+    code, _, err = command("agregate")
+    assert code == 2
+    assert "did you mean 'aggregate'?" in err
+    assert "Traceback" not in err
+
+
+def test_versions_agree(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert project["version"] == conclus.__version__
+
+
+def test_no_file_is_longer_than_a_reader_bears(root):
+    long = {
+        str(path.relative_to(root))
+        for package in (*conclus.PACKAGES, "benchmarks")
+        for path in (root / package).rglob("*.py")
+        if path.read_text().count("\n") > 400
+    }
+    assert not long
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_module_and_no_test(root, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    if "No module named uv" in done.stderr:
+        done = subprocess.run(
+            ["uv", "build", "--wheel", "--out-dir", str(tmp_path)], cwd=root, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    ours = {str(one.relative_to(root)) for name in conclus.PACKAGES for one in (root / name).rglob("*.py")}
+    assert ours | {"conclus.py"} <= held
+    assert not [one for one in held if one.startswith(("tests/", "benchmarks/", "studies/"))]
