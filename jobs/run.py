@@ -21,8 +21,10 @@ from core.errors import UserError
 from jobs import plan as planning
 from jobs import provenance
 from jobs.plan import Plan, PlannedTrial
-from jobs.results.layout import PREFIX
+from jobs.results.layout import PREFIX, TRIALS
 from jobs.study import Study
+
+MANY_FILES = 200
 
 Listener = Callable[[Event], None]
 
@@ -85,7 +87,17 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
         with _exclusive(ready.results, ready.plan.study.name):
             _write_study(ready.results, ready.plan)
             _execute(ready, on_event, stop)
+            _gather(ready.results, ready.plan.study.name)
     return summarise(ready.plan, ready.results, stopped=stop.requested)
+
+
+def _gather(results: str, study: str) -> None:
+    """Puts many small files into one: opening each of thousands is what reading results costs."""
+    folder = Path(results, PREFIX + study)
+    if sum(1 for _ in (folder / TRIALS).glob("*.parquet")) > MANY_FILES:
+        from jobs.results.compact import compact
+
+        compact(str(folder))
 
 
 def _ignore(event: Event) -> None:

@@ -118,18 +118,27 @@ def _clock(moment: datetime) -> str:
 
 
 def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tuple[list[Column], Cells]:
-    """Fold the heads of a table that is too wide, then leave out the least important columns until it fits."""
-    if width is None or _total(_widths(columns, cells)) <= width:
+    """Leave out the least important columns of a table that is too wide; fold the heads when that is not enough."""
+    if width is None:
         return list(columns), cells
-    columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
-    widths = _widths(columns, cells)
+    keep = _kept(columns, _widths(columns, cells), width)
+    if keep is None:
+        columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
+        keep = _kept(columns, _widths(columns, cells), width)
+    if keep is None:
+        keep = [i for i, column in enumerate(columns) if not column.drop]
+    return [columns[i] for i in keep], [[row[i] for i in keep] for row in cells]
+
+
+def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[int] | None:
+    """The places of the columns that fit, the least important left out first; None if the others are too wide."""
     keep = list(range(len(columns)))
-    while _total([widths[i] for i in keep]) > width:
+    while _total([widths[i] for i in keep]) > limit:
         last = max(keep, key=lambda i: (columns[i].drop, i))
         if not columns[last].drop:
-            break
+            return None
         keep.remove(last)
-    return [columns[i] for i in keep], [[row[i] for i in keep] for row in cells]
+    return keep
 
 
 def _folded(column: Column, cells: Sequence[str]) -> Column:

@@ -1,4 +1,4 @@
-"""The user's own data: a `.npy`, `.npz`, `.parquet`, `.csv` or `.tsv` file, or a folder of files of one kind.
+"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4; an `.npz` may
 hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the features; if

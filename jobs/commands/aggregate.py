@@ -34,7 +34,9 @@ _DEFAULT_METRIC = "nmi"
     show_default=True,
     help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
 )
-@click.option("--format", "fmt", type=click.Choice(_FORMATS), default="table", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(_FORMATS), default="table", show_default=True, help="How to print it."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
 @click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
 def command(  # noqa: PLR0917 (click passes them by name)

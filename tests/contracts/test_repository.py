@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import tomllib
 import zipfile
 
@@ -44,7 +43,7 @@ def test_every_command_has_help_and_stands_in_the_readme(readme):
     for name in conclus.cli.list_commands(context):
         command = conclus.cli.get_command(context, name)
         assert command.help
-        assert all(getattr(one, "help", True) for one in command.params), name
+        assert all(one.help for one in command.params if isinstance(one, conclus.click.Option)), name
         assert re.search(rf"`(conclus )?{name}\b", readme), name
 
 
@@ -72,16 +71,8 @@ def test_no_file_is_longer_than_a_reader_bears(root):
 
 @pytest.mark.slow
 def test_the_wheel_holds_every_module_and_no_test(root, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(tmp_path)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    if "No module named uv" in done.stderr:
-        done = subprocess.run(
-            ["uv", "build", "--wheel", "--out-dir", str(tmp_path)], cwd=root, capture_output=True, text=True
-        )
+    command = ["uv", "build", "--wheel", "--out-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())

@@ -60,7 +60,7 @@ def test_eighty_columns_are_enough(results):
     lines = leaderboard_text([str(results)], "s", "nmi", "max", 80).splitlines()
     assert max(map(len, lines)) <= 80
     assert "kmeans_acc" not in lines[2]
-    assert lines[3].split()[:3] == ["#", "rate", "nmi"]
+    assert lines[2].split()[:3] == ["#", "learning_rate", "nmi"]
 
 
 def test_what_conclus_run_shows_is_the_same(results):

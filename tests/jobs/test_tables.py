@@ -26,13 +26,13 @@ def test_the_least_important_columns_go_and_the_others_stay_whole(width, names):
     assert lines[2].startswith("a|b_1    0.5")
 
 
-def test_long_heads_are_folded_before_any_column_goes():
+def test_long_heads_are_folded_when_no_more_column_can_go():
     columns = [Column("cluster_temperature"), Column("nmi", right=False), Column("kmeans_acc", drop=1)]
     assert render(columns, [[0.5, "0.9 ±0.1", 0.25]], "table", width=30) == (
-        "   cluster_            kmeans_\n"
-        "temperature  nmi           acc\n"
-        "───────────  ────────  ───────\n"
-        "        0.5  0.9 ±0.1     0.25\n"
+        "cluster_temperature  nmi\n───────────────────  ────────\n                0.5  0.9 ±0.1\n"
+    )
+    assert render(columns, [[0.5, "0.9 ±0.1", 0.25]], "table", width=22) == (
+        "   cluster_\ntemperature  nmi\n───────────  ────────\n        0.5  0.9 ±0.1\n"
     )
 
 

@@ -1,0 +1,96 @@
+"""The commands as a person meets them."""
+
+import pytest
+
+from core import registry
+
+
+@pytest.mark.parametrize("kind", ["methods", "encoders", "views", "datasets", "losses"])
+def test_methods_lists_every_plug_in_with_what_it_is(kind, command):
+    code, out, _ = command("methods", kind)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(registry.names(kind))
+    assert all(len(line) <= 120 for line in out.splitlines())
+
+
+def test_methods_shows_the_options_of_one(command):
+    _, out, _ = command("methods", "methods", "cc")
+    assert "instance_temperature  0.5  (a number above 0)" in out
+    assert "required" in command("methods", "datasets", "file")[1]
+
+
+def test_methods_names_the_nearest(command):
+    code, _, err = command("methods", "encoders", "mlpp")
+    assert code == 2
+    assert "did you mean 'mlp'?" in err
+
+
+STUDY = """study: s
+trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]}}
+space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path
+
+
+def test_run_does_what_is_missing_and_only_that(folder, command):
+    code, out, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 0, err
+    assert "0 done before" in err
+    assert "all 4 trials are done" in err
+    assert "learning_rate" in out
+    files = sorted((folder / "results").rglob("*.parquet"))
+    assert len(files) == 4
+    assert "4 done" in command("plan", "study.yaml")[1]
+    code, out, err = command("run", "study.yaml", "--workers", "1", "--set", "seeds=[0, 1, 2]")
+    assert (code, "4 done before" in err) == (0, True)
+    assert len(sorted((folder / "results").rglob("*.parquet"))) == 6
+    assert set(files) < set((folder / "results").rglob("*.parquet"))
+
+
+def test_a_study_that_is_done_starts_nothing(folder, command):
+    command("run", "study.yaml", "--workers", "1")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*")}
+    code, out, _ = command("run", "study.yaml", "--workers", "1")
+    assert code == 0
+    assert "learning_rate" in out
+    assert {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*")} == before
+
+
+def test_failed_trials_are_said_and_tried_again(folder, command):
+    code, out, err = command("run", "study.yaml", "--workers", "1", "--set", "learning_rate=1e30", "--set", "seeds=[0]")
+    assert code == 1
+    assert "failed: DIVERGED" in err
+    assert "1 trials failed" in err
+    assert "Traceback" not in err + out
+    assert "1 failed" in command("plan", "study.yaml", "--set", "learning_rate=1e30", "--set", "seeds=[0]")[1]
+
+
+def test_quiet_says_nothing(folder, command):
+    assert command("run", "study.yaml", "--workers", "1", "--quiet") == (0, "", "")
+
+
+def test_results_that_cannot_be_written_are_one_line(folder, command):
+    (folder / "file").write_text("")
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--results", "file/results")
+    assert code == 2
+    assert "Traceback" not in err
+    assert "results cannot be written there" in err
+
+
+def test_many_files_are_gathered_into_one_and_nothing_changes(folder, command, monkeypatch):
+    monkeypatch.setattr("jobs.run.MANY_FILES", 3)
+    code, first, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 0, err
+    assert len(list((folder / "results").rglob("trials/*.parquet"))) == 0
+    assert len(list((folder / "results").rglob("compact/*.parquet"))) == 1
+    assert "4 done, 0 missing" in command("plan", "study.yaml")[1]
+    assert command("run", "study.yaml", "--workers", "1")[1] == first
