@@ -1,0 +1,39 @@
+"""What scoring costs beside training: digits, CC with default settings, one thread, one seed."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from core import registry
+from core.config import read_trial
+from core.fit import fit
+from core.schema import Mistakes
+
+LIMIT = 0.10
+
+
+def share(every: int) -> tuple[float, float]:
+    """Training seconds, and evaluation seconds as a share of them, over a whole trial."""
+    config = read_trial({"evaluation": {"every": every}}, (), Mistakes())
+    data = registry.load("datasets", "digits")()
+    rows = list(fit(config, data, seed=0))
+    training = sum(row.train_seconds for row in rows)
+    return training, sum(row.evaluation_seconds for row in rows) / training
+
+
+def main() -> None:
+    """Prints the share for the default interval and for every epoch; exit code 1 if the default exceeds the limit."""
+    torch.set_num_threads(1)
+    share(60)  # imports and first calls
+    default = read_trial({}, (), Mistakes()).evaluation.every
+    for every in (default, 1):
+        training, part = share(every)
+        print(f"evaluation every {every}: {part:.1%} of {training:.1f} s of training")
+        if every == default and part > LIMIT:
+            sys.exit(f"above the limit of {LIMIT:.0%}")
+
+
+if __name__ == "__main__":
+    main()
