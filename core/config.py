@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from core import registry, schema
 from core.errors import UserError
-from core.schema import Mistakes, NonNegativeFloat, Option, Place, PositiveFloat, PositiveInt
+from core.schema import Fraction, Mistakes, NonNegativeFloat, Option, Place, PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
     from core.data import Dataset
@@ -33,11 +33,16 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """How weights follow their gradients."""
+    """How weights follow their gradients.
+
+    `warmup` is the share of the epochs over which the rate rises linearly; `cosine` then lets it fall to 0.
+    """
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Fraction = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

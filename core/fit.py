@@ -13,18 +13,14 @@ import torch
 from torch import Tensor
 
 from core import registry
-from core.config import TrialConfig, count_clusters
+from core.config import Optimiser, TrialConfig, count_clusters
 from core.evaluate import Scores, evaluate
-from core.method import Batch, Method, Setting
+from core.method import Batch, DivergedError, Method, Setting, Views
 from core.seeds import Streams, derive, initialisation
 from core.state import State
 
 if TYPE_CHECKING:
     from core.data import Dataset
-
-
-class DivergedError(ArithmeticError):
-    """The loss is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +67,24 @@ def fit(
 
     Raises:
         UserError: configuration and data do not fit.
-        DivergedError: the loss of an epoch is not finite.
+        DivergedError: three steps in a row, or the mean loss of an epoch, were not finite.
     """
     where = torch.device(device)
     samples = torch.from_numpy(data.samples).to(where)
     clusters = count_clusters(config, data)
     streams = Streams.of(seed, where)
-    method = build(config, data.sample_shape, len(samples), clusters, seed=seed, device=where)
+    method = build(config, samples, clusters, seed=seed)
     epoch, previous = 0, None
     if resume is not None:
         epoch, previous = resume.restore(method, streams)
     while epoch < config.epochs:
         epoch += 1
         started = time.perf_counter()
+        method.set_learning_rate(learning_rate_factor(config.optimiser, epoch, config.epochs))
+        method.begin_epoch(epoch, samples)
         losses = train_epoch(method, samples, config.batch_size, streams)
-        if not all(math.isfinite(value) for value in losses.values()):
-            raise DivergedError(f"the loss is {losses['loss']} in epoch {epoch}")
+        if not losses:
+            raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         scores: Scores | None = None
         if epoch % config.evaluation.every == 0 or epoch == config.epochs:
@@ -106,41 +104,50 @@ def fit(
 
 
 def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Streams) -> dict[str, float]:
-    """Every sample once, in random order; returns mean losses over samples.
+    """Every sample once, in random order; returns mean losses over the samples of steps that were not undone.
 
     Batches are as equal as can be instead of full ones and a rest: a last batch of five samples would take a whole
     step on the marginal of five (on digits, CC, three seeds: accuracy .83 of the head instead of .90).
     """
     order = torch.randperm(len(samples), generator=streams.order).to(samples.device)
     sums: dict[str, Tensor] = {}
+    seen = 0
     for rows in order.tensor_split(math.ceil(len(order) / batch_size)):
-        batch = Batch(samples[rows], rows, streams.views, streams.method)
-        for name, loss in method.step(batch).items():
+        losses = method.step(Batch(samples[rows], rows, streams.views, streams.method))
+        if not torch.isfinite(losses["loss"]):
+            continue  # the method has undone this step
+        seen += len(rows)
+        for name, loss in losses.items():
             sums[name] = sums.get(name, torch.zeros((), dtype=torch.float64, device=loss.device)) + loss * len(rows)
-    return {name: float(total) / len(samples) for name, total in sums.items()}
+    return {name: float(total) / seen for name, total in sums.items()}
 
 
-def build(
-    config: TrialConfig,
-    sample_shape: tuple[int, ...],
-    n_samples: int,
-    clusters: int,
-    *,
-    seed: int,
-    device: torch.device,
-) -> Method:
-    """The configured method with fresh weights, in training mode, on the device."""
+def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float:
+    """The share of the configured rate in an epoch (from 1): linear warm-up, then constant or half a cosine."""
+    warmup = optimiser.warmup * epochs
+    if epoch <= warmup:
+        return epoch / (warmup + 1)
+    if optimiser.schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
+
+
+def build(config: TrialConfig, samples: Tensor, clusters: int, *, seed: int) -> Method:
+    """The configured method with fresh weights, in training mode, where the samples are."""
+    sample_shape = tuple(samples.shape[1:])
     encoder = registry.load("encoders", config.encoder.name)
-    views = registry.load("views", config.views.name)(sample_shape, **config.views.options)
+    views: Views = registry.load("views", config.views.name)(sample_shape, **config.views.options)
+    views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,
-        n_samples=n_samples,
+        n_samples=len(samples),
         n_clusters=clusters,
         build_encoder=partial(encoder, sample_shape, **config.encoder.options),
         views=views,
         optimiser=config.optimiser,
         epochs=config.epochs,
+        seed=derive(seed, "method"),
     )
     method: Any = registry.load("methods", config.method.name)
-    with initialisation(seed, device), device:
+    with initialisation(seed, samples.device), samples.device:
         return method(setting, **config.method.options).train()

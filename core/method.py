@@ -5,47 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.config import Optimiser
-
-
-class Views(Protocol):
-    """Draws one random view of each sample of a batch."""
-
-    def __call__(self, samples: Tensor, generator: torch.Generator) -> Tensor:
-        """Shape in = shape out, (n, *sample_shape)."""
-        ...
-
-
-class Encoder(nn.Module):
-    """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`."""
-
-    dim: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What a method is built from."""
-
-    sample_shape: tuple[int, ...]
-    n_samples: int
-    n_clusters: int
-    build_encoder: Callable[[], Encoder]
-    views: Views
-    optimiser: Optimiser
-    epochs: int
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a trained method says of n samples: features (n, dim) and, with a cluster head, probabilities (n, K)."""
-
-    features: Tensor
-    probabilities: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -58,10 +23,70 @@ class Batch:
     noise: torch.Generator
 
 
+class Views(ABC):
+    """Base of all families of views: draws a random view of each sample of a batch.
+
+    A family has an ordinary view, and may have a weaker and a stronger one for methods that tell them apart.
+    """
+
+    def prepare(self, samples: Tensor) -> None:  # noqa: B027 - most families need nothing of it
+        """Sees all samples (n_samples, *sample_shape) once, before training."""
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Tensor:
+        """A view of each sample of the batch, of the same shape as its samples, drawn from `batch.views`."""
+
+    def weak(self, batch: Batch) -> Tensor:
+        """A view that changes little; the ordinary one unless a family says otherwise."""
+        return self(batch)
+
+    def strong(self, batch: Batch) -> Tensor:
+        """A view that changes much; the ordinary one unless a family says otherwise."""
+        return self(batch)
+
+
+class Encoder(nn.Module):
+    """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`."""
+
+    dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a method is built from. `seed` is for what is not drawn from a stream, such as starts of k-means."""
+
+    sample_shape: tuple[int, ...]
+    n_samples: int
+    n_clusters: int
+    build_encoder: Callable[[], Encoder]
+    views: Views
+    optimiser: Optimiser
+    epochs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a trained method says of n samples: features (n, dim) and, with a cluster head, probabilities (n, K)."""
+
+    features: Tensor
+    probabilities: Tensor | None
+
+
 class Method(nn.Module, ABC):
-    """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor."""
+    """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
+
+    Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`.
+    """
 
     optimisers: dict[str, torch.optim.Optimizer]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = StepGuard()
+
+    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+        """Called before each epoch (from 1) with all samples; a method with stages turns to the next one here."""
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -71,11 +96,25 @@ class Method(nn.Module, ABC):
     def outputs(self, samples: Tensor) -> Outputs:
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
 
+    def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """Follows the gradient of `losses["loss"]` once; see `StepGuard` for what happens when it is not finite."""
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        self.steps.take(self, optimiser)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Sets every optimiser to `factor` times its configured rate, less what undone steps took from it."""
+        for one in self.optimisers.values():
+            for group in one.param_groups:
+                group["lr"] = group["configured_lr"] * factor * self.steps.scale
+
     def state(self) -> dict[str, Any]:
         """Everything an exact resume needs of the method."""
         return {
             "modules": self.state_dict(),
             "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
+            "steps": self.steps.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -83,11 +122,73 @@ class Method(nn.Module, ABC):
         self.load_state_dict(state["modules"])
         for name, one in self.optimisers.items():
             one.load_state_dict(state["optimisers"][name])
+        self.steps.load_state(state["steps"])
+
+
+class DivergedError(ArithmeticError):
+    """Steps kept giving values that are not finite."""
+
+
+class StepGuard:
+    """Undoes a step whose gradient is not finite: the weights stay, and all learning rates are halved for good.
+
+    Attributes:
+        scale: what is left of the learning rates, 1 at first.
+        undone: how many steps were undone.
+    """
+
+    LIMIT = 3
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+        self.undone = 0
+        self.in_a_row = 0
+
+    def take(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Steps if all gradients are finite.
+
+        Raises:
+            DivergedError: this is the third step in a row that is not.
+        """
+        gradients = [one.grad for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
+        if torch.isfinite(nn.utils.get_total_norm(gradients)):
+            optimiser.step()
+            self.in_a_row = 0
+            return
+        self._undo(modules, optimiser)
+
+    def _undo(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        self.undone += 1
+        self.in_a_row += 1
+        if self.in_a_row >= self.LIMIT:
+            raise DivergedError(f"{self.in_a_row} steps in a row gave gradients that are not finite")
+        self.scale /= 2
+        for group in optimiser.param_groups:
+            group["lr"] /= 2
+        for module in modules.modules():
+            # The forward pass has already put the bad batch into the running statistics.
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _finite(module):
+                module.reset_running_stats()
+
+    def state(self) -> dict[str, float | int]:
+        """For a checkpoint."""
+        return dict(vars(self))
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        vars(self).update(state)
+
+
+def _finite(module: nn.Module) -> bool:
+    return all(bool(torch.isfinite(one).all()) for one in module.buffers())
 
 
 def build_optimiser(modules: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
     """The configured optimiser over all parameters of `modules`."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.name](
+    optimiser = kinds[config.name](
         modules.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
+    for group in optimiser.param_groups:
+        group["configured_lr"] = config.learning_rate
+    return optimiser

@@ -19,7 +19,8 @@ from core import registry
 from core.config import PlugIn, TrialConfig, read_trial
 from core.data import Dataset
 from core.errors import UserError
-from core.fit import DivergedError, EpochRow, fit
+from core.fit import EpochRow, fit
+from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 from jobs.results import peek

@@ -41,16 +41,11 @@ class Method(Base):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of CC's objective; see `Method.step` of the base."""
-        losses = self.losses(batch)
-        optimiser = self.optimisers["all"]
-        optimiser.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        optimiser.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        return self.descend(self.losses(batch), self.optimisers["all"])
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The objective and its parts, with gradients."""
-        both = torch.cat([self.views(batch.samples, batch.views), self.views(batch.samples, batch.views)])
+        both = torch.cat([self.views(batch), self.views(batch)])
         features = self.encoder(both)
         z_a, z_b = self.instance_head(features).chunk(2)
         p_a, p_b = self.cluster_head(features).softmax(dim=1).chunk(2)

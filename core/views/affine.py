@@ -9,10 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import UserError
+from core.method import Batch
+from core.method import Views as Base
 from core.schema import Fraction, NonNegativeFloat
 
 
-class Views:
+class Views(Base):
     """One random affine map per image, bilinear, zeros outside; then Gaussian noise."""
 
     def __init__(
@@ -32,8 +34,9 @@ class Views:
         self.shift = 2 * shift
         self.noise = noise
 
-    def __call__(self, samples: Tensor, generator: torch.Generator) -> Tensor:
-        """A random view of each image: (n, channels, height, width) in and out."""
+    def __call__(self, batch: Batch) -> Tensor:
+        """A random view of each image, shape (n, channels, height, width)."""
+        samples, generator = batch.samples, batch.views
         grid = functional.affine_grid(self._maps(samples, generator), list(samples.shape), align_corners=False)
         moved = functional.grid_sample(samples, grid, align_corners=False)
         noise = torch.empty_like(moved).normal_(generator=generator)

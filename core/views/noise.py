@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.method import Batch
+from core.method import Views as Base
 from core.schema import Fraction, NonNegativeFloat
 
 
-class Views:
+class Views(Base):
     """Adds noise to every feature and sets some to zero: their mean, where features are standardised."""
 
     def __init__(
@@ -19,8 +21,9 @@ class Views:
         self.noise = noise
         self.dropout = dropout
 
-    def __call__(self, samples: Tensor, generator: torch.Generator) -> Tensor:
-        """A random view of each sample: (n, *sample_shape) in and out."""
+    def __call__(self, batch: Batch) -> Tensor:
+        """A random view of each sample, shape (n, *sample_shape)."""
+        samples, generator = batch.samples, batch.views
         noisy = torch.empty_like(samples).normal_(generator=generator).mul_(self.noise).add_(samples)
         kept = torch.empty_like(samples).uniform_(generator=generator) >= self.dropout
         return noisy.mul_(kept)

@@ -8,7 +8,8 @@ from core import registry
 from core.config import TrialConfig, read_trial
 from core.data import Dataset
 from core.errors import UserError
-from core.fit import DivergedError, fit
+from core.fit import fit
+from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 
@@ -141,5 +142,5 @@ def test_more_clusters_than_samples_are_refused():
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial():
-    with pytest.raises(DivergedError, match="epoch 1"):
+    with pytest.raises(DivergedError, match="3 steps in a row"):
         rows(config(optimiser={"learning_rate": 1e30}), blobs(), seed=0)
