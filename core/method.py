@@ -83,7 +83,7 @@ class Method(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps = StepGuard()
+        self.step_guard = StepGuard()
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
         """Called before each epoch (from 1) with all samples; a method with stages turns to the next one here."""
@@ -100,21 +100,21 @@ class Method(nn.Module, ABC):
         """Follows the gradient of `losses["loss"]` once; see `StepGuard` for what happens when it is not finite."""
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        self.steps.take(self, optimiser)
+        self.step_guard.take(self, optimiser)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def set_learning_rate(self, factor: float) -> None:
         """Sets every optimiser to `factor` times its configured rate, less what undone steps took from it."""
         for one in self.optimisers.values():
             for group in one.param_groups:
-                group["lr"] = group["configured_lr"] * factor * self.steps.scale
+                group["lr"] = group["configured_lr"] * factor * self.step_guard.scale
 
     def state(self) -> dict[str, Any]:
         """Everything an exact resume needs of the method."""
         return {
             "modules": self.state_dict(),
             "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
-            "steps": self.steps.state(),
+            "step_guard": self.step_guard.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Method(nn.Module, ABC):
         self.load_state_dict(state["modules"])
         for name, one in self.optimisers.items():
             one.load_state_dict(state["optimisers"][name])
-        self.steps.load_state(state["steps"])
+        self.step_guard.load_state(state["step_guard"])
 
 
 class DivergedError(ArithmeticError):
