@@ -117,14 +117,24 @@ def _flips(head: NDArray[np.int64], previous: Previous | None) -> dict[str, floa
 
 
 def _entropies(probabilities: Tensor) -> dict[str, float]:
-    """Entropies of rows and of their mean, as shares of log K; and their difference, the mutual information."""
-    p = probabilities.double()
-    scale = math.log(p.shape[1]) or 1.0
-    marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
-    assignment = float(torch.special.entr(p).sum(dim=1).mean()) / scale
+    marginal, assignment = entropies(probabilities)
     return {
         "marginal_entropy": marginal,
         "assignment_entropy": assignment,
         "mutual_information": marginal - assignment,
-        "confidence": float(p.max(dim=1).values.mean()),
+        "confidence": float(probabilities.max(dim=1).values.double().mean()),
     }
+
+
+def entropies(probabilities: Tensor) -> tuple[float, float]:
+    """Entropy of the mean row of assignments (n, K), and mean entropy of the rows; both as shares of log K."""
+    p = probabilities.double()
+    scale = math.log(p.shape[1]) or 1.0
+    marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
+    return marginal, float(torch.special.entr(p).sum(dim=1).mean()) / scale
+
+
+def mutual_information(probabilities: Tensor) -> float:
+    """An estimate of how much assignments (n, K) say of their samples, as a share of log K; 1 is sure and balanced."""
+    marginal, assignment = entropies(probabilities)
+    return marginal - assignment

@@ -83,6 +83,7 @@ def fit(
         method.set_learning_rate(learning_rate_factor(config.optimiser, epoch, config.epochs))
         method.begin_epoch(epoch, samples)
         losses = train_epoch(method, samples, config.batch_size, streams)
+        method.end_epoch(epoch, samples)
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()

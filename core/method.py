@@ -88,6 +88,9 @@ class Method(nn.Module, ABC):
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
         """Called before each epoch (from 1) with all samples; a method with stages turns to the next one here."""
 
+    def end_epoch(self, epoch: int, samples: Tensor) -> None:
+        """Called after each epoch with all samples, before the epoch is scored."""
+
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Takes one optimisation step; returns `loss` and its parts `loss_<part>`, detached scalars in nats."""

@@ -1,0 +1,171 @@
+"""The default: CC, then a second head that starts from k-means of the features and learns from its surest labels.
+
+Published boosting stages lose classes, and with them accuracy. Here the second head starts from k-means (whose partition
+of CC's features is better than that of CC's own head), every class keeps labels in proportion to its size and
+confidence, and an epoch that loses a class or lowers the label-free score is undone.
+
+References: warm-up: Li et al., "Contrastive Clustering" (AAAI 2021). Labels by confidence: Jia et al., "Towards
+Calibrated Deep Clustering Network" (ICLR 2025). Weak labels for strong views: Van Gansbeke et al., "SCAN" (ECCV 2020).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import assign, metrics
+from core.evaluate import mutual_information, predict
+from core.method import Batch, Outputs, Setting, build_optimiser
+from core.methods.cc import Method as ContrastiveClustering
+from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from losses.marginal_entropy import marginal_entropy_gap
+from losses.nt_xent import nt_xent
+
+UNLABELLED = -1
+
+
+class Method(ContrastiveClustering):
+    """CC for the first share of the epochs (`warmup`), self-labelling for the rest."""
+
+    labels: Tensor
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        instance_temperature: PositiveFloat = 0.5,
+        cluster_temperature: PositiveFloat = 1.0,
+        entropy_weight: NonNegativeFloat = 1.0,
+        instance_dim: PositiveInt = 128,
+        warmup: Fraction = 0.75,
+        sharpness: PositiveFloat = 10.0,
+        tolerance: NonNegativeFloat = 0.01,
+    ) -> None:
+        """`sharpness` multiplies the cosines to the centroids that the second head starts from.
+
+        `tolerance` is how far the label-free score (see `label_free_score`) may fall before an epoch is undone.
+        """
+        super().__init__(
+            setting,
+            instance_temperature=instance_temperature,
+            cluster_temperature=cluster_temperature,
+            entropy_weight=entropy_weight,
+            instance_dim=instance_dim,
+        )
+        self.n_clusters = setting.n_clusters
+        self.seed = setting.seed
+        self.last_epoch = setting.epochs
+        self.warmup_epochs = max(1, round(warmup * setting.epochs))
+        self.sharpness = sharpness
+        self.tolerance = tolerance
+        self.prototypes = nn.Linear(self.encoder.dim, setting.n_clusters)
+        self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
+        self.register_buffer("class_weights", torch.ones(setting.n_clusters))
+        self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
+        self.best: dict[str, Any] | None = None
+        self.best_score = 0.0
+        self.rollbacks = 0
+
+    def end_epoch(self, epoch: int, samples: Tensor) -> None:
+        """Ends the warm-up, or keeps or undoes the epoch; then labels are drawn for the next one."""
+        if epoch < self.warmup_epochs:
+            return
+        if epoch == self.warmup_epochs:
+            self._start_from_kmeans(samples)
+        outputs = predict(self, samples)
+        if not self._keep(outputs):
+            outputs = predict(self, samples)
+        if epoch < self.last_epoch:
+            self._label(outputs)
+
+    def outputs(self, samples: Tensor) -> Outputs:
+        """The features, and the probabilities of the head that is in use."""
+        features = self.encoder(samples)
+        return Outputs(features, self._logits(features).softmax(dim=1))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """CC's objective in the warm-up; then instances as before, and labels in place of clusters."""
+        if self.best is None:
+            return super().losses(batch)
+        both = torch.cat([self.views(batch), self.views.strong(batch)])
+        features = self.encoder(both)
+        z_a, z_b = self.instance_head(features).chunk(2)
+        logits = self._logits(features)
+        instance = nt_xent(z_a, z_b, self.instance_temperature)
+        labels = functional.cross_entropy(
+            logits, self.labels[batch.rows].repeat(2), weight=self.class_weights, ignore_index=UNLABELLED, reduction="sum"
+        ) / len(both)
+        p_a, p_b = logits.softmax(dim=1).chunk(2)
+        entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
+        return {
+            "loss": instance + labels + self.entropy_weight * entropy,
+            "loss_instance": instance,
+            "loss_labels": labels,
+            "loss_entropy": entropy,
+        }
+
+    def _logits(self, features: Tensor) -> Tensor:
+        if self.best is None:
+            return self.cluster_head(features)
+        return self.prototypes(functional.normalize(features, dim=1))
+
+    def _start_from_kmeans(self, samples: Tensor) -> None:
+        """The second head assigns each sample to its nearest centroid, as k-means of the unit features does."""
+        features = assign.unit_rows(predict(self, samples).features.numpy())
+        found = assign.kmeans(features, self.n_clusters, seed=self.seed, starts=10)
+        centroids = torch.from_numpy(found.centroids)
+        with torch.no_grad():
+            self.prototypes.weight.copy_(self.sharpness * centroids)
+            self.prototypes.bias.copy_(-self.sharpness / 2 * centroids.square().sum(dim=1))
+        self.best = {}
+
+    def _keep(self, outputs: Outputs) -> bool:
+        """Keeps the state as the best, or goes back to the best; whether it was kept."""
+        score = self._score(outputs)
+        if self.best and score < self.best_score - self.tolerance:
+            super().load_state(self.best)
+            self.rollbacks += 1
+            return False
+        if not self.best or score > self.best_score:
+            self.best, self.best_score = copy.deepcopy(super().state()), score
+        return True
+
+    def _score(self, outputs: Outputs) -> float:
+        assert outputs.probabilities is not None
+        head = outputs.probabilities.argmax(dim=1).numpy()
+        if (metrics.cluster_sizes(head, self.n_clusters) == 0).any():
+            return -1.0
+        features = assign.unit_rows(outputs.features.numpy())
+        by_kmeans = assign.kmeans(features, self.n_clusters, seed=self.seed).labels
+        return (mutual_information(outputs.probabilities) + metrics.nmi(metrics.contingency(head, by_kmeans))) / 2
+
+    def _label(self, outputs: Outputs) -> None:
+        """Labels the surest samples of every class: the share of a class that is labelled is its mean confidence."""
+        assert outputs.probabilities is not None
+        confidence, assigned = outputs.probabilities.max(dim=1)
+        labels = torch.full_like(self.labels, UNLABELLED)
+        counts = torch.zeros(self.n_clusters)
+        for k in range(self.n_clusters):
+            members = (assigned == k).nonzero().squeeze(1)
+            if len(members):
+                count = max(1, int(confidence[members].mean() * len(members)))
+                labels[members[confidence[members].topk(count).indices]] = k
+                counts[k] = count
+        self.labels.copy_(labels)
+        self.class_weights.copy_(counts.sum() / (counts.clamp_min(1) * self.n_clusters))
+
+    def state(self) -> dict[str, Any]:
+        """As of the base, and the best state so far."""
+        stage = {"best": self.best, "best_score": self.best_score, "rollbacks": self.rollbacks}
+        return super().state() | {"stage": stage}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        super().load_state(state)
+        vars(self).update(state["stage"])
