@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("cluster", "jobs", "core", "losses")
 PUBLIC = {
+    "ContrastiveClustering": ("core.estimator", "ContrastiveClustering"),
     "Study": ("jobs.study", "Study"),
     "load_study": ("jobs.study", "load"),
     "run": ("jobs.run", "run"),

@@ -59,9 +59,9 @@ class TrialConfig:
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")
     encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")
     views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")
-    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="cc")
+    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="conclus")
     optimiser: Optimiser = Optimiser()
-    n_clusters: PositiveInt | None = None
+    n_clusters: PositiveInt | Literal["auto"] | None = None
     batch_size: PositiveInt = 256
     epochs: PositiveInt = 60
     evaluation: Evaluation = Evaluation()
@@ -167,6 +167,10 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# Keys whose value may be the path of a file or folder.
+PATHS = {"data.name", "data.model", "encoder.name", "views.name", "method.name"}
+
+
 def parameters(config: TrialConfig) -> dict[str, Any]:
     """The configuration with dotted keys, as results store it.
 
@@ -174,22 +178,38 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
     """
     flat = flatten(to_mapping(config))
     for key, value in flat.items():
-        if isinstance(value, str) and ((key.endswith(".name") and registry.is_path(value)) or key == "data.path"):
+        if isinstance(value, str) and (key == "data.path" or (key in PATHS and registry.is_path(value))):
             flat[key] = PurePath(value).name
     return flat
 
 
 def count_clusters(config: TrialConfig, data: Dataset) -> int:
-    """The configured number of clusters, or that of the classes.
+    """The configured number of clusters; `auto` estimates it from the samples, none takes that of the classes.
 
     Raises:
         UserError: neither is known, or there are fewer samples than clusters.
     """
+    if config.n_clusters == "auto":
+        return _estimated(data.fingerprint, data)
     count = config.n_clusters or data.n_classes
     if count is None:
-        raise UserError(f"trial.n_clusters: {data.name} has no labels to count classes of: give the number of clusters")
+        raise UserError(
+            f"trial.n_clusters: {data.name} has no labels to count classes of: give the number of clusters, or auto"
+        )
     if count > data.n_samples:
         raise UserError(
             f"trial.n_clusters: {count} clusters are too many for the {data.n_samples} samples of {data.name}"
         )
     return count
+
+
+_ESTIMATES: dict[str, int] = {}
+
+
+def _estimated(fingerprint: str, data: Dataset) -> int:
+    """Once per data set and process: it takes seconds."""
+    from core.assign import estimate_n_clusters
+
+    if fingerprint not in _ESTIMATES:
+        _ESTIMATES[fingerprint] = estimate_n_clusters(data.samples)
+    return _ESTIMATES[fingerprint]

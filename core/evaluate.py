@@ -1,4 +1,11 @@
-"""Scores a method on its whole data set: the head's assignment and k-means on its features, side by side."""
+"""Scores a method on its whole data set: the head's assignment and k-means on its features, side by side.
+
+Of the label-free signals in `Scores.health`, those that look at the model's own features or probabilities alone
+(`silhouette`, `feature_std`, `confidence`, `assignment_entropy`) tell the epochs of one model apart. They are no
+measure between models: each brings its own ruler. `raw_silhouette` and `knn_consistency` measure in the input space,
+which all models of a data set share; ranking models without labels rests on these two, on `head_kmeans_nmi` and on
+`mutual_information` (see `core.criteria`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core import assign, metrics
+from core.criteria import Probe, feature_criteria, label_free
 from core.method import Method, Outputs
 
 CHUNK = 8192
@@ -28,12 +36,22 @@ class Previous:
 
 @dataclass(frozen=True)
 class Scores:
-    """One evaluation: label-based `metrics` (none without labels), label-free `health`, and cluster sizes (K,)."""
+    """One evaluation.
+
+    Attributes:
+        metrics: scores against the labels; none without labels.
+        health: label-free signals, with `label_free`, the one number for an epoch.
+        cluster_sizes: samples per cluster, shape (K,).
+        previous: what the next evaluation needs.
+        probe_labels: clusters of the probe, renumbered from 0 without gaps (so below 2,000), shape (m,); two seeds of
+            one configuration are as stable as these agree.
+    """
 
     metrics: dict[str, float]
     health: dict[str, float]
     cluster_sizes: NDArray[np.int64]
     previous: Previous
+    probe_labels: NDArray[np.int64]
 
 
 def evaluate(
@@ -45,12 +63,14 @@ def evaluate(
     seed: int,
     previous: Previous | None,
     last: bool,
+    probe: Probe | None = None,
 ) -> Scores:
     """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
 
     The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
-    the final score depends on no history.
+    the final score depends on no history. `probe` is that of the samples; it is made where it is not given.
     """
+    probe = probe or Probe.of(samples.cpu().numpy())
     outputs = predict(method, samples)
     features = assign.unit_rows(outputs.features.numpy())
     begin = None if last or previous is None else previous.centroids
@@ -58,11 +78,16 @@ def evaluate(
     # A method without a head is assigned by k-means.
     head = by_kmeans.labels if outputs.probabilities is None else outputs.probabilities.argmax(dim=1).numpy()
     sizes = metrics.cluster_sizes(head, n_clusters)
-    health = _size_health(sizes) | _agreement(head, by_kmeans.labels) | _flips(head, previous)
+    health = _size_health(sizes) | _flips(head, previous) | _criteria(probe, features, head)
     if outputs.probabilities is not None:
-        health |= _entropies(outputs.probabilities)
+        health |= _agreement(head, by_kmeans.labels) | _entropies(outputs.probabilities)
+    if (overall := label_free(health)) is not None:
+        health["label_free"] = overall
     found = {} if labels is None else _label_scores(head, by_kmeans.labels, labels, last=last)
-    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids))
+    if last and labels is not None:
+        found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
+    probe_labels = np.unique(head[probe.rows], return_inverse=True)[1]
+    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
 
 
 def predict(method: Method, samples: Tensor) -> Outputs:
@@ -79,12 +104,13 @@ def predict(method: Method, samples: Tensor) -> Outputs:
 @contextmanager
 def evaluation_mode(method: Method) -> Generator[None]:
     """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
+    before = method.training
     method.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        method.train()
+        method.train(before)
 
 
 def _label_scores(
@@ -97,6 +123,13 @@ def _label_scores(
     return found
 
 
+def _input_scores(samples: Tensor, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
+    """What k-means makes of the samples as they came: a method that does worse has learned nothing useful."""
+    rows = assign.unit_rows(samples.flatten(1).float().cpu().numpy())
+    found = metrics.scores(assign.kmeans(rows, n_clusters, seed=seed, starts=3).labels, labels)
+    return {"input_kmeans_acc": found["acc"], "input_kmeans_nmi": found["nmi"]}
+
+
 def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
     smallest, largest = int(sizes.min()), int(sizes.max())
     return {
@@ -107,7 +140,14 @@ def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
+def _criteria(probe: Probe, features: assign.Matrix, head: NDArray[np.int64]) -> dict[str, float]:
+    """What the probe says of the assignment, in the input space and in the unit-length features (n, dim)."""
+    labels = head[probe.rows]
+    return probe.criteria(labels) | feature_criteria(features[probe.rows], labels)
+
+
 def _agreement(head: NDArray[np.int64], by_kmeans: NDArray[np.int64]) -> dict[str, float]:
+    """How far the head and k-means agree; nothing to say of a method without a head, which k-means assigns."""
     return {"head_kmeans_nmi": metrics.nmi(metrics.contingency(head, by_kmeans))}
 
 

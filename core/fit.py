@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core import registry
 from core.config import Optimiser, TrialConfig, count_clusters
+from core.criteria import Probe
 from core.evaluate import Scores, evaluate
 from core.method import Batch, DivergedError, Method, Setting, Views
 from core.seeds import Streams, derive, initialisation
@@ -74,6 +75,7 @@ def fit(
     clusters = count_clusters(config, data)
     streams = Streams.of(seed, where)
     method = build(config, samples, clusters, seed=seed)
+    probe = Probe.of(data.samples)
     epoch, previous = 0, None
     if resume is not None:
         epoch, previous = resume.restore(method, streams)
@@ -97,6 +99,7 @@ def fit(
                 seed=derive(seed, "kmeans"),
                 previous=previous,
                 last=epoch == config.epochs,
+                probe=probe,
             )
             previous = scores.previous
         evaluated = time.perf_counter()

@@ -37,7 +37,7 @@ class Streams:
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Puts each stream back to where it stood."""
         for name, value in state.items():
-            getattr(self, name).set_state(value)
+            getattr(self, name).set_state(value.cpu())  # also the state of a GPU's generator lives on the CPU
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from typing import TextIO
 
 from cluster.executor import Event
+from jobs.analysis.scores import within_trial
 from jobs.plan import Plan
 
 PLAIN_SECONDS = 15.0
@@ -95,13 +96,17 @@ class Progress:
         return " · ".join(parts)
 
     def best(self) -> str:
-        """The best configuration of this run so far by its mean, with its seeds' spread."""
+        """The best configuration of this run so far by its mean, with its seeds' spread.
+
+        A consensus is a rank among all trials of a study: until they are done the label-free score stands for it.
+        """
         if not self.values:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
         spread = f" ±{stdev(chosen):.3f}" if len(chosen) > 1 else ""
-        return f"best {select.metric} {fmean(chosen):.3f}{spread} ({len(chosen)} seed{'s' * (len(chosen) > 1)})"
+        name, seeds = within_trial(select.metric), f"{len(chosen)} seed{'s' * (len(chosen) > 1)}"
+        return f"best {name} {fmean(chosen):.3f}{spread} ({seeds})"
 
     def remaining(self) -> str:
         """An estimate from the trials that ended; nothing before the first."""

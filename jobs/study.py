@@ -165,8 +165,10 @@ class _Reader:
             mapping = {**mapping, "name": str((self.folder / name).resolve())}
         elif kind == "datasets" and name not in registry.names(kind) and (found := data.find_named(name)):
             mapping = {**mapping, "name": "file", "path": str(found)}
-        if isinstance(path := mapping.get("path"), str):
-            mapping = {**mapping, "path": str((self.folder / path).resolve())}
+        for key in ("path", "model"):
+            value = mapping.get(key)
+            if isinstance(value, str) and (key == "path" or registry.is_path(value)):
+                mapping = {**mapping, key: str((self.folder / value).resolve())}
         return mapping
 
     def _lift_short_names(self, trial: dict[str, Any]) -> None:

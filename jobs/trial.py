@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from core import registry
+from core import health, registry
 from core.config import PlugIn, TrialConfig, read_trial
 from core.data import Dataset
 from core.errors import UserError
@@ -23,6 +23,7 @@ from core.fit import EpochRow, fit
 from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
+from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.results import peek
 from jobs.results.layout import PREFIX, TRIALS
 from jobs.results.schema import Attempt
@@ -111,7 +112,9 @@ class _Running:
         self.config = read_trial(order.trial, ("trial",), Mistakes())
         self.folder = Path(order.results, PREFIX + order.study)
         self.checkpoint = self.folder / "checkpoints" / f"{order.trial_key}.pt"
-        self.attempt = _new_attempt(order)
+        self.metric = within_trial(order.metric)
+        self.attempt = _new_attempt(order, self.metric)
+        self.label_free = float("-inf")
         self.saved = self.beaten = time.monotonic()
         self.seconds = 0.0
 
@@ -131,6 +134,7 @@ class _Running:
                 self._interrupted(row)
                 raise
         self.attempt.status = "ok"
+        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
         self._finish()
 
     def fail(self, reason: str) -> None:
@@ -154,8 +158,11 @@ class _Running:
         write(self.order.results, self.attempt)
         self.checkpoint.unlink(missing_ok=True)
 
+    def _warnings(self) -> list[str]:
+        return health.warnings(self.attempt.metrics, self.attempt.health)
+
     def _value(self) -> float | None:
-        return self.attempt.metrics.get(self.order.metric, self.attempt.health.get(self.order.metric))
+        return self.attempt.metrics.get(self.metric, self.attempt.health.get(self.metric))
 
     # Rows
 
@@ -169,16 +176,23 @@ class _Running:
         attempt.health |= row.health
         if row.scores is not None:
             attempt.cluster_sizes = row.scores.cluster_sizes.tolist()
+            attempt.probe_labels = row.scores.probe_labels.tolist()
         self._keep_best(row)
+        self._keep_label_free(row)
 
     def _keep_best(self, row: EpochRow) -> None:
         found = row.metrics | row.health
-        name = self.order.metric
+        name = self.metric
         if name not in found:
             return
         sign = 1 if self.order.mode == "max" else -1
         if self.attempt.best_epoch is None or sign * found[name] > sign * self.attempt.best[name]:
             self.attempt.best_epoch, self.attempt.best = row.epoch, dict(found)
+
+    def _keep_label_free(self, row: EpochRow) -> None:
+        value = row.health.get(LABEL_FREE)
+        if value is not None and value > self.label_free:
+            self.attempt.label_free_epoch, self.label_free = row.epoch, value
 
     # Checkpoints
 
@@ -201,7 +215,9 @@ class _Running:
         kept = {name: getattr(attempt, name) for name in _KEPT}
         put(
             self.checkpoint,
-            row.state().to_bytes(origin=_origin(self.order), seconds=self.seconds, attempt=kept),
+            row.state().to_bytes(
+                origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
+            ),
         )
 
     def _resume(self) -> State | None:
@@ -216,14 +232,17 @@ class _Running:
         if extra["origin"] != _origin(self.order):
             self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
-        self.seconds = extra["seconds"]
+        self.seconds, self.label_free = extra["seconds"], extra["label_free"]
         for name, value in extra["attempt"].items():
             setattr(self.attempt, name, value)
         return state
 
 
 # The parts of an attempt that its successor goes on with.
-_KEPT = ("seconds", "epochs_done", "best_epoch", "cluster_sizes", "metrics", "best", "health", "history")
+_KEPT = (
+    *("seconds", "epochs_done", "best_epoch", "label_free_epoch", "cluster_sizes", "probe_labels"),
+    *("metrics", "best", "health", "history"),
+)
 
 
 def _origin(order: Order) -> dict[str, str]:
@@ -231,7 +250,7 @@ def _origin(order: Order) -> dict[str, str]:
     return {"trial_key": order.trial_key, "data_hash": order.data_hash, "code_hash": order.code_hash}
 
 
-def _new_attempt(order: Order) -> Attempt:
+def _new_attempt(order: Order, metric: str) -> Attempt:
     return Attempt(
         study=order.study,
         trial_key=order.trial_key,
@@ -245,7 +264,7 @@ def _new_attempt(order: Order) -> Attempt:
         data_hash=order.data_hash,
         env_hash=order.env_hash,
         env=dict(order.env),
-        best_metric=order.metric,
+        best_metric=metric,
     )
 
 

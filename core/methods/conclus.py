@@ -1,7 +1,7 @@
 """The default: CC, then a second head that starts from k-means of the features and learns from its surest labels.
 
-Published boosting stages lose classes, and with them accuracy. Here the second head starts from k-means (whose partition
-of CC's features is better than that of CC's own head), every class keeps labels in proportion to its size and
+Published boosting stages lose classes, and accuracy with them. Here the second head starts from k-means (whose
+partition of CC's features is better than that of CC's own head), every class keeps labels in proportion to its size and
 confidence, and an epoch that loses a class or lowers the label-free score is undone.
 
 References: warm-up: Li et al., "Contrastive Clustering" (AAAI 2021). Labels by confidence: Jia et al., "Towards
@@ -49,7 +49,8 @@ class Method(ContrastiveClustering):
     ) -> None:
         """`sharpness` multiplies the cosines to the centroids that the second head starts from.
 
-        `tolerance` is how far the label-free score (see `label_free_score`) may fall before an epoch is undone.
+        `tolerance` is how far the label-free score, the mean of the head's mutual information and of its agreement with
+        k-means (NMI), may fall before an epoch is undone.
         """
         super().__init__(
             setting,
@@ -99,7 +100,11 @@ class Method(ContrastiveClustering):
         logits = self._logits(features)
         instance = nt_xent(z_a, z_b, self.instance_temperature)
         labels = functional.cross_entropy(
-            logits, self.labels[batch.rows].repeat(2), weight=self.class_weights, ignore_index=UNLABELLED, reduction="sum"
+            logits,
+            self.labels[batch.rows].repeat(2),
+            weight=self.class_weights,
+            ignore_index=UNLABELLED,
+            reduction="sum",
         ) / len(both)
         p_a, p_b = logits.softmax(dim=1).chunk(2)
         entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
@@ -137,18 +142,18 @@ class Method(ContrastiveClustering):
         return True
 
     def _score(self, outputs: Outputs) -> float:
-        assert outputs.probabilities is not None
-        head = outputs.probabilities.argmax(dim=1).numpy()
+        """The label-free score; -1 when a cluster has no sample."""
+        probabilities = _probabilities(outputs)
+        head = probabilities.argmax(dim=1).numpy()
         if (metrics.cluster_sizes(head, self.n_clusters) == 0).any():
             return -1.0
         features = assign.unit_rows(outputs.features.numpy())
         by_kmeans = assign.kmeans(features, self.n_clusters, seed=self.seed).labels
-        return (mutual_information(outputs.probabilities) + metrics.nmi(metrics.contingency(head, by_kmeans))) / 2
+        return (mutual_information(probabilities) + metrics.nmi(metrics.contingency(head, by_kmeans))) / 2
 
     def _label(self, outputs: Outputs) -> None:
         """Labels the surest samples of every class: the share of a class that is labelled is its mean confidence."""
-        assert outputs.probabilities is not None
-        confidence, assigned = outputs.probabilities.max(dim=1)
+        confidence, assigned = _probabilities(outputs).max(dim=1)
         labels = torch.full_like(self.labels, UNLABELLED)
         counts = torch.zeros(self.n_clusters)
         for k in range(self.n_clusters):
@@ -169,3 +174,9 @@ class Method(ContrastiveClustering):
         """From a checkpoint."""
         super().load_state(state)
         vars(self).update(state["stage"])
+
+
+def _probabilities(outputs: Outputs) -> Tensor:
+    if outputs.probabilities is None:
+        raise TypeError("this method has a head, so its outputs have probabilities")
+    return outputs.probabilities

@@ -1,4 +1,4 @@
-"""The family that fits the samples' shape: `affine` for images, `noise` for vectors, each with its defaults."""
+"""The family that fits the samples' shape: `image`, `affine` for tiny images, `noise` for vectors; with defaults."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from torch import Tensor
 
 from core.method import Batch
 from core.method import Views as Base
-from core.views import affine, noise
+from core.views import affine, image, noise
 
 
 class Views(Base):
-    """Chosen by shape: (channels, height, width) is an image, (features,) is a vector."""
+    """Chosen by shape: (channels, height, width) is an image, (features,) is a vector.
+
+    Crops of an image under 16 pixels a side leave too little of it; `image` mirrors, as natural images allow.
+    """
 
     def __init__(self, sample_shape: tuple[int, ...]) -> None:
-        family = affine.Views if len(sample_shape) == 3 else noise.Views
-        self.chosen = family(sample_shape)
+        self.chosen = _family(sample_shape)(sample_shape)
 
     def prepare(self, samples: Tensor) -> None:
         """As the chosen family does."""
@@ -31,3 +33,9 @@ class Views(Base):
     def strong(self, batch: Batch) -> Tensor:
         """The chosen family's strong view."""
         return self.chosen.strong(batch)
+
+
+def _family(sample_shape: tuple[int, ...]) -> type[image.Views | affine.Views | noise.Views]:
+    if len(sample_shape) != 3:
+        return noise.Views
+    return image.Views if min(sample_shape[1:]) >= 16 else affine.Views

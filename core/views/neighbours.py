@@ -1,6 +1,7 @@
 """For vectors that come from a good encoder: a view of a sample is one of its nearest neighbours, with some dropout.
 
-References: Van Gansbeke et al., "SCAN" (ECCV 2020); Adaloglou et al., "TEMI" (BMVC 2023): near samples mostly share a class.
+References: Van Gansbeke et al., "SCAN" (ECCV 2020); Adaloglou et al., "TEMI" (BMVC 2023): near samples mostly share a
+class.
 """
 
 from __future__ import annotations

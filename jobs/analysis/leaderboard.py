@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from jobs.analysis import selection
 from jobs.analysis.intervals import better_p, half_width, holm, mean
-from jobs.analysis.scores import SECONDARY, is_loss, rescales_loss, uses_labels
+from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
 from jobs.results.names import resolve
 
 PARAM = "param."
-_FINISHED = ("ok", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,14 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     when fewer than two are shared), corrected by Holm over all configurations, rejects equality at 5 %.
 
     Args:
-        table: Rows from `read_results`, one per trial.
-        metric: A metric's name, `nmi` or `best.nmi`.
+        table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus stands beside.
+        metric: A metric's name: `nmi`, `best.nmi`, a label-free signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
 
     Raises:
         UserError: No trial has the metric, or it is a loss and the configurations differ in what rescales it.
     """
+    table = selection.with_consensus(table)
     column = _metric_column(table, metric)
     varying, constant = _split_params(table)
     cells = _cells(table, column, varying)
@@ -119,12 +120,16 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(_notes(column, cells)))
+    notes = [*_notes(column, cells), *_choice_notes(column, mode, entries), *_warning_notes(table)]
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
 
 
 def _metric_column(table: pa.Table, metric: str) -> str:
     prefixes = ("metric.", "best.", "health.")
-    return resolve(metric, [name for name in table.column_names if name.startswith(prefixes)])
+    names = [name for name in table.column_names if name.startswith(prefixes)]
+    if f"health.{metric}" in names and f"metric.{metric}" not in names:
+        return f"health.{metric}"
+    return resolve(metric, names)
 
 
 def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -146,15 +151,16 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
             params = {key: column_[row] for key, column_ in varying.items()}
             cell = cells[study, config_key] = _Cell(study, config_key, params)
         cell.statuses[status] += 1
-        if status in _FINISHED:
+        if status in selection.FINISHED:
             _add(cell, seed, values[row], {name: column_[row] for name, column_ in others.items()})
     return list(cells.values())
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
-    prefix = column.split(".", 1)[0]
-    names = [name for name in SECONDARY if f"{prefix}.{name}" in set(table.column_names) - {column}]
-    return {name: table[f"{prefix}.{name}"].to_pylist() for name in names}
+    kind = "best" if column.startswith("best.") else "metric"
+    sources = {name: f"{kind}.{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
+    there = set(table.column_names) - {column}
+    return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
 
 def _add(cell: _Cell, seed: int, value: float | None, others: Mapping[str, float | None]) -> None:
@@ -231,8 +237,41 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     return notes
 
 
+def _warning_notes(table: pa.Table) -> list[str]:
+    """What finished trials said of themselves, counted by code."""
+    if "reason" not in table.column_names:
+        return []
+    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    codes = Counter(_code(one) for status, reason in rows if status == "ok" and reason for one in reason.split("; "))
+    if not codes:
+        return []
+    told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
+    return [f"Finished trials with a warning (column reason): {told}."]
+
+
+def _code(text: str) -> str:
+    """`EMPTY_CLUSTERS` of `EMPTY_CLUSTERS=2`."""
+    return text.partition(":")[0].partition("=")[0]
+
+
 def _label_note(column: str) -> str:
-    name = column.removeprefix("metric.")
+    name = column.removeprefix("metric.").removeprefix("health.")
     if uses_labels(column):
         return f"Ranked by {name}, which uses the labels: where there are none this choice could not be made."
+    if name == CONSENSUS:
+        return f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}."
     return f"Ranked by {name}, which uses no labels."
+
+
+def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
+    """What choosing without labels would have given, where they are there to tell."""
+    known = [entry for entry in entries if CONSENSUS in entry.secondary]
+    if len({entry.study for entry in entries}) > 1:
+        return ["Consensus is a rank within a study: between studies it compares nothing."] if known else []
+    if len(known) < 2 or mode != "max" or not uses_labels(column):
+        return []
+    # From the last to the first: where several share the highest consensus, the worst of them counts.
+    chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
+    below = entries[0].score.mean - chosen.score.mean
+    place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"
+    return [f"Chosen without labels (consensus): {column.removeprefix('metric.')} {chosen.score.mean:.3f}, {place}."]

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from jobs import tables
 from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard
-from jobs.analysis.scores import SECONDARY
+from jobs.analysis.scores import CONSENSUS, SECONDARY
+from jobs.analysis.selection import COLUMNS, Choice, Report
 from jobs.results.names import resolve, short_names
 from jobs.results.reader import load
 from jobs.tables import Column
@@ -46,7 +47,8 @@ class Sheet:
 def wanted_columns(metric: str) -> list[str]:
     """What a leaderboard reads of the store: less is faster, file by file."""
     kind = "best" if metric.startswith("best.") else "metric"
-    return [f"{_PARAM}*", metric, f"metric.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+    names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+    return [f"{_PARAM}*", metric, "reason", *names, *COLUMNS]
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
@@ -116,6 +118,47 @@ def attempts_sheet(table: pa.Table) -> Sheet:
     return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
 
 
+def selection_sheet(reports: Sequence[Report]) -> Sheet:
+    """What each criterion would choose; the first of every study is bold."""
+    choices = [(report.study, choice) for report in reports for choice in report.choices]
+    picks: list[tuple[Column, Callable[[Choice], Any]]] = [
+        (Column("criterion", right=False, strong=True), lambda one: one.criterion),
+        (Column("n", drop=1), lambda one: one.n),
+        (Column("rank_corr_nmi"), lambda one: one.correlations["nmi"]),
+        (Column("rank_corr_acc", drop=2), lambda one: one.correlations["acc"]),
+        (Column("nmi_of_choice"), lambda one: one.nmi),
+        (Column("below_best"), lambda one: one.regret),
+        (Column("choice", right=False, drop=3), _params_text),
+    ]
+    parts = [(column, [pick(choice) for _, choice in choices]) for column, pick in picks]
+    if len(reports) > 1:
+        parts.insert(0, (Column("study", right=False), [study for study, _ in choices]))
+    bold = tuple(i for i, (_, choice) in enumerate(choices) if choice.criterion == CONSENSUS)
+    return _sheet([part for part in parts if any(value not in {None, ""} for value in part[1])], bold)
+
+
+def selection_notes(reports: Sequence[Report]) -> list[str]:
+    """What stands below the criteria: what saw labels, and what the best and a blind choice give."""
+    notes = [
+        "No criterion uses labels; the correlations (Spearman's, over configurations) and the nmi of each choice do.",
+        "Silhouette, confidence, marginal_entropy and feature_std look at a model's own outputs: no part of consensus.",
+    ]
+    for report in reports:
+        if report.best is not None:
+            notes.append(f"{report.study}: best nmi {report.best:.3f}, choosing by chance {report.average:.3f}.")
+        else:
+            notes.append(f"{report.study}: no labels; how good a choice is cannot be told.")
+    return notes
+
+
+def _params_text(choice: Choice) -> str:
+    return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in choice.params.items())
+
+
+def _bare(column: str) -> str:
+    return column.removeprefix("metric.").removeprefix("health.")
+
+
 def _values(table: pa.Table, name: str) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
 
@@ -135,7 +178,7 @@ def _studies(board: Leaderboard) -> bool:
 
 
 def _human_sheet(board: Leaderboard) -> Sheet:
-    metric = board.metric.removeprefix("metric.")
+    metric = _bare(board.metric)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank for entry in board.entries]),
         *_identity(board),
@@ -187,7 +230,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     }
     parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
     parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
-    parts += _numbers(board.metric.removeprefix("metric."), [entry.score for entry in board.entries])
+    parts += _numbers(_bare(board.metric), [entry.score for entry in board.entries])
     for name in ("minimum", "maximum", "tied", "failed", "running"):
         parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
     for name in SECONDARY:

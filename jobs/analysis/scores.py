@@ -1,20 +1,36 @@
 """What is known of a metric from its name: which way is better, and whether it has seen the labels."""
 
+CONSENSUS = "consensus"
+"""The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
+LABEL_FREE = "label_free"
+"""The label-free score of one epoch; see `core.criteria.label_free`."""
+
 _LABELLED = frozenset(
     {
         *("acc", "oa", "balanced_acc", "macro_f1", "kappa", "purity"),
         *("nmi", "ami", "ari", "fmi", "f", "pair_f1", "homogeneity", "completeness", "v_measure"),
     }
 )
-_LOWER_IS_BETTER = frozenset({"davies_bouldin", "perplexity", "seconds"})
+_LOWER_IS_BETTER = frozenset(
+    {
+        *("davies_bouldin", "perplexity", "seconds"),
+        *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
+    }
+)
 _RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
-SECONDARY = ("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi")
+SECONDARY = ("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS)
 """The columns beside the metric that ranks, the most telling first."""
 
 
 def bare(metric: str) -> str:
     """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`."""
     return metric.rsplit(".", 1)[-1].removeprefix("kmeans_")
+
+
+def within_trial(metric: str) -> str:
+    """What a trial by itself has of a metric: its own name, and for the consensus the label-free score."""
+    name = metric.rsplit(".", 1)[-1]
+    return LABEL_FREE if name == CONSENSUS else name
 
 
 def uses_labels(metric: str) -> bool:

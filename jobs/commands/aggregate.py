@@ -13,7 +13,7 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from jobs.results.reader import Loaded
 
-_FORMATS = ("table", "markdown", "csv", "json", "latex")
+FORMATS = ("table", "markdown", "csv", "json", "latex")
 _SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
 _PARQUET = ".parquet"
 _SHOWN_WARNINGS = 5
@@ -23,7 +23,10 @@ _DEFAULT_METRIC = "nmi"
 
 @click.command("aggregate")
 @click.argument("results", nargs=-1, type=click.Path())
-@click.option("--metric", help="What ranks, such as nmi, loss or best.acc.  [default: the study's own, else nmi]")
+@click.option(
+    "--metric",
+    help="What ranks: nmi, best.acc, loss, or without labels consensus.  [default: the study's own, else nmi]",
+)
 @click.option("--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]")
 @click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
 @click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
@@ -35,7 +38,7 @@ _DEFAULT_METRIC = "nmi"
     help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
 )
 @click.option(
-    "--format", "fmt", type=click.Choice(_FORMATS), default="table", show_default=True, help="How to print it."
+    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
 @click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
@@ -59,12 +62,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
     if out and out.suffix == _PARQUET:
         _write_rows(paths, where, studies, out, attempts=attempts)
         return
-    fmt = _format_of(out) if out else fmt
+    fmt = format_of(out) if out else fmt
     if columns == "ledger" or attempts:
         text = _rows_text(paths, where, studies, fmt, attempts=attempts)
     else:
         text = _ranked_text(paths, where, studies, fmt, (metric, mode))
-    _deliver(text, out)
+    deliver(text, out)
 
 
 def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: Path, *, attempts: bool) -> None:
@@ -72,8 +75,8 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
     from jobs.results.writer import put, serialise
 
     loaded = load(paths, where=where, studies=studies, attempts=attempts, history=True)
-    _warn(loaded.skipped)
-    put(out, serialise(_some(loaded).table))
+    warn(loaded.skipped)
+    put(out, serialise(some(loaded).table))
     click.echo(f"Wrote {loaded.table.num_rows} rows to {out}.")
 
 
@@ -82,10 +85,10 @@ def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: st
     from jobs.results.reader import load
 
     loaded = load(paths, where=where, studies=studies, attempts=attempts)
-    _warn(loaded.skipped)
-    table = _some(loaded).table
+    warn(loaded.skipped)
+    table = some(loaded).table
     sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
-    return sheet.render(fmt, _width())
+    return sheet.render(fmt, width())
 
 
 def _ranked_text(
@@ -97,10 +100,10 @@ def _ranked_text(
 
     metric, mode = _selection(paths, studies, *wanted)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    _warn(loaded.skipped)
-    board = leaderboard(_some(loaded).table, metric, mode)
+    warn(loaded.skipped)
+    board = leaderboard(some(loaded).table, metric, mode)
     if fmt == "table":
-        return board_text(board, _width())
+        return board_text(board, width())
     for note in board.notes:
         click.echo(note, err=True)
     return board_sheet(board, fmt).render(fmt)
@@ -132,19 +135,30 @@ def _select(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read ({error}): restore it, or give --metric and --mode.") from error
 
 
-def _some(loaded: "Loaded") -> "Loaded":
+def some(loaded: "Loaded") -> "Loaded":
+    """What was read.
+
+    Raises:
+        UserError: That is nothing.
+    """
     if not loaded.table.num_rows:
         raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
     return loaded
 
 
-def _format_of(out: Path) -> str:
+def format_of(out: Path) -> str:
+    """The format that a file's ending asks for.
+
+    Raises:
+        UserError: The ending is none of ours.
+    """
     if out.suffix not in _SUFFIXES:
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*_SUFFIXES, _PARQUET])}.")
     return _SUFFIXES[out.suffix]
 
 
-def _deliver(text: str, out: Path | None) -> None:
+def deliver(text: str, out: Path | None) -> None:
+    """Print the text, or write it to a file and say so."""
     if out is None:
         click.echo(text, nl=False)
         return
@@ -154,12 +168,14 @@ def _deliver(text: str, out: Path | None) -> None:
     click.echo(f"Wrote {out}.")
 
 
-def _warn(skipped: Sequence[str]) -> None:
+def warn(skipped: Sequence[str]) -> None:
+    """Name the first few files that could not be read."""
     for sentence in skipped[:_SHOWN_WARNINGS]:
         click.echo(f"Warning: {sentence}", err=True)
     if len(skipped) > _SHOWN_WARNINGS:
         click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)
 
 
-def _width() -> int:
+def width() -> int:
+    """Characters of the terminal's lines."""
     return shutil.get_terminal_size().columns

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+
 import click
 
 KINDS = ("methods", "encoders", "views", "datasets", "losses")
@@ -20,7 +23,10 @@ def command(kind: str, name: str | None) -> None:
     if name is None:
         names = registry.names(kind)
         width = max(len(one) for one in names)
-        click.echo("\n".join(f"{one:{width}}  {registry.summary(kind, one)}" for one in names))
+        room = max(40, shutil.get_terminal_size().columns - width - 2)
+        for one in names:
+            first, *rest = textwrap.wrap(registry.summary(kind, one), room)
+            click.echo("\n".join([f"{one:{width}}  {first}", *(" " * (width + 2) + line for line in rest)]))
         return
     click.echo("\n".join([registry.summary(kind, name), "", *_options(kind, name)]))
 

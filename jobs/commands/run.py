@@ -44,6 +44,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], workers: int 
 def _run(study: Study, results: str, workers: int | None, *, quiet: bool) -> Summary:
     from cluster.executor import Stop
     from jobs import run as running
+    from jobs.analysis.scores import CONSENSUS, LABEL_FREE
     from jobs.progress import Progress
 
     ready = running.prepare(study, results, workers)
@@ -54,6 +55,8 @@ def _run(study: Study, results: str, workers: int | None, *, quiet: bool) -> Sum
     total = len(ready.plan.trials)
     done = total - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    if study.select.metric == CONSENSUS:
+        click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
     progress = Progress(ready.plan, total, done)
     try:
         return running.execute(ready, on_event=progress.hear, stop=stop)

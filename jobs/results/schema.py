@@ -45,7 +45,9 @@ FIXED = pa.schema(
         pa.field("env_json", pa.string()),
         pa.field("best_metric", pa.string()),
         pa.field("best_epoch", pa.int32()),
+        pa.field("label_free_epoch", pa.int32()),
         pa.field("cluster_sizes", pa.list_(pa.field("element", pa.int32()))),
+        pa.field("probe_labels", pa.list_(pa.field("element", pa.int16()))),
     ]
 )
 IDENTITY = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
@@ -64,7 +66,9 @@ class Attempt:
         params: The flattened configuration, dotted keys to scalars, None or lists.
         env: Versions of what it ran with.
         best_metric: Name of the metric that chose `best_epoch`.
+        label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.
+        probe_labels: Clusters of the data set's probe at the last epoch, below 2,000.
         metrics: Scores and losses of the last epoch.
         best: The same at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
@@ -90,7 +94,9 @@ class Attempt:
     env: dict[str, str] = field(default_factory=dict[str, str])
     best_metric: str = ""
     best_epoch: int | None = None
+    label_free_epoch: int | None = None
     cluster_sizes: list[int] | None = None
+    probe_labels: list[int] | None = None
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: dict[str, float] = field(default_factory=dict[str, float])
     health: dict[str, float] = field(default_factory=dict[str, float])

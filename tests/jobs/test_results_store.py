@@ -33,7 +33,9 @@ def test_a_written_attempt_reads_back_with_every_column(tmp_path):
         env={"torch": "2.6"},
         best_metric="nmi",
         best_epoch=1,
+        label_free_epoch=0,
         cluster_sizes=[5, 7],
+        probe_labels=[0, 1, 1999],
         metrics={"nmi": 0.5},
         best={"nmi": 0.6},
         health={"collapse": 0},
@@ -48,6 +50,7 @@ def test_a_written_attempt_reads_back_with_every_column(tmp_path):
     assert "param.crop" not in row  # a column of nothing but nulls has no type to clash with another file's
     assert (row["metric.nmi"], row["best.nmi"], row["health.collapse"]) == (0.5, 0.6, 0.0)
     assert row["history"][1] == {"epoch": 1, "t": 0.2, "metric": "nmi", "value": 0.5}
+    assert (row["best_epoch"], row["label_free_epoch"], row["probe_labels"]) == (1, 0, [0, 1, 1999])
     assert (row["seed"], row["epochs_done"], row["cluster_sizes"], row["env_json"]) == (3, 2, [5, 7], '{"torch":"2.6"}')
 
 
@@ -56,6 +59,7 @@ def test_the_file_has_the_schema_as_declared(tmp_path):
     schema = pq.ParquetFile(path).schema_arrow
     assert {name: schema.field(name).type for name in FIXED.names} == {f.name: f.type for f in FIXED}
     assert schema.field("history").type == HISTORY
+    assert schema.field("probe_labels").type.value_type == pa.int16()
     assert schema.field("param.a").type == schema.field("metric.nmi").type == pa.float64()
 
 

@@ -86,6 +86,10 @@ def test_the_row_of_a_finished_trial(payload):
     assert set(scored) == {2, 4, 6}
     assert found["best_epoch"] == min(epoch for epoch in scored if scored[epoch] == max(scored.values()))
     assert found["best.nmi"] == max(scored.values())
+    label_free = {one["epoch"]: one["value"] for one in found["history"] if one["metric"] == "health.label_free"}
+    assert found["label_free_epoch"] == max(label_free, key=lambda epoch: (label_free[epoch], -epoch))
+    assert len(found["probe_labels"]) == 60
+    assert sorted(set(found["probe_labels"])) == list(range(len(set(found["probe_labels"]))))
     losses = [one["value"] for one in found["history"] if one["metric"] == "loss"]
     assert len(losses) == 6
     assert not list(Path(order["results"]).rglob("*.pt"))
@@ -107,7 +111,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(payload):
         assert row(order)["epochs_done"] == stop_after
         assert run_trial(order, ignore)["status"] == "ok"
         assert history(order) == history(straight)
-        assert row(order)["best.nmi"] == row(straight)["best.nmi"]
+        for name in ("best.nmi", "best_epoch", "label_free_epoch", "probe_labels", "cluster_sizes"):
+            assert row(order)[name] == row(straight)[name]
 
 
 def test_a_trial_killed_at_random_moments_ends_as_an_uninterrupted_one(payload, tmp_path):

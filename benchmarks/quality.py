@@ -1,0 +1,89 @@
+"""How well methods cluster: the studies of benchmarks/quality, run where they are missing, as one table.
+
+Run: CONCLUS_DATA=FOLDER uv run python benchmarks/quality.py [NAME …]. The folder holds the data sets that are not
+built in; what has been run is kept in results/ and not run again. Exit code 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from core.errors import UserError
+from jobs import run as running
+from jobs import study as studies
+from jobs.analysis.intervals import half_width
+from jobs.results.reader import read_results
+
+FOLDER = Path(__file__).with_name("quality")
+RESULTS = "results"
+COLUMNS = ("acc", "nmi", "kmeans_acc", "kmeans_nmi", "input_kmeans_acc", "input_kmeans_nmi")
+# What each study must reach: the mean over seeds of a score, at least; and the longest trial in seconds.
+TARGETS = {
+    "digits": {"acc": 0.955, "nmi": 0.925, "seconds": 60},
+    "fashion": {"acc": 0.70, "nmi": 0.63, "seconds": 600},
+    "stackoverflow": {"acc": 0.78, "nmi": 0.74},
+    "banking77": {"acc": 0.66, "nmi": 0.80},
+    "pbmc": {"acc": 0.68},
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One study's scores over its seeds."""
+
+    name: str
+    scores: dict[str, list[float]]
+    seconds: list[float]
+
+    def missed(self) -> list[str]:
+        """The targets that were not reached."""
+        wanted = TARGETS[self.name]
+        found = [
+            f"{key} {target}" for key, target in wanted.items() if key != "seconds" and fmean(self.scores[key]) < target
+        ]
+        return found + (["seconds"] if max(self.seconds) > wanted.get("seconds", max(self.seconds)) else [])
+
+    def text(self) -> str:
+        """As a row of the table."""
+        cells = [_mean(self.scores[key]) for key in COLUMNS]
+        verdict = ", ".join(f"misses {one}" for one in self.missed()) or "reached"
+        return " | ".join([self.name.ljust(13), *cells, f"{max(self.seconds):4.0f} s", verdict])
+
+
+def _mean(values: list[float]) -> str:
+    return f"{fmean(values):.3f} ±{half_width(values) or 0:.3f}"
+
+
+def measure(name: str) -> Line:
+    """Runs what is missing of a study, in this process, and reads its rows."""
+    study = studies.load(FOLDER / f"{name}.yaml")
+    running.run(study, results=RESULTS, workers=1)
+    planned = {one.trial_key for one in running.planning.make(study).trials}
+    rows: list[dict[str, Any]] = read_results([f"{RESULTS}/study={study.name}"]).to_pylist()
+    rows = [row for row in rows if row["trial_key"] in planned and row["status"] == "ok"]
+    scores = {key: [row[f"metric.{key}"] for row in rows] for key in COLUMNS}
+    return Line(name, scores, [row["seconds"] for row in rows])
+
+
+def main() -> None:
+    """Prints the table line by line, as studies end."""
+    names = sys.argv[1:] or list(TARGETS)
+    missed = False
+    print(" | ".join(["study".ljust(13), *(key.ljust(12) for key in COLUMNS), "longest", "target"]))
+    for name in names:
+        try:
+            line = measure(name)
+        except UserError as error:
+            print(f"{name}: left out: {error}")
+            continue
+        missed |= bool(line.missed())
+        print(line.text(), flush=True)
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Label-free criteria of a clustering, on a fixed probe of the samples.
+
+Choosing a model without labels rests on these. `Probe` measures in the input space, which is the same for every model
+of a data set: its values may be compared between models. A silhouette in a model's own features may not: a model that
+pulls its features together scores well whatever it groups (Wang and Ye, "Deep Clustering Evaluation", arXiv
+2403.14830), so `silhouette` of features is for watching one model, and for nothing that ranks several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+PROBE = 2000
+NEIGHBOURS = 10
+# One block of samples of images is a few tens of megabytes.
+_BLOCK = 4096
+
+Labels = NDArray[np.int64]
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """At most 2,000 samples, the same ones for every trial of a data set, and how near they lie in the input space.
+
+    Attributes:
+        rows: their places in the data set, ascending, shape (m,).
+        distances: Euclidean, in a unit of their own, shape (m, m); 16 MB for 2,000.
+        neighbours: places within the probe of samples, and of one of the 10 nearest others of each, shape (2, pairs);
+            10 pairs a sample, or more where several lie at the tenth's distance.
+    """
+
+    rows: Labels
+    distances: Matrix
+    neighbours: Labels
+
+    @classmethod
+    def of(cls, samples: NDArray[np.float32]) -> Probe:
+        """The probe of samples (n, *sample_shape); a tenth of a second for 784 features."""
+        rows = probe_rows(len(samples))
+        distances = euclidean(samples[rows].reshape(len(rows), -1))
+        return cls(rows, distances, _nearest(distances))
+
+    def criteria(self, labels: Labels) -> dict[str, float]:
+        """`raw_silhouette` (-1..1) and `knn_consistency` (0..1) of the probe's labels (m,).
+
+        The first is absent for one cluster, the second for one sample. Without meaning where distances in the input
+        space have none: of photographs of many pixels, both say little.
+        """
+        found = {"raw_silhouette": silhouette(self.distances, labels)}
+        if self.neighbours.size:
+            found["knn_consistency"] = float(np.equal(*labels[self.neighbours]).mean())
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def probe_rows(n_samples: int) -> Labels:
+    """Which samples are in the probe: a choice that depends on their number alone, so that trials can be compared."""
+    if n_samples <= PROBE:
+        return np.arange(n_samples)
+    return np.sort(np.random.default_rng(0).permutation(n_samples)[:PROBE])
+
+
+def feature_criteria(features: Matrix, labels: Labels) -> dict[str, float]:
+    """`silhouette` of labels (m,) in unit-length features (m, dim), and `feature_std`.
+
+    `feature_std` is the features' standard deviation per dimension, averaged, times the root of dim: 1 for features
+    all over the sphere, 0 for a model that maps everything to one point. The silhouette, absent for one cluster, is
+    of the model's own space: not comparable between models.
+    """
+    found = {
+        "silhouette": silhouette(euclidean(features), labels),
+        "feature_std": float(features.std(axis=0).mean()) * features.shape[1] ** 0.5,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def label_free(found: Mapping[str, float]) -> float | None:
+    """One number for an epoch: the mean of those of four criteria that are there, each in 0..1.
+
+    They are the raw silhouette (as (s + 1) / 2), the agreement of head and k-means, the consistency of neighbours and
+    the mutual information. It tells the epochs of one trial apart; trials are better told apart by ranks, see
+    `jobs.analysis.selection`. None where none of the four is there.
+    """
+    names = ("head_kmeans_nmi", "knn_consistency", "mutual_information")
+    values = [found[name] for name in names if name in found]
+    if "raw_silhouette" in found:
+        values.append((found["raw_silhouette"] + 1) / 2)
+    return sum(values) / len(values) if values else None
+
+
+def silhouette(distances: Matrix, labels: Labels) -> float | None:
+    """The mean silhouette of labels (m,) under distances (m, m), in -1..1; None for one cluster.
+
+    A sample alone in its cluster counts 0, as in Rousseeuw, "Silhouettes" (J. Comput. Appl. Math. 20, 1987).
+    """
+    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return None
+    with _one_thread():
+        sums = distances @ (labels[:, None] == np.arange(len(sizes))).astype(np.float32)
+    rows = np.arange(len(labels))
+    own = sums[rows, labels] / np.maximum(sizes[labels] - 1, 1)
+    means = sums / sizes
+    means[rows, labels] = np.inf
+    other = means.min(axis=1)
+    widths = (other - own) / np.maximum(np.maximum(own, other), np.finfo(np.float32).tiny)
+    return float(np.where(sizes[labels] > 1, widths, 0.0).mean())
+
+
+def euclidean(points: Matrix) -> Matrix:
+    """Distances between all points (m, dim), shape (m, m), in units of the largest coordinate about their mean.
+
+    From inner products about the mean: float32 then is exact enough, also for points that have nearly collapsed.
+    """
+    m = len(points)
+    gram = np.zeros((m, m), np.float32)
+    centred = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred /= max(float(np.abs(centred).max()), np.finfo(np.float32).tiny)
+    with _one_thread():
+        for start in range(0, points.shape[1], _BLOCK):
+            block = centred[:, start : start + _BLOCK]
+            gram += block @ block.T
+    squares = gram.diagonal().copy()
+    gram *= -2
+    gram += squares[:, None]
+    gram += squares
+    np.maximum(gram, 0, out=gram)
+    np.fill_diagonal(gram, 0)
+    return np.sqrt(gram, out=gram)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """One thread for matrix products: the sum of floats then has one order, and the same seed gives the same bits."""
+    return _threads().limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """Found once: looking through all loaded libraries costs milliseconds."""
+    return ThreadpoolController()
+
+
+def _nearest(distances: Matrix) -> Labels:
+    """Pairs of a row of distances (m, m) and one of the nearest others in it, shape (2, pairs)."""
+    m = len(distances)
+    count = min(NEIGHBOURS, m - 1)
+    if count < 1:
+        return np.empty((2, 0), np.int64)
+    others = distances.copy()
+    np.fill_diagonal(others, np.inf)
+    # A partition of values, not of places: twice as fast, and ties are kept instead of cut by chance.
+    farthest = np.partition(others, count - 1, axis=1)[:, count - 1]
+    return np.stack(np.nonzero(others <= farthest[:, None]))

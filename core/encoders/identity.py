@@ -1,0 +1,21 @@
+"""The samples themselves as features, flattened, without parameters: for embeddings that are good already."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from core.method import Encoder as Base
+
+
+class Encoder(Base):
+    """Only the method's heads learn."""
+
+    def __init__(self, sample_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim = math.prod(sample_shape)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (n, dim) of samples (n, *sample_shape)."""
+        return samples.flatten(1)

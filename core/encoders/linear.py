@@ -1,0 +1,24 @@
+"""One linear layer, for embeddings that are nearly good enough; samples of any shape are flattened."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from core.method import Encoder as Base
+from core.schema import PositiveInt
+
+
+class Encoder(Base):
+    """A matrix and a shift, nothing else."""
+
+    def __init__(self, sample_shape: tuple[int, ...], *, dim: PositiveInt = 256) -> None:
+        """`dim` features."""
+        super().__init__()
+        self.layer = nn.Linear(math.prod(sample_shape), dim)
+        self.dim = dim
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (n, dim) of samples (n, *sample_shape)."""
+        return self.layer(samples.flatten(1))

@@ -1,0 +1,367 @@
+"""Contrastive clustering as a scikit-learn estimator: the same configuration, the same `fit`, another front door."""
+# ruff: noqa: N803 - scikit-learn calls the samples X
+
+from __future__ import annotations
+
+import hashlib
+import math
+import numbers
+import threading
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from core import assign
+from core.config import Evaluation, TrialConfig, count_clusters, read_plug_in, read_trial
+from core.data import Dataset, check_spread, check_values
+from core.errors import UserError
+from core.evaluate import predict
+from core.fit import build, fit
+from core.method import Method, Outputs
+from core.schema import Mistakes, Place, PositiveInt, convert
+from core.state import State
+
+# Where parameters of the estimator stand in the configuration of a trial; any other key is an option of its section.
+PARAMETERS: dict[Place, str] = {
+    ("encoder", "name"): "encoder",
+    ("method", "name"): "method",
+    ("optimiser", "learning_rate"): "learning_rate",
+    ("views", "name"): "views",
+}
+
+
+class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Contrastive clustering of the rows of X, by any method, encoder and views that studies can name.
+
+    With an integer `random_state` the same X gives the same bits on one machine. For networks as small as the default
+    one thread is best (`torch.set_num_threads(1)`): the number of threads is the caller's and is left alone.
+
+    Args:
+        n_clusters: number of clusters; `auto` estimates it from X (see `core.assign.estimate_n_clusters`).
+        method: name of a method, or path of the file of one's own. Such a file must still be there to unpickle.
+        method_options: options of the method by name; None for its defaults, here and below.
+        encoder: name or path of the encoder.
+        encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}` of `mlp`.
+        views: name or path of the family of views; `auto` chooses by whether samples are images.
+        views_options: options of the views.
+        epochs: times that training sees all samples; steps are `epochs * ceil(n_samples / batch_size)`.
+        batch_size: samples per step, at most.
+        learning_rate: of the optimiser.
+        optimiser_options: its other options, such as `{"schedule": "cosine", "warmup": 0.1}`.
+        scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps the least and
+            greatest number of all to 0 and 1, `none` changes nothing; `auto` is `unit` for images and `standard` for
+            vectors. What was seen in `fit` is kept and applied to later samples.
+        image_shape: (channels, height, width) that rows of X are reshaped to; None: they are vectors.
+        random_state: an integer is the trial's seed; None draws one from numpy's global generator.
+        device: where tensors live, as torch names it; may be set anew after `fit`.
+
+    Attributes:
+        labels_: cluster of each sample of `fit`, shape (n_samples,); the same as `predict` of them.
+        history_: a mapping per epoch: `epoch`, mean losses (nats), and in the last also label-free health signals.
+        n_clusters_: the number of clusters, given or estimated.
+        n_iter_: epochs that were run.
+        offset_: what is subtracted from each feature, shape (n_features,).
+        scale_: what each feature is then divided by, shape (n_features,).
+        n_features_in_: number of features seen in `fit`.
+        feature_names_in_: their names, where X had names that are strings.
+
+    Examples:
+        >>> from sklearn.datasets import load_digits
+        >>> images = load_digits().data
+        >>> model = ContrastiveClustering(10, image_shape=(1, 8, 8), random_state=0).fit(images)  # doctest: +SKIP
+        >>> model.labels_.shape, model.transform(images).shape, model.predict_proba(images).shape  # doctest: +SKIP
+        ((1797,), (1797, 256), (1797, 10))
+    """
+
+    def __init__(
+        self,
+        n_clusters: int | Literal["auto"] = 8,
+        *,
+        method: str = "conclus",
+        method_options: Mapping[str, Any] | None = None,
+        encoder: str = "mlp",
+        encoder_options: Mapping[str, Any] | None = None,
+        views: str = "auto",
+        views_options: Mapping[str, Any] | None = None,
+        epochs: int = 60,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        optimiser_options: Mapping[str, Any] | None = None,
+        scale: str = "auto",
+        image_shape: tuple[int, int, int] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.method = method
+        self.method_options = method_options
+        self.encoder = encoder
+        self.encoder_options = encoder_options
+        self.views = views
+        self.views_options = views_options
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimiser_options = optimiser_options
+        self.scale = scale
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> ContrastiveClustering:
+        """Trains on X, shape (n_samples, n_features); y is ignored.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: parameters or X are wrong, or do not fit one another.
+            DivergedError: training gave values that are not finite.
+
+        Warns:
+            ConvergenceWarning: some clusters are empty.
+        """
+        del y
+        vars(self).pop("_trained", None)  # if this fit fails, nothing of an earlier one answers with new scales
+        config, scale, image_shape = self._read_parameters()
+        table = self._checked(X, reset=True)
+        self._sample_shape = _sample_shape(image_shape, table.shape[1])
+        self.offset_, self.scale_ = _scaling(table, scale, self._sample_shape)
+        data = _dataset(self._scaled(table))
+        with _value_errors():
+            self.n_clusters_ = count_clusters(config, data)
+            self._trained = self._train(replace(config, n_clusters=self.n_clusters_), data)
+        self.n_iter_ = config.epochs
+        outputs = self._trained.outputs(data.samples, self.device)
+        self._has_head = outputs.probabilities is not None
+        self._n_features_out = outputs.features.shape[1]
+        self.labels_ = self._trained.labels(outputs)
+        if empty := self.n_clusters_ - len(np.unique(self.labels_)):
+            warnings.warn(f"{empty} of {self.n_clusters_} clusters are empty", ConvergenceWarning, stacklevel=2)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """The cluster of each sample of X (n, n_features), shape (n,).
+
+        That is the most probable one or, of a method without a cluster head, the one with the nearest centroid.
+
+        Raises:
+            ValueError: X is wrong.
+            NotFittedError: there was no `fit`.
+        """
+        outputs = self._outputs(X)
+        return self._trained.labels(outputs)
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """The encoder's features of X (n, n_features), shape (n, dim); errors as of `predict`."""
+        return self._outputs(X).features.numpy()
+
+    @available_if(lambda self: getattr(self, "_has_head", True))
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Probabilities of X (n, n_features) over clusters, shape (n, n_clusters_); errors as of `predict`.
+
+        A fitted estimator has it where its method has a cluster head.
+        """
+        probabilities: Any = self._outputs(X).probabilities
+        return probabilities.numpy()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_trained")
+
+    def _outputs(self, X: Any) -> Outputs:
+        check_is_fitted(self)
+        return self._trained.outputs(self._scaled(self._checked(X, reset=False)), self.device)
+
+    def _checked(self, X: Any, *, reset: bool) -> NDArray[Any]:
+        """X as an array (n, n_features) of finite numbers; with `reset` it is what there is to learn from."""
+        table: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1 + reset)
+        with _value_errors():
+            check_values(table, "X")
+            if reset:
+                check_spread(table, "X")
+        return table
+
+    def _scaled(self, table: NDArray[Any]) -> NDArray[np.float32]:
+        """What the method sees of a table (n, n_features): shape (n, *sample_shape), never the caller's own memory."""
+        scaled = (table - self.offset_) / self.scale_
+        return np.ascontiguousarray(scaled, dtype=np.float32).reshape(len(table), *self._sample_shape)
+
+    def _train(self, config: TrialConfig, data: Dataset) -> Trained:
+        """Runs all epochs and keeps their rows and the last state."""
+        self.history_: list[dict[str, float]] = []
+        state: Any = None
+        device = str(_device(self.device))
+        for row in fit(config, data, seed=_seed(self.random_state), device=device):
+            self.history_.append({"epoch": row.epoch} | row.metrics | row.health)
+            state = row.state()
+        centroids = state.previous["centroids"].numpy()
+        return Trained(config, data.sample_shape, data.n_samples, state.to_bytes(), centroids)
+
+    def _read_parameters(self) -> tuple[TrialConfig, str, tuple[int, ...] | None]:
+        """The trial's configuration, the scale, and the shape of images.
+
+        Raises:
+            ValueError: some are wrong; the message has a line for each.
+        """
+        mistakes = Mistakes()
+        config = read_trial(self._trial(mistakes), (), mistakes)
+        scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
+        shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
+        if mistakes.found:
+            raise ValueError("\n".join(f"{_parameter(one.place)}: {one.text}" for one in mistakes.found))
+        return replace(config, evaluation=Evaluation(every=config.epochs)), scale, shape
+
+    def _trial(self, mistakes: Mistakes) -> dict[str, Any]:
+        """The parameters as the mapping that a study file has under `trial`."""
+        trial: dict[str, Any] = {name: _plain(getattr(self, name)) for name in ("n_clusters", "batch_size", "epochs")}
+        for section in ("encoder", "method", "optimiser", "views"):
+            trial[section] = _options(section, getattr(self, f"{section}_options"), mistakes)
+        for (section, key), name in PARAMETERS.items():
+            trial[section][key] = _plain(getattr(self, name))
+        return trial
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained method as plain values, which pickle, and the module made from them, which does not."""
+
+    config: TrialConfig
+    sample_shape: tuple[int, ...]
+    n_samples: int
+    content: bytes
+    centroids: NDArray[np.float32]
+    made: dict[torch.device, Method] = field(default_factory=dict[torch.device, Method])
+
+    def outputs(self, samples: NDArray[np.float32], device: str) -> Outputs:
+        """The method's outputs for samples (n, *sample_shape), on the CPU.
+
+        Raises:
+            ValueError: no such device, or the method's file is gone.
+        """
+        with _value_errors():
+            where = _device(device)
+            # `predict` turns the method's training mode off and on again, which two threads may not do at once.
+            with _ONE_AT_A_TIME:
+                return predict(self._method(where), torch.from_numpy(samples).to(where))
+
+    def labels(self, outputs: Outputs) -> NDArray[np.int64]:
+        """The most probable clusters (n,) or, without a head, those with the nearest of k-means' centroids."""
+        if outputs.probabilities is not None:
+            return outputs.probabilities.argmax(dim=1).numpy()
+        features = assign.unit_rows(outputs.features.numpy())
+        similarity = features @ self.centroids.T - np.square(self.centroids).sum(axis=1) / 2
+        return similarity.argmax(axis=1)
+
+    def _method(self, device: torch.device) -> Method:
+        """The method with its trained weights, made when first asked for."""
+        if device not in self.made:
+            blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
+            # Views are for training; those of the trial might look for neighbours among the blank samples.
+            config = replace(self.config, views=read_plug_in("views", "noise", (), Mistakes()))
+            state, _ = State.from_bytes(self.content, str(device))
+            self.made[device] = build(config, blank, len(self.centroids), seed=0)
+            self.made[device].load_state(state.method)
+        return self.made[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"made": {}}
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _plain(value: Any) -> Any:
+    """Python's own number or list for one of numpy: parameters come from `np.arange` and its like."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _parameter(place: Place) -> str:
+    """What the estimator calls a place in a trial."""
+    return PARAMETERS.get(place, place[0] if len(place) == 1 else f"{place[0]}_options.{place[1]}")
+
+
+def _options(section: str, options: Any, mistakes: Mistakes) -> dict[str, Any]:
+    """The options of a section; those that are parameters of their own are mistakes."""
+    if not isinstance(options, Mapping | None):
+        mistakes.add((f"{section}_options",), f"{options!r} is wrong: a mapping of names to values is needed")
+        return {}
+    for key in options or {}:
+        if (section, key) in PARAMETERS:
+            mistakes.add((f"{section}_options.{key}",), f"is a parameter of its own: {PARAMETERS[section, key]!r}")
+    return {str(key): _plain(value) for key, value in (options or {}).items()}
+
+
+def _sample_shape(image_shape: tuple[int, ...] | None, n_features: int) -> tuple[int, ...]:
+    if image_shape is None:
+        return (n_features,)
+    if len(image_shape) != 3 or math.prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape: {image_shape} is wrong: (channels, height, width) is needed, "
+            f"whose product is the {n_features} features of X"
+        )
+    return image_shape
+
+
+def _scaling(X: NDArray[Any], scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What to subtract from and then to divide each feature of X (n, n_features) by, each (n_features,)."""
+    n_features = X.shape[1]
+    if scale == "none":
+        return np.zeros(n_features), np.ones(n_features)
+    unit = scale == "unit" or (scale == "auto" and len(sample_shape) == 3)
+    groups = 1 if unit else sample_shape[0]
+    offset, divisor = (_unit if unit else _standard)(X.reshape(len(X), groups, -1))
+    size = n_features // groups
+    return np.repeat(offset, size), np.repeat(divisor, size)
+
+
+def _unit(blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    low, high = blocks.min(axis=(0, 2)).astype(np.float64), blocks.max(axis=(0, 2))
+    return low, high - low
+
+
+def _standard(blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and standard deviation of each group of blocks (n, groups, size); a constant one is only moved to 0."""
+    low, high = blocks.min(axis=(0, 2)), blocks.max(axis=(0, 2))
+    mean = blocks.mean(axis=(0, 2), dtype=np.float64)
+    deviation = blocks.std(axis=(0, 2), dtype=np.float64)
+    # By equality: the rounded mean of a constant differs from it.
+    constant = (low == high) | (deviation == 0)
+    return np.where(constant, low, mean), np.where(constant, 1, deviation)
+
+
+def _dataset(samples: NDArray[np.float32]) -> Dataset:
+    """An unlabelled data set; its fingerprint is that of its content, which estimates are remembered by."""
+    return Dataset("X", samples, None, (), hashlib.sha256(samples.data).hexdigest())
+
+
+def _seed(random_state: Any) -> int:
+    """The trial's seed: an integer itself, or one drawn as scikit-learn would."""
+    generator = check_random_state(random_state)
+    return int(random_state) if isinstance(random_state, numbers.Integral) else int(generator.randint(2**31))
+
+
+def _device(name: Any) -> torch.device:
+    try:
+        return torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"device: {name!r} is wrong: 'cpu', 'cuda' or another of torch's names is needed") from error
+
+
+@contextmanager
+def _value_errors() -> Generator[None]:
+    """A person's mistakes are ValueErrors in scikit-learn."""
+    try:
+        yield
+    except UserError as error:
+        raise ValueError(str(error).removeprefix("trial.")) from error

@@ -1,0 +1,135 @@
+"""Supporting Clustering with Contrastive Learning (SCCL): contrast two views while centroids draw the samples in.
+
+Made for features that are good already (a language model's): centroids start from k-means of the features before
+training. With an encoder that starts from nothing, give it a `warmup` of contrast alone.
+
+Reference: Zhang et al., "Supporting Clustering with Contrastive Learning", NAACL 2021 (arXiv 2103.12953).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import assign
+from core.evaluate import CHUNK, predict
+from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Method as Base
+from core.methods.cc import head
+from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from losses.nt_xent import nt_xent
+from losses.student_t import log_assignment, student_t_divergence
+
+
+class Method(Base):
+    """An encoder under a contrastive head, and centroids among its features: the likeliest is the assignment."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        instance_temperature: PositiveFloat = 0.5,
+        instance_weight: NonNegativeFloat = 10.0,
+        instance_dim: PositiveInt = 128,
+        freedom: PositiveFloat = 1.0,
+        head_rate: PositiveFloat = 1.0,
+        warmup: Fraction = 0.0,
+    ) -> None:
+        """`head_rate` times the learning rate is that of head and centroids: 100 in the paper, for a language model.
+
+        `instance_weight` is the paper's eta, `freedom` the alpha of Student's t; `warmup` is the share of the
+        epochs before the centroids are placed (0, the paper's, places them before the first).
+        """
+        super().__init__()
+        self.views = setting.views
+        self.instance_temperature = instance_temperature
+        self.instance_weight = instance_weight
+        self.freedom = freedom
+        self.n_clusters = setting.n_clusters
+        self.seed = setting.seed
+        self.placing_epoch = round(warmup * setting.epochs) + 1
+        self.placed = False
+        self.encoder = setting.build_encoder()
+        self.instance_head = head(self.encoder.dim, instance_dim)
+        self.centroids = nn.Embedding(setting.n_clusters, self.encoder.dim)
+        self.optimisers = {"all": self._optimiser(setting, head_rate)}
+
+    def _optimiser(self, setting: Setting, head_rate: float) -> torch.optim.Optimizer:
+        rate = setting.optimiser.learning_rate
+        heads = nn.ModuleList([self.instance_head, self.centroids])
+        optimiser = build_optimiser(heads, replace(setting.optimiser, learning_rate=head_rate * rate))
+        # A group of its own, which may be empty: not every encoder has parameters.
+        optimiser.add_param_group({"params": list(self.encoder.parameters()), "lr": rate, "configured_lr": rate})
+        return optimiser
+
+    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+        """Places the centroids when it is time: k-means of the features, as they are."""
+        if epoch == self.placing_epoch:
+            if epoch == 1:
+                settle(self.encoder, samples)
+            self._place(samples)
+
+    def _place(self, samples: Tensor) -> None:
+        found = assign.kmeans(predict(self, samples).features.numpy(), self.n_clusters, seed=self.seed, starts=10)
+        with torch.no_grad():
+            self.centroids.weight.copy_(torch.from_numpy(found.centroids))
+        self.placed = True
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of SCCL's objective; see `Method.step` of the base."""
+        return self.descend(self.losses(batch), self.optimisers["all"])
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The objective and its parts, with gradients: views are contrasted, the samples themselves are clustered."""
+        n = len(batch.samples)
+        features = self.encoder(torch.cat([self.views(batch), self.views(batch), batch.samples]))
+        z_a, z_b = self.instance_head(features[: 2 * n]).chunk(2)
+        instance = nt_xent(z_a, z_b, self.instance_temperature)
+        if not self.placed:
+            return {"loss": self.instance_weight * instance, "loss_instance": instance}
+        cluster = student_t_divergence(self._log_assignment(features[2 * n :]))
+        return {
+            "loss": self.instance_weight * instance + cluster,
+            "loss_instance": instance,
+            "loss_cluster": cluster,
+        }
+
+    def outputs(self, samples: Tensor) -> Outputs:
+        """The encoder's features and, once there are centroids, the assignment to them."""
+        features = self.encoder(samples)
+        if not self.placed:
+            return Outputs(features, None)
+        return Outputs(features, self._log_assignment(features).exp())
+
+    def _log_assignment(self, features: Tensor) -> Tensor:
+        return log_assignment(features, self.centroids.weight, self.freedom)
+
+    def state(self) -> dict[str, Any]:
+        """As of the base, and whether the centroids are placed."""
+        return super().state() | {"placed": self.placed}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        super().load_state(state)
+        self.placed = state["placed"]
+
+
+def settle(encoder: nn.Module, samples: Tensor) -> None:
+    """Sets running statistics of batch norms to those of the samples: before training they say nothing of them."""
+    norms = [one for one in encoder.modules() if isinstance(one, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [one.momentum for one in norms]
+    encoder.eval()
+    for one in norms:
+        one.train()
+        one.momentum = None  # a plain average over chunks
+    with torch.no_grad():
+        for chunk in samples.tensor_split(math.ceil(len(samples) / CHUNK)):
+            encoder(chunk)
+    encoder.train()
+    for one, momentum in zip(norms, momenta, strict=True):
+        one.momentum = momentum

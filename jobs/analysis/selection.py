@@ -1,0 +1,274 @@
+"""Choosing without labels: the consensus of label-free criteria, and how each of them does where labels exist.
+
+A criterion is worth what its choice is worth. None is best everywhere, and their units differ; so the consensus
+averages ranks: of each trial among the finished trials of its study, by every criterion that tells them apart. It
+follows the advice of Wang and Ye, "Deep Clustering Evaluation" (arXiv 2403.14830): scores in a model's own features
+(`silhouette`, `feature_std`) are not comparable between models and take no part.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.results.names import short_names
+
+FINISHED = ("ok", "stopped")
+"""The states of trials that are ranked."""
+STABILITY = "stability"
+PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
+"""What the consensus is made of; `stability` is found here, from `probe_labels`."""
+OTHERS = (LABEL_FREE, "silhouette", "confidence", "marginal_entropy", "feature_std")
+"""What is reported beside it."""
+COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels")
+"""What this module reads of the store, beside scores and parameters."""
+CONSENSUS_COLUMN = f"health.{CONSENSUS}"
+"""The name that the consensus has as a column, though no file holds it."""
+_TRUTHS = ("nmi", "acc")
+
+Vector = NDArray[np.float64]
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One criterion, and what choosing by it gives.
+
+    Attributes:
+        criterion: Its name.
+        n: Configurations that have a value of it.
+        correlations: Spearman's rank correlation of the configurations' means with `nmi` and `acc`; None for fewer
+            than three configurations, where all are equal, and without labels.
+        nmi: Of the configuration that it chooses, the mean where several share the highest value.
+        regret: How far that is below the best configuration's.
+        params: The chosen configuration's parameters, of those that vary; the first's where several share the place.
+    """
+
+    criterion: str
+    n: int
+    correlations: Mapping[str, float | None]
+    nmi: float | None
+    regret: float | None
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The criteria of one study.
+
+    Attributes:
+        study: Its name.
+        best: NMI of its best configuration; None without labels.
+        average: Mean NMI of its configurations: what choosing by chance gives.
+        choices: One per criterion that is there, the consensus first.
+    """
+
+    study: str
+    best: float | None
+    average: float | None
+    choices: tuple[Choice, ...]
+
+
+def consensus(table: pa.Table) -> list[float | None]:
+    """Each trial's mean rank by `PARTS` among the finished trials of its study, from 0 (last) to 1 (first).
+
+    Trials are ranked, not configurations' means: the values of a configuration's seeds then say how sure its place
+    is, as with any other metric. A criterion by which all are equal takes no part; a trial is ranked by those that it
+    has, and is in the middle where none tells it apart. The one exception is a trial with one cluster alone: it has
+    no silhouette, and counts as last by it.
+
+    Args:
+        table: Rows from `read_results` with `COLUMNS`, one per trial.
+
+    Returns:
+        One value per row; None for a trial that is not finished or has none of the criteria.
+    """
+    return _optional(_consensus(table, _signals(table)))
+
+
+def with_consensus(table: pa.Table) -> pa.Table:
+    """The table with the column `health.consensus`, NaN where there is none."""
+    values = _consensus(table, _signals(table))
+    # Not pa.array(values): that imports pandas to see whether it was given a series, 0.2 s for nothing.
+    column = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
+    return table.append_column(CONSENSUS_COLUMN, column)
+
+
+def criteria_report(table: pa.Table) -> list[Report]:
+    """For each study, how every criterion's order of the configurations (by means over seeds) agrees with the labels.
+
+    Args:
+        table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial.
+    """
+    signals = _signals(table)
+    signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
+    return [_report(table, study, signals) for study in sorted(set(table["study"].to_pylist()))]
+
+
+def agreement(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """The adjusted Rand index (Hubert and Arabie) of two labellings (m,) from 0 up; 0 where both have one cluster only.
+
+    Elsewhere two such would count as equal. Here a model that puts everything into one cluster must not be praised
+    for doing so with every seed.
+    """
+    a, b = first.astype(np.int64), second.astype(np.int64)
+    width = int(b.max()) + 1
+    counts = np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width)
+    both, ones, others = (_pairs(part) for part in (counts, counts.sum(axis=1), counts.sum(axis=0)))
+    expected = ones * others / max(_pairs(np.array([len(a)])), 1.0)
+    highest = (ones + others) / 2
+    return 0.0 if highest == expected else (both - expected) / (highest - expected)
+
+
+def spearman(first: Vector, second: Vector) -> float | None:
+    """Spearman's rank correlation over the places where both have a value; None for fewer than three, or no spread."""
+    there = np.isfinite(first) & np.isfinite(second)
+    a, b = _ranks(first[there]), _ranks(second[there])
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+# Signals, one value per row
+
+
+def _signals(table: pa.Table) -> dict[str, Vector]:
+    """The criteria by name, NaN where a trial lacks one or is not finished."""
+    found = {name: _numbers(table, f"health.{name}") for name in (*PARTS, *OTHERS)}
+    found[STABILITY] = _stability(table)
+    lone = np.isnan(found["raw_silhouette"]) & np.isfinite(found["knn_consistency"])
+    found["raw_silhouette"][lone] = -1.0
+    return found
+
+
+def _numbers(table: pa.Table, column: str) -> Vector:
+    """The finite values of finished trials, NaN elsewhere."""
+    values = np.full(table.num_rows, np.nan)
+    if column in table.column_names:
+        finished = [status in FINISHED for status in table["status"].to_pylist()]
+        stored = np.array(table[column].to_pylist(), np.float64)
+        kept = np.isfinite(stored) & np.array(finished, bool)
+        values[kept] = stored[kept]
+    return values
+
+
+def _stability(table: pa.Table) -> Vector:
+    """Each trial's mean agreement with the other seeds of its configuration; NaN for one seed alone."""
+    values = np.full(table.num_rows, np.nan)
+    if "probe_labels" not in table.column_names:
+        return values
+    labels = table["probe_labels"].combine_chunks()
+    for rows in _cells(table).values():
+        known = [row for row in rows if labels[row].is_valid and len(labels[row])]
+        # Not to_numpy(): that imports pandas.
+        values[known] = _mean_agreements([np.from_dlpack(labels[row].values) for row in known])
+    return values
+
+
+def _mean_agreements(labellings: Sequence[NDArray[Any]]) -> Vector:
+    """Of each labelling with the others of its length; NaN for one alone."""
+    table = np.full((len(labellings), len(labellings)), np.nan)
+    for i, j in combinations(range(len(labellings)), 2):
+        if len(labellings[i]) == len(labellings[j]):
+            table[i, j] = table[j, i] = agreement(labellings[i], labellings[j])
+    return _means(table)
+
+
+def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
+    values = np.full(table.num_rows, np.nan)
+    studies = np.array(table["study"].to_pylist(), object)
+    matrix = np.stack([signals[name] for name in PARTS], axis=1)
+    for study in set(studies.tolist()):
+        rows = np.flatnonzero((studies == study) & np.isfinite(matrix).any(axis=1))
+        means = _means(np.stack([_shares(column) for column in matrix[rows].T], axis=1))
+        values[rows] = np.where(np.isnan(means), 0.5, means)
+    return values
+
+
+def _shares(values: Vector) -> Vector:
+    """Ranks from 0 to 1; NaN where there is no value, and everywhere if all are equal."""
+    shares = np.full(len(values), np.nan)
+    there = np.isfinite(values)
+    if there.any() and np.ptp(values[there]) > 0:
+        shares[there] = _ranks(values[there]) / (there.sum() - 1)
+    return shares
+
+
+def _ranks(values: Vector) -> Vector:
+    """Ranks from 0 up; equal values share the mean of their ranks."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[places]
+
+
+def _means(rows: Vector) -> Vector:
+    """The mean of what each row has; NaN where it has nothing."""
+    there = np.isfinite(rows)
+    counts = there.sum(axis=1)
+    return np.where(counts, np.where(there, rows, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def _pairs(counts: NDArray[np.int64]) -> float:
+    return float((counts * (counts - 1)).sum()) / 2
+
+
+def _optional(values: Vector) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+# Configurations
+
+
+def _cells(table: pa.Table) -> dict[Key, list[int]]:
+    """The finished rows of each configuration of each study."""
+    cells: dict[Key, list[int]] = {}
+    identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "status")), strict=True)
+    for row, (study, config_key, status) in enumerate(identity):
+        if status in FINISHED:
+            cells.setdefault((study, config_key), []).append(row)
+    return cells
+
+
+def _report(table: pa.Table, study: str, signals: Mapping[str, Vector]) -> Report:
+    cells = [rows for (owner, _), rows in _cells(table).items() if owner == study]
+    means = {name: _cell_means(values, cells) for name, values in signals.items()}
+    known = means["nmi"][np.isfinite(means["nmi"])]
+    params = _varying(table, [rows[0] for rows in cells])
+    names = [name for name in (CONSENSUS, *PARTS, *OTHERS) if np.isfinite(means[name]).any()]
+    return Report(
+        study=study,
+        best=float(known.max()) if known.size else None,
+        average=float(known.mean()) if known.size else None,
+        choices=tuple(_choice(name, means, params) for name in names),
+    )
+
+
+def _cell_means(values: Vector, cells: Iterable[Sequence[int]]) -> Vector:
+    return np.array([_means(values[None, rows])[0] for rows in cells], np.float64)
+
+
+def _choice(criterion: str, means: Mapping[str, Vector], params: Sequence[Mapping[str, Any]]) -> Choice:
+    values, nmi = means[criterion], means["nmi"]
+    chosen = np.flatnonzero(values == np.nanmax(values))
+    reached = _means(nmi[None, chosen])[0]
+    known = bool(np.isfinite(reached))
+    return Choice(
+        criterion=criterion,
+        n=int(np.isfinite(values).sum()),
+        correlations={name: spearman(values, means[name]) for name in _TRUTHS},
+        nmi=float(reached) if known else None,
+        regret=float(np.nanmax(nmi) - reached) if known else None,
+        params=params[int(chosen[0])],
+    )
+
+
+def _varying(table: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """The parameters of each row, of those that are not the same in all, by short name."""
+    values = {name: table[name].to_pylist() for name in table.column_names if name.startswith("param.")}
+    varying = [name for name, cells in values.items() if len({cells[row] for row in rows}) > 1]
+    names = short_names([name.removeprefix("param.") for name in values])
+    return [{names[name.removeprefix("param.")]: values[name][row] for name in varying} for row in rows]

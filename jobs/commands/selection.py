@@ -1,0 +1,42 @@
+"""`conclus selection`: how well label-free criteria choose."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from jobs.commands.aggregate import FORMATS, deliver, format_of, some, warn, width
+
+
+@click.command("selection")
+@click.argument("results", nargs=-1, type=click.Path())
+@click.option("--where", default="", help='Only these rows: "learning_rate < 1e-3".')
+@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+@click.option(
+    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file: .csv, .md, .tex or .json.")
+def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt: str, out: Path | None) -> None:
+    """Show how well each label-free criterion chooses among the configurations in RESULTS (default: results).
+
+    Where there are labels: its rank correlation with nmi and acc, and what its choice costs against the best. Trust
+    a criterion on unlabelled data as far as it did well on labelled data of the same kind.
+    """
+    deliver(_text(results or ("results",), where, studies, format_of(out) if out else fmt), out)
+
+
+def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) -> str:
+    from jobs.analysis.present import selection_notes, selection_sheet
+    from jobs.analysis.selection import COLUMNS, criteria_report
+    from jobs.results.reader import load
+
+    wanted = ["param.*", "metric.nmi", "metric.acc", *COLUMNS]
+    loaded = load(paths, where=where, studies=studies, columns=wanted)
+    warn(loaded.skipped)
+    reports = criteria_report(some(loaded).table)
+    notes, sheet = selection_notes(reports), selection_sheet(reports)
+    if fmt == "table":
+        return sheet.render(fmt, width()) + "".join(f"\n{note}" for note in notes) + "\n"
+    for note in notes:
+        click.echo(note, err=True)
+    return sheet.render(fmt)

