@@ -88,7 +88,7 @@ def test_the_history_has_a_row_per_epoch_and_health_in_the_last(fitted):
     assert fitted.n_iter_ == 10
     assert fitted.n_clusters_ == 3
     assert [row["epoch"] for row in fitted.history_] == list(range(1, 11))
-    assert all({"loss", "loss_cluster"} <= set(row) for row in fitted.history_)
+    assert all({"loss", "loss_instance"} <= set(row) for row in fitted.history_)
     assert "clusters_empty" in fitted.history_[-1]
 
 
@@ -105,7 +105,10 @@ def test_an_integer_gives_the_rows_of_a_trial_with_that_seed(blobs):
     data = Dataset("blobs", scaled(blobs[0], "standard"), None, (), "")
     rows = list(fit(read_trial(trial, (), mistakes), data, seed=7))
     model = tiny(
-        method_options={"instance_temperature": 0.2}, optimiser_options={"schedule": "cosine"}, random_state=7
+        method="cc",
+        method_options={"instance_temperature": 0.2},
+        optimiser_options={"schedule": "cosine"},
+        random_state=7,
     ).fit(blobs[0])
     assert not mistakes.found
     for row, kept in zip(rows, model.history_, strict=True):
@@ -238,7 +241,7 @@ def test_the_number_of_clusters_can_be_estimated_anew_for_each_x(blobs):
 
 def test_empty_clusters_are_warned_of(blobs):
     with pytest.warns(ConvergenceWarning, match=r"\d+ of 50 clusters are empty"):
-        tiny(n_clusters=50, epochs=1).fit(blobs[0])
+        tiny(method="cc", n_clusters=50, epochs=1).fit(blobs[0])
 
 
 def test_vectors_are_standardised_and_the_same_is_done_to_later_samples(fitted, blobs):

@@ -18,7 +18,13 @@ METHODS = registry.names("methods")
 
 def config(**values) -> TrialConfig:
     mistakes = Mistakes()
-    small = {"encoder": {"name": "mlp", "widths": [16, 8]}, "epochs": 4, "batch_size": 32, "evaluation": {"every": 2}}
+    small = {
+        "method": "cc",
+        "encoder": {"name": "mlp", "widths": [16, 8]},
+        "epochs": 4,
+        "batch_size": 32,
+        "evaluation": {"every": 2},
+    }
     read = read_trial(small | values, (), mistakes)
     assert not mistakes.found
     return read

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import health
 from core.config import to_mapping
 from jobs import plan, provenance, study
 from jobs.results import reader
@@ -20,6 +21,7 @@ from jobs.trial import run_trial
 TEXT = """study: s
 trial:
   data: {name: file, path: mine.npz}
+  method: {name: cc}
   encoder: {name: mlp, widths: [16, 8]}
   batch_size: 16
   epochs: 6
@@ -76,7 +78,12 @@ def test_the_row_of_a_finished_trial(payload):
     order, heard = payload(), []
     outcome = run_trial(order, heard.append)
     found = row(order)
-    assert (outcome["status"], found["status"], found["reason"]) == ("ok", "ok", "")
+    assert (outcome["status"], found["status"]) == ("ok", "ok")
+    metrics, signals = (
+        {name.partition(".")[2]: value for name, value in found.items() if name.startswith(kind)}
+        for kind in ("metric.", "health.")
+    )
+    assert found["reason"] == "; ".join(health.warnings(metrics, signals))
     assert outcome["value"] == found["metric.nmi"]
     assert [one["epoch"] for one in heard] == [1, 2, 3, 4, 5]
     assert found["epochs_done"] == 6
@@ -167,7 +174,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(payload):
     with pytest.raises(SystemExit):
         run_trial(payload(), stop)
     run_trial(payload(code_hash="newer"), ignore)
-    assert row(payload())["reason"] == "RESTARTED: the checkpoint is of other code or data"
+    assert row(payload())["reason"].startswith("RESTARTED: the checkpoint is of other code or data")
     assert history(payload()) == history(straight)
 
 
