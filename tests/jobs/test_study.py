@@ -50,6 +50,7 @@ def test_the_names_of_the_ledger_work_as_they_stand(root):
         "learning_rate",
         "cluster_temperature",
         "instance_temperature",
+        "threshold",
     ]
 
 
