@@ -72,26 +72,12 @@ class Uniform:
         return
 
 
-@dataclass(frozen=True)
-class LogUniform:
+class LogUniform(Uniform):
     """Positive real numbers, evenly in their logarithm."""
-
-    low: float
-    high: float
 
     def at(self, u: float) -> float:
         """Linear between the logarithms of the ends."""
         return min(math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))), self.high)
-
-    @property
-    def examples(self) -> tuple[float, float]:
-        """The ends."""
-        return (self.low, self.high)
-
-    @property
-    def finite(self) -> None:
-        """They cannot be listed."""
-        return
 
 
 @dataclass(frozen=True)
