@@ -1,7 +1,5 @@
 """The entropy term of CC: what keeps all samples from falling into one cluster."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,10 +22,28 @@ def marginal_entropy_gap(p: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     """
     if p.numel() == 0:
         raise ValueError(f"assignments of shape (n, k) with n, k of at least 1 are needed, got {tuple(p.shape)}")
+    return marginal_divergence(p, torch.full_like(p[0], 1 / p.shape[1]))
+
+
+def marginal_divergence(p: Float[Tensor, "n k"], prior: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """How far the batch's cluster marginal is from a given one: the Kullback-Leibler divergence KL(marginal, prior).
+
+    Args:
+        p: assignment probabilities, shape (n, k), non-negative; rows sum to 1.
+        prior: the marginal that is expected, shape (k,), above 0; sums to 1. Uniform gives `marginal_entropy_gap`.
+
+    Returns:
+        A scalar in nats: 0 where the marginal is the prior.
+
+    Raises:
+        ValueError: there is no row or no column.
+    """
+    if p.numel() == 0:
+        raise ValueError(f"assignments of shape (n, k) with n, k of at least 1 are needed, got {tuple(p.shape)}")
     marginal = p.sum(dim=0) / p.sum()
     # xlogy is 0 at 0, but its gradient there is infinite: the clamp keeps an empty cluster's finite.
     log_marginal = marginal.clamp_min(torch.finfo(p.dtype).tiny).log()
-    return math.log(p.shape[1]) + (marginal * log_marginal).sum()
+    return (marginal * (log_marginal - prior.log())).sum()
 
 
 class Loss:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from core.evaluate import mutual_information, predict
 from core.method import Batch, Outputs, Setting, build_optimiser
 from core.methods.cc import Method as ContrastiveClustering
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
-from losses.marginal_entropy import marginal_entropy_gap
+from losses.marginal_entropy import marginal_divergence
 from losses.nt_xent import nt_xent
 
 UNLABELLED = -1
@@ -34,6 +34,7 @@ class Method(ContrastiveClustering):
 
     labels: Tensor
     class_weights: Tensor
+    prior: Tensor
 
     def __init__(
         self,
@@ -46,11 +47,13 @@ class Method(ContrastiveClustering):
         warmup: Fraction = 0.75,
         sharpness: PositiveFloat = 10.0,
         tolerance: NonNegativeFloat = 0.01,
+        marginal: Literal["uniform", "learned"] = "uniform",
     ) -> None:
         """`sharpness` multiplies the cosines to the centroids that the second head starts from.
 
         `tolerance` is how far the label-free score, the mean of the head's mutual information and of its agreement with
-        k-means (NMI), may fall before an epoch is undone.
+        k-means (NMI), may fall before an epoch is undone. `marginal` is what the second stage's entropy term draws the
+        sizes of clusters to: equal ones, or those that k-means found (for classes of unequal size).
         """
         super().__init__(
             setting,
@@ -65,9 +68,11 @@ class Method(ContrastiveClustering):
         self.warmup_epochs = max(1, round(warmup * setting.epochs))
         self.sharpness = sharpness
         self.tolerance = tolerance
+        self.learns_marginal = marginal == "learned"
         self.prototypes = nn.Linear(self.encoder.dim, setting.n_clusters)
         self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
         self.register_buffer("class_weights", torch.ones(setting.n_clusters))
+        self.register_buffer("prior", torch.full((setting.n_clusters,), 1 / setting.n_clusters))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
         self.best: dict[str, Any] | None = None
         self.best_score = 0.0
@@ -107,7 +112,7 @@ class Method(ContrastiveClustering):
             reduction="sum",
         ) / len(both)
         p_a, p_b = logits.softmax(dim=1).chunk(2)
-        entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
+        entropy = marginal_divergence(p_a, self.prior) + marginal_divergence(p_b, self.prior)
         return {
             "loss": instance + labels + self.entropy_weight * entropy,
             "loss_instance": instance,
@@ -128,6 +133,9 @@ class Method(ContrastiveClustering):
         with torch.no_grad():
             self.prototypes.weight.copy_(self.sharpness * centroids)
             self.prototypes.bias.copy_(-self.sharpness / 2 * centroids.square().sum(dim=1))
+        if self.learns_marginal:
+            sizes = torch.from_numpy(metrics.cluster_sizes(found.labels, self.n_clusters)).clamp_min(1)
+            self.prior.copy_(sizes / sizes.sum())
         self.best = {}
 
     def _keep(self, outputs: Outputs) -> bool:

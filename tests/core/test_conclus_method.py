@@ -44,6 +44,17 @@ def test_the_second_head_assigns_as_k_means_of_the_features_does(method):
     assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected)
 
 
+@pytest.mark.parametrize("marginal", ["uniform", "learned"])
+def test_the_marginal_is_uniform_or_that_of_k_means(marginal):
+    few = samples()[torch.cat([torch.arange(0, 120, 4), torch.arange(1, 40, 4)])]
+    trial = {"method": {"name": "conclus", "warmup": 0.5, "marginal": marginal}, "views": "noise", "epochs": 2}
+    method = build(read_trial(trial, (), Mistakes()), few, 2, seed=0)
+    method.end_epoch(1, few)
+    sizes = torch.bincount(predict(method, few).probabilities.argmax(dim=1), minlength=2)
+    expected = sizes / 40 if marginal == "learned" else torch.tensor([0.5, 0.5])
+    assert torch.allclose(method.prior, expected)
+
+
 def test_every_class_is_labelled_by_its_surest_in_the_share_of_its_confidence(method):
     p = torch.full((120, 4), 0.1)
     assigned = torch.arange(120) % 3  # the fourth cluster is empty

@@ -56,6 +56,16 @@ def test_entropy_gap_is_the_literal_one(n, k):
     assert marginal_entropy.marginal_entropy_gap(p).item() == pytest.approx(literal_entropy_gap(p.numpy()), abs=1e-12)
 
 
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_divergence_from_a_marginal_is_the_literal_one_and_zero_where_it_is_met(k):
+    p = normal(12, 20, k).softmax(dim=1)
+    prior = normal(13, k).softmax(dim=0)
+    shares = [float(column.mean()) for column in p.T]
+    expected = sum(share * math.log(share / float(prior[j])) for j, share in enumerate(shares))
+    assert marginal_entropy.marginal_divergence(p, prior).item() == pytest.approx(expected, abs=1e-12)
+    assert marginal_entropy.marginal_divergence(p, p.mean(dim=0)).item() == pytest.approx(0, abs=1e-12)
+
+
 def test_gradients():
     a, b = (normal(seed, 4, 3).requires_grad_() for seed in (6, 7))
     assert torch.autograd.gradcheck(lambda u, v: nt_xent.nt_xent(u, v, 0.3), (a, b))
