@@ -77,7 +77,10 @@ def source(kind: str, name: str) -> Path:
         if spec is not None and spec.origin:
             return Path(spec.origin)
     near = schema.did_you_mean(name, names(kind))
-    raise UserError(f"{name!r} is none of the {kind}{near}; known: {', '.join(names(kind))}, or the path of a .py file")
+    also = ", or a file of that name in the folder $CONCLUS_DATA" if kind == "datasets" else ""
+    raise UserError(
+        f"{name!r} is none of the {kind}{near}; known: {', '.join(names(kind))}, or the path of a .py file{also}"
+    )
 
 
 def _existing(kind: str, path: Path) -> Path:
