@@ -4,14 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from cluster.executor import Work
+from cluster.executor import EndedEarly, Work
 
 REPORT_SECONDS = 1.0
 """News leaves the worker this often at most: each costs the driver about 3 ms, whatever the number of workers."""
 
-_STOP_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2
+
+Wish = Literal["", "stop", "end"]
+"""What the driver wants of a task: nothing, that the run stops, or that this task alone is over."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +26,50 @@ class News:
 
 
 class Attempt:
-    """Runs the work; `next` waits for its news, `end` asks it to leave."""
+    """Runs the work; `next` waits for its news, `end` asks it to leave.
 
-    def __init__(self, work: Work, payload: Mapping[str, Any], *, stop_requested: Callable[[], bool]) -> None:
+    A report for which `keeps` says so comes out at once, and the work waits until it is answered: by the next call of
+    `next`, or by a wish. Of the others the newest comes out now and then, and the work goes on.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        payload: Mapping[str, Any],
+        *,
+        wish: Callable[[], Wish],
+        keeps: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+    ) -> None:
         self._changed = threading.Condition()
+        self._kept: Mapping[str, Any] | None = None
+        self._answered = True
         self._latest: Mapping[str, Any] | None = None
         self._result: Mapping[str, Any] | None = None
         self._error: BaseException | None = None
         self._due = time.monotonic() + REPORT_SECONDS
-        self._leave = False
+        self._leave: Wish = ""
         self._next_poll = 0.0
-        self._stop_requested = stop_requested
+        self._wish, self._keeps = wish, keeps
         self._thread = threading.Thread(target=self._run, args=(work, payload), daemon=True)
         self._thread.start()
 
     def next(self) -> News:
-        """Wait for the result, or for a report that is due.
+        """Wait for a report to come out, or for the result.
 
         Raises:
             BaseException: whatever escaped from the work.
         """
         with self._changed:
-            while not self._over and not (self._latest and time.monotonic() >= self._due):
+            self._answered = True
+            self._changed.notify_all()
+            while not self._over and not self._kept and not (self._latest and time.monotonic() >= self._due):
                 self._changed.wait(max(0.0, self._due - time.monotonic()) if self._latest else None)
             self._due = time.monotonic() + REPORT_SECONDS
             return self._take()
 
     def end(self, seconds: float) -> bool:
         """Have the work leave at its next report; whether it has left within this time."""
-        self._leave = True
+        self._leave = self._leave or self._wish() or "end"
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -60,6 +78,9 @@ class Attempt:
         return self._result is not None or self._error is not None
 
     def _take(self) -> News:
+        if self._kept:
+            kept, self._kept = self._kept, None
+            return News(kept, final=False)
         if self._error is not None:
             raise self._error
         if self._result is not None:
@@ -74,17 +95,22 @@ class Attempt:
             result, error = None, escaped
         with self._changed:
             self._result, self._error = result, error
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _report(self, data: Mapping[str, Any]) -> None:
-        if self._asked_to_leave():
-            raise SystemExit(0)
         with self._changed:
-            self._latest = data
-            self._changed.notify()
+            if self._keeps(data):
+                self._kept, self._answered = data, False
+            else:
+                self._latest = data
+            self._changed.notify_all()
+            while not self._asked() and not self._answered:
+                self._changed.wait(_POLL_SECONDS)
+        if self._leave:
+            raise EndedEarly(0) if self._leave == "end" else SystemExit(0)
 
-    def _asked_to_leave(self) -> bool:
-        if time.monotonic() >= self._next_poll:
-            self._next_poll = time.monotonic() + _STOP_POLL_SECONDS
-            self._leave = self._leave or self._stop_requested()
+    def _asked(self) -> Wish:
+        if not self._leave and time.monotonic() >= self._next_poll:
+            self._next_poll = time.monotonic() + _POLL_SECONDS
+            self._leave = self._wish()
         return self._leave

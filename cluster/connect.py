@@ -40,6 +40,8 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Only reports with a score have a value for early stopping.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # Ctrl-C belongs to the caller, who raises a Stop.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

@@ -1,14 +1,15 @@
 """What every executor offers: tasks in, events out, and a flag that ends the run."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 logger = logging.getLogger(__name__)
 
 Report = Callable[[Mapping[str, Any]], None]
-"""Called by the work as often as it likes; raises SystemExit when the run is being stopped."""
+"""Called by the work as often as it likes; raises SystemExit when the run is being stopped, `EndedEarly` when this
+task alone is to end."""
 
 Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
 """Does one task: its payload and a report in, a small mapping out. It keeps its own results safe."""
@@ -16,6 +17,10 @@ Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
 
 class ClusterError(Exception):
     """The machines cannot do what was asked: one sentence for a person, exit code 2 at the front door."""
+
+
+class EndedEarly(SystemExit):
+    """Raised by a report: enough was seen of this task, it is over for good and the run goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,57 @@ class Task:
     payload: Mapping[str, Any]
 
 
+class Feed(Protocol):
+    """Tasks that are made while others run: what comes next may depend on the events of those before."""
+
+    def take(self) -> Task | None:
+        """The next task; None when there is none now, and while nothing runs either: none any more."""
+        ...
+
+
+class Listed:
+    """The tasks of a list, in its order."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = iter(tasks)
+
+    def take(self) -> Task | None:
+        """The next of them."""
+        return next(self._tasks, None)
+
+
 @dataclass(frozen=True)
 class Resources:
-    """What one task takes, in cores and in (fractions of) graphics cards."""
+    """What one task takes: cores, (fractions of) graphics cards, and bytes of memory (0: not counted)."""
 
     cpu: float = 1
     gpu: float = 0
+    memory: float = 0
 
 
-Kind = Literal["started", "reported", "finished", "died"]
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Asynchronous successive halving, stopping variant (ASHA; Li et al., MLSys 2020).
+
+    A task that reports `epoch` and `value` is ended at a rung (`grace * reduction ** i` epochs) where its value is
+    not among the best 1 / `reduction` of those seen there.
+
+    Attributes:
+        mode: `max` or `min`, whichever is better.
+        epochs: of a whole task.
+        grace: no task is ended before so many epochs.
+        reduction: the share that goes on is 1 / reduction.
+        past: for each task of earlier runs its (epoch, value) pairs: the rungs begin with them.
+    """
+
+    mode: Literal["max", "min"]
+    epochs: int
+    grace: int
+    reduction: float
+    past: Sequence[Sequence[tuple[int, float]]] = ()
+
+
+Kind = Literal["started", "reported", "finished", "ended", "died"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +89,8 @@ class Event:
     """Something that happened to a task.
 
     A task is ``started`` (once per attempt; data: ``attempt``, from 1), then ``reported`` any number of times,
-    then once and finally ``finished`` (data: the work's result) or ``died`` (error: one line). A task that was
-    stopped or never started has no final event.
+    then once and finally ``finished`` (data: the work's result), ``ended`` (by early stopping; data: its last report)
+    or ``died`` (error: one line). A task that was stopped or never started has no final event.
     """
 
     kind: Kind

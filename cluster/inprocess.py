@@ -1,24 +1,23 @@
 """The executor for debugging: one task after the other in this process, no Ray, no threads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cluster.executor import Event, OnEvent, Report, Stop, Task, Work, guarded, one_line
+from cluster.executor import Event, Feed, Listed, OnEvent, Report, Stop, Task, Work, guarded, one_line
 
 
-def run(work: Work, tasks: Iterable[Task], *, on_event: OnEvent, stop: Stop) -> None:
+def run(work: Work, tasks: Sequence[Task] | Feed, *, on_event: OnEvent, stop: Stop) -> None:
     """Do the tasks in order; an exception that escapes from one ends that task alone.
 
     Args:
         work: does one task; see ``cluster.executor.Work``.
-        tasks: in the order in which they are to run.
+        tasks: in the order in which they are to run; or a feed, asked after each.
         on_event: hears of every event; its own exceptions are logged and change nothing.
         stop: once requested, the running task gets SystemExit at its next report and no other is started.
     """
     send = guarded(on_event)
-    for task in tasks:
-        if stop.requested:
-            return
+    feed = Listed(tasks) if isinstance(tasks, Sequence) else tasks
+    while not stop.requested and (task := feed.take()) is not None:
         send(Event("started", task.key, {"attempt": 1}))
         event = _outcome(work, task, _reporter(task.key, send, stop), stop)
         if event is not None:

@@ -45,6 +45,16 @@ def check(wanted: Resources, nodes: Sequence[Node], *, workers: int) -> None:
         raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
 
 
+def fitting(wanted: Resources, nodes: Sequence[Node]) -> int:
+    """How many tasks of this size the nodes hold at once."""
+    return sum(_on_one(wanted, node) for node in nodes)
+
+
+def _on_one(wanted: Resources, node: Node) -> int:
+    room = [have / take for have, take in ((node.cpu, wanted.cpu), (node.gpu, wanted.gpu)) if take]
+    return int(min(room) + 1e-9)
+
+
 def _asked(wanted: Resources) -> str:
     return f"cpu: {wanted.cpu:g}" + (f", gpu: {wanted.gpu:g}" if wanted.gpu else "")
 

@@ -1,4 +1,4 @@
-"""Ray Tune executes an explicit plan: it places the tasks, tries dead ones again, and is told little else.
+"""Ray Tune executes tasks: it places them, tries dead ones again, stops hopeless ones, and is told little else.
 
 Tune's own state, logs and restore are not used: the work keeps its results itself.
 """
@@ -9,18 +9,22 @@ import pickle
 import re
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from cluster import connect
-from cluster.attempt import Attempt
 from cluster.executor import (
     ClusterError,
+    EarlyStopping,
     Event,
+    Feed,
     Kind,
+    Listed,
     OnEvent,
     Resources,
     Stop,
@@ -36,41 +40,44 @@ connect.prepare()  # before Ray is imported: it reads some of its settings then
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.exceptions import RayActorError, RayTaskError  # noqa: E402
-from ray.experimental.internal_kv import (  # noqa: E402
-    _internal_kv_exists,  # pyright: ignore[reportPrivateUsage]
-    _internal_kv_put,  # pyright: ignore[reportPrivateUsage]
-)
 from ray.tune.experiment import Trial  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler  # noqa: E402
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from cluster.worker import GRACE_SECONDS, Board, Worker  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
 RESTARTS = 3
-GRACE_SECONDS = 0.7
+_MANY = 1_000_000_000
 
 
 def run(
     work: Work,
-    tasks: Sequence[Task],
+    tasks: Sequence[Task] | Feed,
     *,
     on_event: OnEvent,
     stop: Stop,
     workers: int,
     resources: Resources,
     retries: int = 2,
+    timeout: float | None = None,
+    early_stopping: EarlyStopping | None = None,
     run_dir: Path | None = None,
 ) -> None:
     """Do the tasks on the connected Ray cluster, or on a private one of this machine that ends with the run.
 
     Args:
         work: does one task; importable by the workers (a module-level function of an installed package).
-        tasks: started in this order.
+        tasks: started in this order; or a feed, which is asked whenever a worker has room.
         on_event: hears of every event, in this process; its own exceptions are logged and change nothing.
         stop: once requested, running tasks get SystemExit at their next report, and what is left of them is
             killed after ``GRACE_SECONDS``; no other task is started.
         workers: how many tasks run at once, as far as the machines have room for them.
         resources: what one task takes.
         retries: how often a task whose process died, or from which an exception escaped, is tried again.
+        timeout: seconds without a report after which a task's process is killed; None: it may be silent for ever.
+        early_stopping: ends tasks that fall behind; they get EndedEarly at their next report.
         run_dir: takes what Tune writes and ``ray.log``; a temporary folder, removed afterwards, by default.
 
     Raises:
@@ -79,25 +86,53 @@ def run(
     nodes = connect.connected_nodes()
     machine = this_machine(gpus=resources.gpu > 0)
     check(resources, [machine] if nodes is None else nodes, workers=workers)
-    if not tasks:
+    if isinstance(tasks, Sequence) and not tasks:
         return
+    queue = _Queue(Listed(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        plan = _Plan(work, list(tasks), workers, resources, retries, folder)
+        plan = _Plan(work, queue, workers, resources, retries, timeout, early_stopping, folder)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
-                plan.tasks = plan.tasks if stop.requested else _execute(plan, guarded(on_event), stop)
-            if stop.requested or not plan.tasks:
+                whole = stop.requested or _execute(plan, guarded(on_event), stop)
+            if stop.requested or whole:
                 return
-    raise ClusterError(f"Ray Tune broke down {1 + RESTARTS} times, with {len(plan.tasks)} trials still to do.")
+    raise ClusterError(f"Ray Tune broke down {1 + RESTARTS} times, with {len(queue.open)} trials under way.")
+
+
+class _Queue:
+    """Numbers the tasks of a feed and knows those that have no final event; after a breakdown they come first."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._again: list[int] = []
+        self._numbers = 0
+        self.open: dict[int, Task] = {}
+
+    def take(self) -> int | None:
+        if self._again:
+            return self._again.pop(0)
+        task = self._feed.take()
+        if task is None:
+            return None
+        self._numbers += 1
+        self.open[self._numbers] = task
+        return self._numbers
+
+    def again(self) -> bool:
+        """Have the open tasks done again; whether there are any."""
+        self._again = list(self.open)
+        return bool(self._again)
 
 
 @dataclass
 class _Plan:
     work: Work
-    tasks: list[Task]
+    queue: _Queue
     workers: int
     resources: Resources
     retries: int
+    timeout: float | None
+    early_stopping: EarlyStopping | None
     folder: Path
 
 
@@ -116,10 +151,12 @@ def _ray(machine: Node | None, log: Path) -> contextlib.AbstractContextManager[N
     return connect.quiet(log) if machine is None else connect.local(machine=machine, log=log)
 
 
-def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> list[Task]:
-    """One Tune experiment; the tasks that have no final event after it."""
-    listener, run_id = _Listener(plan.tasks, send), uuid.uuid4().hex
-    stopper = _Stopper(stop, listener, run_id)
+def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
+    """One Tune experiment; whether it came to its end."""
+    run_id = uuid.uuid4().hex
+    board = Board(run_id)
+    listener = _Listener(plan.queue, board, send)
+    stopper = _Stopper(stop, listener, board, plan.timeout)
     try:
         with connect.same_signal_handlers():
             _fit(plan, listener, stopper, run_id)
@@ -127,24 +164,27 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> list[Task]:
         if not stop.requested:
             logger.warning("Ray Tune broke down (%s); the tasks that are left start again.", one_line(error))
             logging.getLogger("ray").exception("Ray Tune broke down.")
+            plan.queue.again()
+            return False
     finally:
         stopper.close()
-    return [task for place, task in enumerate(plan.tasks) if place not in listener.closed]
+    return not plan.queue.again()
 
 
 def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -> None:
-    bundle = {"CPU": plan.resources.cpu, "GPU": plan.resources.gpu}
-    # Tune copies every configuration many times over: it gets the places of the tasks, the workers get the list.
-    payloads = [dict(task.payload) for task in plan.tasks]
+    resources = plan.resources
+    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
+    early = plan.early_stopping
     tune.run(
-        tune.with_parameters(_Worker, work=plan.work, payloads=payloads, run_id=run_id),
+        tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=early is not None),
         name=run_id,
-        config={"task": tune.grid_search(list(range(len(payloads))))},
+        search_alg=_Asked(plan.queue, listener.board),
+        num_samples=_MANY,
         resources_per_trial=tune.PlacementGroupFactory([{k: v for k, v in bundle.items() if v}]),
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],
-        scheduler=_InOrder(),
+        scheduler=_InOrder() if early is None else _halving(early),
         max_failures=plan.retries,
         max_concurrent_trials=plan.workers,
         reuse_actors=True,
@@ -159,6 +199,36 @@ def _trial_name(trial: Trial) -> str:
     return f"task-{trial.config['task']:06d}"
 
 
+class _Asked(Searcher):
+    """Gives Tune the next task whenever it has room for one."""
+
+    def __init__(self, queue: _Queue, board: Board) -> None:
+        super().__init__()
+        self._queue, self._board = queue, board
+        self._running: set[str] = set()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next task's number; nothing now, or nothing any more."""
+        number = self._queue.take()
+        if number is None:
+            return None if self._running else Searcher.FINISHED
+        self._running.add(trial_id)
+        self._board.order(number, self._queue.open[number].payload)
+        return {"task": number}
+
+    def on_trial_complete(self, trial_id: str, *_args: Any, **_info: Any) -> None:
+        """Hears that a task is over, however it ended."""
+        self._running.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a queue is not restored, it is made anew from the results."""
+
+    restore = save
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
 class _InOrder(FIFOScheduler):
     """Leaves every choice to Tune's queue, which starts trials in the order of the plan.
 
@@ -171,71 +241,106 @@ class _InOrder(FIFOScheduler):
         return None
 
 
-class _Worker(tune.Trainable):
-    """Lives in a worker process and does one task after the other."""
+class _Halving(AsyncHyperBandScheduler):
+    """ASHA with the choices of `_InOrder`."""
 
-    def setup(self, *_config: Any, **plan: Any) -> None:
-        self._work: Work = plan["work"]
-        self._payloads: list[dict[str, Any]] = plan["payloads"]
-        self._run_id: str = plan["run_id"]
-        self._attempt: Attempt | None = None
-
-    def step(self) -> dict[str, Any]:
-        if self._attempt is None:
-            payload = self._payloads[self.config["task"]]
-            self._attempt = Attempt(self._work, payload, stop_requested=self._stop_requested)
-        news = self._attempt.next()
-        return {"data": dict(news.data), "final": news.final, "done": news.final}
-
-    def reset_config(self, *_config: Any, **_info: Any) -> bool:
-        return self._end()
-
-    def cleanup(self) -> None:
-        self._end()
-
-    def _end(self) -> bool:
-        attempt, self._attempt = self._attempt, None
-        return attempt is None or attempt.end(GRACE_SECONDS)
-
-    def _stop_requested(self) -> bool:
-        return _internal_kv_exists(_stop_key(self._run_id))
+    def choose_trial_to_run(self, *_controller: Any, **_info: Any) -> None:
+        return None
 
 
-def _stop_key(run_id: str) -> str:
-    """Where in the cluster's key-value store the wish to stop lies: Tune's own way waits for each trial's news."""
-    return f"conclus/stop/{run_id}"
+def _halving(rule: EarlyStopping) -> TrialScheduler:
+    """ASHA whose rungs hold what earlier runs saw."""
+    scheduler: Any = _Halving(
+        time_attr="epoch",
+        metric="value",
+        mode=rule.mode,
+        max_t=rule.epochs,
+        grace_period=rule.grace,
+        reduction_factor=rule.reduction,
+        stop_last_trials=False,
+    )
+    for number, values in enumerate(rule.past):
+        trial = SimpleNamespace(trial_id=f"past-{number}")
+        scheduler.on_trial_add(None, trial)
+        for epoch, value in values:
+            scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value})
+    return scheduler
 
 
 class _Listener(tune.Callback):
     """Turns what Tune tells into events."""
 
-    def __init__(self, tasks: Sequence[Task], send: OnEvent) -> None:
-        self.closed: set[int] = set()
-        self.actors: dict[str, Any] = {}
-        self._tasks, self._send = tasks, send
+    def __init__(self, queue: _Queue, board: Board, send: OnEvent) -> None:
+        self.board = board
+        self.running: dict[str, _Running] = {}
+        self._queue, self._send = queue, send
+        self._latest: dict[int, Mapping[str, Any]] = {}
+        self._why: dict[int, str] = {}
 
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        self.actors[trial.trial_id] = trial.temporary_state.ray_actor
+        self.running[trial.trial_id] = _Running(trial.temporary_state.ray_actor, trial.config["task"])
+        self._why.pop(trial.config["task"], None)
         self._tell("started", trial, {"attempt": trial.run_metadata.num_failures + 1})
 
     def on_trial_result(self, *_args: Any, **info: Any) -> None:
         trial, result = info["trial"], info["result"]
+        if trial.trial_id in self.running:
+            self.running[trial.trial_id].heard = time.monotonic()
         if result["final"]:
             self._close("finished", trial, result["data"])
         else:
+            self._latest[trial.config["task"]] = result["data"]
             self._tell("reported", trial, result["data"])
 
+    def on_trial_complete(self, *_args: Any, **info: Any) -> None:
+        trial: Trial = info["trial"]
+        if trial.config["task"] in self._queue.open:  # not by its own result, so by early stopping
+            self.board.end(trial.config["task"])
+            self._close("ended", trial, self._latest.get(trial.config["task"], {}))
+
+    def on_trial_recover(self, *_args: Any, **info: Any) -> None:
+        self.running.pop(info["trial"].trial_id, None)
+
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
-        self._close("died", info["trial"], {}, _why(info["trial"]))
+        trial: Trial = info["trial"]
+        self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
+
+    def kill_silent(self, seconds: float) -> None:
+        """Kill the process of every task that has not been heard of for so long."""
+        for one in list(self.running.values()):
+            if not one.killed and time.monotonic() - one.heard > seconds:
+                self._why[one.task] = f"TIMEOUT: it finished no epoch within {seconds / 60:g} minutes"
+                one.killed = True
+                one.kill()
 
     def _close(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
-        self.actors.pop(trial.trial_id, None)
-        self.closed.add(trial.config["task"])
+        self.running.pop(trial.trial_id, None)
         self._tell(kind, trial, data, error)
+        self._latest.pop(trial.config["task"], None)
+        self._queue.open.pop(trial.config["task"], None)
+        if kind != "ended":  # its worker may still be reading
+            self.board.take_down(trial.config["task"])
 
     def _tell(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
-        self._send(Event(kind, self._tasks[trial.config["task"]].key, data, error))
+        if task := self._queue.open.get(trial.config["task"]):
+            self._send(Event(kind, task.key, data, error))
+
+
+@dataclass
+class _Running:
+    """A task under way: its process, its number, and when it was heard of last."""
+
+    actor: Any
+    task: int
+    killed: bool = False
+
+    def __post_init__(self) -> None:
+        self.heard = time.monotonic()
+
+    def kill(self) -> None:
+        with contextlib.suppress(Exception):
+            ray.kill(self.actor)
 
 
 def _why(trial: Trial) -> str:
@@ -244,17 +349,19 @@ def _why(trial: Trial) -> str:
     if isinstance(error, RayTaskError):
         return one_line(error.cause)
     if isinstance(error, RayActorError):
+        if "node has died" in str(error) or "node was terminated" in str(error):
+            return "the machine it ran on died"
         code = re.search(r"exit code (\d+)", str(error))
         return f"its process {f'left with exit code {code[1]}' if code else 'was killed, perhaps for its memory'}"
     return one_line(error) if error else "Tune does not say why"
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment once the caller wishes so, and kills what has not left in time."""
+    """Ends the experiment once the caller wishes so, and kills what has not left in time or is silent for too long."""
 
-    def __init__(self, stop: Stop, listener: _Listener, run_id: str) -> None:
-        self._stop, self._run_id = stop, run_id
-        self._killer = threading.Timer(GRACE_SECONDS, _kill, [listener.actors])
+    def __init__(self, stop: Stop, listener: _Listener, board: Board, timeout: float | None) -> None:
+        self._stop, self._listener, self._board, self._timeout = stop, listener, board, timeout
+        self._killer = threading.Timer(GRACE_SECONDS, _kill, [listener.running])
         self._killer.daemon = True
 
     def __call__(self, *_args: Any, **_info: Any) -> bool:
@@ -262,8 +369,10 @@ class _Stopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         if self._stop.requested and self._killer.ident is None:
-            _internal_kv_put(_stop_key(self._run_id), b"1")
+            self._board.stop()
             self._killer.start()
+        if self._timeout is not None:
+            self._listener.kill_silent(self._timeout)
         return self._stop.requested
 
     def close(self) -> None:
@@ -273,7 +382,6 @@ class _Stopper(tune.Stopper):
         return {}  # Tune pickles the stopper into its state, which nobody reads
 
 
-def _kill(actors: dict[str, Any]) -> None:
-    for actor in list(actors.values()):
-        with contextlib.suppress(Exception):
-            ray.kill(actor)
+def _kill(running: dict[str, _Running]) -> None:
+    for one in list(running.values()):
+        one.kill()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core import registry
@@ -35,12 +35,25 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a study, in an order in which any prefix is balanced over values and seeds."""
+    """The trials of a study, in an order in which any prefix is balanced over values and seeds.
+
+    Where a search chooses its cells by results (`open`), `trials` are those of the cells that are known by now.
+    """
 
     study: Study
     trials: tuple[PlannedTrial, ...]
     n_cells: int
     duplicates: int
+
+    @property
+    def open(self) -> bool:
+        """Whether cells are still to be chosen."""
+        return len(self.trials) < self.n_trials
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials the study has in all."""
+        return self.n_cells * len(self.study.seeds)
 
     def statuses(self, results: str) -> tuple[dict[str, str], list[str]]:
         """The stored status of each planned trial that has one, and warnings about unreadable files."""
@@ -48,35 +61,85 @@ class Plan:
         return {one.trial_key: stored[one.trial_key] for one in self.trials if one.trial_key in stored}, warnings
 
     def missing(self, results: str) -> list[PlannedTrial]:
-        """The trials that have no final good row: never run, interrupted or failed."""
+        """The trials that have no final good row: never run, interrupted or failed.
+
+        One that was stopped early is done where the study stops trials early, and else to be run to its end.
+        """
         stored, _ = self.statuses(results)
-        return [one for one in self.trials if stored.get(one.trial_key) not in DONE]
+        done = {"ok", "stopped"} if self.study.search.scheduler == "asha" else {"ok"}
+        return [one for one in self.trials if stored.get(one.trial_key) not in done]
 
 
-DONE = frozenset({"ok", "stopped"})
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of a plan, with the key that its trials share."""
+
+    key: str
+    config: TrialConfig
+    parameters: Mapping[str, Any]
+    data_hash: str
+
+    def trial(self, seed: int) -> PlannedTrial:
+        """The trial of one seed."""
+        return PlannedTrial(_digest(f"{self.key}:{seed}"), self.key, seed, self.config, self.parameters, self.data_hash)
+
+
+class Cells:
+    """Makes cells of a study; every data set's fingerprint is taken once."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._fingerprints: dict[str, str] = {}
+
+    def make(self, assignment: Mapping[str, Any]) -> Cell:
+        """The cell in which the space's keys have these values.
+
+        Raises:
+            UserError: its data cannot be found or read.
+        """
+        config = self._study.cell(assignment)
+        values = parameters(config)
+        data_hash = _fingerprint(config.data, self._fingerprints)
+        return Cell(config_key(values, data_hash, _population(self._study)), config, values, data_hash)
 
 
 def make(study: Study) -> Plan:
-    """The plan of a study.
+    """The plan of a study; that of one whose cells are chosen by results has none of them yet.
 
     Raises:
         UserError: it has too many trials, or its data cannot be found or read.
     """
-    cells = _cells(study)
-    fingerprints: dict[str, str] = {}
-    cache: list[tuple[str, TrialConfig, dict[str, Any], str]] = []
-    keys: set[str] = set()
-    for assignment in cells:
-        config = study.cell(assignment)
-        values = parameters(config)
-        data_hash = _fingerprint(config.data, fingerprints)
-        key = config_key(values, data_hash)
-        if key not in keys:
-            keys.add(key)
-            cache.append((key, config, values, data_hash))
-    order = _order(study, len(cache))
-    trials = tuple(_trial(*cache[cell], seed=study.seeds[seed]) for cell, seed in order)
-    return Plan(study, trials, len(cache), len(cells) - len(cache))
+    if study.search.name == "optuna":
+        Cells(study).make({key: one.examples[0] for key, one in study.space.items()})
+        return Plan(study, (), study.search.trials or 0, 0)
+    assignments = _cells(study)
+    made = Cells(study)
+    cells: dict[str, Cell] = {}
+    for assignment in assignments:
+        cell = made.make(assignment)
+        cells.setdefault(cell.key, cell)
+    kept = list(cells.values())
+    order = _order(study, len(kept))
+    trials = tuple(kept[cell].trial(study.seeds[seed]) for cell, seed in order)
+    return Plan(study, trials, len(kept), len(assignments) - len(kept))
+
+
+def known(plan: Plan, results: str) -> Plan:
+    """The plan with the cells that a search has chosen so far, as the results tell."""
+    if plan.study.search.name != "optuna":
+        return plan
+    from jobs.asking import known_trials
+
+    return replace(plan, trials=known_trials(plan.study, results))
+
+
+def _population(study: Study) -> Mapping[str, Any] | None:
+    """What sets the members of a population apart from ordinary trials: their values change on the way."""
+    search = study.search
+    if search.scheduler != "pbt":
+        return None
+    ranges = {key: [type(one).__name__, *one.examples] for key, one in study.space.items()}
+    return {"size": search.trials, "seed": search.seed, "grace": search.grace, "space": ranges}
 
 
 def _cells(study: Study) -> list[dict[str, Any]]:
@@ -128,14 +191,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def config_key(values: Mapping[str, Any], data_hash: str) -> str:
-    """The key of a configuration: its parameters after defaults and its data's content, wherever that lies."""
+def config_key(values: Mapping[str, Any], data_hash: str, population: Mapping[str, Any] | None = None) -> str:
+    """The key of a configuration: its parameters after defaults and its data's content, wherever that lies.
+
+    Args:
+        values: the parameters, by dotted key.
+        data_hash: the data's fingerprint.
+        population: for a member of a population, what decides how its values change.
+    """
     content = {key: value for key, value in values.items() if key != "data.path"}
-    return _digest(canonical({"protocol": PROTOCOL, "data": data_hash, "parameters": content}))
-
-
-def _trial(key: str, config: TrialConfig, values: dict[str, Any], data_hash: str, *, seed: int) -> PlannedTrial:
-    return PlannedTrial(_digest(f"{key}:{seed}"), key, seed, config, values, data_hash)
+    identity = {"protocol": PROTOCOL, "data": data_hash, "parameters": content}
+    return _digest(canonical(identity | ({"population": population} if population else {})))
 
 
 def counts(plan: Plan, stored: Mapping[str, str]) -> Counter[str]:

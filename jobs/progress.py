@@ -29,6 +29,7 @@ class Progress:
     out: TextIO = field(default_factory=lambda: sys.stderr)
     done: int = 0
     failed: int = 0
+    early: int = 0
     running: dict[str, float] = field(default_factory=dict[str, float])
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     seconds: list[float] = field(default_factory=list[float])
@@ -36,7 +37,6 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._cells = {one.trial_key: one.config_key for one in self.plan.trials}
         self.live = self.out.isatty()
 
     def hear(self, event: Event) -> None:
@@ -45,22 +45,27 @@ class Progress:
             self.running[event.key] = 0.0
         elif event.kind == "reported" and event.data.get("epochs"):
             self.running[event.key] = event.data["epoch"] / event.data["epochs"]
-        elif event.kind in {"finished", "died"}:
+        elif event.kind in {"finished", "ended", "died"}:
             self._end(event)
         self.draw()
 
     def _end(self, event: Event) -> None:
         self.running.pop(event.key, None)
-        failed = event.kind == "died" or event.data["status"] == "failed"
+        if event.data.get("status") == "paused":
+            return
+        failed = event.kind == "died" or event.data.get("status") == "failed"
         self.failed += failed
         self.done += not failed
         if failed:
             reason = event.error or event.data["reason"]
             self.say(f"trial {event.key} failed: {reason}")
             return
+        if event.kind == "ended":
+            self.early += 1
+            return
         self.seconds.append(event.data["seconds"])
         if event.data["value"] is not None:
-            self.values[self._cells[event.key]].append(event.data["value"])
+            self.values[event.data["config_key"]].append(event.data["value"])
 
     def say(self, text: str) -> None:
         """Prints a whole line that stays."""
@@ -92,6 +97,7 @@ class Progress:
         """Everything in one line."""
         parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
         parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.early} stopped early"] if self.early else []
         parts += [text for text in (self.best(), self.remaining()) if text]
         return " · ".join(parts)
 

@@ -1,4 +1,4 @@
-"""Runs what a study's results lack, on this machine: `conclus run`, and `conclus.run` in Python."""
+"""Runs what a study's results lack, on this machine or on a cluster: `conclus run`, and `conclus.run` in Python."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import json
 import os
 import socket
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cluster.executor import Event, Report, Resources, Stop, Task
-from cluster.resources import check, this_machine
+from cluster import memory
+from cluster.executor import EarlyStopping, Event, Report, Resources, Stop
+from cluster.resources import Node, check, fitting, this_machine
 from core import registry
-from core.config import PlugIn, count_clusters, to_mapping
+from core.config import PlugIn, count_clusters
 from core.errors import UserError
+from jobs import orders, provenance, searches
 from jobs import plan as planning
-from jobs import provenance
+from jobs.analysis.scores import within_trial
+from jobs.breaker import Breaker
+from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
 from jobs.results.layout import PREFIX, TRIALS
 from jobs.study import Study
@@ -31,22 +35,40 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: trials `done` in all, `failed`, still `missing`; and whether it was stopped."""
+    """How a run ended.
+
+    Attributes:
+        done: trials that have a good row.
+        failed: trials whose last attempt failed.
+        missing: trials that have neither.
+        stopped: whether it was asked to stop.
+        spent: whether the budget ended it.
+        paused: why it paused by itself: the reason that its first trials failed for, all alike; else empty.
+    """
 
     done: int
     failed: int
     missing: int
-    stopped: bool
+    stopped: bool = False
+    spent: bool = False
+    paused: str = ""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A study that can start: planned, its data checked, its trials known to fit on this machine."""
+    """A study that can start: planned, its data checked, its trials known to fit where they are to run."""
 
     plan: Plan
     todo: Sequence[PlannedTrial]
     results: str
-    workers: int
+    workers: int | None
+    address: str | None
+    keep_going: bool
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.todo) or self.plan.open
 
 
 def run(
@@ -54,6 +76,9 @@ def run(
     *,
     results: str = "results",
     workers: int | None = None,
+    address: str | None = None,
+    allow_cpu: bool = False,
+    keep_going: bool = False,
     on_event: Listener | None = None,
     stop: Stop | None = None,
 ) -> Summary:
@@ -61,34 +86,55 @@ def run(
 
     Args:
         study: a study that `jobs.study.load` read.
-        results: the folder of results; made where it is missing.
-        workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as this
-            machine's cores and GPUs can hold.
+        results: the folder of results; made where it is missing. On a cluster every node must see it.
+        workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as cores
+            and GPUs can hold.
+        address: of a running Ray cluster, `host:port` or `auto`; by default this machine alone.
+        allow_cpu: trials that ask for a GPU run on the CPU where there is none.
+        keep_going: go on also when the first trials fail, all for the same reason.
         on_event: hears what happens to each trial.
         stop: once requested, running trials are left resumable and no other is started.
 
     Raises:
         UserError: the data cannot be used, or the same study is being run into the same results.
-        ClusterError: the machine cannot run what the study asks for.
+        ClusterError: the machines cannot run what the study asks for.
     """
-    return execute(prepare(study, results, workers), on_event=on_event or _ignore, stop=stop or Stop())
+    ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
+    return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 
 
-def prepare(study: Study, results: str, workers: int | None = None) -> Ready:
+def prepare(
+    study: Study,
+    results: str,
+    workers: int | None = None,
+    *,
+    address: str | None = None,
+    allow_cpu: bool = False,
+    keep_going: bool = False,
+) -> Ready:
     """Plans and checks, and starts nothing; see `run`."""
-    plan = planning.make(study)
+    memory.check(study.resources.memory_gb)
+    if allow_cpu and address is None and study.resources.gpu and not this_machine().gpu:
+        study = replace(study, resources=replace(study.resources, gpu=0.0))
+    plan = planning.known(planning.make(study), results)
     check_data(plan)
-    return Ready(plan, plan.missing(results), results, _worker_count(study, workers))
+    if address is None:
+        workers = _worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
+    return Ready(plan, plan.missing(results), results, workers, address, keep_going)
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains what is to do; see `run`."""
-    if ready.todo:
+    spent, paused = False, ""
+    if ready.anything:
         with _exclusive(ready.results, ready.plan.study.name):
             _write_study(ready.results, ready.plan)
-            _execute(ready, on_event, stop)
+            spent, paused = _execute(ready, on_event, stop)
+            if ready.plan.open:
+                _write_study(ready.results, planning.known(ready.plan, ready.results))
             _gather(ready.results, ready.plan.study.name)
-    return summarise(ready.plan, ready.results, stopped=stop.requested)
+    summary = summarise(planning.known(ready.plan, ready.results), ready.results)
+    return replace(summary, stopped=stop.requested, spent=spent, paused=paused)
 
 
 def _gather(results: str, study: str) -> None:
@@ -104,11 +150,12 @@ def _ignore(event: Event) -> None:
     """Hears nothing."""
 
 
-def summarise(plan: Plan, results: str, *, stopped: bool = False) -> Summary:
+def summarise(plan: Plan, results: str) -> Summary:
     """How things stand, from the result files alone."""
     stored, _ = plan.statuses(results)
     counts = planning.counts(plan, stored)
-    return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"], stopped)
+    unchosen = plan.n_trials - len(plan.trials)
+    return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"] + unchosen)
 
 
 def check_data(plan: Plan) -> None:
@@ -125,21 +172,16 @@ def check_data(plan: Plan) -> None:
         count_clusters(trial.config, loaded[trial.data_hash])
 
 
-def _worker_count(study: Study, wanted: int | None) -> int:
-    """As many as asked for, or as fit on this machine."""
+def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
+    """As many as asked for, or as fit on these machines."""
     asked = _resources(study)
-    machine = this_machine(gpus=asked.gpu > 0)
-    check(asked, [machine], workers=wanted or 1)
-    if wanted is not None:
-        return wanted
-    fitting = machine.cpu // asked.cpu
-    if asked.gpu:
-        fitting = min(fitting, machine.gpu / asked.gpu + 1e-9)
-    return int(fitting)
+    check(asked, nodes, workers=wanted or 1)
+    return wanted or fitting(asked, nodes)
 
 
 def _resources(study: Study) -> Resources:
-    return Resources(cpu=study.resources.cpu, gpu=study.resources.gpu)
+    wanted = study.resources
+    return Resources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
@@ -149,62 +191,84 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     return run_trial(payload, report)
 
 
-def _execute(ready: Ready, on_event: Listener, stop: Stop) -> None:
-    plan, results = ready.plan, ready.results
-    tasks = _tasks(plan, ready.todo, results)
-    by_key = {one.trial_key: one for one in ready.todo}
+def _execute(ready: Ready, on_event: Listener, stop: Stop) -> tuple[bool, str]:
+    """Whether the budget ended it, and why it paused by itself."""
+    study, results = ready.plan.study, str(Path(ready.results).resolve())
+    device = "cuda" if study.resources.gpu else "cpu"
+    shared = orders.shared(study, results, orders.plug_in_files(study), device=device)
+    feed = Orders(_source(ready), shared, study.budget)
+    breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
         if event.kind == "died":
-            _write_death(plan, by_key[event.key], results, event.error)
+            _write_death(ready.plan, feed.given[event.key], results, event.error)
+        feed.hear(event)
+        breaker.hear(event)
         on_event(event)
 
-    if ready.workers == 1:
+    _run_tasks(ready, feed, listen, stop)
+    return feed.spent, breaker.reason
+
+
+def _source(ready: Ready) -> orders.Source:
+    search = ready.plan.study.search
+    if search.name == "optuna":
+        from jobs.asking import Asking
+
+        return Asking(ready.plan.study, ready.results)
+    if search.scheduler == "pbt":
+        from jobs.population import Population
+
+        return Population(ready.plan, ready.results)
+    return orders.Listed(ready.todo)
+
+
+def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
+    study = ready.plan.study
+    early = _early_stopping(ready)
+    if ready.workers == 1 and ready.address is None and early is None:
         from cluster import inprocess
 
-        inprocess.run(work, tasks, on_event=listen, stop=stop)
+        inprocess.run(work, feed, on_event=listen, stop=stop)
         return
-    from cluster import tune
+    from cluster import connect, tune
 
-    workers = min(ready.workers, len(tasks))
-    tune.run(work, tasks, on_event=listen, stop=stop, workers=workers, resources=_resources(plan.study))
-
-
-def _tasks(plan: Plan, todo: Sequence[PlannedTrial], results: str) -> list[Task]:
-    study, env = plan.study, provenance.environment()
-    shared = {
-        "study": study.name,
-        "results": str(Path(results).resolve()),
-        "code_hash": provenance.code_hash(_plug_in_files(todo)),
-        "env": env,
-        "env_hash": provenance.environment_hash(env),
-        "metric": study.select.metric,
-        "mode": study.select.mode,
-        "threads": study.resources.cpu,
-        "device": "cuda" if study.resources.gpu else "cpu",
-    }
-    return [Task(one.trial_key, shared | _own(one)) for one in todo]
+    minutes = study.resources.timeout_minutes
+    with connect.attached(ready.address, _log(ready)) if ready.address else contextlib.nullcontext():
+        workers = ready.workers or _worker_count(study, connect.connected_nodes() or [], None)
+        tune.run(
+            work,
+            feed,
+            on_event=listen,
+            stop=stop,
+            workers=workers if ready.plan.open else min(workers, len(ready.todo)),
+            resources=_resources(study),
+            timeout=None if minutes is None else minutes * 60,
+            early_stopping=early,
+        )
 
 
-def _own(trial: PlannedTrial) -> dict[str, Any]:
-    return {
-        "trial_key": trial.trial_key,
-        "config_key": trial.config_key,
-        "seed": trial.seed,
-        "trial": to_mapping(trial.config),
-        "parameters": dict(trial.parameters),
-        "data_hash": trial.data_hash,
-    }
+def _log(ready: Ready) -> Path:
+    folder = Path(ready.results, PREFIX + ready.plan.study.name, "logs")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "ray.log"
 
 
-def _plug_in_files(trials: Sequence[PlannedTrial]) -> tuple[Path, ...]:
-    """The user's own plug-in files that these trials load."""
-    chosen = {
-        plug_in.name
-        for one in trials
-        for plug_in in (one.config.data, one.config.encoder, one.config.views, one.config.method)
-    }
-    return tuple(Path(name) for name in chosen if registry.is_path(name))
+def _early_stopping(ready: Ready) -> EarlyStopping | None:
+    """ASHA as the study wishes, its rungs filled with the histories of the store."""
+    study = ready.plan.study
+    search, epochs = study.search, study.trial["epochs"]
+    if search.scheduler != "asha":
+        return None
+    from jobs.results.reader import values_by_epoch
+
+    return EarlyStopping(
+        mode=study.select.mode,
+        epochs=epochs,
+        grace=searches.halving_grace(search, epochs),
+        reduction=search.reduction,
+        past=values_by_epoch(ready.results, study.name, within_trial(study.select.metric)),
+    )
 
 
 def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> None:
@@ -272,7 +336,7 @@ def _write_study(results: str, plan: Plan) -> None:
         "seeds": list(study.seeds),
         "n_configurations": plan.n_cells,
         "data": sorted({one.data_hash for one in plan.trials}),
-        "code": provenance.code_hash(_plug_in_files(plan.trials)),
+        "code": provenance.code_hash(orders.plug_in_files(study)),
         "commit": provenance.commit(),
         "environment": provenance.environment(),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],

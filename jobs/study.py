@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from core import config as trial_config
 from core import data, registry, schema
 from core.errors import UserError
-from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveInt
-from jobs import document, space
+from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveFloat, PositiveInt
+from jobs import document, searches, space
 from jobs.document import Document
 
 
@@ -26,19 +26,54 @@ class Select:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How cells are taken from the space: all of a `grid`, or `trials` many at `random` (spread evenly)."""
+    """How cells are taken from the space, and whether trials run to their end.
 
-    name: Literal["grid", "random"] = "grid"
+    Attributes:
+        name: all cells of a `grid`; `trials` many at `random`, spread evenly; or `trials` many that `optuna` (TPE)
+            chooses by the results so far.
+        trials: how many cells; with `scheduler: pbt` the size of the population.
+        seed: of whatever is random in it.
+        scheduler: `asha` stops trials that fall behind, `pbt` lets them take over weights and change values.
+        grace: epochs before `asha` may stop a trial, or between two exchanges of `pbt`; a ninth (a tenth) of all
+            by default.
+        reduction: `asha` lets one in so many go on.
+    """
+
+    name: Literal["grid", "random", "optuna"] = "grid"
     trials: PositiveInt | None = None
     seed: NonNegativeInt = 0
+    scheduler: Literal["none", "asha", "pbt"] = "none"
+    grace: PositiveInt | None = None
+    reduction: Annotated[float, Bounds(low=1, low_open=True)] = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When one run of the study hands out no more trials; those that run then end as they would.
+
+    `hours` since it began, or so many `trials` started by it. The next run goes on.
+    """
+
+    hours: PositiveFloat | None = None
+    trials: PositiveInt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial holds while it runs: CPU cores (one thread each), GPUs (a fraction shares one)."""
+    """What one trial holds while it runs.
+
+    Attributes:
+        cpu: cores, one thread each.
+        gpu: graphics cards; a fraction shares one.
+        memory_gb: main memory beyond what its process takes before it (10^9 bytes): a trial that wants more fails, as
+            OUT_OF_MEMORY, alone. Not limited by default.
+        timeout_minutes: a trial that finishes no epoch for so long is ended and tried again.
+    """
 
     cpu: PositiveInt = 1
     gpu: NonNegativeFloat = 0.0
+    memory_gb: PositiveFloat | None = None
+    timeout_minutes: PositiveFloat | None = 60.0
 
 
 Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
@@ -58,6 +93,7 @@ class Study:
     seeds: tuple[int, ...]
     select: Select
     search: Search
+    budget: Budget
     resources: Resources
     source: Mapping[str, Any]
 
@@ -66,7 +102,7 @@ class Study:
         return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
 
 
-SECTIONS = {"select": Select, "search": Search, "resources": Resources}
+SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
 KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -268,15 +304,8 @@ class _Reader:
         return section if len(self.mistakes.found) == before else kind()
 
     def _check_search(self, study: Study) -> None:
-        if study.search.name == "random" and study.search.trials is None:
-            self.mistakes.add(("search",), "random needs 'trials', the number of cells to draw")
-        if study.search.name == "grid":
-            for key, one in study.space.items():
-                if one.finite is None:
-                    self.mistakes.add(
-                        ("space", key),
-                        "a grid cannot list a continuous range: use grid, or search: {name: random, trials: …}",
-                    )
+        for place, text in searches.mistakes(study.search, study.trial, study.space):
+            self.mistakes.add(place, text)
 
 
 def _plug_in_fields() -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from cluster import memory
+from cluster.executor import EndedEarly
 from core import health, registry
 from core.config import PlugIn, TrialConfig, read_trial
 from core.data import Dataset
@@ -25,7 +27,7 @@ from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.results import peek
-from jobs.results.layout import PREFIX, TRIALS
+from jobs.results.layout import CHECKPOINTS, PREFIX, TRIALS, generation_name
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, put, write
 
@@ -37,7 +39,11 @@ class Order:
     """What a worker is told: one trial of a plan, where results go, and how to run it. Plain values only.
 
     `trial` is the configuration as nested mappings. A checkpoint is written at most every `checkpoint_seconds`, the
-    result file's heartbeat at most every `heartbeat_seconds`.
+    result file's heartbeat at most every `heartbeat_seconds`. `memory_bytes` bounds what the trial takes beyond what
+    its process has.
+
+    For a member of a population (see `jobs.population`): it trains to epoch `until`, from the checkpoint called
+    `inherit` (None: from the start), and its parameters `changing` may differ from those it had before.
     """
 
     study: str
@@ -55,39 +61,54 @@ class Order:
     mode: str
     threads: int = 1
     device: str = "cpu"
+    memory_bytes: int | None = None
     checkpoint_seconds: float = 5.0
     heartbeat_seconds: float = 30.0
+    source: str = "run"
+    until: int | None = None
+    inherit: str | None = None
+    changing: Sequence[str] = ()
 
 
 def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     """Runs one attempt at one trial, to its end or to the first `report` that raises SystemExit.
+
+    One that raises EndedEarly closes the row as `stopped`; any other leaves it to be resumed.
 
     Goes on from the trial's checkpoint where there is one. Every exception but SystemExit and KeyboardInterrupt
     becomes a `failed` row: nothing a method does can end the study.
 
     Args:
         payload: the fields of an `Order`.
-        report: hears `epoch`, `epochs` and, where evaluated, the selection metric's `value` after each epoch.
+        report: hears after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether it was
+            `scored` in this one.
 
     Returns:
-        `status`, `reason`, `seconds`, and the selection metric's last `value` (None where there is none).
+        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, and the
+        selection metric's last `value` (None where there is none).
     """
     order = Order(**payload)
     torch.set_num_threads(order.threads)
     if _is_done(order):
-        return {"status": "ok", "reason": "", "seconds": 0.0, "value": None}
+        return {"status": "ok", "reason": "", "config_key": order.config_key, "seconds": 0.0, "value": None}
     running = _Running(order)
     try:
-        running.train(report)
+        with memory.at_most(order.memory_bytes):
+            running.train(report)
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
         running.fail(f"DIVERGED: {error}")
-    except MemoryError as error:
-        running.fail(f"OUT_OF_MEMORY: {error}")
     except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is this trial's end, not the study's
-        running.fail(f"ERROR: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        running.fail(f"{_kind(error)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return running.outcome()
+
+
+def _kind(error: Exception) -> str:
+    """The reason code of an exception that escaped from training."""
+    # torch's allocator on the CPU raises a plain RuntimeError.
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return "OUT_OF_MEMORY" if refused or isinstance(error, MemoryError | torch.OutOfMemoryError) else "ERROR"
 
 
 def _is_done(order: Order) -> bool:
@@ -111,7 +132,7 @@ class _Running:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
         self.folder = Path(order.results, PREFIX + order.study)
-        self.checkpoint = self.folder / "checkpoints" / f"{order.trial_key}.pt"
+        self.checkpoint = self._named(order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = _new_attempt(order, self.metric)
         self.label_free = float("-inf")
@@ -127,9 +148,15 @@ class _Running:
             self._record(row)
             if row.epoch == self.config.epochs:
                 break
+            if row.epoch == self.order.until:
+                self._pause(row)
+                return
             self._save(row)
             try:
-                report({"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value()})
+                report(self._news(row))
+            except EndedEarly:
+                self._end_early(row)
+                return
             except SystemExit:
                 self._interrupted(row)
                 raise
@@ -148,13 +175,30 @@ class _Running:
         """What the driver hears of a finished attempt."""
         attempt = self.attempt
         return {
-            "status": attempt.status,
+            "status": "paused" if attempt.status == "running" else attempt.status,
             "reason": attempt.reason,
+            "config_key": attempt.config_key,
             "seconds": attempt.seconds,
             "value": self._value(),
         }
 
     def _finish(self) -> None:
+        write(self.order.results, self.attempt)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _news(self, row: EpochRow) -> dict[str, Any]:
+        scored = row.scores is not None and self._value() is not None
+        return {"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value(), "scored": scored}
+
+    def _end_early(self, row: EpochRow) -> None:
+        self.attempt.status = "stopped"
+        self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        self._finish()
+
+    def _pause(self, row: EpochRow) -> None:
+        """Stands still at an exchange of the population, until the next order."""
+        self._write_checkpoint(row, generation_name(self.order.trial_key, row.epoch))
+        self.attempt.reason = f"WAITING: for the exchange at epoch {row.epoch}"
         write(self.order.results, self.attempt)
         self.checkpoint.unlink(missing_ok=True)
 
@@ -172,6 +216,8 @@ class _Running:
         attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
         named = row.metrics | {f"health.{name}": value for name, value in row.health.items()}
         attempt.history += [(row.epoch, self.seconds, name, value) for name, value in named.items()]
+        changing = {f"hp.{key}": self.order.parameters[key] for key in self.order.changing}
+        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in changing.items()]
         attempt.metrics |= row.metrics
         attempt.health |= row.health
         if row.scores is not None:
@@ -210,15 +256,18 @@ class _Running:
         self.attempt.reason = "INTERRUPTED"
         write(self.order.results, self.attempt)
 
-    def _write_checkpoint(self, row: EpochRow) -> None:
+    def _write_checkpoint(self, row: EpochRow, name: str = "") -> None:
         attempt = self.attempt
         kept = {name: getattr(attempt, name) for name in _KEPT}
         put(
-            self.checkpoint,
+            self._named(name) if name else self.checkpoint,
             row.state().to_bytes(
                 origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
             ),
         )
+
+    def _named(self, name: str) -> Path:
+        return self.folder / CHECKPOINTS / f"{name}.pt"
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""

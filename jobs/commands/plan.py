@@ -27,7 +27,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     if show:
         click.echo(_whole(read), nl=False)
         return
-    plan = planning.make(read)
+    plan = planning.known(planning.make(read), results)
     stored, warnings = plan.statuses(results)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -38,7 +38,7 @@ def _headline(plan: Plan) -> str:
     seeds = len(plan.study.seeds)
     text = (
         f"{plan.study.name}: {plan.n_cells} configuration{'s' * (plan.n_cells != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)} = {len(plan.trials)} trials"
+        f"seed{'s' * (seeds != 1)} = {plan.n_trials} trials"
     )
     return text + (f" ({plan.duplicates} equal configurations left out)" if plan.duplicates else "")
 
@@ -59,6 +59,7 @@ def _standing(plan: Plan, stored: dict[str, str]) -> str:
     from jobs.plan import counts
 
     found = counts(plan, stored)
+    found["missing"] += plan.n_trials - len(plan.trials)
     names = ["done", "failed", "interrupted", "missing"]
     return ", ".join(f"{found[name]} {name}" for name in names if found[name] or name in {"done", "missing"})
 
@@ -76,6 +77,7 @@ def _whole(study: Any) -> str:
         "seeds": list(study.seeds),
         "select": asdict(study.select),
         "search": asdict(study.search),
+        "budget": asdict(study.budget),
         "resources": asdict(study.resources),
     }
     return document.write(content)

@@ -26,8 +26,15 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Trials side by side; 1 runs without Ray. [default: what fits]",
 )
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="A running Ray cluster, HOST:PORT or auto. [default: this machine alone]",
+)
+@click.option("--allow-cpu", is_flag=True, help="Where there is no GPU, run trials that ask for one on the CPU.")
+@click.option("--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason.")
 @click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
-def command(study: Path, results: str, overrides: tuple[str, ...], workers: int | None, *, quiet: bool) -> None:
+def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: bool, **where: Any) -> None:
     """Run every trial of STUDY that its results lack; then show the leaderboard.
 
     Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
@@ -35,25 +42,25 @@ def command(study: Path, results: str, overrides: tuple[str, ...], workers: int 
     from jobs import study as studies
 
     read = studies.load(study, overrides)
-    summary = _run(read, results, workers, quiet=quiet)
+    summary = _run(read, results, where, quiet=quiet)
     if summary.done and not quiet:
         _conclude(read, results)
     _leave(summary, quiet=quiet)
 
 
-def _run(study: Study, results: str, workers: int | None, *, quiet: bool) -> Summary:
+def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> Summary:
     from cluster.executor import Stop
     from jobs import run as running
     from jobs.analysis.scores import CONSENSUS, LABEL_FREE
     from jobs.progress import Progress
 
-    ready = running.prepare(study, results, workers)
+    ready = running.prepare(study, results, **where)
     stop = Stop()
     _stop_on_signals(stop)
-    if quiet or not ready.todo:
+    if quiet or not ready.anything:
         return running.execute(ready, on_event=_hear_nothing, stop=stop)
-    total = len(ready.plan.trials)
-    done = total - len(ready.todo)
+    total = ready.plan.n_trials
+    done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
     if study.select.metric == CONSENSUS:
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
@@ -92,6 +99,17 @@ def _conclude(study: Study, results: str) -> None:
 
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
+    if summary.paused:
+        click.echo(
+            f"paused: the first trials failed alike ({summary.paused}). Mend that and run it again; "
+            "--keep-going runs the others all the same",
+            err=True,
+        )
+        sys.exit(1)
+    if summary.spent and summary.missing and not summary.failed:
+        if not quiet:
+            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {_again()}", err=True)
+        return
     if summary.stopped and summary.missing:
         click.echo(f"{summary.missing} trials are left; go on with: {_again()}", err=True)
         sys.exit(130)

@@ -9,6 +9,7 @@ from core.errors import UserError
 PREFIX = "study="
 TRIALS = "trials"
 COMPACT = "compact"
+CHECKPOINTS = "checkpoints"
 
 
 def study_folders(path: str, studies: Collection[str] = ()) -> list[Path]:
@@ -50,3 +51,8 @@ def _parquet(folder: Path) -> list[str]:
 
 def _is_visible(name: str) -> bool:
     return name.endswith(".parquet") and not name.startswith((".", "_"))
+
+
+def generation_name(trial_key: str, epoch: int) -> str:
+    """The name of the checkpoint that a member of a population leaves at an exchange."""
+    return f"{trial_key}.at{epoch}"

@@ -95,6 +95,26 @@ def load(
     return Loaded(table, found.skipped, found.columns)
 
 
+def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
+    """For each finished trial of a study the (epoch, value) pairs of a metric or label-free signal, in order.
+
+    Args:
+        results: The results folder; one without the study has no trials.
+        study: Its name.
+        metric: The bare name, `nmi` or `label_free`.
+    """
+    try:
+        table = load([results], history=True, columns=[HISTORY_COLUMN], studies=[study]).table
+    except UserError:
+        return []
+    names = {metric, f"health.{metric}"}
+    return [
+        [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
+        for row in table.select(["status", HISTORY_COLUMN]).to_pylist()
+        if row["status"] in {"ok", "stopped"}
+    ]
+
+
 def read_files(paths: Sequence[str]) -> Loaded:
     """Every row and column of the given files, which must bear our header.
 
