@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from cluster import watchdog
+from cluster import probe, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
@@ -85,6 +85,36 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         watchdog.dismiss(guard)
 
 
+@contextlib.contextmanager
+def attached(address: str, log: Path) -> Generator[None]:
+    """Connection to a running cluster, of which this machine is a node, for the length of a with-block.
+
+    RAY_AUTH_MODE is what the cluster itself answers to: Ray would guess it, try for twenty seconds and then say only
+    that it failed to connect.
+
+    Args:
+        address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.probe.find``.
+        log: the file that takes what Ray's and Tune's loggers say.
+
+    Raises:
+        ClusterError: there is no cluster, it asks for a token and there is none here, the token is wrong, this
+            machine is not one of its nodes, or its Ray or Python is another.
+    """
+    prepare()
+    answer = probe.ask(probe.find(address))
+    if not any(map(probe.is_here, answer.nodes)):
+        raise ClusterError(
+            f"This machine is not a node of the cluster at {answer.address}: hand the study over with "
+            f"conclus submit STUDY --address http://{answer.address.rpartition(':')[0]}:{probe.JOBS_PORT}"
+        )
+    with quiet(log), _environment({"RAY_AUTH_MODE": _mode(answer)}):
+        _connect(answer)
+        try:
+            yield
+        finally:
+            _shut_down()
+
+
 def connected_nodes() -> list[Node] | None:
     """The living nodes of the cluster this process is connected to, or None when it is not connected."""
     prepare()
@@ -153,6 +183,35 @@ def _start(machine: Node, folder: Path) -> None:
             )
     except Exception as error:
         raise ClusterError(f"Ray does not start on this machine: {one_line(error)}.") from error
+
+
+def _mode(answer: probe.Answer) -> str:
+    """What RAY_AUTH_MODE must be for this cluster.
+
+    Raises:
+        ClusterError: the user wants a token asked for and the cluster asks for none.
+    """
+    if not answer.asks_for_token and os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        raise ClusterError(
+            f"RAY_AUTH_MODE is token here, but the cluster at {answer.address} lets everyone in: start its nodes with "
+            "RAY_AUTH_MODE=token too."
+        )
+    return "token" if answer.asks_for_token else "disabled"
+
+
+def _connect(answer: probe.Answer) -> None:
+    import ray
+
+    try:
+        with same_signal_handlers(), _loopback() if answer.on_loopback else contextlib.nullcontext():
+            ray.init(address=answer.address, logging_format=_LOG_FORMAT, log_to_driver=False)
+    except Exception as error:
+        raise ClusterError(f"Connecting to the cluster at {answer.address} fails: {_sentence(error)}.") from error
+
+
+def _sentence(error: Exception) -> str:
+    """What Ray says; of other versions it says so in six lines, of which each counts."""
+    return " ".join(str(error).split()) if "Version mismatch" in str(error) else one_line(error)
 
 
 @contextlib.contextmanager

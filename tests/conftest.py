@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import conclus
+from tests.cluster.nodes import Nodes, new_token
 
 # One thread, as trials run; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -61,3 +63,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Nodes]:
+    """Two nodes of a real cluster, `head` and `one`, for tests that leave them alone."""
+    with Nodes(token=new_token()) as started:
+        started.add("one")
+        yield started

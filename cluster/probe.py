@@ -1,0 +1,230 @@
+"""What answers at a cluster's address, asked within seconds, before Ray itself tries for twenty and says too little."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.executor import ClusterError, one_line
+
+SECONDS = 5.0
+"""How long an address may take to answer."""
+
+DEFAULT_PORT = 6379
+JOBS_PORT = 8265
+_TOKEN_FILE = Path(".ray") / "auth_token"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of Ray's and where it was found."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a cluster says of itself.
+
+    Attributes:
+        address: Host and port of its head.
+        asks_for_token: Whether it turns away those who have none.
+        nodes: The addresses of its living nodes, which bear no port.
+    """
+
+    address: str
+    asks_for_token: bool
+    nodes: tuple[str, ...]
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether every node is closed to other machines."""
+        return all(is_loopback(node) for node in self.nodes)
+
+
+def token() -> Token | None:
+    """The token that Ray would find here: in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH's file or ~/.ray/auth_token.
+
+    Raises:
+        ClusterError: RAY_AUTH_TOKEN_PATH names a file that holds none; Ray would abort this process.
+    """
+    if text := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return Token(text, "RAY_AUTH_TOKEN")
+    if path := os.environ.get("RAY_AUTH_TOKEN_PATH", ""):
+        text = _text(Path(path))
+        if not text:
+            raise ClusterError(f"RAY_AUTH_TOKEN_PATH names {path!r}, which cannot be read or is empty.")
+        return Token(text, path)
+    text = _text(Path.home() / _TOKEN_FILE)
+    return Token(text, f"~/{_TOKEN_FILE}") if text else None
+
+
+def find(address: str) -> str:
+    """Host and port of the head of the cluster that an address means.
+
+    Args:
+        address: ``host:port``, ``host`` (port 6379), or ``auto``: the one in RAY_ADDRESS, else the one that this
+            machine is a node of.
+
+    Raises:
+        ClusterError: It means none, or more than one.
+    """
+    if address == "auto":
+        return find(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS", "auto") != "auto" else _only_local()
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"conclus does not drive a cluster through {address}: Ray Client loses connections. On a node of the "
+            f"cluster give host:{DEFAULT_PORT}; from elsewhere use: conclus submit STUDY --address http://HOST:{JOBS_PORT}"
+        )
+    if "://" in address or address.endswith(f":{JOBS_PORT}"):
+        raise ClusterError(
+            f"{address} is where jobs are submitted (conclus submit STUDY --address {address}); to connect, give the "
+            f"head's host:port, such as HOST:{DEFAULT_PORT}, or auto."
+        )
+    return _host_and_port(address)
+
+
+def ask(address: str) -> Answer:
+    """Ask the head at ``host:port`` how it is.
+
+    Raises:
+        ClusterError: There is no cluster, it asks for a token and there is none here, or the token is wrong.
+    """
+    with _head(address) as head:
+        if head.lets_in(None):
+            return _answer(address, head, None)
+        own = token()
+        if own is None:
+            raise ClusterError(
+                f"The cluster at {address} asks for a token and there is none here: set RAY_AUTH_TOKEN_PATH to a copy "
+                "of the token file that its nodes were started with."
+            )
+        if not head.lets_in(own):
+            raise ClusterError(
+                f"The cluster at {address} does not accept the token in {own.source}: it is not the one that its nodes "
+                "were started with."
+            )
+        return _answer(address, head, own)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from its own machine alone."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def is_here(host: str) -> bool:
+    """Whether an address is one of this machine's own."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as own:
+        own.bind((host, 0))
+        return True
+    return False
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _only_local() -> str:
+    from ray._private import services
+
+    found = sorted(services.find_gcs_addresses())
+    if not found:
+        raise ClusterError(
+            "No Ray cluster runs on this machine: give its head's address, such as --address "
+            f"HOST:{DEFAULT_PORT}, or start one with `ray start --head` (docs/cluster.md)."
+        )
+    if len(found) > 1:
+        raise ClusterError(f"This machine is a node of {len(found)} clusters: give one of {', '.join(found)}.")
+    return found[0]
+
+
+def _host_and_port(address: str) -> str:
+    host, colon, port = address.rpartition(":") if not address.endswith("]") else (address, "", "")
+    if not colon:
+        host, port = address, str(DEFAULT_PORT)
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in host and not host.startswith("[")):
+        raise ClusterError(
+            f"{address!r} is no address of a cluster: give host:port, such as HOST:{DEFAULT_PORT}, or auto."
+        )
+    return f"{host}:{port}"
+
+
+def _answer(address: str, head: "_Head", own: Token | None) -> Answer:
+    nodes = tuple(node.node_manager_address for node in head.nodes(own))
+    return Answer(address, asks_for_token=own is not None, nodes=nodes)
+
+
+class _Head:
+    """The head's own interface, called once per question and without Ray's retries."""
+
+    def __init__(self, address: str, channel: Any) -> None:
+        from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+
+        self._address, self._stub = address, NodeInfoGcsServiceStub(channel)
+
+    def lets_in(self, own: Token | None) -> bool:
+        """Whether it talks to one who has this token, or none."""
+        import grpc
+        from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # pyright: ignore[reportAttributeAccessIssue]
+
+        try:
+            self._stub.CheckAlive(CheckAliveRequest(), timeout=SECONDS, metadata=_bearer(own))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return False
+            raise ClusterError(_silence(self._address, error.code(), error.details() or "")) from error
+        return True
+
+    def nodes(self, own: Token | None) -> list[Any]:
+        """The living nodes, as Ray describes them (GcsNodeInfo)."""
+        from ray.core.generated.gcs_pb2 import GcsNodeInfo  # pyright: ignore[reportAttributeAccessIssue]
+        from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoRequest  # pyright: ignore[reportAttributeAccessIssue]
+
+        reply = self._stub.GetAllNodeInfo(GetAllNodeInfoRequest(), timeout=SECONDS, metadata=_bearer(own))
+        return [node for node in reply.node_info_list if node.state == GcsNodeInfo.ALIVE]
+
+
+@contextlib.contextmanager
+def _head(address: str) -> Generator[_Head]:
+    try:
+        import grpc
+    except ImportError as error:
+        raise ClusterError("Clusters need more packages: pip install 'conclus[cluster]'.") from error
+    options = [("grpc.enable_http_proxy", 0)]
+    if os.environ.get("RAY_USE_TLS", "0").lower() in {"1", "true"}:
+        channel = grpc.secure_channel(address, _credentials(), options)
+    else:
+        channel = grpc.insecure_channel(address, options)
+    with channel:
+        yield _Head(address, channel)
+
+
+def _credentials() -> Any:
+    import grpc
+    from ray._common.tls_utils import load_certs_from_env
+
+    try:
+        certificate, key, authority = load_certs_from_env()
+    except (OSError, RuntimeError) as error:
+        raise ClusterError(f"RAY_USE_TLS is set, but {one_line(error)}.") from error
+    return grpc.ssl_channel_credentials(authority, key, certificate)
+
+
+def _bearer(own: Token | None) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {own.text}")] if own else []
+
+
+def _silence(address: str, code: Any, details: str) -> str:
+    import grpc
+
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"No Ray cluster answers at {address} within {SECONDS:g} s: is a firewall in between?"
+    reason = details.rpartition(": ")[2].strip()
+    return f"No Ray cluster answers at {address} ({reason}): is its head running there, and is this its GCS port?"

@@ -1,0 +1,183 @@
+"""A cluster of real Ray processes on the loopback device, whose nodes a test may kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from cluster import probe, watchdog
+
+# `ray start` replaces 127.0.0.1 by this machine's own address and then listens to everyone; like this it does not.
+RAY = """
+from ray._private import services
+from ray.scripts.scripts import main
+
+services.get_node_ip_address = lambda *_: "127.0.0.1"
+main()
+"""
+
+# It gives up after 30 seconds, whatever it is told: a busy machine may need more.
+STARTS = 3
+
+AGENT_PORTS = (
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "metrics-export-port",
+    "runtime-env-agent-port",
+)
+
+# A dead node is noticed after about three seconds instead of fifteen.
+QUICK = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 3000,
+    "health_check_failure_threshold": 3,
+}
+
+
+class Nodes:
+    """A head and any number of further nodes, all of which end with the with-block.
+
+    Args:
+        token: What the nodes ask for; None lets everyone in.
+        cpus: Of the head.
+        jobs: Whether the head takes jobs, at `jobs_address` (the dashboard: two seconds and ten processes more).
+        head: Further options of its `ray start`.
+    """
+
+    def __init__(self, *, token: str | None = None, cpus: int = 1, jobs: bool = False, head: tuple[str, ...] = ()):
+        self.token = token
+        self.folder = Path(tempfile.mkdtemp(prefix="cn-", dir="/tmp"))  # a socket's path must be short
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.address, self.jobs_address = f"127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+        self._head_options = (
+            "--head", "--port", self.address.rpartition(":")[2], "--temp-dir", str(self.folder / "ray"),
+            "--include-dashboard", str(jobs).lower(), "--dashboard-host", "127.0.0.1",
+            "--dashboard-port", self.jobs_address.rpartition(":")[2], "--ray-client-server-port", str(free_port()),
+            "--system-config", json.dumps(QUICK), *head,
+        )  # fmt: skip
+        self._cpus = cpus
+
+    def __enter__(self) -> Self:
+        try:
+            self.start_head()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a process that may connect."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        access = (
+            {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token} if self.token else {"RAY_AUTH_MODE": "disabled"}
+        )
+        return kept | access | {"HOME": str(self.folder), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+
+    def start_head(self) -> None:
+        """The head, also anew after its death, under the same address."""
+        # `ray start` refuses an address that a node on the same machine still looks for, as no other machine would.
+        (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+        self._start("head", *self._head_options, "--num-cpus", str(self._cpus))
+
+    def add(self, name: str, *options: str, cpus: int = 1) -> str:
+        """A further node of this name (`NodeName`), once the head knows it."""
+        self._start(name, "--address", self.address, "--num-cpus", str(cpus), *options)
+        return name
+
+    def alive(self) -> list[str]:
+        """The names of the nodes that the head holds for alive; none when it does not answer itself."""
+        own = probe.Token(self.token, "the test") if self.token else None
+        with contextlib.suppress(Exception), probe._head(self.address) as head:
+            return sorted(node.node_name for node in head.nodes(own))
+        return []
+
+    def kill(self, name: str) -> None:
+        """End every process of a node at once, as a power cut would."""
+        process = self.processes.pop(name)
+        end([process.pid, *descendants(process.pid)])
+        process.wait()
+
+    def close(self) -> None:
+        """End all nodes, and whatever else has a file of theirs open; nothing is left."""
+        for name in list(self.processes):
+            self.kill(name)
+        end(watchdog.users(str(self.folder)))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, name: str, *options: str) -> None:
+        for _ in range(STARTS):
+            self.processes[name] = self._ray_start(name, *options)
+            if self._is_up(name):
+                return
+            self.kill(name)
+        raise AssertionError((self.folder / f"{name}.log").read_text())
+
+    def _is_up(self, name: str) -> bool:
+        """Wait until the head knows the node; False when its `ray start` gave up before."""
+        while name not in self.alive():
+            if self.processes[name].poll() is not None:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _ray_start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        common = (
+            "--node-ip-address", "127.0.0.1", "--node-name", name, "--object-store-memory", "80000000",
+            "--min-worker-port", "0", "--max-worker-port", "0", "--disable-usage-stats", "--block",
+            # Told its agents' ports, a node does not wait for them to say which they took (15 seconds, then it dies).
+            *(f"--{port}={free_port()}" for port in AGENT_PORTS),
+        )  # fmt: skip
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", RAY, "start", *options, *common],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=self.env,
+            )
+
+
+def end(processes: list[int]) -> None:
+    """SIGKILL them all."""
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    table = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    parents = dict(map(int, line.split()) for line in table.splitlines()[1:])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {pid})
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe_socket:
+        probe_socket.bind(("127.0.0.1", 0))
+        return probe_socket.getsockname()[1]
+
+
+def new_token() -> str:
+    """A token for a cluster."""
+    return secrets.token_hex(32)
