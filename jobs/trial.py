@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +24,15 @@ from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.results import peek
-from jobs.results.layout import PREFIX, TRIALS
+from jobs.results import peek, storage
+from jobs.results.layout import TRIALS, study_folder
 from jobs.results.schema import Attempt
-from jobs.results.writer import new_attempt_id, put, write
+from jobs.results.storage import File, Place, StorageError, put
+from jobs.results.writer import new_attempt_id, write
 
 Report = Callable[[Mapping[str, Any]], None]
+
+UNWRITABLE = "RESULTS_UNWRITABLE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +73,18 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         report: hears `epoch`, `epochs` and, where evaluated, the selection metric's `value` after each epoch.
 
     Returns:
-        `status`, `reason`, `seconds`, and the selection metric's last `value` (None where there is none).
+        `status`, `reason`, `seconds`, the selection metric's last `value` (None where there is none), and whether
+        the row is `stored`: where results cannot be written, this is all that anyone hears of the attempt.
     """
     order = Order(**payload)
     torch.set_num_threads(order.threads)
     if _is_done(order):
-        return {"status": "ok", "reason": "", "seconds": 0.0, "value": None}
+        return {"status": "ok", "reason": "", "seconds": 0.0, "value": None, "stored": True}
     running = _Running(order)
     try:
         running.train(report)
+    except StorageError as error:
+        running.fail(f"{UNWRITABLE}: {error}", log=False)
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
@@ -92,16 +98,58 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 def _is_done(order: Order) -> bool:
     """Whether an earlier attempt finished: a worker may die after its last write, before anyone hears of it."""
-    paths = Path(order.results, PREFIX + order.study, TRIALS).glob(f"{order.trial_key}.*.parquet")
+    trials = study_folder(order.results, order.study) / TRIALS
+    paths = storage.files(trials, ".parquet", prefix=f"{order.trial_key}.")
     return any(row.status == "ok" for path in paths for row in _header(path))
 
 
-def _header(path: Path) -> list[peek.HeaderRow]:
+def _header(path: File) -> list[peek.HeaderRow]:
     """What a result file says of itself; nothing where it is torn."""
     try:
-        return peek.read_header(str(path))
+        return peek.read_header(path)
     except (ValueError, FileNotFoundError):
         return []
+
+
+class Checkpoints:
+    """The last two states of a trial that is not done: when the newest is torn, the one before it serves."""
+
+    def __init__(self, folder: Place, trial_key: str) -> None:
+        self._folder, self._key = folder, trial_key
+        self._stored = storage.files(folder, ".pt", prefix=f"{trial_key}.")  # oldest first
+
+    def newest(self, device: str) -> tuple[State | None, dict[str, Any], str]:
+        """The newest state that can be read, what was stored with it, and what is wrong with newer ones."""
+        trouble = ""
+        for file in reversed(self._stored):
+            try:
+                return *State.from_bytes(storage.at(file).read_bytes(), device), trouble
+            except StorageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
+                trouble = trouble or type(error).__name__
+        return None, {}, trouble
+
+    def add(self, epoch: int, content: bytes) -> None:
+        """Stores the state after an epoch, then drops all but the one before it."""
+        place = self._folder / f"{self._key}.{epoch:09}.pt"
+        put(place, content)
+        file = place if isinstance(place, storage.Remote) else str(place)
+        before = [one for one in self._stored if one != file]
+        self._stored = [*before[-1:], file]
+        _delete(before[:-1])
+
+    def clear(self) -> None:
+        """Drops them all."""
+        _delete(self._stored)
+        self._stored = []
+
+
+def _delete(files: Sequence[File]) -> None:
+    """Deletes what may be gone; what cannot be deleted does no harm."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            storage.delete(file)
 
 
 class _Running:
@@ -110,13 +158,14 @@ class _Running:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
-        self.folder = Path(order.results, PREFIX + order.study)
-        self.checkpoint = self.folder / "checkpoints" / f"{order.trial_key}.pt"
+        self.folder = study_folder(order.results, order.study)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = _new_attempt(order, self.metric)
         self.label_free = float("-inf")
         self.saved = self.beaten = time.monotonic()
         self.seconds = 0.0
+        self.stored = True
 
     def train(self, report: Report) -> None:
         """Trains to the last epoch, writing as it goes."""
@@ -135,14 +184,23 @@ class _Running:
                 raise
         self.attempt.status = "ok"
         self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
-        self._finish()
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed; the traceback goes to a file of its own."""
         self.attempt.status, self.attempt.reason = "failed", reason
-        log = self.folder / "logs" / f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
-        put(log, traceback.format_exc().encode())
-        self._finish()
+        try:
+            if log:
+                name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+                put(self.folder / "logs" / name, traceback.format_exc().encode())
+            write(self.order.results, self.attempt)
+        except StorageError as error:
+            self.stored = False
+            if log:
+                self.attempt.reason = f"{UNWRITABLE}: {error}; it was to say: {reason}"
+        if log:  # Else there is nothing wrong with the training: once there is room, it goes on from here.
+            self.checkpoints.clear()
 
     def outcome(self) -> dict[str, Any]:
         """What the driver hears of a finished attempt."""
@@ -152,11 +210,8 @@ class _Running:
             "reason": attempt.reason,
             "seconds": attempt.seconds,
             "value": self._value(),
+            "stored": self.stored,
         }
-
-    def _finish(self) -> None:
-        write(self.order.results, self.attempt)
-        self.checkpoint.unlink(missing_ok=True)
 
     def _warnings(self) -> list[str]:
         return health.warnings(self.attempt.metrics, self.attempt.health)
@@ -213,21 +268,16 @@ class _Running:
     def _write_checkpoint(self, row: EpochRow) -> None:
         attempt = self.attempt
         kept = {name: getattr(attempt, name) for name in _KEPT}
-        put(
-            self.checkpoint,
-            row.state().to_bytes(
-                origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
-            ),
+        content = row.state().to_bytes(
+            origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
         )
+        self.checkpoints.add(row.epoch, content)
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
-        if not self.checkpoint.is_file():
-            return None
-        try:
-            state, extra = State.from_bytes(self.checkpoint.read_bytes(), self.order.device)
-        except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
-            self.attempt.reason = f"RESTARTED: the checkpoint could not be read ({type(error).__name__})"
+        state, extra, trouble = self.checkpoints.newest(self.order.device)
+        if state is None:
+            self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return None
         if extra["origin"] != _origin(self.order):
             self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
@@ -235,6 +285,8 @@ class _Running:
         self.seconds, self.label_free = extra["seconds"], extra["label_free"]
         for name, value in extra["attempt"].items():
             setattr(self.attempt, name, value)
+        if trouble:
+            self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
 
 
