@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,13 @@ from cluster.executor import Event, Report, Resources, Stop, Task
 from cluster.resources import check, this_machine
 from core import registry
 from core.config import PlugIn, count_clusters, to_mapping
-from core.errors import UserError
 from jobs import plan as planning
 from jobs import provenance
+from jobs.lock import exclusive
 from jobs.plan import Plan, PlannedTrial
-from jobs.results.layout import PREFIX, TRIALS
+from jobs.results import storage
+from jobs.results.layout import TRIALS, study_folder
+from jobs.results.storage import StorageError
 from jobs.study import Study
 
 MANY_FILES = 200
@@ -31,12 +30,16 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: trials `done` in all, `failed`, still `missing`; and whether it was stopped."""
+    """How a run ended: trials `done` in all, `failed`, still `missing`; and whether it was stopped.
+
+    `unwritable` says what ended it early where results could no longer be written.
+    """
 
     done: int
     failed: int
     missing: int
     stopped: bool
+    unwritable: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def run(
 
     Args:
         study: a study that `jobs.study.load` read.
-        results: the folder of results; made where it is missing.
+        results: the folder of results, made where it is missing; or the address of an object store's prefix.
         workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as this
             machine's cores and GPUs can hold.
         on_event: hears what happens to each trial.
@@ -83,21 +86,30 @@ def prepare(study: Study, results: str, workers: int | None = None) -> Ready:
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains what is to do; see `run`."""
+    unwritable = ""
     if ready.todo:
-        with _exclusive(ready.results, ready.plan.study.name):
+        with exclusive(ready.results, ready.plan.study.name):
             _write_study(ready.results, ready.plan)
-            _execute(ready, on_event, stop)
-            _gather(ready.results, ready.plan.study.name)
-    return summarise(ready.plan, ready.results, stopped=stop.requested)
+            unwritable = _execute(ready, on_event, stop) or _gather(ready.results, ready.plan.study.name)
+    summary = summarise(ready.plan, ready.results, stopped=stop.requested)
+    return replace(summary, unwritable=unwritable)
 
 
-def _gather(results: str, study: str) -> None:
-    """Puts many small files into one: opening each of thousands is what reading results costs."""
-    folder = Path(results, PREFIX + study)
-    if sum(1 for _ in (folder / TRIALS).glob("*.parquet")) > MANY_FILES:
+def _gather(results: str, study: str) -> str:
+    """Puts many small files into one: opening each of thousands is what reading results costs.
+
+    Returns:
+        What kept it from that; the rows are then where they were.
+    """
+    folder = study_folder(results, study)
+    if len(storage.files(folder / TRIALS, ".parquet")) > MANY_FILES:
         from jobs.results.compact import compact
 
-        compact(str(folder))
+        try:
+            compact(folder)
+        except StorageError as error:
+            return str(error)
+    return ""
 
 
 def _ignore(event: Event) -> None:
@@ -149,32 +161,47 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     return run_trial(payload, report)
 
 
-def _execute(ready: Ready, on_event: Listener, stop: Stop) -> None:
+def _execute(ready: Ready, on_event: Listener, stop: Stop) -> str:
+    """Does the tasks; returns why it ended them early where results cannot be written."""
     plan, results = ready.plan, ready.results
     tasks = _tasks(plan, ready.todo, results)
     by_key = {one.trial_key: one for one in ready.todo}
+    unwritable: list[str] = []
 
     def listen(event: Event) -> None:
-        if event.kind == "died":
-            _write_death(plan, by_key[event.key], results, event.error)
+        if reason := _unwritten(event):
+            try:
+                _write_failure(plan, by_key[event.key], results, reason)
+            except StorageError as error:
+                # Neither the trial nor the driver can: whatever is trained from here on would be lost.
+                unwritable.append(str(error))
+                stop.request()
         on_event(event)
 
     if ready.workers == 1:
         from cluster import inprocess
 
         inprocess.run(work, tasks, on_event=listen, stop=stop)
-        return
-    from cluster import tune
+    else:
+        from cluster import tune
 
-    workers = min(ready.workers, len(tasks))
-    tune.run(work, tasks, on_event=listen, stop=stop, workers=workers, resources=_resources(plan.study))
+        workers = min(ready.workers, len(tasks))
+        tune.run(work, tasks, on_event=listen, stop=stop, workers=workers, resources=_resources(plan.study))
+    return unwritable[0] if unwritable else ""
+
+
+def _unwritten(event: Event) -> str:
+    """The reason of a failure that stands in no row yet, because the trial could not write it itself."""
+    if event.kind == "died":
+        return f"DIED: {event.error}"
+    return event.data["reason"] if event.kind == "finished" and not event.data["stored"] else ""
 
 
 def _tasks(plan: Plan, todo: Sequence[PlannedTrial], results: str) -> list[Task]:
     study, env = plan.study, provenance.environment()
     shared = {
         "study": study.name,
-        "results": str(Path(results).resolve()),
+        "results": storage.absolute(results),
         "code_hash": provenance.code_hash(_plug_in_files(todo)),
         "env": env,
         "env_hash": provenance.environment_hash(env),
@@ -207,8 +234,8 @@ def _plug_in_files(trials: Sequence[PlannedTrial]) -> tuple[Path, ...]:
     return tuple(Path(name) for name in chosen if registry.is_path(name))
 
 
-def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> None:
-    """The row of a trial whose process died, which could not write it itself."""
+def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -> None:
+    """The row of a trial that could not write it itself, as when its process died."""
     from jobs.results.schema import Attempt
     from jobs.results.writer import new_attempt_id, write
 
@@ -219,7 +246,7 @@ def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> N
         seed=trial.seed,
         attempt_id=new_attempt_id(),
         status="failed",
-        reason=f"DIED: {error}",
+        reason=reason,
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(trial.parameters),
@@ -229,39 +256,8 @@ def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> N
     write(results, attempt)
 
 
-@contextlib.contextmanager
-def _exclusive(results: str, study: str) -> Generator[None]:
-    """Holds the study's lock file; the system lets go of it however this process ends.
-
-    Raises:
-        UserError: another process holds it, or the folder cannot be written.
-    """
-    folder = Path(results, PREFIX + study)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"{folder}: results cannot be written there: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-        os.close(descriptor)
-        raise UserError(
-            f"{folder}: {owner} is running this study into these results: wait for it or stop it"
-        ) from error
-    try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _write_study(results: str, plan: Plan) -> None:
     """`study.json`: what the results of this folder were planned as, for readers that have no study file."""
-    from jobs.results.writer import put
-
     study = plan.study
     content = {
         "study": study.name,
@@ -277,4 +273,4 @@ def _write_study(results: str, plan: Plan) -> None:
         "environment": provenance.environment(),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
     }
-    put(Path(results, PREFIX + study.name, "study.json"), json.dumps(content, indent=1).encode())
+    storage.put(study_folder(results, study.name) / "study.json", json.dumps(content, indent=1).encode())

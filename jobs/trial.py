@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,9 +24,10 @@ from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.results import peek, storage
+from jobs.results.checkpoints import Checkpoints
 from jobs.results.layout import TRIALS, study_folder
 from jobs.results.schema import Attempt
-from jobs.results.storage import File, Place, StorageError, put
+from jobs.results.storage import File, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -109,47 +109,6 @@ def _header(path: File) -> list[peek.HeaderRow]:
         return peek.read_header(path)
     except (ValueError, FileNotFoundError):
         return []
-
-
-class Checkpoints:
-    """The last two states of a trial that is not done: when the newest is torn, the one before it serves."""
-
-    def __init__(self, folder: Place, trial_key: str) -> None:
-        self._folder, self._key = folder, trial_key
-        self._stored = storage.files(folder, ".pt", prefix=f"{trial_key}.")  # oldest first
-
-    def newest(self, device: str) -> tuple[State | None, dict[str, Any], str]:
-        """The newest state that can be read, what was stored with it, and what is wrong with newer ones."""
-        trouble = ""
-        for file in reversed(self._stored):
-            try:
-                return *State.from_bytes(storage.at(file).read_bytes(), device), trouble
-            except StorageError:
-                raise
-            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
-                trouble = trouble or type(error).__name__
-        return None, {}, trouble
-
-    def add(self, epoch: int, content: bytes) -> None:
-        """Stores the state after an epoch, then drops all but the one before it."""
-        place = self._folder / f"{self._key}.{epoch:09}.pt"
-        put(place, content)
-        file = place if isinstance(place, storage.Remote) else str(place)
-        before = [one for one in self._stored if one != file]
-        self._stored = [*before[-1:], file]
-        _delete(before[:-1])
-
-    def clear(self) -> None:
-        """Drops them all."""
-        _delete(self._stored)
-        self._stored = []
-
-
-def _delete(files: Sequence[File]) -> None:
-    """Deletes what may be gone; what cannot be deleted does no harm."""
-    for file in files:
-        with contextlib.suppress(OSError):
-            storage.delete(file)
 
 
 class _Running:
@@ -275,11 +234,14 @@ class _Running:
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
-        state, extra, trouble = self.checkpoints.newest(self.order.device)
-        if state is None:
+        found = self.checkpoints.newest(lambda content: State.from_bytes(content, self.order.device))
+        trouble = self.checkpoints.trouble
+        if found is None:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return None
+        state, extra = found
         if extra["origin"] != _origin(self.order):
+            self.checkpoints.reject()
             self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
         self.seconds, self.label_free = extra["seconds"], extra["label_free"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 server on this machine, with a bucket called `bucket`: its host and port."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "{}:{}".format(*server.get_host_and_port())
+    urllib.request.urlopen(urllib.request.Request(f"http://{address}/bucket", method="PUT")).close()
+    yield address
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> Callable[[], str]:
+    """Makes addresses of new, empty prefixes in the bucket."""
+    return lambda: f"s3://key:secret@bucket/{secrets.token_hex(4)}?scheme=http&endpoint_override={s3_server}"

@@ -92,6 +92,9 @@ def _conclude(study: Study, results: str) -> None:
 
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
+    if summary.unwritable:
+        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {_again()}", err=True)
+        sys.exit(1)
     if summary.stopped and summary.missing:
         click.echo(f"{summary.missing} trials are left; go on with: {_again()}", err=True)
         sys.exit(130)

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UserError
-from jobs.results.header import KEY, preference
 from jobs.results import storage
+from jobs.results.header import KEY, preference
 from jobs.results.layout import row_files, study_folders
 from jobs.results.schema import FIXED, IDENTITY, text_column
 from jobs.results.storage import File, Remote
