@@ -91,7 +91,11 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
         with exclusive(ready.results, ready.plan.study.name):
             _write_study(ready.results, ready.plan)
             unwritable = _execute(ready, on_event, stop) or _gather(ready.results, ready.plan.study.name)
-    summary = summarise(ready.plan, ready.results, stopped=stop.requested)
+    try:
+        summary = summarise(ready.plan, ready.results, stopped=stop.requested)
+    except StorageError as error:  # An object store that went away: what was known before the start is what is known.
+        before = len(ready.plan.trials) - len(ready.todo)
+        return Summary(before, 0, len(ready.todo), stop.requested, unwritable or str(error))
     return replace(summary, unwritable=unwritable)
 
 
@@ -194,7 +198,7 @@ def _unwritten(event: Event) -> str:
     """The reason of a failure that stands in no row yet, because the trial could not write it itself."""
     if event.kind == "died":
         return f"DIED: {event.error}"
-    return event.data["reason"] if event.kind == "finished" and not event.data["stored"] else ""
+    return event.data["reason"] if event.kind == "finished" and not event.data.get("stored", True) else ""
 
 
 def _tasks(plan: Plan, todo: Sequence[PlannedTrial], results: str) -> list[Task]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -31,8 +32,6 @@ from jobs.results.storage import File, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 
 Report = Callable[[Mapping[str, Any]], None]
-
-UNWRITABLE = "RESULTS_UNWRITABLE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     try:
         running.train(report)
     except StorageError as error:
-        running.fail(f"{UNWRITABLE}: {error}", log=False)
+        running.unwritable(error)
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
@@ -150,16 +149,21 @@ class _Running:
         """Ends the attempt as failed; the traceback goes to a file of its own."""
         self.attempt.status, self.attempt.reason = "failed", reason
         try:
-            if log:
-                name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
-                put(self.folder / "logs" / name, traceback.format_exc().encode())
             write(self.order.results, self.attempt)
-        except StorageError as error:
+        except StorageError:
             self.stored = False
-            if log:
-                self.attempt.reason = f"{UNWRITABLE}: {error}; it was to say: {reason}"
-        if log:  # Else there is nothing wrong with the training: once there is room, it goes on from here.
+        if log:
+            self._log(traceback.format_exc())
             self.checkpoints.clear()
+
+    def unwritable(self, error: StorageError) -> None:
+        """Ends the attempt as its results cannot be written; once they can be, it goes on from its checkpoint."""
+        self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
+
+    def _log(self, text: str) -> None:
+        name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+        with contextlib.suppress(StorageError):  # The row has the reason.
+            put(self.folder / "logs" / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
         """What the driver hears of a finished attempt."""

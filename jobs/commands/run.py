@@ -36,7 +36,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], workers: int 
 
     read = studies.load(study, overrides)
     summary = _run(read, results, workers, quiet=quiet)
-    if summary.done and not quiet:
+    if summary.done and not quiet and not summary.unwritable:
         _conclude(read, results)
     _leave(summary, quiet=quiet)
 

@@ -125,7 +125,7 @@ class Flaky(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             if name.lower() not in {"connection", "expect", "transfer-encoding"}:
                 request.add_header(name, value)
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 (the test's own server)
             content = answer.read()
             self.send_response(answer.status)
             for name in ("ETag", "Last-Modified", "Content-Type", "Content-Range"):
@@ -135,7 +135,10 @@ class Flaky(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return self.pass_on
+        raise AttributeError(name)
 
     def log_message(self, *_):
         pass
@@ -163,26 +166,24 @@ def test_a_large_object_is_written_whole(s3):
     assert place.read_bytes() == data
 
 
-BAD = {
-    "no such bucket": ("bucket/", "nowhere/", "NO_SUCH_BUCKET"),
-    "nobody answers": ("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1&region=", "NETWORK_CONNECTION"),
-    "no such option": ("scheme=http", "schema=http", "schema"),
-    "no object store": ("s3://", "ftp://", "not in ftp://"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_a_place_that_cannot_be_used_is_one_line(command, study, s3, case):
-    old, new, word = BAD[case]
+@pytest.mark.parametrize(
+    ("verb", "case"),
+    [
+        ("run", (("bucket/", "nowhere/"), "NO_SUCH_BUCKET")),
+        ("aggregate", (("bucket/", "nowhere/"), "NO_SUCH_BUCKET")),
+        ("run", (("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1&region="), "NETWORK_CONNECTION")),
+        ("plan", (("scheme=http", "schema=http"), "schema")),
+        ("aggregate", (("s3://", "ftp://"), "not in ftp://")),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_one_line(command, study, s3, verb, case):
+    (old, new), word = case
     results = s3().replace(old, new)
-    begun = time.monotonic()
-    for arguments in (["run", study, "--workers", 1, "--results"], ["aggregate"]):
-        code, out, err = command(*arguments, results)
-        assert (code, out) == (2, "")
-        assert (err.count("\n"), err[:7]) == (1, "Error: ")
-        assert word in err
-        assert "secret" not in err
-    assert time.monotonic() - begun < 120
+    code, out, err = command(verb, *([] if verb == "aggregate" else [study, "--results"]), results)
+    assert (code, out) == (2, "")
+    assert (err.count("\n"), err[:7]) == (1, "Error: ")
+    assert word in err
+    assert "secret" not in err
 
 
 def test_a_key_that_the_store_does_not_know_is_one_line(command, study, s3, s3_server):
@@ -191,7 +192,8 @@ def test_a_key_that_the_store_does_not_know_is_one_line(command, study, s3, s3_s
 
     def check(keys):
         url = f"http://{s3_server}/moto-api/reset-auth"
-        urllib.request.urlopen(urllib.request.Request(url, keys, method="POST")).close()
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(url, keys, plain, method="POST")).close()
 
     check(b"0")
     try:
