@@ -56,9 +56,6 @@ class Remote:
     def __str__(self) -> str:
         return f"{self.scheme}://{self.path}"
 
-    def __fspath__(self) -> str:
-        raise TypeError(f"{self} is no local file")
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Remote) and str(self) == str(other)
 

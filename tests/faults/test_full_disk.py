@@ -63,6 +63,6 @@ def test_a_full_disk_ends_the_run_with_one_line_and_with_room_again_it_goes_on(s
 
 
 def test_a_disk_too_full_for_the_plan_is_bad_input(shell):
-    done = shell(f"mkdir -p results/study=s; {FILL.format(free=0)}; {RUN}")
+    done = shell(f"mkdir -p results/study=s; {FILL.format(free=0)}; {RUN} --quiet")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "No space left on device" in done.stderr
