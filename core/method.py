@@ -121,11 +121,18 @@ class Method(nn.Module, ABC):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Puts the method back into a state taken by `state`."""
+        """Puts the method into a state taken by `state`, also by a method with other learning rates than this one."""
         self.load_state_dict(state["modules"])
         for name, one in self.optimisers.items():
+            own = [{key: group[key] for key in _CONFIGURED} for group in one.param_groups]
             one.load_state_dict(state["optimisers"][name])
+            for group, configured in zip(one.param_groups, own, strict=True):
+                group.update(configured)
         self.step_guard.load_state(state["step_guard"])
+
+
+_CONFIGURED = ("configured_lr", "weight_decay")
+"""What an optimiser's groups have from the configuration, not from training."""
 
 
 class DivergedError(ArithmeticError):

@@ -8,7 +8,11 @@ import click
 
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
 results = click.option(
-    "--results", default="results", show_default=True, metavar="FOLDER", help="Where results are kept."
+    "--results",
+    default="results",
+    show_default=True,
+    metavar="PLACE",
+    help="Where results are kept: a folder, or a prefix of an object store (s3://bucket/prefix, gs://…).",
 )
 overrides = click.option(
     "--set",

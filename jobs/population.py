@@ -18,7 +18,6 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cluster.executor import Event
@@ -26,8 +25,8 @@ from core.config import parameters, to_mapping
 from jobs import searches
 from jobs.orders import Next
 from jobs.plan import Plan, PlannedTrial
-from jobs.results.layout import PREFIX, generation_name
-from jobs.results.writer import put
+from jobs.results import storage
+from jobs.results.layout import exchange_file, study_folder
 from jobs.space import Range, Uniform
 
 QUANTILE = 0.25
@@ -38,7 +37,7 @@ FAILED = "failed"
 
 @dataclass
 class _Member:
-    """One member now: its values, whose weights it begins with, and what each exchange saw of it."""
+    """One member now: its values, whose weights it goes on with, and the value or FAILED that each stage ended with."""
 
     trial: PlannedTrial
     values: dict[str, Any]
@@ -52,12 +51,12 @@ class Population:
     def __init__(self, plan: Plan, results: str) -> None:
         """Goes on from the population's file, where earlier runs have left one."""
         study = plan.study
-        self._study, self._results = study, results
+        self._study, self._folder = study, study_folder(results, study.name)
         self._stops = searches.exchange_epochs(study.search, study.trial["epochs"])
         keys = list(study.space)
         self._members = {one.trial_key: _Member(one, {key: one.parameters[key] for key in keys}) for one in plan.trials}
         self._stage: dict[int, int] = dict.fromkeys(study.seeds, 0)
-        self._path = Path(results, PREFIX + study.name, f"population-{plan.trials[0].config_key}.json")
+        self._file = self._folder / f"population-{plan.trials[0].config_key}.json"
         self._restore()
         self._given: set[str] = set()
 
@@ -91,6 +90,7 @@ class Population:
             "trial": to_mapping(config),
             "parameters": parameters(config),
             "source": "pbt",
+            "after": self._stops[stage - 1] if stage else 0,
             "until": self._stops[stage],
             "inherit": member.origin,
             "changing": sorted(member.values),
@@ -101,6 +101,7 @@ class Population:
 
     def _exchange(self, peers: Sequence[_Member], stage: int) -> None:
         """The worst take over from the best; who failed, or has no value, is among the worst."""
+        self._forget(peers, stage - 1)
         if stage + 1 >= len(self._stops):
             return
         chance = random.Random(f"{self._study.search.seed}:{peers[0].trial.seed}:{stage}")  # noqa: S311
@@ -109,12 +110,18 @@ class Population:
         alive = [one for one in ranked if not isinstance(one.reached[str(stage)], str)]
         losers = [one for one in ranked if one not in alive[: len(ranked) - count]]
         for one in peers:
-            one.origin = None
+            one.origin = one.trial.trial_key
         for one in losers:
             if winners := [best for best in alive[:count] if best is not one]:
                 best = chance.choice(winners)
-                one.origin = generation_name(best.trial.trial_key, self._stops[stage])
+                one.origin = best.trial.trial_key
                 one.values = explore(best.values, self._study.space, chance)
+
+    def _forget(self, peers: Sequence[_Member], stage: int) -> None:
+        """Drops the checkpoints of an exchange that everyone has gone on from."""
+        if stage >= 0:
+            for one in peers:
+                exchange_file(self._folder, one.trial.trial_key, self._stops[stage]).unlink(missing_ok=True)
 
     def _save(self) -> None:
         members = {
@@ -122,12 +129,12 @@ class Population:
             for key, one in self._members.items()
         }
         content = {"stage": {str(seed): stage for seed, stage in self._stage.items()}, "members": members}
-        put(self._path, json.dumps(content, indent=1).encode())
+        storage.put(self._file, json.dumps(content, indent=1).encode())
 
     def _restore(self) -> None:
-        if not self._path.is_file():
+        if not self._file.is_file():
             return
-        content = json.loads(self._path.read_bytes())
+        content = json.loads(self._file.read_bytes())
         self._stage |= {int(seed): stage for seed, stage in content["stage"].items()}
         for key, stored in content["members"].items():
             member = self._members[key]

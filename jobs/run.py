@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import socket
+import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,14 +17,16 @@ from cluster.executor import EarlyStopping, Event, Report, Resources, Stop
 from cluster.resources import Node, check, fitting, this_machine
 from core import registry
 from core.config import PlugIn, count_clusters
-from core.errors import UserError
 from jobs import orders, provenance, searches
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
 from jobs.breaker import Breaker
+from jobs.lock import exclusive
 from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
-from jobs.results.layout import PREFIX, TRIALS
+from jobs.results import storage
+from jobs.results.layout import TRIALS, study_folder
+from jobs.results.storage import StorageError
 from jobs.study import Study
 
 MANY_FILES = 200
@@ -44,6 +45,7 @@ class Summary:
         stopped: whether it was asked to stop.
         spent: whether the budget ended it.
         paused: why it paused by itself: the reason that its first trials failed for, all alike; else empty.
+        unwritable: what ended it early where results could no longer be written; else empty.
     """
 
     done: int
@@ -52,6 +54,7 @@ class Summary:
     stopped: bool = False
     spent: bool = False
     paused: str = ""
+    unwritable: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def run(
 
     Args:
         study: a study that `jobs.study.load` read.
-        results: the folder of results; made where it is missing. On a cluster every node must see it.
+        results: the folder of results, made where it is missing (on a cluster every node must see it); or the address
+            of an object store's prefix.
         workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as cores
             and GPUs can hold.
         address: of a running Ray cluster, `host:port` or `auto`; by default this machine alone.
@@ -125,25 +129,48 @@ def prepare(
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains what is to do; see `run`."""
-    spent, paused = False, ""
+    name, end = ready.plan.study.name, _End()
     if ready.anything:
-        with _exclusive(ready.results, ready.plan.study.name):
+        with exclusive(ready.results, name):
             _write_study(ready.results, ready.plan)
-            spent, paused = _execute(ready, on_event, stop)
-            if ready.plan.open:
-                _write_study(ready.results, planning.known(ready.plan, ready.results))
-            _gather(ready.results, ready.plan.study.name)
-    summary = summarise(planning.known(ready.plan, ready.results), ready.results)
-    return replace(summary, stopped=stop.requested, spent=spent, paused=paused)
+            _execute(ready, on_event, stop, end)
+            end.unwritable = end.unwritable or _tidy(ready)
+    try:
+        summary = summarise(planning.known(ready.plan, ready.results), ready.results)
+    except StorageError as error:  # An object store that went away: what was known before the start is what is known.
+        left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
+        summary = Summary(before, 0, left)
+        end.unwritable = end.unwritable or str(error)
+    return replace(summary, stopped=stop.requested, **vars(end))
+
+
+@dataclass
+class _End:
+    """Why a run ended before its study did; see `Summary`."""
+
+    spent: bool = False
+    paused: str = ""
+    unwritable: str = ""
+
+
+def _tidy(ready: Ready) -> str:
+    """Leaves the study's folder for readers; what kept it from that, all rows being where they were."""
+    try:
+        if ready.plan.open:
+            _write_study(ready.results, planning.known(ready.plan, ready.results))
+        _gather(ready.results, ready.plan.study.name)
+    except StorageError as error:
+        return str(error)
+    return ""
 
 
 def _gather(results: str, study: str) -> None:
     """Puts many small files into one: opening each of thousands is what reading results costs."""
-    folder = Path(results, PREFIX + study)
-    if sum(1 for _ in (folder / TRIALS).glob("*.parquet")) > MANY_FILES:
+    folder = study_folder(results, study)
+    if len(storage.files(folder / TRIALS, ".parquet")) > MANY_FILES:
         from jobs.results.compact import compact
 
-        compact(str(folder))
+        compact(folder)
 
 
 def _ignore(event: Event) -> None:
@@ -191,23 +218,34 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     return run_trial(payload, report)
 
 
-def _execute(ready: Ready, on_event: Listener, stop: Stop) -> tuple[bool, str]:
-    """Whether the budget ended it, and why it paused by itself."""
-    study, results = ready.plan.study, str(Path(ready.results).resolve())
+def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
+    study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = orders.shared(study, results, orders.plug_in_files(study), device=device)
     feed = Orders(_source(ready), shared, study.budget)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
-        if event.kind == "died":
-            _write_death(ready.plan, feed.given[event.key], results, event.error)
-        feed.hear(event)
+        try:
+            if reason := _unwritten(event):
+                _write_failure(ready.plan, feed.given[event.key], results, reason)
+            feed.hear(event)
+        except StorageError as error:
+            # Neither the trial nor the driver can write: whatever is trained from here on would be lost.
+            end.unwritable = end.unwritable or str(error)
+            stop.request()
         breaker.hear(event)
         on_event(event)
 
     _run_tasks(ready, feed, listen, stop)
-    return feed.spent, breaker.reason
+    end.spent, end.paused = feed.spent, breaker.reason
+
+
+def _unwritten(event: Event) -> str:
+    """The reason of a failure that stands in no row yet, because the trial could not write it itself."""
+    if event.kind == "died":
+        return event.error if event.error.startswith("TIMEOUT") else f"DIED: {event.error}"
+    return event.data["reason"] if event.kind == "finished" and not event.data.get("stored", True) else ""
 
 
 def _source(ready: Ready) -> orders.Source:
@@ -234,7 +272,7 @@ def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None
     from cluster import connect, tune
 
     minutes = study.resources.timeout_minutes
-    with connect.attached(ready.address, _log(ready)) if ready.address else contextlib.nullcontext():
+    with _machines(ready.address):
         workers = ready.workers or _worker_count(study, connect.connected_nodes() or [], None)
         tune.run(
             work,
@@ -248,10 +286,16 @@ def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None
         )
 
 
-def _log(ready: Ready) -> Path:
-    folder = Path(ready.results, PREFIX + ready.plan.study.name, "logs")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "ray.log"
+@contextlib.contextmanager
+def _machines(address: str | None) -> Generator[None]:
+    """A connection to the cluster at an address; without one nothing: the executor starts its own."""
+    if address is None:
+        yield
+        return
+    from cluster import connect
+
+    with tempfile.TemporaryDirectory(prefix="conclus-") as folder, connect.attached(address, Path(folder, "ray.log")):
+        yield
 
 
 def _early_stopping(ready: Ready) -> EarlyStopping | None:
@@ -271,8 +315,8 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
     )
 
 
-def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> None:
-    """The row of a trial whose process died, which could not write it itself."""
+def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -> None:
+    """The row of a trial that could not write it itself, as when its process died."""
     from jobs.results.schema import Attempt
     from jobs.results.writer import new_attempt_id, write
 
@@ -283,7 +327,8 @@ def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> N
         seed=trial.seed,
         attempt_id=new_attempt_id(),
         status="failed",
-        reason=f"DIED: {error}",
+        reason=reason,
+        source="pbt" if plan.study.search.scheduler == "pbt" else "run",
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(trial.parameters),
@@ -293,39 +338,8 @@ def _write_death(plan: Plan, trial: PlannedTrial, results: str, error: str) -> N
     write(results, attempt)
 
 
-@contextlib.contextmanager
-def _exclusive(results: str, study: str) -> Generator[None]:
-    """Holds the study's lock file; the system lets go of it however this process ends.
-
-    Raises:
-        UserError: another process holds it, or the folder cannot be written.
-    """
-    folder = Path(results, PREFIX + study)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"{folder}: results cannot be written there: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-        os.close(descriptor)
-        raise UserError(
-            f"{folder}: {owner} is running this study into these results: wait for it or stop it"
-        ) from error
-    try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _write_study(results: str, plan: Plan) -> None:
     """`study.json`: what the results of this folder were planned as, for readers that have no study file."""
-    from jobs.results.writer import put
-
     study = plan.study
     content = {
         "study": study.name,
@@ -341,4 +355,4 @@ def _write_study(results: str, plan: Plan) -> None:
         "environment": provenance.environment(),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
     }
-    put(Path(results, PREFIX + study.name, "study.json"), json.dumps(content, indent=1).encode())
+    storage.put(study_folder(results, study.name) / "study.json", json.dumps(content, indent=1).encode())

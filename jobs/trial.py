@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,10 +26,12 @@ from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.results import peek
-from jobs.results.layout import CHECKPOINTS, PREFIX, TRIALS, generation_name
+from jobs.results import peek, storage
+from jobs.results.checkpoints import Checkpoints
+from jobs.results.layout import TRIALS, exchange_file, study_folder
 from jobs.results.schema import Attempt
-from jobs.results.writer import new_attempt_id, put, write
+from jobs.results.storage import File, StorageError, put
+from jobs.results.writer import new_attempt_id, write
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -42,8 +44,8 @@ class Order:
     result file's heartbeat at most every `heartbeat_seconds`. `memory_bytes` bounds what the trial takes beyond what
     its process has.
 
-    For a member of a population (see `jobs.population`): it trains to epoch `until`, from the checkpoint called
-    `inherit` (None: from the start), and its parameters `changing` may differ from those it had before.
+    For a member of a population (see `jobs.population`): it trains from epoch `after` to epoch `until`, beginning with
+    the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
     """
 
     study: str
@@ -65,6 +67,7 @@ class Order:
     checkpoint_seconds: float = 5.0
     heartbeat_seconds: float = 30.0
     source: str = "run"
+    after: int = 0
     until: int | None = None
     inherit: str | None = None
     changing: Sequence[str] = ()
@@ -84,17 +87,21 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
             `scored` in this one.
 
     Returns:
-        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, and the
-        selection metric's last `value` (None where there is none).
+        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, the selection
+        metric's last `value` (None where there is none), and whether the row is `stored`: where results cannot be
+        written, this is all that anyone hears of the attempt.
     """
     order = Order(**payload)
     torch.set_num_threads(order.threads)
     if _is_done(order):
-        return {"status": "ok", "reason": "", "config_key": order.config_key, "seconds": 0.0, "value": None}
+        known = {"status": "ok", "reason": "", "config_key": order.config_key}
+        return {**known, "seconds": 0.0, "value": None, "stored": True}
     running = _Running(order)
     try:
         with memory.at_most(order.memory_bytes):
             running.train(report)
+    except StorageError as error:
+        running.unwritable(error)
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
@@ -113,14 +120,15 @@ def _kind(error: Exception) -> str:
 
 def _is_done(order: Order) -> bool:
     """Whether an earlier attempt finished: a worker may die after its last write, before anyone hears of it."""
-    paths = Path(order.results, PREFIX + order.study, TRIALS).glob(f"{order.trial_key}.*.parquet")
+    trials = study_folder(order.results, order.study) / TRIALS
+    paths = storage.files(trials, ".parquet", prefix=f"{order.trial_key}.")
     return any(row.status == "ok" for path in paths for row in _header(path))
 
 
-def _header(path: Path) -> list[peek.HeaderRow]:
+def _header(path: File) -> list[peek.HeaderRow]:
     """What a result file says of itself; nothing where it is torn."""
     try:
-        return peek.read_header(str(path))
+        return peek.read_header(path)
     except (ValueError, FileNotFoundError):
         return []
 
@@ -131,13 +139,14 @@ class _Running:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
-        self.folder = Path(order.results, PREFIX + order.study)
-        self.checkpoint = self._named(order.trial_key)
+        self.folder = study_folder(order.results, order.study)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = _new_attempt(order, self.metric)
         self.label_free = float("-inf")
         self.saved = self.beaten = time.monotonic()
         self.seconds = 0.0
+        self.stored = True
 
     def train(self, report: Report) -> None:
         """Trains to the last epoch, writing as it goes."""
@@ -162,14 +171,28 @@ class _Running:
                 raise
         self.attempt.status = "ok"
         self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
-        self._finish()
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed; the traceback goes to a file of its own."""
         self.attempt.status, self.attempt.reason = "failed", reason
-        log = self.folder / "logs" / f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
-        put(log, traceback.format_exc().encode())
-        self._finish()
+        try:
+            write(self.order.results, self.attempt)
+        except StorageError:
+            self.stored = False
+        if log:
+            self._log(traceback.format_exc())
+            self.checkpoints.clear()
+
+    def unwritable(self, error: StorageError) -> None:
+        """Ends the attempt as its results cannot be written; once they can be, it goes on from its checkpoint."""
+        self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
+
+    def _log(self, text: str) -> None:
+        name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+        with contextlib.suppress(StorageError):  # The row has the reason.
+            put(self.folder / "logs" / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
         """What the driver hears of a finished attempt."""
@@ -180,11 +203,8 @@ class _Running:
             "config_key": attempt.config_key,
             "seconds": attempt.seconds,
             "value": self._value(),
+            "stored": self.stored,
         }
-
-    def _finish(self) -> None:
-        write(self.order.results, self.attempt)
-        self.checkpoint.unlink(missing_ok=True)
 
     def _news(self, row: EpochRow) -> dict[str, Any]:
         scored = row.scores is not None and self._value() is not None
@@ -193,14 +213,15 @@ class _Running:
     def _end_early(self, row: EpochRow) -> None:
         self.attempt.status = "stopped"
         self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
-        self._finish()
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
 
     def _pause(self, row: EpochRow) -> None:
         """Stands still at an exchange of the population, until the next order."""
-        self._write_checkpoint(row, generation_name(self.order.trial_key, row.epoch))
+        put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         self.attempt.reason = f"WAITING: for the exchange at epoch {row.epoch}"
         write(self.order.results, self.attempt)
-        self.checkpoint.unlink(missing_ok=True)
+        self.checkpoints.clear()
 
     def _warnings(self) -> list[str]:
         return health.warnings(self.attempt.metrics, self.attempt.health)
@@ -256,35 +277,51 @@ class _Running:
         self.attempt.reason = "INTERRUPTED"
         write(self.order.results, self.attempt)
 
-    def _write_checkpoint(self, row: EpochRow, name: str = "") -> None:
+    def _write_checkpoint(self, row: EpochRow) -> None:
+        self.checkpoints.add(row.epoch, self._content(row))
+
+    def _content(self, row: EpochRow) -> bytes:
+        """The state after an epoch and what the attempt has come to, for its successor."""
         attempt = self.attempt
         kept = {name: getattr(attempt, name) for name in _KEPT}
-        put(
-            self._named(name) if name else self.checkpoint,
-            row.state().to_bytes(
-                origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
-            ),
+        return row.state().to_bytes(
+            origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
         )
-
-    def _named(self, name: str) -> Path:
-        return self.folder / CHECKPOINTS / f"{name}.pt"
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
-        if not self.checkpoint.is_file():
-            return None
-        try:
-            state, extra = State.from_bytes(self.checkpoint.read_bytes(), self.order.device)
-        except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
-            self.attempt.reason = f"RESTARTED: the checkpoint could not be read ({type(error).__name__})"
-            return None
+        found = self.checkpoints.newest(lambda content: State.from_bytes(content, self.order.device))
+        trouble = self.checkpoints.trouble
+        if found is None:
+            self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
+            return self._inherited() if self.order.inherit else None
+        state, extra = found
         if extra["origin"] != _origin(self.order):
+            self.checkpoints.reject()
             self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
+        self._adopt(extra)
+        if trouble:
+            self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
+        return state
+
+    def _inherited(self) -> State:
+        """What a member of a population begins a stage with: weights perhaps of another, always its own history.
+
+        A member that failed before the exchange has left no history.
+        """
+        given = exchange_file(self.folder, str(self.order.inherit), self.order.after)
+        own = exchange_file(self.folder, self.order.trial_key, self.order.after)
+        state, _ = State.from_bytes(given.read_bytes(), self.order.device)
+        if own.is_file():
+            self._adopt(State.from_bytes(own.read_bytes(), self.order.device)[1])
+        return state
+
+    def _adopt(self, extra: Mapping[str, Any]) -> None:
+        """Goes on with what an earlier attempt has come to."""
         self.seconds, self.label_free = extra["seconds"], extra["label_free"]
         for name, value in extra["attempt"].items():
             setattr(self.attempt, name, value)
-        return state
 
 
 # The parts of an attempt that its successor goes on with.
@@ -294,9 +331,10 @@ _KEPT = (
 )
 
 
-def _origin(order: Order) -> dict[str, str]:
+def _origin(order: Order) -> dict[str, Any]:
     """What must be the same for a resumed trial to equal an uninterrupted one."""
-    return {"trial_key": order.trial_key, "data_hash": order.data_hash, "code_hash": order.code_hash}
+    same = {"trial_key": order.trial_key, "data_hash": order.data_hash, "code_hash": order.code_hash}
+    return same | {"after": order.after}
 
 
 def _new_attempt(order: Order, metric: str) -> Attempt:
@@ -306,6 +344,7 @@ def _new_attempt(order: Order, metric: str) -> Attempt:
         config_key=order.config_key,
         seed=order.seed,
         attempt_id=new_attempt_id(),
+        source=order.source,
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(order.parameters),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,20 @@ def nodes() -> Iterator[Nodes]:
     with Nodes(token=new_token()) as started:
         started.add("one")
         yield started
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 server on this machine, with a bucket called `bucket`: its host and port."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "{}:{}".format(*server.get_host_and_port())
+    urllib.request.urlopen(urllib.request.Request(f"http://{address}/bucket", method="PUT")).close()
+    yield address
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str) -> Callable[[], str]:
+    """Makes addresses of new, empty prefixes in the bucket."""
+    return lambda: f"s3://key:secret@bucket/{secrets.token_hex(4)}?scheme=http&endpoint_override={s3_server}"

@@ -12,6 +12,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from jobs.results.reader import Loaded
+    from jobs.results.storage import Place
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
@@ -120,13 +121,14 @@ def _selection(paths: Sequence[str], studies: Sequence[str], metric: str | None,
 
 
 def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any]]:
+    from jobs.results import storage
     from jobs.results.layout import study_folders
 
-    folders = [folder for path in paths if not Path(path).is_file() for folder in study_folders(path, studies)]
+    folders = [folder for path in paths if not storage.at(path).is_file() for folder in study_folders(path, studies)]
     return [_select(folder / "study.json") for folder in folders]
 
 
-def _select(path: Path) -> dict[str, Any]:
+def _select(path: "Place") -> dict[str, Any]:
     try:
         return json.loads(path.read_bytes()).get("select") or {}
     except FileNotFoundError:

@@ -43,7 +43,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: boo
 
     read = studies.load(study, overrides)
     summary = _run(read, results, where, quiet=quiet)
-    if summary.done and not quiet:
+    if summary.done and not quiet and not summary.unwritable:
         _conclude(read, results)
     _leave(summary, quiet=quiet)
 
@@ -99,6 +99,9 @@ def _conclude(study: Study, results: str) -> None:
 
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
+    if summary.unwritable:
+        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {_again()}", err=True)
+        sys.exit(1)
     if summary.paused:
         click.echo(
             f"paused: the first trials failed alike ({summary.paused}). Mend that and run it again; "

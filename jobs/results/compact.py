@@ -4,13 +4,14 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from jobs.results.layout import COMPACT, TRIALS, row_files, study_folders, study_name
+from jobs.results import storage
+from jobs.results.layout import COMPACT, TRIALS, study_folders, study_name
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
-from jobs.results.writer import new_attempt_id, put, serialise
+from jobs.results.storage import File, Place, Remote, put
+from jobs.results.writer import new_attempt_id, serialise
 
 _ROWS_PER_PART = 2000
 """Bounds the memory: the histories of the rows of one part are held at once, some 50 KB a row."""
@@ -36,11 +37,11 @@ class Compacted:
 
 
 class _Source(NamedTuple):
-    path: Path
-    version: tuple[int, int]
+    path: File
+    version: object
 
 
-def compact(results: str) -> list[Compacted]:
+def compact(results: str | Place) -> list[Compacted]:
     """Move every row that is not `running` from `trials/` to a new file in `compact/`, study by study.
 
     Safe at any moment and on any machine: the part is written before its sources go, so whatever dies in
@@ -48,12 +49,12 @@ def compact(results: str) -> list[Compacted]:
 
     Raises:
         UserError: There are no results at `results`.
-        OSError: A file cannot be written or removed.
+        StorageError: A file cannot be written or removed.
     """
     return [_compact_study(folder) for folder in study_folders(results)]
 
 
-def _compact_study(folder: Path) -> Compacted:
+def _compact_study(folder: Place) -> Compacted:
     sources, skipped = _finished(folder)
     rows = parts = 0
     for batch in _batches(sources):
@@ -63,54 +64,50 @@ def _compact_study(folder: Path) -> Compacted:
     return Compacted(study_name(folder), rows, parts, skipped)
 
 
-def _finished(folder: Path) -> tuple[list[_Source], list[str]]:
-    sources: list[_Source] = []
-    skipped: list[str] = []
-    for path in map(Path, row_files(folder)):
-        if path.parent.name != TRIALS:
-            continue
-        try:
-            source = _Source(path, _version(path))
-            if all(row.status != "running" for row in read_header(str(path))):
-                sources.append(source)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            skipped.append(str(error))
-    return sources, skipped
+def _finished(folder: Place) -> tuple[list[_Source], list[str]]:
+    found = list(storage.each(_source, storage.files(folder / TRIALS, ".parquet"), folder))
+    sources = [one for one in found if isinstance(one, _Source)]
+    return sources, [one for one in found if isinstance(one, str)]
 
 
-def _move(folder: Path, sources: Sequence[_Source]) -> tuple[int, list[str]]:
+def _source(path: File) -> _Source | str | None:
+    """A file whose rows have all ended; nothing for another, and for a torn one the sentence that says so."""
     try:
-        loaded = read_files([str(source.path) for source in sources])
+        source = _Source(path, storage.version(path))
+        return source if all(row.status != "running" for row in read_header(path)) else None
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        return str(error)
+
+
+def _move(folder: Place, sources: Sequence[_Source]) -> tuple[int, list[str]]:
+    try:
+        loaded = read_files([source.path for source in sources])
     except FileNotFoundError:
         return 0, []  # Another compaction is at work on the same files: they are its to move.
     if loaded.table.num_rows:
         put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(loaded.table))
     torn = {sentence.split(" is skipped", 1)[0] for sentence in loaded.skipped}
-    for source in sources:
-        if str(source.path) not in torn:
-            _remove(source)
+    whole = [source for source in sources if str(source.path) not in torn]
+    list(storage.each(_remove, whole, folder))
     return loaded.table.num_rows, loaded.skipped
 
 
 def _remove(source: _Source) -> None:
     """Delete a source, unless its attempt has written it anew since it was read."""
     with contextlib.suppress(FileNotFoundError):
-        if _version(source.path) == source.version:
-            source.path.unlink()
+        if storage.version(source.path) == source.version:
+            storage.delete(source.path)
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(folder: Place) -> None:
+    if isinstance(folder, Remote):
+        return  # An object is there or it is not.
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _DEBRIS_SECONDS:
                 path.unlink()
-
-
-def _version(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns
 
 
 def _batches(sources: Sequence[_Source]) -> Iterator[Sequence[_Source]]:

@@ -7,19 +7,21 @@ from array import array
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UserError
+from jobs.results import storage
 from jobs.results.header import KEY, preference
 from jobs.results.layout import row_files, study_folders
 from jobs.results.schema import FIXED, IDENTITY, text_column
+from jobs.results.storage import File, Remote
 from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
+_REQUESTS = 16
 _RELISTINGS = 5
 HISTORY_COLUMN = "history"
 
@@ -115,7 +117,7 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
     ]
 
 
-def read_files(paths: Sequence[str]) -> Loaded:
+def read_files(paths: Sequence[File]) -> Loaded:
     """Every row and column of the given files, which must bear our header.
 
     Raises:
@@ -156,11 +158,13 @@ def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -
             return _read([item for path in paths for item in _listed(path, studies)], choice)
         except FileNotFoundError:
             continue
-    raise UserError(f"The results in {', '.join(paths)} change faster than they can be read: try again.")
+    places = ", ".join(str(storage.at(path)) for path in paths)
+    raise UserError(f"The results in {places} change faster than they can be read: try again.")
 
 
-def _read(files: Sequence[tuple[str, bool]], choice: _Choice) -> Loaded:
-    with ThreadPoolExecutor(_THREADS) as pool:
+def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
+    is_remote = any(isinstance(file, Remote) for file, _ in files)
+    with ThreadPoolExecutor(_REQUESTS if is_remote else _THREADS) as pool:
         results = list(pool.map(lambda file: _read_file(file[0], choice, needs_header=file[1]), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
@@ -168,24 +172,27 @@ def _read(files: Sequence[tuple[str, bool]], choice: _Choice) -> Loaded:
     return Loaded(_union([file.table for file in read]), skipped, sorted(names))
 
 
-def _listed(path: str, studies: Collection[str]) -> list[tuple[str, bool]]:
+def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
     """The files of one path, each with whether it must bear our header."""
-    if Path(path).is_file():
-        return [(path, False)]
+    place = storage.at(path)
+    if place.is_file():
+        return [(place if isinstance(place, Remote) else str(place), False)]
     return [(file, True) for folder in study_folders(path, studies) for file in row_files(folder)]
 
 
-def _read_file(path: str, choice: _Choice, *, needs_header: bool) -> _File | str:
+def _read_file(path: File, choice: _Choice, *, needs_header: bool) -> _File | str:
     """The file's rows, or the sentence that says why it is skipped."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(storage.source(path), pre_buffer=isinstance(path, Remote)) as file:
             names = tuple(file.schema_arrow.names)
             if not set(IDENTITY) <= set(names) or (needs_header and not _has_header(file)):
                 return f"{path} is skipped: it was not written by conclus."
             return _File(names, file.read(choice.of(names), use_threads=False))
-    except FileNotFoundError:
+    except (FileNotFoundError, storage.StorageError):
         raise
     except (pa.ArrowException, OSError) as error:
+        if isinstance(path, Remote):
+            path.tail(1)  # When it is the store that does not answer, the file is not to blame.
         return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
 
 

@@ -1,17 +1,16 @@
 """Write one attempt so that no reader ever sees half of it."""
 
-import os
 import secrets
 import time
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.results.header import KEY
-from jobs.results.layout import PREFIX, TRIALS
+from jobs.results.layout import TRIALS, study_folder
 from jobs.results.schema import Attempt, header, to_table
+from jobs.results.storage import Place, put
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HISTORY = "history.list.element."
@@ -31,14 +30,13 @@ def new_attempt_id() -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def write(results: str, attempt: Attempt) -> Path:
+def write(results: str, attempt: Attempt) -> Place:
     """Write or rewrite the attempt's own file under `results` and return its path.
 
     Raises:
-        OSError: The folder cannot be written or the disk is full; an older version of the file stays whole.
+        StorageError: The folder cannot be written or the disk is full; an older version of the file stays whole.
     """
-    folder = Path(results, f"{PREFIX}{attempt.study}", TRIALS)
-    path = folder / f"{attempt.trial_key}.{attempt.attempt_id}.parquet"
+    path = study_folder(results, attempt.study) / TRIALS / f"{attempt.trial_key}.{attempt.attempt_id}.parquet"
     put(path, serialise(to_table([attempt])))
     return path
 
@@ -51,35 +49,3 @@ def serialise(table: pa.Table) -> bytes:
         writer.write_table(table)
         writer.add_key_value_metadata({KEY.decode(): header(table).decode()})
     return sink.getvalue().to_pybytes()
-
-
-def put(path: Path, data: bytes) -> None:
-    """Let `path` hold `data`, all of it or none, also through a crash or a power cut.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not ending in .parquet: the globs of DuckDB and polars would pick it up.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write_through(temporary, data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UserError
-from jobs.results import compact, layout, peek, reader, writer
+from jobs.results import compact, layout, peek, reader, storage, writer
 from jobs.results.schema import FIXED, HISTORY, Attempt, to_table
 
 
@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch):
         assert debris.suffix != ".parquet"  # the globs of other tools would take it for a result
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         writer.write(str(tmp_path), attempt(status="ok"))
     assert len(trials(tmp_path)) == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,55 @@ def test_a_torn_checkpoint_starts_the_trial_again_and_says_so(payload, content):
     assert row(order)["reason"].startswith("RESTARTED: the checkpoint could not be read")
 
 
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def stop_after(epoch):
+    def report(news):
+        if news["epoch"] == epoch:
+            raise SystemExit
+
+    return report
+
+
+@pytest.mark.parametrize(("torn", "said"), [(1, "RESUMED at epoch 3: a newer checkpoint"), (2, "RESTARTED: ")])
+def test_a_checkpoint_cut_in_half_costs_the_epochs_since_the_one_before_it(payload, torn, said):
+    straight, order, heard = payload("straight"), payload(), []
+    run_trial(straight, ignore)
+    with pytest.raises(SystemExit):
+        run_trial(order, stop_after(4))
+    stored = sorted(Path(order["results"]).rglob("*.pt"))
+    assert [file.name.split(".")[1] for file in stored] == ["000000003", "000000004"]
+    for file in stored[-torn:]:
+        cut(file)
+    with pytest.raises(SystemExit):
+        run_trial(order, lambda news: (heard.append(news["epoch"]), stop_after(5)(news)))
+    assert heard == list(range(4 if torn == 1 else 1, 6))
+    # The torn ones do not stand in the way of what was stored after them.
+    assert run_trial(order, heard.append)["status"] == "ok"
+    assert len(heard) == (2 if torn == 1 else 5)
+    (_, resumed, _) = row(order, attempts=True)
+    assert resumed["epochs_done"] == 5
+    assert history(order) == history(straight)
+    assert not list(Path(order["results"]).rglob("*.pt"))
+    fresh = payload(f"said-{torn}")
+    with pytest.raises(SystemExit):
+        run_trial(fresh, stop_after(4))
+    for file in sorted(Path(fresh["results"]).rglob("*.pt"))[-torn:]:
+        cut(file)
+    run_trial(fresh, ignore)
+    assert row(fresh)["reason"].startswith(said)
+
+
+def test_where_results_cannot_be_written_the_outcome_says_so(payload, tmp_path):
+    (tmp_path / "a-file").touch()
+    outcome = run_trial(payload("a-file/results"), ignore)
+    assert (outcome["status"], outcome["stored"]) == ("failed", False)
+    assert outcome["reason"].startswith("RESULTS_UNWRITABLE: ")
+    assert "\n" not in outcome["reason"]
+
+
 def test_a_checkpoint_of_other_code_is_not_gone_on_with(payload):
     straight = payload("straight")
     run_trial(straight, ignore)
@@ -171,6 +221,13 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(payload):
     def stop(_):
         raise SystemExit
 
+    with pytest.raises(SystemExit):
+        run_trial(payload(), stop)
+    with pytest.raises(SystemExit):
+        run_trial(payload(code_hash="newer"), stop)
+    (newer,) = Path(payload()["results"]).rglob("*.pt")  # the one of the older code is gone
+    assert newer.name.endswith(".000000001.pt")
+    shutil.rmtree(newer.parent)
     with pytest.raises(SystemExit):
         run_trial(payload(), stop)
     run_trial(payload(code_hash="newer"), ignore)

@@ -1,6 +1,7 @@
 import json
 import math
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -77,9 +78,23 @@ def kind(value):
 @given(attempts())
 def test_what_is_written_is_what_is_read(written):
     with tempfile.TemporaryDirectory() as folder:
-        for attempt in written:
-            writer.write(folder, attempt)
-        table = reader.read_results(folder, attempts=True, history=True)
+        check_read_back(folder, written)
+
+
+@settings(max_examples=6, deadline=None)
+@given(attempts())
+def test_what_is_written_to_an_object_store_is_what_is_read(s3_server, written):
+    check_read_back(prefix(s3_server), written)
+
+
+def prefix(server):
+    return f"s3://key:secret@bucket/{secrets.token_hex(4)}?scheme=http&endpoint_override={server}"
+
+
+def check_read_back(results, written):
+    for attempt in written:
+        writer.write(results, attempt)
+    table = reader.read_results(results, attempts=True, history=True)
     rows = {row["attempt_id"]: row for row in table.to_pylist()}
     assert rows.keys() == {attempt.attempt_id for attempt in written}
     for attempt in written:
@@ -105,12 +120,22 @@ def check_row(attempt, row, written):
 @given(attempts(), st.integers(0, 6))
 def test_peek_and_reader_choose_the_same_rows(written, compact_after):
     with tempfile.TemporaryDirectory() as folder:
-        for number, attempt in enumerate(written):
-            writer.write(folder, attempt)
-            if number == compact_after:
-                compact.compact(folder)
-        table = reader.read_results(folder, columns=[])
-        seen = peek.statuses(folder, "s")
+        check_choice(folder, written, compact_after)
+
+
+@settings(max_examples=6, deadline=None)
+@given(attempts(), st.integers(0, 6))
+def test_peek_and_reader_choose_the_same_rows_of_an_object_store(s3_server, written, compact_after):
+    check_choice(prefix(s3_server), written, compact_after)
+
+
+def check_choice(results, written, compact_after):
+    for number, attempt in enumerate(written):
+        writer.write(results, attempt)
+        if number == compact_after:
+            compact.compact(results)
+    table = reader.read_results(results, columns=[])
+    seen = peek.statuses(results, "s")
     keys = table["trial_key"].to_pylist()
     assert seen.skipped == []
     assert len(keys) == len(set(keys)) == len({attempt.trial_key for attempt in written})

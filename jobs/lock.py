@@ -1,0 +1,114 @@
+"""One driver for each study and place of results."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs.results.layout import study_folder
+from jobs.results.storage import Remote, StorageError
+
+BEAT_SECONDS = 15.0
+STALE_SECONDS = 60.0
+"""An object store has no locks that end with their process: after so long without a sign of life one is free."""
+_NAME = "run.lock"
+
+
+@contextlib.contextmanager
+def exclusive(results: str, study: str) -> Generator[None]:
+    """Holds the study's lock while the caller runs it.
+
+    In a folder the system lets go of it however this process ends. In an object store it is an object that is written
+    again and again, and is free when that has stopped for `STALE_SECONDS` by the clocks of the two machines. There two
+    drivers that start within one moment may both get it: they do the same work twice, and the results stay right.
+
+    Raises:
+        UserError: another process holds it.
+        StorageError: the results cannot be written.
+    """
+    folder = study_folder(results, study)
+    with _object(folder) if isinstance(folder, Remote) else _file(folder):
+        yield
+
+
+@contextlib.contextmanager
+def _file(folder: Path) -> Generator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(f"{folder}: results cannot be written there: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+        os.close(descriptor)
+        raise UserError(
+            f"{folder}: {owner} is running this study into these results: wait for it or stop it"
+        ) from error
+    try:
+        with contextlib.suppress(OSError):  # On a full disk the lock holds all the same, without a name in it.
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _owner().encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _object(folder: Remote) -> Generator[None]:
+    lock, token, leave = folder / _NAME, secrets.token_hex(8), threading.Event()
+    _refuse_if_held(folder, _content(lock))
+    _beat(lock, token)
+    beating = threading.Thread(target=_keep_beating, args=(lock, token, leave), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        leave.set()
+        beating.join()
+        with contextlib.suppress(OSError):  # What is left of it ends by itself.
+            if _content(lock).get("token") == token:
+                lock.unlink()
+
+
+def _refuse_if_held(folder: Remote, held: dict[str, Any]) -> None:
+    silent = time.time() - float(held.get("written", 0.0))
+    if silent < STALE_SECONDS:
+        raise UserError(
+            f"{folder}: {held.get('owner')} is running this study into these results (last heard of "
+            f"{max(0.0, silent):.0f} s ago): wait for it or stop it; if it is dead, its lock ends in "
+            f"{STALE_SECONDS - silent:.0f} s"
+        )
+
+
+def _content(lock: Remote) -> dict[str, Any]:
+    """What a lock says; nothing where there is none."""
+    try:
+        return json.loads(lock.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _keep_beating(lock: Remote, token: str, leave: threading.Event) -> None:
+    while not leave.wait(BEAT_SECONDS):
+        with contextlib.suppress(OSError):  # The next beat may come through.
+            _beat(lock, token)
+
+
+def _beat(lock: Remote, token: str) -> None:
+    lock.write_bytes(json.dumps({"owner": _owner(), "token": token, "written": time.time()}).encode())
+
+
+def _owner() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"

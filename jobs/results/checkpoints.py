@@ -1,0 +1,69 @@
+"""The last two checkpoints of a trial that is not done: when the newest is torn, the one before it serves."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from jobs.results import storage
+from jobs.results.storage import File, Place, Remote, StorageError, put
+
+_State = TypeVar("_State")
+
+
+class Checkpoints:
+    """The files of one trial. Their names carry the epoch: which is the newest needs no clock and no rename.
+
+    Attributes:
+        trouble: What kept newer ones from being read, once `newest` has been asked.
+    """
+
+    def __init__(self, folder: Place, trial_key: str) -> None:
+        self.trouble = ""
+        self._folder, self._key = folder, trial_key
+        self._kept = storage.files(folder, ".pt", prefix=f"{trial_key}.")  # oldest first
+        self._useless: list[File] = []
+
+    def newest(self, read: Callable[[bytes], _State]) -> _State | None:
+        """What `read` makes of the newest one that it can read; None if there is none.
+
+        Raises:
+            StorageError: The object store does not answer.
+        """
+        while self._kept:
+            try:
+                return read(storage.at(self._kept[-1]).read_bytes())
+            except StorageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
+                self.trouble = self.trouble or type(error).__name__
+                self._useless.append(self._kept.pop())
+        return None
+
+    def reject(self) -> None:
+        """Does without all there are: they go when the next one is stored."""
+        self._useless, self._kept = [*self._useless, *self._kept], []
+
+    def add(self, epoch: int, content: bytes) -> None:
+        """Stores the state after an epoch, then drops all but the one before it.
+
+        Raises:
+            StorageError: It cannot be written; those that are there stay.
+        """
+        place = self._folder / f"{self._key}.{epoch:09}.pt"
+        put(place, content)
+        file = place if isinstance(place, Remote) else str(place)
+        before = [one for one in self._kept if one != file]
+        _delete({*self._useless, *before[:-1]} - {file})
+        self._kept, self._useless = [*before[-1:], file], []
+
+    def clear(self) -> None:
+        """Drops them all."""
+        _delete([*self._useless, *self._kept])
+        self._kept, self._useless = [], []
+
+
+def _delete(files: Iterable[File]) -> None:
+    """Deletes what may be gone; what cannot be deleted does no harm."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            storage.delete(file)

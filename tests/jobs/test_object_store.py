@@ -1,0 +1,235 @@
+"""Results in an object store: the same store as in a folder, over a real S3 server."""
+
+import json
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from jobs import lock
+from jobs.results import compact, layout, peek, reader, storage, writer
+from jobs.results.schema import Attempt
+
+STUDY = """study: s
+trial:
+  data: {name: file, path: mine.npz}
+  method: {name: cc}
+  encoder: {name: mlp, widths: [16, 8]}
+  batch_size: 16
+  epochs: 2
+seeds: [0, 1]
+"""
+
+
+def attempt(key="t0", **changes):
+    values = {"study": "s", "trial_key": key, "config_key": key[:1], "seed": 0, "attempt_id": "A", "status": "ok"}
+    return Attempt(**{**values, **changes})
+
+
+@pytest.fixture
+def study(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    np.savez(tmp_path / "mine.npz", X=rng.normal(size=(3, 5))[labels] * 3 + rng.normal(size=(60, 5)), y=labels)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path / "study.yaml"
+
+
+def test_a_study_from_its_plan_to_its_leaderboard(command, study, s3):
+    results = s3()
+    assert "2 missing" in command("plan", study, "--results", results)[1]
+    code, out, err = command("run", study, "--results", results, "--workers", 1)
+    assert code == 0, err
+    assert "Ranked by nmi" in out
+    before = command("aggregate", results)[1]
+    assert "Ranked by nmi" in before
+    assert command("compact", results)[1] == "s: 2 rows moved to 1 new files.\n"
+    assert command("aggregate", results)[1] == before
+    assert "2 done" in command("plan", study, "--results", results)[1]
+    code, out, err = command("run", study, "--results", results, "--workers", 1)
+    assert (code, err) == (0, "all 2 trials are done\n")
+    assert reader.read_results(results, attempts=True).num_rows == 2
+    assert command("selection", results)[0] == 0
+    left = [name for name, is_file in (storage.at(results) / "study=s").children() if is_file]
+    assert left == ["study.json"]  # and no lock
+
+
+def test_reading_a_single_object_and_a_study_folder(s3):
+    results = s3()
+    place = writer.write(results, attempt(history=[(0, 0.0, "nmi", 1.0)]))
+    base, _, query = results.partition("?")
+    for path in (f"{base}/study=s?{query}", f"{base}/study=s/trials/{place.name}?{query}"):
+        assert reader.read_results(path, history=True)["history"].to_pylist()[0][0]["value"] == 1.0
+
+
+def test_compaction_leaves_what_runs_and_what_was_written_anew(s3, monkeypatch):
+    results = s3()
+    for key, status in {"t0": "failed", "t1": "ok", "t2": "running"}.items():
+        writer.write(results, attempt(key, status=status))
+
+    def late(place, data):
+        storage.put(place, data)
+        writer.write(results, attempt("t0", status="ok"))
+
+    monkeypatch.setattr(compact, "put", late)
+    (done,) = compact.compact(results)
+    assert (done.rows, done.parts) == (2, 1)
+    assert [storage.name_of(file) for file in layout.row_files(storage.at(results) / "study=s")][:2] == [
+        "t0.A.parquet",
+        "t2.A.parquet",
+    ]
+    assert reader.read_results(results)["status"].to_pylist() == ["ok", "ok", "running"]
+
+
+def test_a_long_footer_is_read_whole(s3):
+    results = s3()
+    for number in range(3):
+        writer.write(results, attempt(f"t{number}", params={f"p{i:04}": "x" for i in range(900)}))
+    compact.compact(results)
+    (part,) = layout.row_files(storage.at(results) / "study=s")
+    size, tail = part.tail(8)
+    assert peek._GUESS < int.from_bytes(tail[:4], "little") < size
+    assert peek.statuses(results, "s").statuses == {f"t{number}": "ok" for number in range(3)}
+
+
+def test_torn_objects_are_skipped_and_named_without_the_credentials(s3):
+    results = s3()
+    place = writer.write(results, attempt())
+    (place.parent / "t1.B.parquet").write_bytes(place.read_bytes()[:-20])
+    loaded = reader.load(results, columns=[])
+    seen = peek.statuses(results, "s")
+    assert loaded.table["trial_key"].to_pylist() == list(seen.statuses) == ["t0"]
+    for sentence in (*loaded.skipped, *seen.skipped):
+        assert sentence.startswith(f"{place.parent}/t1.B.parquet is skipped")
+        assert "secret" not in sentence
+
+
+class Flaky(BaseHTTPRequestHandler):
+    """Passes everything on to the real server, but loses the second part of an upload."""
+
+    server_version = "flaky"
+    target = ""
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "partNumber=2" in self.path:
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        request = urllib.request.Request(f"http://{self.target}{self.path}", body or None, method=self.command)
+        for name, value in self.headers.items():
+            if name.lower() not in {"connection", "expect", "transfer-encoding"}:
+                request.add_header(name, value)
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 (the test's own server)
+            content = answer.read()
+            self.send_response(answer.status)
+            for name in ("ETag", "Last-Modified", "Content-Type", "Content-Range"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", answer.headers.get("Content-Length") or str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return self.pass_on
+        raise AttributeError(name)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_upload_that_breaks_off_leaves_what_was_there(s3, s3_server):
+    results = s3()
+    old = storage.at(results) / "part"
+    old.write_bytes(b"old")
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Flaky,), {"target": s3_server}))
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    place = storage.at(results.replace(s3_server, f"127.0.0.1:{proxy.server_port}")) / "part"
+    try:
+        with pytest.raises(storage.StorageError, match="cannot be written"):
+            place.write_bytes(bytes(21_000_000))
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+    assert old.read_bytes() == b"old"
+
+
+def test_a_large_object_is_written_whole(s3):
+    place, data = storage.at(s3()) / "part", bytes(range(256)) * 60_000
+    storage.put(place, data)
+    assert place.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("verb", "case"),
+    [
+        ("run", (("bucket/", "nowhere/"), "NO_SUCH_BUCKET")),
+        ("aggregate", (("bucket/", "nowhere/"), "NO_SUCH_BUCKET")),
+        ("run", (("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1&region="), "NETWORK_CONNECTION")),
+        ("plan", (("scheme=http", "schema=http"), "schema")),
+        ("aggregate", (("s3://", "ftp://"), "not in ftp://")),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_one_line(command, study, s3, verb, case):
+    (old, new), word = case
+    results = s3().replace(old, new)
+    code, out, err = command(verb, *([] if verb == "aggregate" else [study, "--results"]), results)
+    assert (code, out) == (2, "")
+    assert (err.count("\n"), err[:7]) == (1, "Error: ")
+    assert word in err
+    assert "secret" not in err
+
+
+def test_a_key_that_the_store_does_not_know_is_one_line(command, study, s3, s3_server):
+    results = s3()
+    storage.at(results)
+
+    def check(keys):
+        url = f"http://{s3_server}/moto-api/reset-auth"
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(url, keys, plain, method="POST")).close()
+
+    check(b"0")
+    try:
+        code, _, err = command("run", study, "--workers", 1, "--results", results)
+    finally:
+        check(b"inf")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "INVALID_ACCESS_KEY_ID" in err
+
+
+def test_one_driver_at_a_time_and_a_dead_one_is_not_waited_for(s3, monkeypatch):
+    results = s3()
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    place = storage.at(results) / "study=s" / "run.lock"
+    with lock.exclusive(results, "s"):
+        first = json.loads(place.read_bytes())
+        with pytest.raises(UserError, match=r"process \d+ on .* is running this study"), lock.exclusive(results, "s"):
+            pass
+        while json.loads(place.read_bytes())["written"] == first["written"]:
+            time.sleep(0.02)
+        with lock.exclusive(results, "another"):
+            pass
+    assert not place.is_file()
+    place.write_bytes(json.dumps(first | {"written": time.time() - lock.STALE_SECONDS}).encode())
+    with lock.exclusive(results, "s"):
+        assert json.loads(place.read_bytes())["token"] != first["token"]
+        place.write_bytes(json.dumps(first).encode())  # somebody else's by now: not ours to delete
+        monkeypatch.setattr(lock, "_beat", lambda *_: None)
+    assert place.is_file()
+
+
+def test_credentials_and_query_stay_out_of_what_is_printed(s3):
+    place = storage.at(s3()) / "study=s"
+    assert str(place).startswith("s3://bucket/")
+    assert "secret" not in f"{place} {place!r}"
+
+
+def test_a_file_address_is_a_folder(tmp_path):
+    assert storage.at(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
