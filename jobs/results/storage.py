@@ -8,7 +8,7 @@ wants either.
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,7 +194,7 @@ def absolute(location: str) -> str:
     return str(place.resolve()) if isinstance(place, Path) else location
 
 
-def files(folder: Place, suffix: str = "", prefix: str = "") -> list[File]:
+def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
     """The visible files of a folder whose names begin and end so, sorted; none if there is no such folder."""
     if isinstance(folder, Remote):
         names = [name for name, is_file in folder.children() if is_file]
@@ -206,7 +206,7 @@ def files(folder: Place, suffix: str = "", prefix: str = "") -> list[File]:
         return []
 
 
-def folders(folder: Place, prefix: str) -> list[Place]:
+def folders(folder: Place, prefix: str) -> Sequence[Place]:
     """The folders in a folder whose names begin so, sorted."""
     if isinstance(folder, Remote):
         return [folder / name for name, is_file in folder.children() if not is_file and name.startswith(prefix)]
@@ -329,7 +329,7 @@ def _bare(location: str) -> str:
 
 
 @contextmanager
-def _asking(place: Remote, deed: str) -> Iterator[None]:
+def _asking(place: Remote, deed: str) -> Generator[None]:
     """Turns whatever the store answers into one line; only that an object is gone stays what it is."""
     from pyarrow import ArrowException
 
