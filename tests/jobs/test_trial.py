@@ -117,7 +117,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(payload):
             run_trial(order, stop)
         assert (row(order)["status"], row(order)["reason"]) == ("running", "INTERRUPTED")
         assert row(order)["epochs_done"] == stop_after
-        assert run_trial(order, ignore)["status"] == "ok"
+        heard = []
+        assert run_trial(order, heard.append)["status"] == "ok"
+        assert [one["epoch"] for one in heard] == list(range(stop_after + 1, 6))  # it did not start again
         assert history(order) == history(straight)
         for name in ("best.nmi", "best_epoch", "label_free_epoch", "probe_labels", "cluster_sizes"):
             assert row(order)[name] == row(straight)[name]
