@@ -235,31 +235,30 @@ class _Running:
         attempt = self.attempt
         self.seconds += row.train_seconds + row.evaluation_seconds
         attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
-        named = row.metrics | {f"health.{name}": value for name, value in row.health.items()}
+        metrics, signals = _plain(row.metrics), _plain(row.health)
+        named = metrics | {f"health.{name}": value for name, value in signals.items()}
         attempt.history += [(row.epoch, self.seconds, name, value) for name, value in named.items()]
         changing = {f"hp.{key}": self.order.parameters[key] for key in self.order.changing}
         attempt.history += [(row.epoch, self.seconds, name, value) for name, value in changing.items()]
-        attempt.metrics |= row.metrics
-        attempt.health |= row.health
+        attempt.metrics |= metrics
+        attempt.health |= signals
         if row.scores is not None:
             attempt.cluster_sizes = row.scores.cluster_sizes.tolist()
             attempt.probe_labels = row.scores.probe_labels.tolist()
-        self._keep_best(row)
-        self._keep_label_free(row)
+        self._keep_best(row.epoch, metrics | signals)
+        self._keep_label_free(row.epoch, signals.get(LABEL_FREE))
 
-    def _keep_best(self, row: EpochRow) -> None:
-        found = row.metrics | row.health
+    def _keep_best(self, epoch: int, found: dict[str, float]) -> None:
         name = self.metric
         if name not in found:
             return
         sign = 1 if self.order.mode == "max" else -1
         if self.attempt.best_epoch is None or sign * found[name] > sign * self.attempt.best[name]:
-            self.attempt.best_epoch, self.attempt.best = row.epoch, dict(found)
+            self.attempt.best_epoch, self.attempt.best = epoch, found
 
-    def _keep_label_free(self, row: EpochRow) -> None:
-        value = row.health.get(LABEL_FREE)
+    def _keep_label_free(self, epoch: int, value: float | None) -> None:
         if value is not None and value > self.label_free:
-            self.attempt.label_free_epoch, self.label_free = row.epoch, value
+            self.attempt.label_free_epoch, self.label_free = epoch, value
 
     # Checkpoints
 
@@ -329,6 +328,11 @@ _KEPT = (
     *("seconds", "epochs_done", "best_epoch", "label_free_epoch", "cluster_sizes", "probe_labels"),
     *("metrics", "best", "health", "history"),
 )
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float]:
+    """Without numpy's scalars: torch refuses to load them from a checkpoint, and the trial would start again."""
+    return {name: float(value) for name, value in values.items()}
 
 
 def _origin(order: Order) -> dict[str, Any]:

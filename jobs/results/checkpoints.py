@@ -20,7 +20,7 @@ class Checkpoints:
     def __init__(self, folder: Place, trial_key: str) -> None:
         self.trouble = ""
         self._folder, self._key = folder, trial_key
-        self._kept = storage.files(folder, ".pt", prefix=f"{trial_key}.")  # oldest first
+        self._kept = list(storage.files(folder, ".pt", prefix=f"{trial_key}."))  # oldest first
         self._useless: list[File] = []
 
     def newest(self, read: Callable[[bytes], _State]) -> _State | None:
