@@ -11,10 +11,11 @@ and three files that are locked (`flock`: the system lets go of a lock however i
 
     change.lock  for the moment of one change or look
     runner.lock  by the process that works the queue off
-    study.lock   by the process that runs a study: it inherits the lock and keeps it when its runner is killed
+    study.lock   while a study runs, by its runner and by its process, which inherits the lock: if only one is killed,
+                 the other still holds it
 
-An entry is there from the moment its `.json` is. One that is `running` while nobody holds the last two locks was cut
-short: it waits again, at its place.
+An entry is there from the moment its `.json` is. One that is `running` while nobody holds `study.lock` was cut short:
+it waits again, at its place.
 """
 
 from __future__ import annotations
@@ -134,9 +135,9 @@ class Queue:
             ) from error
 
     def _as_it_is(self, entry: Entry) -> Entry:
-        if entry.state != "running" or self._held("runner") or self._held("study"):
-            return entry
-        return _cut_short(entry, KILLED)
+        if entry.state == "running" and not self._held("study"):
+            return _cut_short(entry, KILLED)
+        return entry
 
     def _numbers(self, *kinds: str) -> list[int]:
         files = [one.name.partition(".") for one in self.folder.iterdir()]
@@ -220,9 +221,10 @@ class Queue:
             os.close(descriptor)
 
     def take(self) -> tuple[Entry, int] | None:
-        """The next entry, running from now on, and the descriptor of `study.lock` for its process to inherit.
+        """The next entry, running from now on, and the descriptor of `study.lock`.
 
-        None while nothing waits, or while the process of a killed runner still runs its study.
+        The study's process is to inherit the lock, and the runner to close it after `end`. None while nothing waits, or
+        while the process of a killed runner still runs its study.
         """
         with self._changing():
             descriptor = self._locked("study")

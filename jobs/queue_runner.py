@@ -82,10 +82,10 @@ class Runner:
                 start_new_session=True,
             )
         self.queue.sign(lock, process.pid)
-        os.close(lock)
         asked = self._attend(entry, follower, lambda: process.poll() is not None, process.pid)
         code = process.returncode
         self._end(entry, code, _said(code, follower.text), asked=asked)
+        os.close(lock)
 
     def _command(self, entry: Entry) -> list[str]:
         """`conclus run` by its file: with `-m` a folder `core` in the current one would hide ours."""
