@@ -134,11 +134,6 @@ def config_key(values: Mapping[str, Any], data_hash: str) -> str:
     return _digest(canonical({"protocol": PROTOCOL, "data": data_hash, "parameters": content}))
 
 
-def digest(plan: Plan) -> str:
-    """One key for the whole plan: the study's name, which its results are filed under, and its trials."""
-    return _digest(canonical([plan.study.name, sorted(one.trial_key for one in plan.trials)]))
-
-
 def _trial(key: str, config: TrialConfig, values: dict[str, Any], data_hash: str, *, seed: int) -> PlannedTrial:
     return PlannedTrial(_digest(f"{key}:{seed}"), key, seed, config, values, data_hash)
 

@@ -4,6 +4,7 @@ One queue serves one place, and runs one study at a time on all of it. On a clus
 own scheduling and by the study's `resources`; here is only decided which study is next. `<results>/queue/` holds
 
     7.yaml       the study as it was added, every default and override in it; written once
+    7.keys       the keys of its trials, one a line; written once
     7.json       its state (`Entry`), replaced as a whole
     7.log        what its runs printed
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -51,8 +53,7 @@ class Entry:
         added: When, UTC, ISO 8601; so is `ended`, empty before.
         cancel: Whether it was asked to stop and not to go on, while it runs.
         exit_code: That of its last run; None before, and where a killed runner left it unknown.
-        said: One line about how its last run ended.
-        done: Its trials with a good row when it ended; None before, and where they cannot be counted.
+        said: One line about how its last run ended, where there is more to say than the state does.
         total: Its trials.
     """
 
@@ -67,7 +68,6 @@ class Entry:
     cancel: bool = False
     exit_code: int | None = None
     said: str = ""
-    done: int | None = None
 
     @property
     def over(self) -> bool:
@@ -96,7 +96,7 @@ class Queue:
             raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
         self.folder = Path(results, FOLDER)
 
-    def path(self, number: int, kind: Literal["yaml", "json", "log"]) -> Path:
+    def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""
         return self.folder / f"{number}.{kind}"
 
@@ -145,12 +145,13 @@ class Queue:
 
     # What people do
 
-    def add(self, study: str, plan: str, snapshot: str, *, total: int, priority: int = 0) -> Entry:
-        """Puts a study behind those of its priority.
+    def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> Entry:
+        """Puts a study behind those of its priority: its name, its whole file, and the keys of its trials.
 
         Raises:
             UserError: the same study waits or runs already, or the folder cannot be written.
         """
+        plan = hashlib.sha256("\n".join([study, *sorted(keys)]).encode()).hexdigest()[:16]
         with self._changing():
             for one in self._read()[0]:
                 if one.plan == plan and not one.over:
@@ -158,10 +159,11 @@ class Queue:
                         f"{study}: this study with the same trials is {one.state} already, as number {one.number}; "
                         f"`conclus queue move {one.number}` changes its place"
                     )
-            number = max(self._numbers("yaml", "json", "log"), default=0) + 1
+            number = max(self._numbers("yaml", "keys", "json", "log"), default=0) + 1
             _put(self.path(number, "yaml"), snapshot)
+            _put(self.path(number, "keys"), "".join(f"{one}\n" for one in keys))
             return self._write(
-                Entry(number=number, study=study, plan=plan, priority=priority, total=total, added=_now())
+                Entry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
             )
 
     def move(self, number: int, *, priority: int | None = None, front: bool = False) -> Entry:
@@ -267,18 +269,34 @@ class Queue:
         except UserError:
             return False
 
-    def end(self, entry: Entry, code: int, said: str, *, asked: bool, done: int | None) -> Entry:
+    def end(self, entry: Entry, code: int, said: str, *, asked: bool) -> Entry:
         """Writes down how the run of an entry ended; one that was `asked` to stop waits again, or is cancelled."""
         with self._changing():
             # It may have been moved or cancelled meanwhile; a file that was damaged is written anew.
             with contextlib.suppress(UserError):
                 entry = self._entry(entry.number)
-            entry = replace(entry, exit_code=code, done=done)
+            entry = replace(entry, exit_code=code)
             if code and (asked or entry.cancel):
                 return self._write(_cut_short(entry, "interrupted"))
             return self._write(
                 replace(entry, state="failed" if code else "done", ended=_now(), said=said, cancel=False)
             )
+
+    def trials_done(self, entry: Entry, results: str) -> int:
+        """How many of an entry's trials, as they were when it was added, have a good row by now.
+
+        Raises:
+            UserError: the file of their keys cannot be read.
+        """
+        from jobs.plan import DONE
+        from jobs.results import peek
+
+        stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
+        try:
+            keys = path.read_text(encoding="utf-8").split()
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}: cancel number {entry.number} and add it again") from error
+        return sum(stored.get(one) in DONE for one in keys)
 
     # Files and locks
 
@@ -331,7 +349,7 @@ class Queue:
 def _cut_short(entry: Entry, said: str) -> Entry:
     """The entry after a run that did not come to its end: it waits again, unless it was cancelled."""
     if entry.cancel:
-        return replace(entry, state="cancelled", cancel=False, ended=_now(), said="stopped")
+        return replace(entry, state="cancelled", cancel=False, ended=_now(), said="")
     return replace(entry, state="waiting", said=said)
 
 

@@ -17,6 +17,7 @@ from core.errors import UserError
 from jobs.queue import Entry, Holder, Queue
 
 POLL_SECONDS = 0.2
+CHANGED = "its data or conclus itself changed since it was added: other trials were run"
 FRONT_DOOR = Path(__file__).resolve().parents[1] / "conclus.py"
 
 Say = Callable[[str], None]
@@ -108,16 +109,18 @@ class Runner:
         return sent > 0
 
     def _end(self, entry: Entry, code: int, said: str, *, asked: bool) -> None:
-        entry = self.queue.end(entry, code, said, asked=asked, done=self._done(entry))
+        if code == 0:
+            done = self.queue.trials_done(entry, self.results)
+            said = CHANGED if done < entry.total else ""
+        entry = self.queue.end(entry, code, said, asked=asked)
         state = "interrupted" if entry.state == "waiting" else entry.state
         self.ended[state] += 1
-        how = {"failed": f"failed with exit code {code}: {said}", "interrupted": "interrupted, it waits again"}
+        how = {
+            "failed": f"failed with exit code {code}: {said}",
+            "interrupted": "interrupted, it waits again",
+            "done": f"done; {said}" if said else "done",
+        }
         self.say(f"number {entry.number}, {entry.study}: {how.get(state, state)}")
-
-    def _done(self, entry: Entry) -> int | None:
-        with contextlib.suppress(UserError):
-            return trials_done(self.queue, entry, self.results)
-        return None
 
     def _wait_for_orphan(self) -> None:
         """Waits for the study that a killed runner left running: started a second time it would run twice."""
@@ -176,15 +179,3 @@ def _said(code: int, output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     return [*errors[:1], *reversed(lines), ""][0]
-
-
-def trials_done(queue: Queue, entry: Entry, results: str) -> int:
-    """How many of an entry's trials have a good row by now.
-
-    Raises:
-        UserError: Its snapshot or its data cannot be read any more.
-    """
-    from jobs import plan, study
-
-    made = plan.make(study.load(queue.path(entry.number, "yaml")))
-    return plan.counts(made, made.statuses(results)[0])["done"]

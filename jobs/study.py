@@ -267,7 +267,8 @@ class _Reader:
         kinds = {key: kind for kind, key in _plug_in_fields()}
         head, _, last = dotted.rpartition(".")
         if dotted in kinds:
-            return self._located(kinds[dotted], value)
+            located = self._located(kinds[dotted], value)
+            return value if located == {"name": value} else located
         if head in kinds and isinstance(value, str):
             located = self._located(kinds[head], {last: value})
             # The name of a file in CONCLUS_DATA is more than a name: it stays what it is.

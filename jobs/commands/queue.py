@@ -53,7 +53,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     queue = Queue(results)
     plan = planning.make(studies.load(study, overrides))
     name, total = plan.study.name, len(plan.trials)
-    entry = queue.add(name, planning.digest(plan), plan.study.whole(), total=total, priority=priority)
+    entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
     entries = queue.read()[0]
     waiting = [one.number for one in in_order(entries)]
     # A runner may have taken it already.
@@ -113,8 +113,8 @@ def cancel(number: int, results: str) -> None:
 
 @command.command()
 @options.results
-@click.option("--workers", type=click.IntRange(min=1), help="As for `conclus run`, for every study.")
-@click.option("--address", help="As for `conclus run`, for every study.")
+@click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; see `conclus run`.")
+@click.option("--address", help="The Ray cluster to run on; see `conclus run`.")
 @click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
 def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
     """Run what waits, the best placed first, until nothing does.
@@ -159,28 +159,17 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
     places = {one.number: place for place, one in enumerate(in_order(entries), start=1)}
     ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))
     exact = fmt in {"csv", "json"}
-    rows = [(_exact if exact else _short)(one, places.get(one.number), _done(queue, one, results)) for one in ordered]
+    rows = [
+        (_exact if exact else _short)(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered
+    ]
     text = tables.render(_EXACT if exact else _columns(), rows, fmt, width=width())
     return text + "".join(_notes(queue, ordered)) if fmt == "table" else text
-
-
-def _done(queue: Queue, entry: Entry, results: str) -> int | None:
-    """Its trials with a good row: as they were when it ended, or by now."""
-    from core.errors import UserError
-    from jobs.queue_runner import trials_done
-
-    if entry.over:
-        return entry.done
-    try:
-        return trials_done(queue, entry, results)
-    except UserError:
-        return None
 
 
 _EXACT = ("place", "number", "study", "priority", "state", "done", "total", "added", "ended", "exit_code", "said")
 
 
-def _exact(entry: Entry, place: int | None, done: int | None) -> list[Any]:
+def _exact(entry: Entry, place: int | None, done: int) -> list[Any]:
     return [
         place,
         entry.number,
@@ -211,14 +200,14 @@ def _columns() -> list[tables.Column]:
     ]
 
 
-def _short(entry: Entry, place: int | None, done: int | None) -> list[Any]:
+def _short(entry: Entry, place: int | None, done: int) -> list[Any]:
     return [
         place,
         entry.number,
         entry.study,
         entry.priority,
         "stopping" if entry.cancel else entry.state,
-        f"{'?' if done is None else done}/{entry.total}",
+        f"{done}/{entry.total}",
         _minute(entry.added),
         _minute(entry.ended),
     ]
@@ -234,7 +223,7 @@ def _notes(queue: Queue, entries: Sequence[Entry]) -> list[str]:
     return [
         f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
         for one in entries
-        if one.said and one.state in {"failed", "waiting"}
+        if one.said
     ]
 
 

@@ -55,7 +55,7 @@ class AgainstAList(RuleBasedStateMachine):
     @rule(priority=PRIORITIES)
     def add(self, priority):
         self.count += 1
-        entry = self.queue.add(f"s{self.count}", f"p{self.count}", "study", total=1, priority=priority)
+        entry = self.queue.add(f"s{self.count}", "study", [f"{self.count}"], priority)
         assert entry.number == self.count
         self.insert(priority, self.count)
 
@@ -64,7 +64,7 @@ class AgainstAList(RuleBasedStateMachine):
     def add_again(self, data):
         _, number = self.some(data)
         with pytest.raises(UserError, match=f"already, as number {number};"):
-            self.queue.add(f"s{number}", f"p{number}", "study", total=1)
+            self.queue.add(f"s{number}", "study", [f"{number}"])
 
     @precondition(lambda self: self.waiting or self.running)
     @rule(data=st.data(), priority=PRIORITIES)
@@ -123,7 +123,7 @@ class AgainstAList(RuleBasedStateMachine):
     def end(self, code, asked):
         _, number, cancelled = self.running
         entry = next(one for one in self.queue.read()[0] if one.number == number)
-        self.queue.end(entry, code, "said", asked=asked, done=1)
+        self.queue.end(entry, code, "said", asked=asked)
         otherwise = "failed" if code else "done"
         self.lay_down(is_cancelled=code and cancelled, waits_again=code and asked, otherwise=otherwise)
         self.study.close()
@@ -353,3 +353,15 @@ def test_one_that_fails_is_recorded_and_the_next_starts(folder, command):
     listed = command("queue", "list")[1]
     assert "number 1, s: failed with exit code 2: " in listed
     assert "4/4" in listed
+
+
+def test_data_that_changed_meanwhile_are_said(folder, command):
+    command("queue", "add", "studies/s.yaml")
+    (folder / "studies" / "mine.csv").write_text(CSV + "9,2,b\n")
+    finish("studies/s.yaml")
+    code, _, err = command("queue", "run", "--workers", "1")
+    assert code == 0
+    assert "number 1, s: done; its data or conclus itself changed since it was added" in err
+    listed = command("queue", "list")[1]
+    assert "0/4" in listed
+    assert "changed since it was added" in listed
