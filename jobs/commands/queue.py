@@ -159,9 +159,8 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
     places = {one.number: place for place, one in enumerate(in_order(entries), start=1)}
     ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))
     exact = fmt in {"csv", "json"}
-    rows = [
-        (_exact if exact else _short)(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered
-    ]
+    row = _exact if exact else _short
+    rows = [row(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered]
     text = tables.render(_EXACT if exact else _columns(), rows, fmt, width=width())
     return text + "".join(_notes(queue, ordered)) if fmt == "table" else text
 

@@ -296,6 +296,7 @@ OPERATIONS = {
 def view(queue):
     entries, skipped = queue.read()
     assert not skipped, skipped
+    assert all(queue.path(one.number, kind).read_text() for one in entries for kind in ("yaml", "keys"))
     return [(one.number, one.priority, one.state) for one in entries]
 
 def forked(act):
