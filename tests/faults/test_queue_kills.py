@@ -64,7 +64,7 @@ class Shell:
 
     def __call__(self, *arguments):
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=300)
         assert "Traceback" not in out + err
         return process.returncode, out, err
 
@@ -101,7 +101,7 @@ class Shell:
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -142,7 +142,7 @@ def test_a_killed_runner_leaves_a_study_that_the_next_one_waits_for(shell):
     assert "still runs it, its runner was killed" in line
     assert sum(what == "begin" for what, _ in shell.runs()) == 1
     shell.let_go("a")
-    _, err = second.communicate(timeout=120)
+    _, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
     assert shell.states() == {"a": "done", "b": "done"}
     running = set()
@@ -175,7 +175,7 @@ def test_a_queue_that_is_ended_stops_its_study_and_keeps_its_place(shell):
     runner = shell.start("run", "--keep-waiting")
     wait_until(begun(shell))
     runner.terminate()
-    _, err = runner.communicate(timeout=120)
+    _, err = runner.communicate(timeout=300)
     assert runner.returncode == 130
     assert "number 1, a: interrupted, it waits again" in err
     assert "go on with: conclus queue run --keep-waiting" in err
@@ -196,7 +196,7 @@ def test_added_moved_and_cancelled_while_it_runs(shell):
     assert shell("cancel", "2")[0] == 0
     code, out, _ = shell("cancel", "1")
     assert (code, "is being stopped" in out) == (0, True)
-    _, err = runner.communicate(timeout=120)
+    _, err = runner.communicate(timeout=300)
     assert runner.returncode == 0, err
     assert shell.states() == {"a": "cancelled", "b": "cancelled", "c": "done", "d": "done"}
     assert err.index("number 1, a: cancelled") < err.index("number 4, d: done") < err.index("number 3, c: done")
@@ -211,7 +211,7 @@ def test_training_that_is_stopped_and_killed_runs_each_trial_once(shell):
     runner = shell.start("run", "--workers", "1")
     wait_until(lambda: len(trained(shell.folder)) >= 1)
     os.killpg(runner.pid, signal.SIGINT)
-    out, err = runner.communicate(timeout=120)
+    out, err = runner.communicate(timeout=300)
     assert runner.returncode == 130, err
     assert "trials are left" in out
     assert "go on with: conclus queue run --workers 1" in err
