@@ -162,7 +162,7 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
     row = _exact if exact else _short
     rows = [row(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered]
     text = tables.render(_EXACT if exact else _columns(), rows, fmt, width=width())
-    return text + "".join(_notes(queue, ordered)) if fmt == "table" else text
+    return text + "".join(_notes(queue, ordered, results)) if fmt == "table" else text
 
 
 _EXACT = ("place", "number", "study", "priority", "state", "done", "total", "added", "ended", "exit_code", "said")
@@ -217,13 +217,17 @@ def _minute(moment: str) -> str:
     return f"{datetime.fromisoformat(moment).astimezone():%m-%d %H:%M}" if moment else ""
 
 
-def _notes(queue: Queue, entries: Sequence[Entry]) -> list[str]:
-    """What does not fit into a table: why a study failed, or waits again."""
-    return [
+def _notes(queue: Queue, entries: Sequence[Entry], results: str) -> list[str]:
+    """What does not fit into a table: why a study failed, or waits again, and how to go on with one that failed."""
+    notes = [
         f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
         for one in entries
         if one.said
     ]
+    if failed := [one for one in entries if one.state == "failed"]:
+        again = ["conclus", "queue", "add", str(queue.path(failed[-1].number, "yaml")), "--results", results]
+        notes.append(f"let one that failed wait again with: {shlex.join(again)}\n")
+    return notes
 
 
 def _why(entry: Entry) -> str:

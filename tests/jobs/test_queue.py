@@ -353,6 +353,9 @@ def test_one_that_fails_is_recorded_and_the_next_starts(folder, command):
     listed = command("queue", "list")[1]
     assert "number 1, s: failed with exit code 2: " in listed
     assert "4/4" in listed
+    (folder / "studies" / "gone.csv").write_text(CSV + "9,2,b\n")
+    again = listed.splitlines()[-1].partition("wait again with: conclus ")[2].split()
+    assert command(*again)[1] == "s: 2 trials are queued as number 3, place 1 of 1\n"
 
 
 def test_data_that_changed_meanwhile_are_said(folder, command):
