@@ -111,6 +111,18 @@ _STANDARD_TAGS = {
 }
 
 
+class _Writer(yaml.SafeDumper):
+    """Quotes what YAML 1.1 takes for a text and `read` for something else, such as the text 1e-3."""
+
+
+def _represent_text(writer: _Writer, text: str) -> yaml.Node:
+    plain = any(pattern.fullmatch(text) for pattern, _ in _SCALARS.values())
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style="'" if plain else None)
+
+
+_Writer.add_representer(str, _represent_text)
+
+
 def write(value: Any) -> str:
-    """YAML of plain values: short lists on one line, keys in their order."""
-    return yaml.dump(value, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
+    """YAML of plain values, which `read` reads as the same: short lists on one line, keys in their order."""
+    return yaml.dump(value, Dumper=_Writer, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

@@ -21,3 +21,11 @@ overrides = click.option(
     metavar="KEY=VALUE",
     help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
 )
+table_format = click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,6 +100,17 @@ class Study:
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The configuration of one cell: the base with the cell's values put in."""
         return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
+
+    def whole(self) -> str:
+        """The study as a study file that depends on nothing: every default and override in it, every path absolute."""
+        content = {
+            "study": self.name,
+            "trial": self.trial,
+            "space": self.source["space"],
+            "seeds": list(self.seeds),
+            **{key: asdict(getattr(self, key)) for key in SECTIONS},
+        }
+        return document.write(content)
 
 
 SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
@@ -273,9 +284,32 @@ class _Reader:
                 self.mistakes.add(("space", key), _which(key, full, trial))
             elif full[0] in ranges:
                 self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
-            elif found := self._range(key, full[0], content, trial):
-                ranges[full[0]] = found
+            else:
+                value[key] = self._located_range(full[0], content)
+                if found := self._range(key, full[0], value[key], trial):
+                    ranges[full[0]] = found
         return ranges
+
+    def _located_range(self, dotted: str, content: Any) -> Any:
+        """The same range; relative paths among its values become absolute, as those of the trial do."""
+        if not isinstance(content, dict):
+            return content
+        return {
+            kind: [self._located_value(dotted, one) for one in values] if isinstance(values, list) else values
+            for kind, values in content.items()
+        }
+
+    def _located_value(self, dotted: str, value: Any) -> Any:
+        kinds = {key: kind for kind, key in _plug_in_fields()}
+        head, _, last = dotted.rpartition(".")
+        if dotted in kinds:
+            located = self._located(kinds[dotted], value)
+            return value if located == {"name": value} else located
+        if head in kinds and isinstance(value, str):
+            located = self._located(kinds[head], {last: value})
+            # The name of a file in CONCLUS_DATA is more than a name: it stays what it is.
+            return located[last] if len(located) == 1 else value
+        return value
 
     def _range(self, key: str, dotted: str, content: Any, trial: Mapping[str, Any]) -> space.Range | None:
         try:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.errors import UserError
+from jobs import options
 
 if TYPE_CHECKING:
     from jobs.results.reader import Loaded
     from jobs.results.storage import Place
 
-FORMATS = ("table", "markdown", "csv", "json", "latex")
 _SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
 _PARQUET = ".parquet"
 _SHOWN_WARNINGS = 5
@@ -38,9 +38,7 @@ _DEFAULT_METRIC = "nmi"
     show_default=True,
     help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
 )
-@click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
+@options.table_format
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
 @click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
 def command(  # noqa: PLR0917 (click passes them by name)

@@ -25,7 +25,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
     read = studies.load(study, overrides)
     if show:
-        click.echo(_whole(read), nl=False)
+        click.echo(read.whole(), nl=False)
         return
     plan = planning.known(planning.make(read), results)
     stored, warnings = plan.statuses(results)
@@ -62,22 +62,3 @@ def _standing(plan: Plan, stored: dict[str, str]) -> str:
     found["missing"] += plan.n_trials - len(plan.trials)
     names = ["done", "failed", "interrupted", "missing"]
     return ", ".join(f"{found[name]} {name}" for name in names if found[name] or name in {"done", "missing"})
-
-
-def _whole(study: Any) -> str:
-    from dataclasses import asdict
-
-    from jobs import document
-
-    space = {key: study.source["space"][key] for key in study.source["space"]}
-    content = {
-        "study": study.name,
-        "trial": study.trial,
-        "space": space,
-        "seeds": list(study.seeds),
-        "select": asdict(study.select),
-        "search": asdict(study.search),
-        "budget": asdict(study.budget),
-        "resources": asdict(study.resources),
-    }
-    return document.write(content)

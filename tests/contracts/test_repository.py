@@ -38,13 +38,19 @@ def test_links_lead_somewhere(root):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def with_subcommands(name, command):
+    """A command, and those below it, each with the name it is called by."""
+    below = command.commands.items() if isinstance(command, conclus.click.Group) else ()
+    return [(name, command), *(found for end, one in below for found in with_subcommands(f"{name} {end}", one))]
+
+
 def test_every_command_has_help_and_stands_in_the_readme(readme):
     context = conclus.click.Context(conclus.cli)
-    for name in conclus.cli.list_commands(context):
-        command = conclus.cli.get_command(context, name)
-        assert command.help
-        assert all(one.help for one in command.params if isinstance(one, conclus.click.Option)), name
-        assert re.search(rf"`(conclus )?{name}\b", readme), name
+    for file in conclus.cli.list_commands(context):
+        for name, command in with_subcommands(file, conclus.cli.get_command(context, file)):
+            assert command.help, name
+            assert all(one.help for one in command.params if isinstance(one, conclus.click.Option)), name
+        assert re.search(rf"`(conclus )?{file}\b", readme), file
 
 
 def test_a_wrong_command_gets_the_nearest(command):

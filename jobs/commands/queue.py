@@ -1,0 +1,234 @@
+"""`conclus queue`: studies that wait for the same machines."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs import options
+from jobs.commands.aggregate import width
+
+if TYPE_CHECKING:
+    from jobs import tables
+    from jobs.queue import Entry, Queue
+    from jobs.queue_runner import Interrupts
+
+_NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="NUMBER")
+
+
+@click.group("queue")
+def command() -> None:
+    """Let studies wait for the same machines, and run them one after the other.
+
+    The one of the highest priority is next; among equal ones the one that was added first. The queue lies in the
+    results folder, as files: whatever is killed, `conclus queue run` goes on where it was.
+
+    A queue decides which study is next, no more: one study at a time has the whole machine, or the whole cluster,
+    where Ray places its trials.
+    """
+
+
+@command.command()
+@options.study
+@options.results
+@options.overrides
+@click.option("--priority", type=int, default=0, show_default=True, help="Higher ones run first.")
+def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) -> None:
+    """Check STUDY and let it wait.
+
+    The queue keeps a copy with every value in it: editing or deleting the file later changes nothing. Data are not
+    copied.
+    """
+    from jobs import plan as planning
+    from jobs import study as studies
+    from jobs.queue import Queue, in_order
+
+    queue = Queue(results)
+    plan = planning.make(studies.load(study, overrides))
+    name, total = plan.study.name, len(plan.trials)
+    entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
+    entries = queue.read()[0]
+    waiting = [one.number for one in in_order(entries)]
+    # A runner may have taken it already.
+    place = f", place {waiting.index(entry.number) + 1} of {len(waiting)}" if entry.number in waiting else ""
+    click.echo(f"{name}: {total} trials are queued as number {entry.number}{place}")
+    for one in entries:
+        if one.study == name and one.number != entry.number and not one.over:
+            click.echo(
+                f"number {one.number} is also called {name}, with other trials: both go into study={name}, "
+                "and what they share runs once"
+            )
+
+
+@command.command("list")
+@options.results
+@options.table_format
+def show(results: str, fmt: str) -> None:
+    """Show what runs, what waits, and how the others ended."""
+    from jobs.queue import Queue
+
+    queue = Queue(results)
+    entries, skipped = queue.read()
+    for sentence in skipped:
+        click.echo(f"Warning: {sentence}", err=True)
+    if fmt == "table" and not entries:
+        click.echo(f"{queue.folder} is empty: fill it with `conclus queue add STUDY`")
+        return
+    click.echo(_table(queue, entries, results, fmt), nl=False)
+
+
+@command.command()
+@_NUMBER
+@options.results
+@click.option("--priority", type=int, help="The new one; higher ones run first.")
+@click.option("--front", is_flag=True, help="One more than every other that waits.")
+def move(number: int, results: str, priority: int | None, *, front: bool) -> None:
+    """Give the study NUMBER another priority."""
+    from jobs.queue import Queue
+
+    if priority is None and not front:
+        raise click.UsageError("say where to: --priority N or --front")
+    entry = Queue(results).move(number, priority=priority, front=front)
+    click.echo(f"number {number}, {entry.study}: priority {entry.priority}")
+
+
+@command.command()
+@_NUMBER
+@options.results
+def cancel(number: int, results: str) -> None:
+    """Take the study NUMBER out of the queue; stop it if it runs. Its results are kept."""
+    from jobs.queue import Queue
+
+    entry = Queue(results).cancel(number)
+    how = "is being stopped by `conclus queue run`" if entry.state == "running" else "is cancelled"
+    click.echo(f"number {number}, {entry.study}: {how}")
+
+
+@command.command()
+@options.results
+@click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; see `conclus run`.")
+@click.option("--address", help="The Ray cluster to run on; see `conclus run`.")
+@click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
+def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
+    """Run what waits, the best placed first, until nothing does.
+
+    Each study runs as `conclus run`. One that fails is recorded, and the next starts. Others may be added, moved and
+    cancelled meanwhile. Press Ctrl-C once to stop: the study that runs can be resumed, and keeps its place.
+    """
+    from jobs.queue import Queue
+    from jobs.queue_runner import Interrupts, Runner
+
+    given = [("--workers", workers), ("--address", address)]
+    passed = [text for name, value in given if value is not None for text in (name, str(value))]
+    runner = Runner(Queue(results), results, passed, _say, lambda text: click.echo(text, nl=False), Interrupts())
+    _count_signals(runner.interrupts)
+    runner.work_off(keep_waiting=keep_waiting)
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(runner.ended.items()))
+    _say(f"ended: {counted or 'nothing was waiting'}")
+    if runner.interrupts.count:
+        _say(f"go on with: {shlex.join(['conclus', *sys.argv[1:]])}")
+    sys.exit(130 if runner.interrupts.count else 1 if runner.ended["failed"] else 0)
+
+
+def _say(text: str) -> None:
+    click.echo(f"queue: {text}", err=True)
+
+
+def _count_signals(interrupts: Interrupts) -> None:
+    """Each Ctrl-C (or SIGTERM) is passed on to the study that runs."""
+
+    def handle(_number: int, _frame: Any) -> None:
+        interrupts.count += 1
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> str:
+    """What runs first, then what waits in its order, then the others as they ended."""
+    from jobs import tables
+    from jobs.queue import in_order
+
+    places = {one.number: place for place, one in enumerate(in_order(entries), start=1)}
+    ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))
+    exact = fmt in {"csv", "json"}
+    row = _exact if exact else _short
+    rows = [row(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered]
+    text = tables.render(_EXACT if exact else _columns(), rows, fmt, width=width())
+    return text + "".join(_notes(queue, ordered, results)) if fmt == "table" else text
+
+
+_EXACT = ("place", "number", "study", "priority", "state", "done", "total", "added", "ended", "exit_code", "said")
+
+
+def _exact(entry: Entry, place: int | None, done: int) -> list[Any]:
+    return [
+        place,
+        entry.number,
+        entry.study,
+        entry.priority,
+        entry.state,
+        done,
+        entry.total,
+        entry.added,
+        entry.ended,
+        entry.exit_code,
+        entry.said,
+    ]
+
+
+def _columns() -> list[tables.Column]:
+    from jobs.tables import Column
+
+    return [
+        Column("place"),
+        Column("number"),
+        Column("study", right=False),
+        Column("priority"),
+        Column("state", right=False),
+        Column("trials"),
+        Column("added", right=False, drop=1),
+        Column("ended", right=False),
+    ]
+
+
+def _short(entry: Entry, place: int | None, done: int) -> list[Any]:
+    return [
+        place,
+        entry.number,
+        entry.study,
+        entry.priority,
+        "stopping" if entry.cancel else entry.state,
+        f"{done}/{entry.total}",
+        _minute(entry.added),
+        _minute(entry.ended),
+    ]
+
+
+def _minute(moment: str) -> str:
+    """The reader's local time, without the year."""
+    return f"{datetime.fromisoformat(moment).astimezone():%m-%d %H:%M}" if moment else ""
+
+
+def _notes(queue: Queue, entries: Sequence[Entry], results: str) -> list[str]:
+    """What does not fit into a table: why a study failed, or waits again, and how to go on with one that failed."""
+    notes = [
+        f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
+        for one in entries
+        if one.said
+    ]
+    if failed := [one for one in entries if one.state == "failed"]:
+        again = ["conclus", "queue", "add", str(queue.path(failed[-1].number, "yaml")), "--results", results]
+        notes.append(f"let one that failed wait again with: {shlex.join(again)}\n")
+    return notes
+
+
+def _why(entry: Entry) -> str:
+    return f"failed with exit code {entry.exit_code}: {entry.said}" if entry.state == "failed" else entry.said
