@@ -67,8 +67,9 @@ def complaints(config):
         (one,) = commands(config, kind)
         yield from (f"{kind}: {complaint}" for complaint in complaints_of(one))
     setup = " ".join(config["setup_commands"])
+    is_own = config["provider"]["type"] == "local"
     wanted = {
-        "the dashboard listens to everyone": "--dashboard-host=127.0.0.1" in commands(config, "head")[0],
+        "a cloud's dashboard is open": is_own or "--dashboard-host=127.0.0.1" in commands(config, "head")[0],
         "the token does not travel": config["file_mounts"].get("~/.ray/auth_token") == "~/.ray/auth_token",
         "the token is readable": "chmod 600 ~/.ray/auth_token" in setup,
         "conclus is not installed": re.search(r'venv ~/\.conclus && .*pip install --quiet "\$HOME/conclus', setup),
@@ -130,7 +131,6 @@ def test_machines_of_ones_own_need_their_addresses():
         ("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled", "worker: no token mode"),
         ("RAY_AUTH_TOKEN_PATH=$HOME/.ray/auth_token", "", "head: no token"),
         ("venv ~/.conclus", "venv ~/.ray", "conclus is not installed"),
-        ("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0", "the dashboard listens to everyone"),
         ("--address=", "--adress=", "worker: ray start has no --adress"),
         ("chmod 600", "chmod 644", "the token is readable"),
         ('"~/.ray/auth_token": "~/.ray/auth_token"', '"~/x": "~/x"', "the token does not travel"),
@@ -140,6 +140,13 @@ def test_a_start_without_a_token_is_seen(old, new, complaint):
     text = (ROOT / "ray_config.yaml").read_text()
     assert old in text
     assert complaint in list(complaints(yaml.safe_load(text.replace(old, new))))
+
+
+def test_an_open_dashboard_in_a_cloud_is_seen():
+    text = (
+        (ROOT / "docs/cluster/aws.yaml").read_text().replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0")
+    )
+    assert list(complaints(yaml.safe_load(text))) == ["a cloud's dashboard is open"]
 
 
 def unknown(node, fields):
