@@ -14,7 +14,7 @@ from tests.cluster.nodes import descendants
 
 ALLOWED = {
     "cluster/tune.py: pickle.loads",  # the error that Tune has left in the run's own temporary folder
-    "core/registry.py: eval",  # annotations of a plug-in's options: code that is about to be run anyway
+    "core/registry.py: eval",  # the annotations of a plug-in's options, as docs/security.md says
 }
 
 LOADERS = {
