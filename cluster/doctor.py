@@ -13,8 +13,8 @@ from typing import Any, Literal
 from cluster import connect, probe
 from cluster.executor import ClusterError, one_line
 
-SECONDS = 45.0
-"""How long a node may take for one question; the first one starts a worker process there."""
+SECONDS = 25.0
+"""How long a node may take for a question; the first starts a worker process there. Who is late is not asked again."""
 
 Question = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Asked of a node: plain data in, plain data out. Its module travels with it: the node may lack our packages."""
@@ -52,8 +52,16 @@ def everywhere(address: str) -> Generator[Ask]:
     with connect.attached(address, Path(os.devnull)):
         import ray
 
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        yield lambda question, payload: _ask(alive, question, payload)
+        alive = _named([node for node in ray.nodes() if node["Alive"]])
+
+        def ask(question: Question, payload: Mapping[str, Any]) -> list[Said]:
+            said = _ask(alive, question, payload)
+            for one in said:
+                if one.error:
+                    del alive[one.node]
+            return said
+
+        yield ask
 
 
 def here(question: Question, payload: Mapping[str, Any]) -> list[Said]:
@@ -90,7 +98,7 @@ def _door(head: str) -> Door:
         return Door(head, "silent")
 
 
-def _ask(nodes: Sequence[Mapping[str, Any]], question: Question, payload: Mapping[str, Any]) -> list[Said]:
+def _ask(nodes: Mapping[str, Mapping[str, Any]], question: Question, payload: Mapping[str, Any]) -> list[Said]:
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -99,7 +107,7 @@ def _ask(nodes: Sequence[Mapping[str, Any]], question: Question, payload: Mappin
     task = ray.remote(num_cpus=0, max_retries=0)(question)
     sent = time.time()
     waiting: dict[Any, str] = {}
-    for node, name in zip(nodes, _names(nodes), strict=True):
+    for name, node in nodes.items():
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         about = {"node": name, "ray_cpus": node["Resources"].get("CPU", 0), "ray_gpus": node["Resources"].get("GPU", 0)}
         waiting[task.options(scheduling_strategy=pinned).remote({**payload, **about})] = name
@@ -112,10 +120,10 @@ def _ask(nodes: Sequence[Mapping[str, Any]], question: Question, payload: Mappin
     return sorted(answers, key=lambda said: said.node)
 
 
-def _names(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What people call them; with a piece of Ray's own identifier where several have one name."""
+def _named(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """By what people call them; with a piece of Ray's own identifier where several have one name."""
     taken = Counter(node["NodeName"] for node in nodes)
-    return [n["NodeName"] + (f" ({n['NodeID'][:6]})" if taken[n["NodeName"]] > 1 else "") for n in nodes]
+    return {n["NodeName"] + (f" ({n['NodeID'][:6]})" if taken[n["NodeName"]] > 1 else ""): n for n in nodes}
 
 
 def _answer(name: str, sent: float, ready: Any) -> Said:
