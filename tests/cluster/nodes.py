@@ -27,8 +27,8 @@ services.get_node_ip_address = lambda *_: "127.0.0.1"
 main()
 """
 
-# A node gives up when its agents are not up after 15 seconds, or itself after 30, whatever it is told: on a machine
-# with eight times as much to do as it can, every second start fails.
+# A node gives up when its agents are not up after 15 seconds, or itself after 30, whatever it is told: a busy machine
+# may need several tries.
 STARTS = 6
 
 # Several nodes share this machine: each gets ports of its own.
