@@ -111,6 +111,16 @@ def ask(address: str) -> Answer:
         return _answer(address, head, own)
 
 
+def asks_for_token(address: str) -> bool:
+    """Whether the head at ``host:port`` turns strangers away.
+
+    Raises:
+        ClusterError: There is no cluster.
+    """
+    with _head(address) as head:
+        return not head.lets_in(None)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from its own machine alone."""
     return host in {"localhost", "::1"} or host.startswith("127.")
