@@ -81,6 +81,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
+    from jobs.analysis.leaderboard import import_notes
     from jobs.analysis.present import attempts_sheet, ledger_sheet
     from jobs.results.reader import load
 
@@ -88,6 +89,8 @@ def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: st
     warn(loaded.skipped)
     table = some(loaded).table
     sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
+    for note in import_notes(table):
+        click.echo(note, err=True)
     return sheet.render(fmt, width())
 
 
