@@ -68,7 +68,7 @@ def _load(path: str, studies: list[str], metric: str, where: str) -> Loaded:
     from jobs.analysis.difference import COLUMNS
     from jobs.results.reader import load
 
-    wanted = [*COLUMNS, metric, f"metric.{metric}", f"health.{metric}"]
+    wanted = [*COLUMNS, metric, "metric.*", f"health.{metric}"]
     loaded = load(path, columns=wanted, where=where, studies=studies)
     warn(loaded.skipped)
     return some(loaded)

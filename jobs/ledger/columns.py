@@ -165,10 +165,11 @@ class _Reader:
         if len(signs) > 1:
             line = next(line for line, one in there if one.percent != there[0][1].percent)
             self._complain(line, "some cells have % and others not: write all in one way")
+            return 0.01, "percent"
         if signs == {True} or (self.target.percent and there):
             return 0.01, "percent"
         if not _is_share(self.target.key):
-            return 1.0, "number"
+            return 0.01, "percent"
         large = [line for line, one in there if abs(one.value) > 1]
         small = [line for line, one in there if 0 < abs(one.value) <= 1]
         if large and small:

@@ -123,6 +123,4 @@ def _cells(row: str, place: str) -> tuple[str, ...]:
     try:
         return tuple(plain(cell) for cell in _CELL_END.split(row))
     except ValueError as error:
-        raise UserError(
-            f"{place}: the command {error} is not understood in a table: write what it stands for."
-        ) from error
+        raise UserError(f"{place}: the command {error} is not known in a table: write what it stands for.") from error

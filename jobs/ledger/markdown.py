@@ -18,11 +18,13 @@ _PIPE = re.compile(r"(?<!\\)\|")
 _MARKS = [
     (re.compile(r"<br\s*/?>", re.IGNORECASE), " "),
     (re.compile(r"</?(b|strong|i|em|sub|sup|u|code)>", re.IGNORECASE), ""),
-    (re.compile(r"(\*\*|__)(.+?)\1"), r"\2"),
+    (re.compile(r"\*\*(.+?)\*\*"), r"\1"),
+    (re.compile(r"(?<!\w)__(.+?)__(?!\w)"), r"\1"),
     (re.compile(r"(?<![\w*])\*([^*]+)\*(?![\w*])"), r"\1"),
     (re.compile(r"`([^`]+)`"), r"\1"),
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
 ]
+_MATH = re.compile(r"\$([^$]+)\$")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&])")
 
 
@@ -59,11 +61,18 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
 def plain(cell: str) -> str:
     """The cell without its markup."""
     cell = cell.strip()
-    if "$" in cell:
-        cell = latex.plain(cell)
+    cell = _MATH.sub(_math, cell)
     for pattern, kept in _MARKS:
         cell = pattern.sub(kept, cell)
     return _ESCAPE.sub(r"\1", cell).strip()
+
+
+def _math(found: re.Match[str]) -> str:
+    """What stands between dollars, as text; as it is where it holds a command that is not known."""
+    try:
+        return latex.plain(found[1])
+    except ValueError:
+        return found[0]
 
 
 def _end(lines: Sequence[str], at: int) -> int:

@@ -89,7 +89,7 @@ def target(header: str) -> Target:
     name = _ARROWS.sub("", normal(header))
     whole = _slug(name)
     found = _UNIT.search(name)
-    if found is None or whole in _BY_ALIAS:
+    if found is None:
         return _named(whole)
     unit = _slug(found[1] or found[2]) if (found[1] or found[2]) != "%" else "%"
     bare = _named(_slug(_ARROWS.sub("", name[: found.start()])))

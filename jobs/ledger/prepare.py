@@ -147,8 +147,8 @@ def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Col
     blank = sum(row.is_blank for table in chosen for row in table.rows)
     notes = [f"{len(chosen)} tables with the same columns are read as one."] if len(chosen) > 1 else []
     notes += [f"Blank and left out: {_rows(blank)}."] if blank else []
-    if content.repaired:
-        notes.append(f"{content.repaired} lines of tables were damaged by a wrong encoding and are repaired.")
+    if repaired := sum(row.number in content.repaired for table in chosen for row in (table.header, *table.rows)):
+        notes.append(f"Damaged by a wrong encoding, and repaired: {_rows(repaired)}, the header included.")
     if skipped:
         told = ", ".join(f"{i} (line {one.header.number})" for i, one in skipped)
         notes.append(f"Other tables of the file are left out; --table N reads one of them: {told}.")

@@ -25,6 +25,11 @@ _DAMAGED = re.compile(
     "\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122])"
 )
 _LOST = "\ufffd"
+# What is left of a letter where a byte of it was lost: no repair can tell what stood there.
+_RESIDUE = re.compile(
+    "[\u0080-\u00a6\u00a8-\u00af\u00b4\u00b6\u00b8-\u00d6\u00d8-\u00ff"
+    "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u201a\u201e\u2020-\u2022\u2030\u2039\u203a\u20ac\u2122]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,13 @@ class Content:
         name: The file's name without its folder.
         digest: A hash of its bytes.
         tables: All of its tables.
-        repaired: How many lines of them had been damaged by a wrong encoding and are whole again.
+        repaired: Lines that had been damaged by a wrong encoding; what could not be read again holds U+FFFD.
     """
 
     name: str
     digest: str
     tables: list[Table]
-    repaired: int
+    repaired: frozenset[int]
 
 
 def read(path: Path, *, sheet: str | None = None, encoding: str = "utf-8") -> Content:
@@ -74,8 +79,7 @@ def read(path: Path, *, sheet: str | None = None, encoding: str = "utf-8") -> Co
         tables = _reader(suffix, lines)(lines, path.name)
     if not tables:
         raise UserError(f"{path.name} has no table: {_expected(suffix)} is needed.")
-    in_tables = {row.number for table in tables for row in (table.header, *table.rows)}
-    return Content(path.name, hashlib.sha256(data).hexdigest()[:16], tables, len(repaired & in_tables))
+    return Content(path.name, hashlib.sha256(data).hexdigest()[:16], tables, frozenset(repaired))
 
 
 def refuse_damaged(columns: Sequence[RawColumn], source: str, header_line: int) -> None:
@@ -86,7 +90,7 @@ def refuse_damaged(columns: Sequence[RawColumn], source: str, header_line: int) 
     """
     cells = [(header_line, column.header) for column in columns] + [cell for column in columns for cell in column]
     for line, text in cells:
-        if _LOST in text or _DAMAGED.search(text):
+        if _LOST in text:
             raise UserError(
                 f"{source}:{line}: {text!r} is damaged by a wrong encoding and cannot be repaired: write it anew."
             )
@@ -118,7 +122,7 @@ def _repaired(line: str) -> str:
         raise UserError(
             f"Text damaged by a wrong encoding ({line[:20]!r}…) needs: pip install 'conclus[import]'."
         ) from error
-    return ftfy.fix_encoding(line)
+    return _RESIDUE.sub(_LOST, ftfy.fix_encoding(line))
 
 
 def _reader(suffix: str, lines: Sequence[str]) -> Callable[[Sequence[str], str], list[Table]]:

@@ -96,9 +96,7 @@ def _check(statements: Sequence[Any]) -> None:
     kind = statements[0].type.name
     # A pivot is several statements to DuckDB.
     if kind not in {"SELECT", "EXPLAIN", "MULTI"}:
-        raise UserError(
-            f"The query is a {kind.lower()}: results are read only, write a select over {', '.join(VIEWS)}."
-        )
+        raise UserError(f"The query is a {kind.lower()}: results are only read, by a select over {', '.join(VIEWS)}.")
 
 
 def _fault(connection: Any, text: str, error: Exception) -> str:
