@@ -169,7 +169,7 @@ class _Reader:
         if signs == {True} or (self.target.percent and there):
             return 0.01, "percent"
         if not _is_share(self.target.key):
-            return 0.01, "percent"
+            return 1.0, "number"
         large = [line for line, one in there if abs(one.value) > 1]
         small = [line for line, one in there if 0 < abs(one.value) <= 1]
         if large and small:

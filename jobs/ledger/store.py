@@ -41,10 +41,13 @@ def write(results: str, rows: Sequence[Attempt]) -> None:
     """Put the rows into one new file of their study: whatever happens, all of them are there or none.
 
     Raises:
-        OSError: It cannot be written.
+        UserError: It cannot be written.
     """
     folder = _folder(results, rows[0].study)
-    put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(to_table(rows)))
+    try:
+        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(to_table(rows)))
+    except OSError as error:
+        raise UserError(f"{folder}: the rows cannot be written there: {error.strerror}.") from error
 
 
 def _folder(results: str, study: str) -> Path:

@@ -158,3 +158,12 @@ def test_without_a_terminal_and_without_yes_nothing_is_written(command, tmp_path
     assert "param.optimiser.learning_rate" in out
     assert err == "Error: Nothing was written: look at the columns above, and say --yes if they are right.\n"
     assert not (tmp_path / "results").exists()
+
+
+def test_results_that_cannot_be_written_are_named(command, tmp_path):
+    (tmp_path / "t.md").write_text(md("1e-3 | .5 | 1"))
+    (tmp_path / "taken").write_text("a file")
+    code, _, err = command("import", tmp_path / "t.md", "--results", tmp_path / "taken", "--yes")
+    assert code == 2
+    assert "the rows cannot be written there" in err
+    assert err.count("\n") == 1
