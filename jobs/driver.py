@@ -1,0 +1,134 @@
+"""What drives a study: a job on a cluster, as `job.json` says, or a process of this machine, as `run.lock` says."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.errors import UserError
+from jobs.results.layout import PREFIX, study_folders, study_name
+
+RECORD = "job.json"
+LOCK = "run.lock"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was submitted: its name on the cluster, and the results' path as the cluster sees it."""
+
+    job: str
+    address: str
+    study: str
+    results: str
+    workers: int | None
+    submitted: str
+    by: str
+
+
+def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
+    """The record of a job that is about to be submitted, with a name that no cluster has seen."""
+    from jobs.results.writer import new_attempt_id
+
+    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, by)
+
+
+def write(job: Job) -> Path | None:
+    """Keeps the record with the results, if their folder can be reached from here; its path."""
+    from jobs.results.writer import put
+
+    path = Path(job.results, PREFIX + job.study, RECORD)
+    if not Path(job.results).parent.is_dir():
+        return None
+    try:
+        put(path, json.dumps(asdict(job), indent=1).encode())
+    except OSError:
+        return None
+    return path
+
+
+def read(folder: Path) -> Job | None:
+    """The job that was last submitted for a study, if any was.
+
+    Raises:
+        UserError: its record is damaged.
+    """
+    path = folder / RECORD
+    try:
+        return Job(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): give --address and --job") from error
+
+
+def one_study(results: str, studies: Collection[str] = ()) -> Path:
+    """The folder of the one study that is meant.
+
+    Raises:
+        UserError: there are several, or there is no such one.
+    """
+    every = study_folders(results)
+    folders = [one for one in every if not studies or study_name(one) in studies]
+    if len(folders) == 1:
+        return folders[0]
+    names = ", ".join(study_name(one) for one in every)
+    raise UserError(f"{results} holds {names}: say which with --study NAME")
+
+
+def local_process(folder: Path) -> int | None:
+    """The process of this machine that runs the study right now: it holds the lock file and is named in it.
+
+    Raises:
+        UserError: another machine runs it, or a process that is not the `conclus` command.
+    """
+    path = folder / LOCK
+    if not _is_held(path):
+        return None
+    owner = re.match(r"process (\d+) on (.+)", path.read_text(errors="replace"))
+    if owner is None or owner[2] != socket.gethostname() or not _is_conclus(int(owner[1])):
+        who = owner[0] if owner else "a process that is just starting"
+        raise UserError(
+            f"{folder}: {who} runs this study and cannot be stopped from here: stop it where it was started"
+        )
+    return int(owner[1])
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _is_conclus(pid: int) -> bool:
+    """Whether that process is ours to stop: numbers are given away again, also to what runs in a container beside."""
+    found = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return "conclus" in found.stdout
+
+
+def interrupt(pid: int, *, seconds: float) -> bool:
+    """Asks the process to stop as Ctrl-C does; whether it has gone within this time."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    end = time.monotonic() + seconds
+    while _is_conclus(pid) and time.monotonic() < end:
+        time.sleep(0.2)
+    return not _is_conclus(pid)
