@@ -75,6 +75,22 @@ def read(folder: Path) -> Job | None:
         raise UserError(f"{path} cannot be read ({error}): give --address and --job") from error
 
 
+def job_of(results: str, studies: Collection[str], address: str | None, job: str | None) -> tuple[str, str] | None:
+    """Address and name of the job that is meant: as given, else as the results' record says; None for a local run.
+
+    Raises:
+        UserError: one of the two is neither given nor on record, or it is not clear which study is meant.
+    """
+    if address and job:
+        return address, job
+    record = read(one_study(results, studies))
+    if record is None and not (address or job):
+        return None
+    if record is None:
+        raise UserError(f"{results} has no {RECORD}: give both --address and --job")
+    return address or record.address, job or record.job
+
+
 def one_study(results: str, studies: Collection[str] = ()) -> Path:
     """The folder of the one study that is meant.
 
