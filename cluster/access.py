@@ -1,30 +1,16 @@
-"""Who may talk to a cluster from here: its address, the token, and what is refused for safety."""
+"""How a cluster's dashboard is spoken to: its address, with or without a token, and what is refused for safety."""
 
-import ipaddress
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster.executor import ClusterError, one_line
+from cluster import tokens
+from cluster.executor import ClusterError
+from cluster.tokens import Token
 
 DASHBOARD_PORT = 8265
 _ANSWER_SECONDS = 8.0
 _TUNNEL = "ssh -N -L 8265:127.0.0.1:8265 HEAD, then --address http://127.0.0.1:8265"
-
-
-@dataclass(frozen=True)
-class Token:
-    """What a cluster asks for; never printed, written to a file or handed to a process.
-
-    Attributes:
-        value: The token.
-        source: Where it was found, for sentences.
-    """
-
-    value: str = field(repr=False)
-    source: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ def find(address: str, *, insecure: bool = False) -> Access:
         ClusterError: It is no address of a Ray dashboard, nothing answers, the token is missing or wrong, or the
             cluster is open to anyone.
     """
-    url, token = normalised(address), find_token()
+    url, token = normalised(address), tokens.find()
     beyond = not _is_loopback(url) and not insecure
     if beyond and token is None:
         raise ClusterError(
@@ -97,40 +83,8 @@ def normalised(address: str) -> str:
     return f"{parts.scheme}://{name}:{port or (443 if parts.scheme == 'https' else DASHBOARD_PORT)}"
 
 
-def find_token() -> Token | None:
-    """The token where Ray looks for it: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
-
-    Raises:
-        ClusterError: The named file cannot be read, or what is there cannot be a token.
-    """
-    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
-        return None
-    if value := os.environ.get("RAY_AUTH_TOKEN"):
-        return _checked(value, "RAY_AUTH_TOKEN")
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named).expanduser() if named else Path.home() / ".ray" / "auth_token"
-    if not named and not path.exists():
-        return None
-    try:
-        return _checked(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClusterError(f"The token file {path} cannot be read: {one_line(error)}.") from error
-
-
-def _checked(text: str, source: str) -> Token:
-    value = text.strip()
-    # A line break in a header would make the HTTP library print the header.
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ClusterError(f"What {source} holds is not a token: make one with `ray get-auth-token --generate`.")
-    return Token(value, source)
-
-
 def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return tokens.is_loopback(urlsplit(url).hostname or "")
 
 
 def _status(url: str, headers: dict[str, str]) -> int:
@@ -140,9 +94,9 @@ def _status(url: str, headers: dict[str, str]) -> int:
     try:
         answer = requests.get(f"{url}/api/version", headers=headers, timeout=_ANSWER_SECONDS, allow_redirects=False)
     except requests.exceptions.SSLError as error:
-        raise ClusterError(
-            f"The certificate of {url} is not trusted here: name its authority's file in REQUESTS_CA_BUNDLE."
-        ) from error
+        is_tls = "CERTIFICATE" in str(error)
+        mend = "name the file of its certificate's authority in REQUESTS_CA_BUNDLE" if is_tls else "write http://"
+        raise ClusterError(f"There is no trusted connection to {url}: {mend}.") from error
     except requests.exceptions.RequestException as error:
         raise ClusterError(
             f"Nothing answers at {url} ({type(error).__name__}): is the head up, with ray[default] installed there, "
@@ -167,10 +121,6 @@ def _content(answer: Any) -> dict[str, Any]:
 
 
 def _warnings(url: str, token: Token) -> tuple[str, ...]:
-    found: list[str] = []
-    if url.startswith("http://") and not _is_loopback(url):
-        found.append(f"the token travels unencrypted to {url}: on a network that others use, tunnel: {_TUNNEL}")
-    path = Path(token.source)
-    if path.is_file() and path.stat().st_mode & 0o077:
-        found.append(f"others on this machine can read the token: chmod 600 {path}")
-    return tuple(found)
+    travels = url.startswith("http://") and not _is_loopback(url)
+    tunnel = f"the token travels unencrypted to {url}: on a network that others use, tunnel: {_TUNNEL}"
+    return tuple(filter(None, [tunnel if travels else "", token.warning]))

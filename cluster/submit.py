@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import shlex
 import time
@@ -50,6 +51,8 @@ class Jobs:
         with self._sentences(), _only(self.access.address):
             from ray.job_submission import JobSubmissionClient
 
+            for handler in logging.getLogger("ray").handlers:
+                handler.setLevel(logging.WARNING)  # it tells of every package it sends
             # As requests does by itself, told to Ray so that following a log trusts the same authority.
             authority = os.environ.get("REQUESTS_CA_BUNDLE") or True
             self._client = JobSubmissionClient(self.access.address, headers=dict(self.access.headers), verify=authority)

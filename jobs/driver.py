@@ -19,6 +19,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from jobs.results.layout import PREFIX, study_folders, study_name
+from jobs.study import Study
 
 RECORD = "job.json"
 LOCK = "run.lock"
@@ -46,18 +47,20 @@ def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
     return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, by)
 
 
-def write(job: Job) -> Path | None:
-    """Keeps the record with the results, if their folder can be reached from here; its path."""
+def write(job: Job, study: Study) -> bool:
+    """Keeps the record and the study with the results, if their folder can be reached from here; whether it can."""
+    from jobs import snapshot
     from jobs.results.writer import put
 
-    path = Path(job.results, PREFIX + job.study, RECORD)
+    folder = Path(job.results, PREFIX + job.study)
     if not Path(job.results).parent.is_dir():
-        return None
+        return False
     try:
-        put(path, json.dumps(asdict(job), indent=1).encode())
+        snapshot.write(study, folder)
+        put(folder / RECORD, json.dumps(asdict(job), indent=1).encode())
     except OSError:
-        return None
-    return path
+        return False
+    return True
 
 
 def read(folder: Path) -> Job | None:

@@ -168,8 +168,8 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None) -
 
 
 def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
-    """The leaderboard's first of what is done, one row per trial."""
-    rows = [found["place"] for found in map(_good, own.values()) if found]
+    """The leaderboard's first, of one row per trial."""
+    rows = [(_good(attempts) or attempts[-1])["place"] for attempts in own.values()]
     if not rows:
         return None
     try:

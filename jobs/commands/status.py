@@ -47,6 +47,8 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
 
 def headline(one: Standing) -> str:
     """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
+    if not one.planned:
+        return f"{one.study}: nothing has run yet"
     counts = [f"{count} {state}" for state in _STATES if (count := one.count(state))]
     missing = [f"{one.missing} missing"] if one.missing else []
     return ", ".join([f"{one.study}: {one.done} of {one.planned} trials done", *counts, *missing])
@@ -79,7 +81,7 @@ def _best(one: Standing) -> Iterator[str]:
     names = short_names(best.params)
     values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
     score = tables.plus_minus(best.score.mean, best.score.half_width)
-    text = f"best {one.metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)}): {values}"
+    text = f"best {one.metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)})" + (values and f": {values}")
     yield from textwrap.wrap(text, width(), initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 

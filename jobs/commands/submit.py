@@ -79,11 +79,11 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         click.echo(f"Warning: {warning}", err=True)
     job = driver.new_job(study.name, jobs.access.address, results, workers)
     _ship(jobs, job, study)
-    kept = driver.write(job)
+    kept = driver.write(job, study)
     click.echo(f"submitted {job.job} to {job.address}", err=True)
     if follow:
         return watch(jobs, job.job)
-    _tell(job, kept=kept is not None)
+    _tell(job, kept=kept)
     return 0
 
 
