@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster import tokens
+from cluster import probe
 from cluster.executor import ClusterError
-from cluster.tokens import Token
+from cluster.probe import JOBS_PORT, Token
 
-DASHBOARD_PORT = 8265
 _ANSWER_SECONDS = 8.0
 _TUNNEL = "ssh -N -L 8265:127.0.0.1:8265 HEAD, then --address http://127.0.0.1:8265"
 
@@ -40,7 +39,7 @@ def find(address: str, *, insecure: bool = False) -> Access:
         ClusterError: It is no address of a Ray dashboard, nothing answers, the token is missing or wrong, or the
             cluster is open to anyone.
     """
-    url, token = normalised(address), tokens.find()
+    url, token = normalised(address), probe.token()
     beyond = not _is_loopback(url) and not insecure
     if beyond and token is None:
         raise ClusterError(
@@ -58,7 +57,7 @@ def find(address: str, *, insecure: bool = False) -> Access:
         raise ClusterError(
             f"The cluster at {url} asks for a token: put it into ~/.ray/auth_token (chmod 600) or RAY_AUTH_TOKEN_PATH."
         )
-    headers = {"Authorization": f"Bearer {token.value}"}
+    headers = {"Authorization": f"Bearer {token.text}"}
     if _status(url, headers) != 200:
         raise ClusterError(f"The cluster at {url} does not accept the token of {token.source}: it has another one.")
     return Access(url, headers, "token", _warnings(url, token))
@@ -80,11 +79,11 @@ def normalised(address: str) -> str:
     if parts.username is not None:
         raise ClusterError("--address: leave out the user name and password, the token is looked up on its own.")
     name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}:{port or (443 if parts.scheme == 'https' else DASHBOARD_PORT)}"
+    return f"{parts.scheme}://{name}:{port or (443 if parts.scheme == 'https' else JOBS_PORT)}"
 
 
 def _is_loopback(url: str) -> bool:
-    return tokens.is_loopback(urlsplit(url).hostname or "")
+    return probe.is_loopback(urlsplit(url).hostname or "")
 
 
 def _status(url: str, headers: dict[str, str]) -> int:

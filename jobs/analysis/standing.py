@@ -88,14 +88,17 @@ def standing(folder: Path) -> Standing:
     metric, mode = select["metric"], select["mode"]
     loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
-    keys: list[str] = [trial[0] for trial in plan.get("trials", ())] or list(attempts)
-    own = {key: attempts[key] for key in keys if key in attempts}
+    keys: list[str] = [trial[0] for trial in plan.get("trials", ())]
+    planned: int = plan.get("n_trials", len(keys))
+    # A search names its trials as it goes on: what has begun is what it has named.
+    own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
+    planned = max(planned, len(own))
     done = {key: good for key, rows in own.items() if (good := _good(rows))}
     begun = tuple(_trial(folder, rows[-1], _slowest(loaded.table)) for key, rows in own.items() if key not in done)
-    missing = len(keys) - len(own)
+    missing = planned - len(own)
     return Standing(
         study=study_name(folder),
-        planned=len(keys),
+        planned=planned,
         done=len(done),
         missing=missing,
         begun=begun,
