@@ -225,9 +225,9 @@ trial:
   encoder: {name: mlp, widths: [4]}
   n_clusters: 2
   batch_size: 8
-  epochs: 40
-  evaluation: {every: 40}
-seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+  epochs: 16
+  evaluation: {every: 16}
+seeds: [0, 1, 2, 3, 4, 5]
 """
 
 
@@ -235,10 +235,11 @@ seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 def running(tmp_path, root):
     """`conclus run` in a process of its own, one of whose trials is done, with its method in a file."""
     shutil.copy(root / "core" / "methods" / "cc.py", tmp_path / "mine.py")
-    (tmp_path / "mine.csv").write_text("u,v\n" + "".join(f"{i % 2 * 9 + i / 10},{i % 3}\n" for i in range(20)))
+    rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
     (tmp_path / "study.yaml").write_text(STUDY)
     process = subprocess.Popen(
-        [sys.executable, "-m", "conclus", "run", "study.yaml", "--workers", "1", "--set", "epochs=39"],
+        [sys.executable, "-m", "conclus", "run", "study.yaml", "--workers", "1", "--set", "epochs=15"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -261,18 +262,18 @@ def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tm
     assert running.wait(timeout=30) == 130
     assert f"process {running.pid} has ended" in err
     before = standing(results / "study=long")
-    assert 1 <= before.done < before.planned == 12
-    assert out.startswith(f"long: {before.done} of 12 trials done")
+    assert 1 <= before.done < before.planned == 6
+    assert out.startswith(f"long: {before.done} of 6 trials done")
     assert "nothing is running" in command("stop", results)[2]
     (tmp_path / "study.yaml").unlink()
     (tmp_path / "mine.py").unlink()
     monkeypatch.chdir("/")
     code, out, err = command("resume", results, "--workers", "1")
     assert code == 0, err
-    assert f"12 trials, {before.done} done before" in err
-    assert "epochs=39" in out
+    assert f"6 trials, {before.done} done before" in err
+    assert "epochs=15" in out
     after = standing(results / "study=long")
-    assert (after.done, after.planned) == (12, 12)
+    assert (after.done, after.planned) == (6, 6)
 
 
 def test_a_process_that_is_not_ours_is_left_alone(store, command):

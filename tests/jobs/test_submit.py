@@ -31,7 +31,7 @@ def nodes():
         # Of this checkout nothing is to be seen from the cluster: what jobs import was sent.
         patch.delenv("PYTHONPATH", raising=False)
         with Nodes(token=new_token(), jobs=True) as started:
-            # started.add("one")
+            started.add("one")
             yield started
 
 
