@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import json
 import os
@@ -18,11 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import UserError
-from jobs.results.layout import PREFIX, study_folders, study_name
+from jobs.lock import holder
+from jobs.results.layout import study_folder, study_folders, study_name
+from jobs.results.storage import Place, put
 from jobs.study import Study
 
 RECORD = "job.json"
-LOCK = "run.lock"
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,9 @@ def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
 def write(job: Job, study: Study) -> bool:
     """Keeps the record and the study with the results, if their folder can be reached from here; whether it can."""
     from jobs import snapshot
-    from jobs.results.writer import put
 
-    folder = Path(job.results, PREFIX + job.study)
-    if not Path(job.results).parent.is_dir():
+    folder = study_folder(job.results, job.study)
+    if isinstance(folder, Path) and not folder.parent.parent.is_dir():
         return False
     try:
         snapshot.write(study, folder)
@@ -63,7 +62,7 @@ def write(job: Job, study: Study) -> bool:
     return True
 
 
-def read(folder: Path) -> Job | None:
+def read(folder: Place) -> Job | None:
     """The job that was last submitted for a study, if any was.
 
     Raises:
@@ -94,7 +93,7 @@ def job_of(results: str, studies: Collection[str], address: str | None, job: str
     return address or record.address, job or record.job
 
 
-def one_study(results: str, studies: Collection[str] = ()) -> Path:
+def one_study(results: str, studies: Collection[str] = ()) -> Place:
     """The folder of the one study that is meant.
 
     Raises:
@@ -108,33 +107,19 @@ def one_study(results: str, studies: Collection[str] = ()) -> Path:
     raise UserError(f"{results} holds {names}: say which with --study NAME")
 
 
-def local_process(folder: Path) -> int | None:
+def local_process(folder: Place) -> int | None:
     """The process of this machine that runs the study right now: it holds the lock file and is named in it.
 
     Raises:
         UserError: another machine runs it, or a process that is not the `conclus` command.
     """
-    path = folder / LOCK
-    if not _is_held(path):
+    held = holder(folder)
+    if not held:
         return None
-    owner = re.match(r"process (\d+) on (.+)", path.read_text(errors="replace"))
+    owner = re.match(r"process (\d+) on (.+)", held)
     if owner is None or owner[2] != socket.gethostname() or not _is_conclus(int(owner[1])):
-        who = owner[0] if owner else "a process that is just starting"
-        raise UserError(
-            f"{folder}: {who} runs this study and cannot be stopped from here: stop it where it was started"
-        )
+        raise UserError(f"{folder}: {held} runs this study: stop it where it was started")
     return int(owner[1])
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
 
 
 def _is_conclus(pid: int) -> bool:

@@ -37,4 +37,3 @@ job = click.option("--job", metavar="ID", help="The job's name on the cluster.  
 insecure = click.option(
     "--insecure", is_flag=True, help="Allow a cluster that asks for no token, beyond this machine too."
 )
-

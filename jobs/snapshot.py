@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import UserError
 from jobs import document
+from jobs.results import storage
 from jobs.results.storage import Place, put
 from jobs.study import Study
 
@@ -33,6 +34,22 @@ def write(study: Study, folder: Place) -> Place:
         put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
     put(folder / FILE, document.write(_renamed(whole, moved)).encode())
     return folder / FILE
+
+
+def fetch(folder: Place, scratch: Path) -> Path:
+    """The study file of a snapshot; of one in an object store a copy in `scratch`, with its plug-ins.
+
+    Raises:
+        UserError: there is none.
+        StorageError: the object store does not answer.
+    """
+    if not (folder / FILE).is_file():
+        raise UserError(f"{folder} holds no {FILE} to go on with: use `conclus run STUDY` into the same results")
+    if isinstance(folder, Path):
+        return folder / FILE
+    for file in (folder / FILE, *map(storage.at, storage.files(folder / PLUG_INS, ".py"))):
+        put(scratch / (FILE if file.name == FILE else f"{PLUG_INS}/{file.name}"), file.read_bytes())
+    return scratch / FILE
 
 
 def _plug_ins(value: Any) -> Iterator[str]:

@@ -5,7 +5,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -15,8 +14,10 @@ from core.errors import UserError
 from jobs.analysis.leaderboard import Entry, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.selection import FINISHED
+from jobs.results import storage
 from jobs.results.layout import TRIALS, study_name
 from jobs.results.reader import load
+from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
 """A running trial writes at least every 30 s once its epochs are shorter than that: three of these."""
@@ -78,7 +79,7 @@ class Standing:
         return sum(one.state == state for one in self.begun)
 
 
-def standing(folder: Path) -> Standing:
+def standing(folder: Place) -> Standing:
     """Reads one `study=…` folder.
 
     Age is told by the files' own times, which `cp -p` and `rsync -a` keep.
@@ -109,7 +110,7 @@ def standing(folder: Path) -> Standing:
     )
 
 
-def _plan(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
     """`study.json`; nothing where it is not there or was cut in half."""
     path = folder / "study.json"
     try:
@@ -139,7 +140,7 @@ def _slowest(table: pa.Table) -> float | None:
     return max((seconds / epochs for seconds, epochs in pairs if seconds and epochs), default=None)
 
 
-def _trial(folder: Path, row: Mapping[str, Any], slowest: float | None) -> Trial:
+def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None) -> Trial:
     heard = _heard(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
     return Trial(
         trial_key=row["trial_key"],
@@ -154,11 +155,9 @@ def _trial(folder: Path, row: Mapping[str, Any], slowest: float | None) -> Trial
     )
 
 
-def _heard(path: Path) -> float | None:
-    try:
-        return max(0.0, time.time() - path.stat().st_mtime)
-    except OSError:
-        return None
+def _heard(path: Place) -> float | None:
+    moment = storage.modified(path)
+    return None if moment is None else max(0.0, time.time() - moment)
 
 
 def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import UserError
 from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.results.storage import Place
 
 _SHOWN = 3
 
@@ -57,13 +60,18 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     return 0
 
 
-def _tracebacks(folder: Path, trial: str | None) -> None:
+def _tracebacks(folder: Place, trial: str | None) -> None:
     """The tracebacks of one trial, or the last few of all, the newest last."""
-    files = sorted((folder / "logs").glob(f"{trial or ''}*.txt"), key=lambda one: one.name.rpartition(".")[0][-26:])
+    from jobs.results import storage
+
+    found = map(storage.at, storage.files(folder / "logs", ".txt", trial or ""))
+    files = sorted(found, key=lambda one: one.name.removesuffix(".txt")[-26:])
     if not files and trial is not None:
         raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
     for file in files if trial else files[-_SHOWN:]:
-        click.echo(f"== {file.name.partition('.')[0]} ({file})\n{file.read_text(errors='replace').rstrip()}\n")
+        click.echo(
+            f"== {file.name.partition('.')[0]} ({file})\n{file.read_bytes().decode(errors='replace').rstrip()}\n"
+        )
     rest = 0 if trial else len(files) - _SHOWN
     if rest > 0:
         click.echo(f"{rest} earlier ones are in {folder / 'logs'}; --trial KEY shows those of one trial", err=True)

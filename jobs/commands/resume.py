@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import UserError
 from jobs import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("resume")
@@ -31,25 +35,40 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     The study is the one that was last run into RESULTS, overrides included. Trials that are done are not run again.
     """
-    from jobs import driver
-    from jobs import study as studies_
+    import tempfile
+    from pathlib import Path
+
+    from jobs import driver, snapshot
     from jobs.commands import run
-    from jobs.commands.submit import send
-    from jobs.snapshot import FILE
 
     folder = driver.one_study(results, studies)
-    if not (folder / FILE).is_file():
-        raise UserError(f"{folder} holds no {FILE} to go on with: use `conclus run STUDY --results {results}`")
     job = None if here else driver.read(folder)
-    if job is None and address is None:
-        context.invoke(run.command, study=folder / FILE, results=str(folder.parent), workers=workers)
-        return
-    where = address or (job.address if job else "")
     if job is not None:
         _refuse_running(job.job, job.address, insecure=insecure)
-    target = job.results if job else str(folder.parent.resolve())
     workers = workers or (job.workers if job else None)
-    if code := send(studies_.load(folder / FILE), where, target, workers, insecure=insecure, follow=False):
+    with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
+        file = snapshot.fetch(folder, Path(scratch))
+        if job is None and address is None:
+            context.invoke(run.command, study=file, results=_home(results), workers=workers)
+        else:
+            where, target = address or (job.address if job else ""), job.results if job else _home(results)
+            _submit(file, where, target, workers, insecure=insecure)
+
+
+def _home(results: str) -> str:
+    """The results that a `study=…` folder lies in; what was given where it is not one."""
+    from jobs.results import storage
+    from jobs.results.layout import PREFIX
+
+    home, _, last = results.rstrip("/").rpartition("/")
+    return storage.absolute((home or ".") if last.startswith(PREFIX) else results)
+
+
+def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
+    from jobs import study as studies
+    from jobs.commands.submit import send
+
+    if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.aggregate import FORMATS, warn, width
+from jobs import options
+from jobs.commands.aggregate import warn, width
 
 if TYPE_CHECKING:
     from jobs.analysis.standing import Standing, Trial
@@ -20,9 +21,7 @@ _STATES = ("failed", "running", "silent", "interrupted")
 @click.command("status")
 @click.argument("results", default="results", type=click.Path())
 @click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
-@click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
+@options.table_format
 def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """Show how the studies in the folder RESULTS (default: results) stand: done, running, failed, best, time left.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.results.storage import Place
 
 _PATIENCE_SECONDS = 60.0
 
@@ -47,7 +50,7 @@ def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
     return True
 
 
-def _stop_process(folder: Path) -> bool:
+def _stop_process(folder: Place) -> bool:
     """Whether nothing runs any more."""
     from jobs import driver
 

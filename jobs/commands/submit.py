@@ -110,6 +110,10 @@ def watch(jobs: Jobs, job: str) -> int:
 
 
 def _check_results(results: str) -> None:
+    if "://" in results and "@" in results.partition("://")[2].partition("/")[0]:
+        raise UserError(
+            "--results: leave the credentials out of the address, the nodes have their own in the environment"
+        )
     if "://" not in results and not Path(results).is_absolute():
         raise UserError(
             f"--results {results}: the cluster's machines do not know this folder: give an absolute path that all of "
