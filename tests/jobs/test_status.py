@@ -245,14 +245,20 @@ def running(tmp_path, root):
         stderr=subprocess.STDOUT,
         env=os.environ | {"PYTHONPATH": str(root)},
     )
-    end = time.monotonic() + 120
-    while not list(tmp_path.glob("results/*/trials/*.parquet")) or not standing(tmp_path / "results/study=long").done:
+    try:
+        wait_for_a_trial(process, tmp_path / "results")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_a_trial(process, results):
+    end = time.monotonic() + 300
+    while not list(results.glob("*/trials/*.parquet")) or not standing(results / "study=long").done:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
-    yield process
-    process.kill()
-    process.communicate()
 
 
 def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tmp_path, monkeypatch):
