@@ -18,12 +18,15 @@ from typing import Self
 
 from cluster import probe, watchdog
 
-# `ray start` replaces 127.0.0.1 by this machine's own address and then listens to everyone; like this it does not.
+# Ray replaces 127.0.0.1 by this machine's own address and then listens to everyone; with LOOPBACK, as on macOS, it does
+# not. There `ray start` would add no second node.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 RAY = """
-from ray._private import services
+from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
 services.get_node_ip_address = lambda *_: "127.0.0.1"
+ray_constants.ENABLE_RAY_CLUSTER = True
 main()
 """
 
@@ -151,7 +154,7 @@ class Nodes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=self.env,
+                env=self.env | LOOPBACK,
             )
 
 
