@@ -184,9 +184,8 @@ def simulated(rng, *, slope, spread, missing, widths=6, seeds=3):
     there = rng.random(shape) >= missing
     rate, width, seed = (axis[there].tolist() for axis in np.indices(shape))
     factors = {"rate": factor_of("rate", [RATES[i] for i in rate]), "width": factor_of("width", width)}
-    return Trials(
-        "metric.nmi", values[there], factor_of("seed", seed), factor_of("data", ["d"] * len(rate)), factors, {}
-    )
+    seeds, data = factor_of("seed", seed), factor_of("data", ["d"] * len(rate))
+    return Trials("metric.nmi", values[there], seeds, data, factors, {}, np.ones(len(rate)))
 
 
 @pytest.mark.parametrize(
