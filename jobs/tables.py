@@ -215,6 +215,9 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+    "·": r"$\cdot$",
 }
 
 

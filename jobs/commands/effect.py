@@ -59,7 +59,7 @@ def _found(
     metric, mode = chosen_metric(paths, studies, *wanted)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    trials = gather(some(loaded).table, metric)
+    trials = gather(some(loaded).table, metric, loaded.columns)
     return effect(trials, param_key(param, trials), mode)
 
 

@@ -40,7 +40,7 @@ def _found(paths: Sequence[str], metric: str | None, where: str, studies: Sequen
     metric, _ = chosen_metric(paths, studies, metric, None)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    return importance(gather(some(loaded).table, metric))
+    return importance(gather(some(loaded).table, metric, loaded.columns))
 
 
 def _text(found: "Importance", fmt: str) -> str:

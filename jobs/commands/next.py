@@ -70,7 +70,7 @@ def _trials(folder: Path, metric: str | None, mode: str | None, where: str) -> t
     metric, mode = chosen_metric([str(folder)], (), metric, mode)
     loaded = load([str(folder)], where=where, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    return gather(some(loaded).table, metric), mode
+    return gather(some(loaded).table, metric, loaded.columns), mode
 
 
 def _proposal(folder: Path, trials: Trials, mode: str, margin: float) -> Proposal:

@@ -171,6 +171,11 @@ def test_what_does_not_vary_has_no_effect_to_show():
         param_key("rat", trials)
 
 
+def test_a_plug_ins_name_goes_by_what_it_names():
+    values = {((("method.name", name),), seed): 1.0 for name in ("cc", "tcl") for seed in range(3)}
+    assert param_key("method", gather(to_table(attempts(values)), "nmi")) == "method.name"
+
+
 # Over simulated studies. Seeds are fixed: these numbers do not change from run to run.
 
 RATES = (1.0, 2.0, 3.0)

@@ -194,6 +194,18 @@ def test_machines_get_every_share_and_every_cell(results, command):
     assert [cell["n"] for cell in cells] == ["3", "3", "3", "3", "3", "0"]
 
 
+def test_latex_holds_nothing_that_latex_does_not_know(results, command):
+    for arguments in (("importance", results), ("interaction", results, "rate", "width")):
+        code, out, _ = command(*arguments, "--format", "latex")
+        tabular = "".join(line for line in out.splitlines() if not line.startswith("%"))
+        assert (code, tabular.isascii(), "tabular" in tabular) == (0, True, True)
+
+
+def test_a_wrong_metric_gets_a_suggestion(results, command):
+    code, _, err = command("importance", results, "--on", "mni")
+    assert (code, "did you mean 'nmi'?" in err) == (2, True)
+
+
 def test_two_names_of_one_parameter_are_refused(results, command):
     code, _, err = command("interaction", results, "rate", "rate")
     assert (code, "name two parameters" in err) == (2, True)
