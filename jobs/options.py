@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from jobs.tables import FORMATS
+
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
 results = click.option(
     "--results",
@@ -23,8 +25,6 @@ overrides = click.option(
 )
 
 # Of the commands that analyse results.
-
-FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 analysed = click.argument("results", nargs=-1, type=click.Path())
 on_metric = click.option(

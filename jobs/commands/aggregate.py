@@ -23,14 +23,14 @@ _DEFAULT_METRIC = "nmi"
 
 
 @click.command("aggregate")
-@click.argument("results", nargs=-1, type=click.Path())
+@options.analysed
 @click.option(
     "--metric",
     help="What ranks: nmi, best.acc, loss, or without labels consensus.  [default: the study's own, else nmi]",
 )
-@click.option("--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]")
-@click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
-@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+@options.mode
+@options.where
+@options.studies
 @click.option(
     "--columns",
     type=click.Choice(["auto", "ledger"]),

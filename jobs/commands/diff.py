@@ -11,6 +11,7 @@ import click
 from core.errors import UserError
 from jobs import options
 from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs.tables import FORMATS
 
 if TYPE_CHECKING:
     from jobs.analysis.difference import Difference
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "fmt",
-    type=click.Choice(options.FORMATS),
+    type=click.Choice(FORMATS),
     default="markdown",
     show_default=True,
     help="How to print it; csv, json and latex hold the configurations in both alone.",

@@ -10,16 +10,15 @@ from typing import Any
 import click
 
 from core.errors import UserError
-from jobs.commands.aggregate import FORMATS, deliver, format_of, warn, width
+from jobs import options
+from jobs.commands.aggregate import deliver, format_of, warn, width
 
 _PARQUET = ".parquet"
 
 
 @click.command("sql")
 @click.argument("words", nargs=-1, required=True, metavar="[RESULTS]... QUERY")
-@click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
+@options.fmt
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file: .csv, .md, .tex, .json or .parquet."
 )
