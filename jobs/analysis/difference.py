@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis.intervals import better_p, half_width, holm, mean
+from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.scores import is_loss, rescales_loss
 from jobs.analysis.selection import FINISHED
 from jobs.results.names import resolve
@@ -234,12 +234,7 @@ def _pairs(cells: Sequence[tuple[dict[str, Any], dict[int, float], dict[int, flo
 def _p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
     """The two-sided p-value of equal means over the shared seeds; None for fewer than two."""
     shared = a.keys() & b.keys()
-    if len(shared) < 2:
-        return None
-    sides = ({seed: one[seed] for seed in shared} for one in (a, b))
-    first, second = sides
-    tails = [better_p(first, second, maximise=up) for up in (True, False)]
-    return min(1.0, 2 * min(tail for tail in tails if tail is not None))
+    return paired_p([b[seed] - a[seed] for seed in shared]) if len(shared) > 1 else None
 
 
 def _pair(params: dict[str, Any], a: Mapping[int, float], b: Mapping[int, float], mode: str, told: bool | None) -> Pair:

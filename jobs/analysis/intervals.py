@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -33,6 +33,15 @@ def half_width(values: Sequence[float]) -> float | None:
     if n < 2:
         return None
     return quantile(n - 1) * math.sqrt(variance(values) / n)
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """The two-sided p-value of Student's test that two or more paired differences are 0 in the mean."""
+    centre, error = mean(differences), math.sqrt(variance(differences) / len(differences))
+    if error == 0:
+        # Without any spread the difference is either nothing or certain.
+        return float(centre == 0)
+    return 2 * float(stdtr(len(differences) - 1, -abs(centre) / error))
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:

@@ -20,8 +20,8 @@ _STATES = ("failed", "running", "silent", "interrupted")
 
 @click.command("status")
 @click.argument("results", default="results", type=click.Path())
-@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
-@options.table_format
+@options.studies
+@options.fmt
 def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """Show how the studies in the folder RESULTS (default: results) stand: done, running, failed, best, time left.
 
