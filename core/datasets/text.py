@@ -1,7 +1,8 @@
-"""A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own) or by TF-IDF.
+"""A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own), by TF-IDF, or by both.
 
 The vectors are kept in the cache folder of conclus under a hash of the texts and the model; reading them back is
-mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core.
+mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core. A sentence encoder
+hears what a text is about, TF-IDF which words it has: where rare words name the topic, each knows what the other misses.
 
 References: Reimers and Gurevych, "Sentence-BERT" (EMNLP 2019); Wang et al., "MiniLM" (NeurIPS 2020); TF-IDF with a
 truncated singular value decomposition is latent semantic analysis (Deerwester et al., JASIS 1990).
@@ -21,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, scaled, user_path
 from core.errors import UserError
-from core.schema import PositiveInt
+from core.schema import NonNegativeFloat, PositiveInt
 from core.tables import label_key, listed
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def load(
     labels: str | None = None,
     model: str = "tfidf",
     dimensions: PositiveInt = 128,
+    tfidf_weight: NonNegativeFloat = 0.0,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
 ) -> Dataset:
     """Loads the vectors of texts, and labels where there are any; makes the vectors if nobody has.
@@ -52,10 +54,11 @@ def load(
         labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets.
         model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
         dimensions: numbers per text of `tfidf`; the others have their own.
+        tfidf_weight: length of the TF-IDF vector that is put beside a sentence encoder's, whose length is 1; 0 for none.
         scale: as in `core.data.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
 
     Returns:
-        Samples (n_texts, dimensions), labels (n_texts,) in sorted order of the classes.
+        Samples (n_texts, features), labels (n_texts,) in sorted order of the classes.
 
     Raises:
         UserError: the file, a column or the model is missing or not what it must be.
@@ -63,13 +66,22 @@ def load(
     import numpy as np
 
     texts, raw = _read(_file(path), text, labels)
-    make = _encoder(model, dimensions)
-    key = _digest([_digest(texts), _identity(model, dimensions)])
-    vectors = cached(f"{key}.npy", partial(make, texts))
+    vectors = _vectors(texts, model, dimensions)
+    if tfidf_weight:
+        _check_beside(model)
+        vectors = np.hstack([vectors, np.float32(tfidf_weight) * _vectors(texts, "tfidf", dimensions)])
     samples = vectors if scale == "none" else scaled(vectors, scale)
     check_spread(samples, path)
     codes, names = (None, ()) if raw is None else encode_labels(raw, len(texts), path)
-    hashed = fingerprint(path=path, text=text, labels=labels, model=model, dimensions=dimensions, scale=scale)
+    hashed = fingerprint(
+        path=path,
+        text=text,
+        labels=labels,
+        model=model,
+        dimensions=dimensions,
+        tfidf_weight=tfidf_weight,
+        scale=scale,
+    )
     return Dataset(_file(path).absolute().stem, np.asarray(samples), codes, names, hashed)
 
 
@@ -80,6 +92,7 @@ def fingerprint(
     labels: str | None = None,
     model: str = "tfidf",
     dimensions: PositiveInt = 128,
+    tfidf_weight: NonNegativeFloat = 0.0,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
 ) -> str:
     """The hash of the file's content, of the model's files if it is a folder, and of all options but paths.
@@ -89,6 +102,9 @@ def fingerprint(
     """
     file = _file(path)
     identity = _identity(model, dimensions)
+    if tfidf_weight:
+        _check_beside(model)
+        identity = [*identity, tfidf_weight, _identity("tfidf", dimensions)]
     return fingerprint_of([file], format=file.suffix.lower(), text=text, labels=labels, model=identity, scale=scale)
 
 
@@ -186,6 +202,20 @@ def _model_folder(model: str) -> Path:
     if not (folder / "modules.json").is_file():
         raise fault(folder, "there is no modules.json in it: a folder saved by sentence-transformers is needed")
     return folder
+
+
+def _check_beside(model: str) -> None:
+    if model == "tfidf":
+        raise UserError(
+            "data: `tfidf_weight` puts TF-IDF beside a sentence encoder: leave it out, or say `model: minilm`"
+        )
+
+
+def _vectors(texts: list[str], model: str, dimensions: int) -> NDArray[np.float32]:
+    """The vectors of one model, from the cache folder if they are there."""
+    make = _encoder(model, dimensions)
+    key = _digest([_digest(texts), _identity(model, dimensions)])
+    return cached(f"{key}.npy", partial(make, texts))
 
 
 def _encoder(model: str, dimensions: int) -> Callable[[list[str]], NDArray[np.float32]]:

