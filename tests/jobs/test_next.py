@@ -159,7 +159,7 @@ def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tm
     assert written.trial["method"]["threshold"] == 1.0
     assert "no value beyond it is allowed" in " ".join(text.split())
     assert written.trial["batch_size"] in {128, 256}
-    assert "6 trials, 4 of them to run: about 6.0 min on one worker (90 s" in " ".join(text.split())
+    assert "6 trials, 4 of them to run: about 6 min on one worker (90 s" in " ".join(text.split())
     assert "2 done, 4 missing" in command("plan", out, "--results", results)[1]
 
 
