@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
+from jobs.analysis.samples import samples
 from jobs.analysis.scores import is_loss, rescales_loss
 from jobs.analysis.selection import FINISHED
 from jobs.results.names import resolve
@@ -156,6 +157,7 @@ def _column(before: pa.Table, after: pa.Table, metric: str) -> str:
 
 
 def _side(table: pa.Table, column: str) -> _Side:
+    table, _ = samples(table)
     params = {name.removeprefix(PARAM): name for name in table.column_names if name.startswith(PARAM)}
     sources = {key: name for key, name in params.items() if key != _PLACE} | {_STUDY: "study", _DATA: "data_hash"}
     cells = {key: table[name].to_pylist() for key, name in sources.items() if name in table.column_names}

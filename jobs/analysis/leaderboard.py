@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis import selection
+from jobs.analysis import samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
 from jobs.analysis.ties import tied
@@ -113,7 +113,9 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     Raises:
         UserError: No trial has the metric, or it is a loss and the configurations differ in what rescales it.
     """
-    table = selection.with_consensus(table)
+    about = samples.notes(table)
+    only, _ = samples.samples(table)
+    table = selection.with_consensus(only if only.num_rows else table)
     column = _metric_column(table, metric)
     varying, constant = _split_params(table)
     cells = _cells(table, column, varying)
@@ -129,6 +131,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *_choice_notes(column, mode, entries),
         *_warning_notes(table),
         *import_notes(table),
+        *about,
     ]
     return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from jobs.analysis import selection
+from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS
 from jobs.results.names import resolve
 
@@ -109,8 +110,9 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         columns: All columns of the store, from which a wrong name gets its suggestion.
 
     Raises:
-        UserError: There is no such metric, or no finished trial has a value of it.
+        UserError: There is no such metric, or no finished trial has a value of it, or all are members of populations.
     """
+    table = need_samples(table)
     table = selection.with_consensus(table) if metric == CONSENSUS else table
     column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in selection.FINISHED for status in table["status"].to_pylist()], bool)

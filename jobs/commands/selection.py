@@ -29,7 +29,7 @@ def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) ->
     from jobs.analysis.selection import COLUMNS, criteria_report
     from jobs.results.reader import load
 
-    wanted = ["param.*", "metric.nmi", "metric.acc", *COLUMNS]
+    wanted = ["param.*", "source", "metric.nmi", "metric.acc", *COLUMNS]
     loaded = load(paths, where=where, studies=studies, columns=wanted)
     warn(loaded.skipped)
     reports = criteria_report(some(loaded).table)
