@@ -1,0 +1,89 @@
+"""Everything that a report shows, read once from the store; nothing here knows how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from jobs.analysis import curves, origin, outcomes, selection
+from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
+from jobs.analysis.present import wanted_columns
+from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.results.reader import load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a report shows.
+
+    Attributes:
+        metric: What ranks, as it was asked for.
+        mode: `max` or `min`.
+        board: The leaderboard; None where the metric may not rank these configurations.
+        refusal: Then why; else empty.
+        outcomes: How the trials ended.
+        origins: Where each study comes from.
+        choices: What choosing by each label-free criterion would have given, study by study.
+        signals: Label-free signals, configuration by configuration.
+        curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
+        skipped: Files that could not be read, as whole sentences.
+    """
+
+    metric: str
+    mode: str
+    board: Leaderboard | None
+    refusal: str
+    outcomes: outcomes.Outcomes
+    origins: Sequence[origin.Origin]
+    choices: Sequence[selection.Report]
+    signals: Mapping[str, Mapping[Key, float]]
+    curves: Mapping[str, Mapping[Key, curves.Curve]]
+    skipped: Sequence[str]
+
+
+def gather(paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = ()) -> Contents:
+    """Reads the results below `paths`.
+
+    Raises:
+        UserError: There are none, `where` is wrong, no trial has the metric, or a `study.json` is damaged.
+    """
+    wanted = [*wanted_columns(metric), *origin.COLUMNS, "health.*"]
+    loaded = load(paths, where=where, studies=studies, columns=wanted, history=True)
+    table = loaded.table
+    if not table.num_rows:
+        raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
+    board, refusal = _board(table, metric, mode)
+    return Contents(
+        metric=metric,
+        mode=mode,
+        board=board,
+        refusal=refusal,
+        outcomes=outcomes.outcomes(table),
+        origins=origin.origins(table, origin.read_plans(paths, studies)),
+        choices=selection.criteria_report(table),
+        signals=outcomes.signals(table),
+        curves=_curves(table, metric),
+        skipped=loaded.skipped,
+    )
+
+
+def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, str]:
+    try:
+        return leaderboard(table, metric, mode), ""
+    except RescaledError as error:
+        return None, str(error)
+
+
+def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
+    there = curves.curve_metrics(table)
+    within = within_trial(metric)
+    wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
+    found = {name: curves.curves(table, name) for name in wanted if name in there}
+    return {name: one for name, one in found.items() if one}
