@@ -19,6 +19,8 @@ Curves = Mapping[Key, Curve]
 _STYLES = ("best", "tied", "square", "triangle")
 """Marks of the first configurations' curves; each has a colour and a dash pattern of the same name."""
 _PANEL = (380.0, 250.0)
+_CROWD = 100
+"""Configurations above which the lines of the many are drawn fainter."""
 _BACKGROUND = 16
 """Points of a line that stands for the many."""
 
@@ -80,8 +82,8 @@ def _whisker(entry: Entry, places: Scale, y: float) -> Markup | None:
 def parallel(board: Leaderboard) -> Markup:
     """Each configuration as a line from its parameters to its score."""
     columns = params_sheet(board)
-    gap, top, bottom = 150.0, 46.0, 320.0
-    width = gap * (len(columns) + 1) + 40
+    gap, top, bottom = min(max(900 / len(columns), 130.0), 230.0), 52.0, 340.0
+    width = gap * len(columns) + 150
     xs = [70 + gap * i for i in range(len(columns) + 1)]
     score = scale.over([entry.score.mean for entry in board.entries], bottom, top, margin=0.02)
     axes = [
@@ -91,14 +93,14 @@ def parallel(board: Leaderboard) -> Markup:
     heights = [_spread(one, values, score) for one, (values, _) in zip(axes, columns.values(), strict=True)]
     heights.append([score.place(entry.score.mean) for entry in board.entries])
     lines = [
-        _configuration(entry, list(zip(xs, ys, strict=True)), score)
+        _configuration(entry, list(zip(xs, ys, strict=True)), score, crowded=len(board.entries) > _CROWD)
         for entry, *ys in zip(board.entries, *heights, strict=True)
     ]
     labels = [_vertical(x, name, one.labels, (top, bottom)) for x, name, one in zip(xs, columns, axes, strict=False)]
     ticks = [(score.place(value), scale.short(value)) for value in score.ticks()]
-    labels.append(_vertical(xs[-1], metric_name(board), ticks, (top, bottom)))
+    labels.append(_vertical(xs[-1], metric_name(board), ticks, (top, bottom), raised=len(columns) % 2, side=1))
     title = f"Parallel coordinates: {len(board.entries)} configurations from their parameters to {metric_name(board)}."
-    return svg.drawing(width, bottom + 20, title, reversed(lines), labels, class_="chart wide parallel")
+    return svg.drawing(width, bottom + 20, title, reversed(lines), labels, class_="chart parallel", wide=True)
 
 
 def _spread(one: scale.Axis, values: Sequence[Any], score: Scale) -> list[float]:
@@ -114,10 +116,11 @@ def _spread(one: scale.Axis, values: Sequence[Any], score: Scale) -> list[float]
     return found
 
 
-def _configuration(entry: Entry, points: Sequence[svg.Point], score: Scale) -> Markup:
+def _configuration(entry: Entry, points: Sequence[svg.Point], score: Scale, *, crowded: bool) -> Markup:
     share = (score.start - points[-1][1]) / (score.start - score.end)
     kind = verdict(entry)
-    opacity = None if kind == "best" else f"{0.2 + 0.6 * share:.2f}"
+    strength = 0.05 + 0.7 * share**6 if crowded else 0.2 + 0.6 * share
+    opacity = None if kind == "best" else f"{strength:.2f}"
     return join(
         [
             svg.line(points, f"run {kind}", data_c=str(entry.rank), stroke_opacity=opacity),
@@ -126,12 +129,16 @@ def _configuration(entry: Entry, points: Sequence[svg.Point], score: Scale) -> M
     )
 
 
-def _vertical(x: float, name: str, labels: Iterable[tuple[float, str]], ends: tuple[float, float]) -> Markup:
+def _vertical(
+    x: float, name: str, labels: Iterable[tuple[float, str]], ends: tuple[float, float], *, raised: int, side: int = -1
+) -> Markup:
+    """A vertical axis, its values at the left (-1) or at the right (1); every other name is raised out of the way."""
+    anchor = "end" if side < 0 else "start"
     return join(
         [
             tag("path", class_="axis", d=f"M{x:.0f} {ends[0]:.0f}V{ends[1]:.0f}"),
-            svg.text(x, ends[0] - 24, name, "middle", "label"),
-            *(svg.text(x - 8, y + 4, value, "end", "tick halo") for y, value in labels),
+            svg.text(x, ends[0] - 14 - 17 * raised, name, "middle", "label"),
+            *(svg.text(x + 8 * side, y + 4, value, anchor, "tick halo") for y, value in labels),
         ]
     )
 
@@ -150,14 +157,15 @@ def overview(curves: Curves, board: Leaderboard, metric: str) -> Markup:
     ]
     first = list(zip(order, shown, _STYLES, strict=False))
     title = f"Learning curves, {metric}: the mean over the seeds of {len(order)} configurations."
-    return svg.drawing(*_PANEL, title, _axes(x, y), many, _first(first, x, y))
+    faint = f"--faint-line:{0.3 if len(order) <= _CROWD else 0.07}"
+    return svg.drawing(*_PANEL, title, _axes(x, y), tag("g", many, style=faint), _first(first, x, y))
 
 
 def _first(first: Sequence[tuple[Entry, Curve, str]], x: Scale, y: Scale) -> list[Markup]:
     """The first configurations' lines with a mark and the rank at their ends."""
     lines = [svg.line(_points(one.epochs, one.means, x, y), f"curve {style}") for _, one, style in reversed(first)]
     ends = [(x.place(one.epochs[-1]), y.place(one.means[-1])) for _, one, _ in first]
-    labels = svg.apart([y_end for _, y_end in ends], 13)
+    labels = svg.apart([y_end for _, y_end in ends], 13, y.start - 4)
     marks = [
         join([svg.mark(style, *end), svg.text(end[0] + 8, label + 4, f"#{entry.rank}", class_="tick")])
         for (entry, _, style), end, label in zip(first, ends, labels, strict=True)
@@ -249,9 +257,9 @@ def against_consensus(board: Leaderboard) -> Markup | None:
     return svg.drawing(
         width,
         height,
-        f"Consensus of label-free criteria against {name}, {len(known)} configurations.",
+        f"Consensus of label-free criteria and {name}, {len(known)} configurations.",
         svg.y_axis(y, x.start, x.end),
-        svg.x_axis(x, y.start, f"consensus (no labels) against {name}"),
+        svg.x_axis(x, y.start, "consensus"),
         svg.dots(points.values()),
         [svg.mark("best", *points[1]), svg.text(points[1][0] - 9, points[1][1] + 4, "#1", "end", "tick")]
         if 1 in points

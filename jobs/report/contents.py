@@ -27,7 +27,7 @@ class Contents:
         metric: What ranks, as it was asked for.
         mode: `max` or `min`.
         board: The leaderboard; None where the metric may not rank these configurations.
-        refusal: Then why; else empty.
+        refused: Then why.
         outcomes: How the trials ended.
         origins: Where each study comes from.
         choices: What choosing by each label-free criterion would have given, study by study.
@@ -39,7 +39,7 @@ class Contents:
     metric: str
     mode: str
     board: Leaderboard | None
-    refusal: str
+    refused: RescaledError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.Report]
@@ -48,23 +48,25 @@ class Contents:
     skipped: Sequence[str]
 
 
-def gather(paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = ()) -> Contents:
-    """Reads the results below `paths`.
+def gather(
+    paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = (), drawn: bool = True
+) -> Contents:
+    """Reads the results below `paths`, without what only drawings need if nothing is `drawn`.
 
     Raises:
         UserError: There are none, `where` is wrong, no trial has the metric, or a `study.json` is damaged.
     """
     wanted = [*wanted_columns(metric), *origin.COLUMNS, "health.*"]
-    loaded = load(paths, where=where, studies=studies, columns=wanted, history=True)
+    loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn)
     table = loaded.table
     if not table.num_rows:
         raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
-    board, refusal = _board(table, metric, mode)
+    board, refused = _board(table, metric, mode)
     return Contents(
         metric=metric,
         mode=mode,
         board=board,
-        refusal=refusal,
+        refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
         choices=selection.criteria_report(table),
@@ -74,11 +76,11 @@ def gather(paths: Sequence[str], metric: str, mode: str, *, where: str = "", stu
     )
 
 
-def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, str]:
+def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
     try:
-        return leaderboard(table, metric, mode), ""
+        return leaderboard(table, metric, mode), None
     except RescaledError as error:
-        return None, str(error)
+        return None, error
 
 
 def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:

@@ -25,7 +25,7 @@ class Finding:
 
 def findings(contents: Contents) -> list[Finding]:
     """The conclusions, the most important first."""
-    found = _ranking(contents.board) if contents.board else [Finding("Not ranked", contents.refusal)]
+    found = _ranking(contents.board) if contents.board else [Finding("Not ranked", str(contents.refused))]
     found += [Finding("Trials", _trials(contents)), *_failures(contents.outcomes)]
     found += [Finding("Unverified", text) for text in _imported(contents.outcomes)]
     return found + [Finding("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]

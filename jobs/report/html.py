@@ -41,7 +41,9 @@ def _asset(name: str) -> str:
 def _head(title: str) -> Markup:
     """Forbids everything that is not in the file: even a text that slipped through unescaped would not run."""
     script, style = (base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode() for name in _ASSETS)
-    policy = f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; style-src-attr 'unsafe-inline'"
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; style-src-attr 'unsafe-inline'"
+    )
     return tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-_VOID = frozenset({"meta", "br", "hr"})
+_VOID = frozenset({"meta", "wbr"})
 
 
 class Markup(str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,11 +37,23 @@ def scrolling(content: Markup, label: str) -> Markup:
 
 def head(columns: Sequence[Column]) -> Markup:
     """The row of column heads."""
-    return tag("tr", [tag("th", one.name, scope="col", class_="right" if one.right else None) for one in columns])
+    return tag("tr", [head_cell(one) for one in columns])
+
+
+def head_cell(column: Column, *, fixed: bool = False) -> Markup:
+    """A column's head, which may be broken behind `_` and `.`; one that is fixed does not sort."""
+    pieces = re.split(r"(?<=[_.])(?=.)", column.name)
+    name = join([join([tag("wbr") if i else None, piece]) for i, piece in enumerate(pieces)])
+    return tag("th", name, scope="col", class_="right" if column.right else None, data_fixed=fixed)
 
 
 def row_cells(
-    columns: Sequence[Column], row: Sequence[Any], wrap: Sequence[str] = (), *, strong: bool = False, mark: int | None = None
+    columns: Sequence[Column],
+    row: Sequence[Any],
+    wrap: Sequence[str] = (),
+    *,
+    strong: bool = False,
+    mark: int | None = None,
 ) -> Markup:
     """One row; `mark` is the rank by which scripts know the configuration."""
     cells = [_cell(column, value, column.name in wrap) for column, value in zip(columns, row, strict=True)]

@@ -14,7 +14,9 @@ _LISTED = 5
 
 def provenance(contents: Contents) -> Markup:
     """Study by study: plan, seeds, selection rule, commit, hashes, versions, machines, and what is to be doubted."""
-    return join([join([tag("h3", one.study), *_cautions(one), _facts(one, contents), _source(one)]) for one in contents.origins])
+    return join(
+        [join([tag("h3", one.study), *_cautions(one), _facts(one, contents), _source(one)]) for one in contents.origins]
+    )
 
 
 def selection_rule(contents: Contents) -> str:

@@ -106,7 +106,7 @@ def _linear_ticks(low: float, high: float, n: int) -> list[float]:
         return [low]
     raw = (high - low) / n
     unit = 10.0 ** math.floor(math.log10(raw))
-    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= raw * 0.999)
+    step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= raw * 0.75)
     return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 

@@ -20,6 +20,7 @@ from jobs.tables import Column
 _INTERVAL = 170.0
 _WORDS = {"best": "best", "tied": "tied", "worse": "worse", "unknown": "too few seeds"}
 _SEED_PANELS = 6
+_DRAWN = "95 % interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def all_sections(contents: Contents) -> list[Section]:
     board = contents.board
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
-        Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(contents.refusal)),
+        Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
         Section("parallel", "From parameters to scores", _parallel(board)),
         Section("curves", "Learning curves", _curves(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),
@@ -52,7 +53,9 @@ def subtitle(contents: Contents) -> str:
     trials = count(sum(one.trials for one in contents.origins), "trial")
     cells = count(len(board.entries), "configuration") if board else ""
     seeds = count(len({seed for one in contents.origins for seed in one.seeds}), "seed")
-    return " · ".join(filter(None, [trials, cells, seeds, f"ranked by {metric_name(board)}" if board else "not ranked"]))
+    return " · ".join(
+        filter(None, [trials, cells, seeds, f"ranked by {metric_name(board)}" if board else "not ranked"])
+    )
 
 
 def _conclusions(found: Sequence[Finding]) -> Markup:
@@ -85,7 +88,7 @@ def _with_pictures(board: Leaderboard) -> Sheet:
     keep = [i for i, column in enumerate(sheet.columns) if column.name]
     at = 1 + next(place for place, i in enumerate(keep) if sheet.columns[i].strong)
     columns = [sheet.columns[i] for i in keep]
-    columns[at:at] = [Column("95 % interval", right=False), Column("against the best", right=False)]
+    columns[at:at] = [Column(_DRAWN, right=False), Column("against the best", right=False)]
     rows: list[list[Any]] = []
     for row, entry in zip(sheet.rows, board.entries, strict=True):
         cells = [row[i] for i in keep]
@@ -97,11 +100,7 @@ def _with_pictures(board: Leaderboard) -> Sheet:
 
 def _leaderboard_head(columns: Sequence[Column]) -> Markup:
     """The drawn column does not sort: its numbers stand beside it."""
-    cells = [
-        tag("th", one.name, scope="col", class_="right" if one.right else None, data_fixed=one.name == "95 % interval")
-        for one in columns
-    ]
-    return tag("tr", cells)
+    return tag("tr", [pieces.head_cell(one, fixed=one.name == _DRAWN) for one in columns])
 
 
 def _settings(board: Leaderboard) -> Markup | None:
@@ -118,7 +117,9 @@ def _legend() -> Markup:
     }
     parts: list[Markup] = []
     for kind, text in words.items():
-        sign = tag("svg", svg.mark(kind, 8, 8), class_="key", width=16, height=16, viewBox="0 0 16 16", aria_hidden="true")
+        sign = tag(
+            "svg", svg.mark(kind, 8, 8), class_="key", width=16, height=16, viewBox="0 0 16 16", aria_hidden="true"
+        )
         parts.append(tag("span", sign, f" {text}. "))
     return tag("p", parts, "An interval that is cut off by its column reaches further.", class_="legend")
 
@@ -184,7 +185,7 @@ def _curve_detail(metric: str, board: Leaderboard) -> str:
         return "without labels"
     rescaling = [key for key in board.entries[0].params if rescales_loss(key)]
     if is_loss(metric) and rescaling:
-        return f"not comparable in height: {', '.join(rescaling)} rescales it"
+        return f"heights do not compare: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
     return ""
 
 
@@ -195,9 +196,13 @@ def _selection(contents: Contents) -> Markup | None:
     choices = [one for one in contents.choices if one.choices]
     if not choices:
         return None
-    table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria")
+    table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria", wrap=["choice"])
     scatter = charts.against_consensus(contents.board) if contents.board else None
-    drawn = pieces.panels([pieces.figure("Would the choice have been right?", "", scatter)]) if scatter else None
+    drawn = (
+        pieces.panels([pieces.figure(metric_name(contents.board), "by the consensus of label-free criteria", scatter)])
+        if scatter and contents.board
+        else None
+    )
     return join([map(pieces.note, selection_notes(choices)), table, drawn])
 
 

@@ -22,11 +22,17 @@ SHAPES = {
 _SIZES = {"best": 5.5, "tied": 3.6, "unknown": 3.6, "worse": 3.2, "square": 3.2, "triangle": 3.8}
 
 
-def drawing(width: float, height: float, title: str, *parts: Iterable[str] | None, class_: str = "chart") -> Markup:
-    """A whole drawing; the title is what a screen reader says of it."""
+def drawing(
+    width: float,
+    height: float,
+    title: str,
+    *parts: Iterable[str] | None,
+    class_: str = "chart",
+    wide: bool = False,
+) -> Markup:
+    """A whole drawing; the title is what a screen reader says of it. One that is wide keeps about its width."""
     return tag(
         "svg",
-        tag("title", title),
         *parts,
         class_=class_,
         viewBox=f"0 0 {number(width)} {number(height)}",
@@ -34,6 +40,7 @@ def drawing(width: float, height: float, title: str, *parts: Iterable[str] | Non
         height=height,
         role="img",
         aria_label=title,
+        style=f"min-width:{number(0.8 * width)}px;max-width:{number(1.2 * width)}px" if wide else None,
     )
 
 
@@ -89,12 +96,14 @@ def y_axis(scale: Scale, left: float, right: float, n: int = 4) -> Markup:
     )
 
 
-def apart(places: Sequence[float], gap: float) -> list[float]:
-    """The places, moved down as far as labels that stand there need to be apart."""
+def apart(places: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """The places, moved as far as labels that stand there need to be apart, none of them below `lowest`."""
     moved = list(places)
     order = sorted(range(len(places)), key=places.__getitem__)
     for before, after in pairwise(order):
         moved[after] = max(moved[after], moved[before] + gap)
+    for room, one in enumerate(reversed(order)):
+        moved[one] = min(moved[one], lowest - room * gap)
     return moved
 
 
