@@ -50,17 +50,12 @@ def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
     """One row's mean and 95 % interval, before the best one's interval as a strip."""
     height = 20.0
     left, right = _ends(best, places)
-    return tag(
-        "svg",
+    parts = [
         tag("rect", class_="strip", x=left, y=0.0, width=right - left, height=height),
         _whisker(entry, places, height / 2),
         svg.mark(verdict(entry), places.place(entry.score.mean), height / 2),
-        class_="interval",
-        viewBox=f"0 0 {width:.0f} {height:.0f}",
-        width=width,
-        height=height,
-        aria_hidden="true",
-    )
+    ]
+    return svg.inline(width, height, parts)
 
 
 def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
@@ -96,7 +91,10 @@ def parallel(board: Leaderboard) -> Markup:
         _configuration(entry, list(zip(xs, ys, strict=True)), score, crowded=len(board.entries) > _CROWD)
         for entry, *ys in zip(board.entries, *heights, strict=True)
     ]
-    labels = [_vertical(x, name, one.labels, (top, bottom)) for x, name, one in zip(xs, columns, axes, strict=False)]
+    labels = [
+        _vertical(x, name, one.labels, (top, bottom), raised=i % 2)
+        for i, (x, name, one) in enumerate(zip(xs, columns, axes, strict=False))
+    ]
     ticks = [(score.place(value), scale.short(value)) for value in score.ticks()]
     labels.append(_vertical(xs[-1], metric_name(board), ticks, (top, bottom), raised=len(columns) % 2, side=1))
     title = f"Parallel coordinates: {len(board.entries)} configurations from their parameters to {metric_name(board)}."
@@ -105,7 +103,7 @@ def parallel(board: Leaderboard) -> Markup:
 
 def _spread(one: scale.Axis, values: Sequence[Any], score: Scale) -> list[float]:
     """Places on an axis; the lines through one of few values stand side by side, the better ones above."""
-    if len(one.places) > 12:
+    if len(one.places) > scale.FEW:
         return [one.places[value] for value in values]
     room = 0.6 * min((score.start - score.end) / max(len(one.places), 1), 60.0)
     found = [0.0] * len(values)

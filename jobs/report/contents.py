@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from jobs.analysis import curves, origin, outcomes, selection
+from jobs.analysis import trials as valued
+from jobs.analysis.effect import Effect, effect
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.analysis.trials import Trials
 from jobs.results.reader import load
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class Contents:
         choices: What choosing by each label-free criterion would have given, study by study.
         signals: Label-free signals, configuration by configuration.
         curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
+        trials: The finished trials with a value of the metric, for drawings.
+        effects: What each parameter does to the metric, the largest difference first.
         skipped: Files that could not be read, as whole sentences.
     """
 
@@ -45,6 +50,8 @@ class Contents:
     choices: Sequence[selection.Report]
     signals: Mapping[str, Mapping[Key, float]]
     curves: Mapping[str, Mapping[Key, curves.Curve]]
+    trials: Trials | None
+    effects: Sequence[Effect]
     skipped: Sequence[str]
 
 
@@ -56,12 +63,13 @@ def gather(
     Raises:
         UserError: There are none, `where` is wrong, no trial has the metric, or a `study.json` is damaged.
     """
-    wanted = [*wanted_columns(metric), *origin.COLUMNS, "health.*"]
+    wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn)
     table = loaded.table
     if not table.num_rows:
         raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
     board, refused = _board(table, metric, mode)
+    trials = valued.gather(table, metric) if drawn else None
     return Contents(
         metric=metric,
         mode=mode,
@@ -72,6 +80,8 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(table),
         curves=_curves(table, metric),
+        trials=trials,
+        effects=_effects(trials, mode) if trials else (),
         skipped=loaded.skipped,
     )
 
@@ -89,3 +99,12 @@ def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
     wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
     found = {name: curves.curves(table, name) for name in wanted if name in there}
     return {name: one for name, one in found.items() if one}
+
+
+def _effects(trials: Trials, mode: str) -> list[Effect]:
+    return sorted((effect(trials, key, mode) for key in trials.factors), key=_largest)
+
+
+def _largest(one: Effect) -> tuple[float, str]:
+    """Sorts by the largest difference, downwards."""
+    return -max((abs(each.estimate.mean) for each in one.differences if each.estimate), default=0.0), one.key

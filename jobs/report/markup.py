@@ -14,7 +14,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: str | Iterable[str] | None, **attributes: str | float | bool | None) -> Markup:
+def tag(name: str, *children: str | Iterable[str | None] | None, **attributes: str | float | bool | None) -> Markup:
     """One element.
 
     Args:
@@ -27,12 +27,12 @@ def tag(name: str, *children: str | Iterable[str] | None, **attributes: str | fl
     return Markup(start if name in _VOID else f"{start}{join(children)}</{name}>")
 
 
-def join(children: Iterable[str | Iterable[str] | None]) -> Markup:
+def join(children: Iterable[str | Iterable[str | None] | None]) -> Markup:
     """Several children as one piece of markup."""
     return Markup("".join(map(_child, children)))
 
 
-def _child(child: str | Iterable[str] | None) -> str:
+def _child(child: str | Iterable[str | None] | None) -> str:
     if child is None or isinstance(child, Markup):
         return child or ""
     return html.escape(child) if isinstance(child, str) else join(child)

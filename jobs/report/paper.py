@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.present import board_sheet, metric_name, settings_text
 from jobs.report.contents import Contents
@@ -14,7 +15,7 @@ def markdown(contents: Contents) -> str:
     """The conclusions, the table, and the footnote below it.
 
     Raises:
-        RescaledError: The metric may not rank these configurations.
+        UserError: The metric may not rank these configurations.
     """
     board = ranked(contents)
     title = ", ".join(one.study for one in contents.origins)
@@ -25,10 +26,10 @@ def markdown(contents: Contents) -> str:
 
 
 def latex(contents: Contents) -> str:
-    """A `table` environment; it needs `\\usepackage{booktabs}`.
+    """A `table` environment of the package booktabs.
 
     Raises:
-        RescaledError: The metric may not rank these configurations.
+        UserError: The metric may not rank these configurations.
     """
     board = ranked(contents)
     title = ", ".join(one.study for one in contents.origins)
@@ -53,10 +54,10 @@ def ranked(contents: Contents) -> Leaderboard:
     """The leaderboard, where there is one.
 
     Raises:
-        RescaledError: There is none.
+        UserError: There is none.
     """
     if contents.board is None:
-        raise contents.refused
+        raise UserError(str(contents.refused))
     return contents.board
 
 

@@ -42,7 +42,7 @@ def head(columns: Sequence[Column]) -> Markup:
 
 def head_cell(column: Column, *, fixed: bool = False) -> Markup:
     """A column's head, which may be broken behind `_` and `.`; one that is fixed does not sort."""
-    pieces = re.split(r"(?<=[_.])(?=.)", column.name)
+    pieces = re.split(r"(?<=[_./])(?=.)", column.name)
     name = join([join([tag("wbr") if i else None, piece]) for i, piece in enumerate(pieces)])
     return tag("th", name, scope="col", class_="right" if column.right else None, data_fixed=fixed)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+FEW = 12
+"""Different values up to which an axis has them evenly spaced."""
 _WIDE = 20.0
 """A range of positive values this many times wider at its end than at its start is drawn with a logarithmic axis."""
 
@@ -68,10 +70,10 @@ def axis(values: Sequence[Any], start: float, end: float, text: dict[Any, str]) 
         text: Each value in words.
     """
     distinct = sorted(set(values), key=_order)
-    if len(distinct) <= 12 or not all(map(_is_number, distinct)):
+    if len(distinct) <= FEW or not all(map(_is_number, distinct)):
         scale = Scale(0, max(len(distinct) - 1, 0), start, end)
         places = {value: scale.place(i) for i, value in enumerate(distinct)}
-        shown = distinct[:: math.ceil(len(distinct) / 12)]
+        shown = distinct[:: math.ceil(len(distinct) / FEW)]
         return Axis(places, [(places[value], text[value]) for value in shown])
     scale = over(distinct, start, end, margin=0, log=is_wide(distinct))
     ticks = [(scale.place(value), short(value)) for value in scale.ticks()]

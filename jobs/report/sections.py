@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH, Trouble
 from jobs.analysis.present import Sheet, board_sheet, metric_name, selection_notes, selection_sheet, settings_text
 from jobs.analysis.scores import is_loss, rescales_loss
 from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
+from jobs.report.effects import effects
 from jobs.report.headline import Finding, count, describe, findings
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
@@ -38,6 +39,7 @@ def all_sections(contents: Contents) -> list[Section]:
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
+        Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
         Section("parallel", "From parameters to scores", _parallel(board)),
         Section("curves", "Learning curves", _curves(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),
@@ -117,9 +119,7 @@ def _legend() -> Markup:
     }
     parts: list[Markup] = []
     for kind, text in words.items():
-        sign = tag(
-            "svg", svg.mark(kind, 8, 8), class_="key", width=16, height=16, viewBox="0 0 16 16", aria_hidden="true"
-        )
+        sign = svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True)
         parts.append(tag("span", sign, f" {text}. "))
     return tag("p", parts, "An interval that is cut off by its column reaches further.", class_="legend")
 
@@ -148,8 +148,8 @@ def _curves(contents: Contents) -> Markup | None:
         if any(charts.key(entry) in found for entry in board.entries)
     ]
     explained = pieces.note(
-        "Each line is the mean over a configuration's seeds, at the epochs that all of them have; the first four of the "
-        "leaderboard have a mark, a dash and their rank."
+        "Each line is the mean over a configuration's seeds, at the epochs that all of them have; the first four of "
+        "the leaderboard have a mark, a dash and their rank."
     )
     return join([explained, pieces.panels(overviews), _seed_panels(contents, board)]) if overviews else None
 
@@ -241,17 +241,26 @@ def _trouble_table(title: str, found: Sequence[Trouble], none: str) -> list[Mark
 
 
 def _reading() -> Markup:
-    points = [
-        "A configuration is a set of parameters; it was run with several seeds. Its score is the mean over them, "
-        "± half the 95 % t-interval of that mean. With three seeds the interval is wide: that is what three seeds say.",
-        "Tied does not mean equal. It means that these seeds do not show which is better: a one-sided t-test over "
-        "shared seeds, corrected by Holm over all configurations, does not reject equality at 5 %.",
-        "The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.",
-        "A score that compares clusters with true classes has seen the labels. Choosing by it is not possible where "
-        "there are none; “Choosing without labels” says what choosing blindly would have cost.",
-        "A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss "
-        "rescale it. This page ranks by a loss only where none of these differ.",
-        "Table heads sort when clicked or pressed. The number at the start of a row of the leaderboard marks that "
-        "configuration in the drawings.",
-    ]
-    return tag("ul", [tag("li", one) for one in points])
+    return tag("ul", [tag("li", one) for one in _READING.split("\n\n")])
+
+
+_READING = """\
+A configuration is a set of parameters; it was run with several seeds. Its score is the mean over them, ± half the 95 %
+t-interval of that mean. With three seeds the interval is wide: that is what three seeds say.
+
+Tied does not mean equal. It means that these seeds do not show which is better: a one-sided t-test over shared seeds,
+corrected by Holm over all configurations, does not reject equality at 5 %.
+
+The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.
+
+What a parameter does is told from pairs of trials that are equal in everything else. Where there are too few such
+pairs, nothing is said.
+
+A score that compares clusters with true classes has seen the labels. Choosing by it is not possible where there are
+none; “Choosing without labels” says what choosing blindly would have cost.
+
+A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss rescale it.
+This page ranks by a loss only where none of these differ.
+
+Table heads sort when clicked or pressed. The number at the start of a row of the leaderboard marks that configuration
+in the drawings."""

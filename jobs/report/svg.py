@@ -44,6 +44,19 @@ def drawing(
     )
 
 
+def inline(width: float, height: float, parts: Iterable[str | None], *, key: bool = False) -> Markup:
+    """A small drawing beside a text that says the same, hidden from screen readers."""
+    return tag(
+        "svg",
+        parts,
+        class_="key" if key else "interval",
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        width=width,
+        height=height,
+        aria_hidden="true",
+    )
+
+
 def mark(kind: str, x: float, y: float, **attributes: str | None) -> Markup:
     """One mark of `SHAPES` around a point."""
     size = _SIZES[kind]

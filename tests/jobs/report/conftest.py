@@ -12,7 +12,7 @@ from jobs.results.schema import Attempt, to_table
 SIGNALS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", "label_free", "confidence")
 
 
-def attempt(study, cell, seed, params, quality, epochs, **changes):
+def attempt(study, cell, seed, params, quality, epochs, **changes):  # noqa: PLR0917 - a maker of rows
     """One finished trial whose curve climbs to `quality`."""
     history = []
     for epoch in range(1, epochs + 1):
