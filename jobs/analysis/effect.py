@@ -194,6 +194,13 @@ def compare(trials: Trials, key: str, mode: str) -> list[Difference]:
     return _differences(cells, mode, _reference(cells.factor))
 
 
+def against(trials: Trials, key: str, mode: str, reference: Any) -> list[Difference]:
+    """Every other value of the parameter against the value `reference`."""
+    valued = trials.only(trials.factors[key].codes >= 0)
+    cells = _Cells.of(valued, key, own_options(valued, key))
+    return _differences(cells, mode, cells.factor.levels.index(reference))
+
+
 def paired(differences: Vector, configurations: Codes) -> Estimate | None:
     """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
 

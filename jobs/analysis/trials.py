@@ -54,6 +54,7 @@ class Trials:
         data: The data set by content; rows that do not know it are told apart by study.
         factors: By dotted key, the parameters that vary over these trials.
         constant: The others, with their value.
+        seconds: Wall time per trial; NaN where it is not known.
         left_out: Finished trials without a finite value.
     """
 
@@ -63,6 +64,7 @@ class Trials:
     data: Factor
     factors: Mapping[str, Factor]
     constant: Mapping[str, Any]
+    seconds: Vector
     left_out: int = 0
 
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
@@ -87,6 +89,7 @@ class Trials:
             _part(self.data, wanted),
             {key: _part(factor, wanted) for key, factor in self.factors.items()},
             self.constant,
+            self.seconds[wanted],
             self.left_out,
         )
 
@@ -122,6 +125,10 @@ def gather(table: pa.Table, metric: str) -> Trials:
         data=factor_of("data", _data(table, there)),
         factors={key: one for key, one in factors.items() if _varies(one)},
         constant={key: one.levels[0] for key, one in factors.items() if one.levels and not _varies(one)},
+        seconds=np.array(
+            _picked(table, "seconds", there) if "seconds" in table.column_names else [None] * int(there.sum()),
+            np.float64,
+        ),
         left_out=int(finished.sum() - there.sum()),
     )
 

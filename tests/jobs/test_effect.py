@@ -139,7 +139,7 @@ def test_repeats_that_nothing_tells_apart_are_averaged():
     values = {((("rate", rate),), seed): rate + seed for rate in (1.0, 2.0) for seed in range(2)}
     trials = gather(to_table(attempts(values, source="import", data_hash="")), "nmi")
     unknown = Trials(
-        trials.column, trials.values, factor_of("seed", [None] * 4), trials.data, trials.factors, trials.constant
+        trials.column, trials.values, factor_of("seed", [None] * 4), trials.data, trials.factors, {}, trials.seconds
     )
     result = effect(unknown, "rate", "max")
     assert (result.differences[0].n, result.differences[0].mean_low, result.differences[0].mean_high) == (1, 1.5, 2.5)
