@@ -7,20 +7,18 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
+from jobs import options
 from jobs.commands.aggregate import chosen_metric, deliver, warn
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
 
 
 @click.command("report")
-@click.argument("results", nargs=-1, type=click.Path())
-@click.option(
-    "--metric",
-    help="What ranks: nmi, best.acc, or without labels consensus.  [default: the study's own, else nmi]",
-)
-@click.option("--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]")
-@click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
-@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+@options.analysed
+@options.on_metric
+@options.mode
+@options.where
+@options.studies
 @click.option(
     "--format",
     "fmt",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from jobs.analysis import curves, origin, outcomes, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
+from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.scores import LABEL_FREE, within_trial
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Key = tuple[str, str]
+
+_PAIRS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Contents:
         curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
         trials: The finished trials with a value of the metric, for drawings.
         effects: What each parameter does to the metric, the largest difference first.
+        interactions: The metric over pairs of them, those that do most first.
         skipped: Files that could not be read, as whole sentences.
     """
 
@@ -52,6 +57,7 @@ class Contents:
     curves: Mapping[str, Mapping[Key, curves.Curve]]
     trials: Trials | None
     effects: Sequence[Effect]
+    interactions: Sequence[Interaction]
     skipped: Sequence[str]
 
 
@@ -70,6 +76,7 @@ def gather(
         raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
     board, refused = _board(table, metric, mode)
     trials = valued.gather(table, metric) if drawn else None
+    effects = _effects(trials, mode) if trials else []
     return Contents(
         metric=metric,
         mode=mode,
@@ -81,7 +88,8 @@ def gather(
         signals=outcomes.signals(table),
         curves=_curves(table, metric),
         trials=trials,
-        effects=_effects(trials, mode) if trials else (),
+        effects=effects,
+        interactions=_interactions(trials, effects) if trials else (),
         skipped=loaded.skipped,
     )
 
@@ -108,3 +116,9 @@ def _effects(trials: Trials, mode: str) -> list[Effect]:
 def _largest(one: Effect) -> tuple[float, str]:
     """Sorts by the largest difference, downwards."""
     return -max((abs(each.estimate.mean) for each in one.differences if each.estimate), default=0.0), one.key
+
+
+def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
+    """Of the parameters with few values, the pairs that come first."""
+    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
+    return [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]

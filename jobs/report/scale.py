@@ -41,7 +41,7 @@ def over(values: Iterable[float], start: float, end: float, *, margin: float = 0
     if log:
         air = (high / low) ** margin
         return Scale(low / air, high * air, start, end, log=True)
-    air = margin * (high - low) or max(abs(high) * 0.05, 0.05)
+    air = margin * (high - low) if high > low else max(abs(high) * 0.05, 0.05)
     return Scale(low - air, high + air, start, end)
 
 

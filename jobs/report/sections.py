@@ -14,6 +14,7 @@ from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
 from jobs.report.headline import Finding, count, describe, findings
+from jobs.report.interactions import interactions
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
 from jobs.tables import Column
@@ -40,6 +41,7 @@ def all_sections(contents: Contents) -> list[Section]:
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
         Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
+        Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
         Section("parallel", "From parameters to scores", _parallel(board)),
         Section("curves", "Learning curves", _curves(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),

@@ -1,7 +1,10 @@
 """Stores of any size, written in one piece, with everything that a report looks at."""
 
 import random
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
@@ -42,28 +45,74 @@ def attempt(study, cell, seed, params, quality, epochs, **changes):  # noqa: PLR
     return Attempt(**{**content, **changes})
 
 
-def fill(
-    results, *, study="s", rates=(1e-4, 2e-4, 5e-4), temperatures=(0.3, 0.5), seeds=(0, 1, 2), epochs=20, **changes
-):
-    """Every combination, some failed and some warned of; returns the attempts."""
-    noise = random.Random(study)
-    cells = [(rate, temperature) for rate in rates for temperature in temperatures]
-    attempts = []
-    for cell, (rate, temperature) in enumerate(cells):
-        params = {"optimiser.learning_rate": rate, "method.instance_temperature": temperature, "method.name": "cc"}
-        for seed in seeds:
-            quality = 0.5 + 400 * rate - 0.2 * (temperature - 0.4) ** 2 + noise.gauss(0, 0.01)
-            attempts.append(attempt(study, cell, seed, params, quality, epochs, **changes))
-    put(results, study, attempts)
-    return attempts
+class Store:
+    """A results folder that is filled in one go, study by study."""
 
+    def __init__(self, path):
+        self.path = path
 
-def put(results, study, attempts):
-    path = results / f"{PREFIX}{study}" / COMPACT / "part-0.parquet"
-    writer.put(path, writer.serialise(to_table(attempts)))
+    attempt = staticmethod(attempt)
+
+    def fill(self, *, study="s", rates=(1e-4, 2e-4, 5e-4), temperatures=(0.3, 0.5), seeds=(0, 1, 2), epochs=20):
+        """Every combination with every seed; returns the attempts."""
+        noise = random.Random(study)
+        rows = []
+        for cell, (rate, temperature) in enumerate(product(rates, temperatures)):
+            params = {"optimiser.learning_rate": rate, "method.instance_temperature": temperature, "method.name": "cc"}
+            for seed in seeds:
+                quality = 0.5 + 400 * rate - 0.2 * (temperature - 0.4) ** 2 + noise.gauss(0, 0.01)
+                rows.append(attempt(study, cell, seed, params, quality, epochs))
+        return self.put(study, rows)
+
+    def put(self, study, rows):
+        """These rows and no others."""
+        path = self.path / f"{PREFIX}{study}" / COMPACT / "part-0.parquet"
+        writer.put(path, writer.serialise(to_table(rows)))
+        return rows
 
 
 @pytest.fixture
-def results(tmp_path):
-    fill(tmp_path)
-    return tmp_path
+def store(tmp_path):
+    """An empty store."""
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def results(store):
+    """A small study, all of it finished."""
+    store.fill()
+    return store.path
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+class Browser:
+    """Opens pages in a headless browser: what stands in the page afterwards, and what its console said."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, text, *, width=1200):
+        page = self.folder / "page.html"
+        page.write_text(text, encoding="utf-8")
+        command = [
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={self.folder / 'profile'}",
+        ]
+        command += ["--enable-logging=stderr", "--v=0", "--disable-dev-shm-usage", "--no-first-run"]
+        command += ["--virtual-time-budget=20000", f"--window-size={width},900", "--dump-dom", page.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.fixture
+def browser(tmp_path_factory):
+    """A headless browser; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium or chrome is installed")
+    return Browser(tmp_path_factory.mktemp("browser"))
