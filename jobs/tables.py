@@ -176,7 +176,7 @@ def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -
 
 
 def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in cells]
+    escaped = [["".join(f"\\{c}" if c in "\\|<*`" else c for c in cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
     widths = [max(3, width) for width in _widths(columns, body)]
     rule = ["-" * (width - 1) + (":" if c.right else "-") for c, width in zip(columns, widths, strict=True)]

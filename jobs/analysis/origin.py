@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,8 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
-    columns = {name: table[name].to_pylist() for name in ("seed", "status", *COLUMNS)}
+    columns = {name: table[name].to_pylist() for name in ("seed", "status", *COLUMNS) if name != "started"}
+    columns["started"] = _moments(table["started"])
     return [_origin(name, plans.get(name, {}), _Rows(columns, rows[name])) for name in sorted(rows)]
 
 
@@ -129,6 +130,12 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         last=max(started, default=None),
         seconds=sum(filter(None, rows["seconds"])),
     )
+
+
+def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
+    # Not to_pylist() of the column itself: that imports pandas, half a second for nothing.
+    microseconds = column.cast(pa.int64()).to_pylist()
+    return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in microseconds]
 
 
 def _known(values: Iterable[str | None]) -> tuple[str, ...]:

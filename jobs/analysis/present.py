@@ -81,11 +81,15 @@ def settings_text(board: Leaderboard) -> str:
 
 def footer(board: Leaderboard, width: int | None) -> str:
     """What the signs mean, and the notes, in lines of at most `width` characters."""
+    wrapped = [part for line in [*sign_notes(board), *board.notes] for part in _wrapped(line.split(), width)]
+    return "".join(f"{line}\n" for line in ["", *wrapped])
+
+
+def sign_notes(board: Leaderboard) -> list[str]:
+    """What the signs beside the metric mean, of those that the table has."""
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds do not tell it from the best."] if True in flags else []
-    lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    wrapped = [part for line in [*lines, *board.notes] for part in _wrapped(line.split(), width)]
-    return "".join(f"{line}\n" for line in ["", *wrapped])
+    return lines + (["? too few seeds to tell it from the best."] if None in flags else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:

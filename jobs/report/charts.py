@@ -214,10 +214,9 @@ def _axes(x: Scale, y: Scale) -> Markup:
 def _points(
     epochs: Sequence[int], values: Sequence[float], x: Scale, y: Scale, most: int | None = None
 ) -> list[svg.Point]:
-    found = [(x.place(epoch), y.place(value)) for epoch, value in zip(epochs, values, strict=True)]
-    if most is None or len(found) <= most:
-        return found
-    return [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
+    n = len(epochs)
+    rows = range(n) if most is None or n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
+    return [(x.place(epochs[row]), y.place(values[row])) for row in rows]
 
 
 # Distributions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.present import board_sheet, metric_name, settings_text
+from jobs.analysis.present import board_sheet, metric_name, settings_text, sign_notes
 from jobs.report.contents import Contents
 from jobs.report.headline import count, findings
 from jobs.report.provenance import selection_rule
@@ -63,10 +63,8 @@ def ranked(contents: Contents) -> Leaderboard:
 
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     """Sentences: what the numbers are, how many seeds, how it was chosen, and from which commit."""
-    found = [
-        f"Mean ± half the 95 % t-interval over {_seeds(board)}; bold: the best, and what the seeds do not tell from it"
-    ]
-    found[0] += " (one-sided paired t-test, Holm-corrected, 5 %)."
+    found = [f"Mean ± half the 95 % t-interval over {_seeds(board)}.", *sign_notes(board)]
+    found.append("Bold: the best and all tied with it (one-sided paired t-test, Holm-corrected, 5 %).")
     found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
     found += [f"The same in all: {text}."] if (text := settings_text(board)) else []
     commits = sorted({one.commit for one in contents.origins if one.commit})

@@ -1,6 +1,8 @@
 """The page in a real browser: nothing in the console, every drawing drawn, tables that sort, at every size."""
 
+import json
 import re
+from html import unescape
 
 from jobs.report import html
 from jobs.report.contents import gather
