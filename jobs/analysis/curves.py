@@ -6,7 +6,6 @@ from math import isfinite, sqrt
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.special import stdtrit
 
 from jobs.analysis.intervals import CONFIDENCE
@@ -66,10 +65,12 @@ def _points(table: pa.Table, metric: str) -> dict[int, Points]:
     """Row to epoch to value, of those that are finite."""
     history = table[HISTORY_COLUMN].combine_chunks()
     items = history.flatten()
-    wanted = pc.call_function("equal", [items.field("metric"), pa.scalar(metric)])
+    names = items.field("metric").dictionary_encode()
+    # By numpy, not by pyarrow.compute: that makes a scalar of the name, and so imports pandas.
+    wanted = np.from_dlpack(names.indices) == names.dictionary.to_pylist().index(metric)
     columns = [history.value_parent_indices(), items.field("epoch"), items.field("value")]
     found: dict[int, Points] = {}
-    for row, epoch, value in zip(*(column.filter(wanted).to_pylist() for column in columns), strict=True):
+    for row, epoch, value in zip(*(np.from_dlpack(column)[wanted].tolist() for column in columns), strict=True):
         if isfinite(value):
             found.setdefault(row, {})[epoch] = value
     return found

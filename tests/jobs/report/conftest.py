@@ -93,7 +93,7 @@ class Browser:
     def __init__(self, folder):
         self.folder = folder
 
-    def __call__(self, text, *, width=1200):
+    def __call__(self, text):
         page = self.folder / "page.html"
         page.write_text(text, encoding="utf-8")
         command = [
@@ -104,7 +104,7 @@ class Browser:
             f"--user-data-dir={self.folder / 'profile'}",
         ]
         command += ["--enable-logging=stderr", "--v=0", "--disable-dev-shm-usage", "--no-first-run"]
-        command += ["--virtual-time-budget=20000", f"--window-size={width},900", "--dump-dom", page.as_uri()]
+        command += ["--virtual-time-budget=20000", "--window-size=1200,900", "--dump-dom", page.as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]

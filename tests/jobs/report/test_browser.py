@@ -2,7 +2,7 @@
 
 import json
 import re
-from html import unescape
+from html import escape, unescape
 
 from jobs.report import html
 from jobs.report.contents import gather
@@ -54,8 +54,16 @@ def harnessed(text):
     return text.replace(policy, "").replace("</html>", HARNESS + "</html>")
 
 
-def reported(browser, text, **options):
-    dom, console = browser(harnessed(text), **options)
+def framed(text, width):
+    """The page in a frame, for a browser's own window is never narrower than 500 pixels."""
+    frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{escape(text)}"></iframe>'
+    copy = "document.body.append(document.querySelector('iframe').contentDocument.getElementById('harness'))"
+    return f'<!doctype html><body>{frame}<script>window.addEventListener("load", () => {copy})</script></body>'
+
+
+def reported(browser, text, width=None):
+    page = harnessed(text)
+    dom, console = browser(framed(page, width) if width else page)
     assert console == []
     return json.loads(unescape(re.search(r'<pre id="harness">(.*?)</pre>', dom, re.DOTALL)[1]))
 
