@@ -121,7 +121,7 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         trials=len(rows["status"]),
         finished=sum(status in FINISHED for status in rows["status"]),
         imported=rows["source"].count("import"),
-        seeds=tuple(sorted(set(rows["seed"]))),
+        seeds=tuple(sorted({seed for seed in rows["seed"] if seed is not None})),
         hosts=_known(rows["host"]),
         code=_known(rows["code_hash"]),
         data=_known(rows["data_hash"]),

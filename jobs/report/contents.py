@@ -33,6 +33,7 @@ class Contents:
     Attributes:
         metric: What ranks, as it was asked for.
         mode: `max` or `min`.
+        where: The expression that rows had to match; empty where all were read.
         board: The leaderboard; None where the metric may not rank these configurations.
         refused: Then why.
         outcomes: How the trials ended.
@@ -48,6 +49,7 @@ class Contents:
 
     metric: str
     mode: str
+    where: str
     board: Leaderboard | None
     refused: RescaledError | None
     outcomes: outcomes.Outcomes
@@ -80,6 +82,7 @@ def gather(
     return Contents(
         metric=metric,
         mode=mode,
+        where=where,
         board=board,
         refused=refused,
         outcomes=outcomes.outcomes(table),

@@ -26,6 +26,7 @@ class Finding:
 def findings(contents: Contents) -> list[Finding]:
     """The conclusions, the most important first."""
     found = _ranking(contents.board) if contents.board else [Finding("Not ranked", str(contents.refused))]
+    found += [Finding("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
     found += [Finding("Trials", _trials(contents)), *_failures(contents.outcomes)]
     found += [Finding("Unverified", text) for text in _imported(contents.outcomes)]
     return found + [Finding("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
@@ -88,7 +89,7 @@ def _trials(contents: Contents) -> str:
     parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
     planned = [one.planned for one in contents.origins if one.planned is not None]
     missing = sum(planned) - sum(one.trials for one in contents.origins if one.planned is not None)
-    parts += [f"{missing:,} of the plan not begun"] if missing > 0 else []
+    parts += [f"{missing:,} of the plan not begun"] if missing > 0 and not contents.where else []
     return ", ".join(parts) + "."
 
 

@@ -67,6 +67,7 @@ def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     found.append("Bold: the best and all tied with it (one-sided paired t-test, Holm-corrected, 5 %).")
     found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
     found += [f"The same in all: {text}."] if (text := settings_text(board)) else []
+    found += [f"Only rows where {contents.where}."] if contents.where else []
     commits = sorted({one.commit for one in contents.origins if one.commit})
     found.append(f"Commit: {', '.join(commits)}." if commits else "Commit: unknown.")
     imported = contents.outcomes.imported

@@ -96,6 +96,14 @@ def test_failures_and_what_is_missing_are_said_with_their_reasons(store):
     assert texts["Unverified"].startswith("1 row was imported")
 
 
+def test_a_condition_is_said_and_what_it_leaves_out_is_not_called_missing(store):
+    store.fill()
+    (store.path / "study=s" / "study.json").write_text(json.dumps({"trials": [[]] * 18}))
+    texts = said(store.path, where="seed < 2")
+    assert texts["Only"] == "Rows where seed < 2; the others are left out."
+    assert texts["Trials"] == "12 of 12 finished."
+
+
 def test_a_loss_is_not_ranked_across_what_rescales_it(results):
     text = page(results, metric="loss", mode="min")
     assert "Not ranked" in text
