@@ -180,7 +180,7 @@ def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -
 
 
 def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in cells]
+    escaped = [["".join(f"\\{c}" if c in "\\|<*`" else c for c in cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
     widths = [max(3, width) for width in _widths(columns, body)]
     rule = ["-" * (width - 1) + (":" if c.right else "-") for c, width in zip(columns, widths, strict=True)]
@@ -189,12 +189,12 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) ->
 
 
 def _latex(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[_tex(cell) for cell in row] for row in cells]
+    escaped = [[tex(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
         r"\toprule",
-        " & ".join(_tex(column.name) for column in columns) + r" \\",
+        " & ".join(tex(column.name) for column in columns) + r" \\",
         r"\midrule",
         *(" & ".join(row) + r" \\" for row in body),
         r"\bottomrule",
@@ -221,7 +221,8 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """The text as LaTeX that shows it."""
     return "".join(_TEX_ESCAPES.get(c, c) for c in text)
 
 

@@ -11,11 +11,16 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import samples, selection
 from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.outcomes import reason_code
 from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
 from jobs.analysis.ties import tied
 from jobs.results.names import resolve
 
 PARAM = "param."
+
+
+class RescaledError(UserError):
+    """The metric is a loss, and the configurations measure it with different rulers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         mode: `max` or `min`.
 
     Raises:
-        UserError: No trial has the metric, or it is a loss and the configurations differ in what rescales it.
+        UserError: No trial has the metric.
+        RescaledError: It is a loss and the configurations differ in what rescales it.
     """
     about = samples.notes(table)
     only, _ = samples.samples(table)
@@ -190,7 +196,7 @@ def _add(cell: _Cell, seed: int, value: float | None, others: Mapping[str, float
 def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
     keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
     if keys:
-        raise UserError(
+        raise RescaledError(
             f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
             "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
             "as --metric nmi, or hold these fixed with --where."
@@ -267,16 +273,12 @@ def _warning_notes(table: pa.Table) -> list[str]:
     if "reason" not in table.column_names:
         return []
     rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    codes = Counter(_code(one) for status, reason in rows if status == "ok" and reason for one in reason.split("; "))
+    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
+    codes = Counter(map(reason_code, reasons))
     if not codes:
         return []
     told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
     return [f"Finished trials with a warning (column reason): {told}."]
-
-
-def _code(text: str) -> str:
-    """`EMPTY_CLUSTERS` of `EMPTY_CLUSTERS=2`."""
-    return text.partition(":")[0].partition("=")[0]
 
 
 def _label_note(column: str) -> str:
