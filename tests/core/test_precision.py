@@ -96,8 +96,8 @@ def test_scores_are_computed_in_f32():
 
 
 class Pair(nn.Linear):
-    def forward(self, input):
-        return super().forward(input), (super().forward(input), None)
+    def forward(self, value):
+        return super().forward(value), (super().forward(value), None)
 
 
 class Several(nn.Module):
