@@ -54,7 +54,11 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """One complete, runnable configuration."""
+    """One complete, runnable configuration.
+
+    `precision` is the number format that networks train in (`core.precision`): `auto` takes bf16 where it is known to
+    be faster, f32 on every CPU; which one it was stands in the result's row.
+    """
 
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")
     encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")
@@ -64,6 +68,7 @@ class TrialConfig:
     n_clusters: PositiveInt | Literal["auto"] | None = None
     batch_size: PositiveInt = 256
     epochs: PositiveInt = 60
+    precision: Literal["auto", "f32", "bf16"] = "auto"
     evaluation: Evaluation = Evaluation()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from core import registry
+from core import precision, registry
 from core.config import Optimiser, TrialConfig, count_clusters
 from core.criteria import Probe
 from core.evaluate import Scores, evaluate
@@ -76,6 +76,8 @@ def fit(
     streams = Streams.of(seed, where)
     arrays = {name: torch.from_numpy(array).to(where) for name, array in data.arrays.items()}
     method = build(config, samples, clusters, seed=seed, arrays=arrays)
+    if precision.resolve(config, where) == "bf16":
+        precision.train_in_bf16(method, where)
     probe = Probe.of(data.samples)
     epoch, previous = 0, None
     if resume is not None:

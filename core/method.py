@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,13 @@ class Views(ABC):
 
 
 class Encoder(nn.Module):
-    """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`."""
+    """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`.
 
+    `gains_from_bf16` says whether `precision: auto` trains it in bf16 on a card that has it. A network of small
+    matrices does not gain: its step is made of many short calls, and changing formats adds more of them.
+    """
+
+    gains_from_bf16: ClassVar[bool] = False
     dim: int
 
 

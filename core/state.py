@@ -37,7 +37,7 @@ class State:
         streams.load_state(self.streams)
         if self.previous is None:
             return self.epoch, None
-        return self.epoch, Previous(self.previous["labels"].numpy(), self.previous["centroids"].numpy())
+        return self.epoch, Previous(self.previous["labels"].cpu().numpy(), self.previous["centroids"].cpu().numpy())
 
     def to_bytes(self, **extra: Any) -> bytes:
         """The state and plain `extra` values as one file's content."""

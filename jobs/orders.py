@@ -100,6 +100,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "mode": study.select.mode,
         "threads": resources.cpu,
         "device": device,
+        "gpu": resources.gpu,
         "memory_bytes": None if resources.memory_gb is None else int(resources.memory_gb * 1e9),
     }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import memory
-from cluster.executor import EarlyStopping, Event, Report, Resources, Stop
+from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
 from cluster.resources import Node, check, fitting, this_machine
 from core import registry
 from core.config import PlugIn, count_clusters
@@ -21,6 +21,7 @@ from jobs import orders, provenance, searches
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
 from jobs.breaker import Breaker
+from jobs.cards import NO_CARD, on_cpu, without_card
 from jobs.lock import exclusive
 from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
@@ -118,8 +119,10 @@ def prepare(
 ) -> Ready:
     """Plans and checks, and starts nothing; see `run`."""
     memory.check(study.resources.memory_gb)
-    if allow_cpu and address is None and study.resources.gpu and not this_machine().gpu:
-        study = replace(study, resources=replace(study.resources, gpu=0.0))
+    if address is None and without_card(study):
+        if not allow_cpu:
+            raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")
+        study = on_cpu(study)
     plan = planning.known(planning.make(study), results)
     check_data(plan)
     if address is None:

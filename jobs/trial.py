@@ -17,7 +17,7 @@ import torch
 
 from cluster import memory
 from cluster.executor import EndedEarly
-from core import health, registry
+from core import device, health, precision, registry
 from core.config import PlugIn, TrialConfig, read_trial
 from core.data import Dataset
 from core.errors import UserError
@@ -42,7 +42,7 @@ class Order:
 
     `trial` is the configuration as nested mappings. A checkpoint is written at most every `checkpoint_seconds`, the
     result file's heartbeat at most every `heartbeat_seconds`. `memory_bytes` bounds what the trial takes beyond what
-    its process has.
+    its process has, `gpu` is its share of a graphics card.
 
     For a member of a population (see `jobs.population`): it trains from epoch `after` to epoch `until`, beginning with
     the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
@@ -63,6 +63,7 @@ class Order:
     mode: str
     threads: int = 1
     device: str = "cpu"
+    gpu: float = 0.0
     memory_bytes: int | None = None
     checkpoint_seconds: float = 5.0
     heartbeat_seconds: float = 30.0
@@ -92,12 +93,13 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         written, this is all that anyone hears of the attempt.
     """
     order = Order(**payload)
-    torch.set_num_threads(order.threads)
     if _is_done(order):
         known = {"status": "ok", "reason": "", "config_key": order.config_key}
         return {**known, "seconds": 0.0, "value": None, "stored": True}
     running = _Running(order)
     try:
+        # CUDA's own main memory is its process's, not the trial's.
+        running.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
         with memory.at_most(order.memory_bytes):
             running.train(report)
     except StorageError as error:
@@ -113,9 +115,12 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 def _kind(error: Exception) -> str:
     """The reason code of an exception that escaped from training."""
-    # torch's allocator on the CPU raises a plain RuntimeError.
-    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # torch's allocator on the CPU raises a plain RuntimeError, CUDA's libraries others than torch's allocator there.
+    refused = isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
     return "OUT_OF_MEMORY" if refused or isinstance(error, MemoryError | torch.OutOfMemoryError) else "ERROR"
+
+
+_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def _is_done(order: Order) -> bool:
@@ -150,6 +155,7 @@ class _Running:
 
     def train(self, report: Report) -> None:
         """Trains to the last epoch, writing as it goes."""
+        self.attempt.precision = precision.resolve(self.config, torch.device(self.order.device))
         resume = self._resume()
         write(self.order.results, self.attempt)
         data = load_data(self.config, self.order.data_hash)
@@ -284,8 +290,14 @@ class _Running:
         attempt = self.attempt
         kept = {name: getattr(attempt, name) for name in _KEPT}
         return row.state().to_bytes(
-            origin=_origin(self.order), seconds=self.seconds, label_free=self.label_free, attempt=kept
+            origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=kept
         )
+
+    def _origin(self) -> dict[str, Any]:
+        """What must be the same for a resumed trial to equal an uninterrupted one."""
+        names = ("trial_key", "data_hash", "code_hash", "after")
+        same = {name: getattr(self.order, name) for name in names}
+        return same | {"device": self.attempt.device, "precision": self.attempt.precision}
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
@@ -295,9 +307,9 @@ class _Running:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return self._inherited() if self.order.inherit else None
         state, extra = found
-        if extra["origin"] != _origin(self.order):
+        if extra["origin"] != self._origin():
             self.checkpoints.reject()
-            self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
+            self.attempt.reason = "RESTARTED: the checkpoint is of other code, data or device"
             return None
         self._adopt(extra)
         if trouble:
@@ -333,12 +345,6 @@ _KEPT = (
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
     """Without numpy's scalars: torch refuses to load them from a checkpoint, and the trial would start again."""
     return {name: float(value) for name, value in values.items()}
-
-
-def _origin(order: Order) -> dict[str, Any]:
-    """What must be the same for a resumed trial to equal an uninterrupted one."""
-    same = {"trial_key": order.trial_key, "data_hash": order.data_hash, "code_hash": order.code_hash}
-    return same | {"after": order.after}
 
 
 def _new_attempt(order: Order, metric: str) -> Attempt:

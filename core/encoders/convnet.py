@@ -13,6 +13,8 @@ from core.schema import PositiveInt
 class Encoder(Base):
     """Four times convolution, batch norm, ReLU, each but the last halving the sides; then the mean over pixels."""
 
+    gains_from_bf16 = True
+
     def __init__(self, sample_shape: tuple[int, ...], *, dim: PositiveInt = 128) -> None:
         """`dim` features.
 

@@ -18,6 +18,8 @@ from core.method import Encoder as Base
 class Encoder(Base):
     """Eight residual blocks of two convolutions, then the mean over pixels."""
 
+    gains_from_bf16 = True
+
     def __init__(self, sample_shape: tuple[int, ...], *, stem: Literal["small", "large"] = "small") -> None:
         """`small` begins with 3 x 3 and keeps the sides, `large` with 7 x 7 and pooling, which quarters them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,17 @@ if TYPE_CHECKING:
 @options.results
 @options.overrides
 @click.option("--show", is_flag=True, help="Print the whole study with every default, as a study file.")
-def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool) -> None:
-    """Check STUDY and show its trials: how many, and how many are done."""
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Try one epoch of the largest configuration (most parameters x batch size) in a process of its own: "
+    "memory, seconds, the resources to ask for, and the time of the whole study.",
+)
+def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool, probe: bool) -> None:
+    """Check STUDY and show its trials: how many, how many are done, and how long the others will take.
+
+    The time is foretold from the trials that are done, or with --probe by trying.
+    """
     from jobs import plan as planning
     from jobs import study as studies
 
@@ -32,6 +42,15 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo("\n".join([_headline(plan), *_space(read), _standing(plan, stored)]))
+    able = _able(plan)
+    if probe:
+        from jobs.outlook import from_probe
+
+        click.echo(from_probe(able))
+    elif (left := _left(plan, stored)) and "ok" in stored.values():
+        from jobs.outlook import from_done
+
+        click.echo(from_done(able, results, left))
 
 
 def _headline(plan: Plan) -> str:
@@ -62,3 +81,22 @@ def _standing(plan: Plan, stored: dict[str, str]) -> str:
     found["missing"] += plan.n_trials - len(plan.trials)
     names = ["done", "failed", "interrupted", "missing"]
     return ", ".join(f"{found[name]} {name}" for name in names if found[name] or name in {"done", "missing"})
+
+
+def _left(plan: Plan, stored: dict[str, str]) -> int:
+    """How many trials are to do."""
+    from jobs.plan import counts
+
+    return plan.n_trials - counts(plan, stored)["done"]
+
+
+def _able(plan: Plan) -> Plan:
+    """The plan as this machine can run it: where there is no GPU that is said, and the CPU stands in."""
+    if not plan.study.resources.gpu:
+        return plan
+    from jobs.cards import NO_CARD, on_cpu, without_card
+
+    if not without_card(plan.study):
+        return plan
+    click.echo(f"warning: {NO_CARD}: run it on a cluster, or on the CPU with `conclus run --allow-cpu`", err=True)
+    return replace(plan, study=on_cpu(plan.study))

@@ -38,6 +38,8 @@ FIXED = pa.schema(
         pa.field("epochs_done", pa.int32()),
         pa.field("host", pa.string()),
         pa.field("ray_trial_id", pa.string()),
+        pa.field("device", pa.string()),
+        pa.field("precision", pa.string()),
         pa.field("params_json", pa.string()),
         pa.field("code_hash", pa.string()),
         pa.field("data_hash", pa.string()),
@@ -64,6 +66,8 @@ class Attempt:
         source: `run`, or `import` for a row that came from a person's own table.
         started: When it began; without a time zone it is taken as UTC.
         seconds: Wall time so far, in seconds.
+        device: `cpu`, or the name of the graphics card that it trained on.
+        precision: `f32` or `bf16`, whichever `auto` came to; empty where nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
         env: Versions of what it ran with; of an imported row its file, its line and the notes that stood in it.
         best_metric: Name of the metric that chose `best_epoch`.
@@ -88,6 +92,8 @@ class Attempt:
     epochs_done: int = 0
     host: str = ""
     ray_trial_id: str = ""
+    device: str = ""
+    precision: str = ""
     params: dict[str, Any] = field(default_factory=dict[str, Any])
     code_hash: str = ""
     data_hash: str = ""

@@ -1,0 +1,61 @@
+"""Where a trial computes, made ready before it trains: so many threads, and its share of a graphics card."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from core.errors import UserError
+
+CONTEXT_BYTES = 600_000_000
+"""What a process takes of a card before its first tensor: CUDA's context and kernels, which torch does not count."""
+
+
+def prepare(name: str, *, threads: int, share: float) -> str:
+    """Leaves this process its threads, its share of the card and no more, and makes the card exact and repeatable.
+
+    A trial that wants more than its share fails alone (torch.OutOfMemoryError), also where another leaves room. What
+    the trial before it in this process has left in torch's cache is given back. Products of matrices and convolutions
+    in f32 are computed in f32, not in TF32: `precision: bf16` is the choice for speed.
+
+    Args:
+        name: where the trial trains, as torch names it.
+        threads: of the CPU.
+        share: of the card, up to 1; more than one card is no larger share of the first.
+
+    Returns:
+        What a result's row calls the device: `cpu`, or the card's name.
+
+    Raises:
+        UserError: torch sees no card, or the share is too small for CUDA itself.
+    """
+    torch.set_num_threads(threads)
+    device = torch.device(name)
+    if device.type != "cuda":
+        return name
+    if not torch.cuda.is_available():
+        raise UserError("torch sees no GPU: see `conclus doctor`, or run on the CPU with `conclus run --allow-cpu`")
+    gc.collect()
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(allocatable(share, total), device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return torch.cuda.get_device_name(device)
+
+
+def allocatable(share: float, total: int) -> float:
+    """The part of a card of `total` bytes that torch may hand out to a process with this share of it.
+
+    Raises:
+        UserError: nothing is left of the share.
+    """
+    part = min(share, 1.0) - CONTEXT_BYTES / total
+    if part <= 0:
+        raise UserError(
+            f"resources.gpu: {share:g} of a card of {total / 1e9:.1f} GB is less than CUDA takes for each process "
+            f"({CONTEXT_BYTES / 1e9:.1f} GB): give trials a larger share"
+        )
+    return part
