@@ -12,6 +12,7 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis.selection import FINISHED
 from jobs.results.layout import study_folders, study_name
+from jobs.results.storage import Place
 
 COLUMNS = ("reason", "source", "started", "seconds", "host", "code_hash", "data_hash", "env_hash", "env_json")
 """What this module and `outcomes` read of the store beside what identifies a trial."""
@@ -90,7 +91,7 @@ def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str,
     return {study_name(folder): plan for folder in folders if (plan := _plan(folder / STUDY_FILE))}
 
 
-def _plan(path: Path) -> dict[str, Any]:
+def _plan(path: Place) -> dict[str, Any]:
     try:
         plan = json.loads(path.read_bytes())
     except FileNotFoundError:
