@@ -39,6 +39,15 @@ class Column:
 Cells = list[list[str]]
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{math.ceil(seconds / 60)} min"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
 def render(
     columns: Sequence[Column | str],
     rows: Sequence[Sequence[Any]],

@@ -11,8 +11,8 @@ import click
 from core.errors import UserError
 from jobs import options
 from jobs.commands.aggregate import chosen_metric, deliver, some, warn, width
-from jobs.progress import duration
 from jobs.results.storage import Place, Remote
+from jobs.tables import duration
 
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials

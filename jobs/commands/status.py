@@ -54,7 +54,7 @@ def headline(one: Standing) -> str:
 
 
 def _lines(one: Standing, job: Job | None) -> Iterator[str]:
-    from jobs.progress import duration
+    from jobs.tables import duration
 
     yield headline(one)
     if one.seconds_left is not None:
@@ -99,7 +99,7 @@ def _longest_silent(trials: list[Trial]) -> list[Trial]:
 
 
 def _told(trial: Trial) -> str:
-    from jobs.progress import duration
+    from jobs.tables import duration
 
     if trial.state == "failed":
         return trial.reason

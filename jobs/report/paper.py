@@ -64,7 +64,9 @@ def ranked(contents: Contents) -> Leaderboard:
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     """Sentences: what the numbers are, how many seeds, how it was chosen, and from which commit."""
     found = [f"Mean ± half the 95 % t-interval over {_seeds(board)}.", *sign_notes(board)]
-    found.append("Bold: the best and all tied with it (one-sided paired t-test, Holm-corrected, 5 %).")
+    found.append(
+        "Bold: the best and all tied with it (5 % over all configurations, by simulated sweeps of equal ones)."
+    )
     found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
     found += [f"The same in all: {text}."] if (text := settings_text(board)) else []
     found += [f"Only rows where {contents.where}."] if contents.where else []

@@ -8,6 +8,7 @@ from jobs.report import pieces
 from jobs.report.contents import Contents
 from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
+from jobs.tables import duration
 
 _LISTED = 5
 
@@ -23,13 +24,6 @@ def selection_rule(contents: Contents) -> str:
     """How configurations were ranked, in a few words."""
     better = "larger" if contents.mode == "max" else "smaller"
     return f"mean of {contents.metric} over the seeds, the {better} the better"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `13 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _facts(one: Origin, contents: Contents) -> Markup:

@@ -116,7 +116,7 @@ def _legend() -> Markup:
     words = {
         "best": "the best mean; the strip is its interval",
         "tied": "tied: the seeds do not tell it from the best",
-        "worse": "worse than the best (one-sided paired t-test, Holm-corrected, 5 %)",
+        "worse": "worse than the best (5 % over all configurations, the pick of the best counted in)",
         "unknown": "too few seeds to tell",
     }
     parts: list[Markup] = []
@@ -250,8 +250,8 @@ _READING = """\
 A configuration is a set of parameters; it was run with several seeds. Its score is the mean over them, ± half the 95 %
 t-interval of that mean. With three seeds the interval is wide: that is what three seeds say.
 
-Tied does not mean equal. It means that these seeds do not show which is better: a one-sided t-test over shared seeds,
-corrected by Holm over all configurations, does not reject equality at 5 %.
+Tied does not mean equal. It means that these seeds do not show which is better: of sweeps whose configurations are all
+equal, with the same seeds and gaps, more than 5 % show a best one that leads by as much.
 
 The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.
 
