@@ -88,7 +88,8 @@ Kind = Literal["started", "reported", "finished", "ended", "died"]
 class Event:
     """Something that happened to a task.
 
-    A task is ``started`` (once per attempt; data: ``attempt``, from 1), then ``reported`` any number of times,
+    A task is ``started`` (once per attempt; data: ``attempt``, from 1; error: what ended the attempt before, in one
+    line), then ``reported`` any number of times,
     then once and finally ``finished`` (data: the work's result), ``ended`` (by early stopping; data: its last report)
     or ``died`` (error: one line). A task that was stopped or never started has no final event.
     """
