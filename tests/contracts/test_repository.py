@@ -72,9 +72,7 @@ def test_click_s_own_exit_codes_stand(command, arguments, code, said):
 
 def test_ctrl_c_at_any_moment_is_130_and_no_traceback(command, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import os, signal\n"
-        "def load(): ...\n"
-        "def fingerprint(): os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal\ndef load(): ...\ndef fingerprint(): os.kill(os.getpid(), signal.SIGINT)\n"
     )
     (tmp_path / "study.yaml").write_text("study: s\ntrial: {data: ./mine.py}\n")
     code, out, err = command("plan", tmp_path / "study.yaml")

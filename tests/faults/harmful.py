@@ -22,7 +22,7 @@ class Method(Base):
         setting,
         *,
         pause: NonNegativeFloat = 0.0,
-        harm: Literal["none", "raise", "nan", "hang", "hang_once", "memory", "interrupt_twice"] = "none",
+        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice"] = "none",
     ):
         super().__init__(setting)
         self.seed, self.pause, self.harm = setting.seed, pause, harm
@@ -42,6 +42,9 @@ class Method(Base):
     def none(self):
         pass
 
+    def crash(self):
+        raise RuntimeError("mine broke\nbadly")
+
     def nan(self):
         self.factor = float("nan")
 
@@ -59,10 +62,3 @@ class Method(Base):
     def interrupt_twice(self):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-
-
-def _raise(_):
-    raise RuntimeError("mine broke\nbadly")
-
-
-setattr(Method, "raise", _raise)

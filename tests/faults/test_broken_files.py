@@ -41,7 +41,7 @@ def test_a_result_and_a_checkpoint_that_are_cut_in_half_cost_that_trial_and_that
 
 def test_where_the_first_trials_fail_alike_the_study_pauses_and_says_why(folder):
     folder.prepare(SLOW.format(pause=0.0, epochs=3, seeds=[0, 1, 2, 3, 4]))
-    broken = ("--workers", "1", "--set", "method.harm=raise")
+    broken = ("--workers", "1", "--set", "method.harm=crash")
     code, _, err = folder.start(*broken).end()
     assert code == 1
     (line,) = (one for one in err.splitlines() if one.startswith("paused"))
