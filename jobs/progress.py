@@ -43,6 +43,8 @@ class Progress:
         """Takes one event into account."""
         if event.kind == "started":
             self.running[event.key] = 0.0
+            if event.error:
+                self.say(f"trial {event.key} goes on in another process: {event.error}")
         elif event.kind == "reported" and event.data.get("epochs"):
             self.running[event.key] = event.data["epoch"] / event.data["epochs"]
         elif event.kind in {"finished", "ended", "died"}:
