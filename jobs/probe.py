@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -115,7 +116,7 @@ def _refuse(found: Mapping[str, Any]) -> None:
 
 def _load() -> None:
     """What a worker has before its first trial."""
-    import jobs.trial  # noqa: F401
+    importlib.import_module("jobs.trial")
 
 
 def _count(cells: list[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:

@@ -26,6 +26,15 @@ settings.load_profile("conclus")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of what only a graphics card does are skipped where torch sees none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch sees no graphics card here")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

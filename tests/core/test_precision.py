@@ -42,7 +42,7 @@ def test_what_is_asked_for_is_taken_anywhere(wanted, device):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bf16_trial_is_exact_also_when_resumed(method):
-    trial, data = config(method={"name": method}, precision="bf16", epochs=3), blobs()
+    trial, data = config(method={"name": method}, precision="bf16", epochs=2), blobs()
     straight = rows(trial, data, seed=5)
     first = next(fit(trial, data, seed=5))
     state, _ = State.from_bytes(first.state().to_bytes())

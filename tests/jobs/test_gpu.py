@@ -1,0 +1,144 @@
+"""Trials that ask for a graphics card: with one, and without."""
+
+import numpy as np
+import pytest
+import torch
+
+from core import device
+from jobs import trial
+from jobs.results import reader
+from tests.jobs.test_trial import history, ignore, payload, row  # noqa: F401 - the fixture
+
+GPU = {"device": "cuda", "gpu": 0.5}
+STUDY = """study: s
+trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]}}
+seeds: [0, 1]
+resources: {gpu: 0.25}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A study that asks for a card, on a machine that shows none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path
+
+
+def test_without_a_card_it_is_said_before_anything_starts(folder, command):
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "ask for a GPU, and this machine shows none" in err
+    assert "`conclus run --allow-cpu`" in err
+    assert not (folder / "results").exists()
+    code, out, err = command("plan", "study.yaml")
+    assert (code, "2 missing" in out, "--allow-cpu" in err) == (0, True, True)
+
+
+def test_allowed_to_it_runs_on_the_cpu_and_the_rows_say_so(folder, command):
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--allow-cpu")
+    assert (code, "all 2 trials are done" in err) == (0, True)
+    table = reader.read_results(["results"])
+    assert table["device"].to_pylist() == ["cpu", "cpu"]
+    assert table["precision"].to_pylist() == ["f32", "f32"]
+
+
+def test_plan_foretells_from_the_trials_that_are_done(folder, command):
+    assert "to go" not in command("plan", "study.yaml")[1]
+    command("run", "study.yaml", "--workers", "1", "--allow-cpu")
+    assert "to go" not in command("plan", "study.yaml")[1]
+    median = np.median(reader.read_results(["results"])["seconds"].to_pylist())
+    out = command("plan", "study.yaml", "--set", "seeds=[0, 1, 2, 3, 4]", "--set", "resources.cpu=1024")[1]
+    assert f"3 trials x {median:.3g} s / 1 worker" in out
+    assert "2 done trials took so long in the median" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_precision_of_a_row_is_what_auto_came_to(payload):  # noqa: F811
+    for wanted, came_to in (("auto", "f32"), ("bf16", "bf16")):
+        order = payload(wanted, [f"precision={wanted}"])
+        trial.run_trial(order, ignore)
+        assert (row(order)["precision"], row(order)["param.precision"]) == (came_to, wanted)
+
+
+def test_a_checkpoint_of_another_device_is_not_gone_on_with(payload, monkeypatch):  # noqa: F811
+    def stop(news):
+        raise SystemExit
+
+    order = payload()
+    with pytest.raises(SystemExit):
+        trial.run_trial(order, stop)
+    monkeypatch.setattr(device, "prepare", lambda *_, **__: "NVIDIA X")
+    trial.run_trial(order, ignore)
+    assert row(order)["reason"].startswith("RESTARTED: the checkpoint is of other code, data or device")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_card_that_is_full_is_out_of_memory(error, payload, monkeypatch):  # noqa: F811
+    def full(*_, **__):
+        raise error
+        yield
+
+    monkeypatch.setattr(trial, "fit", full)
+    outcome = trial.run_trial(payload(), ignore)
+    assert (outcome["status"], outcome["reason"][:14]) == ("failed", "OUT_OF_MEMORY:")
+
+
+# What only a card can show.
+
+
+@pytest.mark.gpu
+def test_a_trial_on_a_card_names_it_and_repeats_itself(payload):  # noqa: F811
+    first, second = payload("first", **GPU), payload("second", **GPU)
+    for order in (first, second):
+        assert trial.run_trial(order, ignore)["status"] == "ok"
+        assert row(order)["device"] == torch.cuda.get_device_name()
+    assert history(first) == history(second)
+
+
+@pytest.mark.gpu
+def test_a_trial_on_a_card_is_resumed_exactly(payload):  # noqa: F811
+    straight, order = payload("straight", **GPU), payload("stopped", **GPU)
+    trial.run_trial(straight, ignore)
+
+    def stop(news):
+        if news["epoch"] == 3:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        trial.run_trial(order, stop)
+    assert trial.run_trial(order, ignore)["status"] == "ok"
+    assert history(order) == history(straight)
+
+
+@pytest.mark.gpu
+def test_auto_is_bf16_for_convolutions_on_a_card_that_has_it(tmp_path, payload):  # noqa: F811
+    np.savez(tmp_path / "mine.npz", X=np.random.default_rng(0).random((60, 1, 8, 8), np.float32), y=np.arange(60) % 3)
+    order = payload("results", ["encoder=convnet"], **GPU)
+    assert trial.run_trial(order, ignore)["status"] == "ok"
+    assert row(order)["precision"] == ("bf16" if torch.cuda.get_device_capability() >= (8, 0) else "f32")
+
+
+@pytest.mark.gpu
+def test_a_trial_that_wants_more_than_its_share_fails_alone(payload, monkeypatch):  # noqa: F811
+    greedy, order = payload("greedy", **GPU), payload("modest", **GPU)
+    total = torch.cuda.get_device_properties(0).total_memory
+
+    def want(config, data, **_):
+        yield torch.empty(int(0.6 * total), dtype=torch.uint8, device="cuda")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(trial, "fit", want)
+        outcome = trial.run_trial(greedy, ignore)
+    assert (outcome["status"], outcome["reason"][:14]) == ("failed", "OUT_OF_MEMORY:")
+    assert trial.run_trial(order, ignore)["status"] == "ok"
