@@ -101,6 +101,8 @@ def test_the_wheel_holds_every_module_and_no_test(root, tmp_path):
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    ours = {str(one.relative_to(root)) for name in conclus.PACKAGES for one in (root / name).rglob("*.py")}
+    kinds = {".py", ".css", ".js"}
+    files = [one for name in conclus.PACKAGES for one in (root / name).rglob("*") if one.suffix in kinds]
+    ours = {str(one.relative_to(root)) for one in files}
     assert ours | {"conclus.py"} <= held
     assert not [one for one in held if one.startswith(("tests/", "benchmarks/", "studies/"))]
