@@ -88,13 +88,18 @@ def main() -> None:
     from core.errors import UserError
 
     try:
-        cli.main(standalone_mode=True)
+        # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
+        code: int | None = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except (UserError, ClusterError) as error:
         click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
+    sys.exit(code or 0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from cluster import probe, watchdog
+from cluster import lookout, probe, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
@@ -46,6 +46,9 @@ _SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+
+# Ray itself gives a head that is gone so many seconds, then ends this process without a word: it must not be first.
+_PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(int(10 * lookout.PATIENCE_SECONDS))}
 
 
 def prepare() -> None:
@@ -96,6 +99,8 @@ def attached(address: str, log: Path) -> Generator[None]:
         address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.probe.find``.
         log: the file that takes what Ray's and Tune's loggers say.
 
+    When its head dies, this process says so in one line and leaves with exit code 1 (see ``cluster.lookout``).
+
     Raises:
         ClusterError: there is no cluster, it asks for a token and there is none here, the token is wrong, this
             machine is not one of its nodes, or its Ray or Python is another.
@@ -107,10 +112,11 @@ def attached(address: str, log: Path) -> Generator[None]:
             f"This machine is not a node of the cluster at {answer.address}: hand the study over with "
             f"conclus submit STUDY --address http://{answer.address.rpartition(':')[0]}:{probe.JOBS_PORT}"
         )
-    with quiet(log), _environment({"RAY_AUTH_MODE": _mode(answer)}):
+    with quiet(log), _environment({"RAY_AUTH_MODE": _mode(answer), **_PATIENCE}):
         _connect(answer)
         try:
-            yield
+            with lookout.kept(answer.address):
+                yield
         finally:
             _shut_down()
 
@@ -167,22 +173,32 @@ def same_signal_handlers() -> Generator[None]:
 
 
 def _start(machine: Node, folder: Path) -> None:
-    import ray
-
     try:
         with same_signal_handlers(), _loopback():
-            ray.init(
-                address="local",
-                num_cpus=int(machine.cpu),
-                num_gpus=int(machine.gpu),
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                logging_format=_LOG_FORMAT,
-                log_to_driver=False,
-                _temp_dir=str(folder),
-            )
+            try:
+                _init(machine, folder)
+            except Exception:
+                # Ray gives its own processes half a minute, which a machine that is busy elsewhere may exceed.
+                logging.getLogger("ray").exception("Ray did not start; once more.")
+                _shut_down()
+                _init(machine, folder)
     except Exception as error:
         raise ClusterError(f"Ray does not start on this machine: {one_line(error)}.") from error
+
+
+def _init(machine: Node, folder: Path) -> None:
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=int(machine.cpu),
+        num_gpus=int(machine.gpu),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        logging_format=_LOG_FORMAT,
+        log_to_driver=False,
+        _temp_dir=str(folder),
+    )
 
 
 def _mode(answer: probe.Answer) -> str:

@@ -88,9 +88,10 @@ Kind = Literal["started", "reported", "finished", "ended", "died"]
 class Event:
     """Something that happened to a task.
 
-    A task is ``started`` (once per attempt; data: ``attempt``, from 1), then ``reported`` any number of times,
-    then once and finally ``finished`` (data: the work's result), ``ended`` (by early stopping; data: its last report)
-    or ``died`` (error: one line). A task that was stopped or never started has no final event.
+    A task is ``started`` (once per attempt; data: ``attempt``, from 1; error: one line on what ended the one before),
+    then ``reported`` any number of times, then once and finally ``finished`` (data: the work's result), ``ended`` (by
+    early stopping; data: its last report) or ``died`` (error: one line). A task that was stopped or never started has
+    no final event.
     """
 
     kind: Kind

@@ -280,8 +280,8 @@ class _Listener(tune.Callback):
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
         self.running[trial.trial_id] = _Running(trial.temporary_state.ray_actor, trial.config["task"])
-        self._why.pop(trial.config["task"], None)
-        self._tell("started", trial, {"attempt": trial.run_metadata.num_failures + 1})
+        why = self._why.pop(trial.config["task"], "")
+        self._tell("started", trial, {"attempt": trial.run_metadata.num_failures + 1}, why)
 
     def on_trial_result(self, *_args: Any, **info: Any) -> None:
         trial, result = info["trial"], info["result"]
@@ -300,7 +300,9 @@ class _Listener(tune.Callback):
             self._close("ended", trial, self._latest.get(trial.config["task"], {}))
 
     def on_trial_recover(self, *_args: Any, **info: Any) -> None:
-        self.running.pop(info["trial"].trial_id, None)
+        trial: Trial = info["trial"]
+        self.running.pop(trial.trial_id, None)
+        self._why.setdefault(trial.config["task"], _why(trial))
 
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]

@@ -10,8 +10,8 @@ from jobs import forecast
 from jobs.cards import on_cpu
 from jobs.plan import Plan
 from jobs.probe import Found, probe
-from jobs.progress import duration
 from jobs.study import Study
+from jobs.tables import duration
 
 
 def from_done(plan: Plan, results: str, missing: int) -> str:

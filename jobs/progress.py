@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TextIO
 from cluster.executor import Event
 from jobs.analysis.scores import within_trial
 from jobs.plan import Plan
+from jobs.tables import duration
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
@@ -43,6 +43,8 @@ class Progress:
         """Takes one event into account."""
         if event.kind == "started":
             self.running[event.key] = 0.0
+            if event.error:
+                self.say(f"trial {event.key} goes on in another process: {event.error}")
         elif event.kind == "reported" and event.data.get("epochs"):
             self.running[event.key] = event.data["epoch"] / event.data["epochs"]
         elif event.kind in {"finished", "ended", "died"}:
@@ -122,12 +124,3 @@ class Progress:
         # Wall time per trial as it was seen, overheads included.
         per_trial = (time.monotonic() - self.started) / (len(self.seconds) + sum(self.running.values()))
         return f"about {duration(max(0.0, left) * per_trial)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    if seconds < 90 * 60:
-        return f"{math.ceil(seconds / 60)} min"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

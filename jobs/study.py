@@ -130,7 +130,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"{path}: the study file cannot be read: {reason}") from error
-    return _Reader(document.read(text, str(path)), file.parent).read(overrides)
+    return parse(text, str(path), file.parent, overrides)
+
+
+def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
+    """The same from the text of a study file, which messages call `name` and whose paths start at `folder`.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return _Reader(document.read(text, name), folder).read(overrides)
 
 
 class _Reader:
@@ -173,6 +182,7 @@ class _Reader:
             root["trial"] = {}
         if root.get("space") is None:
             root["space"] = {}
+        root["space"] = self._absolute(root["space"])
         return root
 
     def _stop_at_mistakes(self) -> None:
@@ -202,6 +212,15 @@ class _Reader:
             if trial[key] is None:
                 del trial[key]
         self._lift_short_names(trial)
+
+    def _absolute(self, value: Any) -> Any:
+        """A part of the space with the paths of plug-ins as seen from the study file."""
+        if isinstance(value, dict):
+            return {key: self._absolute(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._absolute(one) for one in value]
+        is_plug_in = isinstance(value, str) and value.endswith(".py")
+        return str((self.folder / value).resolve()) if is_plug_in else value
 
     def _located(self, kind: str, value: Any) -> Any:
         mapping = {"name": value} if isinstance(value, str) else value

@@ -15,6 +15,8 @@ from core.errors import UserError
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
+_WIDE = "\u1100"
+"""No character before this one is two columns wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ class Column:
 
 
 Cells = list[list[str]]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{math.ceil(seconds / 60)} min"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
 def render(
@@ -144,10 +155,10 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[
 def _folded(column: Column, cells: Sequence[str]) -> Column:
     """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
     pieces = re.split(r"(?<=[_.])", column.name)
-    limit = max(map(_width, [*pieces, *cells]))
+    limit = max(map(display_width, [*pieces, *cells]))
     lines = [""]
     for piece in pieces:
-        if _width(lines[-1] + piece) > limit:
+        if display_width(lines[-1] + piece) > limit:
             lines.append("")
         lines[-1] += piece
     return replace(column, name="\n".join(lines))
@@ -158,11 +169,13 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
-    return [max([_width(c.name), *(_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    return [max([display_width(c.name), *(display_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """Characters of the longest line on a terminal, where Chinese ones take two."""
+    if "\n" not in text and max(text, default="") < _WIDE:
+        return len(text)
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 
 
@@ -176,7 +189,7 @@ def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -
 
 
 def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in cells]
+    escaped = [["".join(f"\\{c}" if c in "\\|<*`" else c for c in cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
     widths = [max(3, width) for width in _widths(columns, body)]
     rule = ["-" * (width - 1) + (":" if c.right else "-") for c, width in zip(columns, widths, strict=True)]
@@ -185,12 +198,12 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) ->
 
 
 def _latex(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[_tex(cell) for cell in row] for row in cells]
+    escaped = [[tex(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
         r"\toprule",
-        " & ".join(_tex(column.name) for column in columns) + r" \\",
+        " & ".join(tex(column.name) for column in columns) + r" \\",
         r"\midrule",
         *(" & ".join(row) + r" \\" for row in body),
         r"\bottomrule",
@@ -211,10 +224,14 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+    "·": r"$\cdot$",
 }
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """The text as LaTeX that shows it."""
     return "".join(_TEX_ESCAPES.get(c, c) for c in text)
 
 
@@ -233,7 +250,7 @@ def _padded(columns: Sequence[Column], widths: Sequence[int], line: Sequence[str
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:
-    blank = " " * (width - _width(cell))
+    blank = " " * (width - display_width(cell))
     return blank + cell if right else cell + blank
 
 

@@ -40,9 +40,10 @@ Report = Callable[[Mapping[str, Any]], None]
 class Order:
     """What a worker is told: one trial of a plan, where results go, and how to run it. Plain values only.
 
-    `trial` is the configuration as nested mappings. A checkpoint is written at most every `checkpoint_seconds`, the
-    result file's heartbeat at most every `heartbeat_seconds`. `memory_bytes` bounds what the trial takes beyond what
-    its process has, `gpu` is its share of a graphics card.
+    `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one is
+    trained again after a death; but writing takes at most the share `checkpoint_share` of the attempt's time: where it
+    costs more, some epochs go without. The result file's heartbeat is written at most every `heartbeat_seconds`.
+    `memory_bytes` bounds what the trial takes beyond what its process has, `gpu` is its share of a graphics card.
 
     For a member of a population (see `jobs.population`): it trains from epoch `after` to epoch `until`, beginning with
     the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
@@ -65,7 +66,7 @@ class Order:
     device: str = "cpu"
     gpu: float = 0.0
     memory_bytes: int | None = None
-    checkpoint_seconds: float = 5.0
+    checkpoint_share: float = 0.05
     heartbeat_seconds: float = 30.0
     source: str = "run"
     after: int = 0
@@ -149,7 +150,8 @@ class _Running:
         self.metric = within_trial(order.metric)
         self.attempt = _new_attempt(order, self.metric)
         self.label_free = float("-inf")
-        self.saved = self.beaten = time.monotonic()
+        self.began = self.beaten = time.monotonic()
+        self.saving = 0.0
         self.seconds = 0.0
         self.stored = True
 
@@ -276,9 +278,9 @@ class _Running:
 
     def _save(self, row: EpochRow) -> None:
         now = time.monotonic()
-        if now - self.saved >= self.order.checkpoint_seconds:
+        if self.saving <= self.order.checkpoint_share * (now - self.began):
             self._write_checkpoint(row)
-            self.saved = now
+            self.saving += time.monotonic() - now
         if now - self.beaten >= self.order.heartbeat_seconds:
             write(self.order.results, self.attempt)
             self.beaten = now

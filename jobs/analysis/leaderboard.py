@@ -9,12 +9,18 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis import selection
-from jobs.analysis.intervals import better_p, half_width, holm, mean
+from jobs.analysis import samples, selection
+from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.outcomes import reason_code
 from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
+from jobs.analysis.ties import tied
 from jobs.results.names import resolve
 
 PARAM = "param."
+
+
+class RescaledError(UserError):
+    """The metric is a loss, and the configurations measure it with different rulers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class Entry:
         tied: Whether the seeds fail to tell it from the best; None where there are too few to ask.
         failed: Trials of it that failed.
         running: Trials of it that have not ended.
+        imported: Trials of it that come from a person's own table.
         secondary: Other metrics.
     """
 
@@ -60,6 +67,7 @@ class Entry:
     tied: bool | None
     failed: int
     running: int
+    imported: int
     secondary: dict[str, Score]
 
 
@@ -93,13 +101,14 @@ class _Cell:
     secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
+    imported: int = 0
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     """Rank the configurations of a results table by the mean of `metric` over their seeds.
 
-    A configuration is tied with the one of the best mean unless a one-sided t-test over shared seeds (Welch's
-    when fewer than two are shared), corrected by Holm over all configurations, rejects equality at 5 %.
+    A configuration is tied with the one of the best mean unless it lies farther below than 95 % of sweeps without any
+    difference would show; see `jobs.analysis.ties`.
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus stands beside.
@@ -107,9 +116,12 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         mode: `max` or `min`.
 
     Raises:
-        UserError: No trial has the metric, or it is a loss and the configurations differ in what rescales it.
+        UserError: No trial has the metric.
+        RescaledError: It is a loss and the configurations differ in what rescales it.
     """
-    table = selection.with_consensus(table)
+    about = samples.notes(table)
+    only, _ = samples.samples(table)
+    table = selection.with_consensus(only if only.num_rows else table)
     column = _metric_column(table, metric)
     varying, constant = _split_params(table)
     cells = _cells(table, column, varying)
@@ -120,7 +132,13 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
-    notes = [*_notes(column, cells), *_choice_notes(column, mode, entries), *_warning_notes(table)]
+    notes = [
+        *_notes(column, cells),
+        *_choice_notes(column, mode, entries),
+        *_warning_notes(table),
+        *import_notes(table),
+        *about,
+    ]
     return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
 
 
@@ -144,6 +162,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
     values = table[column].to_pylist()
     others = _secondary_columns(table, column)
+    imported = _imported(table)
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
         cell = cells.get((study, config_key))
@@ -151,6 +170,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
             params = {key: column_[row] for key, column_ in varying.items()}
             cell = cells[study, config_key] = _Cell(study, config_key, params)
         cell.statuses[status] += 1
+        cell.imported += imported[row]
         if status in selection.FINISHED:
             _add(cell, seed, values[row], {name: column_[row] for name, column_ in others.items()})
     return list(cells.values())
@@ -176,7 +196,7 @@ def _add(cell: _Cell, seed: int, value: float | None, others: Mapping[str, float
 def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
     keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
     if keys:
-        raise UserError(
+        raise RescaledError(
             f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
             "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
             "as --metric nmi, or hold these fixed with --where."
@@ -201,6 +221,7 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         tied=None,
         failed=cell.statuses["failed"],
         running=cell.statuses["running"],
+        imported=cell.imported,
         secondary={name: _score(others) for name, others in cell.secondary.items()},
     )
 
@@ -210,14 +231,12 @@ def _score(values: Sequence[float]) -> Score:
 
 
 def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[Entry]:
-    best, *rest = cells
-    p_values = [
-        None if len(cell.values) < 2 else better_p(best.values, cell.values, maximise=mode == "max") for cell in rest
-    ]
-    rejected = iter(holm([p for p in p_values if p is not None]))
-    flags = [True if len(best.values) > 1 else None]
-    flags += [None if p is None else not next(rejected) for p in p_values]
-    return [replace(entry, tied=tied) for entry, tied in zip(entries, flags, strict=True)]
+    """With `tied`; None for what was not repeated, and for all if the best was not."""
+    repeated = [i for i, cell in enumerate(cells) if len(cell.values) > 1]
+    if 0 not in repeated:
+        return list(entries)
+    flags = dict(zip(repeated, tied([cells[i].values for i in repeated], maximise=mode == "max"), strict=True))
+    return [replace(entry, tied=flags.get(i)) for i, entry in enumerate(entries)]
 
 
 def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
@@ -237,21 +256,29 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     return notes
 
 
+def import_notes(table: pa.Table) -> list[str]:
+    """How many rows come from a person's own table, where any do."""
+    count = sum(_imported(table))
+    return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
+
+
+def _imported(table: pa.Table) -> list[bool]:
+    if "source" not in table.column_names:
+        return [False] * table.num_rows
+    return [source == "import" for source in table["source"].to_pylist()]
+
+
 def _warning_notes(table: pa.Table) -> list[str]:
     """What finished trials said of themselves, counted by code."""
     if "reason" not in table.column_names:
         return []
     rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    codes = Counter(_code(one) for status, reason in rows if status == "ok" and reason for one in reason.split("; "))
+    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
+    codes = Counter(map(reason_code, reasons))
     if not codes:
         return []
     told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
     return [f"Finished trials with a warning (column reason): {told}."]
-
-
-def _code(text: str) -> str:
-    """`EMPTY_CLUSTERS` of `EMPTY_CLUSTERS=2`."""
-    return text.partition(":")[0].partition("=")[0]
 
 
 def _label_note(column: str) -> str:

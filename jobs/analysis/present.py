@@ -1,6 +1,6 @@
 """A leaderboard as tables and sentences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ _SIGNS = {True: "=", False: "", None: "?"}
 _PARAM = "param."
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
-_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "reason", "started", "seconds", "host")
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def wanted_columns(metric: str) -> list[str]:
     """What a leaderboard reads of the store: less is faster, file by file."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{_PARAM}*", metric, "reason", *names, *COLUMNS]
+    return [f"{_PARAM}*", metric, "reason", "source", *names, *COLUMNS]
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
@@ -68,18 +68,28 @@ def board_text(board: Leaderboard, width: int | None) -> str:
 
 def header(board: Leaderboard, width: int | None) -> str:
     """The constant parameters in lines of at most `width` characters."""
-    names = short_names([*board.constant, *_varying(board)])
-    words = [f"{names[key]}={tables.cell_text(value)}" for key, value in board.constant.items() if value is not None]
+    words = settings_text(board).split()
     return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+
+
+def settings_text(board: Leaderboard) -> str:
+    """The constant parameters: `batch_size=256 epochs=60`."""
+    names = short_names([*board.constant, *_varying(board)])
+    found = {names[key]: value for key, value in board.constant.items() if value is not None}
+    return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
 
 
 def footer(board: Leaderboard, width: int | None) -> str:
     """What the signs mean, and the notes, in lines of at most `width` characters."""
+    wrapped = [part for line in [*sign_notes(board), *board.notes] for part in _wrapped(line.split(), width)]
+    return "".join(f"{line}\n" for line in ["", *wrapped])
+
+
+def sign_notes(board: Leaderboard) -> list[str]:
+    """What the signs beside the metric mean, of those that the table has."""
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds do not tell it from the best."] if True in flags else []
-    lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    wrapped = [part for line in [*lines, *board.notes] for part in _wrapped(line.split(), width)]
-    return "".join(f"{line}\n" for line in ["", *wrapped])
+    return lines + (["? too few seeds to tell it from the best."] if None in flags else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
@@ -113,7 +123,7 @@ def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> She
 
 def attempts_sheet(table: pa.Table) -> Sheet:
     """Every attempt, one row each."""
-    drops = {"host": 4, "seconds": 2, "started": 3}
+    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
     columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
     return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
 
@@ -128,7 +138,7 @@ def selection_sheet(reports: Sequence[Report]) -> Sheet:
         (Column("rank_corr_acc", drop=2), lambda one: one.correlations["acc"]),
         (Column("nmi_of_choice"), lambda one: one.nmi),
         (Column("below_best"), lambda one: one.regret),
-        (Column("choice", right=False, drop=3), _params_text),
+        (Column("choice", right=False, drop=3), lambda one: _pairs_text(one.params)),
     ]
     parts = [(column, [pick(choice) for _, choice in choices]) for column, pick in picks]
     if len(reports) > 1:
@@ -151,8 +161,29 @@ def selection_notes(reports: Sequence[Report]) -> list[str]:
     return notes
 
 
-def _params_text(choice: Choice) -> str:
-    return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in choice.params.items())
+def params_text(board: Leaderboard, entry: Entry) -> str:
+    """The parameters of a configuration that vary over the board: `learning_rate=0.001 threshold=0.95`."""
+    names = short_names([*board.constant, *_varying(board)])
+    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+
+
+def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
+    """Each varying parameter's short name with its values, and the same as texts, in the order of the board."""
+    names = short_names([*board.constant, *_varying(board)])
+    found: dict[str, tuple[list[Any], list[str]]] = {}
+    for key in _varying(board):
+        values = [entry.params[key] for entry in board.entries]
+        found[names[key]] = values, [tables.cell_text(one) for one in tables.numbers([_cell(one) for one in values])]
+    return found
+
+
+def metric_name(board: Leaderboard) -> str:
+    """What ranks, as a person calls it: `nmi`."""
+    return _bare(board.metric)
+
+
+def _pairs_text(params: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in params.items())
 
 
 def _bare(column: str) -> str:
@@ -203,6 +234,7 @@ def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
         "failed": [entry.failed or None for entry in board.entries],
         "running": [entry.running or None for entry in board.entries],
+        "imported": [entry.imported or None for entry in board.entries],
     }
     return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
 
@@ -231,7 +263,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
     parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
     parts += _numbers(_bare(board.metric), [entry.score for entry in board.entries])
-    for name in ("minimum", "maximum", "tied", "failed", "running"):
+    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
     for name in SECONDARY:
         if any(name in entry.secondary for entry in board.entries):

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.names import short_names
 
@@ -104,7 +105,11 @@ def criteria_report(table: pa.Table) -> list[Report]:
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial.
+
+    Raises:
+        UserError: all trials are members of populations.
     """
+    table = need_samples(table)
     signals = _signals(table)
     signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
     return [_report(table, study, signals) for study in sorted(set(table["study"].to_pylist()))]

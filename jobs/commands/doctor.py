@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import options
-from jobs.commands.aggregate import FORMATS, width
+from jobs.commands.aggregate import width
 
 if TYPE_CHECKING:
     from jobs.checkup import Line
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--address", default="", help="A cluster: its head's host:port, or auto. [default: this machine alone]")
 @options.results
-@click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
+@options.fmt
 def command(address: str, results: str, fmt: str) -> None:
     """Examine this machine, or every node of a running cluster, in under a minute.
 

@@ -18,12 +18,15 @@ from typing import Self
 
 from cluster import probe, watchdog
 
-# `ray start` replaces 127.0.0.1 by this machine's own address and then listens to everyone; like this it does not.
+# Ray replaces 127.0.0.1 by this machine's own address and then listens to everyone; with LOOPBACK, as on macOS, it does
+# not. There `ray start` would add no second node.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 RAY = """
-from ray._private import services
+from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
 services.get_node_ip_address = lambda *_: "127.0.0.1"
+ray_constants.ENABLE_RAY_CLUSTER = True
 main()
 """
 
@@ -70,6 +73,7 @@ class Nodes:
             "--system-config", json.dumps(QUICK), *head,
         )  # fmt: skip
         self._cpus = cpus
+        self._hosts = 1
 
     def __enter__(self) -> Self:
         try:
@@ -89,17 +93,31 @@ class Nodes:
         access = (
             {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token} if self.token else {"RAY_AUTH_MODE": "disabled"}
         )
-        return kept | access | {"HOME": str(self.folder), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+        # Ray's workers have a low priority by default: where others are busy too, they would hardly move.
+        others = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
+        return kept | access | others | {"HOME": str(self.folder)}
 
     def start_head(self) -> None:
         """The head, also anew after its death, under the same address."""
         # `ray start` refuses an address that a node on the same machine still looks for, as no other machine would.
         (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
-        self._start("head", *self._head_options, "--num-cpus", str(self._cpus))
+        options = ("--num-cpus", str(self._cpus), "--node-ip-address", "127.0.0.1")
+        self._start("head", *self._head_options, *options)
 
-    def add(self, name: str, *options: str, cpus: int = 1) -> str:
-        """A further node of this name (`NodeName`), once the head knows it."""
-        self._start(name, "--address", self.address, "--num-cpus", str(cpus), *options)
+    def add(self, name: str, *options: str, cpus: int = 1, within: tuple[str, ...] = ()) -> str:
+        """A further node of this name (`NodeName`), once the head knows it.
+
+        It has an address of its own (127.0.0.2, …): a driver at 127.0.0.1 belongs to the head.
+
+        Args:
+            name: Its name.
+            options: Further options of its `ray start`.
+            cpus: Of the node.
+            within: A command that runs the one that is appended to it.
+        """
+        self._hosts += 1
+        host = ("--node-ip-address", f"127.0.0.{self._hosts}")
+        self._start(name, "--address", self.address, "--num-cpus", str(cpus), *host, *options, within=within)
         return name
 
     def alive(self) -> list[str]:
@@ -122,9 +140,9 @@ class Nodes:
         end(watchdog.users(str(self.folder)))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, name: str, *options: str) -> None:
+    def _start(self, name: str, *options: str, within: tuple[str, ...] = ()) -> None:
         for _ in range(STARTS):
-            self.processes[name] = self._ray_start(name, *options)
+            self.processes[name] = self._ray_start(name, *options, within=within)
             if self._is_up(name):
                 return
             self.kill(name)
@@ -138,20 +156,20 @@ class Nodes:
             time.sleep(0.1)
         return True
 
-    def _ray_start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+    def _ray_start(self, name: str, *options: str, within: tuple[str, ...]) -> subprocess.Popen[bytes]:
         common = (
-            "--node-ip-address", "127.0.0.1", "--node-name", name, "--object-store-memory", "80000000",
+            "--node-name", name, "--object-store-memory", "80000000",
             "--min-worker-port", "0", "--max-worker-port", "0", "--disable-usage-stats", "--block",
             *(f"--{port}={free_port()}" for port in AGENT_PORTS),
         )  # fmt: skip
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", RAY, "start", *options, *common],
+                [*within, sys.executable, "-c", RAY, "start", *options, *common],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=self.env,
+                env=self.env | LOOPBACK,
             )
 
 

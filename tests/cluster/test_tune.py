@@ -236,7 +236,7 @@ def test_a_feed_is_asked_again_after_each_result():
 
     run(chained, feed, listener=listener)
     assert [event.key for event in events if event.kind == "started"] == ["t1", "t2", "t4", "t8"]
-    assert ends(events) == {key: "finished" for key in ("t1", "t2", "t4", "t8")}
+    assert ends(events) == dict.fromkeys(("t1", "t2", "t4", "t8"), "finished")
 
 
 def climbing(payload, report):

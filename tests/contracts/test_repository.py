@@ -60,6 +60,25 @@ def test_a_wrong_command_gets_the_nearest(command):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [(["--help"], 0, ""), (["plan"], 2, "Missing argument 'STUDY'"), (["plan", "--no"], 2, "No such option")],
+)
+def test_click_s_own_exit_codes_stand(command, arguments, code, said):
+    found, _, err = command(*arguments)
+    assert found == code
+    assert said in err
+
+
+def test_ctrl_c_at_any_moment_is_130_and_no_traceback(command, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import os, signal\ndef load(): ...\ndef fingerprint(): os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    (tmp_path / "study.yaml").write_text("study: s\ntrial: {data: ./mine.py}\n")
+    code, out, err = command("plan", tmp_path / "study.yaml")
+    assert (code, out, err.split()) == (130, "", ["interrupted"])
+
+
 def test_versions_agree(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert project["version"] == conclus.__version__

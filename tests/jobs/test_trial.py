@@ -54,7 +54,7 @@ def payload(tmp_path):
             "env_hash": provenance.environment_hash(env),
             "metric": "nmi",
             "mode": "max",
-            "checkpoint_seconds": 0.0,
+            "checkpoint_share": 1.0,
         }
         return order | changes
 

@@ -1,0 +1,91 @@
+"""`conclus plot`: one conclusion as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, warn
+
+if TYPE_CHECKING:
+    from jobs.report.contents import Contents
+
+_WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "effect": 1, "interaction": 2}
+"""What can be drawn, and of how many parameters."""
+_SUFFIXES = (".png", ".svg")
+
+
+_HELP = """\
+Draw one conclusion from the folders RESULTS (default: results).
+
+\b
+WHAT is one of
+  leaderboard          means with 95 % intervals, what is tied with the best
+  curves               the first configurations over the epochs, with bands
+  selection            what ranks against the label-free consensus
+  effect PARAM         the metric along a parameter, and its matched pairs
+  interaction A B      a heat map of two parameters, empty cells shown
+
+For example:  conclus plot results effect learning_rate --out effect.svg
+"""
+
+
+@click.command("plot", help=_HELP)
+@click.argument("words", nargs=-1, required=True, metavar="[RESULTS]... WHAT [PARAM]...")
+@options.on_metric
+@options.mode
+@options.where
+@options.studies
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write: .png or .svg.",
+)
+def command(  # noqa: PLR0917 (click passes them by name)
+    words: tuple[str, ...], metric: str | None, mode: str | None, where: str, studies: tuple[str, ...], out: Path
+) -> None:
+    """Draws what was asked for."""
+    paths, what, params = _parsed(words)
+    if out.suffix not in _SUFFIXES:
+        raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
+    from jobs.results.writer import put
+
+    contents = _contents(paths, where, studies, (metric, mode))
+    put(out, _picture(contents, what, params, out.suffix))
+    click.echo(f"Wrote {out}.")
+
+
+def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
+    """Folders, what to draw, and its parameters: the first word that is a drawing's name parts them."""
+    at = next((i for i, word in enumerate(words) if word in _WHAT), None)
+    if at is None:
+        raise UserError(f"{words[-1]!r} is nothing to draw: write one of {', '.join(_WHAT)}.")
+    what, params = words[at], words[at + 1 :]
+    if len(params) != _WHAT[what]:
+        wanted = ("no parameter", "one parameter", "two parameters")[_WHAT[what]]
+        raise UserError(f"{what} takes {wanted}, not {len(params)}: {' '.join(params) or 'none was given'}.")
+    return words[:at] or ("results",), what, params
+
+
+def _contents(
+    paths: Sequence[str], where: str, studies: Sequence[str], wanted: tuple[str | None, str | None]
+) -> "Contents":
+    from jobs.report.contents import gather
+
+    contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies)
+    warn(contents.skipped)
+    return contents
+
+
+def _picture(contents: "Contents", what: str, params: Sequence[str], suffix: str) -> bytes:
+    try:
+        from jobs.report.plots import picture
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise UserError("Pictures need matplotlib: pip install 'conclus[plot]'.") from error
+    return picture(contents, what, params, suffix)

@@ -1,0 +1,264 @@
+"""The drawings of a report: ranks, parallel coordinates, learning curves, signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jobs.analysis.curves import Curve
+from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.present import metric_name, params_sheet
+from jobs.analysis.scores import CONSENSUS
+from jobs.report import scale, svg
+from jobs.report.markup import Markup, join, tag
+from jobs.report.scale import Scale
+
+Key = tuple[str, str]
+Curves = Mapping[Key, Curve]
+
+_STYLES = ("best", "tied", "square", "triangle")
+"""Marks of the first configurations' curves; each has a colour and a dash pattern of the same name."""
+_PANEL = (380.0, 250.0)
+_CROWD = 100
+"""Configurations above which the lines of the many are drawn fainter."""
+_BACKGROUND = 16
+"""Points of a line that stands for the many."""
+
+
+def key(entry: Entry) -> Key:
+    """What a configuration is known by outside the leaderboard."""
+    return entry.study, entry.config_key
+
+
+def verdict(entry: Entry) -> str:
+    """The mark of a configuration, by what its seeds say of it against the best: one of four words."""
+    if entry.rank == 1:
+        return "best"
+    return {True: "tied", False: "worse", None: "unknown"}[entry.tied]
+
+
+# Beside the rows of the leaderboard
+
+
+def interval_scale(board: Leaderboard, width: float) -> Scale:
+    """From the lowest to the highest single trial: intervals of few seeds may reach far beyond."""
+    ends = [end for entry in board.entries for end in (entry.minimum, entry.maximum)]
+    return scale.over(ends, 6, width - 6)
+
+
+def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
+    """One row's mean and 95 % interval, before the best one's interval as a strip."""
+    height = 20.0
+    left, right = _ends(best, places)
+    parts = [
+        tag("rect", class_="strip", x=left, y=0.0, width=right - left, height=height),
+        _whisker(entry, places, height / 2),
+        svg.mark(verdict(entry), places.place(entry.score.mean), height / 2),
+    ]
+    return svg.inline(width, height, parts)
+
+
+def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
+    half = entry.score.half_width or 0.0
+    ends = [places.place(entry.score.mean + sign * half) for sign in (-1, 1)]
+    return max(ends[0], places.start - 6), min(ends[1], places.end + 6)
+
+
+def _whisker(entry: Entry, places: Scale, y: float) -> Markup | None:
+    if entry.score.half_width is None:
+        return None
+    left, right = _ends(entry, places)
+    return svg.line([(left, y), (right, y)], "whisker")
+
+
+# Parallel coordinates
+
+
+def parallel(board: Leaderboard) -> Markup:
+    """Each configuration as a line from its parameters to its score."""
+    columns = params_sheet(board)
+    gap, top, bottom = min(max(900 / len(columns), 130.0), 230.0), 52.0, 340.0
+    width = gap * len(columns) + 150
+    xs = [70 + gap * i for i in range(len(columns) + 1)]
+    score = scale.over([entry.score.mean for entry in board.entries], bottom, top, margin=0.02)
+    axes = [
+        scale.axis(values, bottom - 14, top + 14, dict(zip(values, texts, strict=True)))
+        for values, texts in columns.values()
+    ]
+    heights = [_spread(one, values, score) for one, (values, _) in zip(axes, columns.values(), strict=True)]
+    heights.append([score.place(entry.score.mean) for entry in board.entries])
+    lines = [
+        _configuration(entry, list(zip(xs, ys, strict=True)), score, crowded=len(board.entries) > _CROWD)
+        for entry, *ys in zip(board.entries, *heights, strict=True)
+    ]
+    labels = [
+        _vertical(x, name, one.labels, (top, bottom), raised=i % 2)
+        for i, (x, name, one) in enumerate(zip(xs, columns, axes, strict=False))
+    ]
+    ticks = [(score.place(value), scale.short(value)) for value in score.ticks()]
+    labels.append(_vertical(xs[-1], metric_name(board), ticks, (top, bottom), raised=len(columns) % 2, side=1))
+    title = f"Parallel coordinates: {len(board.entries)} configurations from their parameters to {metric_name(board)}."
+    return svg.drawing(width, bottom + 20, title, reversed(lines), labels, class_="chart parallel", wide=True)
+
+
+def _spread(one: scale.Axis, values: Sequence[Any], score: Scale) -> list[float]:
+    """Places on an axis; the lines through one of few values stand side by side, the better ones above."""
+    if len(one.places) > scale.FEW:
+        return [one.places[value] for value in values]
+    room = 0.6 * min((score.start - score.end) / max(len(one.places), 1), 60.0)
+    found = [0.0] * len(values)
+    for value, place in one.places.items():
+        rows = [i for i, other in enumerate(values) if other == value and (other is None) == (value is None)]
+        for position, row in enumerate(rows):
+            found[row] = place + room * ((position + 0.5) / len(rows) - 0.5)
+    return found
+
+
+def _configuration(entry: Entry, points: Sequence[svg.Point], score: Scale, *, crowded: bool) -> Markup:
+    share = (score.start - points[-1][1]) / (score.start - score.end)
+    kind = verdict(entry)
+    strength = 0.05 + 0.7 * share**6 if crowded else 0.2 + 0.6 * share
+    opacity = None if kind == "best" else f"{strength:.2f}"
+    return join(
+        [
+            svg.line(points, f"run {kind}", data_c=str(entry.rank), stroke_opacity=opacity),
+            svg.mark("best", *points[-1]) if kind == "best" else None,
+        ]
+    )
+
+
+def _vertical(
+    x: float, name: str, labels: Iterable[tuple[float, str]], ends: tuple[float, float], *, raised: int, side: int = -1
+) -> Markup:
+    """A vertical axis, its values at the left (-1) or at the right (1); every other name is raised out of the way."""
+    anchor = "end" if side < 0 else "start"
+    return join(
+        [
+            tag("path", class_="axis", d=f"M{x:.0f} {ends[0]:.0f}V{ends[1]:.0f}"),
+            svg.text(x, ends[0] - 14 - 17 * raised, name, "middle", "label"),
+            *(svg.text(x + 8 * side, y + 4, value, anchor, "tick halo") for y, value in labels),
+        ]
+    )
+
+
+# Learning curves
+
+
+def overview(curves: Curves, board: Leaderboard, metric: str) -> Markup:
+    """All configurations' means, the first ones of the leaderboard marked."""
+    order = [entry for entry in board.entries if key(entry) in curves]
+    shown = [curves[key(entry)] for entry in order]
+    x, y = _panel_scales(shown, [value for one in shown for value in one.means])
+    many = [
+        svg.line(_points(one.epochs, one.means, x, y, _BACKGROUND), "many", data_c=str(entry.rank))
+        for entry, one in zip(order, shown, strict=True)
+    ]
+    first = list(zip(order, shown, _STYLES, strict=False))
+    title = f"Learning curves, {metric}: the mean over the seeds of {len(order)} configurations."
+    faint = f"--faint-line:{0.3 if len(order) <= _CROWD else 0.07}"
+    return svg.drawing(*_PANEL, title, _axes(x, y), tag("g", many, style=faint), _first(first, x, y))
+
+
+def _first(first: Sequence[tuple[Entry, Curve, str]], x: Scale, y: Scale) -> list[Markup]:
+    """The first configurations' lines with a mark and the rank at their ends."""
+    lines = [svg.line(_points(one.epochs, one.means, x, y), f"curve {style}") for _, one, style in reversed(first)]
+    ends = [(x.place(one.epochs[-1]), y.place(one.means[-1])) for _, one, _ in first]
+    labels = svg.apart([y_end for _, y_end in ends], 13, y.start - 4)
+    marks = [
+        join([svg.mark(style, *end), svg.text(end[0] + 8, label + 4, f"#{entry.rank}", class_="tick")])
+        for (entry, _, style), end, label in zip(first, ends, labels, strict=True)
+    ]
+    return [*lines, *marks]
+
+
+def seeds(curve: Curve, reference: Curve, name: str, metric: str, bounds: Sequence[float]) -> Markup:
+    """One configuration: its seeds, their mean with the 95 % band, and the best one's mean dotted."""
+    x, y = _panel_scales([curve, reference], bounds)
+    parts = [svg.line(_points(reference.epochs, reference.means, x, y), "reference")] if curve != reference else []
+    if curve.half_widths:
+        parts.append(svg.band(*_band(curve, x, y)))
+    parts += [svg.line(_points(curve.epochs, values, x, y), "seed") for _, values in curve.seeds]
+    parts.append(svg.line(_points(curve.epochs, curve.means, x, y), "curve best"))
+    n = len(curve.seeds)
+    title = f"{name}: {metric} of {n} {'seed' if n == 1 else 'seeds'}, their mean and its 95 % interval."
+    return svg.drawing(*_PANEL, title, _axes(x, y), parts)
+
+
+def seed_bounds(curves: Iterable[Curve]) -> list[float]:
+    """The lowest and the highest value of all seeds: one scale for drawings that are compared."""
+    values = [value for one in curves for _, row in one.seeds for value in row]
+    return [min(values), max(values)]
+
+
+def _band(curve: Curve, x: Scale, y: Scale) -> tuple[list[svg.Point], list[svg.Point]]:
+    """Both edges, cut off where the interval leaves the drawing."""
+    edges: list[list[svg.Point]] = []
+    for sign in (1, -1):
+        values = [mean + sign * half for mean, half in zip(curve.means, curve.half_widths, strict=True)]
+        cut = [min(max(value, y.low), y.high) for value in values]
+        edges.append(_points(curve.epochs, cut, x, y))
+    return edges[0], edges[1]
+
+
+def _panel_scales(shown: Sequence[Curve], values: Sequence[float]) -> tuple[Scale, Scale]:
+    width, height = _PANEL
+    epochs = [epoch for one in shown for epoch in (one.epochs[0], one.epochs[-1])]
+    x = scale.over([*epochs], 52, width - 34, margin=0.02)
+    return x, scale.over(values, height - 42, 12)
+
+
+def _axes(x: Scale, y: Scale) -> Markup:
+    return join([svg.y_axis(y, x.start, x.end), svg.x_axis(x, y.start, "epoch")])
+
+
+def _points(
+    epochs: Sequence[int], values: Sequence[float], x: Scale, y: Scale, most: int | None = None
+) -> list[svg.Point]:
+    n = len(epochs)
+    rows = range(n) if most is None or n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
+    return [(x.place(epochs[row]), y.place(values[row])) for row in rows]
+
+
+# Distributions
+
+
+def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None) -> Markup:
+    """A label-free signal's mean for each configuration as a dot, the best configuration marked."""
+    width, y = 340.0, 26.0
+    x = scale.over(values.values(), 14, width - 14)
+    found = [(x.place(value), y + 5 * (i % 3 - 1)) for i, value in enumerate(values.values())]
+    best = values.get(key(board.entries[0])) if board else None
+    marks = [] if best is None else [svg.mark("best", x.place(best), y)]
+    ticks = [(x.place(value), scale.short(value)) for value in x.ticks(4)]
+    return svg.drawing(
+        width,
+        62,
+        f"{name}: {len(values)} configurations.",
+        tag("path", class_="axis", d=f"M{x.start:.0f} 40H{x.end:.0f}"),
+        [svg.text(place, 55, value, "middle", "tick") for place, value in ticks],
+        svg.dots(found),
+        marks,
+    )
+
+
+def against_consensus(board: Leaderboard) -> Markup | None:
+    """The consensus of the label-free criteria and what ranks, one dot for each configuration."""
+    known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
+    if len(known) < 3:
+        return None
+    width, height = _PANEL
+    x = scale.over([entry.secondary[CONSENSUS].mean for entry in known], 52, width - 20)
+    y = scale.over([entry.score.mean for entry in known], height - 42, 12)
+    points = {entry.rank: (x.place(entry.secondary[CONSENSUS].mean), y.place(entry.score.mean)) for entry in known}
+    name = metric_name(board)
+    return svg.drawing(
+        width,
+        height,
+        f"Consensus of label-free criteria and {name}, {len(known)} configurations.",
+        svg.y_axis(y, x.start, x.end),
+        svg.x_axis(x, y.start, "consensus"),
+        svg.dots(points.values()),
+        [svg.mark("best", *points[1]), svg.text(points[1][0] - 9, points[1][1] + 4, "#1", "end", "tick")]
+        if 1 in points
+        else None,
+    )

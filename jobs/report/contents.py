@@ -1,0 +1,127 @@
+"""Everything that a report shows, read once from the store; nothing here knows how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from jobs.analysis import curves, origin, outcomes, selection
+from jobs.analysis import trials as valued
+from jobs.analysis.effect import Effect, effect
+from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
+from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
+from jobs.analysis.present import wanted_columns
+from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.analysis.trials import Trials
+from jobs.results.reader import load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Key = tuple[str, str]
+
+_PAIRS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a report shows.
+
+    Attributes:
+        metric: What ranks, as it was asked for.
+        mode: `max` or `min`.
+        where: The expression that rows had to match; empty where all were read.
+        board: The leaderboard; None where the metric may not rank these configurations.
+        refused: Then why.
+        outcomes: How the trials ended.
+        origins: Where each study comes from.
+        choices: What choosing by each label-free criterion would have given, study by study.
+        signals: Label-free signals, configuration by configuration.
+        curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
+        trials: The finished trials with a value of the metric, for drawings.
+        effects: What each parameter does to the metric, the largest difference first.
+        interactions: The metric over pairs of them, those that do most first.
+        skipped: Files that could not be read, as whole sentences.
+    """
+
+    metric: str
+    mode: str
+    where: str
+    board: Leaderboard | None
+    refused: RescaledError | None
+    outcomes: outcomes.Outcomes
+    origins: Sequence[origin.Origin]
+    choices: Sequence[selection.Report]
+    signals: Mapping[str, Mapping[Key, float]]
+    curves: Mapping[str, Mapping[Key, curves.Curve]]
+    trials: Trials | None
+    effects: Sequence[Effect]
+    interactions: Sequence[Interaction]
+    skipped: Sequence[str]
+
+
+def gather(
+    paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = (), drawn: bool = True
+) -> Contents:
+    """Reads the results below `paths`, without what only drawings need if nothing is `drawn`.
+
+    Raises:
+        UserError: There are none, `where` is wrong, no trial has the metric, or a `study.json` is damaged.
+    """
+    wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
+    loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn)
+    table = loaded.table
+    if not table.num_rows:
+        raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
+    board, refused = _board(table, metric, mode)
+    trials = valued.gather(table, metric) if drawn else None
+    effects = _effects(trials, mode) if trials else []
+    return Contents(
+        metric=metric,
+        mode=mode,
+        where=where,
+        board=board,
+        refused=refused,
+        outcomes=outcomes.outcomes(table),
+        origins=origin.origins(table, origin.read_plans(paths, studies)),
+        choices=selection.criteria_report(table),
+        signals=outcomes.signals(table),
+        curves=_curves(table, metric),
+        trials=trials,
+        effects=effects,
+        interactions=_interactions(trials, effects) if trials else (),
+        skipped=loaded.skipped,
+    )
+
+
+def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
+    try:
+        return leaderboard(table, metric, mode), None
+    except RescaledError as error:
+        return None, error
+
+
+def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
+    there = curves.curve_metrics(table)
+    within = within_trial(metric)
+    wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
+    found = {name: curves.curves(table, name) for name in wanted if name in there}
+    return {name: one for name, one in found.items() if one}
+
+
+def _effects(trials: Trials, mode: str) -> list[Effect]:
+    return sorted((effect(trials, key, mode) for key in trials.factors), key=_largest)
+
+
+def _largest(one: Effect) -> tuple[float, str]:
+    """Sorts by the largest difference, downwards."""
+    return -max((abs(each.estimate.mean) for each in one.differences if each.estimate), default=0.0), one.key
+
+
+def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
+    """Of the parameters with few values, the pairs that come first."""
+    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
+    return [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]

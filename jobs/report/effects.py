@@ -1,0 +1,140 @@
+"""The part of the page on what each parameter does, from matched pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobs import tables
+from jobs.analysis.effect import FEWEST, Difference, Effect
+from jobs.analysis.present import Sheet
+from jobs.analysis.present_effect import differences_sheet, labels, metric_name
+from jobs.analysis.trials import Trials
+from jobs.report import pieces, scale, svg
+from jobs.report.headline import count
+from jobs.report.markup import Markup, join, tag
+from jobs.report.scale import Axis, Scale
+from jobs.tables import Column
+
+_WIDTH = 150.0
+_PANEL = (380.0, 220.0)
+_ROWS = 12
+_SLICES = 150
+_DRAWN = "95 % interval"
+_EXPLAINED = """\
+Trials are compared that are equal in everything else, seed and data included. Triangle: better. Cross: worse. Circle:
+no difference shown (Holm over one parameter's comparisons, 5 %). Dotted: no difference; all tables share one scale. In
+the drawings a thin line is one setting of the others, the thick one the mean of all that have every value; dots are
+trials whose other settings differ too, so that they compare unlike ones."""
+_MARKS = {"better": "triangle", "worse": "worse"}
+
+
+def effects(found: Sequence[Effect], trials: Trials | None) -> Markup | None:
+    """Every parameter that varies: a drawing of the metric along it, and its differences in a table."""
+    if not found or trials is None:
+        return None
+    names = labels([one.key for one in found])
+    places = _common_scale(found)
+    explained = pieces.note(_EXPLAINED)
+    return join([explained, *(_effect(one, names[one.key], places, trials) for one in found)])
+
+
+def _common_scale(found: Sequence[Effect]) -> Scale:
+    """Holds every mean difference, zero, and the intervals up to twice that far."""
+    estimates = [one.estimate for each in found for one in each.differences if one.estimate]
+    furthest = max((abs(one.mean) for one in estimates), default=0.0)
+    ends = [abs(one.mean) + (one.half_width or 0.0) for one in estimates]
+    reach = min(max(ends, default=0.0), 2 * furthest) or 1.0
+    return scale.over([-reach, reach], 6, _WIDTH - 6)
+
+
+def _effect(one: Effect, name: str, places: Scale, trials: Trials) -> Markup:
+    if one.refusal:
+        body = pieces.note(one.refusal)
+    else:
+        drawing = slopes(one, name) if one.slices else scatter(one, name, trials)
+        body = tag("div", pieces.figure("", "", drawing), _differences(one, name, places), class_="pair")
+    return join([tag("h3", name), body])
+
+
+def _differences(one: Effect, name: str, places: Scale) -> Markup:
+    shown = [each for each in one.differences if each.estimate] if len(one.differences) > _ROWS else one.differences
+    hidden = len(one.differences) - len(shown[:_ROWS])
+    remark = (
+        pieces.note(
+            f"Of its {len(one.levels):,} values {count(hidden, 'more comparison')}: fewer than {FEWEST} matched pairs, "
+            "or no room here."
+        )
+        if hidden
+        else None
+    )
+    if not shown:
+        return tag("div", remark)
+    sheet = _with_pictures(replace(one, differences=tuple(shown[:_ROWS])), places)
+    return tag("div", pieces.sheet_table(sheet, f"Differences of {name}", wrap=["verdict"], sortable=False), remark)
+
+
+def _with_pictures(one: Effect, places: Scale) -> Sheet:
+    sheet = differences_sheet(one)
+    at = 1 + next(i for i, column in enumerate(sheet.columns) if column.strong)
+    columns = [*sheet.columns[:at], Column(_DRAWN, right=False), *sheet.columns[at:]]
+    rows: list[list[Any]] = [
+        [*row[:at], _whisker(each, places), *row[at:]] for row, each in zip(sheet.rows, one.differences, strict=True)
+    ]
+    return Sheet(columns, rows, sheet.bold)
+
+
+def _whisker(one: Difference, places: Scale) -> Markup:
+    """The mean difference and its interval on the common scale, before a line at zero."""
+    zero, y = places.place(0.0), 10.0
+    parts = [svg.line([(zero, 0.0), (zero, 2 * y)], "zero")]
+    if one.estimate:
+        half = one.estimate.half_width or 0.0
+        ends = [min(max(one.estimate.mean + sign * half, places.low), places.high) for sign in (-1, 1)]
+        parts.append(svg.line([(places.place(end), y) for end in ends], "whisker"))
+        parts.append(svg.mark(_MARKS.get(one.verdict, "unknown"), places.place(one.estimate.mean), y))
+    return svg.inline(_WIDTH, 2 * y, parts)
+
+
+def slopes(one: Effect, name: str) -> Markup:
+    """The metric along the parameter: a thin line for each setting of the others, the matched mean thick."""
+    x, y = _scales(one, [point.mean for each in one.slices for point in each.points])
+    lines = [
+        svg.line([(x.places[point.value], y.place(point.mean)) for point in each.points], "many")
+        for each in one.slices[:_SLICES]
+    ]
+    matched = [(level.value, level.matched) for level in one.levels if level.matched is not None]
+    label = f"{metric_name(one.column)} along {name}: {count(len(lines), 'setting')} of the others"
+    label += f", and the mean over {count(one.blocks, 'complete block')}." if matched else "."
+    many = tag("g", lines, style=f"--faint-line:{0.45 if len(lines) <= 30 else 0.15}")
+    return svg.drawing(*_PANEL, label, _frame(x, y, name), many, _matched(matched, x.places, y))
+
+
+def scatter(one: Effect, name: str, trials: Trials) -> Markup:
+    """The metric of each trial by its value of the parameter, where no two trials make a pair."""
+    factor = trials.factors[one.key]
+    found = [(factor.levels[code], value) for code, value in zip(factor.codes, trials.values, strict=True) if code >= 0]
+    x, y = _scales(one, [value for _, value in found])
+    label = f"{metric_name(one.column)} by {name}: {count(len(found), 'trial')}, whose other settings differ too."
+    shift = itertools.cycle((0.0, -6.0, 6.0, -3.0, 3.0) if len(x.places) <= scale.FEW else (0.0,))
+    dots = [(x.places[level] + move, y.place(float(value))) for (level, value), move in zip(found, shift, strict=False)]
+    return svg.drawing(*_PANEL, label, _frame(x, y, name), svg.dots(dots))
+
+
+def _scales(one: Effect, values: Sequence[float]) -> tuple[Axis, Scale]:
+    levels = [level.value for level in one.levels]
+    texts = dict(zip(levels, map(tables.cell_text, tables.numbers(levels)), strict=True))
+    return scale.axis(levels, 78, _PANEL[0] - 34, texts), scale.over(values, _PANEL[1] - 42, 10)
+
+
+def _frame(x: Axis, y: Scale, name: str) -> list[Markup]:
+    width, height = _PANEL
+    ticks = [svg.text(place, height - 26, value, "middle", "tick") for place, value in x.labels]
+    return [svg.y_axis(y, 52, width - 18), *ticks, svg.text(width / 2 + 17, height - 8, name, "middle", "label")]
+
+
+def _matched(found: Sequence[tuple[Any, float]], x: Mapping[Any, float], y: Scale) -> list[Markup]:
+    points = [(x[value], y.place(mean)) for value, mean in found]
+    return [svg.line(points, "curve best"), *(svg.mark("best", *point) for point in points)] if points else []

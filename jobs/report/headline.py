@@ -1,0 +1,108 @@
+"""The conclusions in words: what is best and how surely, how it was chosen, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs import tables
+from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.outcomes import Outcomes, Trouble
+from jobs.analysis.present import metric_name, params_text
+from jobs.report.contents import Contents
+
+_NAMED = 6
+"""Configurations that a sentence lists by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A conclusion: what it is about, in a word or two, and a sentence."""
+
+    about: str
+    text: str
+
+
+def findings(contents: Contents) -> list[Finding]:
+    """The conclusions, the most important first."""
+    found = _ranking(contents.board) if contents.board else [Finding("Not ranked", str(contents.refused))]
+    found += [Finding("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
+    found += [Finding("Trials", _trials(contents)), *_failures(contents.outcomes)]
+    found += [Finding("Unverified", text) for text in _imported(contents.outcomes)]
+    return found + [Finding("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _ranking(board: Leaderboard) -> list[Finding]:
+    first, *rest = board.entries
+    found = [Finding("Best", _best(first, board)), *(Finding("Tied", text) for text in _ties(rest))]
+    label, *others = board.notes
+    return [*found, Finding("Chosen by", label), *(Finding("Note", note) for note in others)]
+
+
+def _best(entry: Entry, board: Leaderboard) -> str:
+    score = entry.score
+    value = f"{metric_name(board)} {tables.plus_minus(score.mean, score.half_width)}"
+    spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
+    return f"{describe(entry, board)}: {value} ({spread})."
+
+
+def describe(entry: Entry, board: Leaderboard) -> str:
+    """A configuration by what it does not share with all others."""
+    params = params_text(board, entry)
+    study = entry.study if len({one.study for one in board.entries}) > 1 else ""
+    return " ".join(filter(None, [study, params])) or "the only configuration"
+
+
+def _ties(rest: Sequence[Entry]) -> list[str]:
+    if not rest:
+        return []
+    tied = [entry for entry in rest if entry.tied]
+    unknown = [entry for entry in rest if entry.tied is None]
+    sentences = [_tied_sentence(tied, len(rest))] if len(unknown) < len(rest) else []
+    if unknown:
+        sentences.append(
+            f"{count(len(unknown), 'configuration has', 'configurations have')} too few seeds to be told from the best."
+        )
+    return sentences
+
+
+def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
+    if not tied:
+        return "No other configuration: the seeds tell the best from each of those that have two seeds or more."
+    if len(tied) == others:
+        return f"The seeds tell none of the {count(others, 'other configuration')} from it."
+    ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")
+    return f"The seeds do not tell {len(tied):,} of the {others:,} other configurations from it ({ranks})."
+
+
+def _trials(contents: Contents) -> str:
+    statuses = contents.outcomes.statuses
+    total = sum(statuses.values())
+    finished = statuses["ok"] + statuses["stopped"]
+    parts = [f"{finished:,} of {total:,} finished"]
+    parts += [f"{statuses['stopped']:,} of them stopped early"] if statuses["stopped"] else []
+    parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
+    planned = [one.planned for one in contents.origins if one.planned is not None]
+    missing = sum(planned) - sum(one.trials for one in contents.origins if one.planned is not None)
+    parts += [f"{missing:,} of the plan not begun"] if missing > 0 and not contents.where else []
+    return ", ".join(parts) + "."
+
+
+def _failures(ended: Outcomes) -> list[Finding]:
+    return [Finding("Failed", _trouble(one)) for one in ended.failures[:_NAMED]]
+
+
+def _trouble(one: Trouble) -> str:
+    where = count(one.configurations, "configuration")
+    return f"{count(one.trials, 'trial')} of {where}: {one.example or one.code}"
+
+
+def _imported(ended: Outcomes) -> list[str]:
+    if not ended.imported:
+        return []
+    return [f"{count(ended.imported, 'row was', 'rows were')} imported from a table: nobody saw these trials run."]

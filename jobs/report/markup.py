@@ -1,0 +1,52 @@
+"""HTML and SVG from nested calls: every text is escaped unless it is markup already."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+_VOID = frozenset({"meta", "wbr"})
+
+
+class Markup(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *children: str | Iterable[str | None] | None, **attributes: str | float | bool | None) -> Markup:
+    """One element.
+
+    Args:
+        name: Its name.
+        children: Texts, markup, sequences of both, or None for nothing.
+        attributes: Its attributes; `_` stands for `-`, a trailing one is dropped (`class_`); None and False leave
+            the attribute out, True gives it no value.
+    """
+    start = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
+    return Markup(start if name in _VOID else f"{start}{join(children)}</{name}>")
+
+
+def join(children: Iterable[str | Iterable[str | None] | None]) -> Markup:
+    """Several children as one piece of markup."""
+    return Markup("".join(map(_child, children)))
+
+
+def _child(child: str | Iterable[str | None] | None) -> str:
+    if child is None or isinstance(child, Markup):
+        return child or ""
+    return html.escape(child) if isinstance(child, str) else join(child)
+
+
+def _attribute(key: str, value: str | float | bool | None) -> str:
+    if value is None or value is False:
+        return ""
+    name = key.rstrip("_").replace("_", "-")
+    if value is True:
+        return f" {name}"
+    return f' {name}="{html.escape(value if isinstance(value, str) else number(value))}"'
+
+
+def number(value: float) -> str:
+    """A length or place in a drawing: a tenth of a pixel is enough."""
+    return f"{value:.1f}".removesuffix(".0")

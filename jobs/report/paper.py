@@ -1,0 +1,87 @@
+"""The leaderboard for a paper: Markdown or LaTeX, with a footnote that says how it came about."""
+
+from __future__ import annotations
+
+from core.errors import UserError
+from jobs.analysis.leaderboard import Leaderboard
+from jobs.analysis.present import board_sheet, metric_name, settings_text, sign_notes
+from jobs.report.contents import Contents
+from jobs.report.headline import count, findings
+from jobs.report.provenance import selection_rule
+from jobs.tables import tex
+
+
+def markdown(contents: Contents) -> str:
+    """The conclusions, the table, and the footnote below it.
+
+    Raises:
+        UserError: The metric may not rank these configurations.
+    """
+    board = ranked(contents)
+    title = ", ".join(one.study for one in contents.origins)
+    said = "".join(f"- **{one.about}**: {_literal(one.text)}\n" for one in findings(contents))
+    table = board_sheet(board, "markdown").render("markdown")
+    note = " ".join(map(_literal, footnote(contents, board)))
+    return f"## {_literal(title)}\n\n{said}\n{table}\n<small>{note}</small>\n"
+
+
+def latex(contents: Contents) -> str:
+    """A `table` environment of the package booktabs.
+
+    Raises:
+        UserError: The metric may not rank these configurations.
+    """
+    board = ranked(contents)
+    title = ", ".join(one.study for one in contents.origins)
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{tex(f'{title}: {metric_name(board)}')}}}",
+        board_sheet(board, "latex").render("latex").rstrip(),
+        "",
+        r"\smallskip",
+        rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(map(tex, footnote(contents, board)))}}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAPERS = {"markdown": markdown, "latex": latex}
+
+
+def ranked(contents: Contents) -> Leaderboard:
+    """The leaderboard, where there is one.
+
+    Raises:
+        UserError: There is none.
+    """
+    if contents.board is None:
+        raise UserError(str(contents.refused))
+    return contents.board
+
+
+def footnote(contents: Contents, board: Leaderboard) -> list[str]:
+    """Sentences: what the numbers are, how many seeds, how it was chosen, and from which commit."""
+    found = [f"Mean ± half the 95 % t-interval over {_seeds(board)}.", *sign_notes(board)]
+    found.append(
+        "Bold: the best and all tied with it (5 % over all configurations, by simulated sweeps of equal ones)."
+    )
+    found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
+    found += [f"The same in all: {text}."] if (text := settings_text(board)) else []
+    found += [f"Only rows where {contents.where}."] if contents.where else []
+    commits = sorted({one.commit for one in contents.origins if one.commit})
+    found.append(f"Commit: {', '.join(commits)}." if commits else "Commit: unknown.")
+    imported = contents.outcomes.imported
+    return [*found, f"{count(imported, 'row')} imported from a table, unverified."] if imported else found
+
+
+def _seeds(board: Leaderboard) -> str:
+    numbers = sorted({entry.score.n for entry in board.entries})
+    ends = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"n = {ends} seeds" if numbers[-1] > 1 else "one seed (no interval)"
+
+
+def _literal(text: str) -> str:
+    """What Markdown would take for markup, taken for itself."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in text)

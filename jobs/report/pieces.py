@@ -1,0 +1,86 @@
+"""Pieces that several parts of the page use: tables from sheets, figures, lists of facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jobs import tables
+from jobs.analysis.present import Sheet
+from jobs.report.markup import Markup, join, tag
+from jobs.tables import Column
+
+
+def sheet_table(sheet: Sheet, label: str, *, wrap: Sequence[str] = (), sortable: bool = True) -> Markup:
+    """A sheet as a table that scrolls by itself where the window is narrow.
+
+    Args:
+        sheet: The table; a cell that is markup already stays as it is.
+        label: What a screen reader calls it.
+        wrap: Names of the columns whose cells may be broken into lines.
+        sortable: Whether its columns sort it.
+    """
+    rows = [row_cells(sheet.columns, row, wrap, strong=i in sheet.bold) for i, row in enumerate(sheet.rows)]
+    return scrolling(table(head(sheet.columns), rows, sortable=sortable), label)
+
+
+def table(head_row: Markup, rows: Iterable[Markup], *, sortable: bool) -> Markup:
+    """A table of ready rows."""
+    return tag("table", tag("thead", head_row), tag("tbody", rows), class_="sortable" if sortable else None)
+
+
+def scrolling(content: Markup, label: str) -> Markup:
+    """A box that scrolls sideways, also by keyboard."""
+    return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
+
+
+def head(columns: Sequence[Column]) -> Markup:
+    """The row of column heads."""
+    return tag("tr", [head_cell(one) for one in columns])
+
+
+def head_cell(column: Column, *, fixed: bool = False) -> Markup:
+    """A column's head, which may be broken behind `_` and `.`; one that is fixed does not sort."""
+    pieces = re.split(r"(?<=[_./])(?=.)", column.name)
+    name = join([join([tag("wbr") if i else None, piece]) for i, piece in enumerate(pieces)])
+    return tag("th", name, scope="col", class_="right" if column.right else None, data_fixed=fixed)
+
+
+def row_cells(
+    columns: Sequence[Column],
+    row: Sequence[Any],
+    wrap: Sequence[str] = (),
+    *,
+    strong: bool = False,
+    mark: int | None = None,
+) -> Markup:
+    """One row; `mark` is the rank by which scripts know the configuration."""
+    cells = [_cell(column, value, column.name in wrap) for column, value in zip(columns, row, strict=True)]
+    return tag("tr", cells, class_="strong" if strong else None, data_c=None if mark is None else str(mark))
+
+
+def _cell(column: Column, value: Any, wrap: bool) -> Markup:
+    names = [name for name, on in (("right", column.right), ("stress", column.strong), ("wrap", wrap)) if on]
+    content = value if isinstance(value, Markup) else tables.cell_text(value)
+    return tag("td", content, class_=" ".join(names) or None)
+
+
+def figure(name: str, detail: str, drawing: Markup) -> Markup:
+    """A drawing under its name."""
+    return tag("figure", tag("figcaption", tag("b", name), f" {detail}" if detail else None), drawing)
+
+
+def panels(figures: Iterable[Markup]) -> Markup:
+    """Drawings side by side, as many as fit."""
+    return tag("div", figures, class_="panels")
+
+
+def facts(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
+    """Names with what they are; those with nothing are left out."""
+    return tag("dl", [join([tag("dt", name), tag("dd", value)]) for name, value in pairs if value], class_="facts")
+
+
+def note(*words: str | Markup) -> Markup:
+    """A remark in soft print."""
+    return tag("p", words, class_="note")

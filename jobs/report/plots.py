@@ -1,0 +1,252 @@
+"""Pictures for papers and slides, by matplotlib, without a display; the same results give the same SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from core.errors import UserError
+from jobs import tables
+from jobs.analysis.curves import Curve
+from jobs.analysis.effect import Effect
+from jobs.analysis.interaction import Interaction, interaction
+from jobs.analysis.leaderboard import Leaderboard
+from jobs.analysis.present import metric_name
+from jobs.analysis.present_effect import labels
+from jobs.analysis.present_effect import metric_name as bare
+from jobs.analysis.scores import CONSENSUS
+from jobs.analysis.trials import Trials, param_key
+from jobs.report.charts import key, verdict
+from jobs.report.contents import Contents
+from jobs.report.headline import count, describe
+from jobs.report.paper import ranked
+from jobs.report.scale import is_wide
+
+_STYLE: Any = {
+    "svg.hashsalt": "conclus",
+    "figure.dpi": 150,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+}
+# Okabe and Ito's colours, each with a mark and a dash of its own.
+_LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))
+_MARKS = {"best": ("#0072b2", "D"), "tied": ("#d55e00", "o"), "worse": ("#666666", "x"), "unknown": ("#666666", "o")}
+_ROWS = 30
+
+
+def picture(contents: Contents, what: str, params: Sequence[str], suffix: str) -> bytes:
+    """One picture as the bytes of a `.png` or `.svg` file.
+
+    Args:
+        contents: What `jobs.report.contents.gather` read.
+        what: One of `PLOTS`.
+        params: The parameters that it is of.
+        suffix: `.png` or `.svg`.
+
+    Raises:
+        UserError: There is nothing to draw, a parameter is unknown, or the metric may not rank what would be drawn.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(layout="constrained")
+        PLOTS[what](figure, contents, params)
+        out = io.BytesIO()
+        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
+        figure.savefig(out, format=suffix.removeprefix("."), metadata=metadata)
+    return out.getvalue()
+
+
+def _leaderboard(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    board = ranked(contents)
+    entries = board.entries[:_ROWS]
+    figure.set_size_inches(8.0, 1.4 + 0.24 * len(entries))
+    axes = figure.subplots()
+    for row, entry in enumerate(entries):
+        colour, mark = _MARKS[verdict(entry)]
+        face = "none" if verdict(entry) == "unknown" else colour
+        half = entry.score.half_width
+        axes.errorbar(
+            entry.score.mean, row, xerr=half, fmt=mark, color=colour, markerfacecolor=face, capsize=2, markersize=5
+        )
+    axes.set_yticks(range(len(entries)), [f"{describe(entry, board)}  #{entry.rank}" for entry in entries], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{metric_name(board)}, mean and 95 % interval over {_seeds(board)}")
+    left_out = len(board.entries) - len(entries)
+    axes.set_title(
+        "diamond: best · disc: tied · cross: worse · ring: too few seeds"
+        + (f" · {left_out} more below" if left_out else ""),
+        fontsize=8,
+    )
+
+
+def _curves(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    board = ranked(contents)
+    if not contents.curves:
+        raise UserError("There are no learning curves: these rows have no history.")
+    metric, found = next(iter(contents.curves.items()))
+    order = [entry for entry in board.entries if key(entry) in found]
+    figure.set_size_inches(7.0, 4.2)
+    axes = figure.subplots()
+    for entry in order[len(_LINES) :]:
+        one = found[key(entry)]
+        axes.plot(one.epochs, one.means, color="#999999", linewidth=0.6, alpha=0.5, zorder=1)
+    for entry, style in zip(order, _LINES, strict=False):
+        _curve(axes, found[key(entry)], f"#{entry.rank} {describe(entry, board)}", style)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(bare(metric))
+    axes.set_title(f"mean over {_seeds(board)}, band: its 95 % interval", fontsize=9)
+    axes.legend(fontsize=7, frameon=False)
+
+
+def _curve(axes: Axes, one: Curve, label: str, style: tuple[str, str, str]) -> None:
+    colour, mark, dash = style
+    every = max(len(one.epochs) // 6, 1)
+    axes.plot(
+        one.epochs, one.means, color=colour, marker=mark, linestyle=dash, markevery=every, markersize=4, label=label
+    )
+    if one.half_widths:
+        low, high = (
+            [mean + sign * half for mean, half in zip(one.means, one.half_widths, strict=True)] for sign in (-1, 1)
+        )
+        axes.fill_between(one.epochs, low, high, color=colour, alpha=0.13, linewidth=0)
+
+
+def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    board = ranked(contents)
+    known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
+    if len(known) < 2:
+        raise UserError("There is no consensus to draw: it needs label-free criteria of two configurations or more.")
+    figure.set_size_inches(5.0, 4.0)
+    axes = figure.subplots()
+    for kind, (colour, mark) in _MARKS.items():
+        ones = [entry for entry in known if verdict(entry) == kind]
+        x, y = [entry.secondary[CONSENSUS].mean for entry in ones], [entry.score.mean for entry in ones]
+        if ones:
+            face = "none" if kind == "unknown" else colour
+            label = "too few seeds" if kind == "unknown" else kind
+            axes.plot(x, y, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
+    axes.set_xlabel("consensus of the label-free criteria")
+    axes.set_ylabel(f"{metric_name(board)}, mean over {_seeds(board)}")
+    axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
+
+
+def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
+    wanted = param_key(params[0], _trials(contents))
+    one = next(effect for effect in contents.effects if effect.key == wanted)
+    if one.refusal:
+        raise UserError(one.refusal)
+    name = labels([one.key])[one.key]
+    levels = [level.value for level in one.levels]
+    figure.set_size_inches(9.0, 3.8)
+    left, right = figure.subplots(1, 2)
+    _slopes(left, one, levels)
+    left.set(xlabel=name, ylabel=bare(one.column))
+    left.set_title(
+        "thin: one setting of the others" + (f"; thick: mean of {count(one.blocks, 'block')}" if one.blocks else ""),
+        fontsize=8,
+    )
+    _differences(right, one)
+    right.set_xlabel(f"difference of {bare(one.column)}, 95 % interval")
+    right.set_title("matched pairs, equal in everything else", fontsize=8)
+
+
+def _slopes(axes: Axes, one: Effect, levels: Sequence[Any]) -> None:
+    numeric = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+    x = dict(zip(levels, levels if numeric else range(len(levels)), strict=True))
+    for each in one.slices:
+        values = [point.mean for point in each.points]
+        axes.plot([x[point.value] for point in each.points], values, color="#888888", linewidth=0.7, alpha=0.6)
+    matched = [(x[level.value], level.matched) for level in one.levels if level.matched is not None]
+    axes.plot([place for place, _ in matched], [mean for _, mean in matched], color="#0072b2", marker="D", linewidth=2)
+    if numeric and is_wide(levels):
+        axes.set_xscale("log")
+    if len(levels) <= 12:
+        axes.set_xticks([x[level] for level in levels], [tables.cell_text(one) for one in tables.numbers(levels)])
+        axes.minorticks_off()
+
+
+def _differences(axes: Axes, one: Effect) -> None:
+    shown = [each for each in one.differences if each.estimate] if len(one.differences) > _ROWS else one.differences
+    names = [f"{tables.cell_text(each.low)} → {tables.cell_text(each.high)}  ({each.n} pairs)" for each in shown]
+    for row, each in enumerate(shown):
+        if each.estimate is None:
+            axes.text(0, row, each.verdict, va="center", ha="center", fontsize=7)
+            continue
+        colour, mark = {"better": ("#0072b2", "^"), "worse": ("#d55e00", "v")}.get(each.verdict, ("#666666", "o"))
+        axes.errorbar(
+            each.estimate.mean, row, xerr=each.estimate.half_width, fmt=mark, color=colour, capsize=3, markersize=5
+        )
+        axes.annotate(
+            each.verdict, (each.estimate.mean, row), (0, 7), textcoords="offset points", ha="center", fontsize=7
+        )
+    axes.axvline(0, color="#333333", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(shown)), names)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+
+
+def _interaction(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
+    trials = _trials(contents)
+    found = interaction(trials, *(param_key(name, trials) for name in params))
+    if found.refusal:
+        raise UserError(found.refusal)
+    rows, columns = (list(map(tables.cell_text, tables.numbers(levels))) for levels in found.levels)
+    figure.set_size_inches(2.4 + 0.85 * len(columns), 1.6 + 0.5 * len(rows))
+    axes = figure.subplots()
+    axes.grid(visible=False)
+    _cells(figure, axes, found)
+    names = labels(found.keys)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set(ylabel=names[found.keys[0]], xlabel=names[found.keys[1]])
+    axes.set_title(f"{bare(found.column)}: mean and number of trials", fontsize=9)
+
+
+def _cells(figure: Figure, axes: Axes, found: Interaction) -> None:
+    shape = [len(levels) for levels in found.levels]
+    grid = [[float("nan")] * shape[1] for _ in range(shape[0])]
+    for (i, j), cell in found.cells.items():
+        grid[i][j] = cell.mean
+    means = [cell.mean for cell in found.cells.values()]
+    middle = (min(means) + max(means)) / 2
+    image = axes.imshow(grid, cmap="cividis", aspect="auto")
+    figure.colorbar(image, ax=axes, label=bare(found.column))
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            cell = found.cells.get((i, j))
+            if cell is None:
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="////", color="#bbbbbb"))
+            text = f"{tables.plus_minus(cell.mean, None)}\nn = {cell.n}" if cell else "not run"
+            bright = cell is None or cell.mean > middle
+            axes.text(j, i, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
+
+
+def _trials(contents: Contents) -> Trials:
+    if contents.trials is None:
+        raise ValueError("read without what drawings need")
+    return contents.trials
+
+
+def _seeds(board: Leaderboard) -> str:
+    numbers = sorted({entry.score.n for entry in board.entries})
+    if len(numbers) == 1:
+        return count(numbers[0], "seed")
+    return f"{numbers[0]} to {numbers[-1]} seeds"
+
+
+PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
+    "leaderboard": _leaderboard,
+    "curves": _curves,
+    "selection": _selection,
+    "effect": _effect,
+    "interaction": _interaction,
+}
+"""What can be drawn."""

@@ -1,0 +1,84 @@
+"""The part of the page that says where the results come from."""
+
+from __future__ import annotations
+
+from jobs import document, tables
+from jobs.analysis.origin import Origin
+from jobs.report import pieces
+from jobs.report.contents import Contents
+from jobs.report.headline import count
+from jobs.report.markup import Markup, join, tag
+from jobs.tables import duration
+
+_LISTED = 5
+
+
+def provenance(contents: Contents) -> Markup:
+    """Study by study: plan, seeds, selection rule, commit, hashes, versions, machines, and what is to be doubted."""
+    return join(
+        [join([tag("h3", one.study), *_cautions(one), _facts(one, contents), _source(one)]) for one in contents.origins]
+    )
+
+
+def selection_rule(contents: Contents) -> str:
+    """How configurations were ranked, in a few words."""
+    better = "larger" if contents.mode == "max" else "smaller"
+    return f"mean of {contents.metric} over the seeds, the {better} the better"
+
+
+def _facts(one: Origin, contents: Contents) -> Markup:
+    planned = f"{one.planned:,} planned, " if one.planned is not None else ""
+    return pieces.facts(
+        [
+            ("trials", f"{planned}{one.trials:,} here, {one.finished:,} finished"),
+            ("seeds", ", ".join(map(str, one.seeds))),
+            ("selection rule", selection_rule(contents)),
+            ("planned at", str(one.plan.get("written") or "")),
+            ("begun", _when(one)),
+            ("computing time", duration(one.seconds) if one.seconds else ""),
+            ("machines", _listed(one.hosts)),
+            ("commit", _code(one.commit)),
+            ("code", _code(*one.code)),
+            ("data", _code(*one.data)),
+            *((f"environment {key}", _versions(versions)) for key, versions in one.environments.items()),
+            ("imported rows", f"{one.imported:,}, unverified" if one.imported else "none"),
+        ]
+    )
+
+
+def _cautions(one: Origin) -> list[Markup]:
+    found = [f"{count(len(one.code), 'version')} of the training code made these rows."] if len(one.code) > 1 else []
+    if len(one.environments) > 1:
+        found.append(f"They ran in {count(len(one.environments), 'environment')}: versions differ.")
+    if one.commit.endswith("+changes"):
+        found.append("The checkout had changes that are in no commit.")
+    if one.imported:
+        found.append(f"{count(one.imported, 'row')} of {one.trials:,} came from a person's own table: unverified.")
+    if not one.plan:
+        found.append("There is no study.json beside the rows: what was planned is not known.")
+    return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]
+
+
+def _when(one: Origin) -> str:
+    first, last = tables.cell_text(one.first), tables.cell_text(one.last)
+    return first if first == last else f"{first} to {last}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _code(*texts: str) -> Markup:
+    return join([join([" " if i else None, tag("code", text)]) for i, text in enumerate(filter(None, texts))])
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "versions unknown"
+
+
+def _source(one: Origin) -> Markup | None:
+    source = one.plan.get("source")
+    if not source:
+        return None
+    return tag("details", tag("summary", "The study file"), tag("pre", document.write(source)))

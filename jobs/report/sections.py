@@ -1,0 +1,268 @@
+"""The parts of the page, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.analysis.leaderboard import Leaderboard
+from jobs.analysis.outcomes import HEALTH, Trouble
+from jobs.analysis.present import Sheet, board_sheet, metric_name, selection_notes, selection_sheet, settings_text
+from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.report import charts, pieces, svg
+from jobs.report.contents import Contents
+from jobs.report.effects import effects
+from jobs.report.headline import Finding, count, describe, findings
+from jobs.report.interactions import interactions
+from jobs.report.markup import Markup, join, tag
+from jobs.report.provenance import provenance
+from jobs.tables import Column
+
+_INTERVAL = 170.0
+_WORDS = {"best": "best", "tied": "tied", "worse": "worse", "unknown": "too few seeds"}
+_SEED_PANELS = 6
+_DRAWN = "95 % interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page; one with an empty body is left out."""
+
+    name: str
+    title: str
+    body: Markup | None
+
+
+def all_sections(contents: Contents) -> list[Section]:
+    """Every part, those with nothing to show with an empty body."""
+    board = contents.board
+    return [
+        Section("conclusions", "Conclusions", _conclusions(findings(contents))),
+        Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
+        Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
+        Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
+        Section("parallel", "From parameters to scores", _parallel(board)),
+        Section("curves", "Learning curves", _curves(contents)),
+        Section("selection", "Choosing without labels", _selection(contents)),
+        Section("health", "Health", _health(contents)),
+        Section("provenance", "Provenance", provenance(contents)),
+        Section("reading", "How to read this page", _reading()),
+    ]
+
+
+def subtitle(contents: Contents) -> str:
+    """What the page is about, in numbers."""
+    board = contents.board
+    trials = count(sum(one.trials for one in contents.origins), "trial")
+    cells = count(len(board.entries), "configuration") if board else ""
+    seeds = count(len({seed for one in contents.origins for seed in one.seeds}), "seed")
+    return " · ".join(
+        filter(None, [trials, cells, seeds, f"ranked by {metric_name(board)}" if board else "not ranked"])
+    )
+
+
+def _conclusions(found: Sequence[Finding]) -> Markup:
+    return tag("dl", [_finding(i, one) for i, one in enumerate(found)], class_="findings")
+
+
+def _finding(place: int, one: Finding) -> Markup:
+    bad = one.about in {"Failed", "Not ranked", "Unverified", "Left out"}
+    names = " ".join(name for name, on in (("lead", place == 0), ("bad", bad)) if on)
+    return join([tag("dt", one.about), tag("dd", one.text, class_=names or None)])
+
+
+# The leaderboard
+
+
+def _leaderboard(board: Leaderboard) -> Markup:
+    sheet = _with_pictures(board)
+    rows = [
+        pieces.row_cells(sheet.columns, row, strong=i in sheet.bold, mark=entry.rank)
+        for i, (row, entry) in enumerate(zip(sheet.rows, board.entries, strict=True))
+    ]
+    table = pieces.table(_leaderboard_head(sheet.columns), rows, sortable=True)
+    return join([_settings(board), pieces.scrolling(table, "Leaderboard"), _legend()])
+
+
+def _with_pictures(board: Leaderboard) -> Sheet:
+    """The leaderboard's sheet, its sign replaced by a word and the interval drawn beside."""
+    sheet = board_sheet(board, "table")
+    places = charts.interval_scale(board, _INTERVAL)
+    keep = [i for i, column in enumerate(sheet.columns) if column.name]
+    at = 1 + next(place for place, i in enumerate(keep) if sheet.columns[i].strong)
+    columns = [sheet.columns[i] for i in keep]
+    columns[at:at] = [Column(_DRAWN, right=False), Column("against the best", right=False)]
+    rows: list[list[Any]] = []
+    for row, entry in zip(sheet.rows, board.entries, strict=True):
+        cells = [row[i] for i in keep]
+        picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
+        cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
+        rows.append(cells)
+    return Sheet(columns, rows, sheet.bold)
+
+
+def _leaderboard_head(columns: Sequence[Column]) -> Markup:
+    """The drawn column does not sort: its numbers stand beside it."""
+    return tag("tr", [pieces.head_cell(one, fixed=one.name == _DRAWN) for one in columns])
+
+
+def _settings(board: Leaderboard) -> Markup | None:
+    text = settings_text(board)
+    return pieces.note("The same in all: ", text) if text else None
+
+
+def _legend() -> Markup:
+    words = {
+        "best": "the best mean; the strip is its interval",
+        "tied": "tied: the seeds do not tell it from the best",
+        "worse": "worse than the best (5 % over all configurations, the pick of the best counted in)",
+        "unknown": "too few seeds to tell",
+    }
+    parts: list[Markup] = []
+    for kind, text in words.items():
+        sign = svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True)
+        parts.append(tag("span", sign, f" {text}. "))
+    return tag("p", parts, "An interval that is cut off by its column reaches further.", class_="legend")
+
+
+# Drawings
+
+
+def _parallel(board: Leaderboard | None) -> Markup | None:
+    if board is None or len(board.entries) < 2 or not board.entries[0].params:
+        return None
+    drawing = pieces.scrolling(charts.parallel(board), "Parallel coordinates")
+    explained = pieces.note(
+        "One line for each configuration. Thick with a diamond: the best. Dashed: tied with it. "
+        "The fainter, the lower its score. Lines through one value stand side by side, in the order of their ranks."
+    )
+    return join([explained, drawing])
+
+
+def _curves(contents: Contents) -> Markup | None:
+    board = contents.board
+    if board is None or not contents.curves:
+        return None
+    overviews = [
+        pieces.figure(_plain(name), _curve_detail(name, board), charts.overview(found, board, _plain(name)))
+        for name, found in contents.curves.items()
+        if any(charts.key(entry) in found for entry in board.entries)
+    ]
+    explained = pieces.note(
+        "Each line is the mean over a configuration's seeds, at the epochs that all of them have; the first four of "
+        "the leaderboard have a mark, a dash and their rank."
+    )
+    return join([explained, pieces.panels(overviews), _seed_panels(contents, board)]) if overviews else None
+
+
+def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
+    metric, found = next(iter(contents.curves.items()))
+    first = [entry for entry in board.entries if charts.key(entry) in found][:_SEED_PANELS]
+    if not first:
+        return None
+    shown = [found[charts.key(entry)] for entry in first]
+    bounds = charts.seed_bounds(shown)
+    drawings = [
+        pieces.figure(
+            f"#{entry.rank}",
+            describe(entry, board),
+            charts.seeds(one, shown[0], f"#{entry.rank}", _plain(metric), bounds),
+        )
+        for entry, one in zip(first, shown, strict=True)
+    ]
+    heading = f"{_plain(metric)} of the first {len(first)}, seed by seed"
+    explained = pieces.note(
+        "Thin: the seeds. Thick: their mean, with the 95 % interval of it as a band. Dotted: the mean of the best."
+    )
+    return join([tag("h3", heading), explained, pieces.panels(drawings)])
+
+
+def _plain(metric: str) -> str:
+    return metric.removeprefix(HEALTH)
+
+
+def _curve_detail(metric: str, board: Leaderboard) -> str:
+    if metric.startswith(HEALTH):
+        return "without labels"
+    rescaling = [key for key in board.entries[0].params if rescales_loss(key)]
+    if is_loss(metric) and rescaling:
+        return f"heights do not compare: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
+    return ""
+
+
+# Label-free selection and health
+
+
+def _selection(contents: Contents) -> Markup | None:
+    choices = [one for one in contents.choices if one.choices]
+    if not choices:
+        return None
+    table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria", wrap=["choice"])
+    scatter = charts.against_consensus(contents.board) if contents.board else None
+    drawn = (
+        pieces.panels([pieces.figure(metric_name(contents.board), "by the consensus of label-free criteria", scatter)])
+        if scatter and contents.board
+        else None
+    )
+    return join([map(pieces.note, selection_notes(choices)), table, drawn])
+
+
+def _health(contents: Contents) -> Markup:
+    ended = contents.outcomes
+    states = " · ".join(f"{n:,} {name}" for name, n in sorted(ended.statuses.items()))
+    parts: list[Markup] = [tag("p", f"Trials: {states}.")]
+    parts += _trouble_table("Failed", ended.failures, "No trial failed.")
+    parts += _trouble_table("Warnings of finished trials", ended.warnings, "No finished trial has a warning.")
+    if contents.signals:
+        named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
+        drawings = [
+            pieces.figure(name, "", charts.signal(name, values, contents.board))
+            for name, values in contents.signals.items()
+        ]
+        parts += [
+            tag("h3", "Label-free signals"),
+            pieces.note("One dot for each configuration: the mean over its seeds at the last epoch.", named),
+            pieces.panels(drawings),
+        ]
+    return join(parts)
+
+
+def _trouble_table(title: str, found: Sequence[Trouble], none: str) -> list[Markup]:
+    heading = tag("h3", title)
+    if not found:
+        return [heading, pieces.note(none)]
+    columns = [
+        Column("code", right=False),
+        Column("trials"),
+        Column("configurations"),
+        Column("what the first of them said", right=False),
+    ]
+    rows: list[list[Any]] = [[one.code, one.trials, one.configurations, one.example] for one in found]
+    return [heading, pieces.sheet_table(Sheet(columns, rows), title, wrap=[columns[-1].name])]
+
+
+def _reading() -> Markup:
+    return tag("ul", [tag("li", one) for one in _READING.split("\n\n")])
+
+
+_READING = """\
+A configuration is a set of parameters; it was run with several seeds. Its score is the mean over them, ± half the 95 %
+t-interval of that mean. With three seeds the interval is wide: that is what three seeds say.
+
+Tied does not mean equal. It means that these seeds do not show which is better: of sweeps whose configurations are all
+equal, with the same seeds and gaps, more than 5 % show a best one that leads by as much.
+
+The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.
+
+What a parameter does is told from pairs of trials that are equal in everything else. Where there are too few such
+pairs, nothing is said.
+
+A score that compares clusters with true classes has seen the labels. Choosing by it is not possible where there are
+none; “Choosing without labels” says what choosing blindly would have cost.
+
+A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss rescale it.
+This page ranks by a loss only where none of these differ.
+
+Table heads sort when clicked or pressed. The number at the start of a row of the leaderboard marks that configuration
+in the drawings."""

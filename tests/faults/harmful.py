@@ -1,0 +1,64 @@
+"""A method that notes every epoch it begins, takes its time, and comes to harm; copied next to a study as mine.py."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from core.methods.cc import Method as Base
+from core.schema import NonNegativeFloat
+
+HERE = Path(__file__).parent
+
+
+class Method(Base):
+    """CC; where there is no file `mended` beside this one, its second epoch goes as `harm` says."""
+
+    def __init__(
+        self,
+        setting,
+        *,
+        pause: NonNegativeFloat = 0.0,
+        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice"] = "none",
+    ):
+        super().__init__(setting)
+        self.seed, self.pause, self.harm = setting.seed, pause, harm
+        self.factor = 1.0
+
+    def begin_epoch(self, epoch, _samples):
+        with (HERE / "epochs").open("a") as file:
+            file.write(f"{self.seed} {self.harm} {epoch} {os.getpid()}\n")
+        time.sleep(self.pause)
+        if epoch == 2 and not (HERE / "mended").exists():
+            getattr(self, self.harm)()
+
+    def losses(self, batch):
+        found = super().losses(batch)
+        return found | {"loss": found["loss"] * self.factor}
+
+    def none(self):
+        pass
+
+    def crash(self):
+        raise RuntimeError("mine broke\nbadly")
+
+    def nan(self):
+        self.factor = float("nan")
+
+    def memory(self):
+        torch.empty(10**10, dtype=torch.uint8)
+
+    def hang(self):
+        time.sleep(10**6)
+
+    def hang_once(self):
+        if not (HERE / "hung").exists():
+            (HERE / "hung").touch()
+            self.hang()
+
+    def interrupt_twice(self):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,108 @@
+"""A study on a cluster of three nodes in which processes are killed: it ends, or the same command goes on."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.nodes import descendants
+from tests.faults.runs import SLOW, repeated
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+EPOCHS = 6
+SEEDS = [0, 1, 2, 3]
+
+
+@pytest.fixture
+def study(on_cluster):
+    on_cluster.prepare(SLOW.format(pause=1.5, epochs=EPOCHS, seeds=SEEDS))
+    return on_cluster
+
+
+@pytest.fixture
+def address(cluster):
+    return ("--address", cluster.address)
+
+
+def amid(study, pids=None):
+    """The processes whose trial has done two epochs at least and is not in its last."""
+    latest = {one.pid: one.epoch for one in study.epochs() if pids is None or one.pid in pids}
+    return [pid for pid, epoch in latest.items() if 3 <= epoch < EPOCHS and Path(f"/proc/{pid}").exists()]
+
+
+def test_a_killed_node_and_a_killed_worker_cost_no_trial_and_at_most_one_epoch_each(cluster, study, address):
+    run = study.start(*address)
+    run.wait_until(lambda: amid(study, descendants(cluster.processes["two"].pid)))
+    cluster.kill("two")
+    run.wait_until(lambda: amid(study))
+    os.kill(amid(study)[0], signal.SIGKILL)
+    code, _, err = run.end()
+    assert code == 0, err
+    assert err.count("goes on in another process: the machine it ran on died") == 1
+    assert err.count("goes on in another process: its process was killed") == 1
+    study.check_whole({})
+    assert set(repeated(study.epochs()).values()) <= {1}
+
+
+def test_a_killed_driver_costs_no_finished_trial_and_while_it_lives_no_other_runs_the_study(study, address):
+    run = study.start(*address)
+    run.wait_until(study.epochs)
+    code, _, err = study.start(*address).end()
+    assert code == 2
+    (line,) = (one for one in err.splitlines() if one.startswith("Error"))
+    assert f"process {run.process.pid} on " in line
+    assert "is running this study" in line
+    run.wait_until(study.done)
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.end()
+    before = study.done()
+    code, _, err = study.start(*address).end()
+    assert code == 0, err
+    assert f"{len(SEEDS)} trials, {len(before)} done before" in err
+    study.check_whole(before)
+    assert set(repeated(study.epochs()).values()) <= {1}
+
+
+def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_the_second_time(study, address):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        begun = len(study.epochs())
+        run = study.start(*address)
+        run.wait_until(lambda begun=begun: len(study.epochs()) > begun + 1)
+        run.interrupt(number)
+        code, _, err = run.end()
+        assert code == 130, err
+        assert f"trials are left; go on with: conclus run study.yaml {' '.join(address)}" in err
+    begun = len(study.epochs())
+    run = study.start(*address)
+    run.wait_until(lambda: len(study.epochs()) > begun + 1)
+    run.interrupt()
+    assert any("Ctrl-C again leaves at once" in line for line in run.process.stderr)
+    run.interrupt()
+    code, _, err = run.end()
+    assert (code, err.splitlines()[-1]) == (130, "interrupted")
+    before = study.done()
+    code, _, err = study.start(*address).end()
+    assert code == 0, err
+    study.check_whole(before)
+    assert max(repeated(study.epochs()).values(), default=0) <= 3
+
+
+def test_a_killed_head_is_named_and_on_the_cluster_anew_the_same_command_goes_on(cluster, study, address):
+    run = study.start(*address)
+    run.wait_until(study.done)
+    cluster.kill("head")
+    code, _, err = run.end()
+    assert code == 1
+    assert err.splitlines()[-1].startswith(f"Error: the head of the cluster at {address[1]} is gone")
+    for name in ("one", "two"):  # they would end by themselves, a minute after their head
+        cluster.kill(name)
+    before = study.done()
+    cluster.start_head()
+    for name in ("one", "two"):
+        cluster.add(name)
+    code, _, err = study.start(*address).end()
+    assert code == 0, err
+    assert f"{len(SEEDS)} trials, {len(before)} done before" in err
+    study.check_whole(before)

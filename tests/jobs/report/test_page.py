@@ -1,0 +1,224 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from jobs.analysis.curves import POINTS, curve_metrics, curves
+from jobs.analysis.origin import origins, read_plans
+from jobs.analysis.outcomes import outcomes, reason_code
+from jobs.report import html, scale, svg
+from jobs.report.contents import gather
+from jobs.report.headline import findings
+from jobs.report.markup import Markup, tag
+from jobs.results.reader import read_results
+
+EVIL = "<script>document.title='taken'</script>\"'&"
+
+
+class Outline(HTMLParser):
+    """What a browser would see: elements, and the texts outside of them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.references = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, name, attributes):
+        self.tags.append(name)
+        self.references += [value for key, value in attributes if key in {"src", "href", "srcset", "data"}]
+        self.references += [key for key, _ in attributes if key.startswith("on")]
+
+    def handle_data(self, text):
+        self.texts.append(text)
+
+
+def page(*paths, metric="nmi", mode="max", **options):
+    return html.page(gather(list(map(str, paths)), metric, mode, **options), "Made by a test.")
+
+
+def said(*paths, **options):
+    return {one.about: one.text for one in findings(gather(list(map(str, paths)), "nmi", "max", **options))}
+
+
+def test_the_page_asks_for_nothing_outside_itself(results):
+    outline = Outline(page(results))
+    assert outline.references
+    assert all(one.startswith("#") for one in outline.references)
+    assert "@import" not in page(results)
+    assert "url(" not in page(results)
+
+
+def test_no_text_becomes_markup(store):
+    rows = [
+        store.attempt("s", 7, seed, {"encoder.name": name, EVIL: EVIL}, 0.5 + seed / 10, 5, reason=f"{EVIL}=1")
+        for name in ("a", EVIL)
+        for seed in (0, 1)
+    ]
+    rows.append(store.attempt("s", 9, 0, {"encoder.name": "b"}, 0.5, 5, status="failed", reason=EVIL, host=EVIL))
+    store.put("s", rows)
+    (store.path / "study=s" / "study.json").write_text('{"commit": "</dd><script>1</script>", "source": {"a": "<b>"}}')
+    outline = Outline(page(store.path))
+    assert outline.tags.count("script") == 1
+    assert page(store.path).count("<script>") == 1
+    assert any(EVIL in one for one in outline.texts)
+
+
+def test_markup_escapes_texts_and_attributes_alone():
+    assert (
+        tag("p", "<b>", tag("i", "&"), class_='"', hidden=True, title=None)
+        == '<p class="&quot;" hidden>&lt;b&gt;<i>&amp;</i></p>'
+    )
+    assert tag("meta", charset="utf-8") == '<meta charset="utf-8">'
+    assert tag("p", ["a", Markup("<b>")], x=1.25) == '<p x="1.2">a<b></p>'
+
+
+def test_the_conclusions_come_first_and_in_words(results):
+    texts = said(results)
+    assert texts["Best"].startswith("instance_temperature=")
+    assert "learning_rate=0.0005" in texts["Best"]
+    assert re.search(r"nmi 0\.\d{3} ±0\.\d{3} \(95 % interval of the mean over 3 seeds\)", texts["Best"])
+    assert "seeds" in texts["Tied"]
+    assert "uses the labels" in texts["Chosen by"]
+    assert texts["Trials"] == "18 of 18 finished."
+    assert page(results).index("nmi 0.") < page(results).index("<table")
+
+
+def test_failures_and_what_is_missing_are_said_with_their_reasons(store):
+    rows = store.fill()
+    rows[0].status, rows[0].reason = "failed", "DIVERGED: three steps were not finite"
+    rows[1].source = "import"
+    store.put("s", rows[:-2])
+    (store.path / "study=s" / "study.json").write_text(json.dumps({"trials": [[]] * 18}))
+    texts = said(store.path)
+    assert texts["Trials"] == "15 of 16 finished, 1 failed, 2 of the plan not begun."
+    assert texts["Failed"] == "1 trial of 1 configuration: DIVERGED: three steps were not finite"
+    assert texts["Unverified"].startswith("1 row was imported")
+
+
+def test_a_condition_is_said_and_what_it_leaves_out_is_not_called_missing(store):
+    store.fill()
+    (store.path / "study=s" / "study.json").write_text(json.dumps({"trials": [[]] * 18}))
+    texts = said(store.path, where="seed < 2")
+    assert texts["Only"] == "Rows where seed < 2; the others are left out."
+    assert texts["Trials"] == "12 of 12 finished."
+
+
+def test_a_loss_is_not_ranked_across_what_rescales_it(results):
+    text = page(results, metric="loss", mode="min")
+    assert "Not ranked" in text
+    assert "rescales the loss, so a smaller value does not mean a better model" in text
+    assert 'class="interval"' not in text.partition("What each parameter does")[0]
+    assert "instance_temperature is not ranked by loss" in text
+
+
+def test_a_loss_is_ranked_where_nothing_rescales_it(store):
+    store.fill(temperatures=(0.3,))
+    assert "ranked by loss" in page(store.path, metric="loss", mode="min")
+
+
+def test_every_part_is_there(results):
+    text = page(results)
+    for part in ("conclusions", "leaderboard", "effects", "interactions", "parallel", "curves", "selection", "health"):
+        assert f'<section id="{part}"' in text, part
+    assert text.count('class="run') == 6
+    assert text.count('class="many"') > 3 * 6
+    assert text.count('class="band"') == 6
+    assert "c0de" in text
+    assert "da7a" in text
+    assert "torch 2.6" in text
+
+
+def test_rows_without_histories_labels_or_repeats_make_a_page_too(store):
+    plain = {"history": [], "health": {}, "source": "import", "started": None, "seconds": None, "env": {}}
+    store.put("s", [store.attempt("s", 0, 0, {"learning_rate": 1e-3}, 0.5, 1, **plain)])
+    text = page(store.path)
+    assert "1 trial · 1 configuration" in text
+    assert "curves" not in re.findall(r'<section id="(\w+)"', text)
+    assert "unverified" in text
+
+
+def test_empty_cells_of_a_heat_map_are_shown(store):
+    rows = [one for one in store.fill() if one.config_key != "s-3"]
+    store.put("s", rows)
+    assert page(store.path).count('<td class="none">none</td>') == 1
+
+
+# The numbers behind the drawings
+
+
+def test_a_curve_is_the_mean_of_its_seeds_with_the_t_interval(store):
+    values = [[0.1, 0.4, 0.5], [0.2, 0.5, 0.7], [0.3, 0.3, 0.9]]
+    store.put(
+        "s",
+        [
+            store.attempt("s", 0, seed, {}, 0.5, 0, history=[(e, 0.0, "nmi", v) for e, v in enumerate(row, 1)])
+            for seed, row in enumerate(values)
+        ],
+    )
+    table = read_results(str(store.path), history=True)
+    assert curve_metrics(table) == ["nmi"]
+    (one,) = curves(table, "nmi").values()
+    assert one.epochs == (1, 2, 3)
+    assert one.means == pytest.approx((0.2, 0.4, 0.7))
+    # t(2 degrees, 97.5 %) = 4.302653; standard deviations 0.1, 0.1 and 0.2, over the root of 3
+    assert one.half_widths == pytest.approx((0.248414, 0.248414, 0.496828), rel=1e-5)
+    assert one.seeds[1] == (1, (0.2, 0.5, 0.7))
+
+
+def test_a_curve_has_the_epochs_that_all_its_seeds_have_and_not_too_many(store):
+    rows = [store.attempt("s", 0, seed, {}, 0.5, epochs) for seed, epochs in ((0, 500), (1, 300))]
+    rows[0].history.append((301, 0.0, "nmi", float("nan")))
+    store.put("s", rows)
+    (one,) = curves(read_results(str(store.path), history=True), "nmi").values()
+    assert (one.epochs[0], one.epochs[-1], len(one.epochs)) == (1, 300, POINTS)
+
+
+def test_outcomes_count_codes_over_trials_and_configurations(store):
+    rows = store.fill()
+    rows[0].reason = "EMPTY_CLUSTERS=2; COLLAPSED"
+    rows[1].reason = rows[5].reason = "EMPTY_CLUSTERS=1"
+    store.put("s", rows)
+    found = outcomes(read_results(str(store.path)))
+    assert [(one.code, one.trials, one.configurations) for one in found.warnings] == [
+        ("EMPTY_CLUSTERS", 3, 2),
+        ("COLLAPSED", 1, 1),
+    ]
+    assert reason_code("DIVERGED: x=1") == "DIVERGED"
+
+
+def test_origins_tell_studies_and_versions_apart(store):
+    rows = store.fill()
+    rows[0].code_hash = "0ther"
+    store.put("s", rows)
+    store.fill(study="t", temperatures=(0.3,))
+    first, second = origins(read_results(str(store.path)), read_plans([str(store.path)]))
+    assert (first.code, second.code) == (("0ther", "c0de"), ("c0de",))
+    assert (first.trials, second.trials, first.planned) == (18, 9, None)
+    assert first.seconds == pytest.approx(sum(one.seconds for one in rows))
+    assert "2 versions of the training code" in page(store.path)
+
+
+# Places in drawings
+
+
+def test_scales_and_their_ticks():
+    linear = scale.over([0.0, 1.0], 0, 100, margin=0)
+    assert [linear.place(value) for value in (0, 0.5, 1)] == [0, 50, 100]
+    assert linear.ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    log = scale.over([1e-5, 1e-1], 0, 100, margin=0, log=True)
+    assert log.place(1e-3) == pytest.approx(50)
+    assert log.ticks() == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+    assert scale.over([3.0, 3.0], 0, 100).place(3.0) == pytest.approx(50)
+
+
+def test_an_axis_takes_numbers_words_and_nothing():
+    texts = {None: "-", 5: "5", "auto": "auto"}
+    one = scale.axis(["auto", None, 5, 5], 100, 0, texts)
+    assert one.labels == [(100, "-"), (50, "5"), (0, "auto")]
+
+
+def test_labels_are_kept_apart_and_inside():
+    assert svg.apart([10.0, 11.0, 50.0], 13, 200) == [10, 23, 50]
+    moved = svg.apart([198.0, 199.0, 197.0], 13, 200)
+    assert sorted(moved) == [174, 187, 200]
