@@ -99,10 +99,10 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         return {**known, "seconds": 0.0, "value": None, "stored": True}
     running = _Running(order)
     try:
-        # CUDA's own main memory is its process's, not the trial's.
-        running.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
+        # What CUDA takes and the 1 GB that pyarrow reserves at its first row are the process's, not the trial's.
+        resume = running.begin()
         with memory.at_most(order.memory_bytes):
-            running.train(report)
+            running.train(report, resume)
     except StorageError as error:
         running.unwritable(error)
     except UserError as error:
@@ -155,11 +155,17 @@ class _Running:
         self.seconds = 0.0
         self.stored = True
 
-    def train(self, report: Report) -> None:
-        """Trains to the last epoch, writing as it goes."""
-        self.attempt.precision = precision.resolve(self.config, torch.device(self.order.device))
+    def begin(self) -> State | None:
+        """Readies the device and writes the first row; the state to go on from, where there is one."""
+        order = self.order
+        self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
+        self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
         resume = self._resume()
-        write(self.order.results, self.attempt)
+        write(order.results, self.attempt)
+        return resume
+
+    def train(self, report: Report, resume: State | None) -> None:
+        """Trains to the last epoch, writing as it goes."""
         data = load_data(self.config, self.order.data_hash)
         for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
             self._record(row)
