@@ -93,13 +93,12 @@ def attached(address: str, log: Path) -> Generator[None]:
     """Connection to a running cluster, of which this machine is a node, for the length of a with-block.
 
     RAY_AUTH_MODE is what the cluster itself answers to: Ray would guess it, try for twenty seconds and then say only
-    that it failed to connect.
+    that it failed to connect. When the head dies, this process says so in one line and leaves with exit code 1 (see
+    ``cluster.lookout``).
 
     Args:
         address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.probe.find``.
         log: the file that takes what Ray's and Tune's loggers say.
-
-    When its head dies, this process says so in one line and leaves with exit code 1 (see ``cluster.lookout``).
 
     Raises:
         ClusterError: there is no cluster, it asks for a token and there is none here, the token is wrong, this

@@ -63,7 +63,7 @@ def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> S
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
     for sentence in ready.plan.statuses(results)[1]:
-        click.echo(f"{sentence} Its trial is run again.", err=True)
+        click.echo(sentence, err=True)
     if study.select.metric == CONSENSUS:
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
     progress = Progress(ready.plan, total, done)

@@ -208,6 +208,17 @@ def test_torn_checkpoints_do_not_stand_in_the_way_of_later_ones(payload):
     assert heard == [3, 4, 5]
 
 
+@pytest.mark.parametrize(("share", "newest"), [(1.0, [1, 2, 3, 4, 5]), (0.0, [1, 1, 1, 1, 1])])
+def test_a_checkpoint_is_written_after_every_epoch_unless_that_takes_too_much_of_the_time(payload, share, newest):
+    order, seen = payload(checkpoint_share=share), []
+
+    def look(_):
+        seen.append(max(int(file.name.split(".")[1]) for file in Path(order["results"]).rglob("*.pt")))
+
+    run_trial(order, look)
+    assert seen == newest
+
+
 def test_where_results_cannot_be_written_the_outcome_says_so(payload, tmp_path):
     (tmp_path / "a-file").touch()
     outcome = run_trial(payload("a-file/results"), ignore)
