@@ -29,3 +29,18 @@ table_format = click.option(
     show_default=True,
     help="How to print it.",
 )
+
+# Of the commands that analyse results.
+
+analysed = click.argument("results", nargs=-1, type=click.Path())
+on_metric = click.option(
+    "--on", "--metric", "metric", help="The metric: nmi, best.acc, kmeans_nmi.  [default: the study's own, else nmi]"
+)
+mode = click.option(
+    "--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]"
+)
+where = click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
+studies = click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+out = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write: .csv, .md, .tex or .json."
+)

@@ -130,7 +130,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"{path}: the study file cannot be read: {reason}") from error
-    return _Reader(document.read(text, str(path)), file.parent).read(overrides)
+    return parse(text, str(path), file.parent, overrides)
+
+
+def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
+    """The same from the text of a study file, which messages call `name` and whose paths start at `folder`.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return _Reader(document.read(text, name), folder).read(overrides)
 
 
 class _Reader:

@@ -15,6 +15,8 @@ from core.errors import UserError
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
+_WIDE = "\u1100"
+"""No character before this one is two columns wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
 
 def _width(text: str) -> int:
     """Characters of the longest line on a terminal, where Chinese ones take two."""
+    if "\n" not in text and max(text, default="") < _WIDE:
+        return len(text)
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 
 

@@ -1,9 +1,9 @@
-"""What a few seeds allow to be said about a mean, and about which of two means is larger."""
+"""What a few seeds allow to be said about a mean, and how several tests hold together."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -29,28 +29,6 @@ def half_width(values: Sequence[float]) -> float | None:
     return quantile * math.sqrt(variance(values) / n)
 
 
-def better_p(best: Mapping[int, float], other: Mapping[int, float], *, maximise: bool) -> float | None:
-    """The one-sided p-value of "best and other are equal" against "best is better".
-
-    Over two or more shared seeds the test is Student's, of the differences seed by seed; otherwise Welch's.
-
-    Args:
-        best: Seed to value.
-        other: Seed to value.
-        maximise: Whether larger is better.
-
-    Returns:
-        The p-value, or None where one side has too few values to know its spread.
-    """
-    sign = 1.0 if maximise else -1.0
-    shared = sorted(best.keys() & other.keys())
-    if len(shared) >= 2:
-        return _paired([sign * (best[seed] - other[seed]) for seed in shared])
-    if min(len(best), len(other)) < 2:
-        return None
-    return _welch([sign * value for value in best.values()], [sign * value for value in other.values()])
-
-
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
     """Which hypotheses Holm's step-down procedure rejects at family-wise level `alpha`.
 
@@ -62,24 +40,3 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
             break
         rejected[index] = True
     return rejected
-
-
-def _paired(differences: list[float]) -> float:
-    n = len(differences)
-    return _upper_tail(mean(differences), variance(differences) / n, n - 1)
-
-
-def _welch(best: list[float], other: list[float]) -> float:
-    parts = [variance(values) / len(values) for values in (best, other)]
-    squared_error = sum(parts)
-    if squared_error == 0:
-        return _upper_tail(mean(best) - mean(other), 0, 1)
-    weights = [part**2 / (len(values) - 1) for part, values in zip(parts, (best, other), strict=True)]
-    return _upper_tail(mean(best) - mean(other), squared_error, squared_error**2 / sum(weights))
-
-
-def _upper_tail(difference: float, squared_error: float, freedom: float) -> float:
-    if squared_error == 0:
-        # Without any spread the difference is either nothing or certain.
-        return 0.0 if difference > 0 else 1.0
-    return float(stdtr(freedom, -difference / math.sqrt(squared_error)))

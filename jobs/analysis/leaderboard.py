@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis import selection
-from jobs.analysis.intervals import better_p, half_width, holm, mean
+from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
+from jobs.analysis.ties import tied
 from jobs.results.names import resolve
 
 PARAM = "param."
@@ -98,8 +99,8 @@ class _Cell:
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     """Rank the configurations of a results table by the mean of `metric` over their seeds.
 
-    A configuration is tied with the one of the best mean unless a one-sided t-test over shared seeds (Welch's
-    when fewer than two are shared), corrected by Holm over all configurations, rejects equality at 5 %.
+    A configuration is tied with the one of the best mean unless it lies farther below than 95 % of sweeps without any
+    difference would show; see `jobs.analysis.ties`.
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus stands beside.
@@ -210,14 +211,12 @@ def _score(values: Sequence[float]) -> Score:
 
 
 def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[Entry]:
-    best, *rest = cells
-    p_values = [
-        None if len(cell.values) < 2 else better_p(best.values, cell.values, maximise=mode == "max") for cell in rest
-    ]
-    rejected = iter(holm([p for p in p_values if p is not None]))
-    flags = [True if len(best.values) > 1 else None]
-    flags += [None if p is None else not next(rejected) for p in p_values]
-    return [replace(entry, tied=tied) for entry, tied in zip(entries, flags, strict=True)]
+    """With `tied`; None for what was not repeated, and for all if the best was not."""
+    repeated = [i for i, cell in enumerate(cells) if len(cell.values) > 1]
+    if 0 not in repeated:
+        return list(entries)
+    flags = dict(zip(repeated, tied([cells[i].values for i in repeated], maximise=mode == "max"), strict=True))
+    return [replace(entry, tied=flags.get(i)) for i, entry in enumerate(entries)]
 
 
 def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:

@@ -39,14 +39,21 @@ def uses_labels(metric: str) -> bool:
 
 
 def is_loss(metric: str) -> bool:
-    """Whether the metric is a training loss or a part of one."""
+    """Whether the metric is a training loss or a part of one, measured with that loss's own ruler."""
     name = metric.rsplit(".", 1)[-1]
-    return name == "loss" or name.startswith("loss_")
+    return (name == "loss" or name.startswith("loss_")) and not is_loss_share(metric)
+
+
+def is_loss_share(metric: str) -> bool:
+    """Whether the metric is a loss as a share of its value for chance, which has no ruler: `loss_share`."""
+    name = metric.rsplit(".", 1)[-1]
+    return name.startswith("loss_") and name.endswith("share")
 
 
 def default_mode(metric: str) -> str:
     """`max` or `min`, whichever is better for the metric."""
-    return "min" if is_loss(metric) or bare(metric) in _LOWER_IS_BETTER else "max"
+    lower = is_loss(metric) or is_loss_share(metric) or bare(metric) in _LOWER_IS_BETTER
+    return "min" if lower else "max"
 
 
 def rescales_loss(key: str) -> bool:

@@ -97,7 +97,7 @@ def _ranked_text(
     from jobs.analysis.present import board_sheet, board_text, wanted_columns
     from jobs.results.reader import load
 
-    metric, mode = _selection(paths, studies, *wanted)
+    metric, mode = chosen_metric(paths, studies, *wanted)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
     board = leaderboard(some(loaded).table, metric, mode)
@@ -108,7 +108,9 @@ def _ranked_text(
     return board_sheet(board, fmt).render(fmt)
 
 
-def _selection(paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None) -> tuple[str, str]:
+def chosen_metric(
+    paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None
+) -> tuple[str, str]:
     """The metric and the mode: as asked, else as the studies agree, else the usual."""
     from jobs.analysis.scores import default_mode
 

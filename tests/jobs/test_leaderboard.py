@@ -1,15 +1,14 @@
 import math
-import random
 from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from core.errors import UserError
-from jobs.analysis.intervals import better_p, half_width, holm
+from jobs.analysis.intervals import half_width, holm
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.scores import default_mode, is_loss, rescales_loss, uses_labels
 from jobs.results.schema import Attempt, to_table
@@ -51,49 +50,6 @@ def test_one_value_has_no_interval():
     assert half_width([1.0]) is None
 
 
-def slow_p(best, other, maximise):
-    shared = sorted(set(best) & set(other))
-    side = "greater" if maximise else "less"
-    if len(shared) >= 2:
-        return stats.ttest_rel([best[s] for s in shared], [other[s] for s in shared], alternative=side).pvalue
-    if len(best) < 2 or len(other) < 2:
-        return None
-    return stats.ttest_ind(list(best.values()), list(other.values()), equal_var=False, alternative=side).pvalue
-
-
-def slow_flags(cells, mode):
-    """The rule, written out: one p-value at a time, the smallest against the strictest level."""
-    ranked = sorted(cells, key=lambda c: fmean(cells[c].values()), reverse=mode == "max")
-    best = cells[ranked[0]]
-    p = {c: None if len(cells[c]) < 2 else slow_p(best, cells[c], mode == "max") for c in ranked[1:]}
-    tied = {c: None if p[c] is None else True for c in ranked[1:]}
-    left = [c for c in p if p[c] is not None]
-    while left:
-        smallest = min(left, key=lambda c: p[c])
-        if p[smallest] > 0.05 / len(left):
-            break
-        tied[smallest] = False
-        left.remove(smallest)
-    return {ranked[0]: True if len(best) > 1 else None, **tied}
-
-
-@st.composite
-def studies(draw):
-    rng = random.Random(draw(st.integers(0, 10**6)))
-    cells = {}
-    for config in range(draw(st.integers(1, 7))):
-        seeds = draw(st.sets(st.integers(0, 6), min_size=1, max_size=6))
-        level = draw(st.sampled_from([0.5, 0.55, 0.7]))
-        cells[f"c{config}"] = {seed: level + rng.gauss(0, 0.03) for seed in seeds}
-    return cells
-
-
-@settings(max_examples=150, deadline=None)
-@given(studies(), st.sampled_from(["max", "min"]))
-def test_ties_agree_with_a_slow_implementation(cells, mode):
-    assert flags(board(cells, mode)) == slow_flags(cells, mode)
-
-
 @pytest.mark.parametrize(
     ("p_values", "rejected"),
     [
@@ -107,15 +63,6 @@ def test_ties_agree_with_a_slow_implementation(cells, mode):
 )
 def test_holm_steps_down(p_values, rejected):
     assert holm(p_values) == rejected
-
-
-def test_differences_without_spread_decide_by_their_sign():
-    ones = {0: 1.0, 1: 1.0}
-    assert better_p(ones, dict(ones), maximise=True) == 1.0
-    assert better_p({0: 1.5, 1: 2.5}, {0: 1.0, 1: 2.0}, maximise=True) == 0.0
-    assert better_p({0: 1.5, 1: 2.5}, {0: 1.0, 1: 2.0}, maximise=False) == 1.0
-    assert better_p(ones, {2: 0.5, 3: 0.5}, maximise=True) == 0.0
-    assert better_p(ones, {2: 1.0, 3: 1.0}, maximise=True) == 1.0
 
 
 def test_identical_configurations_are_tied_and_shifted_ones_are_not():

@@ -1,0 +1,304 @@
+"""Where to look next: for each parameter whether its range should move, narrow, end, or be measured better.
+
+`decide(trials, key, mode, margin)` judges one parameter. The rule, on matched comparisons of every value with the best:
+
+- best at an edge of its range, its neighbour surely worse: `extend` beyond that edge;
+- best inside, values on both sides surely worse: `refine` around it;
+- what is not surely worse lies within the margin of the best: `fix` at the best, or at one that is a tenth cheaper;
+- anything else is `noisy`: more seeds, as many as show a difference of the margin with 80 % power.
+
+Values drawn at random have no matched pairs: then a parabola through them, beside all other parameters, says how the
+metric goes at both edges.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from jobs.analysis.effect import Difference, Estimate, against, compare
+from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
+from jobs.analysis.intervals import CONFIDENCE
+from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.analysis.trials import Factor, Trials, Vector
+
+MOST_SEEDS = 10
+_CHEAPER = 0.9
+_POWER = 1.96 + 0.84
+"""Standard normal quantiles of a two-sided test at 5 % with 80 % power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about one parameter.
+
+    Attributes:
+        key: Its dotted key.
+        kind: `extend`, `refine`, `fix`, `noisy` or `keep`.
+        values: Values for the next study: a list to try, or the two ends of a range (`is_range`).
+        why: One sentence.
+        seeds: How many seeds would tell, for `noisy`.
+        is_range: Whether `values` are the ends of a continuous range.
+        is_log: Whether its values are spaced by ratios.
+    """
+
+    key: str
+    kind: str
+    values: tuple[Any, ...]
+    why: str
+    seeds: int = 0
+    is_range: bool = False
+    is_log: bool = False
+
+
+def advise(trials: Trials, mode: str, margin: float) -> list[Advice]:
+    """What to do about every parameter that varies, but those of the data set: `decide` for each."""
+    return [decide(trials, key, mode, margin) for key in trials.factors if not key.startswith("data.")]
+
+
+def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
+    """What to do about the parameter `key`.
+
+    Args:
+        trials: From `jobs.analysis.trials.gather`.
+        key: The dotted key of one of `trials.factors`.
+        mode: `max` or `min`, whichever is better.
+        margin: A difference of the metric that is too small to care about.
+    """
+    factor = trials.factors[key]
+    if is_loss(trials.column) and rescales_loss(key):
+        return Advice(key, "keep", factor.levels, "it rescales the loss, by which it is therefore not judged")
+    if len(factor.levels) < 2:
+        return Advice(key, "keep", factor.levels, "only some trials have it, all with one value")
+    if factor.is_number and len(factor.levels) > GRID:
+        return _along(trials, factor, mode, margin)
+    steps = compare(trials, key, mode)
+    unknown = [one for one in steps if one.estimate is None or one.estimate.p is None]
+    if unknown:
+        one = unknown[0]
+        pairs = f"{one.n} pair{'s' * (one.n != 1)} of trials equal in everything else"
+        why = f"{_shown(one.low)} and {_shown(one.high)} have only {pairs}, too few to judge"
+        return Advice(key, "keep", factor.levels, why, is_log=log_spaced(factor.levels))
+    best = _best(factor, steps, mode)
+    return _judge(trials, factor, best, _Rivals(against(trials, key, mode, best), mode, margin), margin)
+
+
+def log_spaced(levels: Sequence[Any]) -> bool:
+    """Whether numbers are spaced by ratios rather than by differences; two of them, if one is twice the other."""
+    if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
+        return False
+    if len(levels) == 2:
+        return levels[1] >= 2 * levels[0]
+    return _unevenness([math.log(level) for level in levels]) < _unevenness(levels)
+
+
+def _unevenness(levels: Sequence[float]) -> float:
+    steps = np.diff(np.array(levels, np.float64))
+    return float(steps.std() / steps.mean())
+
+
+# Values of a grid
+
+
+class _Rivals:
+    """How the other values stand against the best one."""
+
+    def __init__(self, differences: Sequence[Difference], mode: str, margin: float) -> None:
+        self.sign = -1.0 if mode == "max" else 1.0
+        self.differences = differences
+        self.worse = {one.high for one in differences if one.verdict == "worse"}
+        self.close = {one.high for one in differences if one.estimate and _reach(one.estimate) <= margin}
+        self.open = [one.high for one in differences if one.high not in self.worse | self.close]
+
+    def gain(self, value: Any) -> str:
+        """How much better the best is than a value, with the interval."""
+        one = next(one for one in self.differences if one.high == value)
+        if one.estimate is None or one.estimate.half_width is None:
+            return f"{one.n} pairs"
+        return f"{self.sign * one.estimate.mean:+.3g} ±{one.estimate.half_width:.2g}"
+
+
+def _reach(estimate: Estimate) -> float:
+    """The largest difference that the interval allows."""
+    return math.inf if estimate.half_width is None else abs(estimate.mean) + estimate.half_width
+
+
+def _best(factor: Factor, steps: Sequence[Difference], mode: str) -> Any:
+    """The value that the mean matched differences put first."""
+    gains = [one.estimate.mean if one.estimate else 0.0 for one in steps]
+    if factor.is_number:
+        heights = dict(zip(factor.levels, np.cumsum([0.0, *gains]).tolist(), strict=True))
+    else:
+        heights = {steps[0].low: 0.0, **{one.high: gain for one, gain in zip(steps, gains, strict=True)}}
+    return (max if mode == "max" else min)(heights, key=heights.__getitem__)
+
+
+def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
+    levels, place = factor.levels, factor.levels.index(best)
+    if factor.is_number and (moved := _moved(factor, place, rivals)):
+        return moved
+    if not rivals.open:
+        return _fixed(trials, factor, best, rivals, margin)
+    kept = tuple(level for level in levels if level == best or level not in rivals.worse)
+    needed = _seeds_needed(trials, factor.key, best, rivals.open, margin)
+    told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
+    why = f"too noisy: {told}; {needed} seeds would show a difference of {margin:g}"
+    if needed <= len(trials.seeds.levels):
+        why = f"open: {told}; not for want of seeds, its effect differs between configurations (conclus interaction)"
+    return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
+
+
+def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
+    """`extend` or `refine`, if the values say so."""
+    levels, is_log = factor.levels, log_spaced(factor.levels)
+    best, last = levels[place], len(levels) - 1
+    if place in {0, last}:
+        neighbour = levels[1 if place == 0 else last - 1]
+        if neighbour not in rivals.worse:
+            return None
+        end, step = ("lower", levels[0:2]) if place == 0 else ("upper", levels[-2:])
+        why = f"the best, {_shown(best)}, is the {end} end, {rivals.gain(neighbour)} over {_shown(neighbour)}"
+        return Advice(factor.key, "extend", (best, *_beyond(step, place == 0, is_log=is_log)), why, is_log=is_log)
+    below, above = levels[:place], levels[place + 1 :]
+    if not (rivals.worse.intersection(below) and rivals.worse.intersection(above)):
+        return None
+    middle = (_between(below[-1], best, is_log=is_log), best, _between(best, above[0], is_log=is_log))
+    gains = f"{rivals.gain(below[-1])} and {rivals.gain(above[0])} over its neighbours"
+    why = f"the best, {_shown(best)}, lies inside, {gains}"
+    return Advice(factor.key, "refine", middle, why, is_log=is_log)
+
+
+def _beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
+    """Two more values beyond an edge, in the spacing that leads there; the farthest last."""
+    low, high = step
+    if is_log:
+        return (
+            (low * low / high, low * (low / high) ** 2) if downward else (high * high / low, high * (high / low) ** 2)
+        )
+    return (2 * low - high, 3 * low - 2 * high) if downward else (2 * high - low, 3 * high - 2 * low)
+
+
+def _between(low: float, high: float, *, is_log: bool) -> float:
+    return math.sqrt(low * high) if is_log else (low + high) / 2
+
+
+def _fixed(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
+    chosen = _cheapest(trials, factor, [best, *sorted(rivals.close - rivals.worse, key=str)])
+    if not rivals.close:
+        why = f"{_shown(best)} is surely the best"
+    elif chosen == best:
+        why = f"flat: within {margin:g} of the best, {_shown(best)}: {_listed(rivals.close)}"
+    else:
+        why = f"flat: {_shown(chosen)} is within {margin:g} of the best, {_shown(best)}, and takes less time"
+    return Advice(factor.key, "fix", (chosen,), why)
+
+
+def _cheapest(trials: Trials, factor: Factor, candidates: Sequence[Any]) -> Any:
+    """The first, or one whose trials take a tenth less time."""
+    times = {one: trials.seconds[factor.codes == factor.levels.index(one)].mean() for one in candidates}
+    cheapest = min(candidates, key=lambda one: times[one] if np.isfinite(times[one]) else math.inf)
+    return cheapest if times[cheapest] < _CHEAPER * times[candidates[0]] else candidates[0]
+
+
+def _seeds_needed(trials: Trials, key: str, best: Any, rivals: Sequence[Any], margin: float) -> int:
+    """Seeds per configuration with which a paired comparison shows a difference of the margin with 80 % power."""
+    means = Means.of(trials)
+    noise = means.noise if means.noise is not None else float(means.values.var(ddof=1))
+    configurations = trials.groups([key], seeds=False)
+    factor = trials.factors[key]
+    at = {level: set(configurations[factor.codes == factor.levels.index(level)].tolist()) for level in (best, *rivals)}
+    shared = min(len(at[best] & at[rival]) for rival in rivals)
+    return math.ceil(_POWER**2 * 2 * noise / margin**2 / max(1, shared))
+
+
+# Values drawn from a range
+
+
+def _along(trials: Trials, factor: Factor, mode: str, margin: float) -> Advice:
+    """Where a parabola through the configurations' means goes at both edges, all other parameters beside it."""
+    is_log = log_spaced(factor.levels)
+    ends = (factor.levels[0], factor.levels[-1])
+    fit = _Parabola(trials, factor, is_log=is_log, sign=1.0 if mode == "max" else -1.0)
+
+    def advice(kind: str, points: Sequence[float], why: str) -> Advice:
+        values = tuple(fit.value(point) for point in points)
+        return Advice(factor.key, kind, values, why, is_range=len(values) == 2, is_log=is_log)
+
+    if fit.freedom < FEWEST_FREEDOM:
+        return Advice(factor.key, "keep", ends, "too few configurations to judge", is_range=True, is_log=is_log)
+    up, down = fit.slope(1.0), fit.slope(-1.0)
+    if up[0] > up[1] and not down[0] < -down[1]:
+        return advice("extend", (0.0, 2.0), f"still better at the upper end ({up[0]:+.3g} ±{up[1]:.2g} per half range)")
+    if down[0] < -down[1] and not up[0] > up[1]:
+        return advice(
+            "extend", (-2.0, 0.0), f"still better at the lower end ({-down[0]:+.3g} ±{down[1]:.2g} per half range)"
+        )
+    top = fit.top()
+    if up[0] < -up[1] and down[0] > down[1]:
+        return advice("refine", (top - 0.5, top + 0.5), f"best inside, about {fit.value(top):.3g}; both ends are worse")
+    if fit.reach() <= margin:
+        return advice("fix", (top,), f"flat: over its whole range it changes the metric by less than {margin:g}")
+    return Advice(factor.key, "noisy", ends, "too noisy to tell a direction", is_range=True, is_log=is_log)
+
+
+class _Parabola:
+    """`b1 u + b2 u²` by least squares beside all other parameters; `u` runs from -1 to 1 over the parameter's range."""
+
+    def __init__(self, trials: Trials, factor: Factor, *, is_log: bool, sign: float) -> None:
+        means = Means.of(trials)
+        self.is_log, self.sign = is_log, sign
+        there = means.factors[factor.key].codes >= 0
+        scale = self._scaled(np.array(factor.levels, np.float64))
+        self.low, self.high = float(scale[0]), float(scale[-1])
+        u = 2 * (scale[means.factors[factor.key].codes[there]] - self.low) / (self.high - self.low) - 1
+        others = [basis(one)[there] for key, one in means.factors.items() if key != factor.key]
+        design = np.concatenate([np.stack([u, u**2, np.ones_like(u)], axis=1), *others], axis=1)
+        values = means.values[there]
+        inverse = np.linalg.pinv(design.T @ design, hermitian=True)
+        coefficients = inverse @ design.T @ values
+        self.freedom = len(values) - int(np.linalg.matrix_rank(design))
+        residual = float(((values - design @ coefficients) ** 2).sum())
+        self.shape = sign * coefficients[:2]
+        self.covariance = inverse[:2, :2] * residual / max(1, self.freedom)
+        self.quantile = float(stdtrit(max(1, self.freedom), (1 + CONFIDENCE) / 2))
+
+    def slope(self, u: float) -> tuple[float, float]:
+        """How fast the metric gets better at `u`, and half the interval of that."""
+        return self._linear(np.array([1.0, 2 * u]))
+
+    def top(self) -> float:
+        """Where in the range the metric is best."""
+        first, second = self.shape.tolist()
+        candidates = [-1.0, 1.0, *([min(1.0, max(-1.0, -first / (2 * second)))] if second < 0 else [])]
+        return max(candidates, key=lambda u: first * u + second * u * u)
+
+    def reach(self) -> float:
+        """The largest difference between any two of its points that the intervals allow."""
+        pairs = pairwise((-1.0, 0.0, 1.0, -1.0))
+        found = [self._linear(np.array([b - a, b * b - a * a])) for a, b in pairs]
+        return max(abs(mean) + half for mean, half in found)
+
+    def value(self, u: float) -> float:
+        """The parameter's value at `u`."""
+        scaled = self.low + (u + 1) / 2 * (self.high - self.low)
+        return math.exp(scaled) if self.is_log else scaled
+
+    def _scaled(self, values: Vector) -> Vector:
+        return np.log(values) if self.is_log else values
+
+    def _linear(self, weights: Vector) -> tuple[float, float]:
+        return float(weights @ self.shape), self.quantile * math.sqrt(
+            max(0.0, float(weights @ self.covariance @ weights))
+        )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _listed(values: set[Any]) -> str:
+    return ", ".join(_shown(value) for value in sorted(values, key=str))

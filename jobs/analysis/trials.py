@@ -1,0 +1,205 @@
+"""Finished trials as arrays: a metric's values beside what was varied, ready for effects and importance.
+
+`gather(table, metric)` reads them from a results table; `Trials` can be made of plain arrays as well.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from jobs.analysis import selection
+from jobs.analysis.scores import CONSENSUS
+from jobs.results.names import resolve
+
+PARAM = "param."
+METRICS = ("metric.", "best.", "health.")
+
+Vector = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A parameter, or the seed, as it was varied.
+
+    Attributes:
+        key: Its dotted key.
+        levels: Its different values, numbers in order.
+        codes: Per trial the place of its value in `levels`; -1 where it has none.
+    """
+
+    key: str
+    levels: tuple[Any, ...]
+    codes: Codes
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, so that some are neighbours."""
+        return all(isinstance(level, int | float) and not isinstance(level, bool) for level in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Finished trials with a finite value of one metric.
+
+    Attributes:
+        column: The metric's column, such as `metric.nmi`.
+        values: Its value per trial.
+        seeds: The seeds; an imported row without one has a level of its own.
+        data: The data set by content; rows that do not know it are told apart by study.
+        factors: By dotted key, the parameters that vary over these trials.
+        constant: The others, with their value.
+        seconds: Wall time per trial; NaN where it is not known.
+        left_out: Finished trials without a finite value.
+    """
+
+    column: str
+    values: Vector
+    seeds: Factor
+    data: Factor
+    factors: Mapping[str, Factor]
+    constant: Mapping[str, Any]
+    seconds: Vector
+    left_out: int = 0
+
+    def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
+        """Per trial the number of its group: those that share the data and all parameters but `without`.
+
+        Args:
+            without: Keys of parameters that may differ inside a group; one of the data's lets the data differ.
+            seeds: Whether they also share the seed.
+        """
+        columns = [self.seeds.codes] if seeds else []
+        if not any(key.startswith("data.") for key in without):
+            columns.append(self.data.codes)
+        columns += [factor.codes for key, factor in self.factors.items() if key not in without]
+        return combined(columns, len(self.values))
+
+    def only(self, wanted: NDArray[np.bool_]) -> "Trials":
+        """The trials that `wanted` marks; factors keep all their levels."""
+        return Trials(
+            self.column,
+            self.values[wanted],
+            _part(self.seeds, wanted),
+            _part(self.data, wanted),
+            {key: _part(factor, wanted) for key, factor in self.factors.items()},
+            self.constant,
+            self.seconds[wanted],
+            self.left_out,
+        )
+
+
+def wanted_columns(metric: str) -> list[str]:
+    """What `gather` reads of the store."""
+    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "source", "seconds"]
+    return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
+
+
+def gather(table: pa.Table, metric: str) -> Trials:
+    """The finished trials of a results table that have a value of the metric.
+
+    Args:
+        table: Rows from `jobs.results.reader`, one per trial, with `wanted_columns(metric)`.
+        metric: A metric's name: `nmi`, `best.nmi`, `raw_silhouette`, `consensus`.
+
+    Raises:
+        UserError: There is no such metric, or no finished trial has a value of it.
+    """
+    table = selection.with_consensus(table) if metric == CONSENSUS else table
+    column = metric_column(table, metric)
+    finished = np.array([status in selection.FINISHED for status in table["status"].to_pylist()], bool)
+    stored = np.array(table[column].to_pylist(), np.float64)
+    there = finished & np.isfinite(stored)
+    if not there.any():
+        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another metric.")
+    factors = {key: factor_of(key, values) for key, values in _params(table, there)}
+    return Trials(
+        column=column,
+        values=stored[there],
+        seeds=factor_of("seed", _picked(table, "seed", there)),
+        data=factor_of("data", _data(table, there)),
+        factors={key: one for key, one in factors.items() if _varies(one)},
+        constant={key: one.levels[0] for key, one in factors.items() if one.levels and not _varies(one)},
+        seconds=np.array(
+            _picked(table, "seconds", there) if "seconds" in table.column_names else [None] * int(there.sum()),
+            np.float64,
+        ),
+        left_out=int(finished.sum() - there.sum()),
+    )
+
+
+def metric_column(table: pa.Table, metric: str) -> str:
+    """The column that a metric's name means.
+
+    Raises:
+        UserError: None, or several.
+    """
+    names = [name for name in table.column_names if name.startswith(METRICS)]
+    if f"health.{metric}" in names and f"metric.{metric}" not in names:
+        return f"health.{metric}"
+    return resolve(metric, names)
+
+
+def param_key(name: str, trials: Trials) -> str:
+    """The dotted key of a parameter that varies.
+
+    Raises:
+        UserError: There is none of that name, it could be one of several, or it has one value everywhere.
+    """
+    column = resolve(name, [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)])
+    key = column.removeprefix(PARAM)
+    if key in trials.constant:
+        raise UserError(
+            f"{key} is {trials.constant[key]!r} in every finished trial, so nothing can be said of its effect: "
+            f"it would have to vary, as {_listed(trials.factors)}."
+        )
+    return key
+
+
+def factor_of(key: str, values: Sequence[Any]) -> Factor:
+    """The values of a parameter, trial by trial, as levels and codes; None is no level."""
+    there = {value for value in values if value is not None}
+    levels = tuple(sorted(there, key=lambda value: (isinstance(value, str), value)))
+    places: dict[Any, int] = {level: place for place, level in enumerate(levels)} | {None: -1}
+    return Factor(key, levels, np.array([places[value] for value in values], np.int64))
+
+
+def combined(columns: Sequence[Codes], count: int) -> Codes:
+    """One number from 0 up for each different row of the columns."""
+    codes = np.zeros(count, np.int64)
+    for column in columns:
+        _, codes = np.unique(codes * (column.max(initial=0) + 2) + column + 1, return_inverse=True)
+    return codes
+
+
+def _varies(factor: Factor) -> bool:
+    return len(factor.levels) > 1 or (len(factor.levels) == 1 and bool((factor.codes < 0).any()))
+
+
+def _part(factor: Factor, wanted: NDArray[np.bool_]) -> Factor:
+    return Factor(factor.key, factor.levels, factor.codes[wanted])
+
+
+def _params(table: pa.Table, there: NDArray[np.bool_]) -> list[tuple[str, list[Any]]]:
+    # A data set's content counts, not where each machine keeps it.
+    names = sorted(name for name in table.column_names if name.startswith(PARAM) and name != f"{PARAM}data.path")
+    return [(name.removeprefix(PARAM), _picked(table, name, there)) for name in names]
+
+
+def _picked(table: pa.Table, name: str, there: NDArray[np.bool_]) -> list[Any]:
+    return [value for value, wanted in zip(table[name].to_pylist(), there, strict=True) if wanted]
+
+
+def _data(table: pa.Table, there: NDArray[np.bool_]) -> list[str]:
+    hashes = _picked(table, "data_hash", there) if "data_hash" in table.column_names else [""] * int(there.sum())
+    studies = _picked(table, "study", there)
+    return [known or f"study {study}" for known, study in zip(hashes, studies, strict=True)]
+
+
+def _listed(factors: Mapping[str, Factor]) -> str:
+    return " and ".join(factors) + " do" if factors else "nothing does here"

@@ -1,0 +1,75 @@
+"""`conclus effect`: what one hyper-parameter does, from trials that are equal in everything else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+
+if TYPE_CHECKING:
+    from jobs.analysis.effect import Effect
+
+_TABLES = ("differences", "values", "slices")
+
+
+@click.command("effect")
+@options.analysed
+@click.argument("param")
+@options.on_metric
+@options.mode
+@options.where
+@options.studies
+@click.option("--table", "part", type=click.Choice(_TABLES), help="Only this table.  [csv and json: differences]")
+@click.option("--slices", type=click.IntRange(0), default=3, show_default=True, help="How many slices to show.")
+@options.table_format
+@options.out
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: tuple[str, ...],
+    param: str,
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    studies: tuple[str, ...],
+    part: str | None,
+    slices: int,
+    fmt: str,
+    out: Path | None,
+) -> None:
+    """Show what the parameter PARAM does in RESULTS (default: results).
+
+    Trials are compared that are equal in everything else, seed and data included: the mean difference between
+    neighbouring values with its 95 % interval, pairs won and lost, and the metric along PARAM with all else held.
+    A loss is never ranked across what rescales it.
+    """
+    found = _found(results or ("results",), param, (metric, mode), where, studies)
+    deliver(_text(found, format_of(out) if out else fmt, part, slices), out)
+
+
+def _found(
+    paths: Sequence[str], param: str, wanted: tuple[str | None, str | None], where: str, studies: Sequence[str]
+) -> "Effect":
+    from jobs.analysis.effect import effect
+    from jobs.analysis.trials import gather, param_key, wanted_columns
+    from jobs.results.reader import load
+
+    metric, mode = chosen_metric(paths, studies, *wanted)
+    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    warn(loaded.skipped)
+    trials = gather(some(loaded).table, metric)
+    return effect(trials, param_key(param, trials), mode)
+
+
+def _text(found: "Effect", fmt: str, part: str | None, slices: int) -> str:
+    from jobs.analysis.present_effect import PROSE, TABLES, effect_text, machine_sheet
+
+    if fmt in PROSE:
+        return effect_text(found, fmt, width(), slices, (part,) if part else TABLES)
+    if found.refusal and part in {None, "differences"}:
+        raise UserError(f"{found.refusal} --table slices prints the values.")
+    for note in found.notes:
+        click.echo(note, err=True)
+    return machine_sheet(found, part or "differences").render(fmt)

@@ -1,0 +1,54 @@
+"""`conclus importance`: which parameters matter, and how sure that is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+
+if TYPE_CHECKING:
+    from jobs.analysis.importance import Importance
+
+
+@click.command("importance")
+@options.analysed
+@options.on_metric
+@options.where
+@options.studies
+@options.table_format
+@options.out
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: tuple[str, ...], metric: str | None, where: str, studies: tuple[str, ...], fmt: str, out: Path | None
+) -> None:
+    """Show which parameters matter in RESULTS (default: results), which of them interact, and how much is luck.
+
+    Each is given the share of the variance that it explains beyond all others, with a 95 % interval; where the
+    trials cannot tell parameters apart, or are too few, that is said instead.
+    """
+    found = _found(results or ("results",), metric, where, studies)
+    deliver(_text(found, format_of(out) if out else fmt), out)
+
+
+def _found(paths: Sequence[str], metric: str | None, where: str, studies: Sequence[str]) -> "Importance":
+    from jobs.analysis.importance import importance
+    from jobs.analysis.trials import gather, wanted_columns
+    from jobs.results.reader import load
+
+    metric, _ = chosen_metric(paths, studies, metric, None)
+    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    warn(loaded.skipped)
+    return importance(gather(some(loaded).table, metric))
+
+
+def _text(found: "Importance", fmt: str) -> str:
+    from jobs.analysis.present_effect import PROSE
+    from jobs.analysis.present_importance import importance_rows, importance_text
+
+    if fmt in PROSE:
+        return importance_text(found, fmt, width())
+    for note in found.notes:
+        click.echo(note, err=True)
+    return importance_rows(found).render(fmt)

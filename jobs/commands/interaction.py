@@ -1,0 +1,66 @@
+"""`conclus interaction`: whether the effect of one parameter depends on another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+
+if TYPE_CHECKING:
+    from jobs.analysis.interaction import Interaction
+
+
+@click.command("interaction")
+@options.analysed
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@options.on_metric
+@options.where
+@options.studies
+@options.table_format
+@options.out
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: tuple[str, ...],
+    first: str,
+    second: str,
+    metric: str | None,
+    where: str,
+    studies: tuple[str, ...],
+    fmt: str,
+    out: Path | None,
+) -> None:
+    """Show the metric over the parameters A and B in RESULTS (default: results), and whether they interact.
+
+    A heat map with the number of trials in each cell, empty ones included, and for neighbouring values how much
+    the effect of A changes with B: the difference of differences with its 95 % interval.
+    """
+    found = _found(results or ("results",), (first, second), metric, where, studies)
+    deliver(_text(found, format_of(out) if out else fmt), out)
+
+
+def _found(
+    paths: Sequence[str], names: tuple[str, str], metric: str | None, where: str, studies: Sequence[str]
+) -> "Interaction":
+    from jobs.analysis.interaction import interaction
+    from jobs.analysis.trials import gather, param_key, wanted_columns
+    from jobs.results.reader import load
+
+    metric, _ = chosen_metric(paths, studies, metric, None)
+    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    warn(loaded.skipped)
+    trials = gather(some(loaded).table, metric)
+    return interaction(trials, param_key(names[0], trials), param_key(names[1], trials))
+
+
+def _text(found: "Interaction", fmt: str) -> str:
+    from jobs.analysis.present_effect import PROSE
+    from jobs.analysis.present_importance import interaction_rows, interaction_text
+
+    if fmt in PROSE:
+        return interaction_text(found, fmt, width())
+    for note in found.notes:
+        click.echo(note, err=True)
+    return interaction_rows(found).render(fmt)

@@ -1,0 +1,105 @@
+"""`conclus next`: the study that follows from a study's results."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, deliver, some, warn, width
+
+if TYPE_CHECKING:
+    from jobs.analysis.trials import Trials
+    from jobs.next_study import Proposal
+
+
+@click.command("next")
+@click.argument("results", default="results", type=click.Path())
+@options.on_metric
+@options.mode
+@options.where
+@click.option("--study", "study", help="The study, where RESULTS holds several.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="A difference of the metric too small to care about.",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The study file to write, such as next.yaml."
+)
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: str, metric: str | None, mode: str | None, where: str, study: str | None, margin: float, out: Path | None
+) -> None:
+    """Say where to look next after the results in RESULTS (default: results), and write the study that does so.
+
+    For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
+    noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
+    """
+    folder = _folder(results, study)
+    trials, mode = _trials(folder, metric, mode, where)
+    proposal = _proposal(folder, trials, mode, margin)
+    _say(proposal, trials)
+    if out is None:
+        click.echo("--out next.yaml writes this study.")
+    else:
+        deliver(proposal.text, out)
+        click.echo(f"Look at it, then: conclus plan {out} --results {folder.parent}")
+
+
+def _folder(results: str, study: str | None) -> Path:
+    from jobs.results.layout import study_folders, study_name
+
+    found = study_folders(results, [study] if study else [])
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UserError(f"The folder {results!r} holds no study {study!r}.")
+    raise UserError(f"{results!r} holds several studies: name one, --study {' or '.join(map(study_name, found))}.")
+
+
+def _trials(folder: Path, metric: str | None, mode: str | None, where: str) -> tuple[Trials, str]:
+    from jobs.analysis.trials import gather, wanted_columns
+    from jobs.results.reader import load
+
+    metric, mode = chosen_metric([str(folder)], (), metric, mode)
+    loaded = load([str(folder)], where=where, columns=wanted_columns(metric))
+    warn(loaded.skipped)
+    return gather(some(loaded).table, metric), mode
+
+
+def _proposal(folder: Path, trials: Trials, mode: str, margin: float) -> Proposal:
+    from jobs.analysis.edges import MOST_SEEDS, advise
+    from jobs.next_study import base_study, propose
+
+    if not trials.factors:
+        raise UserError("No parameter varies over the finished trials: there is no direction to go in.")
+    return propose(base_study(folder), advise(trials, mode, margin), str(folder.parent), MOST_SEEDS)
+
+
+def _say(proposal: Proposal, trials: Trials) -> None:
+    from jobs.next_study import sentence
+
+    lines = [sentence(one) for one in proposal.advice]
+    lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]
+    for line in lines:
+        click.echo(textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _cost(proposal: Proposal, seconds: float) -> str:
+    text = f"{proposal.trials} trials, {proposal.missing} of them to run"
+    if not seconds >= 0:  # NaN: imported rows do not know
+        return f"{text}."
+    return f"{text}: about {_duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

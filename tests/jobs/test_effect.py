@@ -1,0 +1,286 @@
+"""Matched effects: their numbers by hand, their intervals and verdicts over simulated studies, their command."""
+
+import csv
+import io
+import json
+import re
+from itertools import pairwise
+from statistics import fmean
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from core.errors import UserError
+from jobs.analysis.effect import compare, effect, paired
+from jobs.analysis.scores import default_mode, is_loss
+from jobs.analysis.trials import Trials, factor_of, gather, param_key
+from jobs.results import writer
+from jobs.results.schema import Attempt, to_table
+
+
+def attempts(values, *, study="s", metric="nmi", **changes):
+    """Trials from `{(parameters as a tuple of pairs, seed): value}`."""
+    return [
+        Attempt(
+            study=study,
+            trial_key=f"{study}{i}",
+            config_key=str(params),
+            seed=seed,
+            attempt_id=f"A{i}",
+            params=dict(params),
+            metrics={metric: value},
+            **{"status": "ok", "data_hash": "d", **changes},
+        )
+        for i, ((params, seed), value) in enumerate(values.items())
+    ]
+
+
+def grid(value, rates=(0.1, 0.2, 0.4), widths=(1, 2, 3, 4), seeds=(0, 1)):
+    return {
+        ((("rate", rate), ("width", width)), seed): value(rate, width, seed)
+        for rate in rates
+        for width in widths
+        for seed in seeds
+    }
+
+
+def found(values, key="rate", mode="max", metric="nmi", **changes):
+    return effect(gather(to_table(attempts(values, metric=metric, **changes)), metric), key, mode)
+
+
+def test_neighbours_are_compared_over_pairs_that_are_equal_in_everything_else():
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, 4, 2))
+    rates, widths = (0.1, 0.2, 0.4), (1, 2, 3, 4)
+    values = grid(lambda r, w, s: float(r + w + noise[rates.index(r), w - 1, s]))
+    result = found(values)
+    assert [(one.low, one.high) for one in result.differences] == [(0.1, 0.2), (0.2, 0.4)]
+    for one, (low, high) in zip(result.differences, pairwise(range(3)), strict=True):
+        pairs = rates[high] - rates[low] + noise[high] - noise[low]
+        interval = stats.t.interval(0.95, 3, pairs.mean(), stats.sem(pairs.mean(axis=1)))
+        assert one.estimate.mean == pytest.approx(pairs.mean())
+        assert one.estimate.half_width == pytest.approx((interval[1] - interval[0]) / 2)
+        assert one.estimate.p == pytest.approx(stats.ttest_1samp(pairs.mean(axis=1), 0).pvalue)
+        assert (one.n, one.wins, one.losses) == (8, (pairs > 0).sum(), (pairs < 0).sum())
+        assert one.mean_high - one.mean_low == pytest.approx(one.estimate.mean)
+    assert result.blocks == 8
+    assert [level.n for level in result.levels] == [8, 8, 8]
+    assert len(widths) == len(result.slices)
+
+
+def test_a_trial_that_is_missing_takes_its_pairs_along_and_no_others():
+    values = grid(lambda r, w, _: r + w)
+    del values[(("rate", 0.2), ("width", 1)), 0]
+    result = found(values)
+    assert [one.n for one in result.differences] == [7, 7]
+    assert result.blocks == 7
+    assert [level.matched for level in result.levels] == pytest.approx(
+        [fmean((1, 2, 3, 4)) + r for r in (0.1, 0.2, 0.4)]
+    )
+
+
+def test_trials_of_other_data_or_with_another_seed_make_no_pair():
+    one = {((("rate", 0.1),), seed): 1.0 for seed in range(4)}
+    other = {((("rate", 0.2),), seed): 2.0 for seed in range(4)}
+    rows = attempts(one, data_hash="a") + attempts(other, data_hash="b", study="t")
+    assert effect(gather(to_table(rows), "nmi"), "rate", "max").differences[0].n == 0
+    later = {(params, seed + 4): value for (params, seed), value in other.items()}
+    assert found(one | later).differences[0].verdict == "not identifiable: 0 pairs"
+
+
+def test_too_few_pairs_are_no_number():
+    values = grid(lambda r, *_: r, widths=(1, 2), seeds=(0,))
+    (first, second) = found(values).differences
+    assert (first.estimate, second.estimate) == (None, None)
+    assert first.verdict == "not identifiable: 2 pairs"
+
+
+def test_few_configurations_are_judged_by_the_scatter_of_their_seeds():
+    rng = np.random.default_rng(1)
+    differences = rng.normal(0.3, 0.1, 6)
+    owners = np.array([5, 5, 5, 9, 9, 9])
+    known = paired(differences, owners)
+    spread = np.sqrt((differences[:3].var(ddof=1) + differences[3:].var(ddof=1)) / 2 / 6)
+    assert (known.unit, known.configurations) == ("seed", 2)
+    assert known.half_width == pytest.approx(stats.t.ppf(0.975, 4) * spread)
+    assert paired(differences, np.arange(6)).unit == "configuration"
+    assert paired(differences[:3], np.array([1, 1, 2])).half_width is None
+
+
+def test_each_configuration_counts_once_however_many_seeds_it_has():
+    differences = np.array([1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0])
+    assert paired(differences, np.array([0, 0, 0, 0, 1, 2, 3])).mean == pytest.approx(2.5)
+
+
+def test_words_are_compared_with_the_most_frequent_one_whatever_its_score():
+    values = {((("name", name),), seed): len(name) + seed / 100 for name in ("cc", "tcl") for seed in range(3)}
+    values |= {((("name", "sccl"),), seed): 0.0 for seed in range(5)}
+    result = found(values, "name")
+    assert result.reference == "sccl"
+    assert [(one.low, one.high, one.verdict) for one in result.differences] == [
+        ("sccl", "cc", "better"),
+        ("sccl", "tcl", "better"),
+    ]
+    assert any("compared with sccl" in note for note in result.notes)
+
+
+def test_an_option_of_one_plug_in_goes_with_its_name():
+    def trial(name, seed):
+        return (("method.name", name), *([("method.threshold", 0.9 + seed / 100)] if name == "tcl" else []))
+
+    values = {(trial(name, seed), seed): float(name == "tcl") for name in ("cc", "tcl") for seed in range(3)}
+    result = found(values, "method.name")
+    assert result.differences[0].n == 3
+    assert any("method.threshold" in note for note in result.notes)
+
+
+def test_repeats_that_nothing_tells_apart_are_averaged():
+    """Imported rows know no seed: all of them then share a block."""
+    values = {((("rate", rate),), seed): rate + seed for rate in (1.0, 2.0) for seed in range(2)}
+    trials = gather(to_table(attempts(values, source="import", data_hash="")), "nmi")
+    unknown = Trials(
+        trials.column, trials.values, factor_of("seed", [None] * 4), trials.data, trials.factors, {}, trials.seconds
+    )
+    result = effect(unknown, "rate", "max")
+    assert (result.differences[0].n, result.differences[0].mean_low, result.differences[0].mean_high) == (1, 1.5, 2.5)
+    assert [(point.n, point.minimum, point.maximum) for point in result.slices[0].points] == [(2, 1, 2), (2, 2, 3)]
+
+
+@pytest.mark.parametrize("key", ["method.instance_temperature", "batch_size", "method.name", "method.loss_weight"])
+def test_a_loss_is_not_ranked_across_what_rescales_it(key):
+    values = {(((key, level), ("width", w)), 0): level + w for level in (1.0, 2.0) for w in range(5)}
+    refused = found(values, key, "min", "loss")
+    assert refused.differences == ()
+    assert "not ranked by loss" in refused.refusal
+    assert len(refused.slices) == 5
+    for metric in ("nmi", "loss_share", "loss_instance_share"):
+        allowed = found(values, key, default_mode(metric), metric)
+        assert (allowed.refusal, len(allowed.differences)) == ("", 1)
+
+
+def test_a_share_of_the_loss_is_no_loss_with_a_ruler_but_smaller_is_better():
+    assert [is_loss(name) for name in ("loss", "loss_cluster", "best.loss", "loss_share")] == [True, True, True, False]
+    assert default_mode("loss_share") == "min"
+
+
+def test_what_does_not_vary_has_no_effect_to_show():
+    trials = gather(to_table(attempts(grid(lambda r, *_: r, widths=(1,)))), "nmi")
+    with pytest.raises(UserError, match=r"width is 1\.0 in every finished trial.*as rate do"):
+        param_key("width", trials)
+    with pytest.raises(UserError, match="did you mean 'rate'"):
+        param_key("rat", trials)
+
+
+# Over simulated studies. Seeds are fixed: these numbers do not change from run to run.
+
+RATES = (1.0, 2.0, 3.0)
+
+
+def simulated(rng, *, slope, spread, missing, widths=6, seeds=3):
+    """A study with effects of configuration and seed, an interaction of configurations, and trials that are missing."""
+    shape = (len(RATES), widths, seeds)
+    truth = slope * np.arange(len(RATES))[:, None, None] + rng.normal(0, spread, shape[:2])[..., None]
+    values = truth + rng.normal(0, 0.05, shape[1:2])[:, None] + rng.normal(0, 0.02, seeds) + rng.normal(0, 0.02, shape)
+    there = rng.random(shape) >= missing
+    rate, width, seed = (axis[there].tolist() for axis in np.indices(shape))
+    factors = {"rate": factor_of("rate", [RATES[i] for i in rate]), "width": factor_of("width", width)}
+    return Trials(
+        "metric.nmi", values[there], factor_of("seed", seed), factor_of("data", ["d"] * len(rate)), factors, {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("slope", "spread", "missing", "widths", "seeds"),
+    [(0.03, 0.01, 0.3, 12, 3), (0.0, 0.0, 0.15, 5, 5), (-0.05, 0.0, 0.0, 2, 4)],
+)
+def test_intervals_cover_the_planted_effect_and_nothing_is_found_where_nothing_is(
+    slope, spread, missing, widths, seeds
+):
+    rng = np.random.default_rng(7)
+    studies, covered, quiet, means = 1000, 0, 0, []
+    for _ in range(studies):
+        trials = simulated(rng, slope=slope, spread=spread, missing=missing, widths=widths, seeds=seeds)
+        differences = compare(trials, "rate", "max")
+        estimates = [one.estimate for one in differences]
+        covered += sum(abs(one.mean - slope) <= one.half_width for one in estimates)
+        means += [one.mean for one in estimates]
+        quiet += all(one.verdict == "no difference shown" for one in differences)
+    assert 0.93 <= covered / (2 * studies) <= 0.97
+    assert fmean(means) == pytest.approx(slope, abs=0.001)
+    if not slope:
+        assert quiet / studies >= 0.94
+
+
+def test_a_clear_effect_is_found_with_its_sign():
+    rng = np.random.default_rng(3)
+    verdicts = [
+        one.verdict
+        for _ in range(100)
+        for one in compare(simulated(rng, slope=0.05, spread=0.01, missing=0.1), "rate", "min")
+    ]
+    assert verdicts.count("worse") / len(verdicts) > 0.95
+
+
+# The command
+
+
+@pytest.fixture
+def results(tmp_path):
+    for attempt in attempts(grid(lambda r, w, s: r + w / 10 + s / 100 + (r * w * 7 + s) % 0.03)):
+        writer.write(str(tmp_path), attempt)
+    return tmp_path
+
+
+def test_the_command_shows_differences_values_and_slices_in_eighty_columns(results, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = command("effect", results, "rate", "--slices", "1")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "Effect of rate on nmi, over 24 finished trials; the larger the better." in out
+    assert re.search(r"^ 0\.1 +0\.2 .* 8 +8/0/0 +better$", out, re.MULTILINE)
+    assert "rate at width = 1" in out
+    assert "rate at width = 2" not in out
+    assert "3 more slices" in out
+
+
+def test_machines_get_every_digit(results, command):
+    _, out, err = command("effect", results, "rate", "--format", "json")
+    first = json.loads(out)[0]
+    assert (first["low"], first["high"], first["pairs"], first["unit"]) == (0.1, 0.2, 8, "configuration")
+    assert first["mean_high"] - first["mean_low"] == pytest.approx(first["difference"])
+    assert "uses the labels" in err
+    _, out, _ = command("effect", results, "rate", "--format", "csv", "--table", "slices")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (len(rows), set(rows[0])) == (12, {"slice", "width", "rate", "nmi", "minimum", "maximum", "n"})
+
+
+@pytest.mark.parametrize("ending", ["md", "tex", "csv", "json"])
+def test_out_writes_by_its_ending(results, tmp_path, command, ending):
+    out = tmp_path / f"effect.{ending}"
+    assert command("effect", results, "rate", "--out", out)[0] == 0
+    assert out.read_text().strip()
+
+
+def test_the_ledgers_tables_and_why_they_are_no_ranking(tmp_path, command):
+    losses = {0.01: 0.44, 0.03: 0.48, 0.05: 0.54, 0.1: 0.79, 0.2: 1.22, 0.3: 1.54, 0.4: 1.71}
+    values = {
+        ((("instance_temperature", t), ("learning_rate", 5e-4), ("threshold", 0.95)), 0): loss
+        for t, loss in losses.items()
+    }
+    values |= {((("instance_temperature", 0.03), ("learning_rate", 1e-2), ("threshold", 0.95)), 0): 0.74}
+    for attempt in attempts(values, metric="loss", source="import", data_hash=""):
+        writer.write(str(tmp_path), attempt)
+    code, out, _ = command("effect", tmp_path, "instance_temperature", "--on", "loss")
+    assert code == 0
+    assert "not ranked by loss: it rescales the loss itself" in " ".join(out.split())
+    assert "instance_temperature at learning_rate = 0.0005" in out
+    rows = re.findall(r"^ +([\d.]+)  +([\d.]+)$", out, re.MULTILINE)
+    assert {float(t): float(loss) for t, loss in rows} == losses
+    code, _, err = command("effect", tmp_path, "instance_temperature", "--on", "loss", "--format", "csv")
+    assert (code, "not ranked by loss" in err) == (2, True)
+
+
+def test_a_wrong_name_is_one_line(results, command):
+    code, _, err = command("effect", results, "widht")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "did you mean 'width'?" in err

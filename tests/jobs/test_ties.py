@@ -1,0 +1,74 @@
+"""Which configurations are tied with the best: the statistic against a slow one, and how often it errs."""
+
+from statistics import fmean, median
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.analysis.ties import _critical, _Layout, _ratios, tied
+
+
+def slow_summary(cells):
+    """The same, one value at a time."""
+    residuals = [{seed: value - fmean(cell.values()) for seed, value in cell.items()} for cell in cells]
+    seeds = {seed for cell in cells for seed in cell}
+    owners = {seed: [cell[seed] for cell in residuals if seed in cell] for seed in seeds}
+    shift = {seed: median(found) if len(found) > 1 else 0.0 for seed, found in owners.items()}
+    clean = [{seed: value - shift[seed] for seed, value in cell.items()} for cell in cells]
+    means = [fmean(cell.values()) for cell in clean]
+    variances = [
+        sum((value - mean) ** 2 for value in cell.values()) / (len(cell) - 1)
+        for cell, mean in zip(clean, means, strict=True)
+    ]
+    noise = [max(one, median(variances)) for one in variances]
+    return means, [one / len(cell) for one, cell in zip(noise, cells, strict=True)]
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6))
+def test_means_and_errors_agree_with_a_slow_implementation(draw, count):
+    rng = np.random.default_rng(draw)
+    seeds = [sorted(rng.choice(7, rng.integers(2, 7), replace=False).tolist()) for _ in range(count)]
+    cells = [{seed: float(rng.normal()) for seed in mine} for mine in seeds]
+    means, errors = _Layout(cells).summary(np.array([[value for cell in cells for value in cell.values()]]))
+    slow_means, slow_errors = slow_summary(cells)
+    assert means[0] == pytest.approx(slow_means)
+    assert errors[0] == pytest.approx(slow_errors)
+
+
+@pytest.mark.parametrize(("count", "seeds"), [(2, 3), (4, 3), (8, 5), (24, 3)])
+def test_without_any_difference_all_are_tied_in_94_of_100_sweeps_though_the_best_is_picked(count, seeds):
+    gaps = [{seed: 0.0 for seed in range(seeds) if seed or config % 3} for config in range(count)]
+    for cells in (gaps, [dict.fromkeys(range(seeds), 0.0)] * count):
+        layout = _Layout(cells)
+        if layout.freedom < 2:
+            continue
+        noise = np.random.default_rng(5).standard_normal((2000, len(layout.owners)))
+        means, errors = layout.summary(noise + 3 * np.random.default_rng(6).standard_normal((2000, 1)))
+        largest = _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
+        assert 0.935 <= (largest <= _critical(layout)).mean() <= 0.97
+
+
+def test_what_a_seed_adds_to_all_hides_no_difference():
+    rng = np.random.default_rng(0)
+    seeds = rng.normal(0, 1, 5)
+    cells = [{seed: level + seeds[seed] + rng.normal(0, 0.01) for seed in range(5)} for level in (0.9, 0.9, 0.7, 0.6)]
+    cells.sort(key=lambda cell: -fmean(cell.values()))
+    assert tied(cells, maximise=True) == [True, True, False, False]
+    assert tied(cells[::-1], maximise=False) == [True, False, False, False]
+
+
+def test_one_that_diverges_hides_no_difference_of_the_others():
+    rng = np.random.default_rng(1)
+    cells = [{seed: level + rng.normal(0, 0.01) for seed in range(4)} for level in (0.9, 0.8, 0.8, 0.7)]
+    cells.append({0: 0.9, 1: 0.1, 2: 0.85, 3: 0.2})
+    assert tied(cells, maximise=True)[:4] == [True, False, False, False]
+
+
+def test_without_noise_a_difference_is_certain():
+    assert tied([{0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, {0: 0.5, 1: 0.5}], maximise=True) == [True, True, False]
+
+
+def test_one_configuration_or_no_freedom_tells_nothing_apart():
+    assert tied([{0: 1.0, 1: 2.0}], maximise=True) == [True]
