@@ -19,6 +19,7 @@ from jobs import study as studies
 
 if TYPE_CHECKING:
     from jobs.analysis.edges import Advice
+    from jobs.results.storage import Place
 
 _POINTS = 5
 
@@ -42,7 +43,7 @@ class Proposal:
     note: str
 
 
-def base_study(folder: Path) -> studies.Study:
+def base_study(folder: Place) -> studies.Study:
     """The study that the results of a folder were planned as.
 
     Raises:
@@ -57,7 +58,7 @@ def base_study(folder: Path) -> studies.Study:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be read ({error!r}): restore it from where the study was run.") from error
-    return studies.parse(document.write(source), str(file), folder)
+    return studies.parse(document.write(source), str(file), Path())
 
 
 def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_seeds: int) -> Proposal:

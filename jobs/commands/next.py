@@ -15,6 +15,7 @@ from jobs.commands.aggregate import chosen_metric, deliver, some, warn, width
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials
     from jobs.next_study import Proposal
+    from jobs.results.storage import Place
 
 
 @click.command("next")
@@ -41,7 +42,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
-    folder = _folder(results, study)
+    folder = one_folder(results, study)
     trials, mode = _trials(folder, metric, mode, where)
     proposal = _proposal(folder, trials, mode, margin)
     _say(proposal, trials)
@@ -52,7 +53,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
         click.echo(f"Look at it, then: conclus plan {out} --results {folder.parent}")
 
 
-def _folder(results: str, study: str | None) -> Path:
+def one_folder(results: str, study: str | None) -> Place:
+    """The folder of the one study that is meant.
+
+    Raises:
+        UserError: there are several, or there is no such one.
+    """
     from jobs.results.layout import study_folders, study_name
 
     found = study_folders(results, [study] if study else [])
@@ -63,7 +69,7 @@ def _folder(results: str, study: str | None) -> Path:
     raise UserError(f"{results!r} holds several studies: name one, --study {' or '.join(map(study_name, found))}.")
 
 
-def _trials(folder: Path, metric: str | None, mode: str | None, where: str) -> tuple[Trials, str]:
+def _trials(folder: Place, metric: str | None, mode: str | None, where: str) -> tuple[Trials, str]:
     from jobs.analysis.trials import gather, wanted_columns
     from jobs.results.reader import load
 
@@ -73,7 +79,7 @@ def _trials(folder: Path, metric: str | None, mode: str | None, where: str) -> t
     return gather(some(loaded).table, metric), mode
 
 
-def _proposal(folder: Path, trials: Trials, mode: str, margin: float) -> Proposal:
+def _proposal(folder: Place, trials: Trials, mode: str, margin: float) -> Proposal:
     from jobs.analysis.edges import MOST_SEEDS, advise
     from jobs.next_study import base_study, propose
 

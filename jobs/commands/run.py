@@ -21,19 +21,11 @@ if TYPE_CHECKING:
 @options.study
 @options.results
 @options.overrides
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Trials side by side; 1 runs without Ray. [default: what fits]",
-)
-@click.option(
-    "--address",
-    metavar="ADDRESS",
-    help="A running Ray cluster, HOST:PORT or auto. [default: this machine alone]",
-)
-@click.option("--allow-cpu", is_flag=True, help="Where there is no GPU, run trials that ask for one on the CPU.")
+@options.workers
+@options.ray_address
+@options.allow_cpu
 @click.option("--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason.")
-@click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
+@options.quiet
 def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: bool, **where: Any) -> None:
     """Run every trial of STUDY that its results lack; then show the leaderboard.
 
@@ -56,9 +48,9 @@ def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> S
 
     ready = running.prepare(study, results, **where)
     stop = Stop()
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     if quiet or not ready.anything:
-        return running.execute(ready, on_event=_hear_nothing, stop=stop)
+        return running.execute(ready, on_event=hear_nothing, stop=stop)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
@@ -71,11 +63,11 @@ def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> S
         progress.close()
 
 
-def _hear_nothing(_event: Event) -> None:
+def hear_nothing(_event: Event) -> None:
     """Shows no progress."""
 
 
-def _stop_on_signals(stop: Stop) -> None:
+def stop_on_signals(stop: Stop) -> None:
     """The first Ctrl-C (or SIGTERM) asks; the second leaves at once."""
 
     def handle(_number: int, _frame: Any) -> None:
@@ -100,7 +92,7 @@ def _conclude(study: Study, results: str) -> None:
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
-        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {_again()}", err=True)
+        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {again()}", err=True)
         sys.exit(1)
     if summary.paused:
         click.echo(
@@ -111,14 +103,14 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {_again()}", err=True)
+            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
         return
     if summary.stopped and summary.missing:
-        click.echo(f"{summary.missing} trials are left; go on with: {_again()}", err=True)
+        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
         sys.exit(130)
     if summary.failed or summary.missing:
         click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {_again()}",
+            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
             err=True,
         )
         sys.exit(1)
@@ -126,7 +118,7 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         click.echo(f"all {summary.done} trials are done", err=True)
 
 
-def _again() -> str:
+def again() -> str:
     """The command that was typed."""
     import shlex
 
