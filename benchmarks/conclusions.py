@@ -1,7 +1,7 @@
 """Time and memory of `aggregate`, `effect`, `importance` over 10,000 trials of 100 epochs, beside Ray Tune's own table.
 
 Run with `python -m benchmarks.conclusions [TRIALS] [TUNE_TRIALS]`; each command is a process of its own, start-up
-included. Ray Tune's dataframe is measured over TUNE_TRIALS (300) real trial folders of 100 epochs, written by a Tune
+included. Ray Tune's dataframe is measured over TUNE_TRIALS (200) real trial folders of 100 epochs, written by a Tune
 run, in a fresh process: `Tuner.restore`, `get_results`, `get_dataframe`. Its time beyond the imports is scaled linearly
 to TRIALS, and said to be.
 """
@@ -121,7 +121,7 @@ def tune_seconds(folder: str, trials: int) -> tuple[float, float]:
 def main() -> None:
     """Print the table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    tune_count = int(sys.argv[2]) if len(sys.argv) > 2 else 300
+    tune_count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     with tempfile.TemporaryDirectory() as folder:
         store(folder, count)
         found = {name: measured(folder, arguments) for name, arguments in COMMANDS.items()}

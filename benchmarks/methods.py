@@ -11,12 +11,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from quality import FOLDER, RESULTS, TARGETS
+from quality import RESULTS, TARGETS, load
 
 from core import registry
 from jobs import plan as planning
 from jobs import run as running
-from jobs import study as studies
 from jobs.results.reader import read_results
 
 SHORT = {
@@ -30,7 +29,7 @@ SHORT = {
 def row(name: str, method: str) -> dict[str, Any]:
     """The row of one method on one data set."""
     overrides = [f"study=methods-{name}-{method}", f"method.name={method}", "seeds=[0]", *SHORT.get(name, [])]
-    study = studies.load(FOLDER / f"{name}.yaml", overrides)
+    study = load(name, overrides)
     running.run(study, results=RESULTS, workers=1)
     (trial,) = planning.make(study).trials
     rows: list[dict[str, Any]] = read_results([f"{RESULTS}/study={study.name}"]).to_pylist()
@@ -56,7 +55,7 @@ def main() -> None:
             scores = [found.get(f"metric.{key}") or float("nan") for key in ("acc", "nmi", "input_kmeans_nmi")]
             acc, nmi, start = scores
             told = found["reason"] or "-"
-            print(f"{name:13} {method:8} acc {acc:.3f}  nmi {nmi:.3f}  input {start:.3f}  {told}", flush=True)
+            print(f"{name:19} {method:8} acc {acc:.3f}  nmi {nmi:.3f}  input {start:.3f}  {told}", flush=True)
     sys.exit(bad)
 
 

@@ -167,22 +167,32 @@ def same_signal_handlers() -> Generator[None]:
 
 
 def _start(machine: Node, folder: Path) -> None:
-    import ray
-
     try:
         with same_signal_handlers(), _loopback():
-            ray.init(
-                address="local",
-                num_cpus=int(machine.cpu),
-                num_gpus=int(machine.gpu),
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                logging_format=_LOG_FORMAT,
-                log_to_driver=False,
-                _temp_dir=str(folder),
-            )
+            try:
+                _init(machine, folder)
+            except Exception:
+                # Ray gives its own processes half a minute, which a machine that is busy elsewhere may exceed.
+                logging.getLogger("ray").exception("Ray did not start; once more.")
+                _shut_down()
+                _init(machine, folder)
     except Exception as error:
         raise ClusterError(f"Ray does not start on this machine: {one_line(error)}.") from error
+
+
+def _init(machine: Node, folder: Path) -> None:
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=int(machine.cpu),
+        num_gpus=int(machine.gpu),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        logging_format=_LOG_FORMAT,
+        log_to_driver=False,
+        _temp_dir=str(folder),
+    )
 
 
 def _mode(answer: probe.Answer) -> str:

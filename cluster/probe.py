@@ -1,10 +1,11 @@
 """What answers at a cluster's address, asked within seconds, before Ray itself tries for twenty and says too little."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ _TOKEN_FILE = Path(".ray") / "auth_token"
 
 @dataclass(frozen=True)
 class Token:
-    """A token of Ray's and where it was found."""
+    """A token of Ray's and where it was found; never printed, written to a file or handed to a process."""
 
-    text: str
+    text: str = field(repr=False)
     source: str
+
+    @property
+    def warning(self) -> str:
+        """A sentence when other users of this machine can read its file, else empty."""
+        path = Path(self.source).expanduser()
+        is_open = path.is_file() and path.stat().st_mode & 0o077
+        return f"others on this machine can read the token: chmod 600 {self.source}" if is_open else ""
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,18 @@ def token() -> Token | None:
     """The token that Ray would find here: in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH's file or ~/.ray/auth_token.
 
     Raises:
-        ClusterError: RAY_AUTH_TOKEN_PATH names a file that holds none; Ray would abort this process.
+        ClusterError: RAY_AUTH_TOKEN_PATH names a file that holds none (Ray would abort this process), or what is
+            there cannot be a token.
     """
     if text := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-        return Token(text, "RAY_AUTH_TOKEN")
+        return _checked(text, "RAY_AUTH_TOKEN")
     if path := os.environ.get("RAY_AUTH_TOKEN_PATH", ""):
         text = _text(Path(path))
         if not text:
             raise ClusterError(f"RAY_AUTH_TOKEN_PATH names {path!r}, which cannot be read or is empty.")
-        return Token(text, path)
+        return _checked(text, path)
     text = _text(Path.home() / _TOKEN_FILE)
-    return Token(text, f"~/{_TOKEN_FILE}") if text else None
+    return _checked(text, f"~/{_TOKEN_FILE}") if text else None
 
 
 def find(address: str) -> str:
@@ -111,9 +120,22 @@ def ask(address: str) -> Answer:
         return _answer(address, head, own)
 
 
+def asks_for_token(address: str) -> bool:
+    """Whether the head at ``host:port`` turns strangers away.
+
+    Raises:
+        ClusterError: There is no cluster.
+    """
+    with _head(address) as head:
+        return not head.lets_in(None)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from its own machine alone."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_here(host: str) -> bool:
@@ -122,6 +144,13 @@ def is_here(host: str) -> bool:
         own.bind((host, 0))
         return True
     return False
+
+
+def _checked(text: str, source: str) -> Token:
+    # A line break in a header would make the HTTP library print the header.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ClusterError(f"What {source} holds is not a token: make one with `ray get-auth-token --generate`.")
+    return Token(text, source)
 
 
 def _text(path: Path) -> str:

@@ -254,7 +254,7 @@ def _halving(rule: EarlyStopping) -> TrialScheduler:
         time_attr="epoch",
         metric="value",
         mode=rule.mode,
-        max_t=rule.epochs,
+        max_t=rule.epochs - 1,  # at the last epoch nothing is left to save
         grace_period=rule.grace,
         reduction_factor=rule.reduction,
         stop_last_trials=False,

@@ -10,14 +10,14 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Dataset:
         labels: (n_samples,) in 0..n_classes-1, for scores and never for training; None where unlabelled.
         class_names: (n_classes,), by label; empty where unlabelled.
         fingerprint: hash of the content and of the options it was read with.
+        arrays: further arrays of the same samples by name, (n_samples, …), for families of views that draw from them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
     fingerprint: str
+    arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
 
     @property
     def n_samples(self) -> int:

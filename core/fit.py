@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,8 @@ def fit(
     samples = torch.from_numpy(data.samples).to(where)
     clusters = count_clusters(config, data)
     streams = Streams.of(seed, where)
-    method = build(config, samples, clusters, seed=seed)
+    arrays = {name: torch.from_numpy(array).to(where) for name, array in data.arrays.items()}
+    method = build(config, samples, clusters, seed=seed, arrays=arrays)
     probe = Probe.of(data.samples)
     epoch, previous = 0, None
     if resume is not None:
@@ -136,11 +137,14 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
     return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
 
 
-def build(config: TrialConfig, samples: Tensor, clusters: int, *, seed: int) -> Method:
-    """The configured method with fresh weights, in training mode, where the samples are."""
+def build(
+    config: TrialConfig, samples: Tensor, clusters: int, *, seed: int, arrays: Mapping[str, Tensor] | None = None
+) -> Method:
+    """The configured method with fresh weights, in training mode, where the samples and further `arrays` are."""
     sample_shape = tuple(samples.shape[1:])
     encoder = registry.load("encoders", config.encoder.name)
     views: Views = registry.load("views", config.views.name)(sample_shape, **config.views.options)
+    views.attach(arrays or {})
     views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,

@@ -29,6 +29,9 @@ class Views(ABC):
     A family has an ordinary view, and may have a weaker and a stronger one for methods that tell them apart.
     """
 
+    def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families need nothing of it
+        """Sees the data set's further arrays, each (n_samples, …), once, before `prepare`."""
+
     def prepare(self, samples: Tensor) -> None:  # noqa: B027 - most families need nothing of it
         """Sees all samples (n_samples, *sample_shape) once, before training."""
 

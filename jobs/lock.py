@@ -16,7 +16,7 @@ from typing import Any
 
 from core.errors import UserError
 from jobs.results.layout import study_folder
-from jobs.results.storage import Remote, StorageError
+from jobs.results.storage import Place, Remote, StorageError
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
@@ -39,6 +39,22 @@ def exclusive(results: str, study: str) -> Generator[None]:
     folder = study_folder(results, study)
     with _object(folder) if isinstance(folder, Remote) else _file(folder):
         yield
+
+
+def holder(folder: Place) -> str:
+    """Who runs the study of this folder right now, as `process N on HOST`; empty when nobody does."""
+    if isinstance(folder, Remote):
+        held = _content(folder / _NAME)
+        return str(held.get("owner")) if time.time() - float(held.get("written", 0.0)) < STALE_SECONDS else ""
+    path = folder / _NAME
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text(errors="replace") or "a process that is just starting"
+    except FileNotFoundError:
+        return ""
+    return ""
 
 
 @contextlib.contextmanager

@@ -16,10 +16,10 @@ from core.schema import Mistakes
 from jobs import document
 from jobs import plan as planning
 from jobs import study as studies
+from jobs.results.storage import Place
 
 if TYPE_CHECKING:
     from jobs.analysis.edges import Advice
-    from jobs.results.storage import Place
 
 _POINTS = 5
 
@@ -58,6 +58,7 @@ def base_study(folder: Place) -> studies.Study:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be read ({error!r}): restore it from where the study was run.") from error
+    # Its paths are absolute already: the folder of results gives none a meaning.
     return studies.parse(document.write(source), str(file), Path())
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from jobs.tables import FORMATS
+
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
 results = click.option(
     "--results",
@@ -20,14 +22,6 @@ overrides = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
-)
-table_format = click.option(
-    "--format",
-    "fmt",
-    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
 )
 
 # Of the commands that run trials.
@@ -58,6 +52,17 @@ mode = click.option(
 )
 where = click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
 studies = click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+fmt = click.option(
+    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
+)
 out = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write: .csv, .md, .tex or .json."
+)
+one_study = click.option("--study", "studies", multiple=True, help="The study, where RESULTS holds several.")
+address = click.option(
+    "--address", metavar="URL", help="The head node's dashboard: http://HEAD:8265.  [default: what job.json says]"
+)
+job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: what job.json says]")
+insecure = click.option(
+    "--insecure", is_flag=True, help="Allow a cluster that asks for no token, beyond this machine too."
 )

@@ -14,6 +14,7 @@ from core.config import PlugIn, TrialConfig, parameters
 from core.errors import UserError
 from jobs import space
 from jobs.results import peek
+from jobs.results.header import GOOD
 from jobs.study import Study
 
 # Part of every key: raised when the meaning of a configuration or the way of scoring changes.
@@ -66,7 +67,7 @@ class Plan:
         One that was stopped early is done where the study stops trials early, and else to be run to its end.
         """
         stored, _ = self.statuses(results)
-        done = {"ok", "stopped"} if self.study.search.scheduler == "asha" else {"ok"}
+        done = GOOD if self.study.search.scheduler == "asha" else {"ok"}
         return [one for one in self.trials if stored.get(one.trial_key) not in done]
 
 

@@ -288,15 +288,15 @@ class Queue:
         Raises:
             UserError: the file of their keys cannot be read.
         """
-        from jobs.plan import DONE
         from jobs.results import peek
+        from jobs.results.header import GOOD
 
         stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
         try:
             keys = path.read_text(encoding="utf-8").split()
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}: cancel number {entry.number} and add it again") from error
-        return sum(stored.get(one) in DONE for one in keys)
+        return sum(stored.get(one) in GOOD for one in keys)
 
     # Files and locks
 

@@ -363,8 +363,11 @@ def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -
 
 
 def _write_study(results: str, plan: Plan) -> None:
-    """`study.json`: what the results of this folder were planned as, for readers that have no study file."""
+    """What the results of this folder were planned as: `study.json` for readers, `study.yaml` to go on with."""
+    from jobs import snapshot
+
     study = plan.study
+    snapshot.write(study, study_folder(results, study.name))
     content = {
         "study": study.name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -373,6 +376,7 @@ def _write_study(results: str, plan: Plan) -> None:
         "select": asdict(study.select),
         "seeds": list(study.seeds),
         "n_configurations": plan.n_cells,
+        "n_trials": plan.n_trials,
         "data": sorted({one.data_hash for one in plan.trials}),
         "code": provenance.code_hash(orders.plug_in_files(study)),
         "commit": provenance.commit(),

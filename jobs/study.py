@@ -182,6 +182,7 @@ class _Reader:
             root["trial"] = {}
         if root.get("space") is None:
             root["space"] = {}
+        root["space"] = self._absolute(root["space"])
         return root
 
     def _stop_at_mistakes(self) -> None:
@@ -211,6 +212,15 @@ class _Reader:
             if trial[key] is None:
                 del trial[key]
         self._lift_short_names(trial)
+
+    def _absolute(self, value: Any) -> Any:
+        """A part of the space with the paths of plug-ins as seen from the study file."""
+        if isinstance(value, dict):
+            return {key: self._absolute(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._absolute(one) for one in value]
+        is_plug_in = isinstance(value, str) and value.endswith(".py")
+        return str((self.folder / value).resolve()) if is_plug_in else value
 
     def _located(self, kind: str, value: Any) -> Any:
         mapping = {"name": value} if isinstance(value, str) else value

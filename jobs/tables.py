@@ -146,10 +146,10 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[
 def _folded(column: Column, cells: Sequence[str]) -> Column:
     """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
     pieces = re.split(r"(?<=[_.])", column.name)
-    limit = max(map(_width, [*pieces, *cells]))
+    limit = max(map(display_width, [*pieces, *cells]))
     lines = [""]
     for piece in pieces:
-        if _width(lines[-1] + piece) > limit:
+        if display_width(lines[-1] + piece) > limit:
             lines.append("")
         lines[-1] += piece
     return replace(column, name="\n".join(lines))
@@ -160,10 +160,10 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
-    return [max([_width(c.name), *(_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    return [max([display_width(c.name), *(display_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """Characters of the longest line on a terminal, where Chinese ones take two."""
     if "\n" not in text and max(text, default="") < _WIDE:
         return len(text)
@@ -215,6 +215,9 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+    "·": r"$\cdot$",
 }
 
 
@@ -237,7 +240,7 @@ def _padded(columns: Sequence[Column], widths: Sequence[int], line: Sequence[str
 
 
 def _pad(cell: str, width: int, *, right: bool) -> str:
-    blank = " " * (width - _width(cell))
+    blank = " " * (width - display_width(cell))
     return blank + cell if right else cell + blank
 
 

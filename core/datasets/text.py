@@ -1,7 +1,8 @@
-"""A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own) or by TF-IDF.
+"""A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own), by TF-IDF, or by both.
 
 The vectors are kept in the cache folder of conclus under a hash of the texts and the model; reading them back is
-mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core.
+mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core. A sentence encoder
+knows what a text is about, TF-IDF which words it has: where rare words name the topic, one knows what the other misses.
 
 References: Reimers and Gurevych, "Sentence-BERT" (EMNLP 2019); Wang et al., "MiniLM" (NeurIPS 2020); TF-IDF with a
 truncated singular value decomposition is latent semantic analysis (Deerwester et al., JASIS 1990).
@@ -15,13 +16,14 @@ import importlib
 import importlib.util
 import json
 import os
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, scaled, user_path
 from core.errors import UserError
-from core.schema import PositiveInt
+from core.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from core.tables import label_key, listed
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ def load(
     labels: str | None = None,
     model: str = "tfidf",
     dimensions: PositiveInt = 128,
+    tfidf_weight: NonNegativeFloat = 0.0,
+    variants: NonNegativeInt = 0,
+    word_dropout: Fraction = 0.2,
+    word_swap: Fraction = 0.1,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
 ) -> Dataset:
     """Loads the vectors of texts, and labels where there are any; makes the vectors if nobody has.
@@ -52,10 +58,16 @@ def load(
         labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets.
         model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
         dimensions: numbers per text of `tfidf`; the others have their own.
+        tfidf_weight: length of the TF-IDF vector that is put beside a sentence encoder's (of length 1); 0 for none.
+        variants: how many changed copies of each text become vectors too, for `views: variants`; each costs what the
+            texts themselves cost, once.
+        word_dropout: chance that a copy leaves a word out; a copy that would lose all keeps all.
+        word_swap: chance that a copy exchanges a word with the next one, which TF-IDF does not see.
         scale: as in `core.data.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
 
     Returns:
-        Samples (n_texts, dimensions), labels (n_texts,) in sorted order of the classes.
+        Samples (n_texts, features), labels (n_texts,) in sorted order of the classes; with `variants`, the array of
+        that name, (n_texts, variants, features).
 
     Raises:
         UserError: the file, a column or the model is missing or not what it must be.
@@ -63,14 +75,26 @@ def load(
     import numpy as np
 
     texts, raw = _read(_file(path), text, labels)
-    make = _encoder(model, dimensions)
-    key = _digest([_digest(texts), _identity(model, dimensions)])
-    vectors = cached(f"{key}.npy", partial(make, texts))
+    models = _models(model, dimensions, tfidf_weight)
+    change = _change(variants, word_dropout, word_swap, scale)
+    vectors = _vectors(texts, models)
     samples = vectors if scale == "none" else scaled(vectors, scale)
     check_spread(samples, path)
     codes, names = (None, ()) if raw is None else encode_labels(raw, len(texts), path)
-    hashed = fingerprint(path=path, text=text, labels=labels, model=model, dimensions=dimensions, scale=scale)
-    return Dataset(_file(path).absolute().stem, np.asarray(samples), codes, names, hashed)
+    hashed = fingerprint(
+        path=path,
+        text=text,
+        labels=labels,
+        model=model,
+        dimensions=dimensions,
+        tfidf_weight=tfidf_weight,
+        variants=variants,
+        word_dropout=word_dropout,
+        word_swap=word_swap,
+        scale=scale,
+    )
+    arrays = {} if change is None else {"variants": _vectors(texts, models, change)}
+    return Dataset(_file(path).absolute().stem, np.asarray(samples), codes, names, hashed, arrays)
 
 
 def fingerprint(
@@ -80,6 +104,10 @@ def fingerprint(
     labels: str | None = None,
     model: str = "tfidf",
     dimensions: PositiveInt = 128,
+    tfidf_weight: NonNegativeFloat = 0.0,
+    variants: NonNegativeInt = 0,
+    word_dropout: Fraction = 0.2,
+    word_swap: Fraction = 0.1,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
 ) -> str:
     """The hash of the file's content, of the model's files if it is a folder, and of all options but paths.
@@ -88,8 +116,100 @@ def fingerprint(
         UserError: there is no such file or model.
     """
     file = _file(path)
-    identity = _identity(model, dimensions)
-    return fingerprint_of([file], format=file.suffix.lower(), text=text, labels=labels, model=identity, scale=scale)
+    models = [[one.identity(), one.weight] for one in _models(model, dimensions, tfidf_weight)]
+    change = _change(variants, word_dropout, word_swap, scale)
+    return fingerprint_of(
+        [file],
+        format=file.suffix.lower(),
+        text=text,
+        labels=labels,
+        models=models,
+        variants=None if change is None else asdict(change),
+        scale=scale,
+    )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What makes vectors of texts: `tfidf` or a sentence encoder, and the length that its vectors are given."""
+
+    name: str
+    dimensions: int
+    weight: float = 1.0
+
+    def identity(self) -> list[object]:
+        """What tells this model from others: of a folder, its content."""
+        if self.name == "tfidf":
+            return [self.name, self.dimensions]
+        folder = _model_folder(self.name)
+        if self.name == "minilm":
+            return [self.name]
+        files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
+        return [fingerprint_of(files, names=[str(file.relative_to(folder)) for file in files])]
+
+    def encode(self, texts: list[str], change: _Change | None) -> NDArray[np.float32]:
+        """Vectors (n_texts, dimensions) of length 1; of changed copies, (n_texts, copies, dimensions)."""
+        copies = None if change is None else changed(texts, change)
+        if self.name == "tfidf":
+            vectors = tfidf(texts, dimensions=self.dimensions, copies=copies)
+        else:
+            vectors = _sentences(_model_folder(self.name), copies or texts)
+        return vectors if change is None else vectors.reshape(len(texts), change.copies, -1)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """How many changed copies of a text there are, and how likely a word of one is left out or moved."""
+
+    copies: int
+    dropout: float
+    swap: float
+
+
+def _models(model: str, dimensions: int, tfidf_weight: float) -> list[_Model]:
+    if tfidf_weight and model == "tfidf":
+        raise UserError(
+            "data: `tfidf_weight` puts TF-IDF beside a sentence encoder: leave it out, or say `model: minilm`"
+        )
+    first = _Model(model, dimensions)
+    return [first, _Model("tfidf", dimensions, tfidf_weight)] if tfidf_weight else [first]
+
+
+def _change(variants: int, dropout: float, swap: float, scale: str) -> _Change | None:
+    if not variants:
+        return None
+    if scale != "none":
+        raise UserError(f"data: variants keep what the model gives: say `scale: none` instead of {scale}")
+    return _Change(variants, dropout, swap)
+
+
+def _vectors(texts: list[str], models: list[_Model], change: _Change | None = None) -> NDArray[np.float32]:
+    """The vectors of all models side by side, those of each from the cache folder if they are there."""
+    import numpy as np
+
+    found: list[NDArray[np.float32]] = []
+    for one in models:
+        key = [_digest(texts), one.identity(), *([] if change is None else [asdict(change)])]
+        vectors = cached(f"{_digest(key)}.npy", partial(one.encode, texts, change))
+        found.append(vectors if one.weight == 1 else np.float32(one.weight) * vectors)
+    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
+
+
+def changed(texts: list[str], change: _Change) -> list[str]:
+    """The changed copies of each text, those of one text together: always the same ones."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    return [_changed(one.split(), change, random) for one in texts for _ in range(change.copies)]
+
+
+def _changed(words: list[str], change: _Change, random: np.random.Generator) -> str:
+    kept = [word for word, draw in zip(words, random.random(len(words)), strict=True) if draw >= change.dropout]
+    kept = kept or list(words)
+    for place, draw in enumerate(random.random(len(kept) - 1)):
+        if draw < change.swap:
+            kept[place], kept[place + 1] = kept[place + 1], kept[place]
+    return " ".join(kept)
 
 
 def _file(path: str) -> Path:
@@ -163,17 +283,6 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _identity(model: str, dimensions: int) -> list[object]:
-    """What tells this model from others: of a folder, its content."""
-    if model == "tfidf":
-        return [model, dimensions]
-    folder = _model_folder(model)
-    if model == "minilm":
-        return [model]
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
-    return [fingerprint_of(files, names=[str(file.relative_to(folder)) for file in files])]
-
-
 def _model_folder(model: str) -> Path:
     if model == "minilm":
         spec = importlib.util.find_spec(_MINILM)
@@ -188,19 +297,13 @@ def _model_folder(model: str) -> Path:
     return folder
 
 
-def _encoder(model: str, dimensions: int) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Texts to vectors (n_texts, dimensions) of length 1."""
-    if model == "tfidf":
-        return partial(tfidf, dimensions=dimensions)
-    return partial(_sentences, _model_folder(model))
-
-
-def tfidf(texts: list[str], *, dimensions: int) -> NDArray[np.float32]:
+def tfidf(texts: list[str], *, dimensions: int, copies: list[str] | None = None) -> NDArray[np.float32]:
     """Latent semantic analysis: log counts times inverse frequencies, projected, rows of length 1 (or 0).
 
     Args:
         texts: not empty.
         dimensions: at most one less than there are texts or words.
+        copies: what becomes vectors in place of the texts, by the texts' words and their frequencies.
 
     Raises:
         UserError: there are no words in the texts.
@@ -211,13 +314,17 @@ def tfidf(texts: list[str], *, dimensions: int) -> NDArray[np.float32]:
     from sklearn.preprocessing import normalize
 
     try:
-        counts = TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+        weighting = TfidfVectorizer(sublinear_tf=True)
+        counts = weighting.fit_transform(texts)
     except ValueError as error:
         raise UserError(f"data: no words are left in the texts ({error}): use another column or model") from error
     most = max(1, min(counts.shape) - 1)
     # Texts that are all equal have no variance to explain; that they are is said later.
     with np.errstate(invalid="ignore", divide="ignore"):
-        vectors = TruncatedSVD(min(dimensions, most), random_state=0).fit_transform(counts)
+        projection = TruncatedSVD(min(dimensions, most), random_state=0)
+        vectors = projection.fit_transform(counts)
+        if copies is not None:
+            vectors = projection.transform(weighting.transform(copies))
     return np.ascontiguousarray(normalize(vectors), dtype=np.float32)
 
 

@@ -18,11 +18,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from jobs.analysis.effect import Difference, Estimate, against, compare
 from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
-from jobs.analysis.intervals import CONFIDENCE
+from jobs.analysis.intervals import quantile
 from jobs.analysis.scores import is_loss, rescales_loss
 from jobs.analysis.trials import Factor, Trials, Vector
 
@@ -264,7 +263,7 @@ class _Parabola:
         residual = float(((values - design @ coefficients) ** 2).sum())
         self.shape = sign * coefficients[:2]
         self.covariance = inverse[:2, :2] * residual / max(1, self.freedom)
-        self.quantile = float(stdtrit(max(1, self.freedom), (1 + CONFIDENCE) / 2))
+        self.quantile = quantile(max(1, self.freedom))
 
     def slope(self, u: float) -> tuple[float, float]:
         """How fast the metric gets better at `u`, and half the interval of that."""

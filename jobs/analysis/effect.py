@@ -10,17 +10,17 @@ Of fewer that were repeated, it is made from the scatter of the seeds inside eac
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
-from jobs.analysis.intervals import CONFIDENCE, holm
+from jobs.analysis.intervals import holm, quantile
 from jobs.analysis.scores import is_loss, rescales_loss, uses_labels
+from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
 FEWEST = 3
@@ -98,38 +98,6 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """The metric at one value of the parameter in one slice.
-
-    Attributes:
-        value: The parameter's value.
-        mean: The metric's mean over repeats.
-        minimum: The smallest.
-        maximum: The largest.
-        n: Their number.
-    """
-
-    value: Any
-    mean: float
-    minimum: float
-    maximum: float
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """The metric along the parameter, all others held.
-
-    Attributes:
-        fixed: What is held, of what varies: dotted key to value.
-        points: One per value of the parameter that was run.
-    """
-
-    fixed: Mapping[str, Any]
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Effect:
     """What one parameter does.
 
@@ -181,7 +149,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
         differences=() if refusal else tuple(_differences(cells, mode, reference)),
         levels=levels,
         blocks=blocks,
-        slices=tuple(_slices(valued, key, own)),
+        slices=tuple(slices(valued, key, own)),
         refusal=refusal,
         notes=tuple(_notes(trials, key, own, reference)),
     )
@@ -247,7 +215,7 @@ def _in_all(option: Factor, choice: Factor) -> bool:
 def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, float]:
     """Half the interval, and the two-sided p-value of "the mean is 0"."""
     error = math.sqrt(squared_error)
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    half = quantile(freedom) * error
     # Without any spread the difference is either nothing or certain.
     p = float(2 * stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
     return half, p
@@ -345,33 +313,6 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
     means: list[float | None] = [_evenly(column[complete], cells.configurations[complete]) for column in cells.means.T]
     rows = zip(cells.factor.levels, counts.tolist(), means, strict=True)
     return tuple(Level(value, n, mean) for value, n, mean in rows), int(complete.sum())
-
-
-# Slices
-
-
-def _slices(trials: Trials, key: str, own: Sequence[str]) -> list[Slice]:
-    configurations = trials.groups([key, *own], seeds=False)
-    factor = trials.factors[key]
-    held = {name: one for name, one in trials.factors.items() if name not in {key, *own}}
-    if len(trials.data.levels) > 1 and not key.startswith("data."):
-        held = {"data": trials.data, **held}
-    order = np.argsort(configurations, kind="stable")
-    starts = np.flatnonzero(np.diff(configurations[order], prepend=-1))
-    groups = [rows for rows in np.split(order, starts)[1:] if len(set(factor.codes[rows].tolist())) > 1]
-    found = [_slice(trials.values, factor, held, rows) for rows in groups]
-    return sorted(found, key=lambda one: (-len(one.points), -sum(point.n for point in one.points)))
-
-
-def _slice(values: Vector, factor: Factor, held: Mapping[str, Factor], rows: NDArray[np.int64]) -> Slice:
-    fixed = {name: one.levels[code] for name, one in held.items() if (code := one.codes[rows[0]]) >= 0}
-    codes = factor.codes[rows]
-    points = [_point(factor.levels[code], values[rows[codes == code]]) for code in np.unique(codes)]
-    return Slice(fixed, tuple(points))
-
-
-def _point(value: Any, values: Vector) -> Point:
-    return Point(value, float(values.mean()), float(values.min()), float(values.max()), len(values))
 
 
 # What must be said

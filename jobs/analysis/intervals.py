@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -20,13 +21,27 @@ def variance(values: Sequence[float]) -> float:
     return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
 
 
+@cache
+def quantile(freedom: float) -> float:
+    """Student's quantile of a two-sided interval: thousands of configurations have the same few numbers of seeds."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
 def half_width(values: Sequence[float]) -> float | None:
     """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two."""
     n = len(values)
     if n < 2:
         return None
-    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-    return quantile * math.sqrt(variance(values) / n)
+    return quantile(n - 1) * math.sqrt(variance(values) / n)
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """The two-sided p-value of Student's test that two or more paired differences are 0 in the mean."""
+    centre, error = mean(differences), math.sqrt(variance(differences) / len(differences))
+    if error == 0:
+        # Without any spread the difference is either nothing or certain.
+        return float(centre == 0)
+    return 2 * float(stdtr(len(differences) - 1, -abs(centre) / error))
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:

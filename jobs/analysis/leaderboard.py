@@ -48,6 +48,7 @@ class Entry:
         tied: Whether the seeds fail to tell it from the best; None where there are too few to ask.
         failed: Trials of it that failed.
         running: Trials of it that have not ended.
+        imported: Trials of it that come from a person's own table.
         secondary: Other metrics.
     """
 
@@ -61,6 +62,7 @@ class Entry:
     tied: bool | None
     failed: int
     running: int
+    imported: int
     secondary: dict[str, Score]
 
 
@@ -94,6 +96,7 @@ class _Cell:
     secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
+    imported: int = 0
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -121,7 +124,12 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
-    notes = [*_notes(column, cells), *_choice_notes(column, mode, entries), *_warning_notes(table)]
+    notes = [
+        *_notes(column, cells),
+        *_choice_notes(column, mode, entries),
+        *_warning_notes(table),
+        *import_notes(table),
+    ]
     return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
 
 
@@ -145,6 +153,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
     values = table[column].to_pylist()
     others = _secondary_columns(table, column)
+    imported = _imported(table)
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
         cell = cells.get((study, config_key))
@@ -152,6 +161,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
             params = {key: column_[row] for key, column_ in varying.items()}
             cell = cells[study, config_key] = _Cell(study, config_key, params)
         cell.statuses[status] += 1
+        cell.imported += imported[row]
         if status in selection.FINISHED:
             _add(cell, seed, values[row], {name: column_[row] for name, column_ in others.items()})
     return list(cells.values())
@@ -202,6 +212,7 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         tied=None,
         failed=cell.statuses["failed"],
         running=cell.statuses["running"],
+        imported=cell.imported,
         secondary={name: _score(others) for name, others in cell.secondary.items()},
     )
 
@@ -234,6 +245,18 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     if valueless := sum(cell.valueless for cell in cells):
         notes.append(f"{valueless} finished trials have no finite value of this metric and are left out.")
     return notes
+
+
+def import_notes(table: pa.Table) -> list[str]:
+    """How many rows come from a person's own table, where any do."""
+    count = sum(_imported(table))
+    return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
+
+
+def _imported(table: pa.Table) -> list[bool]:
+    if "source" not in table.column_names:
+        return [False] * table.num_rows
+    return [source == "import" for source in table["source"].to_pylist()]
 
 
 def _warning_notes(table: pa.Table) -> list[str]:

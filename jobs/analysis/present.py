@@ -18,7 +18,7 @@ _SIGNS = {True: "=", False: "", None: "?"}
 _PARAM = "param."
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
-_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "reason", "started", "seconds", "host")
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def wanted_columns(metric: str) -> list[str]:
     """What a leaderboard reads of the store: less is faster, file by file."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{_PARAM}*", metric, "reason", *names, *COLUMNS]
+    return [f"{_PARAM}*", metric, "reason", "source", *names, *COLUMNS]
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
@@ -113,7 +113,7 @@ def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> She
 
 def attempts_sheet(table: pa.Table) -> Sheet:
     """Every attempt, one row each."""
-    drops = {"host": 4, "seconds": 2, "started": 3}
+    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
     columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
     return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
 
@@ -203,6 +203,7 @@ def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
         "failed": [entry.failed or None for entry in board.entries],
         "running": [entry.running or None for entry in board.entries],
+        "imported": [entry.imported or None for entry in board.entries],
     }
     return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
 
@@ -231,7 +232,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
     parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
     parts += _numbers(_bare(board.metric), [entry.score for entry in board.entries])
-    for name in ("minimum", "maximum", "tied", "failed", "running"):
+    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
     for name in SECONDARY:
         if any(name in entry.secondary for entry in board.entries):

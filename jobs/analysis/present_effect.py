@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jobs import tables
-from jobs.analysis.effect import Difference, Effect, Slice
+from jobs.analysis.effect import Difference, Effect
 from jobs.analysis.present import Sheet
+from jobs.analysis.slices import Slice
 from jobs.results.names import short_names
 from jobs.tables import Column
 

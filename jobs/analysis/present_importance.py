@@ -20,7 +20,7 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
     """The shares of all parameters, the largest interactions, luck, and what cannot be told."""
     blocks = [
         _importance_headline(found),
-        importance_sheet(found).render(fmt, width),
+        importance_sheet(found, bars=fmt != "latex").render(fmt, width),
     ]
     hidden = len(found.interactions) - _SHOWN_PAIRS
     if hidden > 0:
@@ -29,7 +29,7 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
-def importance_sheet(found: Importance) -> Sheet:
+def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
     """One row per parameter, the largest pairs, and luck, as people read them."""
     names = labels(key for one in found.parameters for key in one.keys)
     shares = [*found.parameters, *found.interactions[:_SHOWN_PAIRS]]
@@ -38,6 +38,8 @@ def importance_sheet(found: Importance) -> Sheet:
         rows.append(["luck (the seed)", f"{found.luck:.0%}", "", _bar(found.luck), ""])
     columns = [Column("", right=False), Column("share", strong=True), Column("95 % interval")]
     columns += [Column("of the variance", right=False, drop=1), Column("verdict", right=False)]
+    if not bars:
+        columns, rows = _without(columns, 3), [_without(row, 3) for row in rows]
     bold = tuple(i for i, one in enumerate(shares) if one.verdict.startswith("matters"))
     return Sheet(columns, rows, bold)
 
@@ -55,13 +57,17 @@ def importance_rows(found: Importance) -> Sheet:
     return Sheet([Column(name) for name in names], rows)
 
 
+def _without(cells: list[Any], place: int) -> list[Any]:
+    return [*cells[:place], *cells[place + 1 :]]
+
+
 def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
     """The heat map and the differences of differences."""
     names = labels(found.keys)
     first, second = (names[key] for key in found.keys)
     blocks = [
         _map_headline(found, first, second),
-        heat_map(found).render(fmt, width),
+        heat_map(found, shades=fmt != "latex").render(fmt, width),
     ]
     if found.refusal:
         blocks.append(found.refusal)
@@ -73,13 +79,13 @@ def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
-def heat_map(found: Interaction) -> Sheet:
+def heat_map(found: Interaction, *, shades: bool = True) -> Sheet:
     """The metric's mean, shade and number of trials in every cell."""
     rows, columns = found.levels
     values = [cell.mean for cell in found.cells.values()]
     low, high = min(values), max(values)
     texts = [
-        [tables.cell_text(value), *(_cell(found, (i, j), low, high) for j in range(len(columns)))]
+        [tables.cell_text(value), *(_cell(found, (i, j), (low, high), shades=shades) for j in range(len(columns)))]
         for i, value in enumerate(rows)
     ]
     return Sheet([Column(""), *(Column(tables.cell_text(value)) for value in columns)], texts)
@@ -129,13 +135,17 @@ def _bar(share: float) -> str:
     return "█" * round(share * _BAR)
 
 
-def _cell(found: Interaction, place: tuple[int, int], low: float, high: float) -> str:
+def _cell(found: Interaction, place: tuple[int, int], ends: tuple[float, float], *, shades: bool) -> str:
     cell = found.cells.get(place)
     if cell is None:
         return _EMPTY
+    text = f"{tables.plus_minus(cell.mean, None)} ({cell.n})"
+    if not shades:
+        return text
+    low, high = ends
     part = (cell.mean - low) / (high - low) if high > low else 0.0
     shade = _SHADES[min(len(_SHADES) - 1, math.floor(part * len(_SHADES)))]
-    return f"{shade} {tables.plus_minus(cell.mean, None)} ({cell.n})"
+    return f"{shade} {text}"
 
 
 def _contrast_cells(one: Contrast) -> list[Any]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from jobs.analysis.intervals import ALPHA
 
-Matrix = NDArray[np.float64]
-_DRAWS = 5_000_000
-_LEAST, _MOST = 500, 4000
+Matrix = NDArray[np.floating]
+_DRAWS = 3_000_000
+_LEAST, _MOST = 400, 4000
 """Simulated sweeps at an error of 5 %: as many as make `_DRAWS` values in all, within these ends."""
 
 
@@ -105,7 +105,8 @@ def _critical(layout: _Layout, error: float = ALPHA) -> float:
     """The ratio that the best reaches over another one in a share `error` of sweeps without any difference."""
     total = len(layout.owners)
     sweeps = int(min(_MOST, max(_LEAST, _DRAWS // total)) * ALPHA / error)
-    means, errors = layout.summary(np.random.default_rng(0).standard_normal((sweeps, total)))
+    draws = np.random.default_rng(0).standard_normal((sweeps, total), np.float32)
+    means, errors = layout.summary(draws)
     return float(np.quantile(_ratios(means, errors, means.argmax(axis=1)).max(axis=1), 1 - error))
 
 

@@ -100,18 +100,19 @@ def wanted_columns(metric: str) -> list[str]:
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
 
-def gather(table: pa.Table, metric: str) -> Trials:
+def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     """The finished trials of a results table that have a value of the metric.
 
     Args:
         table: Rows from `jobs.results.reader`, one per trial, with `wanted_columns(metric)`.
         metric: A metric's name: `nmi`, `best.nmi`, `raw_silhouette`, `consensus`.
+        columns: All columns of the store, from which a wrong name gets its suggestion.
 
     Raises:
         UserError: There is no such metric, or no finished trial has a value of it.
     """
     table = selection.with_consensus(table) if metric == CONSENSUS else table
-    column = metric_column(table, metric)
+    column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in selection.FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)
     there = finished & np.isfinite(stored)
@@ -133,25 +134,27 @@ def gather(table: pa.Table, metric: str) -> Trials:
     )
 
 
-def metric_column(table: pa.Table, metric: str) -> str:
+def metric_column(columns: Sequence[str], metric: str) -> str:
     """The column that a metric's name means.
 
     Raises:
         UserError: None, or several.
     """
-    names = [name for name in table.column_names if name.startswith(METRICS)]
+    names = sorted({name for name in columns if name.startswith(METRICS)})
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
     return resolve(metric, names)
 
 
 def param_key(name: str, trials: Trials) -> str:
-    """The dotted key of a parameter that varies.
+    """The dotted key of a parameter that varies; `method` is short for `method.name`.
 
     Raises:
         UserError: There is none of that name, it could be one of several, or it has one value everywhere.
     """
-    column = resolve(name, [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)])
+    columns = [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)]
+    plug_in = f"{PARAM}{name.removeprefix(PARAM)}.name"
+    column = plug_in if plug_in in columns else resolve(name, columns)
     key = column.removeprefix(PARAM)
     if key in trials.constant:
         raise UserError(

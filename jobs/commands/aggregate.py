@@ -23,14 +23,14 @@ _DEFAULT_METRIC = "nmi"
 
 
 @click.command("aggregate")
-@click.argument("results", nargs=-1, type=click.Path())
+@options.analysed
 @click.option(
     "--metric",
     help="What ranks: nmi, best.acc, loss, or without labels consensus.  [default: the study's own, else nmi]",
 )
-@click.option("--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]")
-@click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
-@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+@options.mode
+@options.where
+@options.studies
 @click.option(
     "--columns",
     type=click.Choice(["auto", "ledger"]),
@@ -38,7 +38,7 @@ _DEFAULT_METRIC = "nmi"
     show_default=True,
     help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
 )
-@options.table_format
+@options.fmt
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
 @click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
 def command(  # noqa: PLR0917 (click passes them by name)
@@ -80,6 +80,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
+    from jobs.analysis.leaderboard import import_notes
     from jobs.analysis.present import attempts_sheet, ledger_sheet
     from jobs.results.reader import load
 
@@ -87,6 +88,8 @@ def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: st
     warn(loaded.skipped)
     table = some(loaded).table
     sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
+    for note in import_notes(table):
+        click.echo(note, err=True)
     return sheet.render(fmt, width())
 
 

@@ -25,7 +25,7 @@ _TABLES = ("differences", "values", "slices")
 @options.studies
 @click.option("--table", "part", type=click.Choice(_TABLES), help="Only this table.  [csv and json: differences]")
 @click.option("--slices", type=click.IntRange(0), default=3, show_default=True, help="How many slices to show.")
-@options.table_format
+@options.fmt
 @options.out
 def command(  # noqa: PLR0917 (click passes them by name)
     results: tuple[str, ...],
@@ -59,7 +59,7 @@ def _found(
     metric, mode = chosen_metric(paths, studies, *wanted)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    trials = gather(some(loaded).table, metric)
+    trials = gather(some(loaded).table, metric, loaded.columns)
     return effect(trials, param_key(param, trials), mode)
 
 

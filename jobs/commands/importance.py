@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @options.on_metric
 @options.where
 @options.studies
-@options.table_format
+@options.fmt
 @options.out
 def command(  # noqa: PLR0917 (click passes them by name)
     results: tuple[str, ...], metric: str | None, where: str, studies: tuple[str, ...], fmt: str, out: Path | None
@@ -40,7 +40,7 @@ def _found(paths: Sequence[str], metric: str | None, where: str, studies: Sequen
     metric, _ = chosen_metric(paths, studies, metric, None)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    return importance(gather(some(loaded).table, metric))
+    return importance(gather(some(loaded).table, metric, loaded.columns))
 
 
 def _text(found: "Importance", fmt: str) -> str:

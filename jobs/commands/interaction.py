@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.on_metric
 @options.where
 @options.studies
-@options.table_format
+@options.fmt
 @options.out
 def command(  # noqa: PLR0917 (click passes them by name)
     results: tuple[str, ...],
@@ -51,7 +51,7 @@ def _found(
     metric, _ = chosen_metric(paths, studies, metric, None)
     loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    trials = gather(some(loaded).table, metric)
+    trials = gather(some(loaded).table, metric, loaded.columns)
     return interaction(trials, param_key(names[0], trials), param_key(names[1], trials))
 
 

@@ -11,11 +11,12 @@ import click
 from core.errors import UserError
 from jobs import options
 from jobs.commands.aggregate import chosen_metric, deliver, some, warn, width
+from jobs.progress import duration
+from jobs.results.storage import Place, Remote
 
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials
     from jobs.next_study import Proposal
-    from jobs.results.storage import Place
 
 
 @click.command("next")
@@ -43,21 +44,22 @@ def command(  # noqa: PLR0917 (click passes them by name)
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
     folder = one_folder(results, study)
-    trials, mode = _trials(folder, metric, mode, where)
-    proposal = _proposal(folder, trials, mode, margin)
+    trials, mode = _trials(results, folder, (metric, mode), where)
+    above = results if isinstance(folder, Remote) else str(folder.parent)
+    proposal = _proposal(folder, above, trials, mode, margin)
     _say(proposal, trials)
     if out is None:
         click.echo("--out next.yaml writes this study.")
     else:
         deliver(proposal.text, out)
-        click.echo(f"Look at it, then: conclus plan {out} --results {folder.parent}")
+        click.echo(f"Look at it, then: conclus plan {out} --results {above}")
 
 
 def one_folder(results: str, study: str | None) -> Place:
     """The folder of the one study that is meant.
 
     Raises:
-        UserError: there are several, or there is no such one.
+        UserError: There are several, or there is no such one.
     """
     from jobs.results.layout import study_folders, study_name
 
@@ -69,23 +71,25 @@ def one_folder(results: str, study: str | None) -> Place:
     raise UserError(f"{results!r} holds several studies: name one, --study {' or '.join(map(study_name, found))}.")
 
 
-def _trials(folder: Place, metric: str | None, mode: str | None, where: str) -> tuple[Trials, str]:
+def _trials(results: str, folder: Place, wanted: tuple[str | None, str | None], where: str) -> tuple[Trials, str]:
     from jobs.analysis.trials import gather, wanted_columns
+    from jobs.results.layout import study_name
     from jobs.results.reader import load
 
-    metric, mode = chosen_metric([str(folder)], (), metric, mode)
-    loaded = load([str(folder)], where=where, columns=wanted_columns(metric))
+    names = [study_name(folder)]
+    metric, mode = chosen_metric([results], names, *wanted)
+    loaded = load([results], where=where, studies=names, columns=wanted_columns(metric))
     warn(loaded.skipped)
-    return gather(some(loaded).table, metric), mode
+    return gather(some(loaded).table, metric, loaded.columns), mode
 
 
-def _proposal(folder: Place, trials: Trials, mode: str, margin: float) -> Proposal:
+def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:
     from jobs.analysis.edges import MOST_SEEDS, advise
     from jobs.next_study import base_study, propose
 
     if not trials.factors:
         raise UserError("No parameter varies over the finished trials: there is no direction to go in.")
-    return propose(base_study(folder), advise(trials, mode, margin), str(folder.parent), MOST_SEEDS)
+    return propose(base_study(folder), advise(trials, mode, margin), results, MOST_SEEDS)
 
 
 def _say(proposal: Proposal, trials: Trials) -> None:
@@ -101,11 +105,4 @@ def _cost(proposal: Proposal, seconds: float) -> str:
     text = f"{proposal.trials} trials, {proposal.missing} of them to run"
     if not seconds >= 0:  # NaN: imported rows do not know
         return f"{text}."
-    return f"{text}: about {_duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."

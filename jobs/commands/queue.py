@@ -69,7 +69,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
 
 @command.command("list")
 @options.results
-@options.table_format
+@options.fmt
 def show(results: str, fmt: str) -> None:
     """Show what runs, what waits, and how the others ended."""
     from jobs.queue import Queue

@@ -10,11 +10,11 @@ from jobs.commands.aggregate import deliver, format_of, some, warn, width
 
 
 @click.command("selection")
-@click.argument("results", nargs=-1, type=click.Path())
-@click.option("--where", default="", help='Only these rows: "learning_rate < 1e-3".')
-@click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
-@options.table_format
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file: .csv, .md, .tex or .json.")
+@options.analysed
+@options.where
+@options.studies
+@options.fmt
+@options.out
 def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt: str, out: Path | None) -> None:
     """Show how well each label-free criterion chooses among the configurations in RESULTS (default: results).
 

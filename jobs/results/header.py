@@ -8,6 +8,8 @@ VERSION = 1
 KEY = b"conclus"
 STATUSES = ("ok", "stopped", "failed", "running")
 """From the best to the worst: of several attempts at one trial the first in this order is the trial's row."""
+GOOD = frozenset({"ok", "stopped"})
+"""Those of a trial that came to an end on purpose."""
 
 _BINARY = b"\x18"
 _MARK = _BINARY + bytes([len(KEY)]) + KEY + _BINARY

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from core.errors import UserError
 from jobs.results import storage
-from jobs.results.header import KEY, preference
+from jobs.results.header import GOOD, KEY, preference
 from jobs.results.layout import row_files, study_folders
 from jobs.results.schema import FIXED, IDENTITY, text_column
 from jobs.results.storage import File, Remote
@@ -113,7 +113,7 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
         for row in table.select(["status", HISTORY_COLUMN]).to_pylist()
-        if row["status"] in {"ok", "stopped"}
+        if row["status"] in GOOD
     ]
 
 

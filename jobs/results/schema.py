@@ -58,13 +58,14 @@ class Attempt:
     """One run of one trial, in plain Python values.
 
     Attributes:
+        seed: What the trial's random numbers start from; negative, and no other trial's, where it is not known.
         status: `running`, `ok`, `stopped` (ended early on purpose) or `failed`.
         reason: A code for why it was stopped or failed, else empty.
         source: `run`, or `import` for a row that came from a person's own table.
         started: When it began; without a time zone it is taken as UTC.
         seconds: Wall time so far, in seconds.
         params: The flattened configuration, dotted keys to scalars, None or lists.
-        env: Versions of what it ran with.
+        env: Versions of what it ran with; of an imported row its file, its line and the notes that stood in it.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.

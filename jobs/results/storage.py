@@ -236,6 +236,18 @@ def version(file: File) -> object:
     return status.st_ino, status.st_mtime_ns
 
 
+def modified(place: Place) -> float | None:
+    """When a file was last written, in seconds since 1970 by the clock of where it lies; None if it is gone."""
+    if isinstance(place, Remote):
+        with _asking(place, "read"):
+            moment = place.filesystem.get_file_info(place.path).mtime
+        return moment.timestamp() if moment else None
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def delete(file: File) -> None:
     """Delete a file.
 

@@ -18,18 +18,23 @@ from typing import Self
 
 from cluster import probe, watchdog
 
-# `ray start` replaces 127.0.0.1 by this machine's own address and then listens to everyone; like this it does not.
+# Ray replaces 127.0.0.1 by this machine's own address and then listens to everyone; with LOOPBACK, as on macOS, it does
+# not. There `ray start` would add no second node.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 RAY = """
-from ray._private import services
+from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
 services.get_node_ip_address = lambda *_: "127.0.0.1"
+ray_constants.ENABLE_RAY_CLUSTER = True
 main()
 """
 
-# It gives up after 30 seconds, whatever it is told: a busy machine may need more.
-STARTS = 3
+# A node gives up when its agents are not up after 15 seconds, or itself after 30, whatever it is told: a busy machine
+# may need several tries.
+STARTS = 6
 
+# Several nodes share this machine: each gets ports of its own.
 AGENT_PORTS = (
     "dashboard-agent-listen-port",
     "dashboard-agent-grpc-port",
@@ -140,7 +145,6 @@ class Nodes:
         common = (
             "--node-ip-address", "127.0.0.1", "--node-name", name, "--object-store-memory", "80000000",
             "--min-worker-port", "0", "--max-worker-port", "0", "--disable-usage-stats", "--block",
-            # Told its agents' ports, a node does not wait for them to say which they took (15 seconds, then it dies).
             *(f"--{port}={free_port()}" for port in AGENT_PORTS),
         )  # fmt: skip
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -150,7 +154,7 @@ class Nodes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=self.env,
+                env=self.env | LOOPBACK,
             )
 
 

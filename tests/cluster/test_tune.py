@@ -12,7 +12,7 @@ from ray import cloudpickle
 from ray.air.execution._internal.actor_manager import RayActorManager
 
 from cluster import connect, tune
-from cluster.executor import ClusterError, Resources, Stop, Task
+from cluster.executor import ClusterError, EarlyStopping, EndedEarly, Resources, Stop, Task
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -47,7 +47,7 @@ def run(work, tasks, *, workers=2, listener=None, stop=None, **options):
 
 
 def ends(events):
-    return {event.key: event.kind for event in events if event.kind in {"finished", "died"}}
+    return {event.key: event.kind for event in events if event.kind in {"finished", "ended", "died"}}
 
 
 def square(payload, report):
@@ -207,3 +207,83 @@ def test_nothing_to_do_is_done():
 
 def test_ray_listens_on_the_loopback_device():
     assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+
+
+def chained(payload, report):
+    return {"next": payload["x"] * 2}
+
+
+class Doubling:
+    """A feed in which each task follows from the result of the one before, up to a limit."""
+
+    def __init__(self, limit):
+        self.waiting, self.limit = [1], limit
+
+    def take(self):
+        return Task(f"t{(x := self.waiting.pop())}", {"x": x}) if self.waiting else None
+
+    def hear(self, event):
+        if event.kind == "finished" and event.data["next"] <= self.limit:
+            self.waiting.append(event.data["next"])
+
+
+def test_a_feed_is_asked_again_after_each_result():
+    feed, events = Doubling(8), []
+
+    def listener(event):
+        feed.hear(event)
+        events.append(event)
+
+    run(chained, feed, listener=listener)
+    assert [event.key for event in events if event.kind == "started"] == ["t1", "t2", "t4", "t8"]
+    assert ends(events) == dict.fromkeys(("t1", "t2", "t4", "t8"), "finished")
+
+
+def climbing(payload, report):
+    """Climbs by `slope` an epoch, and notes the epoch in which it left."""
+    try:
+        for epoch in range(1, 10):
+            report({"epoch": epoch, "value": payload["slope"] * epoch, "scored": True})
+    except EndedEarly:
+        (payload["folder"] / f"left-{payload['slope']}-{epoch}").touch()
+        return {"left": epoch}
+    return {"left": None}
+
+
+def test_early_stopping_ends_who_is_behind_at_a_rung_and_nobody_else(tmp_path):
+    slopes = [9, 1, 8, 2]
+    rule = EarlyStopping(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
+    tasks = [Task(f"s{one}", {"slope": one, "folder": tmp_path}) for one in slopes]
+    events = run(climbing, tasks, workers=1, early_stopping=rule)
+    # At epoch 3, the only rung below the end, a task must reach the second third of what was seen there: s9 brings 27
+    # to 21; s1 3 to 21 and 27; s8 24 to 3, 21 and 27 (23); s2 6 to 3, 21, 24 and 27 (24).
+    assert ends(events) == {"s9": "finished", "s1": "ended", "s8": "finished", "s2": "ended"}
+    last = {event.key: event.data for event in events if event.kind == "ended"}
+    assert {key: data["epoch"] for key, data in last.items()} == {"s1": 3, "s2": 3}
+    # The work itself has left between that report and the next.
+    assert {path.name for path in tmp_path.iterdir()} == {"left-1-3", "left-2-3"}
+
+
+def silent_once(payload, report):
+    marker = payload["folder"] / payload["key"]
+    if payload["key"] == "hangs" and not marker.exists():
+        marker.touch()
+        time.sleep(600)
+    return {}
+
+
+def test_a_silent_task_is_ended_and_tried_again(tmp_path):
+    tasks = [Task(key, {"folder": tmp_path, "key": key}) for key in ("hangs", "well")]
+    events = run(silent_once, tasks, timeout=3.0)
+    assert ends(events) == {"hangs": "finished", "well": "finished"}
+    assert [event.data["attempt"] for event in events if event.kind == "started" and event.key == "hangs"] == [1, 2]
+
+
+def always_silent(payload, report):
+    time.sleep(600)
+
+
+def test_a_task_that_is_always_silent_dies_of_it_in_one_line():
+    events = run(always_silent, [Task("a", {})], timeout=2.0, retries=0)
+    assert ends(events) == {"a": "died"}
+    assert events[-1].error == "TIMEOUT: it finished no epoch within 0.0333333 minutes"

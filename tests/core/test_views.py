@@ -45,6 +45,7 @@ class TestEvery:
     def test_the_generator_alone_decides(self, name, kind):
         samples = made(SHAPES.get(name, (12,)))
         views = registry.load("views", name)(tuple(samples.shape[1:]))
+        views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         kept = samples.clone()
         draw = getattr(views, kind)
@@ -59,6 +60,7 @@ class TestEvery:
     def test_views_go_on_from_where_the_generator_stood(self, name, kind):
         samples = made(SHAPES.get(name, (12,)))
         views = registry.load("views", name)(tuple(samples.shape[1:]))
+        views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         draw, one = getattr(views, kind), batch(samples)
         draw(one)

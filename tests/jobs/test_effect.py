@@ -171,6 +171,11 @@ def test_what_does_not_vary_has_no_effect_to_show():
         param_key("rat", trials)
 
 
+def test_a_plug_ins_name_goes_by_what_it_names():
+    values = {((("method.name", name),), seed): 1.0 for name in ("cc", "tcl") for seed in range(3)}
+    assert param_key("method", gather(to_table(attempts(values)), "nmi")) == "method.name"
+
+
 # Over simulated studies. Seeds are fixed: these numbers do not change from run to run.
 
 RATES = (1.0, 2.0, 3.0)
@@ -184,9 +189,8 @@ def simulated(rng, *, slope, spread, missing, widths=6, seeds=3):
     there = rng.random(shape) >= missing
     rate, width, seed = (axis[there].tolist() for axis in np.indices(shape))
     factors = {"rate": factor_of("rate", [RATES[i] for i in rate]), "width": factor_of("width", width)}
-    return Trials(
-        "metric.nmi", values[there], factor_of("seed", seed), factor_of("data", ["d"] * len(rate)), factors, {}
-    )
+    seeds, data = factor_of("seed", seed), factor_of("data", ["d"] * len(rate))
+    return Trials("metric.nmi", values[there], seeds, data, factors, {}, np.ones(len(rate)))
 
 
 @pytest.mark.parametrize(

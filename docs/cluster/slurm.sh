@@ -1,0 +1,37 @@
+#!/bin/bash
+# One study on N Slurm nodes: sbatch docs/cluster/slurm.sh STUDY RESULTS
+# STUDY and RESULTS lie on a file system that all nodes share. Submitting it again does only what is missing.
+#SBATCH --job-name=conclus
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
+#SBATCH --time=24:00:00
+
+set -euo pipefail
+study=${1:?usage: sbatch slurm.sh STUDY RESULTS}
+results=${2:?usage: sbatch slurm.sh STUDY RESULTS}
+conclus=${CONCLUS_ENV:-$HOME/.conclus} # the environment that conclus is installed in, on the shared file system
+
+# A token of this job's own, readable by its user alone; Ray's own would be ~/.ray/auth_token, readable by everyone.
+umask 077
+RAY_AUTH_TOKEN_PATH=$(mktemp "$HOME/.conclus-token.XXXXXX")
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+"$conclus/bin/python" -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH"
+export RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=token
+
+# Nodes that start slowly: Ray would give up after 30 seconds.
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
+# Ray's own memory monitor ends a whole Tune experiment; the kernel ends one trial.
+export RAY_memory_monitor_refresh_ms=0 RAY_USAGE_STATS_ENABLED=0
+export PATH="$conclus/bin:$PATH"
+
+# Jobs of one user on one network get ports of their own.
+read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+address=$head:$((20000 + SLURM_JOB_ID % 10000))
+
+# symmetric-run starts Ray on every node, runs what follows -- on the first, and runs `ray stop` at the end: that ends
+# every Ray of this user on these nodes, which is why they are taken --exclusive.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --kill-on-bad-exit=1 \
+  ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
+  --num-cpus="${SLURM_CPUS_ON_NODE:-1}" --include-dashboard=false --disable-usage-stats -- \
+  conclus run "$study" --results "$results" --address "$address"

@@ -1,0 +1,254 @@
+"""What changed between two sets of results, and what that did to a metric, configuration by configuration."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+
+from core.errors import UserError
+from jobs.analysis.intervals import half_width, holm, mean, paired_p
+from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.analysis.selection import FINISHED
+from jobs.results.names import resolve
+
+PARAM = "param."
+COLUMNS = ("param.*", "source", "code_hash", "data_hash", "env_hash", "env_json")
+"""What this module reads of the store, beside what identifies a trial and the metric."""
+_METRICS = ("metric.", "best.", "health.")
+_STUDY, _DATA = "study", "data_hash"
+_PLACE = "data.path"
+"""Where a data set lies says nothing of what it holds."""
+
+Identity = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that has one value all over A, and another all over B.
+
+    Attributes:
+        what: A parameter's dotted key, `data`, `code`, or the name of a package.
+        before: Its value in A; None where there is none.
+        after: Its value in B.
+    """
+
+    what: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A configuration that is in both.
+
+    Attributes:
+        params: The parameters that tell it from the others.
+        before: Mean of the metric over the seeds that it has in A; None without any.
+        after: The same in B.
+        seeds: Seeds that both have.
+        difference: Mean of B - A over those; None without any.
+        half_width: Half the 95 % t-interval of that mean; None for fewer than two.
+        verdict: `better` or `worse` for B where the seeds tell (5 %, Holm over all configurations), `=` where they do
+            not, `?` with fewer than two shared seeds.
+    """
+
+    params: Mapping[str, Any]
+    before: float | None
+    after: float | None
+    seeds: int
+    difference: float | None
+    half_width: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two sets of results side by side.
+
+    Attributes:
+        metric: The column that is compared.
+        mode: `max` or `min`, whichever is better.
+        changes: What is another all over B than all over A.
+        pairs: The configurations in both.
+        only_before: Those in A alone, by the parameters that tell them apart.
+        only_after: Those in B alone.
+        imported: Rows on both sides that come from a person's own table.
+    """
+
+    metric: str
+    mode: str
+    changes: tuple[Change, ...]
+    pairs: tuple[Pair, ...]
+    only_before: tuple[Mapping[str, Any], ...]
+    only_after: tuple[Mapping[str, Any], ...]
+    imported: int
+
+
+@dataclass(slots=True)
+class _Side:
+    """One set of results: for each row its parameters and its value."""
+
+    rows: list[dict[str, Any]]
+    seeds: list[int]
+    values: list[float | None]
+    code: set[str]
+    versions: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+    imported: int = 0
+
+    def one(self, key: str) -> tuple[bool, Any]:
+        """Whether a key has one value in all rows, and which."""
+        found = {row.get(key) for row in self.rows}
+        return len(found) == 1, next(iter(found))
+
+    def cells(self, keys: Sequence[str]) -> dict[Identity, dict[int, float]]:
+        """The values by seed of each configuration, told apart by these keys."""
+        cells: dict[Identity, dict[int, float]] = {}
+        for row, seed, value in zip(self.rows, self.seeds, self.values, strict=True):
+            cell = cells.setdefault(tuple((key, row.get(key)) for key in keys), {})
+            if value is not None:
+                cell[seed] = value
+        return cells
+
+
+def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Difference:
+    """Compare two results tables, the rows of A and of B.
+
+    A parameter that has one value all over A and another all over B counts as changed; configurations are the same
+    where all other parameters, and the data's content, agree. Seeds are compared with themselves only.
+
+    Args:
+        before: A's rows from `read_results` with `COLUMNS` and the metric, one per trial.
+        after: B's.
+        metric: A metric's name, such as `nmi`.
+        mode: `max` or `min`.
+
+    Raises:
+        UserError: Neither has the metric, or it is a loss and what changed rescales it.
+    """
+    column = _column(before, after, metric)
+    a, b = _side(before, column), _side(after, column)
+    keys = sorted({key for row in (*a.rows, *b.rows) for key in row})
+    changed = [key for key in keys if _is_changed(a, b, key)]
+    _refuse_rescaled(metric, column, changed)
+    kept = [key for key in keys if key not in changed]
+    cells_a, cells_b = a.cells(kept), b.cells(kept)
+    telling = _telling([*cells_a, *cells_b])
+    shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
+    return Difference(
+        metric=column,
+        mode=mode,
+        changes=(*_changed_params(a, b, changed), *_changed_code(a, b)),
+        pairs=tuple(_pairs([(_params(one, telling), cells_a[one], cells_b[one]) for one in shared], mode)),
+        only_before=tuple(_params(one, telling) for one in sorted(cells_a.keys() - cells_b.keys(), key=str)),
+        only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
+        imported=a.imported + b.imported,
+    )
+
+
+def _column(before: pa.Table, after: pa.Table, metric: str) -> str:
+    names = [name for name in {*before.column_names, *after.column_names} if name.startswith(_METRICS)]
+    if f"health.{metric}" in names and f"metric.{metric}" not in names:
+        return f"health.{metric}"
+    return resolve(metric, sorted(names))
+
+
+def _side(table: pa.Table, column: str) -> _Side:
+    params = {name.removeprefix(PARAM): name for name in table.column_names if name.startswith(PARAM)}
+    sources = {key: name for key, name in params.items() if key != _PLACE} | {_STUDY: "study", _DATA: "data_hash"}
+    cells = {key: table[name].to_pylist() for key, name in sources.items() if name in table.column_names}
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    own = [source != "import" for source in _optional(table, "source")]
+    code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
+    side = _Side(rows, table["seed"].to_pylist(), _values(table, column), code, imported=own.count(False))
+    for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
+        for name, version in json.loads(text).items():
+            side.versions.setdefault(name, set()).add(version)
+    return side
+
+
+def _optional(table: pa.Table, name: str) -> list[Any]:
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+
+
+def _values(table: pa.Table, column: str) -> list[float | None]:
+    """The metric of finished trials, None elsewhere."""
+    pairs = zip(_optional(table, column), table["status"].to_pylist(), strict=True)
+    return [value if status in FINISHED and value is not None and isfinite(value) else None for value, status in pairs]
+
+
+def _is_changed(a: _Side, b: _Side, key: str) -> bool:
+    (is_one_a, value_a), (is_one_b, value_b) = a.one(key), b.one(key)
+    return is_one_a and is_one_b and value_a != value_b
+
+
+def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
+    keys = [key for key in changed if rescales_loss(key)] if is_loss(column) else []
+    if keys:
+        raise UserError(
+            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
+            "Give a quality metric, such as --metric nmi."
+        )
+
+
+def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[Change]:
+    names = {_DATA: "data (content)"}
+    return [Change(names.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
+
+
+def _changed_code(a: _Side, b: _Side) -> list[Change]:
+    """Code and packages: they are no part of a configuration, and several may occur on one side."""
+    both = {"code": (a.code, b.code)}
+    both |= {
+        name: (a.versions.get(name, set()), b.versions.get(name, set())) for name in sorted({*a.versions, *b.versions})
+    }
+    return [Change(name, _listed(x), _listed(y)) for name, (x, y) in both.items() if x != y and (a.code or b.code)]
+
+
+def _listed(values: set[str]) -> str | None:
+    return ", ".join(sorted(values)) or None
+
+
+def _telling(cells: Sequence[Identity]) -> set[str]:
+    """The keys by which any two of the configurations differ."""
+    values: dict[str, set[Any]] = {}
+    for identity in cells:
+        for key, value in identity:
+            values.setdefault(key, set()).add(value)
+    return {key for key, found in values.items() if len(found) > 1}
+
+
+def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in identity if key in telling}
+
+
+def _pairs(cells: Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]], mode: str) -> list[Pair]:
+    p_values = [_p_value(a, b) for _, a, b in cells]
+    rejected = iter(holm([p for p in p_values if p is not None]))
+    told = [None if p is None else next(rejected) for p in p_values]
+    return [_pair(params, a, b, mode, is_told) for (params, a, b), is_told in zip(cells, told, strict=True)]
+
+
+def _p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
+    """The two-sided p-value of equal means over the shared seeds; None for fewer than two."""
+    shared = a.keys() & b.keys()
+    return paired_p([b[seed] - a[seed] for seed in shared]) if len(shared) > 1 else None
+
+
+def _pair(params: dict[str, Any], a: Mapping[int, float], b: Mapping[int, float], mode: str, told: bool | None) -> Pair:
+    differences = [b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())]
+    centre = mean(differences) if differences else None
+    verdict = "?" if told is None else "="
+    if told and centre is not None:
+        verdict = "better" if (centre > 0) == (mode == "max") else "worse"
+    return Pair(
+        params=params,
+        before=mean(list(a.values())) if a else None,
+        after=mean(list(b.values())) if b else None,
+        seeds=len(differences),
+        difference=centre,
+        half_width=half_width(differences),
+        verdict=verdict,
+    )

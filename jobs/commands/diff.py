@@ -1,0 +1,86 @@
+"""`conclus diff`: two sets of results side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs.tables import FORMATS
+
+if TYPE_CHECKING:
+    from jobs.analysis.difference import Difference
+    from jobs.results.reader import Loaded
+
+
+@click.command("diff")
+@click.argument("folders", nargs=-1, type=click.Path(), metavar="A B")
+@click.option("--study", "studies", multiple=True, help="Only this study; given twice, A's and B's in one folder.")
+@options.on_metric
+@options.mode
+@options.where
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(FORMATS),
+    default="markdown",
+    show_default=True,
+    help="How to print it; csv, json and latex hold the configurations in both alone.",
+)
+@options.out
+def command(  # noqa: PLR0917 (click passes them by name)
+    folders: tuple[str, ...],
+    studies: tuple[str, ...],
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    fmt: str,
+    out: Path | None,
+) -> None:
+    """Compare the results in the folders A and B, for a pull request.
+
+    What changed (parameters, code, data, packages), which configurations are in one only, and for those in both the
+    metric's difference B - A, seed by seed, with its interval.
+    """
+    from jobs.analysis.difference import difference
+
+    (path_a, studies_a), (path_b, studies_b) = sides = _sides(folders, studies)
+    metric, mode = chosen_metric([path_a, path_b], [*studies_a, *studies_b], metric, mode)
+    a, b = (_load(path, own, metric, where) for path, own in sides)
+    fmt = format_of(out) if out else fmt
+    names = tuple(" ".join([path, *own]) for path, own in sides)
+    deliver(_text(difference(a.table, b.table, metric, mode), (names[0], names[1]), fmt), out)
+
+
+def _sides(folders: Sequence[str], studies: Sequence[str]) -> list[tuple[str, list[str]]]:
+    if len(folders) == 2 and len(studies) < 2:
+        return [(folder, list(studies)) for folder in folders]
+    if len(folders) < 2 and len(studies) == 2:
+        return [((*folders, "results")[0], [study]) for study in studies]
+    raise UserError("Give two results folders A and B, or one folder and --study twice: A's study, then B's.")
+
+
+def _load(path: str, studies: list[str], metric: str, where: str) -> Loaded:
+    from jobs.analysis.difference import COLUMNS
+    from jobs.results.reader import load
+
+    wanted = [*COLUMNS, metric, "metric.*", f"health.{metric}"]
+    loaded = load(path, columns=wanted, where=where, studies=studies)
+    warn(loaded.skipped)
+    return some(loaded)
+
+
+def _text(found: Difference, names: tuple[str, str], fmt: str) -> str:
+    from jobs.analysis.present_difference import difference_text, notes, pairs_sheet
+
+    if fmt in {"table", "markdown"}:
+        return difference_text(found, names, fmt, width())
+    better = "more" if found.mode == "max" else "less"
+    for note in notes(found, found.metric.removeprefix("metric."), better):
+        click.echo(note, err=True)
+    return pairs_sheet(found, exact=fmt != "latex").render(fmt)

@@ -1,0 +1,61 @@
+"""`conclus doctor`: is this machine, or this cluster, fit to run studies?"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import options
+from jobs.commands.aggregate import width
+
+if TYPE_CHECKING:
+    from jobs.checkup import Line
+
+
+@click.command()
+@click.option("--address", default="", help="A cluster: its head's host:port, or auto. [default: this machine alone]")
+@options.results
+@options.fmt
+def command(address: str, results: str, fmt: str) -> None:
+    """Examine this machine, or every node of a running cluster, in under a minute.
+
+    Versions, code, the results path, tokens, clocks, room and cards. Exit code 1 when something is wrong.
+    """
+    lines = _examined(address, results if "://" in results else str(Path(results).absolute()))
+    click.echo(_text(lines, fmt), nl=False)
+    if any(line.verdict == "wrong" for line in lines):
+        sys.exit(1)
+
+
+def _examined(address: str, results: str) -> list[Line]:
+    from cluster import doctor, probe
+    from cluster.executor import ClusterError
+    from jobs.checkup import Line, examine
+
+    if not address:
+        return list(examine(doctor.here, "", results))
+    head = probe.find(address)
+    try:
+        with doctor.everywhere(head) as ask:
+            return list(examine(ask, head, results))
+    except ClusterError as error:
+        return [Line("connection", "wrong", head, str(error))]
+
+
+def _text(lines: list[Line], fmt: str) -> str:
+    """A table; for people the advice stands below it."""
+    from jobs.tables import Column, render
+
+    heads = [Column("check", right=False), Column("verdict", right=False), Column("found", right=False)]
+    cells = [[line.check, line.verdict, line.found] for line in lines]
+    if fmt != "table":
+        rows = [[*row, line.right] for row, line in zip(cells, lines, strict=True)]
+        return render([*heads, Column("right", right=False)], rows, fmt)
+    advice = [
+        textwrap.fill(f"{line.check}: {line.right}", width(), subsequent_indent="  ") for line in lines if line.right
+    ]
+    return render(heads, cells, fmt) + "".join(f"\n{one}\n" for one in advice)

@@ -1,0 +1,111 @@
+# ruff: noqa: N999 - the file's name is the command's
+"""`conclus import`: a table that was kept by hand becomes rows of the store."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.ledger.prepare import Prepared
+    from jobs.results.schema import Attempt
+
+_MAP_HELP = (
+    "What a column is: a known name (lr, nmi), param.NAME, metric.NAME, started, seconds, seed, note or ignore; "
+    "repeatable."
+)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@options.results
+@click.option("--study", "name", help="The study that the rows become.  [default: the file's name]")
+@click.option("--map", "mapping", multiple=True, metavar="HEADER=NAME", help=_MAP_HELP)
+@click.option("--year", type=click.IntRange(1970, 2200), help="Of dates without one.  [default: asked for, or none]")
+@click.option("--table", type=click.IntRange(min=1), help="Which table of FILE.  [default: the first that is known]")
+@click.option("--sheet", help="The sheet of a workbook.  [default: its first]")
+@click.option("--encoding", default="utf-8", show_default=True, help="That of a text file.")
+@click.option("--yes", is_flag=True, help="Do not ask whether the columns are understood rightly.")
+def command(  # noqa: PLR0917 (click passes them by name)
+    file: Path,
+    results: str,
+    name: str | None,
+    mapping: tuple[str, ...],
+    year: int | None,
+    table: int | None,
+    sheet: str | None,
+    encoding: str,
+    yes: bool,
+) -> None:
+    """Take the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
+
+    What each column means is shown first, and asked for. All rows are taken or none; the same file twice adds
+    nothing. Tables show the rows as imported: nobody has checked them.
+    """
+    from jobs.ledger import store
+    from jobs.ledger.prepare import prepare, study_name
+
+    study = study_name(file, name)
+    prepared = prepare(file, mapping=_mapping(mapping), table=table, sheet=sheet, encoding=encoding)
+    _show(prepared)
+    asks = not yes and _may_ask()
+    year = _asked_year() if asks and year is None and prepared.lacks_year else year
+    rows = prepared.rows(study, year)
+    new = store.new_rows(results, rows)
+    if prepared.lacks_year and year is None:
+        click.echo("The dates have no year: they stay empty (--year gives it), their text is kept.")
+    _confirm(rows, new, results, yes=yes)
+    if new:
+        store.write(results, new)
+    click.echo(f"{len(new)} rows were imported into {results}/study={study}, {len(rows) - len(new)} were there before.")
+
+
+def _mapping(words: tuple[str, ...]) -> dict[str, str]:
+    pairs = [word.rpartition("=") for word in words]
+    for word, (header, _, name) in zip(words, pairs, strict=True):
+        if not header or not name:
+            raise UserError(f"--map {word!r} should be HEADER=NAME, such as --map 'lr=learning_rate'.")
+    return {header: name for header, _, name in pairs}
+
+
+def _show(prepared: Prepared) -> None:
+    from jobs.ledger.prepare import preview
+    from jobs.tables import Column, render
+
+    width = shutil.get_terminal_size().columns
+    heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]
+    click.echo(render(heads, preview(prepared, width), "table", width=width), nl=False)
+    for note in prepared.notes:
+        click.echo(textwrap.fill(note, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _may_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _asked_year() -> int | None:
+    answer = click.prompt("The year of the dates (nothing: leave them empty)", default="", show_default=False)
+    if answer and not (answer.isdecimal() and 1970 <= int(answer) <= 2200):
+        raise UserError(f"{answer!r} is no year from 1970 to 2200.")
+    return int(answer) if answer else None
+
+
+def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool) -> None:
+    """Ask, unless there is nothing to write or the answer was given.
+
+    Raises:
+        UserError: Nobody is there to be asked.
+    """
+    if yes or not new:
+        return
+    if not _may_ask():
+        raise UserError("Nothing was written: look at the columns above, and say --yes if they are right.")
+    click.confirm(f"Import {len(new)} of {len(rows)} rows into {results}?", abort=True)

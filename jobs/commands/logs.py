@@ -1,0 +1,79 @@
+"""`conclus logs`: what a job printed, and the tracebacks of failed trials."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.results.storage import Place
+
+_SHOWN = 3
+
+
+@click.command("logs")
+@click.argument("results", default="results", type=click.Path())
+@options.one_study
+@click.option("--trial", metavar="KEY", help="The tracebacks of this trial; the first characters of its key do.")
+@click.option("--follow", is_flag=True, help="Go on until the job ends.")
+@options.address
+@options.job
+@options.insecure
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: str,
+    studies: tuple[str, ...],
+    trial: str | None,
+    follow: bool,
+    address: str | None,
+    job: str | None,
+    insecure: bool,
+) -> None:
+    """Show what the job of the study in RESULTS (default: results) printed; without a job, how trials failed.
+
+    A trial that fails leaves its traceback with the results: --trial shows that of one.
+    """
+    from jobs import driver
+
+    found = driver.job_of(results, studies, address, job) if trial is None else None
+    if found is None:
+        _tracebacks(driver.one_study(results, studies), trial)
+    elif code := _driver_log(*found, follow=follow, insecure=insecure):
+        sys.exit(code)
+
+
+def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
+    from cluster.submit import Jobs
+    from jobs.commands.submit import watch
+
+    jobs = Jobs(address, insecure=insecure)
+    if follow:
+        return watch(jobs, job)
+    click.echo(jobs.log(job), nl=False)
+    state = jobs.state(job)
+    # What a job that never got to its command failed of stands nowhere else.
+    click.echo(f"{job}: {state.status}" + (f": {state.message}" if state.status == "FAILED" else ""), err=True)
+    return 0
+
+
+def _tracebacks(folder: Place, trial: str | None) -> None:
+    """The tracebacks of one trial, or the last few of all, the newest last."""
+    from jobs.results import storage
+
+    found = map(storage.at, storage.files(folder / "logs", ".txt", trial or ""))
+    files = sorted(found, key=lambda one: one.name.removesuffix(".txt")[-26:])
+    if not files and trial is not None:
+        raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
+    for file in files if trial else files[-_SHOWN:]:
+        click.echo(
+            f"== {file.name.partition('.')[0]} ({file})\n{file.read_bytes().decode(errors='replace').rstrip()}\n"
+        )
+    rest = 0 if trial else len(files) - _SHOWN
+    if rest > 0:
+        click.echo(f"{rest} earlier ones are in {folder / 'logs'}; --trial KEY shows those of one trial", err=True)
+    if not files:
+        click.echo(f"{folder}: no trial has left a traceback", err=True)

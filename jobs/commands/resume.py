@@ -1,0 +1,85 @@
+"""`conclus resume`: goes on with a study that has results."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("resume")
+@click.argument("results", default="results", type=click.Path())
+@options.one_study
+@options.address
+@click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
+@options.insecure
+@click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: as before, or what fits]")
+@click.pass_context
+def command(  # noqa: PLR0917 (click passes them by name)
+    context: click.Context,
+    results: str,
+    studies: tuple[str, ...],
+    address: str | None,
+    here: bool,
+    insecure: bool,
+    workers: int | None,
+) -> None:
+    """Run what the study in RESULTS (default: results) still lacks: where it ran before, with what was set then.
+
+    The study is the one that was last run into RESULTS, overrides included. Trials that are done are not run again.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from jobs import driver, snapshot
+    from jobs.commands import run
+
+    folder = driver.one_study(results, studies)
+    job = None if here else driver.read(folder)
+    if job is not None:
+        _refuse_running(job.job, job.address, insecure=insecure)
+    workers = workers or (job.workers if job else None)
+    with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
+        file = snapshot.fetch(folder, Path(scratch))
+        if job is None and address is None:
+            context.invoke(run.command, study=file, results=_home(results), workers=workers)
+        else:
+            where, target = address or (job.address if job else ""), job.results if job else _home(results)
+            _submit(file, where, target, workers, insecure=insecure)
+
+
+def _home(results: str) -> str:
+    """The results that a `study=…` folder lies in; what was given where it is not one."""
+    from jobs.results import storage
+    from jobs.results.layout import PREFIX
+
+    home, _, last = results.rstrip("/").rpartition("/")
+    return storage.absolute((home or ".") if last.startswith(PREFIX) else results)
+
+
+def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
+    from jobs import study as studies
+    from jobs.commands.submit import send
+
+    if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
+        sys.exit(code)
+
+
+def _refuse_running(job: str, address: str, *, insecure: bool) -> None:
+    """A second driver of one study would be turned away on the cluster, after a while and out of sight."""
+    from cluster.executor import ClusterError
+    from cluster.submit import Jobs
+
+    try:
+        state = Jobs(address, insecure=insecure).state(job)
+    except ClusterError:
+        return  # a cluster that is gone runs nothing; what is wrong with a living one is said when it is asked again
+    if not state.ended:
+        raise UserError(f"the job {job} is {state.status}: watch it with `conclus logs`, or stop it first")

@@ -1,0 +1,84 @@
+"""`conclus sql`: a query over results."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.errors import UserError
+from jobs import options
+from jobs.commands.aggregate import deliver, format_of, warn, width
+
+_PARQUET = ".parquet"
+
+
+@click.command("sql")
+@click.argument("words", nargs=-1, required=True, metavar="[RESULTS]... QUERY")
+@options.fmt
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file: .csv, .md, .tex, .json or .parquet."
+)
+def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
+    """Answer an SQL QUERY (DuckDB's) over the folders RESULTS (default: results).
+
+    \b
+    trials    one row per trial: parameters "param.optimiser.learning_rate",
+              scores "metric.nmi", study, seed, status, source, started, …
+    attempts  the same, every attempt
+    history   one row per trial, epoch and metric: trial_key, epoch, t, metric, value
+
+    Columns with a dot stand in double quotes. `describe trials` lists them. The query reads these views alone: no
+    file, no network; nothing can be changed.
+
+    \b
+    conclus sql "select study, max(\\"metric.nmi\\") from trials group by study"
+    """  # noqa: D301 - \b is click's mark
+    from jobs.results.query import query
+
+    *paths, text = words
+    if text and not any(sign.isspace() for sign in text):
+        raise UserError(f"{text!r} is no query: it comes last, after the folders, and stands in quotes.")
+    answer = query(paths or ["results"], text)
+    warn(answer.skipped)
+    if out and out.suffix == _PARQUET:
+        _write_parquet(answer.table, out)
+        return
+    from jobs.tables import Column, render
+
+    chosen = format_of(out) if out else fmt
+    columns = [Column(field.name, right=_is_number(field.type)) for field in answer.table.schema]
+    rows = zip(*([_plain(value) for value in column.to_pylist()] for column in answer.table.columns), strict=True)
+    deliver(render(columns, [list(row) for row in rows], chosen, width=width()), out)
+
+
+def _write_parquet(table: Any, out: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from jobs.results.writer import put
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    put(out, sink.getvalue().to_pybytes())
+    click.echo(f"Wrote {table.num_rows} rows to {out}.")
+
+
+def _is_number(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+
+
+def _plain(value: Any) -> Any:
+    """A value as tables and JSON hold it."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [str(one) if isinstance(one, datetime) else _plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain([one])[0] for key, one in value.items()}
+    return value if value is None or isinstance(value, bool | int | float | datetime) else str(value)

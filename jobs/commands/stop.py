@@ -1,0 +1,77 @@
+"""`conclus stop`: ends a study that runs, and leaves it resumable."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.results.storage import Place
+
+_PATIENCE_SECONDS = 60.0
+
+
+@click.command("stop")
+@click.argument("results", default="results", type=click.Path())
+@options.one_study
+@options.address
+@options.job
+@options.insecure
+def command(results: str, studies: tuple[str, ...], address: str | None, job: str | None, insecure: bool) -> None:
+    """Stop the study that is running into RESULTS (default: results): its job, or its process on this machine.
+
+    Results are kept and running trials can be resumed; it waits until they are. `conclus resume` goes on.
+    """
+    from jobs import driver
+
+    found = driver.job_of(results, studies, address, job)
+    was_running = found is not None and _stop_job(*found, insecure=insecure)
+    # A study that was submitted may since have been run here.
+    is_stopped = was_running or (address and job) or _stop_process(driver.one_study(results, studies))
+    _say_what_is_left(results, studies)
+    if not is_stopped:
+        sys.exit(1)
+
+
+def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
+    """Whether there was something to stop; it is stopped then."""
+    from cluster.submit import Jobs
+
+    jobs = Jobs(address, insecure=insecure)
+    if (state := jobs.state(job)).ended:
+        click.echo(f"{job} does not run: {state.status}", err=True)
+        return False
+    click.echo(f"stopping {job}: its trials are being kept resumable", err=True)
+    click.echo(f"{job}: {jobs.stop(job).status}", err=True)
+    return True
+
+
+def _stop_process(folder: Place) -> bool:
+    """Whether nothing runs any more."""
+    from jobs import driver
+
+    pid = driver.local_process(folder)
+    if pid is None:
+        click.echo(f"{folder}: nothing is running", err=True)
+        return True
+    click.echo(f"stopping process {pid}: its trials are being kept resumable", err=True)
+    gone = driver.interrupt(pid, seconds=_PATIENCE_SECONDS)
+    click.echo(f"process {pid} " + ("has ended" if gone else "is still there: ask again"), err=True)
+    return gone
+
+
+def _say_what_is_left(results: str, studies: tuple[str, ...]) -> None:
+    """One line, where the results can be seen from here."""
+    from core.errors import UserError
+    from jobs import driver
+    from jobs.analysis.standing import standing
+    from jobs.commands.status import headline
+
+    try:
+        click.echo(headline(standing(driver.one_study(results, studies))))
+    except UserError as error:
+        click.echo(f"what is left is not seen from here: {error}", err=True)

@@ -1,0 +1,200 @@
+# ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
+"""What one cell says: a number, a number with its spread, a range, a share in percent, a date, or nothing."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+_BLANKS = frozenset(
+    {"", "-", "--", "---", "–", "—", "/", "n/a", "na", "nan", "none", "null", "?", "tbd", "…", "...", "无", "未知"}
+)
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
+_UNSIGNED = _NUMBER.removeprefix("[+-]?")
+_ONE = re.compile(_NUMBER)
+_SPREAD = re.compile(rf"({_NUMBER})_?\s*(?:±|\+/-|\+-)\s*({_UNSIGNED})")
+_IN_BRACKETS = re.compile(rf"({_NUMBER})\s*\(\s*(?:±\s*({_UNSIGNED})|(\d*\.\d+))\s*\)")
+_RANGE = re.compile(rf"({_NUMBER})\s*(?:~|–|—|\bto\b|至|到)\s*({_NUMBER})")
+_HYPHENED = re.compile(r"(\d*\.\d+)\s*-\s*(\d*\.\d+)")
+_POWER = re.compile(r"(?<![\d.])10\s*\^\s*([+-]?\d+)")
+_TIMES_POWER = re.compile(r"([\d.])\s*[x×·*⋅]\s*10\s*\^\s*([+-]?\d+)")
+_NOTE_MARK = re.compile(r"(?<=[\d%)])\s*[*†‡§¶]+$")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_RAISED = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_NUMERIC = re.compile(r"[\d.,+\-e%±~–—()\s/]*\d[\d.,+\-e%±~–—()\s/]*")
+
+_TIME = r"(\d{1,2})[:时](\d{2})(?:[:分](\d{2})(?:\.\d+)?秒?|分)?"
+_DATES = (
+    re.compile(r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?" + rf"(?:[\sT_]*{_TIME})?"),
+    re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})-(\d{2})-(\d{2})(?:-(\d{2}))?"),
+    re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?:[_T-](\d{2})(\d{2})(\d{2}))?"),
+    re.compile(r"(?P<m>\d{1,2})-(?P<d>\d{1,2})" + rf"(?:[\sT_]+{_TIME})?"),
+    re.compile(r"(?P<m>\d{1,2})月(?P<d>\d{1,2})日" + rf"(?:\s*{_TIME})?"),
+    re.compile(r"(?P<m>\d{2})(?P<d>\d{2})_(\d{2})(\d{2})(\d{2})"),
+)
+_INSIDE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:-\d{2}-\d{2})?(?!\d)")
+_LEAP_YEAR = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as it was written.
+
+    Attributes:
+        value: The number; the middle of a range.
+        spread: What stands behind `±`, as it is: whether deviation or interval is not known.
+        low: The lower end of a range.
+        high: The upper end of a range.
+        percent: Whether `%` stands with it.
+    """
+
+    value: float
+    spread: float | None = None
+    low: float | None = None
+    high: float | None = None
+    percent: bool = False
+
+    def scaled(self, factor: float) -> Number:
+        """The number in another unit, rounded to the 15 digits that were certain."""
+        parts = (self.value, self.spread, self.low, self.high)
+        value, spread, low, high = (None if part is None else float(f"{part * factor:.15g}") for part in parts)
+        return Number(value or 0.0, spread, low, high, self.percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A date, its year where it is written."""
+
+    year: int | None
+    rest: tuple[int, int, int, int, int]
+
+    @property
+    def text(self) -> str:
+        """Month, day and time: what tells the rows of one ledger apart, however they were written."""
+        month, day, hour, minute, second = self.rest
+        return f"{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+
+    def at(self, year: int | None) -> datetime | None:
+        """The moment in the time zone of this machine; None where no year is known.
+
+        Raises:
+            ValueError: There is no such day in that year.
+        """
+        year = self.year or year
+        return None if year is None else datetime(year, *self.rest).astimezone()
+
+
+def is_blank(text: str) -> bool:
+    """Whether the cell says nothing."""
+    return text.strip().lower() in _BLANKS
+
+
+def normal(text: str) -> str:
+    """One spelling: plain digits and signs for full-width and raised ones, lower case."""
+    text = _RAISED.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPTS), text)
+    text = unicodedata.normalize("NFKC", text).replace("\u2212", "-").lower()
+    return " ".join(text.split())
+
+
+def has_decimal_comma(cells: Iterable[tuple[str, str]]) -> bool:
+    """Whether numbers are written `0,84` among these cells, each with its place for messages.
+
+    Raises:
+        ValueError: Both `0,84` and `0.84` occur, or `1,024` may be 1024 or not; the message has the place.
+    """
+    numeric = [(place, normal(text)) for place, text in cells if _NUMERIC.fullmatch(normal(text))]
+    commas = [(place, text) for place, text in numeric if "," in text]
+    if not commas:
+        return False
+    odd = [(place, text) for place, text in commas if not _THOUSANDS.fullmatch(text)]
+    pointed = any("." in text and "," not in text for _, text in numeric)
+    if pointed and odd:
+        raise ValueError(f"{odd[0][0]}: {odd[0][1]!r} has a decimal comma and other cells have points: choose one.")
+    if not pointed and not odd:
+        place, text = commas[0]
+        raise ValueError(f"{place}: {text!r} may be a thousand or a fraction: write it without the comma.")
+    return bool(odd)
+
+
+def number(text: str, *, comma: bool = False) -> Number | None:
+    """The number that a cell holds; None for a blank.
+
+    Args:
+        text: The cell without markup.
+        comma: Whether decimals stand behind a comma.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if is_blank(text):
+        return None
+    body = _NOTE_MARK.sub("", _digits(normal(text), comma=comma))
+    percent = "%" in body
+    body = body.replace("%", "").strip()
+    if _ONE.fullmatch(body):
+        return Number(_finite(body), percent=percent)
+    if found := _SPREAD.fullmatch(body) or _IN_BRACKETS.fullmatch(body):
+        mean, spread = (one for one in found.groups() if one is not None)
+        return Number(_finite(mean), spread=_finite(spread), percent=percent)
+    if found := _RANGE.fullmatch(body) or _HYPHENED.fullmatch(body):
+        return _range(_finite(found[1]), _finite(found[2]), percent=percent)
+    raise ValueError(f"{text!r} is no number, number ± spread or range")
+
+
+def _range(low: float, high: float, *, percent: bool) -> Number:
+    if low > high:
+        raise ValueError(f"the range {low:g} to {high:g} runs backwards")
+    return Number(float(f"{(low + high) / 2:.15g}"), low=low, high=high, percent=percent)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError(f"{text!r} is too large for a number")
+    return value
+
+
+def _digits(text: str, *, comma: bool) -> str:
+    if comma:
+        text = text.replace(",", ".")
+    elif _THOUSANDS.fullmatch(text.replace("%", "").strip()):
+        text = text.replace(",", "")
+    text = _TIMES_POWER.sub(r"\1e\2", text)
+    return _POWER.sub(r"1e\1", text)
+
+
+def moment(text: str) -> Moment | None:
+    """The date that a cell holds, in any of the ledgers' notations; None for a blank.
+
+    A name that holds a date with its year (`20news_clean_2021-08-20-10-08_topic50`) counts.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if is_blank(text):
+        return None
+    body = normal(text)
+    inside = _INSIDE.search(body)
+    for candidate in (body.removesuffix("z"), inside[0] if inside else ""):
+        for pattern in _DATES:
+            if found := pattern.fullmatch(candidate.upper()):
+                return _moment(found, text)
+    raise ValueError(f"{text!r} is no date such as 2026-06-07 08:18:15, 06-07 08:18, 6月11日 08:18:15 or 0611_081815")
+
+
+def _moment(found: re.Match[str], text: str) -> Moment:
+    named = found.groupdict()
+    clock = [int(part or 0) for part in found.groups()[len(named) :]]
+    hour, minute, second = (*clock, 0, 0, 0)[:3]
+    result = Moment(
+        int(named["y"]) if named.get("y") else None, (int(named["m"]), int(named["d"]), hour, minute, second)
+    )
+    try:
+        result.at(_LEAP_YEAR)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date: {error}") from error
+    return result

@@ -1,0 +1,52 @@
+"""CSV and TSV: the delimiter is found in the header."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Sequence
+
+from core.errors import UserError
+from jobs.ledger.table import Line, Table
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
+def tables(lines: Sequence[str], source: str) -> list[Table]:
+    """The one table of a file.
+
+    Raises:
+        UserError: No delimiter, or several, divide the header, or a quote has no end.
+    """
+    delimiter = _delimiter(lines, source)
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
+    rows: list[Line] = []
+    start = 1
+    try:
+        for cells in reader:
+            if cells:
+                rows.append(Line(start, tuple(" ".join(cell.split()) for cell in cells)))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{source}:{start}: the quotes of this row do not match ({error}).") from error
+    rows = list(itertools.dropwhile(lambda row: row.is_blank, rows))
+    rows = [_padded(row, len(rows[0].cells)) for row in rows]
+    return [Table(source, rows[0], tuple(rows[1:]))]
+
+
+def _padded(row: Line, width: int) -> Line:
+    """A line of spaces alone is a blank row."""
+    return Line(row.number, ("",) * width) if row.is_blank else row
+
+
+def _delimiter(lines: Sequence[str], source: str) -> str:
+    at, header = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    counts = {one: len(next(csv.reader([header], delimiter=one), [])) for one in _DELIMITERS}
+    most = max(counts.values())
+    best = [one for one, count in counts.items() if count == most]
+    if most < 2:
+        raise UserError(f"{source}:{at}: no comma, semicolon, tab or bar divides the header into columns.")
+    if len(best) > 1:
+        names = " and ".join(_DELIMITERS[one] for one in best)
+        raise UserError(f"{source}:{at}: the header could be divided by {names}: quote the names that hold one.")
+    return best[0]

@@ -1,0 +1,93 @@
+# ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
+"""Markdown: pipe tables, and the bold `**name:** value` lines and titles above them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from jobs.ledger import latex
+from jobs.ledger.table import SECTION, Heading, Line, Table
+
+_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
+_BREAK = re.compile(r"\s*([-*_])(\s*\1){2,}\s*")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_TITLE = re.compile(r"\s*#{1,6}\s+(.*?)\s*#*\s*")
+_PAIR = re.compile(r"\s*(?:\*\*|__)\s*([^:：*|]{1,60}?)\s*(?:[:：]\s*(?:\*\*|__)|(?:\*\*|__)\s*[:：])\s*(.*?)\s*")
+_PIPE = re.compile(r"(?<!\\)\|")
+_MARKS = [
+    (re.compile(r"<br\s*/?>", re.IGNORECASE), " "),
+    (re.compile(r"</?(b|strong|i|em|sub|sup|u|code)>", re.IGNORECASE), ""),
+    (re.compile(r"\*\*(.+?)\*\*"), r"\1"),
+    (re.compile(r"(?<!\w)__(.+?)__(?!\w)"), r"\1"),
+    (re.compile(r"(?<![\w*])\*([^*]+)\*(?![\w*])"), r"\1"),
+    (re.compile(r"`([^`]+)`"), r"\1"),
+    (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
+]
+_MATH = re.compile(r"\$([^$]+)\$")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&])")
+
+
+def is_rule(line: str) -> bool:
+    """Whether the line is what stands between a table's header and its rows."""
+    return "|" in line and bool(_RULE.fullmatch(line))
+
+
+def tables(lines: Sequence[str], source: str) -> list[Table]:
+    """The tables of a document, in their order, those inside code fences left out."""
+    found: list[Table] = []
+    pairs: list[Heading] = []
+    section: list[Heading] = []
+    fenced = False
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        fenced ^= bool(_FENCE.match(line))
+        if not fenced and "|" in line and at + 1 < len(lines) and is_rule(lines[at + 1]):
+            end = _end(lines, at + 2)
+            found.append(_table(lines, at, end, source, (*section, *pairs)))
+            pairs, at = [], end
+            continue
+        if title := _TITLE.fullmatch(line):
+            section, pairs = [Heading(SECTION, plain(title[1]), at + 1)], []
+        elif _BREAK.fullmatch(line):
+            pairs = []
+        elif (pair := _PAIR.fullmatch(line)) and pair[2]:
+            pairs = [*pairs, Heading(plain(pair[1]), plain(pair[2]), at + 1)]
+        at += 1
+    return found
+
+
+def plain(cell: str) -> str:
+    """The cell without its markup."""
+    cell = cell.strip()
+    cell = _MATH.sub(_math, cell)
+    for pattern, kept in _MARKS:
+        cell = pattern.sub(kept, cell)
+    return _ESCAPE.sub(r"\1", cell).strip()
+
+
+def _math(found: re.Match[str]) -> str:
+    """What stands between dollars, as text; as it is where it holds a command that is not known."""
+    try:
+        return latex.plain(found[1])
+    except ValueError:
+        return found[0]
+
+
+def _end(lines: Sequence[str], at: int) -> int:
+    while at < len(lines) and "|" in lines[at]:
+        at += 1
+    return at
+
+
+def _table(lines: Sequence[str], start: int, end: int, source: str, headings: tuple[Heading, ...]) -> Table:
+    rows = [Line(at + 1, _cells(lines[at])) for at in (start, *range(start + 2, end))]
+    return Table(source, rows[0], tuple(rows[1:]), headings)
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    text = line.strip().removeprefix("|")
+    if text.endswith("|") and not text.endswith("\\|"):
+        text = text[:-1]
+    return tuple(plain(cell) for cell in _PIPE.split(text))

@@ -1,0 +1,166 @@
+# ruff: noqa: RUF001, RUF002 - the signs that people write: full-width, Greek, dashes
+"""From the names that people give their columns to those of the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from core import registry
+from core.config import Evaluation, Optimiser, TrialConfig
+from core.errors import UserError
+from jobs.ledger.cells import normal
+from jobs.ledger.table import SECTION
+
+STARTED, SECONDS, SEED, NOTE, IGNORE = "started", "seconds", "seed", "note", "ignore"
+PARAM, METRIC = "param.", "metric."
+
+_ALIASES = {
+    STARTED: "日期时间 日期 时间 date time datetime date_time timestamp start started start_time when",
+    SECONDS: "seconds duration runtime run_time wall_time elapsed 耗时 用时 运行时间 训练时间",
+    SEED: "seed random_seed random_state 种子 随机种子",
+    NOTE: "note notes remark remarks comment comments log log_dir 备注 说明 日志",
+    "param.optimiser.learning_rate": "learning_rate lr 学习率 η eta",
+    "param.optimiser.weight_decay": "weight_decay wd 权重衰减",
+    "param.optimiser.name": "optimizer optimiser 优化器",
+    "param.batch_size": "batch_size batch bs 批大小 批量大小 批次大小",
+    "param.epochs": "epochs epoch n_epochs num_epochs 轮数 训练轮数",
+    "param.n_clusters": "n_clusters num_clusters clusters k 聚类数 簇数 类别数",
+    "param.method.instance_temperature": "instance_temperature instance_temp 实例温度 tau_i τ_i",
+    "param.method.cluster_temperature": "cluster_temperature cluster_temp 聚类温度 簇温度 tau_c τ_c",
+    "param.method.temperature": "temperature temp 温度 tau τ",
+    "param.method.threshold": "threshold thres thresh 阈值",
+    "param.method.name": "method model algorithm 方法 模型 算法",
+    "param.data.name": "data dataset data_set 数据 数据集",
+    "param.encoder.name": "encoder backbone 编码器 骨干网络 主干网络",
+    "param.topics": "topics topic_num num_topics n_topics number_of_topics 主题数",
+    "metric.loss": "loss train_loss training_loss final_loss 损失 损失值 训练损失",
+    "metric.oa": "oa overall_accuracy 总体精度",
+    "metric.acc": "acc accuracy clustering_accuracy 准确率 聚类准确率 精度",
+    "metric.nmi": "nmi normalized_mutual_information 归一化互信息 标准化互信息",
+    "metric.ari": "ari adjusted_rand_index 调整兰德指数 调整兰德系数",
+    "metric.fmi": "f fmi f值 fowlkes_mallows",
+    "metric.ami": "ami adjusted_mutual_information 调整互信息",
+    "metric.f1": "f1 f1_score f1值",
+    "metric.macro_f1": "macro_f1 f1_macro 宏f1",
+    "metric.pair_f1": "pair_f1 pairwise_f pairwise_f1",
+    "metric.purity": "purity pur 纯度",
+    "metric.kappa": "kappa κ",
+    "metric.balanced_acc": "balanced_acc balanced_accuracy 平衡准确率",
+    "metric.kmeans_acc": "kmeans_acc k_means_acc",
+    "metric.kmeans_nmi": "kmeans_nmi k_means_nmi",
+    "metric.silhouette": "silhouette 轮廓系数",
+    "metric.coherence": "coherence topic_coherence 主题一致性",
+    "metric.diversity": "diversity topic_diversity 主题多样性",
+    "metric.perplexity": "perplexity 困惑度",
+}
+_BY_ALIAS = {alias: target for target, names in _ALIASES.items() for alias in names.split()}
+_SECTIONS = {"methods": "method", "encoders": "encoder", "views": "views", "datasets": "data"}
+_UNITS = {
+    "s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "秒": 1.0, "min": 60.0, "mins": 60.0, "minutes": 60.0,
+    "分钟": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hours": 3600.0, "小时": 3600.0,
+}  # fmt: skip
+_UNIT = re.compile(r"\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|/\s*(%))\s*$")
+_POWER = re.compile(r"[x×*·]?\s*(?:1e([+-]?\d+)|10\s*\^\s*([+-]?\d+))")
+_ARROWS = re.compile(r"[↑↓\s]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a column becomes.
+
+    Attributes:
+        key: `param.…`, `metric.…`, `started`, `seconds`, `seed`, `note` or `ignore`.
+        scale: What its numbers are multiplied by: 60 for minutes, 1e-3 for `lr (×1e-3)`.
+        percent: Whether the header says that they are percent.
+        known: Whether the name is one of conclus's, or was given by the user.
+    """
+
+    key: str
+    scale: float = 1.0
+    percent: bool = False
+    known: bool = True
+
+
+def target(header: str) -> Target:
+    """What a column of this name becomes; of a name that is not known, a parameter of that name."""
+    name = _ARROWS.sub("", normal(header))
+    whole = _slug(name)
+    found = _UNIT.search(name)
+    if found is None:
+        return _named(whole)
+    unit = _slug(found[1] or found[2]) if (found[1] or found[2]) != "%" else "%"
+    bare = _named(_slug(_ARROWS.sub("", name[: found.start()])))
+    if unit == "%":
+        return dataclasses.replace(bare, percent=True)
+    if unit in _UNITS and bare.key in {STARTED, SECONDS}:
+        return dataclasses.replace(bare, key=SECONDS, scale=_UNITS[unit])
+    if power := _POWER.fullmatch(found[1]):
+        return dataclasses.replace(bare, scale=float(f"1e{power[1] or power[2]}"))
+    # `学习率 (lr)`: the same name twice is no unit.
+    return bare if bare.known and _named(unit) == bare else _named(whole)
+
+
+def wanted(name: str, header: str) -> Target:
+    """What `--map HEADER=name` asks for.
+
+    Raises:
+        UserError: There is no such kind of column.
+    """
+    measured = target(header)
+    if name in {STARTED, SECONDS, SEED, NOTE, IGNORE}:
+        return Target(name, measured.scale)
+    if name.startswith((PARAM, METRIC)) and re.fullmatch(r"[\w.-]+", name):
+        return Target(name, measured.scale, measured.percent)
+    found = _named(_slug(normal(name)))
+    if not found.known:
+        raise UserError(
+            f"--map {header}={name}: {name!r} is no known name: write param.NAME or metric.NAME for one of your own, "
+            f"or {STARTED}, {SECONDS}, {SEED}, {NOTE} or {IGNORE}."
+        )
+    return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
+
+
+def house_word(key: str, word: str) -> str:
+    """A plug-in or optimiser under its own spelling: `cc` for `CC`; any other word as it is."""
+    spelled = "-".join(normal(word).replace("_", " ").split())
+    return spelled if spelled in _words().get(key.removeprefix(PARAM), ()) else word
+
+
+def _named(slug: str) -> Target:
+    if slug == SECTION:
+        return Target(PARAM + SECTION, known=False)
+    if slug in _BY_ALIAS:
+        return Target(_BY_ALIAS[slug])
+    if slug in _keys():
+        return Target(PARAM + _keys()[slug])
+    return Target(PARAM + slug, known=False)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_")
+
+
+@cache
+def _keys() -> dict[str, str]:
+    """The short names of all options that a study file may set, where they mean one key only."""
+    keys = {field.name for field in dataclasses.fields(TrialConfig)}
+    keys |= {f"optimiser.{field.name}" for field in dataclasses.fields(Optimiser)}
+    keys |= {f"evaluation.{field.name}" for field in dataclasses.fields(Evaluation)}
+    for kind, section in _SECTIONS.items():
+        for name in registry.names(kind):
+            keys |= {f"{section}.{option.name}" for option in registry.options(kind, name)}
+    keys -= {"name", "every"}
+    endings: dict[str, set[str]] = {}
+    for key in keys:
+        endings.setdefault(key.rpartition(".")[2], set()).add(key)
+    return {ending: next(iter(found)) for ending, found in endings.items() if len(found) == 1}
+
+
+@cache
+def _words() -> dict[str, tuple[str, ...]]:
+    return {f"{section}.name": registry.names(kind) for kind, section in _SECTIONS.items()} | {
+        "optimiser.name": ("adam", "adamw")
+    }

@@ -1,0 +1,181 @@
+"""From a file to rows that are ready to be written, and to what a person should see first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs.ledger import names
+from jobs.ledger.cells import Moment, Number
+from jobs.ledger.columns import Column, understand
+from jobs.ledger.read import Content, read, refuse_damaged
+from jobs.ledger.rows import Source, attempts
+from jobs.ledger.table import Table, columns
+from jobs.results.schema import Attempt
+from jobs.tables import display_width
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SAMPLES = 4
+_PLAIN = ("number", "words", "text", "date")
+"""Ways of reading that a cell shows by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file that was read and checked as a whole.
+
+    Attributes:
+        source: The file, and the line of each row.
+        columns: What its columns were understood as.
+        notes: Sentences on what was left out, repaired or left empty.
+    """
+
+    source: Source
+    columns: list[Column]
+    notes: list[str]
+
+    @property
+    def lacks_year(self) -> bool:
+        """Whether any date stands without its year."""
+        return any(isinstance(one, Moment) and one.year is None for column in self.columns for one in column.values)
+
+    def rows(self, study: str, year: int | None) -> list[Attempt]:
+        """The rows of the study; see `jobs.ledger.rows.attempts`."""
+        return attempts(self.columns, self.source, study, year)
+
+
+def prepare(
+    path: Path,
+    *,
+    mapping: Mapping[str, str],
+    table: int | None = None,
+    sheet: str | None = None,
+    encoding: str = "utf-8",
+) -> Prepared:
+    """Read and check a file.
+
+    Args:
+        path: Markdown, CSV, TSV, LaTeX, Excel or text.
+        mapping: Header to what it shall become.
+        table: Which table of the file, from 1; by default the first with a column that is known. Those with the same
+            header are taken with it.
+        sheet: Of a workbook.
+        encoding: Of a text file.
+
+    Raises:
+        UserError: One line for each thing that is wrong, with its line; nothing is half read.
+    """
+    content = read(path, sheet=sheet, encoding=encoding)
+    chosen = _chosen(content, table, mapping)
+    raw = columns(chosen)
+    refuse_damaged(raw, content.name, chosen[0].header.number)
+    read_columns = understand(raw, content.name, mapping)
+    source = Source(content.name, content.digest, raw[0].lines)
+    return Prepared(source, read_columns, _notes(content, chosen, read_columns))
+
+
+def study_name(path: Path, name: str | None) -> str:
+    """The study that the rows become: as asked, else the file's name.
+
+    Raises:
+        UserError: That cannot be a study's name.
+    """
+    chosen = name or re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    if not _NAME.fullmatch(chosen):
+        raise UserError(f"{name or path.stem!r} cannot name a study: give --study, letters, digits, '.', '_' and '-'.")
+    return chosen
+
+
+def preview(prepared: Prepared, width: int) -> list[list[str]]:
+    """For each column its name, what it becomes, and as many of its different values as fit into a line."""
+    named = [
+        (column.header, column.target.key + ("" if column.target.known else " (new)")) for column in prepared.columns
+    ]
+    room = width - sum(max(map(display_width, part)) + len("  ") for part in zip(*named, strict=True))
+    shown = [_values_text(column, room) for column in prepared.columns]
+    return [[*name, values] for name, values in zip(named, shown, strict=True)]
+
+
+def _values_text(column: Column, room: int) -> str:
+    samples = list(
+        {_sample(text, value): None for text, value in zip(column.texts, column.values, strict=True) if text}
+    )
+    text = f"{column.read_as}: " if column.read_as not in _PLAIN else ""
+    text += samples[0] if samples else ""
+    for sample in samples[1:_SAMPLES]:
+        if display_width(f"{text}, {sample}, …") > room:
+            break
+        text += f", {sample}"
+    return text.strip(" :") + (", …" if len(samples) > 1 and not text.endswith(samples[-1]) else "")
+
+
+def _sample(text: str, value: Any) -> str:
+    """The cell, and behind an arrow what it becomes where that is another number."""
+    text = text if len(text) <= 24 else f"{text[:23]}…"
+    if isinstance(value, Number) and not _same(text, value.value):
+        return f"{text} → {value.value:.6g}"
+    return text
+
+
+def _same(text: str, value: float) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
+
+
+def _chosen(content: Content, number: int | None, mapping: Mapping[str, str]) -> list[Table]:
+    tables = content.tables
+    if number is not None and not 1 <= number <= len(tables):
+        raise UserError(f"--table {number}: {content.name} has {len(tables)} table{'s' * (len(tables) > 1)}.")
+    known = [one for one in tables if _is_known(one, mapping)]
+    first = tables[number - 1] if number is not None else (known or tables)[0]
+    return [one for one in tables if one.header.cells == first.header.cells]
+
+
+def _is_known(table: Table, mapping: Mapping[str, str]) -> bool:
+    heads = [head for head in table.header.cells if head]
+    return any(head in mapping or (names.target(head).known and names.target(head).key != names.NOTE) for head in heads)
+
+
+def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Column]) -> list[str]:
+    skipped = [(i, one) for i, one in enumerate(content.tables, 1) if one not in chosen]
+    blank = sum(row.is_blank for table in chosen for row in table.rows)
+    notes = [f"{len(chosen)} tables with the same columns are read as one."] if len(chosen) > 1 else []
+    notes += [f"Blank and left out: {_rows(blank)}."] if blank else []
+    if repaired := sum(row.number in content.repaired for table in chosen for row in (table.header, *table.rows)):
+        notes.append(f"Damaged by a wrong encoding, and repaired: {_rows(repaired)}, the header included.")
+    if skipped:
+        told = ", ".join(f"{i} (line {one.header.number})" for i, one in skipped)
+        notes.append(f"Other tables of the file are left out; --table N reads one of them: {told}.")
+    notes += [note for column in read_columns for note in column.notes]
+    return notes + _value_notes(read_columns)
+
+
+def _value_notes(read_columns: Sequence[Column]) -> list[str]:
+    notes: list[str] = []
+    for column in read_columns:
+        empty = sum(one is None for one in column.values)
+        if column.target.key.startswith(names.PARAM) and empty:
+            notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given there.")
+    metrics = [column for column in read_columns if column.target.key.startswith(names.METRIC)]
+    bare = sum(not any(values) for values in zip(*(column.values for column in metrics), strict=True))
+    if not metrics:
+        notes.append("No column is a score or a loss: the rows hold parameters only.")
+    elif bare:
+        notes.append(f"Neither score nor loss is in {_rows(bare)}.")
+    ranges = [one for column in metrics for one in column.values if one is not None and one.low is not None]
+    spreads = [one for column in metrics for one in column.values if one is not None and one.spread is not None]
+    if ranges:
+        notes.append("Of a range the middle is kept as the value, its ends as NAME_low and NAME_high.")
+    if spreads:
+        notes.append("A number behind ± is kept as NAME_spread; whether deviation or interval is not known.")
+    return notes
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' * (count != 1)}"

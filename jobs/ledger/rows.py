@@ -1,0 +1,150 @@
+"""Columns become rows of the store, with keys made of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import UserError
+from jobs.ledger import names
+from jobs.ledger.cells import Moment, Number
+from jobs.ledger.columns import Column
+from jobs.ledger.names import METRIC, PARAM
+from jobs.results.schema import Attempt, canonical_json
+from jobs.results.writer import new_attempt_id
+
+_UNKNOWN_SEEDS = 10**9
+ORIGIN = ("imported_from", "sha256", "line")
+"""What `env_json` of an imported row holds, beside its notes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from.
+
+    Attributes:
+        name: The file's name.
+        digest: A hash of its bytes.
+        lines: The line of each row.
+    """
+
+    name: str
+    digest: str
+    lines: tuple[int, ...]
+
+
+def attempts(columns: Sequence[Column], source: Source, study: str, year: int | None) -> list[Attempt]:
+    """The rows as attempts that ended well, `source` being `import`.
+
+    A trial's key is made of its parameters and of what tells it from others with the same: its seed, else its date as
+    it is written, else its number among those. A seed that is not known becomes a negative number that no other trial
+    has, so that no analysis takes two runs for a pair.
+
+    Args:
+        columns: What `understand` read.
+        source: Where they stand.
+        study: The study that they become.
+        year: That of the dates without one; None leaves those empty.
+
+    Raises:
+        UserError: Two rows have the same parameters and the same seed or date, or a date does not exist.
+    """
+    seen: dict[str, int] = {}
+    undated: Counter[str] = Counter()
+    rows: list[Attempt] = []
+    for i, line in enumerate(source.lines):
+        row = _Row(columns, i)
+        config_key = _digest({"import": row.params})
+        told_apart = row.identity or f"#{undated[config_key]}"
+        undated[config_key] += not row.identity
+        trial_key = _digest([config_key, told_apart])
+        if trial_key in seen:
+            raise UserError(
+                f"{source.name}:{line}: the parameters and the {row.kind} are those of line {seen[trial_key]}: "
+                "correct one, or leave one row out."
+            )
+        seen[trial_key] = line
+        rows.append(_attempt(row, source, line, study=study, keys=(config_key, trial_key), year=year))
+    return rows
+
+
+class _Row:
+    """One row, by what its columns mean."""
+
+    def __init__(self, columns: Sequence[Column], at: int) -> None:
+        self.params: dict[str, Any] = {}
+        self.metrics: dict[str, float] = {}
+        self.notes: dict[str, str] = {}
+        self.moment: Moment | None = None
+        self.seed: int | None = None
+        self.seconds: float | None = None
+        for column in columns:
+            if column.values[at] is not None:
+                self._take(column.target.key, column.values[at], column.header)
+            elif column.target.key == names.STARTED and column.texts[at]:
+                self.notes[f"note.{column.header}"] = column.texts[at]
+
+    def _take(self, key: str, value: Any, header: str) -> None:
+        if key.startswith(PARAM):
+            self.params[key.removeprefix(PARAM)] = value.value if isinstance(value, Number) else value
+        elif key.startswith(METRIC):
+            self.metrics |= _measured(key.removeprefix(METRIC), value)
+        elif key == names.STARTED:
+            self.moment = value
+        elif key == names.SEED:
+            self.seed = int(value.value)
+        elif key == names.SECONDS:
+            self.seconds = value.value
+        elif key == names.NOTE:
+            self.notes[f"note.{header}"] = value
+
+    @property
+    def kind(self) -> str:
+        """What tells this row from others with the same parameters."""
+        return "seed" if self.seed is not None else "date"
+
+    @property
+    def identity(self) -> str:
+        if self.seed is not None:
+            return f"seed {self.seed}"
+        return self.moment.text if self.moment else ""
+
+
+def _measured(name: str, value: Number) -> dict[str, float]:
+    extra = {f"{name}_spread": value.spread, f"{name}_low": value.low, f"{name}_high": value.high}
+    return {name: value.value} | {key: one for key, one in extra.items() if one is not None}
+
+
+def _attempt(row: _Row, source: Source, line: int, *, study: str, keys: tuple[str, str], year: int | None) -> Attempt:
+    config_key, trial_key = keys
+    try:
+        started = row.moment.at(year) if row.moment else None
+    except ValueError as error:
+        raise UserError(f"{source.name}:{line}: there is no {row.identity} in the year {year}: {error}.") from error
+    origin = dict(zip(ORIGIN, (source.name, source.digest, str(line)), strict=True))
+    date = {"note.date": row.moment.text} if row.moment and started is None else {}
+    return Attempt(
+        study=study,
+        trial_key=trial_key,
+        config_key=config_key,
+        seed=_unknown_seed(study, trial_key) if row.seed is None else row.seed,
+        attempt_id=new_attempt_id(),
+        status="ok",
+        source="import",
+        started=started,
+        seconds=row.seconds,
+        params=row.params,
+        metrics=row.metrics,
+        env=origin | row.notes | date,
+    )
+
+
+def _unknown_seed(study: str, trial_key: str) -> int:
+    return -1 - int(_digest([study, trial_key]), 16) % _UNKNOWN_SEEDS
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""Imported rows into the store: all of them or none, and none twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs.results.layout import COMPACT, PREFIX
+from jobs.results.reader import load
+from jobs.results.schema import Attempt, to_table
+from jobs.results.writer import new_attempt_id, put, serialise
+
+_COLUMNS = ("source", "env_json", "metric.*")
+_MEASURED = "metric."
+
+
+def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
+    """Those of the rows that their study does not have yet.
+
+    Raises:
+        UserError: A row is there with other values, or the file is there with another meaning of its columns.
+    """
+    known = _known(results, rows[0].study)
+    fresh = [row for row in rows if row.trial_key not in known]
+    for row in rows:
+        if row.trial_key in known:
+            _compare(row, known[row.trial_key], results)
+    digest = rows[0].env["sha256"]
+    if fresh and any(json.loads(one["env_json"]).get("sha256") == digest for one in known.values()):
+        raise UserError(
+            f"{rows[0].env['imported_from']} was imported into {_folder(results, rows[0].study)} before, with another "
+            "meaning of its columns: give another --study, or delete that folder first."
+        )
+    return fresh
+
+
+def write(results: str, rows: Sequence[Attempt]) -> None:
+    """Put the rows into one new file of their study: whatever happens, all of them are there or none.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    folder = _folder(results, rows[0].study)
+    try:
+        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(to_table(rows)))
+    except OSError as error:
+        raise UserError(f"{folder}: the rows cannot be written there: {error.strerror}.") from error
+
+
+def _folder(results: str, study: str) -> Path:
+    return Path(results, f"{PREFIX}{study}")
+
+
+def _known(results: str, study: str) -> dict[str, dict[str, Any]]:
+    """The imported rows of the study by key."""
+    folder = _folder(results, study)
+    if not folder.is_dir():
+        return {}
+    table = load(str(folder), columns=_COLUMNS).table
+    names = [name for name in table.column_names if name.startswith(_MEASURED)]
+    wanted = table.select(["trial_key", *(one for one in ("source", "env_json") if one in table.column_names), *names])
+    return {row["trial_key"]: row for row in wanted.to_pylist() if row.get("source") == "import"}
+
+
+def _compare(row: Attempt, stored: dict[str, Any], results: str) -> None:
+    then = {key.removeprefix(_MEASURED): value for key, value in stored.items() if key.startswith(_MEASURED)}
+    for name in sorted(then.keys() | row.metrics.keys()):
+        if then.get(name) != row.metrics.get(name):
+            raise UserError(
+                f"{row.env['imported_from']}:{row.env['line']}: {name} was imported as {_shown(then.get(name))} before "
+                f"and is {_shown(row.metrics.get(name))} now: give another --study, or delete "
+                f"{_folder(results, row.study)} first."
+            )
+
+
+def _shown(value: float | None) -> str:
+    return "blank" if value is None else f"{value:.15g}"

@@ -1,0 +1,122 @@
+"""SQL over results: DuckDB sees the reader's own tables, so that one rule says which attempt stands for a trial."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from core.errors import UserError
+from jobs.results.reader import HISTORY_COLUMN, load
+
+VIEWS = ("trials", "attempts", "history")
+"""One row per trial; one per attempt; one per trial, epoch and metric."""
+
+_LOCKED = (
+    "set enable_external_access = false",
+    "set python_enable_replacements = false",
+    "set errors_as_json = true",
+    "set lock_configuration = true",
+)
+"""No file, no network, no extension, no variable of ours: only the views can be read, and this cannot be undone."""
+_TRIAL = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
+
+
+class Answer(NamedTuple):
+    """What a query gave.
+
+    Attributes:
+        table: Its rows.
+        skipped: Files of the results that are torn or not ours, as whole sentences.
+    """
+
+    table: pa.Table
+    skipped: list[str]
+
+
+def query(paths: Sequence[str], text: str) -> Answer:
+    """Run one `select` over the views `trials`, `attempts` and `history` of results folders.
+
+    Only the views that the text names are read.
+
+    Raises:
+        UserError: duckdb is missing, there are no results, or the text is no single query or has a mistake; then with
+            its position.
+    """
+    duckdb = _duckdb()
+    tables, skipped = _views(paths, text)
+    # An idle session of its own, in memory: what it could write would be gone with it.
+    with duckdb.connect(":memory:") as connection:
+        for name, table in tables.items():
+            connection.register(name, table)
+        for setting in _LOCKED:
+            connection.execute(setting)
+        try:
+            _check(connection.extract_statements(text))
+            return Answer(connection.sql(text).to_arrow_table(), skipped)
+        except duckdb.Error as error:
+            raise UserError(_sentence(_fault(connection, text, error), text)) from error
+
+
+def history_table(table: pa.Table) -> pa.Table:
+    """One row per trial, epoch and metric, from rows with their histories inside."""
+    import pyarrow.compute as pc
+
+    nested = table[HISTORY_COLUMN].combine_chunks()
+    owners = pc.call_function("list_parent_indices", [nested])
+    leaves = nested.flatten()
+    columns: dict[str, Any] = {name: table[name].take(owners) for name in _TRIAL}
+    return pa.table(columns | {field.name: leaves.field(i) for i, field in enumerate(leaves.type)})
+
+
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise UserError("SQL needs duckdb: pip install 'conclus[sql]'.") from error
+    return duckdb
+
+
+def _views(paths: Sequence[str], text: str) -> tuple[dict[str, pa.Table], list[str]]:
+    """The views that the text names; without any name the trials, so that `show tables` shows something."""
+    named = [name for name in VIEWS if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or ["trials"]
+    loaded = {name: load(paths, attempts=name == "attempts", **_choice(name)) for name in named}
+    tables = {name: history_table(one.table) if name == "history" else one.table for name, one in loaded.items()}
+    return tables, next(iter(loaded.values())).skipped
+
+
+def _choice(name: str) -> dict[str, Any]:
+    return {"history": True, "columns": ()} if name == "history" else {}
+
+
+def _check(statements: Sequence[Any]) -> None:
+    if len(statements) != 1:
+        raise UserError(f"The query holds {len(statements)} statements: write one select.")
+    kind = statements[0].type.name
+    # A pivot is several statements to DuckDB.
+    if kind not in {"SELECT", "EXPLAIN", "MULTI"}:
+        raise UserError(f"The query is a {kind.lower()}: results are only read, by a select over {', '.join(VIEWS)}.")
+
+
+def _fault(connection: Any, text: str, error: Exception) -> str:
+    """The error's message; `sql` does not tell where in the text a mistake is, `execute` does."""
+    try:
+        connection.execute(text)
+    except _duckdb().Error as again:
+        return str(again)
+    return str(error)
+
+
+def _sentence(message: str, text: str) -> str:
+    """DuckDB's message on one line, with the place that it means."""
+    try:
+        content = json.loads(message[message.index("{") :])
+    except ValueError:
+        return f"SQL: {' '.join(message.split())}"
+    said = " ".join(content["exception_message"].split()).replace("Candidate bindings:", "There are:")
+    if "position" not in content:
+        return f"SQL: {said}"
+    before = text.encode()[: int(content["position"])].decode(errors="ignore")
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return f"SQL, line {line}, column {column}: {said}"

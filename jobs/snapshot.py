@@ -1,0 +1,71 @@
+"""A study as it was run: one file with every default and override in it, and the user's own plug-ins beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs import document
+from jobs.results import storage
+from jobs.results.storage import Place, put
+from jobs.study import Study
+
+FILE = "study.yaml"
+PLUG_INS = "plugins"
+
+
+def write(study: Study, folder: Place) -> Place:
+    """Writes `study.yaml` into the folder, and the plug-ins that it names by path; the study file.
+
+    It is the same study wherever the folder is taken: plug-ins count by the names of their files.
+
+    Raises:
+        UserError: two plug-ins' files bear the same name.
+        StorageError: the folder cannot be written.
+    """
+    whole = document.read(study.whole(), study.name).value
+    moved: dict[str, str] = {}
+    for path in sorted(set(_plug_ins(whole))):
+        moved[path] = f"./{PLUG_INS}/{Path(path).name}"
+        if list(moved.values()).count(moved[path]) > 1:
+            raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
+        put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
+    put(folder / FILE, document.write(_renamed(whole, moved)).encode())
+    return folder / FILE
+
+
+def fetch(folder: Place, scratch: Path) -> Path:
+    """The study file of a snapshot; of one in an object store a copy in `scratch`, with its plug-ins.
+
+    Raises:
+        UserError: there is none.
+        StorageError: the object store does not answer.
+    """
+    if not (folder / FILE).is_file():
+        raise UserError(f"{folder} holds no {FILE} to go on with: use `conclus run STUDY` into the same results")
+    if isinstance(folder, Path):
+        return folder / FILE
+    for file in (folder / FILE, *map(storage.at, storage.files(folder / PLUG_INS, ".py"))):
+        put(scratch / (FILE if file.name == FILE else f"{PLUG_INS}/{file.name}"), file.read_bytes())
+    return scratch / FILE
+
+
+def _plug_ins(value: Any) -> Iterator[str]:
+    """Every text in it that is the path of a Python file."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _plug_ins(one)
+    elif isinstance(value, str) and value.endswith(".py") and Path(value).is_file():
+        yield value
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(one, names) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,289 @@
+"""The files that bring a cluster up, checked by Ray's own schema and commands; each check also sees a broken copy."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts import scripts, symmetric_run
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHERS = ("ray_config.yaml", "docs/cluster/aws.yaml", "docs/cluster/gcp.yaml")
+RAYJOB = "docs/cluster/kuberay-rayjob.yaml"
+SLURM = ROOT / "docs" / "cluster" / "slurm.sh"
+START_OPTIONS = {name for option in scripts.start.params for name in option.opts}
+
+# The fields of KubeRay's API, from ray-operator/apis/ray/v1/rayjob_types.go (commit 0057210) and raycluster_types.go
+# (commit 026f143) of ray-project/kuberay; authOptions from the notes of its release 1.5.1; of pods and containers,
+# some of https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/.
+FIELDS = {
+    "": {"apiVersion", "kind", "metadata", "spec"},
+    "spec": {
+        "activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata",
+        "clusterSelector", "submitterConfig", "managedBy", "deletionStrategy", "entrypoint", "runtimeEnvYAML", "jobId",
+        "submissionMode", "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished",
+        "shutdownAfterJobFinishes", "suspend",
+    },
+    "spec.submitterConfig": {"backoffLimit"},
+    "spec.rayClusterSpec": {
+        "headGroupSpec", "workerGroupSpecs", "rayVersion", "enableInTreeAutoscaling", "autoscalerOptions",
+        "headServiceAnnotations", "suspend", "authOptions",
+    },
+    "spec.rayClusterSpec.authOptions": {"mode"},
+    "spec.rayClusterSpec.headGroupSpec": {
+        "serviceType", "headService", "enableIngress", "rayStartParams", "template",
+    },
+    "spec.rayClusterSpec.workerGroupSpecs.0": {
+        "groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template",
+        "scaleStrategy",
+    },
+}  # fmt: skip
+TEMPLATE = {
+    "": {"metadata", "spec"},
+    "spec": {"containers", "volumes", "serviceAccountName", "nodeSelector", "tolerations"},
+    "spec.containers.0": {"name", "image", "env", "resources", "volumeMounts", "ports", "securityContext"},
+}
+SUBMISSION_MODES = {"K8sJobMode", "HTTPMode", "InteractiveMode"}
+
+
+def load(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def commands(config, kind):
+    return [one for one in config[f"{kind}_start_ray_commands"] if "ray start" in one]
+
+
+def complaints(config):
+    """What is wrong with how the nodes of a launcher file are started."""
+    for kind in ("head", "worker"):
+        (one,) = commands(config, kind)
+        yield from (f"{kind}: {complaint}" for complaint in complaints_of(one))
+    setup = " ".join(config["setup_commands"])
+    is_own = config["provider"]["type"] == "local"
+    wanted = {
+        "a cloud's dashboard is open": is_own or "--dashboard-host=127.0.0.1" in commands(config, "head")[0],
+        "the token does not travel": config["file_mounts"].get("~/.ray/auth_token") == "~/.ray/auth_token",
+        "the token is readable": "chmod 600 ~/.ray/auth_token" in setup,
+        "conclus is not installed": re.search(r'venv ~/\.conclus && .*pip install --quiet "\$HOME/conclus', setup),
+    }
+    yield from (complaint for complaint, fine in wanted.items() if not fine)
+
+
+def complaints_of(command):
+    # Every command has a shell of its own: what another one exports is gone.
+    if not re.search(r"export [^;]*RAY_AUTH_MODE=token", command):
+        yield "no token mode"
+    if not re.search(r"export [^;]*RAY_AUTH_TOKEN_PATH=\$HOME/\.ray/auth_token", command):
+        yield "no token"
+    for option in re.findall(r"(--[a-z-]+)", command.partition("ray start")[2]):
+        if option not in START_OPTIONS:
+            yield f"ray start has no {option}"
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_ray_accepts_the_launcher_file(name):
+    prepared = prepare_config(load(name))
+    validate_config(prepared)
+    assert prepared["head_node_type"] in prepared["available_node_types"]
+    assert list(complaints(prepared)) == []
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_its_commands_are_shell(name):
+    config = prepare_config(load(name))
+    for kind in ("setup_commands", "head_setup_commands", "head_start_ray_commands", "worker_start_ray_commands"):
+        for one in config[kind]:
+            done = subprocess.run(["bash", "-n", "-c", one], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, ""), one
+
+
+def test_machines_of_ones_own_are_all_used():
+    prepared = prepare_config(load("ray_config.yaml"))
+    (node_type,) = prepared["available_node_types"].values()
+    assert node_type["min_workers"] == node_type["max_workers"] == len(prepared["provider"]["worker_ips"]) == 2
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+@pytest.mark.parametrize("change", [{"worker_ips": []}, {"provider": {"type": 5}}, {"setup_commands": "pip"}])
+def test_ray_refuses_a_broken_launcher_file(name, change):
+    with pytest.raises((jsonschema.ValidationError, click.ClickException, ValueError, TypeError, NotImplementedError)):
+        validate_config(prepare_config(load(name) | change))
+
+
+def test_machines_of_ones_own_need_their_addresses():
+    config = load("ray_config.yaml")
+    del config["provider"]["head_ip"]
+    with pytest.raises((click.ClickException, SystemExit)):
+        prepare_config(config)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled", "worker: no token mode"),
+        ("RAY_AUTH_TOKEN_PATH=$HOME/.ray/auth_token", "", "head: no token"),
+        ("venv ~/.conclus", "venv ~/.ray", "conclus is not installed"),
+        ("--address=", "--adress=", "worker: ray start has no --adress"),
+        ("chmod 600", "chmod 644", "the token is readable"),
+        ('"~/.ray/auth_token": "~/.ray/auth_token"', '"~/x": "~/x"', "the token does not travel"),
+    ],
+)
+def test_a_start_without_a_token_is_seen(old, new, complaint):
+    text = (ROOT / "ray_config.yaml").read_text()
+    assert old in text
+    assert complaint in list(complaints(yaml.safe_load(text.replace(old, new))))
+
+
+def test_an_open_dashboard_in_a_cloud_is_seen():
+    text = (
+        (ROOT / "docs/cluster/aws.yaml").read_text().replace("--dashboard-host=127.0.0.1", "--dashboard-host=0.0.0.0")
+    )
+    assert list(complaints(yaml.safe_load(text))) == ["a cloud's dashboard is open"]
+
+
+def unknown(node, fields):
+    """The fields of a document that the interface does not have."""
+    for path, known in fields.items():
+        part = node
+        for step in filter(None, path.split(".")):
+            part = part[int(step) if step.isdecimal() else step]
+        yield from (f"{path}.{name}" for name in part if name not in known)
+
+
+def unknown_names(job):
+    """The fields of a RayJob that neither KubeRay's interface nor that of pods has."""
+    yield from unknown(job, FIELDS)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        yield from unknown(group["template"], TEMPLATE)
+
+
+def test_the_rayjob_uses_names_that_kuberay_has():
+    job = load(RAYJOB)
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert list(unknown_names(job)) == []
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)
+    assert spec["submissionMode"] in SUBMISSION_MODES
+    assert (spec["backoffLimit"], spec["shutdownAfterJobFinishes"]) == (0, True)
+    assert all(isinstance(value, str) for value in cluster["headGroupSpec"]["rayStartParams"].values())
+
+
+def test_every_pod_of_the_rayjob_mounts_the_results():
+    cluster = load(RAYJOB)["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        volumes = {one["name"] for one in group["template"]["spec"]["volumes"]}
+        assert mounts["results"] == "/results"
+        assert set(mounts) == volumes
+
+
+@pytest.mark.parametrize("place", ["spec", "spec.rayClusterSpec", "spec.rayClusterSpec.workerGroupSpecs.0"])
+def test_a_name_that_kuberay_does_not_have_is_seen(place):
+    job = copy.deepcopy(load(RAYJOB))
+    part = job
+    for step in place.split("."):
+        part = part[int(step) if step.isdecimal() else step]
+    part["authOption"] = {"mode": "token"}
+    assert list(unknown_names(job)) == [f"{place}.authOption"]
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Runs the script with a Slurm of two commands and a `ray` that notes how it was called."""
+    env, tools = tmp_path / "env" / "bin", tmp_path / "tools"
+    env.mkdir(parents=True)
+    tools.mkdir()
+    (env / "python").symlink_to(sys.executable)
+    note = (
+        f"cd {tmp_path}\n"
+        'printf "%s\\n" "$@" > arguments\n'
+        "env > environment\n"
+        'stat -c %a "$RAY_AUTH_TOKEN_PATH" > mode\n'
+        'wc -c < "$RAY_AUTH_TOKEN_PATH" > length'
+    )
+    programs = {
+        env / "ray": note,
+        tools / "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        tools / "scontrol": "printf 'n%s\\n' 1 2 3",
+    }
+    for path, body in programs.items():
+        path.write_text(f"#!/bin/bash\n{body}\n")
+        path.chmod(0o755)
+
+    def run(script, *arguments):
+        allocation = {
+            "SLURM_JOB_ID": "123456",
+            "SLURM_JOB_NUM_NODES": "3",
+            "SLURM_JOB_NODELIST": "n[1-3]",
+            "SLURM_CPUS_ON_NODE": "8",
+        }
+        return subprocess.run(
+            ["bash", script, *arguments],
+            env={"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), "CONCLUS_ENV": str(env.parent)}
+            | allocation,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_the_slurm_script_calls_symmetric_run_as_it_wants_to_be_called(slurm, tmp_path):
+    done = slurm(SLURM, "study.yaml", "/shared/results")
+    assert (done.returncode, done.stderr) == (0, "")
+    name, *arguments = (tmp_path / "arguments").read_text().splitlines()
+    split = arguments.index("--")
+    assert name == "symmetric-run"
+    started = symmetric_run.curate_and_validate_ray_start_args(arguments[:split])
+    assert {one.partition("=")[0] for one in started} <= START_OPTIONS
+    assert arguments[:4] == ["--address", "n1:23456", "--min-nodes", "3"]
+    assert arguments[split + 1 :] == [
+        "conclus",
+        "run",
+        "study.yaml",
+        "--results",
+        "/shared/results",
+        "--address",
+        "n1:23456",
+    ]
+
+
+def test_the_slurm_script_hands_on_a_token_that_is_its_user_s_alone(slurm, tmp_path):
+    slurm(SLURM, "study.yaml", "/shared/results")
+    environment = dict(
+        line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines() if "=" in line
+    )
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert int(environment["RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT"]) > symmetric_run.CLUSTER_WAIT_TIMEOUT
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert int((tmp_path / "length").read_text()) == 65
+    assert not Path(environment["RAY_AUTH_TOKEN_PATH"]).exists()
+
+
+def test_the_slurm_script_says_what_it_lacks_and_is_shell(slurm, tmp_path):
+    assert "usage: sbatch slurm.sh STUDY RESULTS" in slurm(SLURM).stderr
+    assert subprocess.run(["bash", "-n", SLURM], check=False).returncode == 0
+    broken = tmp_path / "broken.sh"
+    broken.write_text(SLURM.read_text().replace("EXIT", "'"))
+    assert subprocess.run(["bash", "-n", broken], check=False, capture_output=True).returncode != 0
+
+
+def test_a_slurm_script_with_a_head_of_its_own_is_seen(slurm, tmp_path):
+    broken = tmp_path / "broken.sh"
+    broken.write_text(SLURM.read_text().replace("--include-dashboard=false", "--head"))
+    slurm(broken, "study.yaml", "/shared/results")
+    _, *arguments = (tmp_path / "arguments").read_text().splitlines()
+    with pytest.raises(click.ClickException, match="--head"):
+        symmetric_run.curate_and_validate_ray_start_args(arguments[: arguments.index("--")])

@@ -1,0 +1,152 @@
+import csv
+import io
+import random
+from statistics import mean, stdev
+
+import pytest
+from scipy.stats import t as student
+
+from jobs.analysis.difference import difference
+from jobs.results.reader import read_results
+from jobs.results.schema import Attempt, to_table
+from jobs.results.writer import put, serialise
+
+
+def attempts(side, *, rates=(1e-3, 1e-2), seeds=range(4), shift=0.0, params=None, **more):
+    """Trials whose noise is mostly the seed's own, the same on both sides."""
+    for rate in rates:
+        for seed in seeds:
+            noise = random.Random(f"{rate}{seed}").gauss(0, 0.05) + random.Random(f"{side}{rate}{seed}").gauss(0, 0.002)
+            fixed = {"optimiser.learning_rate": rate, "epochs": 60, "method.name": "cc", "data.path": str(side)}
+            usual = {"study": "s", "code_hash": "c1", "data_hash": "d", "env": {"torch": "2.6", "numpy": "2"}}
+            yield Attempt(
+                trial_key=f"{rate}-{seed}",
+                config_key=f"{rate}",
+                seed=seed,
+                attempt_id="A",
+                status="ok",
+                params=fixed | (params or {}),
+                metrics={"nmi": 0.8 + noise + shift * (rate < 5e-3), "loss": 1.0 + noise},
+                **(usual | more),
+            )
+
+
+def fill(folder, **what):
+    rows = list(attempts(folder.name, **what))
+    put(folder / f"study={rows[0].study}" / "compact" / "part-A.parquet", serialise(to_table(rows)))
+    return folder
+
+
+def compared(a, b, metric="nmi", mode="max"):
+    return difference(read_results(str(a)), read_results(str(b)), metric, mode)
+
+
+def test_paired_differences_are_students_over_shared_seeds(tmp_path):
+    a, b = fill(tmp_path / "a"), fill(tmp_path / "b", seeds=range(1, 6), shift=0.02)
+    found = compared(a, b)
+    tables = [read_results(str(side)).to_pylist() for side in (a, b)]
+    rows = [{(row["param.optimiser.learning_rate"], row["seed"]): row["metric.nmi"] for row in one} for one in tables]
+    for pair in found.pairs:
+        rate = pair.params["optimiser.learning_rate"]
+        wanted = [rows[1][rate, seed] - rows[0][rate, seed] for seed in (1, 2, 3)]
+        assert pair.seeds == 3
+        assert pair.difference == pytest.approx(mean(wanted))
+        assert pair.half_width == pytest.approx(student.ppf(0.975, 2) * stdev(wanted) / 3**0.5)
+    assert [pair.verdict for pair in found.pairs] == ["better", "="]
+    assert [pair.verdict for pair in compared(a, b, mode="min").pairs] == ["worse", "="]
+    assert [pair.verdict for pair in compared(b, a).pairs] == ["worse", "="]
+
+
+def test_what_changed_is_told_and_does_not_part_the_configurations(tmp_path):
+    a = fill(tmp_path / "a")
+    b = fill(
+        tmp_path / "b",
+        study="t",
+        rates=(1e-2, 1e-1),
+        params={"epochs": 80},
+        code_hash="c2",
+        env={"torch": "2.7", "numpy": "2"},
+        data_hash="e",
+    )
+    found = compared(a, b)
+    assert {(one.what, one.before, one.after) for one in found.changes} == {
+        ("epochs", 60, 80), ("data (content)", "d", "e"), ("code", "c1", "c2"), ("torch", "2.6", "2.7"),
+    }  # fmt: skip
+    assert [dict(pair.params) for pair in found.pairs] == [{"optimiser.learning_rate": 1e-2}]
+    assert [dict(one) for one in found.only_before] == [{"optimiser.learning_rate": 1e-3}]
+    assert [dict(one) for one in found.only_after] == [{"optimiser.learning_rate": 1e-1}]
+
+
+def test_the_same_results_differ_in_nothing(tmp_path):
+    a = fill(tmp_path / "a")
+    found = compared(a, a)
+    assert not found.changes
+    assert not found.only_before
+    assert [(pair.difference, pair.verdict) for pair in found.pairs] == [(0, "="), (0, "=")]
+
+
+def test_a_false_alarm_is_rare_over_many_configurations():
+    alarms = 0
+    for repeat in range(20):
+        rates = [1 + repeat + i / 100 for i in range(10)]
+        a, b = (to_table(list(attempts(side, rates=rates))) for side in "ab")
+        alarms += any(pair.verdict != "=" for pair in difference(a, b, "nmi", "max").pairs)
+    assert alarms <= 4  # Holm: each with probability at most 0.05, more than 4 of 20 with 0.003; the noise is seeded
+
+
+def test_imported_rows_are_never_paired_by_seed(command, tmp_path):
+    (tmp_path / "t.md").write_text("| lr | nmi |\n|---|---|\n| 0.1 | 0.5 |\n| 0.1 | 0.6 |\n")
+    for side in ("a", "b"):
+        assert command("import", tmp_path / "t.md", "--results", tmp_path / side, "--study", side, "--yes")[0] == 0
+    (pair,) = compared(tmp_path / "a", tmp_path / "b").pairs
+    assert (pair.seeds, pair.difference, pair.verdict) == (0, None, "?")
+    _, out, _ = command("diff", tmp_path / "a", tmp_path / "b")
+    assert "4 rows are imported and unverified." in out
+
+
+def test_a_loss_is_not_compared_across_what_rescales_it(command, tmp_path):
+    a, b = fill(tmp_path / "a"), fill(tmp_path / "b", params={"method.instance_temperature": 0.1})
+    code, _, err = command("diff", a, b, "--metric", "loss")
+    assert code == 2
+    assert "they differ in method.instance_temperature, which rescales the loss" in err
+    assert command("diff", a, b)[0] == 0
+
+
+def test_it_is_markdown_for_a_pull_request_and_csv_for_machines(command, tmp_path):
+    a, b = fill(tmp_path / "a"), fill(tmp_path / "b", rates=(1e-3, 1e-2, 1e-1), shift=0.02, code_hash="c2")
+    code, out, _ = command("diff", a, b)
+    assert code == 0
+    assert out.startswith(f"## A: `{a}`, B: `{b}`\n")
+    assert "2 configurations in both, 0 only in A, 1 only in B." in out
+    assert "| code | c1  | c2  |" in out
+    assert "**+0.0" in out
+    assert "| better |" in out
+    assert "### Only in B\n\n- learning_rate=0.1\n" in out
+    _, out, err = command("diff", a, b, "--format", "csv")
+    first, _ = csv.DictReader(io.StringIO(out))
+    assert (float(first["optimiser.learning_rate"]), first["seeds"], first["verdict"]) == (1e-3, "4", "better")
+    assert "only in B" in err
+    _, out, _ = command("diff", a, b, "--format", "table", "--out", tmp_path / "x.md")
+    assert (tmp_path / "x.md").read_text().startswith("## A")
+
+
+def test_two_studies_of_one_folder(command, tmp_path):
+    fill(tmp_path / "r", study="x")
+    fill(tmp_path / "r", study="y", shift=0.02)
+    code, out, _ = command("diff", tmp_path / "r", "--study", "x", "--study", "y", "--format", "csv")
+    assert code == 0
+    assert out.count("better") == 1
+
+
+@pytest.mark.parametrize("arguments", ["", "r", "r --study x", "r r r", "r r --study x --study y"])
+def test_which_two_must_be_clear(command, tmp_path, arguments):
+    code, _, err = command("diff", *arguments.split())
+    assert code == 2
+    assert err == "Error: Give two results folders A and B, or one folder and --study twice: A's study, then B's.\n"
+
+
+def test_a_metric_that_is_not_there_is_refused(command, tmp_path):
+    a = fill(tmp_path / "a")
+    code, _, err = command("diff", a, a, "--metric", "nni")
+    assert code == 2
+    assert "did you mean 'nmi'?" in err

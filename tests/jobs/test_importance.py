@@ -1,0 +1,211 @@
+"""Shares of variance against planted ones; what cannot be told is said; interactions are found where they are."""
+
+import csv
+import io
+import json
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from jobs.analysis.importance import importance
+from jobs.analysis.interaction import interaction
+from jobs.analysis.trials import Trials, factor_of
+from jobs.results import writer
+from jobs.results.schema import Attempt
+
+
+def trials(rows, values, column="metric.nmi", seeds=None):
+    """Trials from parameters (dicts) and values."""
+    factors = {key: factor_of(key, [row.get(key) for row in rows]) for key in rows[0]}
+    count = len(rows)
+    return Trials(
+        column,
+        np.asarray(values, float),
+        factor_of("seed", seeds or [0] * count),
+        factor_of("data", ["d"] * count),
+        factors,
+        {},
+        np.ones(count),
+    )
+
+
+def planted(rng, *, missing=0.1, product_of=0.0):
+    """A 3 x 4 x 2 grid with three seeds in which `a` and `b` matter and `c` does not, and the true shares."""
+    cells = np.array(list(product(range(3), range(4), range(2))), float)
+    level = 0.03 * (cells[:, 0] - 1) + 0.01 * (cells[:, 1] - 1.5) + product_of * (cells[:, 0] - 1) * (cells[:, 1] - 1.5)
+    there = rng.random((24, 3)) >= missing
+    there[:, 0] = True
+    values = (level[:, None] + rng.normal(0, 0.02, (24, 3)))[there]
+    rows = [dict(zip("abc", cells[cell], strict=True)) for cell, _ in np.argwhere(there)]
+    total = level.var(ddof=1) + 0.02**2
+    parts = [(0.03 * (cells[:, 0] - 1)).var(ddof=1), (0.01 * (cells[:, 1] - 1.5)).var(ddof=1), 0.0]
+    return trials(rows, values, seeds=np.argwhere(there)[:, 1].tolist()), [part / total for part in parts]
+
+
+def test_the_intervals_hold_the_planted_shares_and_what_does_nothing_is_not_found():
+    rng = np.random.default_rng(2)
+    studies, covered, quiet = 400, np.zeros(3), 0
+    for _ in range(studies):
+        made, truth = planted(rng)
+        found = importance(made)
+        shares = {one.keys[0]: one for one in found.parameters}
+        covered += [shares[key].low <= true <= shares[key].high + 1e-12 for key, true in zip("abc", truth, strict=True)]
+        quiet += all(one.verdict == "not shown to matter" for one in found.interactions)
+    assert (covered / studies >= 0.94).all()
+    assert quiet / studies >= 0.94
+
+
+def test_shares_of_a_grid_without_noise_are_those_of_the_sums_of_squares():
+    rows = [{"a": a, "b": b} for a in (0.0, 1.0, 2.0) for b in (0.0, 1.0)]
+    found = importance(trials(rows * 2, [2 * row["a"] + row["b"] for row in rows * 2], seeds=[0] * 6 + [1] * 6))
+    shares = {one.keys[0]: one.share for one in found.parameters}
+    total = np.var([2 * row["a"] + row["b"] for row in rows])
+    assert shares == pytest.approx({"a": 4 * np.var([0, 1, 2]) / total, "b": 0.25 / total})
+    assert (found.luck, found.configurations) == (0.0, 6)
+
+
+def test_an_interaction_is_not_hidden():
+    made, _ = planted(np.random.default_rng(0), product_of=0.02)
+    found = importance(made)
+    verdicts = {one.keys: one.verdict for one in found.interactions}
+    assert verdicts["a", "b"] == "matters"
+    assert {verdicts["a", "c"], verdicts["b", "c"]} == {"not shown to matter"}
+
+
+def test_parameters_that_move_together_are_not_told_apart():
+    rng = np.random.default_rng(0)
+    rows = [{"a": a, "twin": 10 * a, "b": b} for a in range(4) for b in range(4)] * 2
+    found = importance(trials(rows, [row["a"] + rng.normal(0, 0.1) for row in rows], seeds=[0] * 16 + [1] * 16))
+    verdicts = {one.keys[0]: one.verdict for one in found.parameters}
+    assert verdicts["a"] == "cannot be told from twin"
+    assert verdicts["twin"] == "cannot be told from a"
+    assert verdicts["b"] == "not shown to matter"
+
+
+def test_too_few_trials_are_said_to_be_too_few():
+    rows = [{"a": a, "b": b} for a in range(2) for b in range(2)]
+    found = importance(trials(rows, [0.0, 1.0, 2.0, 3.5]))
+    assert {one.verdict for one in found.parameters} == {"too few trials"}
+    assert found.luck is None
+    assert any("too few" in note for note in found.notes)
+    assert any("how much is luck cannot be told" in note for note in found.notes)
+
+
+def test_values_drawn_at_random_need_no_grid():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"a": float(10 ** rng.uniform(-4, -1)), "b": float(rng.random()), "c": float(rng.random())} for _ in range(60)
+    ]
+    values = [-((np.log10(row["a"]) + 2.5) ** 2) + 0.5 * row["b"] + rng.normal(0, 0.1) for row in rows]
+    found = importance(trials(rows, values))
+    assert [one.keys[0] for one in found.parameters if one.verdict == "matters"] == ["a", "b"]
+    assert found.parameters[0].share > 0.6
+
+
+def test_an_option_of_one_method_is_no_twin_of_the_method():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"method.name": m, "method.threshold": 0.9 if m == "tcl" else None, "b": b}
+        for m in ("cc", "tcl")
+        for b in range(5)
+    ]
+    values = [(row["method.name"] == "tcl") + rng.normal(0, 0.1) for row in rows]
+    assert importance(trials(rows, values)).parameters[0].verdict == "matters"
+
+
+def test_a_loss_is_not_shared_out_across_what_rescales_it():
+    rows = [{"temperature": float(t), "b": float(b)} for t in range(3) for b in range(3)]
+    with pytest.raises(UserError, match="temperature, which rescales the loss"):
+        importance(trials(rows, range(9), column="metric.loss"))
+    found = interaction(trials(rows, range(9), column="metric.loss"), "temperature", "b")
+    assert "temperature" in found.refusal
+    assert found.contrasts == ()
+    assert len(found.cells) == 9
+
+
+# Two parameters
+
+
+def test_differences_of_differences_are_those_of_matched_trials():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (2, 2, 5))
+    rows = [{"a": a, "b": b, "c": c} for a in (1.0, 2.0) for b in (1.0, 2.0) for c in range(5)]
+    (one,) = interaction(trials(rows, values.ravel()), "a", "b").contrasts
+    expected = values[1, 1] - values[0, 1] - values[1, 0] + values[0, 0]
+    assert (one.estimate.mean, one.n) == (pytest.approx(expected.mean()), 5)
+    assert one.estimate.half_width == pytest.approx(2.7764451 * expected.std(ddof=1) / np.sqrt(5))
+
+
+def test_without_interaction_none_is_found_and_a_planted_one_is():
+    rng = np.random.default_rng(4)
+    rows = [{"a": a, "b": b, "c": c} for a in range(3) for b in range(2) for c in range(4)] * 3
+    seeds = [seed for seed in range(3) for _ in range(24)]
+    counts = {0.0: 0, 0.15: 0}
+    for size in counts:
+        for _ in range(200):
+            values = [0.1 * r["a"] + 0.1 * r["b"] + size * (r["a"] == 2) * r["b"] + rng.normal(0, 0.02) for r in rows]
+            found = interaction(trials(rows, values, seeds=seeds), "a", "b")
+            counts[size] += any(one.verdict == "depends" for one in found.contrasts)
+    assert counts[0.0] / 200 <= 0.08
+    assert counts[0.15] / 200 >= 0.95
+
+
+@pytest.fixture
+def results(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, (rate, width, seed) in enumerate(product((0.1, 0.2, 0.4), (1, 2), (0, 1, 2))):
+        if (rate, width) != (0.4, 2):
+            params, score = {"rate": rate, "width": width}, {"nmi": rate + rng.normal(0, 0.01)}
+            attempt = Attempt(
+                study="s",
+                trial_key=f"{number}",
+                config_key=f"{rate}{width}",
+                seed=seed,
+                attempt_id=f"A{number}",
+                status="ok",
+                params=params,
+                metrics=score,
+            )
+            writer.write(str(tmp_path), attempt)
+    return tmp_path
+
+
+def test_the_commands_fit_eighty_columns_and_show_empty_cells(results, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = command("importance", results)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"^rate +\d+% .* matters$", out, re.MULTILINE)
+    assert "luck (the seed)" in out
+    code, out, _ = command("interaction", results, "width", "rate")
+    assert code == 0
+    assert re.search(r"^ *0\.4 +█ 0\.\d+ \(3\) +·$", out, re.MULTILINE)
+    assert "1 of 6 cells were not run" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_machines_get_every_share_and_every_cell(results, command):
+    rows = json.loads(command("importance", results, "--format", "json")[1])
+    assert [row["first"] for row in rows if row["second"] is None] == ["rate", "width", "luck"]
+    cells = list(csv.DictReader(io.StringIO(command("interaction", results, "rate", "width", "--format", "csv")[1])))
+    assert [cell["n"] for cell in cells] == ["3", "3", "3", "3", "3", "0"]
+
+
+def test_latex_holds_nothing_that_latex_does_not_know(results, command):
+    for arguments in (("importance", results), ("interaction", results, "rate", "width")):
+        code, out, _ = command(*arguments, "--format", "latex")
+        tabular = "".join(line for line in out.splitlines() if not line.startswith("%"))
+        assert (code, tabular.isascii(), "tabular" in tabular) == (0, True, True)
+
+
+def test_a_wrong_metric_gets_a_suggestion(results, command):
+    code, _, err = command("importance", results, "--on", "mni")
+    assert (code, "did you mean 'nmi'?" in err) == (2, True)
+
+
+def test_two_names_of_one_parameter_are_refused(results, command):
+    code, _, err = command("interaction", results, "rate", "rate")
+    assert (code, "name two parameters" in err) == (2, True)

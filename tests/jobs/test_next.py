@@ -1,0 +1,183 @@
+"""`conclus next`: the direction of a planted optimum, and a study file that goes there and repeats nothing."""
+
+import json
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs import plan as planning
+from jobs import study as studies
+from jobs.analysis.edges import advise, decide, log_spaced
+from jobs.analysis.trials import Trials, factor_of
+from jobs.results import writer
+from jobs.results.schema import Attempt
+
+RATES = (1e-4, 1e-3, 1e-2)
+
+
+def trials(rng, score, *, noise=0.02, seeds=3, missing=0.1, column="metric.nmi"):
+    """A grid of rates and widths with effects of both, of seeds and configurations, and trials that are missing."""
+    rows = [row for row in product(RATES, range(4), range(seeds)) if rng.random() >= missing]
+    lifts, blocks = rng.normal(0, 0.02, seeds), rng.normal(0, 0.05, 4)
+    values = [score(rate) + blocks[width] + lifts[seed] + rng.normal(0, noise) for rate, width, seed in rows]
+    factors = {
+        "rate": factor_of("rate", [row[0] for row in rows]),
+        "width": factor_of("width", [row[1] for row in rows]),
+    }
+    data, seed = factor_of("data", ["d"] * len(rows)), factor_of("seed", [row[2] for row in rows])
+    return Trials(column, np.array(values), seed, data, factors, {}, np.array([10.0 / row[0] for row in rows]))
+
+
+def peak(at):
+    return lambda rate: 0.8 - 0.05 * (math.log10(rate) - at) ** 2
+
+
+@pytest.mark.parametrize(
+    ("at", "kind", "expected"),
+    [(-1, "extend", (1e-2, 1e-1, 1.0)), (-5, "extend", (1e-4, 1e-5, 1e-6)), (-3, "refine", (10**-3.5, 1e-3, 10**-2.5))],
+)
+def test_the_direction_of_the_planted_optimum_is_found_in_95_of_100_studies(at, kind, expected):
+    rng = np.random.default_rng(0)
+    found = [decide(trials(rng, peak(at), noise=0.01), "rate", "max", 0.01) for _ in range(200)]
+    right = [one for one in found if one.kind == kind]
+    assert len(right) / len(found) >= 0.95
+    assert all(one.values == pytest.approx(expected) for one in right)
+    assert {one.kind for one in found} <= {kind, "noisy", "keep"}
+
+
+@pytest.mark.parametrize(("at", "kind"), [(0.2, "extend"), (-4.2, "extend"), (-2.0, "refine")])
+def test_the_direction_is_found_among_values_drawn_at_random(at, kind):
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        rates, width = 10 ** rng.uniform(-3.2, -0.8, 40), rng.random(40)
+        values = np.array([peak(at)(rate) for rate in rates]) + 0.1 * width + rng.normal(0, 0.02, 40)
+        factors = {"rate": factor_of("rate", rates.tolist()), "width": factor_of("width", width.tolist())}
+        ones = factor_of("seed", [0] * 40)
+        one = decide(Trials("metric.nmi", values, ones, ones, factors, {}, np.ones(40)), "rate", "max", 0.01)
+        if at == -2.0:
+            right = one.values[0] < 1e-2 < one.values[-1]
+        else:
+            right = one.values[-1] > rates.max() if at > -2 else one.values[0] < rates.min()
+        hits += one.kind == kind and one.is_range and right
+    assert hits / 200 >= 0.95
+
+
+def test_where_smaller_is_better_the_other_end_is_extended():
+    rng = np.random.default_rng(0)
+    assert decide(trials(rng, peak(-1)), "rate", "min", 0.01).values[0] == 1e-4
+
+
+def test_what_is_flat_is_fixed_at_the_cheapest_value():
+    one = decide(trials(np.random.default_rng(0), lambda _: 0.8, noise=0.002), "rate", "max", 0.01)
+    assert (one.kind, one.values) == ("fix", (1e-2,))
+    assert "flat" in one.why
+
+
+def test_what_is_noisy_gets_as_many_seeds_as_show_the_margin():
+    one = decide(trials(np.random.default_rng(1), lambda _: 0.8, noise=0.05, missing=0), "rate", "max", 0.02)
+    assert one.kind == "noisy"
+    needed = (1.96 + 0.84) ** 2 * 2 * 0.05**2 / 0.02**2 / 4
+    assert needed * 0.5 < one.seeds < needed * 2
+
+
+def test_a_parameter_that_rescales_a_loss_is_not_judged_by_it():
+    made = trials(np.random.default_rng(0), peak(-1), column="metric.loss")
+    factors = {"temperature": factor_of("temperature", [RATES[code] for code in made.factors["rate"].codes])}
+    renamed = Trials(made.column, made.values, made.seeds, made.data, factors, {}, made.seconds)
+    (one,) = advise(renamed, "min", 0.01)
+    assert (one.kind, "rescales the loss" in one.why) == ("keep", True)
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_log"),
+    [
+        ((1, 10, 100), True),
+        ((2e-4, 5e-4, 1e-3), True),
+        ((0.3, 0.5, 0.7), False),
+        ((0.3, 0.5), False),
+        ((1, 2), True),
+        ((0, 1), False),
+    ],
+)
+def test_ratios_are_told_from_differences(levels, is_log):
+    assert log_spaced(levels) is is_log
+
+
+# The study file
+
+STUDY = """
+study: demo
+trial:
+  data: {name: digits}
+  method: {name: tcl}
+space:
+  learning_rate: {grid: [2.0e-4, 1.0e-3, 5.0e-3]}
+  threshold: {grid: [0.9, 0.95, 1.0]}
+  batch_size: {grid: [128, 256]}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture
+def results(tmp_path):
+    """The study's own trials, with planned scores: better with the rate and the threshold, which cannot pass 1."""
+    study = studies.parse(STUDY, "demo", Path())
+    rng = np.random.default_rng(0)
+    for one in planning.make(study).trials:
+        params = one.parameters
+        score = 0.5 + 0.02 * math.log(params["optimiser.learning_rate"]) + params["method.threshold"]
+        attempt = Attempt(
+            study="demo",
+            trial_key=one.trial_key,
+            config_key=one.config_key,
+            seed=one.seed,
+            attempt_id=one.trial_key,
+            status="ok",
+            params=dict(params),
+            data_hash=one.data_hash,
+            seconds=90.0,
+            metrics={"nmi": score + rng.normal(0, 0.002)},
+        )
+        writer.write(str(tmp_path / "results"), attempt)
+    content = {"source": study.source, "select": {"metric": "nmi", "mode": "max"}}
+    (tmp_path / "results" / "study=demo" / "study.json").write_text(json.dumps(content))
+    return tmp_path / "results"
+
+
+def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tmp_path, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "next.yaml"
+    code, text, err = command("next", results, "--out", out)
+    assert (code, err) == (0, "")
+    assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 80
+    written = studies.load(out)
+    assert {key: one.finite for key, one in written.space.items()} == {"optimiser.learning_rate": (5e-3, 0.025, 0.125)}
+    assert written.trial["method"]["threshold"] == 1.0
+    assert "no value beyond it is allowed" in " ".join(text.split())
+    assert written.trial["batch_size"] in {128, 256}
+    assert "6 trials, 4 of them to run: about 6.0 min on one worker (90 s" in " ".join(text.split())
+    assert "2 done, 4 missing" in command("plan", out, "--results", results)[1]
+
+
+def test_without_out_nothing_is_written(results, tmp_path, command):
+    before = sorted(tmp_path.rglob("*"))
+    code, text, _ = command("next", results)
+    assert (code, "optimiser.learning_rate: extend to" in text) == (0, True)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_rows_that_no_study_planned_have_no_next(results, command):
+    (results / "study=demo" / "study.json").unlink()
+    code, _, err = command("next", results, "--on", "nmi")
+    assert (code, "study.json is missing" in err, err.count("\n")) == (2, True, 1)
+
+
+def test_of_several_studies_one_is_named(results, command):
+    (results / "study=other").mkdir()
+    code, _, err = command("next", results)
+    assert (code, "--study demo or other" in err) == (2, True)
+    assert command("next", results, "--study", "demo")[0] == 0

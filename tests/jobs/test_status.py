@@ -1,0 +1,313 @@
+"""status, logs and stop without a cluster: folders as the store writes them, and a run of this machine."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import driver
+from jobs.analysis.standing import standing
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
+
+HOUR = 3600
+
+
+class Store:
+    """A results folder with one study of four planned trials, filled by the store's own writer."""
+
+    def __init__(self, folder, name="s", planned=4):
+        self.results, self.name, self.folder = folder, name, folder / f"study={name}"
+        self.folder.mkdir(parents=True)
+        trials = [[f"t{i}", f"c{i // 2}", i % 2] for i in range(planned)]
+        content = {"study": name, "select": {"metric": "nmi", "mode": "max"}, "trials": trials, "n_trials": planned}
+        (self.folder / "study.json").write_text(json.dumps(content))
+
+    def add(self, number, status, *, age=0.0, **values):
+        own = {"epochs_done": 10, "seconds": 100.0, "params": {"lr": number // 2, "epochs": 20}, "host": "node"}
+        own["metrics"] = {"nmi": 0.5 + number / 10}
+        attempt = Attempt(
+            study=self.name, trial_key=f"t{number}", config_key=f"c{number // 2}", seed=number % 2,
+            attempt_id=new_attempt_id(), status=status, **own | values,
+        )  # fmt: skip
+        path = write(str(self.results), attempt)
+        os.utime(path, (time.time() - age,) * 2)
+        time.sleep(0.002)  # attempts are told apart by their milliseconds
+        return path
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    return Store(tmp_path / "results")
+
+
+def states(store):
+    return {one.trial_key: one.state for one in standing(store.folder).begun}
+
+
+def test_every_trial_is_counted_once_by_its_last_attempt(store):
+    store.add(0, "failed", reason="ERROR: bad luck")
+    store.add(0, "ok")
+    store.add(1, "running", reason="INTERRUPTED", age=HOUR)
+    store.add(1, "running")
+    store.add(2, "failed", reason="DIVERGED: loss is nan")
+    found = standing(store.folder)
+    assert (found.planned, found.done, found.missing) == (4, 1, 1)
+    assert states(store) == {"t1": "running", "t2": "failed"}
+
+
+def test_a_trial_that_is_not_heard_of_is_named_silent_and_an_interrupted_one_is_not(store):
+    store.add(0, "running", age=HOUR)
+    store.add(1, "running", age=HOUR, reason="INTERRUPTED")
+    store.add(2, "running", age=60)
+    assert states(store) == {"t0": "silent", "t1": "interrupted", "t2": "running"}
+
+
+def test_patience_is_that_of_the_studys_own_epochs(store):
+    store.add(0, "ok", seconds=1000.0)  # epochs of 100 seconds
+    store.add(1, "running", epochs_done=0, seconds=None, age=250)
+    store.add(2, "running", epochs_done=0, seconds=None, age=350)
+    assert states(store) == {"t1": "running", "t2": "silent"}
+
+
+def test_before_the_first_epoch_of_a_study_nobody_knows(store):
+    store.add(0, "running", epochs_done=0, seconds=None, age=500)
+    assert states(store) == {"t0": "running"}
+    assert standing(store.folder).seconds_left is None
+
+
+def test_the_time_left_is_what_is_left_to_train_among_those_that_run(store):
+    store.add(0, "ok", seconds=100.0)
+    store.add(1, "running", seconds=50.0)
+    store.add(2, "running", seconds=20.0)
+    assert standing(store.folder).seconds_left == pytest.approx((50 + 80 + 100) / 2)
+    store.add(3, "running", seconds=1.0)
+    assert standing(store.folder).seconds_left == pytest.approx(99)  # the longest, alone
+
+
+def test_nothing_runs_no_time_is_told(store):
+    store.add(0, "ok")
+    store.add(1, "running", age=HOUR)
+    assert standing(store.folder).seconds_left is None
+
+
+def test_it_reads_well_and_keeps_to_the_terminal(store, command):
+    store.add(0, "ok")
+    store.add(1, "ok")
+    store.add(2, "failed", reason="ERROR: RuntimeError: " + "very " * 40 + "long")
+    store.add(3, "running", age=5)
+    code, out, err = command("status", store.results)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "s: 2 of 4 trials done, 1 failed, 1 running"
+    assert "best nmi 0.550 ±0.635 (2 seeds): lr=0" in out
+    assert "  failed      t2 seed 0  ERROR: RuntimeError: very" in out
+    assert "  running     t3 seed 1  epoch 10/20, heard 5 s ago on node" in out or "heard 6 s ago" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_torn_files_are_named_and_the_rest_is_shown(store, command):
+    store.add(0, "ok")
+    torn = store.add(1, "ok")
+    torn.write_bytes(torn.read_bytes()[:-20])
+    code, out, err = command("status", store.results)
+    assert code == 0
+    assert "1 of 4 trials done" in out
+    assert f"{torn} is skipped" in err
+    (store.folder / "study.json").write_bytes((store.folder / "study.json").read_bytes()[:40])
+    code, out, err = command("status", store.results)
+    assert (code, "1 of 1 trials done" in out, "study.json is skipped: it is torn" in err) == (0, True, True)
+
+
+def test_several_studies_a_choice_of_them_and_a_copy(store, command, tmp_path):
+    store.add(0, "running", age=HOUR)
+    Store(store.results, "other")
+    _, out, _ = command("status", store.results)
+    assert [line for line in out.splitlines() if not line.startswith(" ") and line] == [
+        "other: 0 of 4 trials done, 4 missing",
+        "s: 0 of 4 trials done, 1 silent, 3 missing",
+    ]
+    assert command("status", store.results, "--study", "other")[1].count("trials") == 1
+    shutil.copytree(store.results, tmp_path / "copy")
+    assert command("status", tmp_path / "copy")[1] == out
+    assert command("status", tmp_path / "copy" / "study=s")[1].startswith("s: ")
+
+
+def test_a_search_that_names_its_trials_as_it_goes(store):
+    content = json.loads((store.folder / "study.json").read_text())
+    (store.folder / "study.json").write_text(json.dumps(content | {"trials": [], "n_trials": 9}))
+    store.add(0, "ok")
+    found = standing(store.folder)
+    assert (found.planned, found.done, found.missing) == (9, 1, 8)
+
+
+def test_programs_get_json_and_tables(store, command):
+    store.add(0, "ok")
+    store.add(1, "failed", reason="ERROR: x")
+    _, out, _ = command("status", store.results, "--format", "json")
+    (one,) = json.loads(out)
+    assert (one["planned"], one["done"], one["missing"], one["job"]) == (4, 1, 2, None)
+    assert one["begun"][0]["reason"] == "ERROR: x"
+    assert one["best"]["score"]["mean"] == 0.5
+    _, out, _ = command("status", store.results, "--format", "csv")
+    assert out.splitlines()[1].startswith("s,4,1,1,0,0,0,2,nmi,0.5")
+
+
+def test_nothing_there_is_one_line(command, tmp_path):
+    for name in ("status", "logs", "stop", "resume"):
+        code, _, err = command(name, tmp_path / "gone")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "There is no results folder" in err
+
+
+def test_status_loads_neither_ray_nor_torch_nor_pandas(store, root):
+    store.add(0, "ok")
+    code = (
+        "import sys, conclus\n"
+        f"sys.argv = ['conclus', 'status', {str(store.results)!r}]\n"
+        "try: conclus.main()\n"
+        "except SystemExit as leave: assert not leave.code\n"
+        "assert 'pyarrow' in sys.modules\n"
+        "assert not {'ray', 'torch', 'pandas', 'sklearn'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True)
+
+
+# Tracebacks
+
+
+def test_logs_shows_the_tracebacks_of_failed_trials(store, command):
+    assert "no trial has left a traceback" in command("logs", store.results)[2]
+    (store.folder / "logs").mkdir()
+    for number in range(5):
+        (store.folder / "logs" / f"t{number}.{new_attempt_id()}.txt").write_text(f"Traceback\nValueError: {number}\n")
+        time.sleep(0.002)
+    code, out, err = command("logs", store.results)
+    assert code == 0
+    assert [f"ValueError: {number}" in out for number in range(5)] == [False, False, True, True, True]
+    assert "2 earlier ones" in err
+    _, out, _ = command("logs", store.results, "--trial", "t1")
+    assert "ValueError: 1" in out
+    assert "ValueError: 2" not in out
+    code, _, err = command("logs", store.results, "--trial", "x")
+    assert (code, "no trial x has left a traceback" in err) == (2, True)
+
+
+def test_of_several_studies_one_has_to_be_named(store, command):
+    Store(store.results, "other")
+    for name in ("logs", "stop", "resume"):
+        code, _, err = command(name, store.results)
+        assert (code, "holds other, s: say which with --study NAME" in err) == (2, True)
+
+
+def test_a_damaged_record_of_a_job_is_one_line(store, command):
+    (store.folder / "job.json").write_text('{"job": "s-')
+    for name in ("status", "logs", "stop"):
+        code, out, err = command(name, store.results)
+        assert (code, "Traceback" in out + err) == (2, False)
+        assert "job.json cannot be read" in err
+
+
+# A run of this machine
+
+STUDY = """study: long
+trial:
+  data: {name: file, path: mine.csv}
+  method: ./mine.py
+  encoder: {name: mlp, widths: [4]}
+  n_clusters: 2
+  batch_size: 8
+  epochs: 16
+  evaluation: {every: 16}
+seeds: [0, 1, 2, 3, 4, 5]
+"""
+
+
+@pytest.fixture
+def running(tmp_path, root):
+    """`conclus run` in a process of its own, one of whose trials is done, with its method in a file."""
+    shutil.copy(root / "core" / "methods" / "cc.py", tmp_path / "mine.py")
+    rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "conclus", "run", "study.yaml", "--workers", "1", "--set", "epochs=15"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    try:
+        wait_for_a_trial(process, tmp_path / "results")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_a_trial(process, results):
+    end = time.monotonic() + 300
+    while not list(results.glob("*/trials/*.parquet")) or not standing(results / "study=long").done:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    code, out, err = command("stop", results)
+    assert code == 0, err
+    assert running.wait(timeout=30) == 130
+    assert f"process {running.pid} has ended" in err
+    before = standing(results / "study=long")
+    assert 1 <= before.done < before.planned == 6
+    assert out.startswith(f"long: {before.done} of 6 trials done")
+    assert "nothing is running" in command("stop", results)[2]
+    (tmp_path / "study.yaml").unlink()
+    (tmp_path / "mine.py").unlink()
+    monkeypatch.chdir("/")
+    code, out, err = command("resume", results, "--workers", "1")
+    assert code == 0, err
+    assert f"6 trials, {before.done} done before" in err
+    assert "epochs=15" in out
+    after = standing(results / "study=long")
+    assert (after.done, after.planned) == (6, 6)
+
+
+def test_a_process_that_is_not_ours_is_left_alone(store, command):
+    with (store.folder / "run.lock").open("w") as file:
+        file.write(f"process {os.getpid()} on elsewhere")
+        file.flush()
+        assert driver.local_process(store.folder) is None  # nobody holds it: an old run's
+        with holding(store.folder / "run.lock"):
+            code, _, err = command("stop", store.results)
+    assert (code, "process " in err, "stop it where it was started" in err) == (2, True, True)
+
+
+def test_a_number_that_was_given_to_another_process_is_left_alone(store, command):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (store.folder / "run.lock").write_text(f"process {other.pid} on {socket.gethostname()}")
+        with holding(store.folder / "run.lock"):
+            assert command("stop", store.results)[0] == 2
+        assert other.poll() is None
+        other.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def holding(path: Path):
+    """Another process holds the lock."""
+    code = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        yield
+        process.kill()
