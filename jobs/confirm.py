@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from core.errors import UserError
 from jobs import plan as planning
-from jobs.analysis.leaderboard import Leaderboard, leaderboard
+from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.race import Race, Rule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
@@ -73,12 +72,9 @@ class Confirmation:
         study = self._plan.study
         table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
         board = leaderboard(table, self._metric, self._mode)
-        found: dict[str, dict[int, float]] = {key: {} for key in self._cells}
-        columns = ("config_key", "seed", "status", board.metric)
-        for key, seed, status, value in zip(*(table[name].to_pylist() for name in columns), strict=True):
-            # Trials that were stopped early are not repeats of those that were not.
-            if key in found and status == "ok" and value is not None and math.isfinite(value):
-                found[key][seed] = value
+        # Trials that were stopped early are not repeats of those that were not.
+        known = by_seed(table, board.metric, ("ok",))
+        found = {key: known.get((study.name, key), {}) for key in self._cells}
         complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
         if not complete:
             raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")

@@ -376,7 +376,7 @@ def _write_study(results: str, plan: Plan) -> None:
         "select": asdict(study.select),
         "seeds": list(study.seeds),
         "n_configurations": plan.n_cells,
-        "n_trials": plan.n_trials,
+        "n_trials": max(plan.n_trials, len(plan.trials)),
         "data": sorted({one.data_hash for one in plan.trials}),
         "code": provenance.code_hash(orders.plug_in_files(study)),
         "commit": provenance.commit(),

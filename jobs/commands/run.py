@@ -14,6 +14,7 @@ from jobs import options
 if TYPE_CHECKING:
     from cluster.executor import Event, Stop
     from jobs.run import Summary
+    from jobs.stages import Course
     from jobs.study import Study
 
 
@@ -29,26 +30,53 @@ if TYPE_CHECKING:
 def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: bool, **where: Any) -> None:
     """Run every trial of STUDY that its results lack; then show the leaderboard.
 
+    A study with stages runs one after the other, as long as each reaches what its continue_if asks for; at one that
+    does not the exit code is 1.
+
     Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
     """
-    from jobs import study as studies
+    from dataclasses import replace
 
-    read = studies.load(study, overrides)
-    summary = _run(read, results, where, quiet=quiet)
-    if summary.done and not quiet and not summary.unwritable:
-        _conclude(read, results)
-    _leave(summary, quiet=quiet)
-
-
-def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> Summary:
     from cluster.executor import Stop
+    from jobs import stages
+
+    course = stages.load(study, overrides)
+    stop = Stop()
+    stop_on_signals(stop)
+    summary = None
+    for place in range(len(course.stages)):
+        read, before = course.at(place, results), summary
+        summary = _run(read, results, where, stop, quiet=quiet)
+        if summary.done and not quiet and not summary.unwritable:
+            _conclude(read, results)
+        if before is not None:
+            summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
+        if summary.missing or summary.paused or summary.unwritable:
+            break
+        _pass_gate(course, place, results, quiet=quiet)
+    if summary is not None:
+        _leave(summary, quiet=quiet)
+
+
+def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
+    """Says what the gate after a stage says, and ends the run at one that is closed."""
+    verdict = course.verdict(place, results)
+    if verdict is None:
+        return
+    name = course.stages[place].study.name
+    if not verdict.is_open:
+        click.echo(f"{name}: the study ends here: {verdict.why}", err=True)
+        sys.exit(1)
+    if not quiet:
+        click.echo(f"{name}: passed: {verdict.why}", err=True)
+
+
+def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> Summary:
     from jobs import run as running
     from jobs.analysis.scores import CONSENSUS, LABEL_FREE
     from jobs.progress import Progress
 
     ready = running.prepare(study, results, **where)
-    stop = Stop()
-    stop_on_signals(stop)
     if quiet or not ready.anything:
         return running.execute(ready, on_event=hear_nothing, stop=stop)
     total = ready.plan.n_trials

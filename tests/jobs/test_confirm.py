@@ -117,7 +117,7 @@ def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeyp
     monkeypatch.setattr(running, "work", fail)
     code, _, err = confirm_loss(command)
     assert code == 1
-    assert "undecided: the first trials failed alike (DIED: OSError: it burst)" in err
+    assert "undecided: the first trials failed alike (OSError: it burst)" in err
     assert "4 trials of this round are left; go on with" in err
 
 
