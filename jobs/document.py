@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -38,6 +39,24 @@ class Document:
             if place[:length] in self.origins:
                 return self.origins[place[:length]]
         return ""
+
+    def told(self, place: Place, text: str) -> str:
+        """The line that tells of a mistake: where, what key, and what is wrong."""
+        return f"{self.origin(place)}: {'.'.join(place)}: {text}"
+
+
+def load(path: str | Path) -> Document:
+    """Reads a study file.
+
+    Raises:
+        UserError: as `read`, or the file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"{path}: the study file cannot be read: {reason}") from error
+    return read(text, str(path))
 
 
 def read(text: str, name: str) -> Document:

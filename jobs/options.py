@@ -24,6 +24,23 @@ overrides = click.option(
     help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
 )
 
+# Of the commands that run trials.
+
+workers = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Trials side by side; 1 runs without Ray. [default: what fits]",
+)
+ray_address = click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="A running Ray cluster, HOST:PORT or auto. [default: this machine alone]",
+)
+allow_cpu = click.option(
+    "--allow-cpu", is_flag=True, help="Where there is no GPU, run trials that ask for one on the CPU."
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
+
 # Of the commands that analyse results.
 
 analysed = click.argument("results", nargs=-1, type=click.Path())

@@ -28,7 +28,7 @@ from jobs.plan import Plan, PlannedTrial
 from jobs.results import storage
 from jobs.results.layout import TRIALS, study_folder
 from jobs.results.storage import StorageError
-from jobs.study import Study
+from jobs.study import Budget, Study
 
 MANY_FILES = 200
 
@@ -60,7 +60,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ready:
-    """A study that can start: planned, its data checked, its trials known to fit where they are to run."""
+    """A study that can start: planned, its data checked, its trials known to fit where they are to run.
+
+    With `only`, a budget, the trials of `todo` and no others run within it, each to its end, whatever the search.
+    """
 
     plan: Plan
     todo: Sequence[PlannedTrial]
@@ -68,11 +71,12 @@ class Ready:
     workers: int | None
     address: str | None
     keep_going: bool
+    only: Budget | None = None
 
     @property
     def anything(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.todo) or self.plan.open
+        return bool(self.todo) or (self.plan.open and self.only is None)
 
 
 def run(
@@ -118,16 +122,34 @@ def prepare(
     keep_going: bool = False,
 ) -> Ready:
     """Plans and checks, and starts nothing; see `run`."""
+    plan = planning.known(planning.make(study), results)
+    todo = plan.missing(results)
+    return ready(plan, todo, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
+
+
+def ready(
+    plan: Plan,
+    todo: Sequence[PlannedTrial],
+    results: str,
+    workers: int | None = None,
+    *,
+    address: str | None = None,
+    allow_cpu: bool = False,
+    keep_going: bool = False,
+    only: Budget | None = None,
+) -> Ready:
+    """Checks the data and the machines for the trials `todo` of a plan; see `Ready` and `run`."""
+    study = plan.study
     memory.check(study.resources.memory_gb)
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")
         study = on_cpu(study)
-    plan = planning.known(planning.make(study), results)
+        plan = replace(plan, study=study)
     check_data(plan)
     if address is None:
         workers = _worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
-    return Ready(plan, plan.missing(results), results, workers, address, keep_going)
+    return Ready(plan, todo, results, workers, address, keep_going, only)
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
@@ -159,7 +181,7 @@ class _End:
 def _tidy(ready: Ready) -> str:
     """Leaves the study's folder for readers; what kept it from that, all rows being where they were."""
     try:
-        if ready.plan.open:
+        if ready.plan.open and ready.only is None:
             _write_study(ready.results, planning.known(ready.plan, ready.results))
         _gather(ready.results, ready.plan.study.name)
     except StorageError as error:
@@ -225,7 +247,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = orders.shared(study, results, orders.plug_in_files(study), device=device)
-    feed = Orders(_source(ready), shared, study.budget)
+    feed = Orders(_source(ready), shared, ready.only or study.budget)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
@@ -253,6 +275,8 @@ def _unwritten(event: Event) -> str:
 
 def _source(ready: Ready) -> orders.Source:
     search = ready.plan.study.search
+    if ready.only is not None:
+        return orders.Listed(ready.todo)
     if search.name == "optuna":
         from jobs.asking import Asking
 
@@ -305,7 +329,7 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
     """ASHA as the study wishes, its rungs filled with the histories of the store."""
     study = ready.plan.study
     search, epochs = study.search, study.trial["epochs"]
-    if search.scheduler != "asha":
+    if search.scheduler != "asha" or ready.only is not None:
         return None
     from jobs.results.reader import values_by_epoch
 
@@ -355,7 +379,7 @@ def _write_study(results: str, plan: Plan) -> None:
         "select": asdict(study.select),
         "seeds": list(study.seeds),
         "n_configurations": plan.n_cells,
-        "n_trials": plan.n_trials,
+        "n_trials": max(plan.n_trials, len(plan.trials)),
         "data": sorted({one.data_hash for one in plan.trials}),
         "code": provenance.code_hash(orders.plug_in_files(study)),
         "commit": provenance.commit(),

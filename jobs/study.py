@@ -115,7 +115,8 @@ class Study:
 
 SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
 KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+STAGES = "stages"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -124,13 +125,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
     """
-    file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"{path}: the study file cannot be read: {reason}") from error
-    return parse(text, str(path), file.parent, overrides)
+    return Reader(document.load(path), Path(path).parent).read(overrides)
 
 
 def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
@@ -139,10 +134,10 @@ def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> 
     Raises:
         UserError: as `load`.
     """
-    return _Reader(document.read(text, name), folder).read(overrides)
+    return Reader(document.read(text, name), folder).read(overrides)
 
 
-class _Reader:
+class Reader:
     """Reads one document; holds the mistakes found on the way."""
 
     def __init__(self, content: Document, folder: Path) -> None:
@@ -151,6 +146,7 @@ class _Reader:
         self.mistakes = Mistakes()
 
     def read(self, overrides: Sequence[str]) -> Study:
+        """The study, with `dotted.key=value` overrides put over it."""
         root = self._root()
         self._resolve_trial(root)
         base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
@@ -176,7 +172,11 @@ class _Reader:
         if not isinstance(root, dict):
             raise UserError(f"{self.content.origin(())}: a study file is a mapping with 'study:' and 'trial:'")
         for key in root:
-            if key not in KEYS:
+            if key == STAGES:
+                self.mistakes.add(
+                    (key,), "only plan and run take a study with stages; the others take one stage's results"
+                )
+            elif key not in KEYS:
                 self.mistakes.unknown((key,), KEYS)
         if root.get("trial") is None:
             root["trial"] = {}
@@ -187,16 +187,13 @@ class _Reader:
 
     def _stop_at_mistakes(self) -> None:
         if self.mistakes.found:
-            lines = [
-                f"{self.content.origin(one.place)}: {'.'.join(one.place)}: {one.text}" for one in self.mistakes.found
-            ]
-            raise UserError("\n".join(lines))
+            raise UserError("\n".join(self.content.told(one.place, one.text) for one in self.mistakes.found))
 
     def _name(self, root: Mapping[str, Any]) -> str:
         name = root.get("study")
         if name is None:
             self.mistakes.add(("study",), "is missing: the study needs a name, for its results' folder")
-        elif not isinstance(name, str) or not _NAME.fullmatch(name):
+        elif not isinstance(name, str) or not NAME.fullmatch(name):
             self.mistakes.add(("study",), f"{name!r} is wrong: letters, digits, '.', '_' and '-' make a study's name")
         return str(name)
 
@@ -207,7 +204,7 @@ class _Reader:
         trial = root["trial"]
         if not isinstance(trial, dict):
             return
-        for kind, key in _plug_in_fields():
+        for kind, key in plug_in_fields():
             trial[key] = self._located(kind, trial[key]) if key in trial else trial.get(key)
             if trial[key] is None:
                 del trial[key]
@@ -273,13 +270,13 @@ class _Reader:
                 place = ("trial", *(full[0] if full else key).split("."))
                 self._set_in_trial(root, ".".join(place[1:]), parsed)
             else:
-                raise UserError(f"--set {text}: {_which(key, full, base)}")
+                raise UserError(f"--set {text}: {which(key, full, base)}")
             self.content.origins[place] = f"--set {text}"
 
     def _set_in_trial(self, root: dict[str, Any], dotted: str, value: Any) -> None:
         """Pins a key: it leaves the space. A plug-in's new name drops the options of the old one."""
         head, _, last = dotted.rpartition(".")
-        kinds = {key: kind for kind, key in _plug_in_fields()}
+        kinds = {key: kind for kind, key in plug_in_fields()}
         if last == "name" and head in kinds:
             root["trial"][head] = self._located(kinds[head], {"name": value})
         else:
@@ -300,7 +297,7 @@ class _Reader:
         for key, content in value.items():
             full = matches(key, trial)
             if len(full) != 1:
-                self.mistakes.add(("space", key), _which(key, full, trial))
+                self.mistakes.add(("space", key), which(key, full, trial))
             elif full[0] in ranges:
                 self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
             else:
@@ -319,7 +316,7 @@ class _Reader:
         }
 
     def _located_value(self, dotted: str, value: Any) -> Any:
-        kinds = {key: kind for kind, key in _plug_in_fields()}
+        kinds = {key: kind for kind, key in plug_in_fields()}
         head, _, last = dotted.rpartition(".")
         if dotted in kinds:
             located = self._located(kinds[dotted], value)
@@ -361,7 +358,7 @@ class _Reader:
             self.mistakes.add(place, text)
 
 
-def _plug_in_fields() -> list[tuple[str, str]]:
+def plug_in_fields() -> list[tuple[str, str]]:
     """The kinds of plug-ins and the keys of the trial that name one."""
     return [("datasets", "data"), ("encoders", "encoder"), ("views", "views"), ("methods", "method")]
 
@@ -369,12 +366,13 @@ def _plug_in_fields() -> list[tuple[str, str]]:
 def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
     """The dotted keys of the trial that a key means: itself, or all that end in it."""
     flat = list(trial_config.flatten(trial))
-    if key in flat or key in {name for _, name in _plug_in_fields()}:
+    if key in flat or key in {name for _, name in plug_in_fields()}:
         return [key]
     return [one for one in flat if one.endswith(f".{key}")]
 
 
-def _which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
+def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
+    """Why a key means no single one of the trial's; `found` are those that it could mean."""
     if found:
         return f"could mean {' or '.join(found)}; write the whole key"
     flat = trial_config.flatten(trial)

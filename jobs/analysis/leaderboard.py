@@ -1,7 +1,7 @@
 """Configurations in order of a metric, with what the seeds do and do not tell apart."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -140,6 +140,18 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *about,
     ]
     return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
+
+
+def by_seed(
+    table: pa.Table, column: str, statuses: Collection[str] = selection.FINISHED
+) -> dict[tuple[str, str], dict[int, float]]:
+    """The finite values of a column by study and configuration, and by seed, of trials that ended so."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    columns = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
+    for study, config_key, seed, status, value in zip(*columns, strict=True):
+        if status in statuses and value is not None and isfinite(value):
+            found.setdefault((study, config_key), {})[seed] = value
+    return found
 
 
 def _metric_column(table: pa.Table, metric: str) -> str:

@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 90.0
 """A running trial writes at least every 30 s once its epochs are shorter than that: three of these."""
 _FIRST_EPOCH_SECONDS = 600.0
 """How long nothing is thought of a trial's silence where no epoch of the study has been timed yet."""
+_LATEST = 20
 _COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs")
 
 
@@ -62,6 +63,7 @@ class Standing:
         best: The best configuration so far; None before the first.
         seconds_left: An estimate of the wall time, as long as something runs and one trial is done.
         warnings: Sentences on files that cannot be read.
+        per_hour: Trials done per hour, by the last 20 of them, while something runs.
     """
 
     study: str
@@ -73,6 +75,7 @@ class Standing:
     best: Entry | None
     seconds_left: float | None
     warnings: tuple[str, ...]
+    per_hour: float | None = None
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -107,6 +110,7 @@ def standing(folder: Place) -> Standing:
         best=_best(loaded.table, own, metric, mode),
         seconds_left=_left([row["seconds"] for row in done.values()], begun, missing),
         warnings=(*warnings, *loaded.skipped),
+        per_hour=_per_hour(list(done.values()), begun),
     )
 
 
@@ -191,3 +195,12 @@ def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int)
     waiting = missing * fmean(known) + sum(rest.get("interrupted", [])) + sum(rest.get("silent", []))
     running = rest["running"]
     return max(*running, (sum(running) + waiting) / len(running))
+
+
+def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
+    """How fast trials come to their end; None while nothing runs or where it cannot be told."""
+    known = [row for row in done if row["started"] and row["seconds"]]
+    ends = sorted(row["started"].timestamp() + row["seconds"] for row in known)[-_LATEST:]
+    if len(ends) < 2 or ends[-1] == ends[0] or not any(one.state == "running" for one in begun):
+        return None
+    return (len(ends) - 1) / (ends[-1] - ends[0]) * 3600

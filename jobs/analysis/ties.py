@@ -7,20 +7,46 @@ counts as real if it is larger than the largest that 95 % of those show.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.analysis.intervals import CONFIDENCE
+from jobs.analysis.intervals import ALPHA
 
 Matrix = NDArray[np.floating]
 _DRAWS = 3_000_000
 _LEAST, _MOST = 400, 4000
-"""Simulated sweeps: as many as make `_DRAWS` values in all, within these ends."""
+"""Simulated sweeps at an error of 5 %: as many as make `_DRAWS` values in all, within these ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far the best configuration lies above another one.
+
+    Attributes:
+        gap: The difference of their means, without what a seed adds to all.
+        half_width: Half the interval of it, which holds for all of the others together and for a best that was picked;
+            infinite where the seeds are too few to know the noise.
+    """
+
+    gap: float
+    half_width: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the other one is surely worse."""
+        return self.gap > self.half_width
 
 
 def tied(cells: Sequence[Mapping[int, float]], *, maximise: bool) -> list[bool]:
-    """Of each configuration whether it may be as good as the first.
+    """Of each configuration whether it may be as good as the first; see `leads`."""
+    return [not lead.is_sure for lead in leads(cells, maximise=maximise)]
+
+
+def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float = ALPHA) -> list[Lead]:
+    """How far the first configuration lies above each, itself included.
 
     Seeds that at least two configurations share are taken as blocks: what a seed adds to all, the median of what it
     adds to each, is no noise. The noise is the median over configurations, or a configuration's own where that is
@@ -29,15 +55,23 @@ def tied(cells: Sequence[Mapping[int, float]], *, maximise: bool) -> list[bool]:
     Args:
         cells: Seed to value of each configuration, two seeds or more, the one of the best mean first.
         maximise: Whether larger is better.
+        error: The share of sweeps without any difference in which some lead may be sure.
     """
     layout = _Layout(cells)
-    if len(cells) == 1 or layout.freedom < 1:
-        return [True] * len(cells)
     sign = 1.0 if maximise else -1.0
     values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
     means, errors = layout.summary(values)
-    observed = _ratios(means, errors, np.zeros(1, np.int64))[0]
-    return (observed <= _critical(layout)).tolist()
+    gaps, scales = (found[0].tolist() for found in _gaps(means, errors, np.zeros(1, np.int64)))
+    if len(cells) == 1 or layout.freedom < 1:
+        return [Lead(gap, np.inf) for gap in gaps]
+    factor = _factor(tuple(tuple(sorted(cell)) for cell in cells), error)
+    return [Lead(gap, factor * scale) for gap, scale in zip(gaps, scales, strict=True)]
+
+
+@lru_cache(maxsize=256)
+def _factor(seeds: tuple[tuple[int, ...], ...], error: float) -> float:
+    """The same seeds have the same factor, look after look."""
+    return _critical(_Layout([dict.fromkeys(one, 0.0) for one in seeds]), error)
 
 
 class _Layout:
@@ -67,20 +101,24 @@ class _Layout:
         return np.add.reduceat(values, self.starts, axis=1) / self.counts
 
 
-def _critical(layout: _Layout) -> float:
-    """The ratio that the best reaches over another one in 5 % of sweeps without any difference."""
+def _critical(layout: _Layout, error: float = ALPHA) -> float:
+    """The ratio that the best reaches over another one in a share `error` of sweeps without any difference."""
     total = len(layout.owners)
-    sweeps = min(_MOST, max(_LEAST, _DRAWS // total))
+    sweeps = int(min(_MOST, max(_LEAST, _DRAWS // total)) * ALPHA / error)
     draws = np.random.default_rng(0).standard_normal((sweeps, total), np.float32)
     means, errors = layout.summary(draws)
-    return float(np.quantile(_ratios(means, errors, means.argmax(axis=1)).max(axis=1), CONFIDENCE))
+    return float(np.quantile(_ratios(means, errors, means.argmax(axis=1)).max(axis=1), 1 - error))
 
 
 def _ratios(means: Matrix, errors: Matrix, best: NDArray[np.int64]) -> Matrix:
     """How many standard errors the best one lies above each."""
-    rows = np.arange(len(means))
-    gaps = means[rows, best][:, None] - means
-    scale = np.sqrt(errors + errors[rows, best][:, None])
+    gaps, scales = _gaps(means, errors, best)
     # Without any noise a difference is either nothing or certain.
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gaps == 0, 0.0, gaps / scale)
+        return np.where(gaps == 0, 0.0, gaps / scales)
+
+
+def _gaps(means: Matrix, errors: Matrix, best: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+    """How far the best one lies above each, and the standard errors of that."""
+    rows = np.arange(len(means))
+    return means[rows, best][:, None] - means, np.sqrt(errors + errors[rows, best][:, None])

@@ -43,7 +43,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
-    folder = _folder(results, study)
+    folder = one_folder(results, study)
     trials, mode = _trials(results, folder, (metric, mode), where)
     above = results if isinstance(folder, Remote) else str(folder.parent)
     proposal = _proposal(folder, above, trials, mode, margin)
@@ -55,7 +55,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
         click.echo(f"Look at it, then: conclus plan {out} --results {above}")
 
 
-def _folder(results: str, study: str | None) -> Place:
+def one_folder(results: str, study: str | None) -> Place:
+    """The folder of the one study that is meant.
+
+    Raises:
+        UserError: There are several, or there is no such one.
+    """
     from jobs.results.layout import study_folders, study_name
 
     found = study_folders(results, [study] if study else [])

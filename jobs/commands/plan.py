@@ -11,7 +11,10 @@ import click
 from jobs import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobs.plan import Plan
+    from jobs.stages import Course
 
 
 @click.command()
@@ -30,27 +33,65 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
     The time is foretold from the trials that are done, or with --probe by trying.
     """
-    from jobs import plan as planning
-    from jobs import study as studies
+    from jobs import stages
 
-    read = studies.load(study, overrides)
+    course = stages.load(study, overrides)
     if show:
-        click.echo(read.whole(), nl=False)
+        click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return
-    plan = planning.known(planning.make(read), results)
-    stored, warnings = plan.statuses(results)
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo("\n".join([_headline(plan), *_space(read), _standing(plan, stored)]))
+    click.echo("\n\n".join("\n".join(lines) for lines in _stages(course, results, probe=probe)))
+
+
+def _stages(course: Course, results: str, *, probe: bool) -> Iterator[list[str]]:
+    """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
+    from jobs import plan as planning
+
+    known = True
+    for place, stage in enumerate(course.stages):
+        read = course.at(place, results) if known else stage.study
+        plan = planning.known(planning.make(read), results)
+        stored, warnings = plan.statuses(results)
+        for warning in warnings:
+            click.echo(f"warning: {warning}", err=True)
+        start = (
+            ["  from the best of the stage before" + ("" if known else ", once it is known")] if stage.from_best else []
+        )
+        counts = planning.counts(plan, stored)
+        outlook = _outlook(plan, stored, results, probe=probe)
+        known = known and not plan.open and not counts["missing"] + counts["interrupted"]
+        yield [
+            _headline(plan),
+            *_space(read),
+            *start,
+            _standing(plan, stored),
+            *outlook,
+            *_gate(course, place, results, known=known),
+        ]
+
+
+def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -> list[str]:
+    """How long it will take: from trying, or from what is done."""
     able = _able(plan)
     if probe:
         from jobs.outlook import from_probe
 
-        click.echo(from_probe(able))
-    elif (left := _left(plan, stored)) and "ok" in stored.values():
+        return [from_probe(able)]
+    if (left := _left(plan, stored)) and "ok" in stored.values():
         from jobs.outlook import from_done
 
-        click.echo(from_done(able, results, left))
+        return [from_done(able, results, left)]
+    return []
+
+
+def _gate(course: Course, place: int, results: str, *, known: bool) -> list[str]:
+    """What a stage must reach, and whether it did."""
+    gate = course.stages[place].gate
+    if gate is None:
+        return []
+    metric = gate.metric or course.stages[place].study.select.metric
+    text = f"  continue if {metric} {' and '.join(gate.conditions)}"
+    verdict = course.verdict(place, results) if known else None
+    return [text + (f": {'yes' if verdict.is_open else 'no'}, {verdict.why}" if verdict else "")]
 
 
 def _headline(plan: Plan) -> str:

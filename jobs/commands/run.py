@@ -14,6 +14,7 @@ from jobs import options
 if TYPE_CHECKING:
     from cluster.executor import Event, Stop
     from jobs.run import Summary
+    from jobs.stages import Course
     from jobs.study import Study
 
 
@@ -21,44 +22,63 @@ if TYPE_CHECKING:
 @options.study
 @options.results
 @options.overrides
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Trials side by side; 1 runs without Ray. [default: what fits]",
-)
-@click.option(
-    "--address",
-    metavar="ADDRESS",
-    help="A running Ray cluster, HOST:PORT or auto. [default: this machine alone]",
-)
-@click.option("--allow-cpu", is_flag=True, help="Where there is no GPU, run trials that ask for one on the CPU.")
+@options.workers
+@options.ray_address
+@options.allow_cpu
 @click.option("--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason.")
-@click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
+@options.quiet
 def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: bool, **where: Any) -> None:
     """Run every trial of STUDY that its results lack; then show the leaderboard.
 
+    A study with stages runs one after the other, as long as each reaches what its continue_if asks for; at one that
+    does not the exit code is 1.
+
     Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
     """
-    from jobs import study as studies
+    from dataclasses import replace
 
-    read = studies.load(study, overrides)
-    summary = _run(read, results, where, quiet=quiet)
-    if summary.done and not quiet and not summary.unwritable:
-        _conclude(read, results)
-    _leave(summary, quiet=quiet)
-
-
-def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> Summary:
     from cluster.executor import Stop
+    from jobs import stages
+
+    course = stages.load(study, overrides)
+    stop = Stop()
+    stop_on_signals(stop)
+    summary = None
+    for place in range(len(course.stages)):
+        read, before = course.at(place, results), summary
+        summary = _run(read, results, where, stop, quiet=quiet)
+        if summary.done and not quiet and not summary.unwritable:
+            _conclude(read, results)
+        if before is not None:
+            summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
+        if summary.missing or summary.paused or summary.unwritable:
+            break
+        _pass_gate(course, place, results, quiet=quiet)
+    if summary is not None:
+        _leave(summary, quiet=quiet)
+
+
+def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
+    """Says what the gate after a stage says, and ends the run at one that is closed."""
+    verdict = course.verdict(place, results)
+    if verdict is None:
+        return
+    name = course.stages[place].study.name
+    if not verdict.is_open:
+        click.echo(f"{name}: the study ends here: {verdict.why}", err=True)
+        sys.exit(1)
+    if not quiet:
+        click.echo(f"{name}: passed: {verdict.why}", err=True)
+
+
+def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> Summary:
     from jobs import run as running
     from jobs.analysis.scores import CONSENSUS, LABEL_FREE
     from jobs.progress import Progress
 
     ready = running.prepare(study, results, **where)
-    stop = Stop()
-    _stop_on_signals(stop)
     if quiet or not ready.anything:
-        return running.execute(ready, on_event=_hear_nothing, stop=stop)
+        return running.execute(ready, on_event=hear_nothing, stop=stop)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
@@ -73,11 +93,11 @@ def _run(study: Study, results: str, where: dict[str, Any], *, quiet: bool) -> S
         progress.close()
 
 
-def _hear_nothing(_event: Event) -> None:
+def hear_nothing(_event: Event) -> None:
     """Shows no progress."""
 
 
-def _stop_on_signals(stop: Stop) -> None:
+def stop_on_signals(stop: Stop) -> None:
     """The first Ctrl-C (or SIGTERM) asks; the second leaves at once."""
 
     def handle(_number: int, _frame: Any) -> None:
@@ -102,7 +122,7 @@ def _conclude(study: Study, results: str) -> None:
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
-        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {_again()}", err=True)
+        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {again()}", err=True)
         sys.exit(1)
     if summary.paused:
         click.echo(
@@ -113,14 +133,14 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {_again()}", err=True)
+            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
         return
     if summary.stopped and summary.missing:
-        click.echo(f"{summary.missing} trials are left; go on with: {_again()}", err=True)
+        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
         sys.exit(130)
     if summary.failed or summary.missing:
         click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {_again()}",
+            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
             err=True,
         )
         sys.exit(1)
@@ -128,7 +148,7 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         click.echo(f"all {summary.done} trials are done", err=True)
 
 
-def _again() -> str:
+def again() -> str:
     """The command that was typed."""
     import shlex
 

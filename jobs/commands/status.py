@@ -39,7 +39,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     if not found:
         click.echo(f"no study {' or '.join(studies)} in {results}", err=True)
     if fmt == "table":
-        click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
+        click.echo("\n\n".join("\n".join(lines(*one)) for one in found))
     else:
         click.echo(_machine(found, fmt), nl=False)
 
@@ -53,12 +53,14 @@ def headline(one: Standing) -> str:
     return ", ".join([f"{one.study}: {one.done} of {one.planned} trials done", *counts, *missing])
 
 
-def _lines(one: Standing, job: Job | None) -> Iterator[str]:
+def lines(one: Standing, job: Job | None) -> Iterator[str]:
+    """How a study stands, for a person: counts, time left, the best, what runs and what failed."""
     from jobs.tables import duration
 
     yield headline(one)
     if one.seconds_left is not None:
-        yield f"  about {duration(one.seconds_left)} left"
+        rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
+        yield f"  about {duration(one.seconds_left)} left{rate}"
     if one.best is not None:
         yield from _best(one)
     for state in _STATES:

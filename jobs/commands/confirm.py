@@ -1,0 +1,194 @@
+"""`conclus confirm`: more seeds for the contenders, until the best of them stands out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs import options
+from jobs.commands.next import one_folder
+from jobs.commands.run import again, hear_nothing, stop_on_signals
+
+if TYPE_CHECKING:
+    from cluster.executor import Stop
+    from jobs.confirm import Confirmation, Heat
+    from jobs.run import Summary
+    from jobs.study import Study
+
+
+@click.command("confirm")
+@click.argument("place", metavar="RESULTS|STUDY", default="results")
+@options.results
+@click.option("--study", "name", help="The study, where RESULTS holds several.")
+@options.on_metric
+@options.mode
+@click.option("--top", type=click.IntRange(min=2), default=5, show_default=True, help="So many contenders at most.")
+@click.option(
+    "--seeds-at-most",
+    "most",
+    type=click.IntRange(min=2),
+    default=12,
+    show_default=True,
+    help="Seeds per contender, those that are there included. Plan it once: see below.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="A difference of the metric too small to care about.",
+)
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Start no trial after so long.")
+@options.workers
+@options.ray_address
+@options.allow_cpu
+@options.quiet
+def command(  # noqa: PLR0917 (click passes them by name)
+    place: str,
+    results: str,
+    name: str | None,
+    metric: str | None,
+    mode: str | None,
+    top: int,
+    most: int,
+    margin: float,
+    hours: float | None,
+    *,
+    quiet: bool,
+    **where: Any,
+) -> None:
+    """Run more seeds of the best configuration and of those tied with it, until the seeds tell them apart.
+
+    The study is that of the folder RESULTS (default: results), or a STUDY file with --results. Round by round each
+    contender gets more seeds; one that is surely worse gets no more. It ends when one is left, when those that are
+    left differ by less than --margin, or with --seeds-at-most. The rounds are planned and share an error of 5 %:
+    without any difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end is
+    a new plan, with its own 5 %. Exit code 1 when it ends undecided.
+
+    The same command goes on after Ctrl-C; what is done is not run again.
+    """
+    from cluster.executor import Stop
+    from jobs.confirm import Confirmation
+
+    study, results = _study(place, results, name)
+    metric, mode = _chosen(study, metric, mode)
+    confirmation = Confirmation(study, results, metric, mode, most=most, top=top, margin=margin)
+    stop = Stop()
+    stop_on_signals(stop)
+    _Rounds(confirmation, results, where, stop, hours, quiet=quiet).run()
+
+
+def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
+    """The study, and where its results are."""
+    from jobs import study as studies
+    from jobs.next_study import base_study
+    from jobs.results.layout import PREFIX
+
+    if Path(place).is_file():
+        return studies.load(place), results
+    folder = one_folder(place, name)
+    inside = isinstance(folder, Path) and Path(place).name.startswith(PREFIX)
+    return base_study(folder), str(Path(place).parent) if inside else place
+
+
+def _chosen(study: Study, metric: str | None, mode: str | None) -> tuple[str, str]:
+    from jobs.analysis.scores import default_mode
+
+    own = study.select
+    chosen = metric or own.metric
+    return chosen, mode or (own.mode if chosen == own.metric else default_mode(chosen))
+
+
+class _Rounds:
+    """Runs one round after the other."""
+
+    def __init__(
+        self,
+        confirmation: Confirmation,
+        results: str,
+        where: dict[str, Any],
+        stop: Stop,
+        hours: float | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._confirmation, self._results, self._where, self._stop = confirmation, results, where, stop
+        self._quiet, self._shown = quiet, 0
+        self._end = None if hours is None else time.monotonic() + hours * 3600
+
+    def run(self) -> None:
+        """Until it is decided or cannot be."""
+        heat = self._confirmation.heat()
+        self._show(heat)
+        while heat.lacking:
+            summary = self._execute(heat)
+            wanted = {one.trial_key for one in heat.lacking}
+            heat = self._confirmation.heat()
+            self._show(heat)
+            if left := sum(one.trial_key in wanted for one in heat.lacking):
+                _leave(summary, left)
+        self._conclude(heat)
+
+    def _execute(self, heat: Heat) -> Summary:
+        from jobs import run as running
+        from jobs.progress import Progress
+        from jobs.study import Budget
+
+        # A budget of nothing is none: what is over since long is spent at once.
+        hours = None if self._end is None else max(1e-9, (self._end - time.monotonic()) / 3600)
+        plan = self._confirmation.plan(heat)
+        ready = running.ready(plan, heat.lacking, self._results, only=Budget(hours=hours), **self._where)
+        if self._quiet:
+            return running.execute(ready, on_event=hear_nothing, stop=self._stop)
+        progress = Progress(plan, len(heat.lacking), 0)
+        try:
+            return running.execute(ready, on_event=progress.hear, stop=self._stop)
+        finally:
+            progress.close()
+
+    def _show(self, heat: Heat) -> None:
+        """The rounds that were not shown yet, and what runs next."""
+        from jobs.analysis.present_race import round_text
+        from jobs.commands.aggregate import width
+
+        rule = self._confirmation.rule
+        if self._quiet:
+            return
+        if not self._shown and heat.incomplete:
+            click.echo(f"{heat.incomplete} configurations lack a seed of the study and stay out", err=True)
+        for number, (count, standings) in enumerate(heat.race.rounds, 1):
+            if number > self._shown:
+                click.echo(round_text(heat.board, (number, count, standings), rule, width()), nl=False)
+        self._shown = len(heat.race.rounds)
+        if heat.lacking:
+            who = f"{_seeds(heat)} of {len(heat.race.contenders)} contenders"
+            click.echo(f"{len(heat.lacking)} trials to run: {who}", err=True)
+
+    def _conclude(self, heat: Heat) -> None:
+        from jobs.analysis.present_race import end_text
+        from jobs.commands.aggregate import width
+
+        if not self._quiet:
+            click.echo(end_text(heat.board, heat.race, self._confirmation.rule, width()))
+        if heat.race.end == "undecided":
+            sys.exit(1)
+
+
+def _seeds(heat: Heat) -> str:
+    seeds = sorted({one.seed for one in heat.lacking})
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _leave(summary: Summary, left: int) -> None:
+    """Says why a round could not be finished, and how to go on."""
+    if summary.stopped and not (summary.paused or summary.unwritable):
+        click.echo(f"{left} trials of this round are left; go on with: {again()}", err=True)
+        sys.exit(130)
+    why = summary.unwritable or (summary.paused and f"the first trials failed alike ({summary.paused})")
+    why = why or ("the hours are over" if summary.spent else "trials failed")
+    click.echo(f"undecided: {why}; {left} trials of this round are left; go on with: {again()}", err=True)
+    sys.exit(1)

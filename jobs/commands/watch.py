@@ -1,0 +1,89 @@
+"""`conclus watch`: `conclus status` again and again, until the studies are done."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import options
+
+if TYPE_CHECKING:
+    from jobs.analysis.standing import Standing
+
+_CLEAR = "\x1b[H\x1b[J"
+"""To the upper left corner, and nothing below."""
+
+
+@click.command("watch")
+@click.argument("results", default="results", type=click.Path())
+@options.studies
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+def command(results: str, studies: tuple[str, ...], every: float) -> None:
+    """Watch the studies in the folder RESULTS (default: results) until they are done, or until Ctrl-C.
+
+    It shows what conclus status shows, read from result files only: of a running study, of a copy that is still being
+    copied, of one that a cluster works on. On a terminal the screen is drawn anew; elsewhere a line is printed whenever
+    something changed. Exit code 1 when trials failed.
+    """
+    shown: list[str] = []
+    while True:
+        found = _look(results, studies)
+        if sys.stdout.isatty():
+            click.echo(_screen(found))
+        else:
+            told = [_line(one) for one in found]
+            click.echo("".join(f"{line}\n" for line in told if line not in shown), nl=False)
+            shown = told
+        if all(_is_over(one) for one in found):
+            break
+        time.sleep(every)
+    if any(one.count("failed") for one in found):
+        sys.exit(1)
+
+
+def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
+    from core.errors import UserError
+    from jobs.analysis.standing import standing
+    from jobs.results.layout import study_folders
+
+    folders = study_folders(results, studies)
+    if not folders:
+        raise UserError(f"no study {' or '.join(studies)} in {results}")
+    return [standing(folder) for folder in folders]
+
+
+def _is_over(one: Standing) -> bool:
+    """Whether every trial that is planned has come to an end."""
+    return one.planned > 0 and one.done + one.count("failed") == one.planned
+
+
+def _screen(found: list[Standing]) -> str:
+    """All of it, from the top of the terminal; what does not fit stays away."""
+    import shutil
+
+    from jobs.commands.status import lines
+
+    told = [line for one in found for line in (*lines(one, None), *one.warnings, "")]
+    height = shutil.get_terminal_size().lines - 1
+    return _CLEAR + "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
+
+
+def _line(one: Standing) -> str:
+    """The counts and the best of a study."""
+    from jobs import tables
+    from jobs.commands.status import headline
+
+    if one.best is None:
+        return headline(one)
+    score = one.best.score
+    return f"{headline(one)}, best {one.metric} {tables.plus_minus(score.mean, score.half_width)} (n={score.n})"

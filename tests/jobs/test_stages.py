@@ -1,0 +1,224 @@
+"""Stages: what each one is, gates against planted differences, a run that goes on and one that ends, and mistakes."""
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from jobs import stages, study
+from jobs.analysis.gate import improves, reaches
+from jobs.results.reader import read_results
+
+TEXT = """study: s
+trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]},
+  method: {name: cc, entropy_weight: 2}}
+seeds: [0, 1]
+stages:
+  - name: one
+    space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}
+    continue_if: {at_least: 0}
+  - name: two
+    from: best
+    trial: {batch_size: 10, method: {instance_temperature: 0.3}}
+    continue_if: {metric: nmi, improves: interval}
+  - name: three
+    trial: {method: conclus, learning_rate: 1.0e-1}
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
+
+    def write(text=TEXT, name="study.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_each_stage_is_a_study_of_its_own(write):
+    course = stages.load(write())
+    one, two, three = (stage.study for stage in course.stages)
+    assert [one.name, two.name, three.name] == ["s.one", "s.two", "s.three"]
+    assert set(one.space) == {"optimiser.learning_rate"}
+    assert not two.space
+    assert {one.seeds, two.seeds, three.seeds} == {(0, 1)}
+    assert (two.trial["batch_size"], three.trial["batch_size"]) == (10, 8)
+    assert two.trial["method"]["instance_temperature"] == 0.3
+    assert two.trial["method"]["entropy_weight"] == 2.0
+
+
+def test_another_method_drops_the_options_of_the_first(write):
+    three = stages.load(write()).stages[2].study
+    assert (
+        three.trial["method"]
+        == stages.load(write(TEXT.replace("method: {name: cc, entropy_weight: 2}", "method: conclus")))
+        .stages[0]
+        .study.trial["method"]
+    )
+    assert three.trial["optimiser"]["learning_rate"] == 0.1
+
+
+def test_a_study_without_stages_is_read_as_ever(write):
+    text = TEXT[: TEXT.index("stages:")]
+    course = stages.load(write(text), ["epochs=3"])
+    assert course.at(0, "results").whole() == study.load(write(text), ["epochs=3"]).whole()
+    assert course.verdict(0, "results") is None
+
+
+def test_an_override_holds_for_all_stages_and_a_name_for_the_study(write):
+    course = stages.load(write(), ["epochs=3", "study=t", "seeds=[5]", "batch_size=5"])
+    assert [one.study.name for one in course.stages] == ["t.one", "t.two", "t.three"]
+    assert {(one.study.trial["epochs"], one.study.seeds, one.study.trial["batch_size"]) for one in course.stages} == {
+        (3, (5,), 5)
+    }
+
+
+def test_it_runs_through_open_gates_ends_at_a_closed_one_and_goes_on_where_it_was(write, command):
+    write()
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 1
+    assert "s.one: passed: nmi" in err
+    assert "s.two: the study ends here: nmi" in err
+    assert set(read_results("results")["study"].to_pylist()) == {"s.one", "s.two"}
+    files = sorted(write().parent.glob("results/**/*.parquet"))
+    best = stages.load(write()).at(1, "results").trial["optimiser"]["learning_rate"]
+    rows = read_results("results", where="study == 's.two'").to_pylist()
+    assert {row["param.optimiser.learning_rate"] for row in rows} == {best}
+    _, out, _ = command("plan", "study.yaml")
+    assert "continue if nmi is at least 0: yes, nmi" in out
+    assert "continue if nmi improves by its interval: no, nmi" in out
+    assert "s.three: 1 configuration x 2 seeds = 2 trials" in out
+    write(TEXT.replace("improves: interval", "at_most: 1"))
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 0
+    assert "all 8 trials are done" in err
+    assert len(read_results("results")) == 8
+    assert set(files) < set(write().parent.glob("results/**/*.parquet"))
+    for one in ("s.one", "s.three"):
+        assert command("aggregate", "--study", one)[0] == 0
+
+
+def test_a_stage_whose_trials_are_not_all_done_is_no_stage_to_go_on_from(write, command):
+    write()
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", "budget.trials=2")
+    assert code == 0
+    assert "the budget is spent, 2 trials are left" in err
+    assert set(read_results("results")["study"].to_pylist()) == {"s.one"}
+    assert "once it is known" in command("plan", "study.yaml")[1]
+
+
+def test_failed_trials_hold_no_stage_back_and_the_exit_code_tells_of_them(write, command):
+    write(TEXT.replace("[1.0e-3, 1.0e-2]", "[1.0e-3, 1.0e+30]").replace("improves: interval", "at_least: 0"))
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 1
+    assert "2 trials failed, 0 are missing" in err
+    assert "s.three" in set(read_results("results")["study"].to_pylist())
+
+
+def test_show_prints_every_stage_as_a_study_file(write, command):
+    write()
+    _, out, _ = command("plan", "study.yaml", "--show")
+    parts = out.split("---\n")
+    assert [study.load(write(part, f"{i}.yaml")).name for i, part in enumerate(parts)] == ["s.one", "s.two", "s.three"]
+
+
+def test_the_example_is_valid(root):
+    course = stages.load(root / "studies" / "stages.yaml")
+    assert [stage.name for stage in course.stages] == ["baseline", "conclus", "tune"]
+    assert course.stages[2].study.trial["method"]["name"] == "conclus"
+
+
+def test_every_mistake_is_told_at_once_with_its_line(write):
+    text = """study: s
+trial: {epochs: 2}
+space: {epochs: {grid: [1, 2]}}
+stages:
+  - name: a
+    from: best
+    continue_if: {improves: interval}
+    space:
+      learning_rat: {grid: [1]}
+  - name: a
+    from: worst
+    trial:
+      batch_sise: 3
+  - nam: b
+    continue_if: {at_least: 1, at_most: 2}
+    trial: {method.tau: 1}
+  - just a word
+  - name: c
+    continue_if: {metric: consensus, at_least: many}
+"""
+    with pytest.raises(UserError) as caught:
+        stages.load(write(text))
+    lines = [line.partition("study.yaml:")[2] for line in str(caught.value).splitlines()]
+    expected = {
+        "3: space: belongs to one of the stages",
+        "6: stages.0.from: there is no stage before the first",
+        "7: stages.0.continue_if.improves: there is no stage before the first",
+        "9: space.learning_rat: unknown key; did you mean",
+        "10: stages.1.name: 'a' stands twice",
+        "11: stages.1.from: 'worst' is wrong",
+        "13: stages.1.trial.batch_sise: unknown key",
+        "14: stages.2.nam: unknown key",
+        "15: stages.2.continue_if: exactly one is needed",
+        "16: trial.method.tau: unknown key",
+        "4: stages.3: 'just a word' is wrong",
+        "19: stages.4.continue_if: a consensus is a rank",
+        "19: stages.4.continue_if.at_least: 'many' is wrong",
+    }
+    missing = {one for one in expected if not any(line.startswith(one) for line in lines)}
+    assert not missing, "\n".join(lines)
+
+
+def test_other_commands_say_that_they_take_one_stage(write):
+    with pytest.raises(UserError, match="only plan and run take a study with stages"):
+        study.load(write())
+
+
+# Gates
+
+
+def stage(rng, means, seeds=3, noise=0.01, shared=0.02):
+    blocks = shared * np.random.default_rng(9).standard_normal(seeds)
+    return [dict(enumerate((mean + blocks + noise * rng.standard_normal(seeds)).tolist())) for mean in means]
+
+
+def test_a_gate_opens_for_a_planted_improvement_and_not_for_a_worse_stage():
+    rng = np.random.default_rng(0)
+    before, better, worse = stage(rng, [0.5, 0.6]), stage(rng, [0.6, 0.8]), stage(rng, [0.3, 0.4])
+    verdict = improves("nmi", better, before, maximise=True)
+    assert verdict.is_open
+    assert "better by 0.194" in verdict.why
+    assert not improves("nmi", worse, before, maximise=True).is_open
+    assert improves("nmi", worse, before, maximise=False).is_open
+    assert not improves("nmi", before, before, maximise=True).is_open
+
+
+@pytest.mark.parametrize("configurations", [1, 12])
+def test_without_any_difference_a_gate_opens_in_5_of_100_however_many_configurations_it_has(configurations):
+    rng = np.random.default_rng(configurations)
+    opened = sum(
+        improves("nmi", stage(rng, [0.6] * configurations), stage(rng, [0.6]), maximise=True).is_open
+        for _ in range(300)
+    )
+    assert opened <= 0.05 * 300 + 3 * np.sqrt(0.05 * 0.95 * 300)
+
+
+def test_one_seed_opens_no_gate_that_asks_for_an_interval():
+    assert not improves("nmi", [{0: 0.9}], [{0: 0.1}], maximise=True).is_open
+    assert not improves("nmi", [{0: 0.9, 1: 0.9}], [{0: 0.1}], maximise=True).is_open
+    assert not improves("nmi", [], [{0: 0.1}], maximise=True).is_open
+
+
+def test_a_number_is_reached_by_the_mean_of_the_best():
+    cells = [{0: 0.5, 1: 0.7}, {0: 0.1, 1: 0.2}]
+    assert reaches("nmi", cells, at_least=0.6, at_most=None).is_open
+    assert not reaches("nmi", cells, at_least=0.61, at_most=None).is_open
+    assert reaches("loss", cells, at_least=None, at_most=0.1501).is_open
+    assert not reaches("loss", cells, at_least=None, at_most=0.14).is_open
+    assert not reaches("nmi", [], at_least=0.0, at_most=None).is_open

@@ -1,0 +1,66 @@
+"""`conclus watch`: it says what changes, and ends with the study."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from jobs.analysis.standing import standing
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
+
+
+def attempt(results, seed, status, nmi=0.5, **more):
+    row = Attempt(
+        study="s", trial_key=f"t{seed}", config_key="c", seed=seed, attempt_id=new_attempt_id(), status=status,
+        started=datetime(2026, 1, 1, 0, seed, tzinfo=UTC), seconds=60.0, epochs_done=3,
+        metrics={"nmi": nmi} if status == "ok" else {}, **more,
+    )  # fmt: skip
+    write(results, row)
+
+
+@pytest.fixture
+def results(tmp_path):
+    place = str(tmp_path / "results")
+    for seed in (0, 1):
+        attempt(place, seed, "ok", 0.5 + 0.1 * seed)
+    plan = {"trials": [[f"t{seed}", "c", seed] for seed in range(3)], "select": {"metric": "nmi", "mode": "max"}}
+    (tmp_path / "results" / "study=s" / "study.json").write_text(json.dumps(plan))
+    return place
+
+
+def test_it_says_what_changes_and_ends_when_the_study_is_done(results, command):
+    def finish():
+        time.sleep(0.5)
+        attempt(results, 2, "ok", 0.7)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    code, out, _ = command("watch", results, "--every", "0.1")
+    thread.join()
+    assert code == 0
+    first, last = out.splitlines()
+    assert first.startswith("s: 2 of 3 trials done, 1 missing, best nmi 0.550 ±0.635 (n=2)")
+    assert last.startswith("s: 3 of 3 trials done, best nmi 0.600")
+
+
+def test_failed_trials_end_it_with_1(results, command):
+    attempt(results, 2, "failed", reason="DIVERGED")
+    code, out, _ = command("watch", results)
+    assert code == 1
+    assert "2 of 3 trials done, 1 failed" in out
+
+
+def test_it_tells_how_many_trials_an_hour_end_while_one_runs(results, tmp_path):
+    assert standing(tmp_path / "results" / "study=s").per_hour is None
+    attempt(results, 2, "running")
+    assert standing(tmp_path / "results" / "study=s").per_hour == pytest.approx(60)
+
+
+def test_what_is_not_there_is_said_in_one_line(results, tmp_path, command):
+    code, _, err = command("watch", tmp_path / "nothing")
+    assert (code, err.count("\n")) == (2, 1)
+    code, _, err = command("watch", results, "--study", "t")
+    assert (code, err.count("\n")) == (2, 1)
