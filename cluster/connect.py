@@ -221,6 +221,7 @@ def _connect(answer: probe.Answer) -> None:
         with same_signal_handlers(), _loopback() if answer.on_loopback else contextlib.nullcontext():
             ray.init(address=answer.address, logging_format=_LOG_FORMAT, log_to_driver=False)
     except Exception as error:
+        _shut_down()  # of what Ray has left half connected
         raise ClusterError(f"Connecting to the cluster at {answer.address} fails: {_sentence(error)}.") from error
 
 

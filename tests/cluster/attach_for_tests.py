@@ -1,4 +1,7 @@
-"""A driver in a process of its own: `attach_for_tests.py ADDRESS LOG`; prints what it is attached to, or why not."""
+"""A driver in a process of its own: `attach_for_tests.py ADDRESS LOG`; prints what it is attached to, or why not.
+
+With PRETENDED_RAY in the environment it takes itself for one of that version of Ray.
+"""
 
 import os
 import sys
@@ -9,6 +12,11 @@ from cluster.executor import ClusterError
 
 
 def main():
+    if version := os.environ.get("PRETENDED_RAY"):
+        connect.prepare()
+        import ray
+
+        ray.__version__ = version
     try:
         with connect.attached(sys.argv[1], Path(sys.argv[2])):
             names = sorted(node.name for node in connect.connected_nodes())
