@@ -60,7 +60,7 @@ class Attempt:
             BaseException: whatever escaped from the work.
         """
         with self._changed:
-            self._answered = True
+            self._answered = self._kept is None  # the work may have reported before it was first asked
             self._changed.notify_all()
             while not self._over and not self._kept and not (self._latest and time.monotonic() >= self._due):
                 self._changed.wait(max(0.0, self._due - time.monotonic()) if self._latest else None)
