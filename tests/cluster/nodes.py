@@ -107,7 +107,8 @@ class Nodes:
     def add(self, name: str, *options: str, cpus: int = 1, within: tuple[str, ...] = ()) -> str:
         """A further node of this name (`NodeName`), once the head knows it.
 
-        It has an address of its own (127.0.0.2, …): a driver at 127.0.0.1 belongs to the head.
+        It has an address of its own (127.0.0.2, …): a driver at 127.0.0.1 belongs to the head. Ray lets such a node
+        listen on every device, whatever its address; it asks for the token.
 
         Args:
             name: Its name.
