@@ -39,7 +39,7 @@ connect.prepare()  # before Ray is imported: it reads some of its settings then
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
-from ray.exceptions import RayActorError, RayTaskError  # noqa: E402
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError  # noqa: E402
 from ray.tune.experiment import Trial  # noqa: E402
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
@@ -353,6 +353,8 @@ def _why(trial: Trial) -> str:
     if isinstance(error, RayActorError):
         if "node has died" in str(error) or "node was terminated" in str(error):
             return "the machine it ran on died"
+        if isinstance(error, ActorUnavailableError):
+            return "its process cannot be reached: it died, or the machine it ran on"
         code = re.search(r"exit code (\d+)", str(error))
         return f"its process {f'left with exit code {code[1]}' if code else 'was killed, perhaps for its memory'}"
     return one_line(error) if error else "Tune does not say why"

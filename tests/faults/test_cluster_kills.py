@@ -1,6 +1,7 @@
 """A study on a cluster of three nodes in which processes are killed: it ends, or the same command goes on."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def test_a_killed_node_and_a_killed_worker_cost_no_trial_and_at_most_one_epoch_e
     os.kill(amid(study)[0], signal.SIGKILL)
     code, _, err = run.end()
     assert code == 0, err
-    assert err.count("goes on in another process: the machine it ran on died") == 1
+    # Whether Ray sees first that a machine is gone or that a process on it does not answer is a race.
+    assert len(re.findall(r"goes on in another process: .*the machine it ran on", err)) == 1
     assert err.count("goes on in another process: its process was killed") == 1
     study.check_whole({})
     assert set(repeated(study.epochs()).values()) <= {1}
