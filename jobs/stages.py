@@ -49,8 +49,8 @@ class Gate:
     def conditions(self) -> list[str]:
         """Those that are set, in words."""
         words = ["improves by its interval"] if self.improves else []
-        words += [] if self.at_least is None else [f"is at least {self.at_least}"]
-        return words + ([] if self.at_most is None else [f"is at most {self.at_most}"])
+        words += [] if self.at_least is None else [f"is at least {self.at_least:g}"]
+        return words + ([] if self.at_most is None else [f"is at most {self.at_most:g}"])
 
 
 @dataclass(frozen=True)

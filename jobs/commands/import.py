@@ -108,4 +108,6 @@ def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool
         return
     if not _may_ask():
         raise UserError("Nothing was written: look at the columns above, and say --yes if they are right.")
-    click.confirm(f"Import {len(new)} of {len(rows)} rows into {results}?", abort=True)
+    if not click.confirm(f"Import {len(new)} of {len(rows)} rows into {results}?"):
+        click.echo("Nothing was written.", err=True)
+        sys.exit(1)

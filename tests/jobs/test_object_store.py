@@ -55,7 +55,7 @@ def test_a_study_from_its_plan_to_its_leaderboard(command, study, s3):
     assert reader.read_results(results, attempts=True).num_rows == 2
     assert command("selection", results)[0] == 0
     left = [name for name, is_file in (storage.at(results) / "study=s").children() if is_file]
-    assert left == ["study.json"]  # and no lock
+    assert left == ["study.json", "study.yaml"]  # and no lock
 
 
 def test_reading_a_single_object_and_a_study_folder(s3):

@@ -77,7 +77,7 @@ def order(one, folder, gigabytes):
     """What a worker is told of a trial that gets so much memory."""
     told = {name: getattr(one, name) for name in ("trial_key", "config_key", "seed", "parameters", "data_hash")}
     told |= {"study": "s", "results": str(folder), "code_hash": "", "env": {}, "env_hash": "", "metric": "nmi"}
-    told |= {"mode": "max", "checkpoint_seconds": 0.0, "memory_bytes": int(gigabytes * 1e9)}
+    told |= {"mode": "max", "checkpoint_share": 1.0, "memory_bytes": int(gigabytes * 1e9)}
     return told | {"trial": to_mapping(one.config)}
 
 
