@@ -94,7 +94,7 @@ def run(
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
-            if stop.requested or whole:
+            if stop.requested or whole or queue.is_done():
                 return
     raise ClusterError(f"Ray Tune broke down {1 + RESTARTS} times, with {len(queue.open)} trials under way.")
 
@@ -117,6 +117,12 @@ class _Queue:
         self._numbers += 1
         self.open[self._numbers] = task
         return self._numbers
+
+    def is_done(self) -> bool:
+        """Whether nothing is open and nothing will come."""
+        if not self.open and (number := self.take()) is not None:
+            self._again.append(number)
+        return not self.open
 
     def again(self) -> bool:
         """Have the open tasks done again; whether there are any."""
