@@ -46,6 +46,11 @@ class Gate:
     at_most: float | None = None
 
     @property
+    def n_conditions(self) -> int:
+        """How many are set."""
+        return sum(one is not None for one in (self.improves, self.at_least, self.at_most))
+
+    @property
     def conditions(self) -> list[str]:
         """Those that are set, in words."""
         words = ["improves by its interval"] if self.improves else []
@@ -268,7 +273,7 @@ class _Reader:
             return None
         where = (STAGES, str(place), "continue_if")
         gate = trial_config.read_section(Gate, entry["continue_if"], where, self._mistakes)
-        if len(gate.conditions) != 1 and isinstance(entry["continue_if"], dict):
+        if gate.n_conditions != 1 and isinstance(entry["continue_if"], dict):
             self._mistakes.add(where, "exactly one is needed of improves: interval, at_least and at_most")
         if gate.improves and place == 0:
             self._mistakes.add((*where, "improves"), "there is no stage before the first")
