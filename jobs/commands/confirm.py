@@ -11,7 +11,7 @@ import click
 
 from jobs import options
 from jobs.commands.next import one_folder
-from jobs.commands.run import again, hear_nothing, stop_on_signals
+from jobs.commands.run import again, hear_nothing, stopped_by_signals
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
@@ -77,9 +77,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     study, results = _study(place, results, name)
     metric, mode = _chosen(study, metric, mode)
     confirmation = Confirmation(study, results, metric, mode, most=most, top=top, margin=margin)
-    stop = Stop()
-    stop_on_signals(stop)
-    _Rounds(confirmation, results, where, stop, hours, quiet=quiet).run()
+    _Rounds(confirmation, results, where, Stop(), hours, quiet=quiet).run()
 
 
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
@@ -143,10 +141,12 @@ class _Rounds:
         plan = self._confirmation.plan(heat)
         ready = running.ready(plan, heat.lacking, self._results, only=Budget(hours=hours), **self._where)
         if self._quiet:
-            return running.execute(ready, on_event=hear_nothing, stop=self._stop)
+            with stopped_by_signals(self._stop):
+                return running.execute(ready, on_event=hear_nothing, stop=self._stop)
         progress = Progress(plan, len(heat.lacking), 0)
         try:
-            return running.execute(ready, on_event=progress.hear, stop=self._stop)
+            with stopped_by_signals(self._stop):
+                return running.execute(ready, on_event=progress.hear, stop=self._stop)
         finally:
             progress.close()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,6 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: boo
 
     course = stages.load(study, overrides)
     stop = Stop()
-    stop_on_signals(stop)
     summary = None
     for place in range(len(course.stages)):
         read, before = course.at(place, results), summary
@@ -78,7 +79,8 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
 
     ready = running.prepare(study, results, **where)
     if quiet or not ready.anything:
-        return running.execute(ready, on_event=hear_nothing, stop=stop)
+        with stopped_by_signals(stop):
+            return running.execute(ready, on_event=hear_nothing, stop=stop)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
@@ -88,7 +90,8 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
     progress = Progress(ready.plan, total, done)
     try:
-        return running.execute(ready, on_event=progress.hear, stop=stop)
+        with stopped_by_signals(stop):
+            return running.execute(ready, on_event=progress.hear, stop=stop)
     finally:
         progress.close()
 
@@ -97,8 +100,12 @@ def hear_nothing(_event: Event) -> None:
     """Shows no progress."""
 
 
-def stop_on_signals(stop: Stop) -> None:
-    """The first Ctrl-C (or SIGTERM) asks; the second leaves at once."""
+@contextlib.contextmanager
+def stopped_by_signals(stop: Stop) -> Generator[None]:
+    """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
+
+    Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.
+    """
 
     def handle(_number: int, _frame: Any) -> None:
         if stop.requested:
@@ -106,8 +113,12 @@ def stop_on_signals(stop: Stop) -> None:
         stop.request()
         click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again leaves at once", err=True)
 
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)
 
 
 def _conclude(study: Study, results: str) -> None:

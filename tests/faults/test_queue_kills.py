@@ -168,7 +168,6 @@ def test_both_killed_the_study_keeps_its_place(shell):
     assert err.index("number 1, a: done") < err.index("number 2, b: done")
 
 
-@pytest.mark.skip(reason="hangs since it was merged with the new front door: to be mended, see the closing note")
 def test_a_queue_that_is_ended_stops_its_study_and_keeps_its_place(shell):
     shell.add("a")
     shell.add("b")
@@ -185,7 +184,6 @@ def test_a_queue_that_is_ended_stops_its_study_and_keeps_its_place(shell):
     assert "number 1, a: interrupted (results/queue/1.log)" in shell("list")[1]
 
 
-@pytest.mark.skip(reason="ends a study by SIGINT too: not run since the merge, see the closing note")
 def test_added_moved_and_cancelled_while_it_runs(shell):
     for name in ("a", "b"):
         shell.add(name)
@@ -205,7 +203,6 @@ def test_added_moved_and_cancelled_while_it_runs(shell):
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="ends a study by SIGINT too: not run since the merge, see the closing note")
 def test_training_that_is_stopped_and_killed_runs_each_trial_once(shell):
     """Ctrl-C while it trains, then the runner and its study killed, then to the end."""
     (shell.folder / "t.yaml").write_text(TRAINING)
