@@ -21,12 +21,16 @@ from cluster import probe, watchdog
 # Ray replaces 127.0.0.1 by this machine's own address and then listens to everyone; with LOOPBACK, as on macOS, it does
 # not. There `ray start` would add no second node.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Nodes of one machine share a folder for what jobs send, and the second to unpack it deletes it under the first.
 RAY = """
+import sys
+
 from ray._private import ray_constants, services
 from ray.scripts.scripts import main
 
 services.get_node_ip_address = lambda *_: "127.0.0.1"
 ray_constants.ENABLE_RAY_CLUSTER = True
+ray_constants.DEFAULT_RUNTIME_ENV_DIR_NAME = "runtime_resources_" + sys.argv[sys.argv.index("--node-name") + 1]
 main()
 """
 

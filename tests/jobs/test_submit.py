@@ -65,9 +65,6 @@ def files_of(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.skip(
-    reason="Tune broke down in the job once all trials were done: mended in cluster/tune.py, not seen to pass yet"
-)
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command):
     shared = here / "shared"
     code, out, err = command(
@@ -76,6 +73,7 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     )  # fmt: skip
     assert code == 0, out + err
     assert "SUCCEEDED" in err
+    assert "broke down" not in out
     assert "all 2 trials are done" in out
     seen = {(one["status"], one["param.batch_size"], one["param.method.name"]) for one in rows(shared)}
     assert seen == {("ok", 128.0, "mine.py")}
