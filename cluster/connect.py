@@ -33,6 +33,8 @@ _SETTINGS = {
     # Tune never uses the workers that Ray starts in advance, so they would only delay the first task.
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "0",
+    # Ray gives its workers a low priority: beside other work a trial would stand still and be taken for silent.
+    "RAY_worker_niceness": "0",
     # Silence: the terminal belongs to whoever called.
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TQDM": "0",
