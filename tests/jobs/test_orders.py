@@ -1,0 +1,58 @@
+"""In what order the trials of a plan are handed out."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import plan, study
+from jobs.orders import Listed
+
+STUDY = """study: s
+trial: {data: digits}
+space: {epochs: {grid: [10, 100]}}
+seeds: [0]
+"""
+
+
+def trials(tmp_path_factory, lengths):
+    """A trial for each number of epochs, in this order."""
+    file = tmp_path_factory.mktemp("study") / "study.yaml"
+    file.write_text(STUDY)
+    one = plan.make(study.load(file)).trials[0]
+    return [
+        replace(one, trial_key=str(place), config=replace(one.config, epochs=epochs))
+        for place, epochs in enumerate(lengths)
+    ]
+
+
+def given_out(source):
+    """All that it hands out."""
+    return [following.trial for following in iter(source.take, None)]
+
+
+def end(lengths, workers):
+    """When the last of these is over, each started by the first worker that is free."""
+    free = [0] * workers
+    for length in lengths:
+        first = free.index(min(free))
+        free[first] += length
+    return max(free)
+
+
+@given(st.lists(st.integers(1, 9), max_size=24))
+def test_all_once_the_first_three_quarters_as_planned_then_the_longest_first(tmp_path_factory, lengths):
+    planned = trials(tmp_path_factory, lengths)
+    found = given_out(Listed(planned))
+    assert sorted(found, key=lambda one: int(one.trial_key)) == planned
+    kept = len(planned) - len(planned) // 4
+    assert found[:kept] == planned[:kept]
+    last = [(-one.config.epochs, int(one.trial_key)) for one in found[kept:]]
+    assert last == sorted(last)
+
+
+def test_a_long_trial_at_the_end_of_the_plan_keeps_nobody_waiting(tmp_path_factory):
+    lengths = [10] * 12 + [10, 10, 10, 40]
+    ordered = [one.config.epochs for one in given_out(Listed(trials(tmp_path_factory, lengths)))]
+    assert end(lengths, 2) == 110
+    assert end(ordered, 2) == 100
