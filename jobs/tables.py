@@ -155,7 +155,7 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[
 def _folded(column: Column, cells: Sequence[str]) -> Column:
     """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
     pieces = re.split(r"(?<=[_.])", column.name)
-    limit = max(map(display_width, [*pieces, *cells]))
+    limit = max(_widest(pieces), _widest(cells))
     lines = [""]
     for piece in pieces:
         if display_width(lines[-1] + piece) > limit:
@@ -169,12 +169,19 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
-    return [max([display_width(c.name), *(display_width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    return [max(display_width(c.name), _widest([row[i] for row in cells])) for i, c in enumerate(columns)]
+
+
+def _widest(cells: Sequence[str]) -> int:
+    """The largest `display_width` of some cells of one line each; a long column is rarely more than its characters."""
+    if max("".join(cells), default="") < _WIDE:
+        return max(map(len, cells), default=0)
+    return max(map(display_width, cells))
 
 
 def display_width(text: str) -> int:
     """Characters of the longest line on a terminal, where Chinese ones take two."""
-    if "\n" not in text and max(text, default="") < _WIDE:
+    if "\n" not in text and (text.isascii() or max(text) < _WIDE):
         return len(text)
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 

@@ -6,9 +6,8 @@ from math import isfinite, sqrt
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import stdtrit
 
-from jobs.analysis.intervals import CONFIDENCE
+from jobs.analysis.intervals import quantile
 from jobs.analysis.selection import FINISHED
 from jobs.results.reader import HISTORY_COLUMN
 
@@ -89,8 +88,7 @@ def _curve(trials: dict[int, Points]) -> Curve:
 
 def _half_widths(values: np.ndarray) -> list[float]:
     n = len(values)
-    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-    return (quantile / sqrt(n) * values.std(axis=0, ddof=1)).tolist()
+    return (quantile(n - 1) / sqrt(n) * values.std(axis=0, ddof=1)).tolist()
 
 
 def _thinned(epochs: Sequence[int]) -> list[int]:

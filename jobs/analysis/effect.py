@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtr
 
+from jobs.analysis import student
 from jobs.analysis.intervals import holm, quantile
 from jobs.analysis.scores import is_loss, rescales_loss, uses_labels
 from jobs.analysis.slices import Slice, slices
@@ -217,7 +217,7 @@ def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, fl
     error = math.sqrt(squared_error)
     half = quantile(freedom) * error
     # Without any spread the difference is either nothing or certain.
-    p = float(2 * stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
     return half, p
 
 

@@ -279,7 +279,7 @@ def _share(keys: tuple[str, ...], explained: tuple[float, int], error: Error | N
         return Share(keys, exact, exact, exact, float(exact <= _ALIASED), "")
     ratio = squares / rank / square
     unit = square / (count - 1)
-    best = min(total, unit * max(0.0, ratio * rank * (freedom - 2) / freedom - rank))
+    best = min(total, unit * max(0.0, ratio * rank - rank))
     # What else there is stays, whatever this one is: with it the total grows.
     low, high = (_part(unit * end, total - best) for end in _noncentrality(ratio, rank, freedom))
     return Share(keys, best / total, low, high, float(fdtrc(rank, freedom, ratio)), "")

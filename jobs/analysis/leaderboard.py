@@ -98,6 +98,7 @@ class _Cell:
     config_key: str
     params: dict[str, Any]
     values: dict[int, float] = field(default_factory=dict[int, float])
+    rows: list[int] = field(default_factory=list[int])
     secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
@@ -173,7 +174,6 @@ def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]
 def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -> list[_Cell]:
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
     values = table[column].to_pylist()
-    others = _secondary_columns(table, column)
     imported = _imported(table)
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
@@ -184,8 +184,25 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
         cell.statuses[status] += 1
         cell.imported += imported[row]
         if status in selection.FINISHED:
-            _add(cell, seed, values[row], {name: column_[row] for name, column_ in others.items()})
+            _add(cell, row, seed, values[row])
+    others = _secondary_columns(table, column)
+    for cell in cells.values():
+        found = {name: _finite(column_, cell.rows) for name, column_ in others.items()}
+        cell.secondary = {name: numbers for name, numbers in found.items() if numbers}
     return list(cells.values())
+
+
+def _add(cell: _Cell, row: int, seed: int, value: float | None) -> None:
+    if value is None or not isfinite(value):
+        cell.valueless += 1
+        return
+    cell.values[seed] = value
+    cell.rows.append(row)
+
+
+def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
+    values = [column[row] for row in rows]
+    return [value for value in values if value is not None and isfinite(value)]
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
@@ -193,16 +210,6 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     sources = {name: f"{kind}.{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
-
-
-def _add(cell: _Cell, seed: int, value: float | None, others: Mapping[str, float | None]) -> None:
-    if value is None or not isfinite(value):
-        cell.valueless += 1
-        return
-    cell.values[seed] = value
-    for name, other in others.items():
-        if other is not None and isfinite(other):
-            cell.secondary.setdefault(name, []).append(other)
 
 
 def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:

@@ -22,17 +22,26 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
         _importance_headline(found),
         importance_sheet(found, bars=fmt != "latex").render(fmt, width),
     ]
-    hidden = len(found.interactions) - _SHOWN_PAIRS
-    if hidden > 0:
-        blocks.append(f"{hidden} more pairs explain less: --format csv has them all.")
+    blocks += [f"{one} --format csv has them all." for one in hidden_pairs(found)]
     blocks.append("What a row explains is beyond all other parameters; verdicts hold together (Holm, 5 %).")
     return paragraphs([*blocks, *found.notes], fmt, width)
+
+
+def shown(found: Importance) -> list[Share]:
+    """What people are shown: every parameter, and the pairs that explain most."""
+    return [*found.parameters, *found.interactions[:_SHOWN_PAIRS]]
+
+
+def hidden_pairs(found: Importance) -> list[str]:
+    """A sentence on the pairs that they are not shown, where there are any."""
+    hidden = len(found.interactions) - _SHOWN_PAIRS
+    return [f"{hidden} more pairs explain less."] if hidden > 0 else []
 
 
 def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
     """One row per parameter, the largest pairs, and luck, as people read them."""
     names = labels(key for one in found.parameters for key in one.keys)
-    shares = [*found.parameters, *found.interactions[:_SHOWN_PAIRS]]
+    shares = shown(found)
     rows = [[" x ".join(names[key] for key in one.keys), *_share_cells(one)] for one in shares]
     if found.luck is not None:
         rows.append(["luck (the seed)", f"{found.luck:.0%}", "", _bar(found.luck), ""])

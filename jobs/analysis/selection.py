@@ -168,8 +168,11 @@ def _stability(table: pa.Table) -> Vector:
     if "probe_labels" not in table.column_names:
         return values
     labels = table["probe_labels"].combine_chunks()
+    counts = labels.value_lengths().to_pylist()
+    if not any(counts):
+        return values
     for rows in _cells(table).values():
-        known = [row for row in rows if labels[row].is_valid and len(labels[row])]
+        known = [row for row in rows if counts[row]]
         # Not to_numpy(): that imports pandas.
         values[known] = _mean_agreements([np.from_dlpack(labels[row].values) for row in known])
     return values

@@ -19,6 +19,8 @@ Matrix = NDArray[np.floating]
 _DRAWS = 3_000_000
 _LEAST, _MOST = 400, 4000
 """Simulated sweeps at an error of 5 %: as many as make `_DRAWS` values in all, within these ends."""
+_BLOCK = 200_000
+"""Values that are worked on at a time: as many as a processor's cache holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +80,26 @@ class _Layout:
     """Where the values of each configuration and each seed stand in a row of all values."""
 
     def __init__(self, cells: Sequence[Mapping[int, float]]) -> None:
-        self.counts = np.array([len(cell) for cell in cells])
-        self.starts = np.cumsum([0, *self.counts[:-1]])
-        self.owners = np.repeat(np.arange(len(cells)), self.counts)
+        counts = [len(cell) for cell in cells]
+        self.counts = np.array(counts, np.float32)  # So that simulated values stay as short as they are.
+        self.starts = np.cumsum([0, *counts[:-1]])
+        self.owners = np.repeat(np.arange(len(cells)), counts)
         seeds = np.array([seed for cell in cells for seed in sorted(cell)])
-        known, codes, uses = np.unique(seeds, return_inverse=True, return_counts=True)
-        self.shared = [np.flatnonzero(codes == code) for code in range(len(known)) if uses[code] > 1]
+        known, self.codes, uses = np.unique(seeds, return_inverse=True, return_counts=True)
+        self.seeds = len(known)
+        self.shared = {code: np.flatnonzero(self.codes == code) for code in range(len(known)) if uses[code] > 1}
         self.freedom = len(seeds) - len(cells) - max(0, len(self.shared) - 1)
 
     def summary(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Of each row of values the configurations' means without the seeds' effects, and their squared errors."""
-        residuals = values - self._means(values)[:, self.owners]
-        values = values.copy()
-        for places in self.shared:
-            values[:, places] -= np.median(residuals[:, places], axis=1, keepdims=True)
+        residuals = values - self._means(values).take(self.owners, axis=1)
+        effects = np.zeros((len(values), self.seeds), values.dtype)
+        for code, places in self.shared.items():
+            effects[:, code] = np.median(residuals.take(places, axis=1), axis=1)
+        values = values - effects.take(self.codes, axis=1)
         means = self._means(values)
-        squares = np.add.reduceat((values - means[:, self.owners]) ** 2, self.starts, axis=1) / (self.counts - 1)
+        scatter = values - means.take(self.owners, axis=1)
+        squares = np.add.reduceat(scatter**2, self.starts, axis=1) / (self.counts - 1)
         noise = np.maximum(squares, np.median(squares, axis=1, keepdims=True))
         return means, noise / self.counts
 
@@ -105,9 +111,17 @@ def _critical(layout: _Layout, error: float = ALPHA) -> float:
     """The ratio that the best reaches over another one in a share `error` of sweeps without any difference."""
     total = len(layout.owners)
     sweeps = int(min(_MOST, max(_LEAST, _DRAWS // total)) * ALPHA / error)
-    draws = np.random.default_rng(0).standard_normal((sweeps, total), np.float32)
+    rng = np.random.default_rng(0)
+    rows = max(1, _BLOCK // total)
+    largest = [_largest(layout, rng, min(rows, sweeps - done)) for done in range(0, sweeps, rows)]
+    return float(np.quantile(np.concatenate(largest), 1 - error))
+
+
+def _largest(layout: _Layout, rng: np.random.Generator, sweeps: int) -> Matrix:
+    """The ratio that the best reaches over the farthest one in each of some sweeps without any difference."""
+    draws = rng.standard_normal((sweeps, len(layout.owners)), np.float32)
     means, errors = layout.summary(draws)
-    return float(np.quantile(_ratios(means, errors, means.argmax(axis=1)).max(axis=1), 1 - error))
+    return _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
 
 
 def _ratios(means: Matrix, errors: Matrix, best: NDArray[np.int64]) -> Matrix:

@@ -13,7 +13,7 @@ from jobs.commands.aggregate import chosen_metric, warn
 if TYPE_CHECKING:
     from jobs.report.contents import Contents
 
-_WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "effect": 1, "interaction": 2}
+_WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
 """What can be drawn, and of how many parameters."""
 _SUFFIXES = (".png", ".svg")
 
@@ -26,6 +26,7 @@ WHAT is one of
   leaderboard          means with 95 % intervals, what is tied with the best
   curves               the first configurations over the epochs, with bands
   selection            what ranks against the label-free consensus
+  importance           shares of the variance, with 95 % intervals
   effect PARAM         the metric along a parameter, and its matched pairs
   interaction A B      a heat map of two parameters, empty cells shown
 

@@ -11,6 +11,7 @@ from core.errors import UserError
 from jobs.analysis import curves, origin, outcomes, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
+from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
 from jobs.analysis.present import wanted_columns
@@ -42,6 +43,8 @@ class Contents:
         signals: Label-free signals, configuration by configuration.
         curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
         trials: The finished trials with a value of the metric, for drawings.
+        importance: How much of the metric's variance each parameter explains; None where that cannot be said.
+        unshared: Then why.
         effects: What each parameter does to the metric, the largest difference first.
         interactions: The metric over pairs of them, those that do most first.
         skipped: Files that could not be read, as whole sentences.
@@ -58,6 +61,8 @@ class Contents:
     signals: Mapping[str, Mapping[Key, float]]
     curves: Mapping[str, Mapping[Key, curves.Curve]]
     trials: Trials | None
+    importance: Importance | None
+    unshared: str
     effects: Sequence[Effect]
     interactions: Sequence[Interaction]
     skipped: Sequence[str]
@@ -79,6 +84,7 @@ def gather(
     board, refused = _board(table, metric, mode)
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
+    shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
     return Contents(
         metric=metric,
         mode=mode,
@@ -91,6 +97,8 @@ def gather(
         signals=outcomes.signals(table),
         curves=_curves(table, metric),
         trials=trials,
+        importance=shares,
+        unshared=unshared,
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
         skipped=loaded.skipped,
@@ -110,6 +118,13 @@ def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
     wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
     found = {name: curves.curves(table, name) for name in wanted if name in there}
     return {name: one for name, one in found.items() if one}
+
+
+def _importance(trials: Trials) -> tuple[Importance | None, str]:
+    try:
+        return importance(trials), ""
+    except UserError as error:
+        return None, str(error)
 
 
 def _effects(trials: Trials, mode: str) -> list[Effect]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs import tables
+from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
 from jobs.analysis.present import metric_name, params_text
+from jobs.analysis.present_effect import labels
 from jobs.report.contents import Contents
 
 _NAMED = 6
@@ -26,6 +28,7 @@ class Finding:
 def findings(contents: Contents) -> list[Finding]:
     """The conclusions, the most important first."""
     found = _ranking(contents.board) if contents.board else [Finding("Not ranked", str(contents.refused))]
+    found += [Finding("Matters", _matters(contents.importance))] if contents.importance else []
     found += [Finding("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
     found += [Finding("Trials", _trials(contents)), *_failures(contents.outcomes)]
     found += [Finding("Unverified", text) for text in _imported(contents.outcomes)]
@@ -78,6 +81,16 @@ def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
         return f"The seeds tell none of the {count(others, 'other configuration')} from it."
     ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")
     return f"The seeds do not tell {len(tied):,} of the {others:,} other configurations from it ({ranks})."
+
+
+def _matters(found: Importance) -> str:
+    names = labels(key for one in found.parameters for key in one.keys)
+    real = [one for one in found.parameters if one.verdict.startswith("matters")]
+    known = [one for one in found.parameters if one.share is not None]
+    parts = [f"{names[one.keys[0]]} {one.share:.0%} ({one.low:.0%} … {one.high:.0%})" for one in real[:_NAMED]]
+    nothing = "No parameter is shown to" if known else "Too few trials to tell which parameters do"
+    told = f"Of the variance between trials {', '.join(parts)}" if parts else nothing
+    return f"{told}." if found.luck is None else f"{told}; luck (the seed) {found.luck:.0%}."
 
 
 def _trials(contents: Contents) -> str:

@@ -10,16 +10,19 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 
 from core.errors import UserError
 from jobs import tables
 from jobs.analysis.curves import Curve
 from jobs.analysis.effect import Effect
+from jobs.analysis.importance import Share
 from jobs.analysis.interaction import Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.present import metric_name
 from jobs.analysis.present_effect import labels
 from jobs.analysis.present_effect import metric_name as bare
+from jobs.analysis.present_importance import shown
 from jobs.analysis.scores import CONSENSUS
 from jobs.analysis.trials import Trials, param_key
 from jobs.report.charts import key, verdict
@@ -159,6 +162,39 @@ def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
     right.set_title("matched pairs, equal in everything else", fontsize=8)
 
 
+def _importance(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    found = contents.importance
+    if found is None:
+        raise UserError(contents.unshared or "Nothing varies over the finished trials, so nothing is important.")
+    names = labels(key for one in found.parameters for key in one.keys)
+    shares = shown(found)
+    rows = [" x ".join(names[key] for key in one.keys) for one in shares]
+    rows += [] if found.luck is None else ["luck (the seed)"]
+    figure.set_size_inches(7.5, 1.3 + 0.3 * len(rows))
+    axes = figure.subplots()
+    for row, one in enumerate(shares):
+        _share(axes, row, one)
+    if found.luck is not None:
+        axes.barh(len(shares), found.luck, height=0.5, color="#bbbbbb", hatch="////", edgecolor="white")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(-0.01, 1.01)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel(f"share of the variance of {bare(found.column)} between trials, 95 % interval")
+    axes.set_title("square: matters · ring: not shown to matter · hatched: luck", fontsize=8)
+
+
+def _share(axes: Axes, row: int, one: Share) -> None:
+    if one.share is None or one.low is None or one.high is None:
+        axes.text(0.01, row, one.verdict, va="center", fontsize=7)
+        return
+    colour, mark, face = ("#009e73", "s", "#009e73") if one.verdict.startswith("matters") else ("#666666", "o", "none")
+    axes.barh(row, one.share, height=0.5, color=colour, alpha=0.3)
+    # The best guess may lie outside of its interval by a hair: there the line has no length.
+    reach = [[max(0.0, one.share - one.low)], [max(0.0, one.high - one.share)]]
+    axes.errorbar(one.share, row, xerr=reach, fmt=mark, color=colour, markerfacecolor=face, capsize=3, markersize=5)
+
+
 def _slopes(axes: Axes, one: Effect, levels: Sequence[Any]) -> None:
     numeric = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
     x = dict(zip(levels, levels if numeric else range(len(levels)), strict=True))
@@ -246,6 +282,7 @@ PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
     "leaderboard": _leaderboard,
     "curves": _curves,
     "selection": _selection,
+    "importance": _importance,
     "effect": _effect,
     "interaction": _interaction,
 }

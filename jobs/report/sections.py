@@ -14,6 +14,7 @@ from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
 from jobs.report.headline import Finding, count, describe, findings
+from jobs.report.importance import importance
 from jobs.report.interactions import interactions
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
@@ -40,6 +41,7 @@ def all_sections(contents: Contents) -> list[Section]:
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
+        Section("importance", "Which parameters matter", importance(contents.importance, contents.unshared)),
         Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
         Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
         Section("parallel", "From parameters to scores", _parallel(board)),
@@ -254,6 +256,8 @@ Tied does not mean equal. It means that these seeds do not show which is better:
 equal, with the same seeds and gaps, more than 5 % show a best one that leads by as much.
 
 The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.
+
+A parameter's share of the variance depends on the values that were tried: one that was varied little explains little.
 
 What a parameter does is told from pairs of trials that are equal in everything else. Where there are too few such
 pairs, nothing is said.

@@ -80,6 +80,11 @@ def band(upper: Sequence[Point], lower: Sequence[Point]) -> Markup:
     return tag("path", class_="band", d=f"{_path([*upper, *reversed(lower)])}Z")
 
 
+def bar(x: float, y: float, width: float, height: float) -> Markup:
+    """A bar from its upper left corner."""
+    return tag("rect", class_="bar", x=x, y=y, width=width, height=height)
+
+
 def text(x: float, y: float, content: str, anchor: str = "start", class_: str | None = None) -> Markup:
     """A line of text."""
     return tag("text", content, x=x, y=y, text_anchor=None if anchor == "start" else anchor, class_=class_)

@@ -58,6 +58,24 @@ def test_the_intervals_hold_the_planted_shares_and_what_does_nothing_is_not_foun
     assert quiet / studies >= 0.94
 
 
+@pytest.mark.parametrize(("levels", "slope", "noise", "seeds"), [(3, 0.08, 0.01, 3), (3, 0.05, 0.01, 1)])
+def test_a_parameter_that_does_nearly_all_is_given_nearly_all(levels, slope, noise, seeds):
+    rng = np.random.default_rng(1)
+    cells = list(product(range(levels), range(3)))
+    planted = np.array([slope * a for a, _ in cells])
+    truth = planted.var(ddof=1) / (planted.var(ddof=1) + noise**2)
+    rows = [{"a": float(a), "b": float(b)} for a, b in cells] * seeds
+    owners = [seed for seed in range(seeds) for _ in cells]
+    shares, held = [], 0
+    for _ in range(200):
+        values = np.tile(planted, seeds) + rng.normal(0, noise, len(rows))
+        one = next(one for one in importance(trials(rows, values, seeds=owners)).parameters if one.keys == ("a",))
+        shares.append(one.share)
+        held += one.low <= truth <= one.high
+    assert np.mean(shares) == pytest.approx(truth, abs=0.03)
+    assert held / 200 >= 0.93
+
+
 def test_shares_of_a_grid_without_noise_are_those_of_the_sums_of_squares():
     rows = [{"a": a, "b": b} for a in (0.0, 1.0, 2.0) for b in (0.0, 1.0)]
     found = importance(trials(rows * 2, [2 * row["a"] + row["b"] for row in rows * 2], seeds=[0] * 6 + [1] * 6))

@@ -91,7 +91,7 @@ def test_every_drawing_has_its_marks_and_tables_sort_on_a_telephone(store, brows
     found = reported(browser, made(store.path), width=400)
     assert found["width"] == 400
     kinds = [kind for kind, _, _ in found["drawings"]]
-    assert kinds.count("interval") == 6 + 2 + 1
+    assert kinds.count("interval") == 6 + 4 + 2 + 1
     assert kinds.count("chart parallel") == 1
     assert kinds.count("chart") >= 3 + 6 + 2
     assert all(marks > 0 and shown for _, marks, shown in found["drawings"])

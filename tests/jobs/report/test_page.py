@@ -119,7 +119,17 @@ def test_a_loss_is_ranked_where_nothing_rescales_it(store):
 
 def test_every_part_is_there(results):
     text = page(results)
-    for part in ("conclusions", "leaderboard", "effects", "interactions", "parallel", "curves", "selection", "health"):
+    for part in (
+        "conclusions",
+        "leaderboard",
+        "importance",
+        "effects",
+        "interactions",
+        "parallel",
+        "curves",
+        "selection",
+        "health",
+    ):
         assert f'<section id="{part}"' in text, part
     assert text.count('class="run') == 6
     assert text.count('class="many"') > 3 * 6
@@ -136,6 +146,30 @@ def test_rows_without_histories_labels_or_repeats_make_a_page_too(store):
     assert "1 trial · 1 configuration" in text
     assert "curves" not in re.findall(r'<section id="(\w+)"', text)
     assert "unverified" in text
+
+
+def test_what_matters_is_said_with_its_interval_and_drawn_with_marks_of_their_own(results):
+    told = re.fullmatch(
+        r"Of the variance between trials learning_rate (\d+)% \((\d+)% … (\d+)%\); luck \(the seed\) \d+%.",
+        said(results)["Matters"],
+    )
+    share, low, high = map(int, told.groups())
+    assert 90 <= low <= share <= high <= 100
+    part = re.search(r'<section id="importance".*?</section>', page(results), re.DOTALL)[0]
+    names = ("learning_rate", "instance_temperature", "instance_temperature x learning_rate", "luck (the seed)")
+    assert [part.find(f">{name}<") for name in names] == sorted(part.find(f">{name}<") for name in names)
+    assert (part.count("mark square"), part.count("mark unknown"), part.count('class="bar"')) == (1, 2, 4)
+    assert part.count(">matters<") == 1
+    assert part.count(">not shown to matter<") == 2
+
+
+def test_a_share_that_cannot_be_told_is_not_drawn(store):
+    store.fill(rates=(1e-4, 2e-4), seeds=(0,))
+    part = re.search(r'<section id="importance".*?</section>', page(store.path), re.DOTALL)[0]
+    assert part.count(">too few trials<") == 3
+    assert "<svg" not in part
+    assert "add seeds or configurations" in part
+    assert said(store.path)["Matters"] == "Too few trials to tell which parameters do."
 
 
 def test_empty_cells_of_a_heat_map_are_shown(store):

@@ -1,0 +1,56 @@
+"""The part of the page on which parameters matter: shares of the variance, with their intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.analysis.importance import Importance, Share
+from jobs.analysis.present import Sheet
+from jobs.analysis.present_importance import hidden_pairs, importance_sheet, shown
+from jobs.report import pieces, svg
+from jobs.report.markup import Markup, join
+from jobs.report.scale import Scale
+from jobs.tables import Column
+
+_WIDTH = 240.0
+_HEIGHT = 20.0
+_PLACES = Scale(0.0, 1.0, 6.0, _WIDTH - 6.0)
+_EXPLAINED = """\
+The variance between trials, shared out: what a parameter explains beyond all others, a pair beyond its two parts, and
+what only the seed does. The bar is the share, from nothing at the left to all at the right, the line its 95 % interval.
+Square: matters. Circle: not shown to matter (Holm over all parameters, and over all pairs, 5 %)."""
+
+
+def importance(found: Importance | None, refusal: str) -> Markup | None:
+    """A row for each parameter, for the pairs that explain most, and for luck."""
+    if found is None:
+        return pieces.note(refusal) if refusal else None
+    table = pieces.sheet_table(_with_pictures(found), "Shares of the variance", wrap=["verdict"], sortable=False)
+    remarks = [*hidden_pairs(found), *found.notes]
+    return join([pieces.note(_EXPLAINED), table, map(pieces.note, remarks)])
+
+
+def _with_pictures(found: Importance) -> Sheet:
+    sheet = importance_sheet(found, bars=False)
+    columns = [Column("parameter or pair", right=False), *sheet.columns[1:3], Column("drawn", right=False)]
+    pictures = [*map(_picture, shown(found)), *([] if found.luck is None else [_drawn(found.luck)])]
+    rows: list[list[Any]] = [[*row[:3], picture, *row[3:]] for row, picture in zip(sheet.rows, pictures, strict=True)]
+    return Sheet([*columns, *sheet.columns[3:]], rows, sheet.bold)
+
+
+def _picture(one: Share) -> Markup | None:
+    """The share as a bar and its interval as a line; nothing where the share cannot be told."""
+    if one.share is None or one.low is None or one.high is None:
+        return None
+    y = _HEIGHT / 2
+    ends = [(_PLACES.place(end), y) for end in (one.low, one.high)]
+    kind = "square" if one.verdict.startswith("matters") else "unknown"
+    return _drawn(one.share, svg.line(ends, "whisker"), svg.mark(kind, _PLACES.place(one.share), y))
+
+
+def _drawn(share: float, *marks: Markup) -> Markup:
+    """A bar over the line that all shares begin and end at."""
+    left, right, y = _PLACES.start, _PLACES.end, _HEIGHT / 2
+    frame = [svg.line([(x, 0.0), (x, _HEIGHT)], "zero") for x in (left, right)]
+    bar = svg.bar(left, y - 5, _PLACES.place(share) - left, 10)
+    return svg.inline(_WIDTH, _HEIGHT, [*frame, bar, *marks])
