@@ -12,6 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 Matrix = NDArray[np.float32]
 
+# Rows on which starts of k-means are tried, where there are more.
+SAMPLE = 20_000
+
 
 @dataclass(frozen=True)
 class KMeansResult:
@@ -32,10 +35,16 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's k-means on features (n, dim), from k-means++ (`starts` times, the best is kept) or from `centroids`.
 
+    Of more than 20,000 rows (more than 10 a cluster), starts are tried on a sample of so many: only the best goes on
+    with all of them.
     Runs in one thread: the sum of floats then has one order, and the same seed gives the same bits.
     """
     from sklearn.cluster import KMeans
 
+    tried = max(SAMPLE, 10 * n_clusters)
+    if centroids is None and len(features) > tried:
+        sample = features[np.random.default_rng(seed).choice(len(features), tried, replace=False)]
+        centroids = kmeans(sample, n_clusters, seed=seed, starts=starts).centroids
     begin: Any = "k-means++" if centroids is None else centroids
     runs: Any = starts if centroids is None else 1
     model: Any = KMeans(n_clusters, init=begin, n_init=runs, random_state=seed)

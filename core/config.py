@@ -57,7 +57,7 @@ class TrialConfig:
     """One complete, runnable configuration.
 
     `precision` is the number format that networks train in (`core.precision`): `auto` takes bf16 where it is known to
-    be faster, f32 on every CPU; which one it was stands in the result's row.
+    be faster, f32 elsewhere; which one it was stands in the result's row.
     """
 
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")

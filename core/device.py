@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from functools import lru_cache
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from core.errors import UserError
 
@@ -30,7 +32,7 @@ def prepare(name: str, *, threads: int, share: float) -> str:
     Raises:
         UserError: torch sees no card, or the share is too small for CUDA itself.
     """
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     device = torch.device(name)
     if device.type != "cuda":
         return name
@@ -44,6 +46,22 @@ def prepare(name: str, *, threads: int, share: float) -> str:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     return torch.cuda.get_device_name(device)
+
+
+def limit_threads(threads: int) -> None:
+    """Leaves this process so many threads in torch, and in each library of numpy and scipy that it has loaded.
+
+    Each of them takes one thread per core otherwise: two trials beside each other would want every core twice.
+    """
+    torch.set_num_threads(threads)
+    # Not as a context: it stays until the next trial says otherwise.
+    _libraries().limit(limits=threads)
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    """Found once: looking through all loaded libraries costs milliseconds. Scikit-learn's limit is its caller's."""
+    return ThreadpoolController()
 
 
 def allocatable(share: float, total: int) -> float:

@@ -23,7 +23,8 @@ from core import assign, metrics
 from core.criteria import Probe, feature_criteria, label_free
 from core.method import Method, Outputs
 
-CHUNK = 8192
+# Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
+CHUNK = 256
 
 
 @dataclass(frozen=True)

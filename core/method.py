@@ -51,7 +51,7 @@ class Views(ABC):
 class Encoder(nn.Module):
     """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`.
 
-    `gains_from_bf16` says whether `precision: auto` trains it in bf16 on a card that has it. A network of small
+    `gains_from_bf16` says whether `precision: auto` trains it in bf16 on hardware that has it. A network of small
     matrices does not gain: its step is made of many short calls, and changing formats adds more of them.
     """
 

@@ -9,6 +9,7 @@ in bf16 many times slower than in f32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -24,8 +25,9 @@ Precision = Literal["f32", "bf16"]
 def resolve(config: TrialConfig, device: torch.device) -> Precision:
     """The format that a trial trains in on a device.
 
-    `auto` is bf16 on an Nvidia card that has it in hardware (compute capability 8.0 and more) under an encoder that
-    says that it gains (`Encoder.gains_from_bf16`: those of convolutions), and f32 everywhere else, so on every CPU.
+    `auto` is bf16 where the hardware has it (an Nvidia card of compute capability 8.0 and more, a CPU with avx512_bf16
+    or amx_bf16) under an encoder that says that it gains (`Encoder.gains_from_bf16`: those of convolutions), and f32
+    everywhere else.
     """
     if config.precision != "auto":
         return config.precision
@@ -34,7 +36,17 @@ def resolve(config: TrialConfig, device: torch.device) -> Precision:
 
 
 def _has_bf16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and any(cpu_capabilities().get(name) for name in _CPU_BF16)
+
+
+_CPU_BF16 = ("avx512_bf16", "amx_bf16")
+
+
+def cpu_capabilities() -> Mapping[str, Any]:
+    """What torch says of the CPU's instructions, by name; nothing where torch is too old to say (before 2.11)."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def train_in_bf16(method: Method, device: torch.device) -> None:

@@ -31,10 +31,8 @@ class Encoder(Base):
             # A convolution of one channel at full size is as slow as all the others: this one strides, and is
             # a fifth faster in all than one of 3 x 3 with pooling after it.
             *_block(sample_shape[0], 32, kernel=5, stride=2),
-            *_block(32, 64),
-            nn.MaxPool2d(2),
-            *_block(64, 128),
-            nn.MaxPool2d(2),
+            *_block(32, 64, pool=True),
+            *_block(64, 128, pool=True),
             *_block(128, dim),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -47,7 +45,9 @@ class Encoder(Base):
         return self.layers(samples.contiguous(memory_format=torch.channels_last))
 
 
-def _block(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+def _block(channels: int, width: int, *, kernel: int = 3, stride: int = 1, pool: bool = False) -> list[nn.Module]:
     # The batch norm's shift makes the convolution's bias redundant.
     convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    # The greatest of what is positive is what is positive of the greatest: after pooling, ReLU has a quarter to do.
+    pooling = [nn.MaxPool2d(2)] if pool else []
+    return [convolution, nn.BatchNorm2d(width), *pooling, nn.ReLU(inplace=True)]

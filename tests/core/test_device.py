@@ -1,5 +1,8 @@
 """A process keeps to its share of a card. Without a card: what torch is told, and what is refused."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +14,7 @@ from core.errors import UserError
 
 def test_a_cpu_gets_its_threads_and_nothing_else(monkeypatch):
     told = []
-    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(device, "limit_threads", told.append)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *_: told.append("card"))
     assert device.prepare("cpu", threads=3, share=0.25) == "cpu"
     assert told == [3]
@@ -68,3 +71,22 @@ def test_several_cards_are_no_larger_share_of_the_first():
 def test_a_share_that_is_too_small_names_what_would_do():
     with pytest.raises(UserError, match=r"0\.05 of a card of 8\.0 GB is less than CUDA takes .* a larger share"):
         device.allocatable(0.05, 8 * 10**9)
+
+
+THREADS = """
+import sys
+import torch, scipy.linalg, sklearn.cluster  # each brings a library of threads
+from threadpoolctl import threadpool_info
+from core import device
+
+for wanted in (2, 1, 2):
+    device.prepare("cpu", threads=wanted, share=0)
+    print(torch.get_num_threads(), *(one["num_threads"] for one in threadpool_info()))
+"""
+
+
+def test_a_trial_takes_its_threads_in_every_library_also_after_another_in_its_process():
+    found = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True).stdout
+    lines = [line.split() for line in found.splitlines()]
+    assert [set(line) for line in lines] == [{"2"}, {"1"}, {"2"}]
+    assert len(lines[0]) > 2

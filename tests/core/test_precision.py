@@ -1,4 +1,7 @@
-"""bf16 in the networks, f32 around them: the same seed gives the same rows, and `auto` changes nothing on a CPU."""
+"""bf16 in the networks, f32 around them: the same seed gives the same rows, and `auto` goes by the hardware."""
+
+import platform
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,13 +16,14 @@ from core.state import State
 from tests.core.test_fit import METHODS, blobs, config, rows
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
+GAINING = {"convnet", "resnet18"}
 
 
 def made(trial, data):
     return build(trial, torch.from_numpy(data.samples), 3, seed=0)
 
 
-def test_auto_is_f32_on_a_cpu_bit_for_bit():
+def test_auto_is_f32_for_small_matrices_on_a_cpu_bit_for_bit():
     data = blobs()
     assert rows(config(), data, seed=1) == rows(config(precision="f32"), data, seed=1)
     assert rows(config(), data, seed=1) != rows(config(precision="bf16"), data, seed=1)
@@ -30,8 +34,34 @@ def test_auto_is_f32_on_a_cpu_bit_for_bit():
 def test_auto_goes_by_the_card_and_the_encoder(encoder, capability, gained, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     trial = TrialConfig(encoder=PlugIn(name=encoder))
-    assert precision.resolve(trial, CARD) == (gained if encoder in {"convnet", "resnet18"} else "f32")
-    assert precision.resolve(trial, CPU) == "f32"
+    assert precision.resolve(trial, CARD) == (gained if encoder in GAINING else "f32")
+
+
+@pytest.mark.parametrize("encoder", registry.names("encoders"))
+@pytest.mark.parametrize(
+    ("instructions", "gained"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "f32")],
+)
+def test_auto_goes_by_the_instructions_of_the_cpu_and_the_encoder(encoder, instructions, gained, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    trial = TrialConfig(encoder=PlugIn(name=encoder))
+    assert precision.resolve(trial, CPU) == (gained if encoder in GAINING else "f32")
+
+
+def test_a_torch_that_does_not_say_what_the_cpu_has_leaves_it_at_f32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert precision.resolve(TrialConfig(encoder=PlugIn(name="convnet")), CPU) == "f32"
+
+
+def test_what_torch_says_of_this_cpu_is_what_the_kernel_says():
+    flags = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not flags.is_file():
+        pytest.skip("there is no second witness")
+    named = flags.read_text().split()
+    found = precision.cpu_capabilities()
+    assert [found[name] for name in ("avx2", "avx512_bf16", "amx_bf16")] == [
+        name in named for name in ("avx2", "avx512_bf16", "amx_bf16")
+    ]
 
 
 @pytest.mark.parametrize("wanted", ["f32", "bf16"])

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -123,6 +126,52 @@ def test_two_at_once_make_it_once():
     assert len(made) == 1
     assert len(found) == 4
     assert all((one == 1).all() for one in found)
+
+
+NEEDING = """
+import os, pathlib, sys, time
+import numpy as np
+from core.datasets import text
+
+folder, others, dies = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "dies"
+
+def make():
+    (folder / f"made-{os.getpid()}").touch()
+    while len(list(folder.glob("here-*"))) < others:  # so that all need it while one makes it
+        time.sleep(0.01)
+    if dies:
+        os.kill(os.getpid(), 9)
+    time.sleep(0.1)
+    return np.full((3, 2), os.getpid(), np.float32)
+
+(folder / f"here-{os.getpid()}").touch()
+vectors = text.cached("one.npy", make)
+print(int(vectors[0, 0]), type(vectors.base).__name__)
+"""
+
+
+def started(folder, *, others, dies=False):
+    command = [sys.executable, "-c", NEEDING, folder, str(others), "dies" if dies else "lives"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_of_two_processes_that_need_it_at_once_one_makes_it_and_both_map_it(tmp_path):
+    both = [started(tmp_path, others=2) for _ in range(2)]
+    said = [one.communicate(timeout=60)[0].split() for one in both]
+    assert len(list(tmp_path.glob("made-*"))) == 1
+    assert said[0] == said[1]
+    assert said[0][1] == "mmap"
+
+
+def test_a_process_that_dies_while_making_it_leaves_it_to_the_one_that_waits(tmp_path):
+    first = started(tmp_path, others=2, dies=True)
+    while first.poll() is None and not list(tmp_path.glob("made-*")):
+        time.sleep(0.01)
+    second = started(tmp_path, others=2)
+    assert second.communicate(timeout=60)[0].split() == [str(second.pid), "mmap"]
+    first.communicate()
+    assert first.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("made-*"))) == 2
 
 
 def test_a_failure_leaves_nothing_and_the_next_try_works():
