@@ -191,9 +191,13 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
 def count_clusters(config: TrialConfig, data: Dataset) -> int:
     """The configured number of clusters; `auto` estimates it from the samples, none takes that of the classes.
 
+    It is 0 for a method that does not cluster.
+
     Raises:
         UserError: neither is known, or there are fewer samples than clusters.
     """
+    if not registry.load("methods", config.method.name).clusters:
+        return 0
     if config.n_clusters == "auto":
         return _estimated(data.fingerprint, data)
     count = config.n_clusters or data.n_classes

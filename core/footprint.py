@@ -65,8 +65,7 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
 def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> State:
     """A trial in which shares of the epochs from 1 / STAGE_EPOCHS occur; the state that its last epoch began with."""
     batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
-    few = slice(batches * config.batch_size)
-    small = replace(data, samples=data.samples[few], labels=None if data.labels is None else data.labels[few])
+    small = data.take(slice(batches * config.batch_size))
     short = replace(config, epochs=STAGE_EPOCHS, evaluation=Evaluation(every=STAGE_EPOCHS))
     content = b""
     for row in fit(short, small, seed=seed, device=device):

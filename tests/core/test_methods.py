@@ -112,7 +112,7 @@ def test_what_a_state_says_of_samples_does_not_need_the_next_epoch(method):
     for epoch in range(1, EPOCHS + 1):
         one_epoch(trained, epoch, samples, streams)
     fresh = build(trial, samples, 4, seed=9)
-    fresh.load_state(State.from_bytes(State.take(EPOCHS, trained, streams, None).to_bytes())[0].method)
+    fresh.load_state(State.from_bytes(State(EPOCHS, trained.state(), streams.state(), None).to_bytes())[0].method)
     expected, found = (one.eval().outputs(samples) for one in (trained, fresh))
     assert torch.equal(expected.features, found.features)
     assert (expected.probabilities is None) == (found.probabilities is None)
