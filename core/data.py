@@ -375,29 +375,3 @@ def _remember(path: Path, state: list[int], found: str) -> None:
         draft = entry.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps({"state": state, "sha256": found}), encoding="utf-8")
         draft.replace(entry)
-
-
-def known_names() -> list[str]:
-    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty where it is not set."""
-    return sorted({path.stem for path in _named_files()})
-
-
-def find_named(name: str) -> Path | None:
-    """The file in `$CONCLUS_DATA`, or in a folder in it, whose name without suffix is `name` ('-' is '_').
-
-    Raises:
-        UserError: several files have that name.
-    """
-    found = [path for path in _named_files() if path.stem.replace("-", "_") == name.replace("-", "_")]
-    if len(found) > 1:
-        listed = ", ".join(str(path) for path in found)
-        raise UserError(f"data: {name!r} is several files: {listed}; say `data: {{name: file, path: …}}`")
-    return found[0] if found else None
-
-
-def _named_files() -> list[Path]:
-    root = os.environ.get("CONCLUS_DATA")
-    if not root:
-        return []
-    found = {path for pattern in ("*", "*/*") for path in Path(root).glob(pattern)}
-    return sorted(path for path in found if path.suffix in SUFFIXES and path.is_file() and path.name[0] != ".")

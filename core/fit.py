@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core import precision, registry
-from core.config import Optimiser, TrialConfig, count_clusters
+from core.config import Optimiser, TrialConfig, check_loss, count_clusters
 from core.evaluate import Scores
 from core.method import Batch, DivergedError, Method, Setting, Views
 from core.scoring import Task
@@ -71,6 +71,7 @@ def fit(
         DivergedError: three steps in a row, or the mean loss of an epoch, were not finite.
     """
     where = torch.device(device)
+    check_loss(config)
     training = data.part("train")
     samples = torch.from_numpy(training.samples).to(where)
     clusters = count_clusters(config, training)

@@ -58,7 +58,10 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     Raises:
         UserError: configuration and data do not fit.
     """
-    method = build(config, torch.from_numpy(data.samples), count_clusters(config, data), seed=0)
+    training = data.part("train")
+    arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
+    clusters = count_clusters(config, training)
+    method = build(config, torch.from_numpy(training.samples), clusters, seed=0, arrays=arrays)
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 

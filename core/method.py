@@ -93,7 +93,8 @@ class Method(nn.Module, ABC):
     """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
 
     Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
-    assigns samples to clusters; one that does not says in `scoring` what it is scored by.
+    assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
+    and says in `scoring` what it is scored by.
     """
 
     clusters: ClassVar[bool] = True

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cluster import memory
 from cluster.executor import EndedEarly
 from core import device, health, precision, registry
-from core.config import PlugIn, TrialConfig, read_trial
+from core.config import PlugIn, TrialConfig, check_loss, read_trial
 from core.data import Dataset
 from core.errors import UserError
 from core.fit import EpochRow, fit
@@ -240,7 +240,7 @@ class _Running:
         self.checkpoints.clear()
 
     def _warnings(self) -> list[str]:
-        return health.warnings(self.attempt.metrics, self.attempt.health)
+        return [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
 
     def _value(self) -> float | None:
         return self.attempt.metrics.get(self.metric, self.attempt.health.get(self.metric))
