@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from core.data import find_named
 from core.errors import UserError
+from core.named import find_named
 from jobs import run as running
 from jobs import study as studies
 from jobs.analysis.intervals import half_width

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from core import registry, schema
 from core.errors import UserError
-from core.schema import Fraction, Mistakes, NonNegativeFloat, Option, Place, PositiveFloat, PositiveInt
+from core.schema import (
+    Fraction,
+    Kind,
+    Mistakes,
+    NonNegativeFloat,
+    Option,
+    Place,
+    PlugIn,
+    PositiveFloat,
+    PositiveInt,
+    plug_in_kind,
+)
 
 if TYPE_CHECKING:
     from core.data import Dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlugIn:
-    """A plug-in by name, with its options."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Marks a field that names a plug-in of this kind."""
-
-    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +56,10 @@ class TrialConfig:
     be faster, f32 elsewhere; which one it was stands in the result's row.
     """
 
-    data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")
-    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")
-    views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")
-    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="conclus")
+    data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")  # noqa: RUF009 - frozen
+    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")  # noqa: RUF009 - frozen
+    views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")  # noqa: RUF009 - frozen
+    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="conclus")  # noqa: RUF009 - frozen
     optimiser: Optimiser = Optimiser()
     n_clusters: PositiveInt | Literal["auto"] | None = None
     batch_size: PositiveInt = 256
@@ -107,12 +103,6 @@ def default_name(one: Any) -> str:
     return one.default.name
 
 
-def plug_in_kind(hint: Any) -> str | None:
-    """The kind of plug-in that a field's annotation names, if it names one."""
-    marks = [one for one in typing.get_args(hint)[1:] if isinstance(one, Kind)]
-    return marks[0].name if marks else None
-
-
 def _read_field(hint: Any, one: Any, value: Any, place: Place, mistakes: Mistakes) -> Any:
     if kind := plug_in_kind(hint):
         return read_plug_in(kind, value, place, mistakes, default=default_name(one))
@@ -145,7 +135,15 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
         if key not in {option.name for option in known}:
             mistakes.unknown((*place, key), (option.name for option in allowed))
     good = {key: one for key, one in rest.items() if key in {option.name for option in known}}
-    return PlugIn(name=name, options=schema.read_options(good, known, place, mistakes))
+    inner = {option.name: one for option in known if (one := plug_in_kind(option.type))}
+    plain = [option for option in known if option.name not in inner]
+    options = schema.read_options({key: one for key, one in good.items() if key not in inner}, plain, place, mistakes)
+    for option in known:
+        if option.name in inner:
+            value = good.get(option.name, option.default)
+            where = (*place, option.name)
+            options[option.name] = read_plug_in(inner[option.name], value, where, mistakes, default=option.default)
+    return PlugIn(name=name, options=options)
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -173,7 +171,7 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # Keys whose value may be the path of a file or folder.
-PATHS = {"data.name", "data.model", "encoder.name", "views.name", "method.name"}
+PATHS = {"data.name", "data.model", "encoder.name", "views.name", "method.name", "method.loss.name"}
 
 
 def parameters(config: TrialConfig) -> dict[str, Any]:
@@ -188,12 +186,51 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
     return flat
 
 
+def build_loss(loss: PlugIn | str) -> Any:
+    """The loss that a method's option names, with its options.
+
+    Raises:
+        UserError: there is no such loss, or its options contradict one another.
+    """
+    chosen = PlugIn(name=loss) if isinstance(loss, str) else loss
+    try:
+        return registry.load("losses", chosen.name)(**chosen.options)
+    except ValueError as error:
+        raise UserError(f"trial.method.loss: {chosen.name}: {error}") from error
+
+
+def check_loss(config: TrialConfig) -> list[str]:
+    """Checks the loss that a configuration names, if its method takes one; warnings about it, as `CODE=number`.
+
+    A loss that contrasts the samples of a batch says how many it needs (`least_batch`) and should have
+    (`advised_batch`): `SMALL_BATCH=n` is a batch of n, too few for the second.
+
+    Raises:
+        UserError: the loss cannot be built, or a batch is too small for it.
+    """
+    found: list[str] = []
+    for chosen in (one for one in config.method.options.values() if isinstance(one, PlugIn)):
+        loss = build_loss(chosen)
+        if config.batch_size < (least := getattr(loss, "least_batch", 1)):
+            raise UserError(
+                f"trial.batch_size: {config.batch_size} is too small for the loss {chosen.name}, which contrasts the "
+                f"samples of a batch: at least {least} are needed, better {loss.advised_batch}"
+            )
+        if config.batch_size < getattr(loss, "advised_batch", 1):
+            found.append(f"SMALL_BATCH={config.batch_size}")
+    return found
+
+
 def count_clusters(config: TrialConfig, data: Dataset) -> int:
     """The configured number of clusters; `auto` estimates it from the samples, none takes that of the classes.
+
+    It is 0 for a method that does not cluster.
 
     Raises:
         UserError: neither is known, or there are fewer samples than clusters.
     """
+    if not registry.constant("methods", config.method.name, "clusters", default=True):
+        return 0
     if config.n_clusters == "auto":
         return _estimated(data.fingerprint, data)
     count = config.n_clusters or data.n_classes

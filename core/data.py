@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# What a data set may be split into: to learn from, to choose by, and to tell of at the end.
+PARTS = ("train", "validation", "test")
 # The formats that `core.datasets.file` reads.
 SUFFIXES = (".npz", ".npy", ".parquet", ".csv", ".tsv")
 # Beyond this no measurement lies, and squares of float32 numbers overflow before it is far exceeded.
@@ -40,7 +42,10 @@ class Dataset:
         labels: (n_samples,) in 0..n_classes-1, for scores and never for training; None where unlabelled.
         class_names: (n_classes,), by label; empty where unlabelled.
         fingerprint: hash of the content and of the options it was read with.
-        arrays: further arrays of the same samples by name, (n_samples, …), for families of views that draw from them.
+        arrays: further arrays of the same samples by name, (n_samples, …): the targets of pairs, or what a family of
+            views draws from.
+        parts: the part that each sample is in, an index into `PARTS`, shape (n_samples,); None where all are trained
+            on.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Dataset:
     class_names: tuple[str, ...]
     fingerprint: str
     arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
+    parts: NDArray[np.int8] | None = None
 
     @property
     def n_samples(self) -> int:
@@ -64,6 +70,22 @@ class Dataset:
     def n_classes(self) -> int | None:
         """How many classes the labels name; None where unlabelled."""
         return None if self.labels is None else len(self.class_names)
+
+    def part(self, name: str) -> Dataset:
+        """The samples of one of `PARTS`; of a data set without parts all are trained on, and none held out."""
+        if self.parts is not None:
+            return self.take((self.parts == PARTS.index(name)).nonzero()[0])
+        return self if name == PARTS[0] else self.take(slice(0))
+
+    def take(self, rows: slice | NDArray[np.int64]) -> Dataset:
+        """Some of the samples, with all that belongs to them."""
+        return replace(
+            self,
+            samples=self.samples[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            arrays={name: array[rows] for name, array in self.arrays.items()},
+            parts=None if self.parts is None else self.parts[rows],
+        )
 
 
 def fault(where: Path | str, what: str) -> UserError:
@@ -353,29 +375,3 @@ def _remember(path: Path, state: list[int], found: str) -> None:
         draft = entry.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps({"state": state, "sha256": found}), encoding="utf-8")
         draft.replace(entry)
-
-
-def known_names() -> list[str]:
-    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty where it is not set."""
-    return sorted({path.stem for path in _named_files()})
-
-
-def find_named(name: str) -> Path | None:
-    """The file in `$CONCLUS_DATA`, or in a folder in it, whose name without suffix is `name` ('-' is '_').
-
-    Raises:
-        UserError: several files have that name.
-    """
-    found = [path for path in _named_files() if path.stem.replace("-", "_") == name.replace("-", "_")]
-    if len(found) > 1:
-        listed = ", ".join(str(path) for path in found)
-        raise UserError(f"data: {name!r} is several files: {listed}; say `data: {{name: file, path: …}}`")
-    return found[0] if found else None
-
-
-def _named_files() -> list[Path]:
-    root = os.environ.get("CONCLUS_DATA")
-    if not root:
-        return []
-    found = {path for pattern in ("*", "*/*") for path in Path(root).glob(pattern)}
-    return sorted(path for path in found if path.suffix in SUFFIXES and path.is_file() and path.name[0] != ".")

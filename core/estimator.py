@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from core import assign
+from core import assign, registry
 from core.config import Evaluation, TrialConfig, count_clusters, read_plug_in, read_trial
 from core.data import Dataset, check_spread, check_values
 from core.errors import UserError
@@ -218,6 +218,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
+        if not mistakes.found and not registry.load("methods", config.method.name).clusters:
+            mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
             raise ValueError("\n".join(f"{_parameter(one.place)}: {one.text}" for one in mistakes.found))
         return replace(config, evaluation=Evaluation(every=config.epochs)), scale, shape

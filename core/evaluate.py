@@ -37,7 +37,7 @@ class Previous:
 
 @dataclass(frozen=True)
 class Scores:
-    """One evaluation.
+    """One evaluation; what is None is that of a method that does not cluster.
 
     Attributes:
         metrics: scores against the labels; none without labels.
@@ -50,9 +50,9 @@ class Scores:
 
     metrics: dict[str, float]
     health: dict[str, float]
-    cluster_sizes: NDArray[np.int64]
-    previous: Previous
-    probe_labels: NDArray[np.int64]
+    cluster_sizes: NDArray[np.int64] | None = None
+    previous: Previous | None = None
+    probe_labels: NDArray[np.int64] | None = None
 
 
 def evaluate(

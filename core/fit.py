@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from core import precision, registry
-from core.config import Optimiser, TrialConfig, count_clusters
-from core.criteria import Probe
-from core.evaluate import Scores, evaluate
+from core.config import Optimiser, TrialConfig, check_loss, count_clusters
+from core.evaluate import Scores
 from core.method import Batch, DivergedError, Method, Setting, Views
+from core.scoring import Task
 from core.seeds import Streams, derive, initialisation
 from core.state import State
 
@@ -58,7 +58,7 @@ def fit(
 
     Args:
         config: the trial's configuration.
-        data: its data set; labels are used for scores alone.
+        data: its data set; labels are used for scores alone, and of a data set in parts one is trained on.
         seed: decides initialisation, order, views and k-means starts.
         device: where tensors live, as torch names it.
         resume: a state that an earlier, interrupted `fit` of the same trial gave: rows go on after it.
@@ -71,17 +71,18 @@ def fit(
         DivergedError: three steps in a row, or the mean loss of an epoch, were not finite.
     """
     where = torch.device(device)
-    samples = torch.from_numpy(data.samples).to(where)
-    clusters = count_clusters(config, data)
+    check_loss(config)
+    training = data.part("train")
+    samples = torch.from_numpy(training.samples).to(where)
+    clusters = count_clusters(config, training)
     streams = Streams.of(seed, where)
-    arrays = {name: torch.from_numpy(array).to(where) for name, array in data.arrays.items()}
+    arrays = {name: torch.from_numpy(array).to(where) for name, array in training.arrays.items()}
     method = build(config, samples, clusters, seed=seed, arrays=arrays)
     if precision.resolve(config, where) == "bf16":
         precision.train_in_bf16(method, where)
-    probe = Probe.of(data.samples)
-    epoch, previous = 0, None
-    if resume is not None:
-        epoch, previous = resume.restore(method, streams)
+    task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
+    scoring = method.scoring(task)
+    epoch = 0 if resume is None else resume.restore(method, streams, scoring)
     while epoch < config.epochs:
         epoch += 1
         started = time.perf_counter()
@@ -92,21 +93,10 @@ def fit(
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
-        scores: Scores | None = None
-        if epoch % config.evaluation.every == 0 or epoch == config.epochs:
-            scores = evaluate(
-                method,
-                samples,
-                data.labels,
-                n_clusters=clusters,
-                seed=derive(seed, "kmeans"),
-                previous=previous,
-                last=epoch == config.epochs,
-                probe=probe,
-            )
-            previous = scores.previous
+        last = epoch == config.epochs
+        scores = scoring(method, due=last or epoch % config.evaluation.every == 0, last=last)
         evaluated = time.perf_counter()
-        state = partial(State.take, epoch, method, streams, previous)
+        state = partial(State.take, epoch, method, streams, scoring)
         yield EpochRow(epoch, losses, scores, trained - started, evaluated - trained, state)
 
 
@@ -157,6 +147,7 @@ def build(
         optimiser=config.optimiser,
         epochs=config.epochs,
         seed=derive(seed, "method"),
+        arrays=arrays or {},
     )
     method: Any = registry.load("methods", config.method.name)
     with initialisation(seed, samples.device), samples.device:

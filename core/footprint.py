@@ -58,15 +58,17 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     Raises:
         UserError: configuration and data do not fit.
     """
-    method = build(config, torch.from_numpy(data.samples), count_clusters(config, data), seed=0)
+    training = data.part("train")
+    arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
+    clusters = count_clusters(config, training)
+    method = build(config, torch.from_numpy(training.samples), clusters, seed=0, arrays=arrays)
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 
 def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> State:
     """A trial in which shares of the epochs from 1 / STAGE_EPOCHS occur; the state that its last epoch began with."""
     batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
-    few = slice(batches * config.batch_size)
-    small = replace(data, samples=data.samples[few], labels=None if data.labels is None else data.labels[few])
+    small = data.take(slice(batches * config.batch_size))
     short = replace(config, epochs=STAGE_EPOCHS, evaluation=Evaluation(every=STAGE_EPOCHS))
     content = b""
     for row in fit(short, small, seed=seed, device=device):

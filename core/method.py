@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from core.config import Optimiser
+
+if TYPE_CHECKING:
+    from core.scoring import Scoring, Task
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,11 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a method is built from. `seed` is for what is not drawn from a stream, such as starts of k-means."""
+    """What a method is built from.
+
+    `arrays` are those of the data set, (n_samples, …) each. `n_clusters` is 0 for a method that does not cluster.
+    `seed` is for what is not drawn from a stream, such as starts of k-means.
+    """
 
     sample_shape: tuple[int, ...]
     n_samples: int
@@ -71,6 +78,7 @@ class Setting:
     optimiser: Optimiser
     epochs: int
     seed: int
+    arrays: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,12 @@ class Outputs:
 class Method(nn.Module, ABC):
     """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
 
-    Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`.
+    Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
+    assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
+    and says in `scoring` what it is scored by.
     """
 
+    clusters: ClassVar[bool] = True
     optimisers: dict[str, torch.optim.Optimizer]
 
     def __init__(self) -> None:
@@ -106,6 +117,12 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def outputs(self, samples: Tensor) -> Outputs:
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
+
+    def scoring(self, task: Task) -> Scoring:
+        """How the epochs of a trial are scored: as clusterings, unless a method says otherwise."""
+        from core.scoring import ClusterScoring
+
+        return ClusterScoring(task)
 
     def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Follows the gradient of `losses["loss"]` once; see `StepGuard` for what happens when it is not finite."""

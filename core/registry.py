@@ -28,7 +28,7 @@ _TYPES = {
     "Literal": Literal,
     **{
         name: vars(schema)[name]
-        for name in ("PositiveFloat", "NonNegativeFloat", "Fraction", "PositiveInt", "NonNegativeInt")
+        for name in ("PositiveFloat", "NonNegativeFloat", "Fraction", "PositiveInt", "NonNegativeInt", "LossPlugIn")
     },
 }
 
@@ -143,6 +143,25 @@ def _type(argument: ast.arg) -> Any:
     # Only names of `_TYPES` and the plain built-ins: a plug-in's source is not run to be checked.
     scope = {"__builtins__": {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple}, **_TYPES}
     return eval(ast.unparse(argument.annotation), scope)  # noqa: S307
+
+
+@lru_cache(maxsize=256)
+def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
+    """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`."""
+    tree = ast.parse(source(kind, name).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == ENTRY[kind]:
+            for item in node.body:
+                if (value := _assigned(item, attribute)) is not None:
+                    return ast.literal_eval(value)
+    return default
+
+
+def _assigned(item: ast.stmt, name: str) -> ast.expr | None:
+    """What a statement assigns to a name."""
+    targets = item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
+    is_it = any(isinstance(one, ast.Name) and one.id == name for one in targets)
+    return getattr(item, "value", None) if is_it else None
 
 
 def summary(kind: str, name: str) -> str:

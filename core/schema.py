@@ -17,6 +17,21 @@ Place = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlugIn:
+    """A plug-in by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Marks a field, or an option of a plug-in, that names a plug-in of this kind."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bounds:
     """An interval that a number must lie in; the ends belong to it unless said otherwise."""
 
@@ -42,6 +57,7 @@ NonNegativeFloat = Annotated[float, Bounds(low=0)]
 Fraction = Annotated[float, Bounds(low=0, high=1)]
 PositiveInt = Annotated[int, Bounds(low=1)]
 NonNegativeInt = Annotated[int, Bounds(low=0)]
+LossPlugIn = Annotated[PlugIn | str, Kind("losses")]
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,12 @@ class Option:
     type: Any
     default: Any = None
     required: bool = False
+
+
+def plug_in_kind(hint: Any) -> str | None:
+    """The kind of plug-in that a field's or option's annotation names, if it names one."""
+    marks = [one for one in get_args(hint)[1:] if isinstance(one, Kind)]
+    return marks[0].name if marks else None
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
@@ -170,6 +192,8 @@ def _plain(value: Any, type_: Any) -> Any:
 def describe(type_: Any) -> str:
     """A type in words: "a number above 0", "one of 'a', 'b'"."""
     origin, arguments = get_origin(type_), get_args(type_)
+    if kind := plug_in_kind(type_):
+        return f"one of the {kind} by name, or a mapping of its name and options"
     if origin is Annotated:
         return f"{describe(arguments[0])} {' and '.join(str(check) for check in arguments[1:])}"
     if origin is Literal:

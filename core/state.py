@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from core.evaluate import Previous
 from core.method import Method
+from core.scoring import Scoring
 from core.seeds import Streams
 
 
 @dataclass(frozen=True)
 class State:
-    """A trial between two epochs: plain dictionaries of tensors and numbers."""
+    """A trial between two epochs: plain dictionaries of tensors and numbers; `previous` is what scoring carries."""
 
     epoch: int
     method: dict[str, Any]
@@ -23,21 +23,16 @@ class State:
     previous: dict[str, torch.Tensor] | None
 
     @classmethod
-    def take(cls, epoch: int, method: Method, streams: Streams, previous: Previous | None) -> State:
+    def take(cls, epoch: int, method: Method, streams: Streams, scoring: Scoring) -> State:
         """The state after `epoch`; its tensors are the method's own, valid until the next step."""
-        kept = previous and {
-            "labels": torch.from_numpy(previous.labels),
-            "centroids": torch.from_numpy(previous.centroids),
-        }
-        return cls(epoch, method.state(), streams.state(), kept)
+        return cls(epoch, method.state(), streams.state(), scoring.state())
 
-    def restore(self, method: Method, streams: Streams) -> tuple[int, Previous | None]:
-        """Puts method and streams back; returns the epoch that is done and what its last evaluation left."""
+    def restore(self, method: Method, streams: Streams, scoring: Scoring) -> int:
+        """Puts method, streams and scoring back; returns the epoch that is done."""
         method.load_state(self.method)
         streams.load_state(self.streams)
-        if self.previous is None:
-            return self.epoch, None
-        return self.epoch, Previous(self.previous["labels"].cpu().numpy(), self.previous["centroids"].cpu().numpy())
+        scoring.load_state(self.previous)
+        return self.epoch
 
     def to_bytes(self, **extra: Any) -> bytes:
         """The state and plain `extra` values as one file's content."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from core import config as trial_config
 from core.errors import UserError
 from core.schema import Mistakes
-from jobs import document
+from jobs import document, keys
 from jobs import plan as planning
 from jobs import study as studies
 from jobs.results.storage import Place
@@ -140,7 +140,7 @@ def _spellings(value: Any) -> list[Any]:
 
 def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
     mistakes = Mistakes()
-    trial_config.read_trial(studies.overlay(deepcopy(dict(study.trial)), {key: value}), (), mistakes)
+    trial_config.read_trial(keys.overlay(deepcopy(dict(study.trial)), {key: value}), (), mistakes)
     # The options of another plug-in than the base's are no mistake of its name.
     return not [one for one in mistakes.found if ".".join(one.place) == key]
 
@@ -150,7 +150,7 @@ def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
 
 def _space(study: studies.Study, advice: Sequence[Advice]) -> dict[str, Any]:
     """The ranges of the study as written, and in their place what the advice says."""
-    space = {studies.matches(key, study.trial)[0]: content for key, content in study.source["space"].items()}
+    space = {keys.matches(key, study.trial)[0]: content for key, content in study.source["space"].items()}
     for one in advice:
         if one.kind == "fix":
             space.pop(one.key, None)
@@ -175,7 +175,7 @@ def _range(one: Advice, *, listed: bool) -> dict[str, Any]:
 def _fix(trial: dict[str, Any], key: str, value: Any) -> None:
     """Puts the value into the trial; a plug-in's new name keeps the options that it knows."""
     head, _, last = key.rpartition(".")
-    studies.put(trial, key, value)
+    keys.put(trial, key, value)
     if last != "name":
         return
     mistakes = Mistakes()

@@ -12,6 +12,7 @@ from cluster.executor import Event, Task
 from core import registry
 from core.config import to_mapping
 from jobs import provenance
+from jobs.keys import get, plug_in_fields
 from jobs.plan import PlannedTrial
 from jobs.study import Budget, Study
 
@@ -124,8 +125,8 @@ def _own(trial: PlannedTrial) -> dict[str, Any]:
 
 def plug_in_files(study: Study) -> tuple[Path, ...]:
     """The user's own plug-in files that a study's trials may load."""
-    fields = ("data", "encoder", "views", "method")
-    chosen = {study.trial[one]["name"] for one in fields}
+    fields = [key for _, key in plug_in_fields()]
+    chosen = {name for one in fields if (name := get(study.trial, f"{one}.name")) is not None}
     chosen |= {
         name
         for key, one in study.space.items()

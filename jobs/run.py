@@ -16,7 +16,7 @@ from cluster import memory
 from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
 from cluster.resources import Node, check, fitting, this_machine
 from core import registry
-from core.config import PlugIn, count_clusters
+from core.config import PlugIn, check_loss, count_clusters
 from jobs import orders, provenance, searches
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
@@ -214,7 +214,7 @@ def check_data(plan: Plan) -> None:
     """Loads every data set of the plan once, so that a bad file is found before anything starts.
 
     Raises:
-        UserError: a data set cannot be used, or has not enough samples for the clusters.
+        UserError: a data set cannot be used or has not enough samples for the clusters, or a loss cannot be built.
     """
     loaded: dict[str, Any] = {}
     for trial in plan.trials:
@@ -222,6 +222,7 @@ def check_data(plan: Plan) -> None:
             data: PlugIn = trial.config.data
             loaded[trial.data_hash] = registry.load("datasets", data.name)(**data.options)
         count_clusters(trial.config, loaded[trial.data_hash])
+        check_loss(trial.config)
 
 
 def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:

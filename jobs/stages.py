@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core import config as trial_config
 from core.errors import UserError
 from core.schema import Mistakes, Place
-from jobs import document, study
+from jobs import document, keys, study
 from jobs import plan as planning
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.document import Document
@@ -183,7 +183,9 @@ class _Reader:
         written = entry.get("trial")
         over = trial_config.flatten(written) if isinstance(written, dict) else {}
         names = {key: value for key, value in over.items() if key.removesuffix(".name") in _PLUG_INS}
-        renamed = {**deepcopy(dict(start)), **{key.removesuffix(".name"): value for key, value in names.items()}}
+        renamed = deepcopy(dict(start))
+        for key in sorted(names, key=lambda one: one.removesuffix(".name").count(".")):
+            keys.put(renamed, key.removesuffix(".name"), names[key])
         content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
         content["study"] = self._named(entry)
         # A plug-in's new name drops the options of the old one; those of the new one are known after this reading.
@@ -192,7 +194,7 @@ class _Reader:
         for key, value in over.items():
             if key not in names:
                 dotted = self._key(place, key, trial)
-                study.put(known, dotted, value)
+                keys.put(known, dotted, value)
                 origins["trial", *dotted.split(".")] = self._content.origin(
                     (STAGES, str(place), "trial", *key.split("."))
                 )
@@ -206,11 +208,11 @@ class _Reader:
         return f"{over[-1] if over else self._common.get('study')}.{entry['name']}"
 
     def _key(self, place: int, key: str, trial: Mapping[str, Any]) -> str:
-        found = study.matches(key, trial)
+        found = keys.matches(key, trial)
         if len(found) == 1 or "." in key:
             return found[0] if found else key
         where = (STAGES, str(place), "trial", key)
-        raise UserError(self._content.told(where, study.which(key, found, trial)))
+        raise UserError(self._content.told(where, keys.which(key, found, trial)))
 
     def _document(
         self, value: Mapping[str, Any], stage: int | None = None, origins: Mapping[Place, str] | None = None
@@ -284,7 +286,7 @@ class _Reader:
         return gate
 
 
-_PLUG_INS = {key for _, key in study.plug_in_fields()}
+_PLUG_INS = {key for _, key in keys.plug_in_fields()}
 
 
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from core import config as trial_config
-from core import data, registry, schema
+from core import named, registry, schema
 from core.errors import UserError
 from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveFloat, PositiveInt
 from jobs import document, searches, space
 from jobs.document import Document
+from jobs.keys import get, matches, overlay, plug_in_fields, put, which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,11 +205,16 @@ class Reader:
         trial = root["trial"]
         if not isinstance(trial, dict):
             return
-        for kind, key in plug_in_fields():
-            trial[key] = self._located(kind, trial[key]) if key in trial else trial.get(key)
-            if trial[key] is None:
-                del trial[key]
+        for key in [one for _, one in plug_in_fields() if one in trial and trial[one] is None]:
+            del trial[key]
+        self._locate_plug_ins(trial)
         self._lift_short_names(trial)
+        self._locate_plug_ins(trial)
+
+    def _locate_plug_ins(self, trial: dict[str, Any]) -> None:
+        for kind, key in plug_in_fields():
+            if (value := get(trial, key)) is not None:
+                put(trial, key, self._located(kind, value))
 
     def _absolute(self, value: Any) -> Any:
         """A part of the space with the paths of plug-ins as seen from the study file."""
@@ -226,7 +232,7 @@ class Reader:
         name = mapping.get("name", "")
         if registry.is_path(name):
             mapping = {**mapping, "name": str((self.folder / name).resolve())}
-        elif kind == "datasets" and name not in registry.names(kind) and (found := data.find_named(name)):
+        elif kind == "datasets" and name not in registry.names(kind) and (found := named.find_named(name)):
             mapping = {**mapping, "name": "file", "path": str(found)}
         for key in ("path", "model"):
             value = mapping.get(key)
@@ -237,18 +243,20 @@ class Reader:
     def _lift_short_names(self, trial: dict[str, Any]) -> None:
         """`learning_rate: …` directly under `trial:` means `optimiser.learning_rate`."""
         own = {one.name for one in fields(trial_config.TrialConfig)}
-        strangers = {key: trial[key] for key in trial if key not in own}
-        if not strangers:
-            return
-        known = {key: trial[key] for key in trial if key in own}
-        base = trial_config.to_mapping(trial_config.read_trial(known, ("trial",), Mistakes()))
-        for key, value in strangers.items():
-            if len(full := matches(key, base)) == 1 and not isinstance(value, dict):
-                del trial[key]
-                self._put_once(trial, full[0], value, ("trial", key))
+        names = {name for _, name in plug_in_fields()}
+        # Names of plug-ins first: they decide which other keys there are.
+        for is_name in (True, False):
+            strangers = {key: trial[key] for key in trial if key not in own}
+            known = {key: trial[key] for key in trial if key in own}
+            base = trial_config.to_mapping(trial_config.read_trial(known, ("trial",), Mistakes())) if strangers else {}
+            for key, value in strangers.items():
+                full = matches(key, base)
+                if len(full) == 1 and (full[0] in names) == is_name and (is_name or not isinstance(value, dict)):
+                    del trial[key]
+                    self._put_once(trial, full[0], value, ("trial", key))
 
     def _put_once(self, trial: dict[str, Any], dotted: str, value: Any, place: Place) -> None:
-        if dotted in trial_config.flatten(trial):
+        if get(trial, dotted) is not None:
             self.mistakes.add(place, f"stands here and as {dotted}; keep one")
             return
         where = ("trial", *dotted.split("."))
@@ -278,7 +286,7 @@ class Reader:
         head, _, last = dotted.rpartition(".")
         kinds = {key: kind for kind, key in plug_in_fields()}
         if last == "name" and head in kinds:
-            root["trial"][head] = self._located(kinds[head], {"name": value})
+            put(root["trial"], head, self._located(kinds[head], {"name": value}))
         else:
             put(root["trial"], dotted, value)
             if dotted == "data.path" and isinstance(value, str):
@@ -356,43 +364,3 @@ class Reader:
     def _check_search(self, study: Study) -> None:
         for place, text in searches.mistakes(study.search, study.trial, study.space):
             self.mistakes.add(place, text)
-
-
-def plug_in_fields() -> list[tuple[str, str]]:
-    """The kinds of plug-ins and the keys of the trial that name one."""
-    return [("datasets", "data"), ("encoders", "encoder"), ("views", "views"), ("methods", "method")]
-
-
-def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of the trial that a key means: itself, or all that end in it."""
-    flat = list(trial_config.flatten(trial))
-    if key in flat or key in {name for _, name in plug_in_fields()}:
-        return [key]
-    return [one for one in flat if one.endswith(f".{key}")]
-
-
-def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
-    """Why a key means no single one of the trial's; `found` are those that it could mean."""
-    if found:
-        return f"could mean {' or '.join(found)}; write the whole key"
-    flat = trial_config.flatten(trial)
-    near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
-    return f"unknown key{near}; allowed: {', '.join(sorted(flat))}"
-
-
-def put(mapping: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets a dotted key in nested mappings, making those that are missing; a bare plug-in name becomes a mapping."""
-    *path, last = dotted.split(".")
-    for key in path:
-        inner = mapping.get(key)
-        mapping[key] = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if isinstance(inner, str) else {}
-        mapping = mapping[key]
-    mapping[last] = value
-
-
-def overlay(trial: Mapping[str, Any], assignment: Mapping[str, Any]) -> dict[str, Any]:
-    """The trial with dotted keys set, whole sections first, so that a key inside a section is set in the new one."""
-    result = dict(trial)
-    for key in sorted(assignment, key=lambda one: one.count(".")):
-        put(result, key, assignment[key])
-    return result

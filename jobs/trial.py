@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cluster import memory
 from cluster.executor import EndedEarly
 from core import device, health, precision, registry
-from core.config import PlugIn, TrialConfig, read_trial
+from core.config import PlugIn, TrialConfig, check_loss, read_trial
 from core.data import Dataset
 from core.errors import UserError
 from core.fit import EpochRow, fit
@@ -238,7 +240,7 @@ class _Running:
         self.checkpoints.clear()
 
     def _warnings(self) -> list[str]:
-        return health.warnings(self.attempt.metrics, self.attempt.health)
+        return [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
 
     def _value(self) -> float | None:
         return self.attempt.metrics.get(self.metric, self.attempt.health.get(self.metric))
@@ -257,8 +259,8 @@ class _Running:
         attempt.metrics |= metrics
         attempt.health |= signals
         if row.scores is not None:
-            attempt.cluster_sizes = row.scores.cluster_sizes.tolist()
-            attempt.probe_labels = row.scores.probe_labels.tolist()
+            attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
+            attempt.probe_labels = _listed(row.scores.probe_labels)
         self._keep_best(row.epoch, metrics | signals)
         self._keep_label_free(row.epoch, signals.get(LABEL_FREE))
 
@@ -353,6 +355,10 @@ _KEPT = (
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
     """Without numpy's scalars: torch refuses to load them from a checkpoint, and the trial would start again."""
     return {name: float(value) for name, value in values.items()}
+
+
+def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
+    return None if numbers is None else numbers.tolist()
 
 
 def _new_attempt(order: Order, metric: str) -> Attempt:

@@ -12,7 +12,7 @@ from core.errors import UserError
 from jobs.analysis import samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import reason_code
-from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, rescales_loss, uses_labels
+from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, part_of_pairs, rescales_loss, uses_labels
 from jobs.analysis.ties import tied
 from jobs.results.names import resolve
 
@@ -302,6 +302,9 @@ def _warning_notes(table: pa.Table) -> list[str]:
 
 def _label_note(column: str) -> str:
     name = column.removeprefix("metric.").removeprefix("health.")
+    if part := part_of_pairs(column):
+        held = ": what it says of this choice is too good" if part == "test" else ", which was not trained on"
+        return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
     if uses_labels(column):
         return f"Ranked by {name}, which uses the labels: where there are none this choice could not be made."
     if name == CONSENSUS:

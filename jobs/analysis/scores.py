@@ -1,5 +1,7 @@
 """What is known of a metric from its name: which way is better, and whether it has seen the labels."""
 
+from core.data import PARTS
+
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
 LABEL_FREE = "label_free"
@@ -13,18 +15,23 @@ _LABELLED = frozenset(
 )
 _LOWER_IS_BETTER = frozenset(
     {
-        *("davies_bouldin", "perplexity", "seconds"),
+        *("davies_bouldin", "perplexity", "seconds", "mse"),
         *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
     }
 )
 _RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
-SECONDARY = ("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS)
+_OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
+SECONDARY = (
+    *("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
+    *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
+)
 """The columns beside the metric that ranks, the most telling first."""
 
 
 def bare(metric: str) -> str:
-    """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`."""
-    return metric.rsplit(".", 1)[-1].removeprefix("kmeans_")
+    """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
+    name = metric.rsplit(".", 1)[-1].removeprefix("kmeans_")
+    return name.removeprefix("train_").removeprefix("test_")
 
 
 def within_trial(metric: str) -> str:
@@ -41,13 +48,22 @@ def uses_labels(metric: str) -> bool:
 def is_loss(metric: str) -> bool:
     """Whether the metric is a training loss or a part of one, measured with that loss's own ruler."""
     name = metric.rsplit(".", 1)[-1]
-    return (name == "loss" or name.startswith("loss_")) and not is_loss_share(metric)
+    is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
+    return is_it and not is_loss_share(metric)
 
 
 def is_loss_share(metric: str) -> bool:
     """Whether the metric is a loss as a share of its value for chance, which has no ruler: `loss_share`."""
     name = metric.rsplit(".", 1)[-1]
     return name.startswith("loss_") and name.endswith("share")
+
+
+def part_of_pairs(metric: str) -> str:
+    """Which part of the pairs a score of predictions is of, as `core.data.PARTS` calls them; empty for others."""
+    name = metric.rsplit(".", 1)[-1]
+    part, _, rest = name.partition("_")
+    of, name = (part, rest) if part in PARTS else ("validation", name)
+    return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
 
 
 def default_mode(metric: str) -> str:

@@ -137,6 +137,7 @@ def _largest(one: Effect) -> tuple[float, str]:
 
 
 def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
-    """Of the parameters with few values, the pairs that come first."""
+    """Of the parameters with few values, the pairs that come first; an option of one plug-in meets no other plug-in."""
     keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
-    return [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]
+    found = [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]
+    return [one for one in found if one.refusal or one.cells]

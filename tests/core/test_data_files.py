@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from core.data import known_names
 from core.datasets import fashion_mnist, file
 from core.errors import UserError
+from core.named import known_names
 
 GRID = np.arange(24.0).reshape(6, 4)
 CLASSES = np.array([0, 1, 2, 0, 1, 2])

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from core import data
-from core.data import Dataset, content_hash, encode_labels, find_named, known_names, scaled
+from core.data import Dataset, content_hash, encode_labels, scaled
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
+from core.named import find_named, known_names
 
 GRID = np.arange(24.0).reshape(6, 4)
 HEAVY = {"numpy", "sklearn", "scipy", "torch", "pyarrow", "pandas", "gzip", "zipfile"}
@@ -359,8 +360,8 @@ def test_what_cannot_be_hashed_is_a_sentence(tmp_path, name):
 def test_fingerprints_import_nothing_heavy(tmp_path):
     saved(tmp_path / "a.npz")
     code = (
-        "import sys; from core.datasets import digits, fashion_mnist, file; from core import data;"
-        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); data.known_names();"
+        "import sys; from core.datasets import digits, fashion_mnist, file; from core import named;"
+        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); named.known_names();"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys())); digits.fingerprint();"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys()))"
     )

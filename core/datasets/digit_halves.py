@@ -1,0 +1,43 @@
+"""Pairs to try things on: the upper half of each handwritten digit, and its lower half as the target.
+
+1797 pairs of 32 numbers each, made of the data set `digits`; see there for the source.
+"""
+
+from __future__ import annotations
+
+from core.data import Dataset, fingerprint_of
+from core.datasets import digits
+from core.schema import Fraction, NonNegativeInt
+
+
+def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNegativeInt = 0) -> Dataset:
+    """Loads the upper halves (1797, 32) in 0..1, the lower ones as the array `target`, and the parts.
+
+    Args:
+        validation: the share of the pairs that are not for the test to choose by.
+        test: the share of all pairs that is kept for the end.
+        split_seed: of the chance that decides; it is not the trial's seed.
+
+    Raises:
+        UserError: scikit-learn is not installed, or its file is damaged; or too little is left to train on.
+    """
+    import numpy as np
+
+    from core import parts
+
+    images = digits.load().samples
+    upper, lower = (np.ascontiguousarray(half.reshape(len(images), -1)) for half in np.split(images, 2, axis=2))
+    split = parts.drawn(np.zeros(len(images), np.int8), "test", test, split_seed, "digit-halves")
+    split = parts.drawn(split, "validation", validation, split_seed, "digit-halves")
+    hashed = fingerprint(validation=validation, test=test, split_seed=split_seed)
+    return Dataset("digit-halves", upper, None, (), hashed, {"target": lower}, split)
+
+
+def fingerprint(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNegativeInt = 0) -> str:
+    """The hash of the digits' file and of the options.
+
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    options = {"validation": validation, "test": test, "split_seed": split_seed}
+    return fingerprint_of([], digits=digits.fingerprint(), **options)

@@ -1,0 +1,86 @@
+"""Paired embeddings: an encoder learns to map each input to the vector that belongs to it, by any loss of pairs.
+
+The data set holds inputs and targets (`data: {name: pairs, path: …}`); views play no part. Losses: `mse`, `cosine`,
+`cosine_mse`, `info_nce`, or a file of one's own. Runs with different losses are compared by cosine similarity and by
+retrieval on what was held out (see `core.pairs`), never by their losses.
+
+References: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021) for
+`info_nce`; Frome et al., "DeViSE: A Deep Visual-Semantic Embedding Model" (NeurIPS 2013) for maps to given vectors.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from core.config import build_loss
+from core.errors import UserError
+from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Method as Base
+from core.pairs import PairScoring
+from core.schema import LossPlugIn
+from core.scoring import Scoring, Task
+
+
+class Method(Base):
+    """An encoder and a linear map to the targets' space."""
+
+    clusters: ClassVar[bool] = False
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, setting: Setting, *, loss: LossPlugIn = "cosine", standardise: bool = True) -> None:
+        """`standardise` gives each feature of the inputs (of images: each channel) mean 0 and variance 1.
+
+        Both are those of the samples that are trained on, and part of the weights: whoever loads them gives raw inputs.
+
+        Raises:
+            UserError: the data has no targets, or the loss cannot be built.
+        """
+        super().__init__()
+        if "target" not in setting.arrays:
+            raise UserError(
+                "the method 'paired' learns from inputs and their targets, and the data has no targets: "
+                "use `data: {name: pairs, path: …}`, or a method that clusters"
+            )
+        self.targets = setting.arrays["target"]
+        self.loss = build_loss(loss)
+        self.standardise = standardise
+        self.encoder = setting.build_encoder()
+        self.head = nn.Linear(self.encoder.dim, self.targets.shape[1])
+        shape = (setting.sample_shape[0], *(1 for _ in setting.sample_shape[1:]))
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+        self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
+
+    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+        """Before the first, takes the inputs' mean and deviation."""
+        if epoch > 1 or not self.standardise:
+            return
+        axes = (0, *range(2, samples.ndim))
+        inputs = samples.double()
+        # By equality: a constant's deviation in floats is not 0, and dividing by it would blow up later inputs.
+        constant = inputs.amin(dim=axes) == inputs.amax(dim=axes)
+        deviation = torch.where(constant, 1.0, inputs.std(dim=axes, correction=0))
+        self.mean.copy_(inputs.mean(dim=axes).reshape(self.mean.shape))
+        self.deviation.copy_(deviation.reshape(self.deviation.shape))
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step down the loss; see `Method.step` of the base."""
+        # Batch norms need two samples: a single one comes twice.
+        samples, rows = (one if len(one) > 1 else one.repeat_interleave(2, 0) for one in (batch.samples, batch.rows))
+        loss = self.loss(self._predict(samples), self.targets[rows])
+        return self.descend({"loss": loss}, self.optimisers["all"])
+
+    def outputs(self, samples: Tensor) -> Outputs:
+        """The predictions, in the targets' space, as features."""
+        return Outputs(self._predict(samples), None)
+
+    def scoring(self, task: Task) -> Scoring:
+        """By how near predictions come to targets, and by retrieval."""
+        return PairScoring(task, self.loss)
+
+    def _predict(self, samples: Tensor) -> Tensor:
+        return self.head(self.encoder((samples - self.mean) / self.deviation))

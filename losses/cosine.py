@@ -1,0 +1,32 @@
+"""One minus the cosine similarity of prediction and target: the direction counts, the length does not."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def cosine(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+    """The mean over rows of 1 - cos(prediction, target).
+
+    A zero row has cosine 0 with everything, and a finite gradient.
+
+    Args:
+        predictions: shape (n, dim); rows need not be normalised.
+        targets: shape (n, dim), row i is what row i of `predictions` should point to.
+
+    Returns:
+        A scalar from 0 (aligned) to 2 (opposite), without unit.
+
+    Reference:
+        The cosine distance of retrieval by vectors; Salton et al., "A Vector Space Model" (CACM 1975).
+    """
+    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
+    return 1 - (p * t).sum(dim=1).mean()
+
+
+class Loss:
+    """`cosine`; called with predictions and targets, both of shape (n, dim)."""
+
+    def __call__(self, predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+        """Shape () from predictions and targets of shape (n, dim)."""
+        return cosine(predictions, targets)

@@ -1,0 +1,51 @@
+"""A weighted sum of `cosine` and `mse`: the direction first, and the length as well."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from losses.cosine import cosine
+from losses.mse import mse
+
+
+def cosine_mse(
+    predictions: Float[Tensor, "n dim"],
+    targets: Float[Tensor, "n dim"],
+    cosine_weight: float = 0.7,
+    mse_weight: float = 0.3,
+) -> Float[Tensor, ""]:
+    """`cosine_weight` times `cosine` plus `mse_weight` times `mse`.
+
+    Args:
+        predictions: shape (n, dim).
+        targets: shape (n, dim), row i is what row i of `predictions` should be.
+        cosine_weight: at least 0.
+        mse_weight: at least 0; the targets' unit decides how much it means.
+
+    Returns:
+        A scalar, at least 0.
+
+    Reference:
+        Its parts are those of `losses.cosine` and `losses.mse`; the weights 0.7 and 0.3 are those of common practice.
+    """
+    return cosine_weight * cosine(predictions, targets) + mse_weight * mse(predictions, targets)
+
+
+class Loss:
+    """`cosine_mse` with its weights fixed; called with predictions and targets, both of shape (n, dim)."""
+
+    def __init__(self, *, cosine_weight: float = 0.7, mse_weight: float = 0.3) -> None:
+        """Both weights are at least 0, one of them above it.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if min(cosine_weight, mse_weight) < 0 or cosine_weight + mse_weight == 0:
+            raise ValueError(
+                f"cosine_weight {cosine_weight:g} and mse_weight {mse_weight:g} are wrong: "
+                "neither may be negative, and one must be above 0"
+            )
+        self.cosine_weight, self.mse_weight = cosine_weight, mse_weight
+
+    def __call__(self, predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+        """Shape () from predictions and targets of shape (n, dim)."""
+        return cosine_mse(predictions, targets, self.cosine_weight, self.mse_weight)

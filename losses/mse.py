@@ -1,0 +1,29 @@
+"""Mean squared error between predictions and targets: the baseline; it weighs outliers most, and lengths count."""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def mse(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+    """The mean over rows and columns of (prediction - target)².
+
+    Args:
+        predictions: shape (n, dim).
+        targets: shape (n, dim), row i is what row i of `predictions` should be.
+
+    Returns:
+        A scalar, at least 0, in squares of the targets' unit.
+
+    Reference:
+        The squared error of least squares regression; divided by the number of columns too, as torch's `mse_loss`.
+    """
+    return functional.mse_loss(predictions, targets)
+
+
+class Loss:
+    """`mse`; called with predictions and targets, both of shape (n, dim)."""
+
+    def __call__(self, predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+        """Shape () from predictions and targets of shape (n, dim)."""
+        return mse(predictions, targets)
