@@ -37,7 +37,7 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
         )
     units = functional.normalize(torch.cat([a, b]), dim=1)
     similarities = units.mul(1 / temperature).mm(units.t())
-    # In place, and past autograd: no second (2n, 2n) matrix, and none on the way back. Where exp is 0, so is the gradient.
+    # In place and past autograd: no second (2n, 2n) matrix, also on the way back. Where exp is 0, so is the gradient.
     similarities.detach().fill_diagonal_(-math.inf)
     # A row's class is its other view. One fused pass over the matrix, and one back, instead of five.
     others = torch.arange(len(units), device=units.device).roll(len(a))

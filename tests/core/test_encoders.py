@@ -87,3 +87,22 @@ def test_sizes_are_those_of_the_papers():
     assert built("resnet18", (3, 32, 32)).layers[:-2](torch.rand(2, 3, 32, 32)).shape == (2, 512, 4, 4)
     assert 200_000 < count(built("convnet", (1, 28, 28))) < 260_000
     assert not list(built("identity", (6,)).parameters())
+
+
+def test_pooling_before_relu_is_pooling_after_it():
+    encoder = built("convnet", (1, 28, 28)).train()
+    samples = torch.rand(6, 1, 28, 28)
+    layers = list(encoder.layers)
+    pools = [i for i, one in enumerate(layers) if isinstance(one, torch.nn.MaxPool2d)]
+    assert pools
+    for i in pools:
+        layers[i], layers[i + 1] = torch.nn.ReLU(), layers[i]
+    usual = torch.nn.Sequential(*layers)
+    found = []
+    for one in (encoder, usual):
+        features = one(samples)
+        encoder.zero_grad()
+        (features * features.detach()).sum().backward()
+        found.append([features.detach(), *(parameter.grad.clone() for parameter in encoder.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)

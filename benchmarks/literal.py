@@ -1,0 +1,239 @@
+"""Contrastive Clustering as people write it: one image at a time, losses by masks, f32; and that it learns as much.
+
+Per image and view: random crop, flip, jitter, blur by Pillow, in a DataLoader; a small convolutional network of the
+usual make, through which each view goes on its own, in torch's default memory format; losses as published with CC
+(github.com/Yunfan-Li/Contrastive-Clustering). Pillow stands for torchvision, whose transforms of images call it with
+more Python around.
+
+Run: uv run python benchmarks/literal.py FILE.npz [EPOCHS]: both ways on the images of FILE (x or samples, and labels),
+three seeds each. Exit code 1 when the intervals of their ACC or NMI do not overlap.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from core import metrics, registry
+from core.config import TrialConfig, read_trial
+from core.encoders.convnet import Encoder
+from core.fit import fit
+from core.schema import Mistakes
+from jobs.analysis.intervals import half_width
+
+BATCH = 256
+SEEDS = (0, 1, 2)
+
+
+def view(image: Image.Image) -> Tensor:
+    """A random view, with the defaults of the views `image`; shape (1, height, width) in 0..1."""
+    image = crop(image)
+    if random.random() < 0.8:
+        image = ImageEnhance.Brightness(image).enhance(random.uniform(0.2, 1.8))
+        image = ImageEnhance.Contrast(image).enhance(random.uniform(0.2, 1.8))
+    if random.random() < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 1.0)))
+    return as_tensor(image)
+
+
+def crop(image: Image.Image) -> Image.Image:
+    """A random box of at least 0.4 of the area, resized to the whole, half of them flipped."""
+    width, height = image.size
+    for _ in range(10):
+        area = random.uniform(0.4, 1.0) * width * height
+        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if w <= width and h <= height:
+            break
+    else:
+        w, h = width, height
+    left, top = random.randint(0, width - w), random.randint(0, height - h)
+    image = image.crop((left, top, left + w, top + h)).resize((width, height), Image.Resampling.BILINEAR)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """Shape (1, height, width) in 0..1."""
+    return torch.from_numpy(np.asarray(image, np.float32) / 255)[None]
+
+
+class Pairs(Dataset[tuple[Tensor, Tensor]]):
+    """Two views of each image of uint8 (n, height, width)."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = Image.fromarray(self.images[index])
+        return view(image), view(image)
+
+
+def usual_encoder() -> nn.Module:
+    """Three times convolution of 3 x 3, batch norm, ReLU, pooling: 128 features, 93 thousand parameters."""
+    layers: list[nn.Module] = []
+    for before, after in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def own_encoder() -> nn.Module:
+    """The encoder `convnet` in torch's default memory format, also 128 features."""
+    return Encoder((1, 28, 28)).layers.to(memory_format=torch.contiguous_format)
+
+
+class Network(nn.Module):
+    """An encoder of 128 features under CC's two heads."""
+
+    def __init__(self, encoder: nn.Module, n_clusters: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.instance = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128))
+        self.cluster = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, n_clusters), nn.Softmax(dim=1))
+
+    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Instance vectors and assignments of two views."""
+        h_a, h_b = self.encoder(a), self.encoder(b)
+        z_a, z_b = (nn.functional.normalize(self.instance(h), dim=1) for h in (h_a, h_b))
+        return z_a, z_b, self.cluster(h_a), self.cluster(h_b)
+
+
+def mask_correlated(n: int) -> Tensor:
+    """All pairs of 2n rows but those of a row with itself and with its other view."""
+    mask = torch.ones(2 * n, 2 * n)
+    mask.fill_diagonal_(0)
+    for i in range(n):
+        mask[i, n + i] = 0
+        mask[n + i, i] = 0
+    return mask.bool()
+
+
+def contrast(similarities: Tensor, mask: Tensor) -> Tensor:
+    """Cross entropy of each row's other view among all that the mask leaves."""
+    n = len(similarities) // 2
+    positives = torch.cat([torch.diag(similarities, n), torch.diag(similarities, -n)]).reshape(2 * n, 1)
+    logits = torch.cat([positives, similarities[mask].reshape(2 * n, -1)], dim=1)
+    return nn.functional.cross_entropy(logits, torch.zeros(2 * n, dtype=torch.long), reduction="sum") / (2 * n)
+
+
+def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor) -> Tensor:
+    """At temperature 0.5."""
+    z = torch.cat([z_a, z_b])
+    return contrast(z @ z.T / 0.5, mask)
+
+
+def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor) -> Tensor:
+    """At temperature 1, with the entropy of both marginals."""
+    entropy = sum(math.log(len(q)) + (q * q.log()).sum() for q in ((p.sum(0) / p.sum()) for p in (p_a, p_b)))
+    columns = torch.cat([p_a.t(), p_b.t()])
+    similarities = nn.CosineSimilarity(dim=2)(columns.unsqueeze(1), columns.unsqueeze(0))
+    return contrast(similarities, mask) + entropy
+
+
+class Trainer:
+    """The training loop, a step at a time."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], n_clusters: int, seed: int, encoder: Callable[[], nn.Module] = usual_encoder
+    ) -> None:
+        random.seed(seed)
+        torch.manual_seed(seed)
+        self.network = Network(encoder(), n_clusters).train()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+        self.loader: Any = DataLoader(Pairs(images), batch_size=BATCH, shuffle=True, drop_last=True)
+        self.masks = mask_correlated(BATCH), mask_correlated(n_clusters)
+
+    def epoch(self) -> Iterator[float]:
+        """The loss of each step."""
+        for a, b in self.loader:
+            yield self.step(a, b)
+
+    def step(self, a: Tensor, b: Tensor) -> float:
+        """One step on two views (n, 1, height, width); its loss."""
+        z_a, z_b, p_a, p_b = self.network(a, b)
+        loss = instance_loss(z_a, z_b, self.masks[0]) + cluster_loss(p_a, p_b, self.masks[1])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return loss.item()
+
+    @torch.no_grad()
+    def assign(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The cluster of each image, shape (n,)."""
+        self.network.eval()
+        parts = [torch.from_numpy(part[:, None] / np.float32(255)) for part in np.array_split(images, 100)]
+        found = [self.network.cluster(self.network.encoder(part)).argmax(dim=1) for part in parts]
+        return torch.cat(found).numpy()
+
+
+def configuration(path: str, epochs: int) -> TrialConfig:
+    """The same trial for `fit`."""
+    mistakes = Mistakes()
+    trial = {
+        "data": {"name": "file", "path": path},
+        "encoder": "convnet",
+        "views": "image",
+        "method": "cc",
+        "batch_size": BATCH,
+        "epochs": epochs,
+        "evaluation": {"every": epochs},
+    }
+    return read_trial(trial, (), mistakes)
+
+
+def literal_scores(images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> tuple[float, ...]:
+    """ACC, NMI and CPU seconds of the literal way."""
+    started = time.process_time()
+    trainer = Trainer(images, int(labels.max()) + 1, seed)
+    for _ in range(epochs):
+        for _ in trainer.epoch():
+            pass
+    seconds = time.process_time() - started
+    found = metrics.scores(trainer.assign(images), labels)
+    return found["acc"], found["nmi"], seconds
+
+
+def own_scores(config: TrialConfig, data: Any, seed: int) -> tuple[float, ...]:
+    """ACC, NMI and CPU seconds of `fit`, evaluation included."""
+    started = time.process_time()
+    *_, row = fit(config, data, seed=seed)
+    return row.metrics["acc"], row.metrics["nmi"], time.process_time() - started
+
+
+def report(name: str, values: list[tuple[float, ...]]) -> list[tuple[float, float]]:
+    """Prints a line; the intervals of ACC and NMI."""
+    means = [fmean(column) for column in zip(*values, strict=True)]
+    halves = [half_width(list(column)) or 0.0 for column in zip(*values, strict=True)]
+    shown = [f"{mean:.3f} ±{half:.3f}" for mean, half in zip(means[:2], halves[:2], strict=True)]
+    print(f"{name:8} ACC {shown[0]}  NMI {shown[1]}  {means[2]:.0f} CPU s a trial", flush=True)
+    return [(mean - half, mean + half) for mean, half in zip(means[:2], halves[:2], strict=True)]
+
+
+def main() -> int:
+    """Trains both ways; 0 when both intervals overlap."""
+    torch.set_num_threads(1)
+    path, epochs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    config = configuration(path, epochs)
+    data = registry.load("datasets", "file")(path=path)
+    images = np.rint(data.samples[:, 0] / data.samples.max() * 255).astype(np.uint8)
+    own = report("conclus", [own_scores(config, data, seed) for seed in SEEDS])
+    literal = report("literal", [literal_scores(images, data.labels, epochs, seed) for seed in SEEDS])
+    return int(any(low > other[1] or other[0] > high for (low, high), other in zip(own, literal, strict=True)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

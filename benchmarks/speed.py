@@ -1,0 +1,214 @@
+"""How fast a trial is beside the literal way (benchmarks/literal.py), and beside what the machine can do: one table.
+
+Run: uv run python benchmarks/speed.py [ROUNDS]. All in one process of one thread; what a line compares is measured in
+turns, round by round. Times are CPU times, so that another process on the machine disturbs little; a ratio is the
+median over the rounds, with its quartiles. Shares of the peak count the multiplications and additions that a step asks
+for, over the best matrix product of f32 of the same round. The last two lines need Fashion-MNIST (`conclus methods
+datasets fashion-mnist` says from where) and are left out without it.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median, quantiles
+from typing import Any
+
+import literal
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from core import assign, device, precision, registry
+from core.config import read_trial
+from core.criteria import Probe
+from core.errors import UserError
+from core.evaluate import evaluate
+from core.fit import build, train_epoch
+from core.method import Batch, Method
+from core.schema import Mistakes
+from core.seeds import Streams
+
+SIDE, BATCH, CLUSTERS = 28, 256, 10
+CPU = torch.device("cpu")
+CONVNET = {"encoder": "convnet", "views": "image", "method": "cc", "batch_size": BATCH}
+PERCEPTRON = {"encoder": {"name": "mlp", "widths": (512, 256)}, "views": "noise", "method": "cc", "batch_size": BATCH}
+DIGITS = {"method": "cc", "batch_size": BATCH}
+
+
+class Steps:
+    """A trial's method, and steps of it on one batch of given samples."""
+
+    def __init__(self, trial: dict[str, Any], samples: np.ndarray[Any, Any]) -> None:
+        config = read_trial(trial, (), Mistakes())
+        self.config, self.samples = config, torch.from_numpy(samples)
+        self.streams = Streams.of(0, CPU)
+        self.method: Method = build(config, self.samples, CLUSTERS, seed=0)
+        self.precision = precision.resolve(config, CPU)
+        if self.precision == "bf16":
+            precision.train_in_bf16(self.method, CPU)
+        rows = torch.arange(BATCH)
+        self.batch = Batch(self.samples[rows], rows, self.streams.views, self.streams.method)
+
+    def step(self) -> None:
+        """Views, losses, gradients, optimiser."""
+        self.method.step(self.batch)
+
+    def operations(self) -> float:
+        """Multiplications and additions of one step's matrix products and convolutions."""
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return float(counter.get_total_flops())
+
+
+def clocked(work: Callable[[], object]) -> float:
+    """CPU seconds."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def in_turns(rounds: int, *works: Callable[[], object], repeats: int = 1) -> list[list[float]]:
+    """Seconds of each work in each round; within a round each is taken in turn, and the best of `repeats` counts."""
+    for work in works:
+        work()
+    return [[min(clocked(work) for _ in range(repeats)) for work in works] for _ in range(rounds)]
+
+
+def spread(values: list[float], form: str) -> str:
+    """The median and quartiles."""
+    low, _, high = quantiles(values, n=4)
+    return f"{median(values):{form}} ({low:{form}}-{high:{form}})"
+
+
+def ratio(rounds: list[list[float]]) -> str:
+    """How many times as long the first takes as the second."""
+    return spread([first / second for first, second in rounds], ".2f")
+
+
+def beside_the_literal_way(rounds: int) -> None:
+    """One trial's steps, views included; then views alone, and crops alone."""
+    bytes_ = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
+    samples = bytes_[:, None].astype(np.float32) / 255
+    own = Steps(CONVNET, samples)
+    for encoder, name in ((literal.usual_encoder, "the usual network"), (literal.own_encoder, "the same network")):
+        other = literal.Trainer(bytes_, CLUSTERS, 0, encoder)
+        found = in_turns(rounds, lambda other=other: list(other.epoch()), own.step)
+        rates = [f"{BATCH / median(column):.0f}" for column in zip(*found, strict=True)]
+        line(f"a step of 256 images, {name}", f"{rates[0]} / {rates[1]} images/s", ratio(found), f"in {own.precision}")
+
+    images = [Image.fromarray(one) for one in bytes_]
+    views: Any = own.method.views
+    found = in_turns(rounds, lambda: [literal.view(one) for one in images], lambda: views(own.batch))
+    line("a view of each", micro(found), ratio(found), "crop, flip, jitter, blur")
+
+    found = in_turns(
+        rounds,
+        lambda: [literal.as_tensor(literal.crop(one)) for one in images],
+        lambda: views.weak(own.batch),
+        repeats=3,
+    )
+    line("a crop of each", micro(found), ratio(found), "crop, flip: Pillow by image / separable")
+
+
+def micro(found: list[list[float]]) -> str:
+    """Microseconds per image of both ways."""
+    return " / ".join(f"{1e6 * median(column) / BATCH:.1f}" for column in zip(*found, strict=True)) + " us an image"
+
+
+def beside_the_peak(rounds: int) -> None:
+    """What of a matrix product's rate the steps reach."""
+    generator = np.random.default_rng(0)
+    shapes = {
+        "convnet": (CONVNET, (1, SIDE, SIDE)),
+        "MLP 384-512-256": (PERCEPTRON, (384,)),
+        "digits": (DIGITS, (1, 8, 8)),
+    }
+    left, right, product = torch.randn(512, 512), torch.randn(512, 512), torch.empty(512, 512)
+    for name, (trial, shape) in shapes.items():
+        steps = Steps(trial, generator.random((BATCH, *shape), dtype=np.float32))
+        found = in_turns(rounds, partial(torch.mm, left, right, out=product), steps.step, repeats=5)
+        operations = steps.operations()
+        rates = [(2 * 512**3 / best / 1e9, operations / step / 1e9) for best, step in found]
+        shares = [step / best for best, step in rates]
+        peak, reached = (median(column) for column in zip(*rates, strict=True))
+        measured = f"{reached:.0f} of {peak:.0f} GFLOP/s"
+        line(f"a step's share of the f32 peak, {name}", measured, spread(shares, ".0%"), f"in {steps.precision}")
+
+
+def evaluation() -> None:
+    """What scoring 70,000 images costs beside training on them, at every fifth of 20 epochs."""
+    data = registry.load("datasets", "fashion-mnist")()
+    steps = Steps(CONVNET | {"epochs": 20}, data.samples)
+    probe, share = Probe.of(data.samples), 40 * BATCH
+    score = partial(evaluate, steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, probe=probe)
+    part = clocked(lambda: train_epoch(steps.method, steps.samples[:share], BATCH, steps.streams))
+    epoch = part * len(data.samples) / share
+    first = score(previous=None, last=False)
+    usual = clocked(lambda: score(previous=first.previous, last=False))
+    last = clocked(lambda: score(previous=first.previous, last=True))
+    measured = f"{usual:.0f} s, the last {last:.0f} s; an epoch {epoch:.0f} s"
+    line(
+        "scoring 70,000 images, every 5th of 20 epochs",
+        measured,
+        f"{(3 * usual + last) / (20 * epoch):.1%}",
+        "of training",
+    )
+
+
+STAGES = ("imports", "data", "trained")
+
+
+def memory(stage: str) -> None:
+    """Prints the most memory that this process had, in MB, up to the end of a stage."""
+    torch.set_num_threads(1)
+    if stage != "imports":
+        data = registry.load("datasets", "fashion-mnist")()
+        if stage == "trained":
+            steps = Steps(CONVNET, data.samples)
+            train_epoch(steps.method, steps.samples[: 4 * BATCH], BATCH, steps.streams)
+            evaluate(steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, previous=None, last=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def memories() -> None:
+    """What a trial on 70,000 images holds, each stage in a process of its own."""
+    found = {}
+    for stage in STAGES:
+        done = subprocess.run([sys.executable, __file__, stage], capture_output=True, text=True, check=True)
+        found[stage] = float(done.stdout)
+    parts = f"{found['imports']:.0f} MB after imports, {found['data']:.0f} with the data"
+    line("memory of a trial on 70,000 images", parts, f"{found['trained']:.0f} MB", "at most, trained and scored")
+
+
+def line(what: str, measured: str, value: str, note: str) -> None:
+    """One line of the table."""
+    print(f"| {what} | {measured} | {value} | {note} |", flush=True)
+
+
+def main() -> None:
+    """Prints the table, line by line."""
+    if sys.argv[1:] and sys.argv[1] in STAGES:
+        memory(sys.argv[1])
+        return
+    device.limit_threads(1)
+    assign.kmeans(np.eye(4, dtype=np.float32), 2, seed=0)  # imports
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    line("what, on one thread", "measured", "ratio: median (quartiles)", "")
+    line("---", "---", "---", "---")
+    beside_the_literal_way(rounds)
+    beside_the_peak(rounds)
+    try:
+        evaluation()
+        memories()
+    except UserError as error:
+        print(f"left out: {error}")
+
+
+if __name__ == "__main__":
+    main()
