@@ -1,4 +1,4 @@
-"""How well methods cluster: the studies of benchmarks/quality, run where they are missing, as one table.
+"""How well methods do: the studies of benchmarks/quality, run where they are missing, as tables.
 
 Run: CONCLUS_DATA=FOLDER uv run python benchmarks/quality.py [NAME …]. The folder holds the data sets that are not
 built in; what has been run is kept in results/ and not run again. Exit code 1 when a target is missed.
@@ -34,7 +34,14 @@ TARGETS = {
     "pbmc": {"acc": 0.68},
 }
 # Vectors are found by the name of their file; a study of texts names a path, which is filled in.
-TEXTS = {"stackoverflow_words": "stackoverflow"}
+TEXTS = {
+    "stackoverflow_words": "stackoverflow",
+    "wiki_pairs": "wiki_pairs",
+    "noisy_titles": "stackoverflow_noisy",
+}
+# Studies of pairs: each loss on the test part, at the epoch that the validation part chose.
+PAIRS = ("wiki_pairs", "noisy_titles")
+PAIR_COLUMNS = ("cosine_similarity", "mse", "recall_at_1", "recall_at_10", "mrr")
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,8 @@ class Line:
         return " | ".join([self.name.ljust(19), *cells, f"{max(self.seconds):4.0f} s", verdict])
 
 
-def _mean(values: list[float]) -> str:
-    return f"{fmean(values):.3f} ±{half_width(values) or 0:.3f}"
+def _mean(values: list[float], digits: int = 3) -> str:
+    return f"{fmean(values):.{digits}f} ±{half_width(values) or 0:.{digits}f}"
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Study:
@@ -79,23 +86,61 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
 
 
 def measure(name: str) -> Line:
-    """Runs what is missing of a study, in this process, and reads its rows."""
-    study = load(name)
-    running.run(study, results=RESULTS, workers=1)
-    planned = {one.trial_key for one in running.planning.make(study).trials}
-    rows: list[dict[str, Any]] = read_results([f"{RESULTS}/study={study.name}"]).to_pylist()
-    rows = [row for row in rows if row["trial_key"] in planned and row["status"] == "ok"]
+    """Runs what is missing of a study, in this process, and reads its rows as one line."""
+    rows = run(name)
     scores = {key: [row[f"metric.{key}"] for row in rows] for key in COLUMNS}
     return Line(name, scores, [row["seconds"] for row in rows])
 
 
+def run(name: str) -> list[dict[str, Any]]:
+    """The finished rows of a study, once what is missing of it has run in this process."""
+    study = load(name)
+    running.run(study, results=RESULTS, workers=1)
+    planned = {one.trial_key for one in running.planning.make(study).trials}
+    rows: list[dict[str, Any]] = read_results([f"{RESULTS}/study={study.name}"]).to_pylist()
+    return [row for row in rows if row["trial_key"] in planned and row["status"] == "ok"]
+
+
+def measure_pairs(name: str) -> bool:
+    """Prints a table of the losses of a study of pairs; whether InfoNCE missed what it must reach.
+
+    Its recall at 1 must be three times that of chance, and above that of the other losses.
+    """
+    losses: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in run(name):
+        losses.setdefault(row["param.method.loss.name"], {})[row["seed"]] = row
+    found = {loss: {key: _test(rows, key) for key in PAIR_COLUMNS} for loss, rows in losses.items()}
+    chance = fmean(_test(losses["info_nce"], "recall_chance"))
+    print(" | ".join([name.ljust(19), *(key.ljust(17) for key in PAIR_COLUMNS)]), f"(chance at 1: {chance:.4f})")
+    for loss, scores in found.items():
+        print(" | ".join([loss.ljust(19), *(f"{_mean(scores[key], 4):17}" for key in PAIR_COLUMNS)]))
+    for key in ("recall_at_1", "recall_at_10", "mrr"):
+        print(f"{key}: info_nce against cosine, seed by seed: {_gain(found['info_nce'][key], found['cosine'][key])}")
+    reached = fmean(found["info_nce"]["recall_at_1"])
+    others = [fmean(scores["recall_at_1"]) for loss, scores in found.items() if loss != "info_nce"]
+    return reached < 3 * chance or reached <= max(others)
+
+
+def _test(rows: dict[int, dict[str, Any]], key: str) -> list[float]:
+    return [rows[seed][f"best.test_{key}"] for seed in sorted(rows)]
+
+
+def _gain(now: Sequence[float], before: Sequence[float]) -> str:
+    """The mean difference of matched values, and its 95 % interval, as a share of the mean before."""
+    gaps = [100 * (a - b) / fmean(before) for a, b in zip(now, before, strict=True)]
+    return f"{fmean(gaps):+.0f} % ±{half_width(gaps) or 0:.0f}"
+
+
 def main() -> None:
     """Prints the table line by line, as studies end."""
-    names = sys.argv[1:] or list(TARGETS)
+    names = sys.argv[1:] or [*TARGETS, *PAIRS]
     missed = False
     print(" | ".join(["study".ljust(19), *(key.ljust(12) for key in COLUMNS), "longest", "target"]))
     for name in names:
         try:
+            if name in PAIRS:
+                missed |= measure_pairs(name)
+                continue
             line = measure(name)
         except UserError as error:
             print(f"{name}: left out: {error}")

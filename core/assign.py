@@ -53,6 +53,12 @@ def kmeans(
     return KMeansResult(model.labels_.astype(np.int64), model.cluster_centers_)
 
 
+def nearest(features: Matrix, centroids: Matrix) -> NDArray[np.int64]:
+    """The nearest of the centroids (K, dim) for each row of features (n, dim), shape (n,)."""
+    similarity = features @ centroids.T - np.square(centroids).sum(axis=1) / 2
+    return similarity.argmax(axis=1)
+
+
 @lru_cache(maxsize=1)
 def _threads() -> ThreadpoolController:
     """Found once: looking through all loaded libraries costs milliseconds."""

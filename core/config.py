@@ -49,6 +49,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Ends a trial in which no epoch for so long (`patience`, in epochs) was the best yet by `metric`; null: never.
+
+    The metric is any of the trial's scores, losses or `health` signals, of an epoch that has it.
+    """
+
+    metric: str | None = None
+    mode: Literal["max", "min"] = "max"
+    patience: PositiveInt = 10
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """One complete, runnable configuration.
 
@@ -66,6 +78,7 @@ class TrialConfig:
     epochs: PositiveInt = 60
     precision: Literal["auto", "f32", "bf16"] = "auto"
     evaluation: Evaluation = Evaluation()
+    early_stopping: EarlyStopping = EarlyStopping()
 
 
 def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:

@@ -261,9 +261,7 @@ class Trained:
         """The most probable clusters (n,) or, without a head, those with the nearest of k-means' centroids."""
         if outputs.probabilities is not None:
             return outputs.probabilities.argmax(dim=1).numpy()
-        features = assign.unit_rows(outputs.features.numpy())
-        similarity = features @ self.centroids.T - np.square(self.centroids).sum(axis=1) / 2
-        return similarity.argmax(axis=1)
+        return assign.nearest(assign.unit_rows(outputs.features.numpy()), self.centroids)
 
     def _method(self, device: torch.device) -> Method:
         """The method with its trained weights, made when first asked for."""

@@ -16,9 +16,10 @@ from core import precision, registry
 from core.config import Optimiser, TrialConfig, check_loss, count_clusters
 from core.evaluate import Scores
 from core.method import Batch, DivergedError, Method, Setting, Views
+from core.patience import Patience
 from core.scoring import Task
 from core.seeds import Streams, derive, initialisation
-from core.state import State
+from core.state import State, origin_of
 
 if TYPE_CHECKING:
     from core.data import Dataset
@@ -29,13 +30,14 @@ class EpochRow:
     """What one epoch gave.
 
     `losses` are means over samples (`loss`, `loss_<part>`; nats). `scores` is None where the epoch was not evaluated.
-    `train_seconds` and `evaluation_seconds` are this epoch's own. `state()` is everything that goes on from here, to
-    be taken before the next row is asked for.
+    `last` says whether the trial ends with it. `train_seconds` and `evaluation_seconds` are this epoch's own. `state()`
+    is everything that goes on from here, to be taken before the next row is asked for.
     """
 
     epoch: int
     losses: dict[str, float]
     scores: Scores | None
+    last: bool
     train_seconds: float
     evaluation_seconds: float
     state: Callable[[], State]
@@ -67,11 +69,14 @@ def fit(
         One row per epoch, from the first, or from the one after `resume`.
 
     Raises:
-        UserError: configuration and data do not fit.
+        UserError: configuration and data do not fit, or `resume` is of another method, loss, encoder, data or split.
         DivergedError: three steps in a row, or the mean loss of an epoch, were not finite.
     """
     where = torch.device(device)
     check_loss(config)
+    origin = origin_of(config, data, seed)
+    if resume is not None:
+        resume.refuse_other(origin)
     training = data.part("train")
     samples = torch.from_numpy(training.samples).to(where)
     clusters = count_clusters(config, training)
@@ -82,8 +87,9 @@ def fit(
         precision.train_in_bf16(method, where)
     task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
     scoring = method.scoring(task)
-    epoch = 0 if resume is None else resume.restore(method, streams, scoring)
-    while epoch < config.epochs:
+    patience = Patience(config.early_stopping)
+    epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
+    while not last and epoch < config.epochs:
         epoch += 1
         started = time.perf_counter()
         method.set_learning_rate(learning_rate_factor(config.optimiser, epoch, config.epochs))
@@ -94,10 +100,17 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         last = epoch == config.epochs
-        scores = scoring(method, due=last or epoch % config.evaluation.every == 0, last=last)
+        due, before = last or epoch % config.evaluation.every == 0, scoring.state()
+        scores = scoring(method, due=due, last=last)
+        found = losses | (scores.metrics | scores.health if scores else {})
+        if patience.spent(epoch, found, due=due) and not last:
+            # Scored as the last epoch is; as if it had not been scored yet.
+            last = True
+            scoring.load_state(before)
+            scores = scoring(method, due=True, last=True)
         evaluated = time.perf_counter()
-        state = partial(State.take, epoch, method, streams, scoring)
-        yield EpochRow(epoch, losses, scores, trained - started, evaluated - trained, state)
+        state = partial(State.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
+        yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, state)
 
 
 def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Streams) -> dict[str, float]:

@@ -90,5 +90,6 @@ class ClusterScoring(Scoring):
 
     def load_state(self, state: dict[str, Tensor] | None) -> None:
         """The next evaluation follows the one that left this."""
+        self._previous = None
         if state is not None:
             self._previous = Previous(state["labels"].cpu().numpy(), state["centroids"].cpu().numpy())

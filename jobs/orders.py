@@ -105,6 +105,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "env_hash": provenance.environment_hash(env),
         "metric": study.select.metric,
         "mode": study.select.mode,
+        "save_model": study.select.save_model,
         "threads": resources.cpu,
         "device": device,
         "gpu": resources.gpu,

@@ -142,7 +142,7 @@ def _measured(order: Mapping[str, Any]) -> dict[str, Any]:
 def _read(trial: Mapping[str, Any], data_hash: str) -> tuple[TrialConfig, Any]:
     from core.config import read_trial
     from core.schema import Mistakes
-    from jobs.trial import load_data
+    from jobs.loaded import load_data
 
     config = read_trial(trial, ("trial",), Mistakes())
     return config, load_data(config, data_hash)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resourc
 from cluster.resources import Node, check, fitting, this_machine
 from core import registry
 from core.config import PlugIn, check_loss, count_clusters
+from core.errors import UserError
 from jobs import orders, provenance, searches
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
@@ -141,6 +143,8 @@ def ready(
     """Checks the data and the machines for the trials `todo` of a plan; see `Ready` and `run`."""
     study = plan.study
     memory.check(study.resources.memory_gb)
+    if study.select.save_model and importlib.util.find_spec("safetensors") is None:
+        raise UserError("select.save_model: safetensors is not installed: pip install 'conclus[safetensors]'")
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")

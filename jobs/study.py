@@ -19,10 +19,14 @@ from jobs.keys import get, matches, overlay, plug_in_fields, put, which
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """The metric that configurations are ranked by."""
+    """The metric that configurations are ranked by.
+
+    With `save_model` each trial leaves its weights at its best epoch by it (`best_model.pt` and `.safetensors`).
+    """
 
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
+    save_model: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,20 +17,21 @@ from numpy.typing import NDArray
 
 from cluster import memory
 from cluster.executor import EndedEarly
-from core import device, health, precision, registry
-from core.config import PlugIn, TrialConfig, check_loss, read_trial
-from core.data import Dataset
+from core import device, health, precision
+from core.config import check_loss, read_trial
 from core.errors import UserError
 from core.fit import EpochRow, fit
 from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.best_model import MODELS, BestModel
+from jobs.loaded import load_data
 from jobs.results import peek, storage
 from jobs.results.checkpoints import Checkpoints
-from jobs.results.layout import TRIALS, exchange_file, study_folder
+from jobs.results.layout import CHECKPOINTS, TRIALS, exchange_file, study_folder
 from jobs.results.schema import Attempt
-from jobs.results.storage import File, StorageError, put
+from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -64,6 +63,7 @@ class Order:
     env_hash: str
     metric: str
     mode: str
+    save_model: bool = False
     threads: int = 1
     device: str = "cpu"
     gpu: float = 0.0
@@ -148,9 +148,10 @@ class _Running:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
         self.folder = study_folder(order.results, order.study)
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", order.trial_key)
+        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = _new_attempt(order, self.metric)
+        self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
         self.saving = 0.0
@@ -168,10 +169,10 @@ class _Running:
 
     def train(self, report: Report, resume: State | None) -> None:
         """Trains to the last epoch, writing as it goes."""
-        data = load_data(self.config, self.order.data_hash)
+        self.data = data = load_data(self.config, self.order.data_hash)
         for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
             self._record(row)
-            if row.epoch == self.config.epochs:
+            if row.last:
                 break
             if row.epoch == self.order.until:
                 self._pause(row)
@@ -187,6 +188,7 @@ class _Running:
                 raise
         self.attempt.status = "ok"
         self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
+        self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -229,6 +231,7 @@ class _Running:
     def _end_early(self, row: EpochRow) -> None:
         self.attempt.status = "stopped"
         self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -262,6 +265,8 @@ class _Running:
             attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
             attempt.probe_labels = _listed(row.scores.probe_labels)
         self._keep_best(row.epoch, metrics | signals)
+        if self.model and attempt.best_epoch == row.epoch:
+            self.model.keep(row.state(), row.epoch, self.metric, attempt.best[self.metric])
         self._keep_label_free(row.epoch, signals.get(LABEL_FREE))
 
     def _keep_best(self, epoch: int, found: dict[str, float]) -> None:
@@ -292,7 +297,12 @@ class _Running:
         self.attempt.reason = "INTERRUPTED"
         write(self.order.results, self.attempt)
 
+    def _write_model(self) -> None:
+        if self.model:
+            self.model.write(self.config, self.data)
+
     def _write_checkpoint(self, row: EpochRow) -> None:
+        self._write_model()
         self.checkpoints.add(row.epoch, self._content(row))
 
     def _content(self, row: EpochRow) -> bytes:
@@ -357,6 +367,11 @@ def _plain(values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
+def _best_model(order: Order, folder: Place) -> BestModel:
+    names = ("study", "trial_key", "seed", "data_hash", "code_hash")
+    return BestModel(folder / MODELS / order.trial_key, {name: getattr(order, name) for name in names})
+
+
 def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
     return None if numbers is None else numbers.tolist()
 
@@ -378,21 +393,3 @@ def _new_attempt(order: Order, metric: str) -> Attempt:
         env=dict(order.env),
         best_metric=metric,
     )
-
-
-def load_data(config: TrialConfig, data_hash: str) -> Dataset:
-    """The trial's data set, kept in memory for the next trial of this process.
-
-    Raises:
-        UserError: it cannot be read, or its content is not what the plan was made of.
-    """
-    data = _load(config.data.name, json.dumps(config.data.options))
-    if data.fingerprint != data_hash:
-        raise UserError(f"the data {data.name} changed since the plan was made: run the study again")
-    return data
-
-
-@lru_cache(maxsize=2)
-def _load(name: str, options: str) -> Dataset:
-    plug_in = PlugIn(name=name, options=json.loads(options))
-    return registry.load("datasets", plug_in.name)(**plug_in.options)

@@ -105,6 +105,34 @@ def fingerprint(
     )
 
 
+def scaling(
+    *,
+    path: str,
+    features: str | None = None,
+    labels: str | None = None,
+    scale: Literal["auto", "standard", "unit", "none"] = "auto",
+    shape: tuple[int, ...] | None = None,
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """What `load` subtracts from each feature (of images: each channel), and then divides it by; None for nothing.
+
+    Raises:
+        UserError: as `load`.
+    """
+    import numpy as np
+
+    raw = load(path=path, features=features, labels=labels, scale="none", shape=shape).samples
+    kind = ("unit" if raw.ndim > 2 else "standard") if scale == "auto" else scale
+    if kind == "none":
+        return None
+    axes = None if kind == "unit" else (0, *range(2, raw.ndim))
+    low, high = raw.min(axis=axes, keepdims=True), raw.max(axis=axes, keepdims=True)
+    if kind == "unit":
+        return low[0].astype(np.float64), np.where(high > low, high - low, 1)[0].astype(np.float64)
+    mean, deviation = (one(raw, axis=axes, keepdims=True, dtype=np.float64) for one in (np.mean, np.std))
+    constant = low == high  # by equality: the rounded mean of a constant differs from it
+    return np.where(constant, low, mean)[0], np.where(constant, 1, deviation)[0]
+
+
 @dataclass(frozen=True)
 class _Part:
     """One file's samples (n, …) and labels (n,), and the names of its columns and classes if it has them."""

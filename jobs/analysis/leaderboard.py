@@ -12,7 +12,15 @@ from core.errors import UserError
 from jobs.analysis import samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import reason_code
-from jobs.analysis.scores import CONSENSUS, SECONDARY, is_loss, part_of_pairs, rescales_loss, uses_labels
+from jobs.analysis.scores import (
+    CONSENSUS,
+    SECONDARY,
+    is_loss,
+    part_of_pairs,
+    quality_metric,
+    rescales_loss,
+    uses_labels,
+)
 from jobs.analysis.ties import tied
 from jobs.results.names import resolve
 
@@ -218,7 +226,7 @@ def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
         raise RescaledError(
             f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
             "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
-            "as --metric nmi, or hold these fixed with --where."
+            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
         )
 
 

@@ -1,5 +1,7 @@
 """What is known of a metric from its name: which way is better, and whether it has seen the labels."""
 
+from collections.abc import Collection
+
 from core.data import PARTS
 
 CONSENSUS = "consensus"
@@ -56,6 +58,11 @@ def is_loss_share(metric: str) -> bool:
     """Whether the metric is a loss as a share of its value for chance, which has no ruler: `loss_share`."""
     name = metric.rsplit(".", 1)[-1]
     return name.startswith("loss_") and name.endswith("share")
+
+
+def quality_metric(keys: Collection[str]) -> str:
+    """A metric to give instead of a loss, by the parameters that the trials have."""
+    return "cosine_similarity" if any(key.startswith("method.loss") for key in keys) else "nmi"
 
 
 def part_of_pairs(metric: str) -> str:

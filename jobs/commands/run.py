@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 @options.ray_address
 @options.allow_cpu
 @click.option("--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Go on from a checkpoint that lay elsewhere; refused if its loss, data, encoder or split is another.",
+)
 @options.quiet
-def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: bool, **where: Any) -> None:
+def command(
+    study: Path, results: str, overrides: tuple[str, ...], *, checkpoint: Path | None, quiet: bool, **where: Any
+) -> None:
     """Run every trial of STUDY that its results lack; then show the leaderboard.
 
     A study with stages runs one after the other, as long as each reaches what its continue_if asks for; at one that
@@ -43,6 +51,8 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: boo
     from jobs import stages
 
     course = stages.load(study, overrides)
+    if checkpoint is not None:
+        _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
     stop = Stop()
     summary = None
     for place in range(len(course.stages)):
@@ -57,6 +67,15 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, quiet: boo
         _pass_gate(course, place, results, quiet=quiet)
     if summary is not None:
         _leave(summary, quiet=quiet)
+
+
+def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
+    from jobs import plan as planning
+    from jobs.adopt import adopt
+
+    key, epoch = adopt(planning.known(planning.make(study), results), results, checkpoint)
+    if not quiet:
+        click.echo(f"trial {key} goes on after epoch {epoch}", err=True)
 
 
 def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:

@@ -10,6 +10,7 @@ PREFIX = "study="
 TRIALS = "trials"
 COMPACT = "compact"
 EXCHANGES = "exchanges"
+CHECKPOINTS = "checkpoints"
 
 
 def study_folder(results: str | Place, study: str) -> Place:

@@ -1,0 +1,52 @@
+"""Retrieval among 100,000 pairs: seconds and memory. And a step of InfoNCE against the matrix products that it needs.
+
+Run: OMP_NUM_THREADS=1 uv run python benchmarks/retrieval.py [PAIRS]
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from core.retrieval import ranks
+from losses.info_nce import info_nce
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of the CPU."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def step(n: int, dim: int) -> float:
+    """How many times the products of a step's matrices a loss and its gradient take; the two take turns."""
+    p, t = torch.randn(n, dim, requires_grad=True), torch.randn(n, dim)
+    bare: list[float] = []
+    whole: list[float] = []
+    for _ in range(7):
+        fixed = p.detach()
+        bare.append(seconds(lambda fixed=fixed: (fixed @ t.t()) @ t))
+        whole.append(seconds(lambda: info_nce(p, t).backward()))
+    return median(whole) / median(bare)
+
+
+def main() -> None:
+    """Prints the figures."""
+    torch.set_num_threads(1)
+    for n, dim in ((1024, 384), (4096, 384), (4096, 1024)):
+        print(f"InfoNCE, {n} x {dim}: {step(n, dim):.2f} times its matrix products", flush=True)
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    p, t = torch.randn(n, 128), torch.randn(n, 128)
+    taken = seconds(lambda: ranks(p, t))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"ranks of {n} x {n}, both directions: {taken:.0f} s, the process at most {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""`conclus run --checkpoint FILE`: a study goes on from a checkpoint that lay elsewhere, if it is of one of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs import orders, provenance
+from jobs.plan import Plan, PlannedTrial
+from jobs.results import storage
+from jobs.results.checkpoints import Checkpoints
+from jobs.results.layout import CHECKPOINTS, study_folder
+
+
+def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
+    """Puts a checkpoint where its trial finds it; the trial's key, and the epoch that it goes on after.
+
+    Raises:
+        UserError: it is none, it is of no trial of the plan (the values that differ from the most similar one are
+            named), it was made by other code, or its trial is done.
+        StorageError: the results cannot be written.
+    """
+    from core.state import State
+
+    try:
+        content = file.read_bytes()
+        state, extra = State.from_bytes(content)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{file}: it is no checkpoint that can be read ({reason})") from error
+    key = extra["origin"]["trial_key"]
+    if key not in {one.trial_key for one in plan.trials}:
+        raise UserError(f"{file}: the checkpoint is of no trial of this study: {_nearest(plan, state.origin)}")
+    code = provenance.code_hash(orders.plug_in_files(plan.study))
+    if code != extra["origin"]["code_hash"]:
+        raise UserError(
+            f"{file}: the checkpoint is of other code, {extra['origin']['code_hash']}, and this is {code}: "
+            "it would not go on as it began"
+        )
+    if plan.statuses(results)[0].get(key) == "ok":
+        raise UserError(f"{file}: the trial {key} is done: there is nothing to go on with")
+    own = study_folder(storage.absolute(results), plan.study.name) / CHECKPOINTS
+    Checkpoints(own, key).add(state.epoch, content)
+    return key, state.epoch
+
+
+def _nearest(plan: Plan, origin: dict[str, Any]) -> str:
+    """How a checkpoint differs from the trial of the plan that it differs least from."""
+    from core.state import differences
+
+    each = [differences(origin, _of(one)) for one in plan.trials]
+    return min(each, key=lambda one: one.count(" was "))
+
+
+def _of(trial: PlannedTrial) -> dict[str, Any]:
+    own = {key: value for key, value in trial.parameters.items() if key != "data.path"}
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
+    return listed | {"data content": trial.data_hash[:12], "seed": trial.seed}

@@ -1,0 +1,36 @@
+"""`conclus embed`: vectors of any data by a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.errors import UserError
+
+
+@click.command()
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The Parquet file to write: vector, and of a method that clusters cluster and probability.",
+)
+@click.option("--column", metavar="NAME", help="The array or column of DATA.  [default: called as in training]")
+@click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu or cuda.")
+def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
+    """Map the samples of DATA to vectors by the model CHECKPOINT; of one that clusters, to clusters as well.
+
+    CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/TRIAL in the folder of a study that
+    was run with `select: {save_model: true}`. DATA is a file of samples (.npz, .npy, Parquet, CSV) as in training.
+    """
+    if out.suffix != ".parquet":
+        raise UserError(f"--out {str(out)!r} should end in .parquet")
+    from jobs import embedding
+
+    table = embedding.embed(checkpoint, data, column=column, device=device)
+    embedding.write(table, out)
+    dim = table.schema.field("vector").type.list_size
+    click.echo(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")

@@ -1,0 +1,126 @@
+"""Vectors of any data by a trained model: from the files of `jobs.best_model` and a data file to a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from jobs.best_model import NAME
+from jobs.results import storage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from core.weights import Embedded
+
+
+def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> pa.Table:
+    """The vectors of a file's samples, a row each, in the file's order.
+
+    Args:
+        checkpoint: a trial's `best_model.pt` or `.safetensors`, or the folder of it.
+        data: a file as the model's data set reads it; targets, labels and parts are not needed.
+        column: its array or column (of texts, if the model was trained on texts); by default called as in training.
+        device: where the model runs, as torch names it.
+
+    Returns:
+        `vector` (a fixed-size list of float32); of a model that clusters `cluster`, and of one with a head
+        `probability`, that of the cluster.
+
+    Raises:
+        UserError: there is no such model, or the samples are not such as it was trained on.
+    """
+    from core.weights import embed as embedded
+    from core.weights import rebuilt
+
+    folder, weights = _files(checkpoint)
+    told = _description(folder)
+    samples = _samples(told, data, column)
+    if list(samples.shape[1:]) != told["sample_shape"]:
+        raise UserError(
+            f"{data}: its samples have the shape {samples.shape[1:]}, the model was trained on "
+            f"{tuple(told['sample_shape'])}"
+        )
+    rest = folder / f"{NAME}.rest"
+    method, centroids = rebuilt(told, weights, rest.read_bytes() if rest.is_file() else None, device)
+    return _table(embedded(method, centroids, samples, device))
+
+
+def _files(checkpoint: str) -> tuple[storage.Place, bytes]:
+    """The folder of a model, and its weights."""
+    place = storage.at(checkpoint)
+    file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
+    folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
+    if not file.is_file():
+        raise UserError(
+            f"{checkpoint} is no model: give the folder models/TRIAL of a study run with `select: {{save_model: true}}`"
+        )
+    return folder, file.read_bytes()
+
+
+def _description(folder: storage.Place) -> dict[str, Any]:
+    file = folder / f"{NAME}.json"
+    if not file.is_file():
+        raise UserError(f"there is no {NAME}.json beside the weights: without it nobody knows what they are of")
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{file}: it is damaged ({error})") from error
+
+
+def _samples(told: Mapping[str, Any], path: str, column: str | None) -> NDArray[np.float32]:
+    """The samples of a file, read and scaled as those of the training were."""
+    import numpy as np
+
+    from core.datasets import file, text
+
+    data = told["trial"]["data"]
+    shape = data.get("shape")
+    if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
+        if data["name"] == "text" and data["scale"] != "none":
+            raise UserError("the model was trained on scaled vectors of texts, whose scale is lost: use `scale: none`")
+        name = column or data.get("text") or data["inputs"]
+        encoding = {key: data[key] for key in ("model", "dimensions", "tfidf_weight") if key in data}
+        if encoding["model"] == "tfidf" or encoding.get("tfidf_weight"):
+            raise UserError("vectors of TF-IDF are those of their own texts: use a model of `minilm` or a folder")
+        return np.asarray(text.load(path=path, text=name, labels="none", scale="none", **encoding).samples)
+    known = column or data.get("inputs") or data.get("features")
+    # Unnamed samples are all columns but the labels, which are to be found as they were in training.
+    labels = "none" if known else data.get("labels")
+    samples = file.load(path=path, features=known, labels=labels, scale="none", shape=shape and tuple(shape)).samples
+    if told["scaling"] is None:
+        return samples
+    offset, divisor = (np.asarray(one) for one in told["scaling"])
+    return np.ascontiguousarray((samples - offset) / divisor, dtype=np.float32)
+
+
+def _table(found: Embedded) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(found.vectors).reshape(-1), pa.float32())
+    columns: dict[str, pa.Array] = {"vector": pa.FixedSizeListArray.from_arrays(flat, found.vectors.shape[1])}
+    if found.clusters is not None:
+        columns["cluster"] = pa.array(found.clusters, pa.int32())
+    if found.probabilities is not None:
+        columns["probability"] = pa.array(found.probabilities, pa.float32())
+    return pa.table(columns)
+
+
+def write(table: pa.Table, out: Path) -> None:
+    """The table as a Parquet file, all of it or nothing.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    storage.put(out, sink.getvalue().to_pybytes())

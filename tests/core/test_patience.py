@@ -1,0 +1,91 @@
+"""Early stopping: when it ends a trial, that its last epoch is scored as such, and that a resumed trial ends alike."""
+
+import pytest
+
+from core.config import EarlyStopping
+from core.errors import UserError
+from core.fit import fit
+from core.patience import Patience
+from core.state import State
+from tests.core.test_fit import blobs, config, plain, rows
+from tests.core.test_pairs import config as pair_config
+from tests.core.test_pairs import linear
+from tests.core.test_pairs import rows as pair_rows
+
+
+def ends(values, mode="max", patience=2) -> int | None:
+    """The epoch that ends a trial with these values of its metric; None stands for an epoch without."""
+    watch = Patience(EarlyStopping(metric="x", mode=mode, patience=patience))
+    for epoch, value in enumerate(values, 1):
+        if watch.spent(epoch, {} if value is None else {"x": value}, due=value is not None):
+            return epoch
+    return None
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "epoch"),
+    [
+        ([1, 2, 3, 4, 5], "max", None),
+        ([5, 4, 3, 2, 1], "max", 3),
+        ([5, 4, 3, 2, 1], "min", None),
+        ([1, 3, 2, 3, 9], "max", 4),  # what equals the best is no better
+        ([1, None, None, 2], "max", 3),
+        ([None, None, None, 1, None, 1], "max", 6),
+    ],
+)
+def test_it_ends_after_so_many_epochs_without_a_better_one(values, mode, epoch):
+    assert ends(values, mode) == epoch
+
+
+def stopping(**more):
+    return pair_config(
+        epochs=60,
+        optimiser={"learning_rate": 0.05},
+        early_stopping={"metric": "mse", "mode": "min", "patience": 3},
+        **more,
+    )
+
+
+def test_a_trial_ends_early_with_all_scores_and_resumes_to_the_same_end():
+    trial, data, kept = stopping(evaluation={"every": 50}), linear(), {}
+    straight, lasts = [], []
+    for row in fit(trial, data, seed=0):
+        straight.append({"epoch": row.epoch} | row.metrics)
+        lasts.append(row.last)
+        kept[row.epoch] = row.state().to_bytes()
+    end = straight[-1]["epoch"]
+    assert 4 <= end < 60
+    assert lasts == [False] * (end - 1) + [True]
+    assert min(straight, key=lambda one: one["mse"])["epoch"] == end - 3
+    assert "test_mrr" in straight[-1]
+    assert "test_mrr" not in straight[-2]
+    for epoch in (1, end - 2, end - 1):
+        resumed = pair_rows(trial, data, seed=0, resume=State.from_bytes(kept[epoch])[0])
+        assert straight[:epoch] + resumed == straight
+
+
+def test_a_clustering_that_ends_early_is_scored_as_its_last_epoch_is():
+    trial = config(epochs=9, evaluation={"every": 1}, early_stopping={"metric": "acc", "patience": 2})
+    found = rows(trial, blobs(), seed=0)
+    assert len(found) < 9
+    assert "ami" in found[-1][1]
+    assert "ami" not in found[-2][1]
+    whole = rows(config(epochs=len(found), evaluation={"every": 1}), blobs(), seed=0)
+    assert found == whole  # the flips of labels too: it is not compared with itself
+    assert all(plain(row)[0] for row in fit(trial, blobs(), seed=0))
+
+
+def test_without_a_metric_nothing_ends_early():
+    assert not Patience(EarlyStopping()).spent(10**6, {}, due=True)
+
+
+@pytest.mark.parametrize("metric", ["loss", "validation_loss", "test_mse", "loss_entropy"])
+def test_a_loss_is_not_maximised(metric):
+    with pytest.raises(UserError, match=f"{metric} is the better the smaller it is: say `mode: min`"):
+        Patience(EarlyStopping(metric=metric))
+
+
+def test_an_unknown_metric_is_told_with_those_that_there_are():
+    trial = pair_config(early_stopping={"metric": "recall"})
+    with pytest.raises(UserError, match=r"'recall' is none of the trial's scores: .*recall_at_1.*"):
+        pair_rows(trial, linear(), seed=0)
