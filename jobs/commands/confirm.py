@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs import options
-from jobs.commands.next import one_folder
-from jobs.commands.run import again, hear_nothing, stopped_by_signals
+from jobs.output import width
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
@@ -83,12 +82,13 @@ def command(  # noqa: PLR0917 (click passes them by name)
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     """The study, and where its results are."""
     from jobs import study as studies
+    from jobs.driver import one_study
     from jobs.next_study import base_study
     from jobs.results.layout import PREFIX
 
     if Path(place).is_file():
         return studies.load(place), results
-    folder = one_folder(place, name)
+    folder = one_study(place, [name] if name else [])
     inside = isinstance(folder, Path) and Path(place).name.startswith(PREFIX)
     return base_study(folder), str(Path(place).parent) if inside else place
 
@@ -133,6 +133,7 @@ class _Rounds:
 
     def _execute(self, heat: Heat) -> Summary:
         from jobs import run as running
+        from jobs.foreground import hear_nothing, stopped_by_signals
         from jobs.progress import Progress
         from jobs.study import Budget
 
@@ -153,7 +154,6 @@ class _Rounds:
     def _show(self, heat: Heat) -> None:
         """The rounds that were not shown yet, and what runs next."""
         from jobs.analysis.present_race import round_text
-        from jobs.commands.aggregate import width
 
         rule = self._confirmation.rule
         if self._quiet:
@@ -170,7 +170,6 @@ class _Rounds:
 
     def _conclude(self, heat: Heat) -> None:
         from jobs.analysis.present_race import end_text
-        from jobs.commands.aggregate import width
 
         if not self._quiet:
             click.echo(end_text(heat.board, heat.race, self._confirmation.rule, width()))
@@ -185,6 +184,8 @@ def _seeds(heat: Heat) -> str:
 
 def _leave(summary: Summary, left: int) -> None:
     """Says why a round could not be finished, and how to go on."""
+    from jobs.foreground import again
+
     if summary.stopped and not (summary.paused or summary.unwritable):
         click.echo(f"{left} trials of this round are left; go on with: {again()}", err=True)
         sys.exit(130)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, format_of, remark, width
 from jobs.tables import FORMATS
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.analysis.difference import difference
 
     (path_a, studies_a), (path_b, studies_b) = sides = _sides(folders, studies)
-    metric, mode = chosen_metric([path_a, path_b], [*studies_a, *studies_b], metric, mode)
+    metric, mode = inputs.chosen_metric([path_a, path_b], [*studies_a, *studies_b], metric, mode)
     a, b = (_load(path, own, metric, where) for path, own in sides)
-    fmt = format_of(out) if out else fmt
+    fmt = format_of(out, fmt)
     names = tuple(" ".join([path, *own]) for path, own in sides)
     deliver(_text(difference(a.table, b.table, metric, mode), (names[0], names[1]), fmt), out)
 
@@ -67,12 +67,9 @@ def _sides(folders: Sequence[str], studies: Sequence[str]) -> list[tuple[str, li
 
 def _load(path: str, studies: list[str], metric: str, where: str) -> Loaded:
     from jobs.analysis.difference import COLUMNS
-    from jobs.results.reader import load
 
     wanted = [*COLUMNS, metric, "metric.*", f"health.{metric}"]
-    loaded = load(path, columns=wanted, where=where, studies=studies)
-    warn(loaded.skipped)
-    return some(loaded)
+    return inputs.rows(path, columns=wanted, where=where, studies=studies)
 
 
 def _text(found: Difference, names: tuple[str, str], fmt: str) -> str:
@@ -81,6 +78,5 @@ def _text(found: Difference, names: tuple[str, str], fmt: str) -> str:
     if fmt in {"table", "markdown"}:
         return difference_text(found, names, fmt, width())
     better = "more" if found.mode == "max" else "less"
-    for note in notes(found, found.metric.removeprefix("metric."), better):
-        click.echo(note, err=True)
+    remark(notes(found, found.metric.removeprefix("metric."), better))
     return pairs_sheet(found, exact=fmt != "latex").render(fmt)

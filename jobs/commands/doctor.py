@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import options
-from jobs.commands.aggregate import width
+from jobs.output import width
 
 if TYPE_CHECKING:
     from jobs.checkup import Line

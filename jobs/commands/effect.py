@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.effect import Effect
@@ -46,20 +46,16 @@ def command(  # noqa: PLR0917 (click passes them by name)
     A loss is never ranked across what rescales it.
     """
     found = _found(results or ("results",), param, (metric, mode), where, studies)
-    deliver(_text(found, format_of(out) if out else fmt, part, slices), out)
+    deliver(_text(found, format_of(out, fmt), part, slices), out)
 
 
 def _found(
     paths: Sequence[str], param: str, wanted: tuple[str | None, str | None], where: str, studies: Sequence[str]
 ) -> "Effect":
     from jobs.analysis.effect import effect
-    from jobs.analysis.trials import gather, param_key, wanted_columns
-    from jobs.results.reader import load
+    from jobs.analysis.trials import param_key
 
-    metric, mode = chosen_metric(paths, studies, *wanted)
-    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    warn(loaded.skipped)
-    trials = gather(some(loaded).table, metric, loaded.columns)
+    trials, mode = inputs.finished_trials(paths, studies, where, wanted)
     return effect(trials, param_key(param, trials), mode)
 
 
@@ -70,6 +66,5 @@ def _text(found: "Effect", fmt: str, part: str | None, slices: int) -> str:
         return effect_text(found, fmt, width(), slices, (part,) if part else TABLES)
     if found.refusal and part in {None, "differences"}:
         raise UserError(f"{found.refusal} --table slices prints the values.")
-    for note in found.notes:
-        click.echo(note, err=True)
+    remark(found.notes)
     return machine_sheet(found, part or "differences").render(fmt)

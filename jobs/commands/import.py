@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from core.errors import UserError
 from jobs import options
+from jobs.output import width
 
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
@@ -80,11 +80,11 @@ def _show(prepared: Prepared) -> None:
     from jobs.ledger.prepare import preview
     from jobs.tables import Column, render
 
-    width = shutil.get_terminal_size().columns
+    columns = width()
     heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]
-    click.echo(render(heads, preview(prepared, width), "table", width=width), nl=False)
+    click.echo(render(heads, preview(prepared, columns), "table", width=columns), nl=False)
     for note in prepared.notes:
-        click.echo(textwrap.fill(note, width, break_long_words=False, break_on_hyphens=False))
+        click.echo(textwrap.fill(note, columns, break_long_words=False, break_on_hyphens=False))
 
 
 def _may_ask() -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.importance import Importance
@@ -29,18 +29,14 @@ def command(  # noqa: PLR0917 (click passes them by name)
     trials cannot tell parameters apart, or are too few, that is said instead.
     """
     found = _found(results or ("results",), metric, where, studies)
-    deliver(_text(found, format_of(out) if out else fmt), out)
+    deliver(_text(found, format_of(out, fmt)), out)
 
 
 def _found(paths: Sequence[str], metric: str | None, where: str, studies: Sequence[str]) -> "Importance":
     from jobs.analysis.importance import importance
-    from jobs.analysis.trials import gather, wanted_columns
-    from jobs.results.reader import load
 
-    metric, _ = chosen_metric(paths, studies, metric, None)
-    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    warn(loaded.skipped)
-    return importance(gather(some(loaded).table, metric, loaded.columns))
+    trials, _ = inputs.finished_trials(paths, studies, where, (metric, None))
+    return importance(trials)
 
 
 def _text(found: "Importance", fmt: str) -> str:
@@ -49,6 +45,5 @@ def _text(found: "Importance", fmt: str) -> str:
 
     if fmt in PROSE:
         return importance_text(found, fmt, width())
-    for note in found.notes:
-        click.echo(note, err=True)
+    remark(found.notes)
     return importance_rows(found).render(fmt)

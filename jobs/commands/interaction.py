@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, format_of, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.interaction import Interaction
@@ -38,20 +38,16 @@ def command(  # noqa: PLR0917 (click passes them by name)
     the effect of A changes with B: the difference of differences with its 95 % interval.
     """
     found = _found(results or ("results",), (first, second), metric, where, studies)
-    deliver(_text(found, format_of(out) if out else fmt), out)
+    deliver(_text(found, format_of(out, fmt)), out)
 
 
 def _found(
     paths: Sequence[str], names: tuple[str, str], metric: str | None, where: str, studies: Sequence[str]
 ) -> "Interaction":
     from jobs.analysis.interaction import interaction
-    from jobs.analysis.trials import gather, param_key, wanted_columns
-    from jobs.results.reader import load
+    from jobs.analysis.trials import param_key
 
-    metric, _ = chosen_metric(paths, studies, metric, None)
-    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    warn(loaded.skipped)
-    trials = gather(some(loaded).table, metric, loaded.columns)
+    trials, _ = inputs.finished_trials(paths, studies, where, (metric, None))
     return interaction(trials, param_key(names[0], trials), param_key(names[1], trials))
 
 
@@ -61,6 +57,5 @@ def _text(found: "Interaction", fmt: str) -> str:
 
     if fmt in PROSE:
         return interaction_text(found, fmt, width())
-    for note in found.notes:
-        click.echo(note, err=True)
+    remark(found.notes)
     return interaction_rows(found).render(fmt)

@@ -48,7 +48,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     from cluster.submit import Jobs
-    from jobs.commands.submit import watch
+    from jobs.submission import watch
 
     jobs = Jobs(address, insecure=insecure)
     if follow:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, width
 from jobs.results.storage import Place, Remote
 from jobs.tables import duration
 
@@ -43,8 +43,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
-    folder = one_folder(results, study)
-    trials, mode = _trials(results, folder, (metric, mode), where)
+    from jobs.driver import one_study
+    from jobs.results.layout import study_name
+
+    folder = one_study(results, [study] if study else [])
+    trials, mode = inputs.finished_trials([results], [study_name(folder)], where, (metric, mode))
     above = results if isinstance(folder, Remote) else str(folder.parent)
     proposal = _proposal(folder, above, trials, mode, margin)
     _say(proposal, trials)
@@ -53,34 +56,6 @@ def command(  # noqa: PLR0917 (click passes them by name)
     else:
         deliver(proposal.text, out)
         click.echo(f"Look at it, then: conclus plan {out} --results {above}")
-
-
-def one_folder(results: str, study: str | None) -> Place:
-    """The folder of the one study that is meant.
-
-    Raises:
-        UserError: There are several, or there is no such one.
-    """
-    from jobs.results.layout import study_folders, study_name
-
-    found = study_folders(results, [study] if study else [])
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UserError(f"The folder {results!r} holds no study {study!r}.")
-    raise UserError(f"{results!r} holds several studies: name one, --study {' or '.join(map(study_name, found))}.")
-
-
-def _trials(results: str, folder: Place, wanted: tuple[str | None, str | None], where: str) -> tuple[Trials, str]:
-    from jobs.analysis.trials import gather, wanted_columns
-    from jobs.results.layout import study_name
-    from jobs.results.reader import load
-
-    names = [study_name(folder)]
-    metric, mode = chosen_metric([results], names, *wanted)
-    loaded = load([results], where=where, studies=names, columns=wanted_columns(metric))
-    warn(loaded.skipped)
-    return gather(some(loaded).table, metric, loaded.columns), mode
 
 
 def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:

@@ -8,7 +8,8 @@ import click
 
 from core.errors import UserError
 from jobs import options
-from jobs.commands.aggregate import chosen_metric, warn
+from jobs.inputs import chosen_metric
+from jobs.output import warn
 
 if TYPE_CHECKING:
     from jobs.report.contents import Contents

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs import options
-from jobs.commands.aggregate import width
+from jobs.output import width
 
 if TYPE_CHECKING:
     from jobs import tables

@@ -8,7 +8,8 @@ import click
 
 from core.errors import UserError
 from jobs import options
-from jobs.commands.aggregate import chosen_metric, deliver, warn
+from jobs.inputs import chosen_metric
+from jobs.output import deliver, warn
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
 

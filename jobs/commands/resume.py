@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
 @options.insecure
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: as before, or what fits]")
-@click.pass_context
 def command(  # noqa: PLR0917 (click passes them by name)
-    context: click.Context,
     results: str,
     studies: tuple[str, ...],
     address: str | None,
@@ -39,7 +37,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from pathlib import Path
 
     from jobs import driver, snapshot
-    from jobs.commands import run
+    from jobs.foreground import run_study
 
     folder = driver.one_study(results, studies)
     job = None if here else driver.read(folder)
@@ -49,7 +47,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file = snapshot.fetch(folder, Path(scratch))
         if job is None and address is None:
-            context.invoke(run.command, study=file, results=_home(results), workers=workers)
+            run_study(file, _home(results), workers=workers)
         else:
             where, target = address or (job.address if job else ""), job.results if job else _home(results)
             _submit(file, where, target, workers, insecure=insecure)
@@ -66,7 +64,7 @@ def _home(results: str) -> str:
 
 def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
     from jobs import study as studies
-    from jobs.commands.submit import send
+    from jobs.submission import send
 
     if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)

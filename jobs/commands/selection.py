@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from jobs import options
-from jobs.commands.aggregate import deliver, format_of, some, warn, width
+from jobs import inputs, options
+from jobs.output import deliver, format_of, remark, width
 
 
 @click.command("selection")
@@ -21,21 +21,17 @@ def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt:
     Where there are labels: its rank correlation with nmi and acc, and what its choice costs against the best. Trust
     a criterion on unlabelled data as far as it did well on labelled data of the same kind.
     """
-    deliver(_text(results or ("results",), where, studies, format_of(out) if out else fmt), out)
+    deliver(_text(results or ("results",), where, studies, format_of(out, fmt)), out)
 
 
 def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) -> str:
     from jobs.analysis.present import selection_notes, selection_sheet
     from jobs.analysis.selection import COLUMNS, criteria_report
-    from jobs.results.reader import load
 
     wanted = ["param.*", "source", "metric.nmi", "metric.acc", *COLUMNS]
-    loaded = load(paths, where=where, studies=studies, columns=wanted)
-    warn(loaded.skipped)
-    reports = criteria_report(some(loaded).table)
+    reports = criteria_report(inputs.rows(paths, where=where, studies=studies, columns=wanted).table)
     notes, sheet = selection_notes(reports), selection_sheet(reports)
     if fmt == "table":
         return sheet.render(fmt, width()) + "".join(f"\n{note}" for note in notes) + "\n"
-    for note in notes:
-        click.echo(note, err=True)
+    remark(notes)
     return sheet.render(fmt)

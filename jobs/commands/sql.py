@@ -11,9 +11,7 @@ import click
 
 from core.errors import UserError
 from jobs import options
-from jobs.commands.aggregate import deliver, format_of, warn, width
-
-_PARQUET = ".parquet"
+from jobs.output import PARQUET, deliver, format_of, warn, width
 
 
 @click.command("sql")
@@ -44,12 +42,12 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
         raise UserError(f"{text!r} is no query: it comes last, after the folders, and stands in quotes.")
     answer = query(paths or ["results"], text)
     warn(answer.skipped)
-    if out and out.suffix == _PARQUET:
+    if out and out.suffix == PARQUET:
         _write_parquet(answer.table, out)
         return
     from jobs.tables import Column, render
 
-    chosen = format_of(out) if out else fmt
+    chosen = format_of(out, fmt)
     columns = [Column(field.name, right=_is_number(field.type)) for field in answer.table.schema]
     rows = zip(*([_plain(value) for value in column.to_pylist()] for column in answer.table.columns), strict=True)
     deliver(render(columns, [list(row) for row in rows], chosen, width=width()), out)

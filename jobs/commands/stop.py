@@ -68,8 +68,8 @@ def _say_what_is_left(results: str, studies: tuple[str, ...]) -> None:
     """One line, where the results can be seen from here."""
     from core.errors import UserError
     from jobs import driver
+    from jobs.analysis.present_standing import headline
     from jobs.analysis.standing import standing
-    from jobs.commands.status import headline
 
     try:
         click.echo(headline(standing(driver.one_study(results, studies))))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import options
+from jobs.output import width
 
 if TYPE_CHECKING:
     from jobs.analysis.standing import Standing
@@ -71,9 +72,9 @@ def _screen(found: list[Standing]) -> str:
     """All of it, from the top of the terminal; what does not fit stays away."""
     import shutil
 
-    from jobs.commands.status import lines
+    from jobs.analysis.present_standing import lines
 
-    told = [line for one in found for line in (*lines(one, None), *one.warnings, "")]
+    told = [line for one in found for line in (*lines(one, width()), *one.warnings, "")]
     height = shutil.get_terminal_size().lines - 1
     return _CLEAR + "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 
@@ -81,7 +82,7 @@ def _screen(found: list[Standing]) -> str:
 def _line(one: Standing) -> str:
     """The counts and the best of a study."""
     from jobs import tables
-    from jobs.commands.status import headline
+    from jobs.analysis.present_standing import headline
 
     if one.best is None:
         return headline(one)

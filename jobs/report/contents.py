@@ -77,10 +77,8 @@ def gather(
         UserError: There are none, `where` is wrong, no trial has the metric, or a `study.json` is damaged.
     """
     wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
-    loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn)
+    loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
-    if not table.num_rows:
-        raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
     board, refused = _board(table, metric, mode)
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []

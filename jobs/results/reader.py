@@ -40,6 +40,16 @@ class Loaded:
     skipped: list[str]
     columns: list[str]
 
+    def need_rows(self) -> "Loaded":
+        """The same.
+
+        Raises:
+            UserError: There is no row.
+        """
+        if not self.table.num_rows:
+            raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
+        return self
+
 
 def read_results(
     paths: str | Sequence[str],

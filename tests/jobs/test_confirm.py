@@ -134,7 +134,7 @@ def test_a_decided_study_runs_nothing(folder, command):
         ((), ["--seeds-at-most", "2"], "the study has 2 seeds already"),
         ((), ["--metric", "consensus"], "a consensus is a rank among all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
-        ((), ["--study", "t"], "holds no study 't'"),
+        ((), ["--study", "t"], "say which with --study NAME"),
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
          ["--metric", "nmi"], "a population changes values while it trains"),
         (["seeds=[0, 4, 9]"], [], "no configuration is done with every seed"),

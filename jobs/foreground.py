@@ -1,0 +1,168 @@
+"""Runs studies before a person's eyes: what is shown, what Ctrl-C does, and how to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.executor import Event, Stop
+from jobs import plan as planning
+from jobs import run as running
+from jobs import stages
+from jobs.adopt import adopt
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.output import width
+from jobs.progress import Progress
+from jobs.run import Summary
+from jobs.stages import Course
+from jobs.study import Study
+
+
+def run_study(
+    file: Path,
+    results: str,
+    overrides: tuple[str, ...] = (),
+    *,
+    checkpoint: Path | None = None,
+    quiet: bool = False,
+    **where: Any,
+) -> None:
+    """Run what the results lack of a study, stage by stage; exit with another code than 0 where it ends badly.
+
+    Args:
+        file: The study file.
+        results: Where its results are kept.
+        overrides: Of `--set`.
+        checkpoint: One that lay elsewhere, which a trial of the study goes on from.
+        quiet: Show errors only.
+        where: What `jobs.run.prepare` takes: `workers`, `address`, `allow_cpu`, `keep_going`.
+    """
+    course = stages.load(file, overrides)
+    if checkpoint is not None:
+        _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
+    stop = Stop()
+    summary = None
+    for place in range(len(course.stages)):
+        read, before = course.at(place, results), summary
+        summary = _run(read, results, where, stop, quiet=quiet)
+        if summary.done and not quiet and not summary.unwritable:
+            _conclude(read, results)
+        if before is not None:
+            summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
+        if summary.missing or summary.paused or summary.unwritable:
+            break
+        _pass_gate(course, place, results, quiet=quiet)
+    if summary is not None:
+        _leave(summary, quiet=quiet)
+
+
+def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
+    key, epoch = adopt(planning.known(planning.make(study), results), results, checkpoint)
+    if not quiet:
+        click.echo(f"trial {key} goes on after epoch {epoch}", err=True)
+
+
+def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
+    """Says what the gate after a stage says, and ends the run at one that is closed."""
+    verdict = course.verdict(place, results)
+    if verdict is None:
+        return
+    name = course.stages[place].study.name
+    if not verdict.is_open:
+        click.echo(f"{name}: the study ends here: {verdict.why}", err=True)
+        sys.exit(1)
+    if not quiet:
+        click.echo(f"{name}: passed: {verdict.why}", err=True)
+
+
+def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> Summary:
+    ready = running.prepare(study, results, **where)
+    if quiet or not ready.anything:
+        with stopped_by_signals(stop):
+            return running.execute(ready, on_event=hear_nothing, stop=stop)
+    total = ready.plan.n_trials
+    done = len(ready.plan.trials) - len(ready.todo)
+    click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    for sentence in ready.plan.statuses(results)[1]:
+        click.echo(sentence, err=True)
+    if study.select.metric == CONSENSUS:
+        click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
+    progress = Progress(ready.plan, total, done)
+    try:
+        with stopped_by_signals(stop):
+            return running.execute(ready, on_event=progress.hear, stop=stop)
+    finally:
+        progress.close()
+
+
+def _conclude(study: Study, results: str) -> None:
+    """The leaderboard of what there is."""
+    from jobs.analysis.present import leaderboard_text  # Only now: it takes longer to import than all of the others.
+
+    click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
+
+
+def _leave(summary: Summary, *, quiet: bool) -> None:
+    if summary.unwritable:
+        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {again()}", err=True)
+        sys.exit(1)
+    if summary.paused:
+        click.echo(
+            f"paused: the first trials failed alike ({summary.paused}). Mend that and run it again; "
+            "--keep-going runs the others all the same",
+            err=True,
+        )
+        sys.exit(1)
+    if summary.spent and summary.missing and not summary.failed:
+        if not quiet:
+            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
+        return
+    if summary.stopped and summary.missing:
+        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
+        sys.exit(130)
+    if summary.failed or summary.missing:
+        click.echo(
+            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
+            err=True,
+        )
+        sys.exit(1)
+    if not quiet:
+        click.echo(f"all {summary.done} trials are done", err=True)
+
+
+def hear_nothing(_event: Event) -> None:
+    """Shows no progress."""
+
+
+@contextlib.contextmanager
+def stopped_by_signals(stop: Stop) -> Generator[None]:
+    """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
+
+    Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.
+    """
+
+    def handle(_number: int, _frame: Any) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.request()
+        click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again leaves at once", err=True)
+
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)
+
+
+def again() -> str:
+    """The command that was typed."""
+    return shlex.join(["conclus", *sys.argv[1:]])

@@ -1,0 +1,74 @@
+"""What commands read: rows, finished trials, and the metric that is meant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from jobs.output import warn
+
+if TYPE_CHECKING:
+    from jobs.analysis.trials import Trials
+    from jobs.results.reader import Loaded
+    from jobs.results.storage import Place
+
+_DEFAULT_METRIC = "nmi"
+
+
+def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
+    """What `jobs.results.reader.load` reads; files that it skips are named.
+
+    Raises:
+        UserError: There is nothing.
+    """
+    from jobs.results.reader import load
+
+    loaded = load(paths, **wanted)
+    warn(loaded.skipped)
+    return loaded.need_rows()
+
+
+def finished_trials(
+    paths: Sequence[str], studies: Sequence[str], where: str, wanted: tuple[str | None, str | None]
+) -> tuple[Trials, str]:
+    """The finished trials with a value of the metric that is meant, and which way is better.
+
+    Raises:
+        UserError: There are none.
+    """
+    from jobs.analysis.trials import gather, wanted_columns
+
+    metric, mode = chosen_metric(paths, studies, *wanted)
+    loaded = rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    return gather(loaded.table, metric, loaded.columns), mode
+
+
+def chosen_metric(
+    paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None
+) -> tuple[str, str]:
+    """The metric and the mode: as asked, else as the studies agree, else the usual."""
+    from jobs.analysis.scores import default_mode
+
+    selects = {(select.get("metric"), select.get("mode")) for select in _selects(paths, studies)}
+    own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
+    chosen = str(metric or own_metric or _DEFAULT_METRIC)
+    return chosen, str(mode or (own_mode if chosen == own_metric else None) or default_mode(chosen))
+
+
+def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any]]:
+    from jobs.results import storage
+    from jobs.results.layout import study_folders
+
+    folders = [folder for path in paths if not storage.at(path).is_file() for folder in study_folders(path, studies)]
+    return [_select(folder / "study.json") for folder in folders]
+
+
+def _select(path: Place) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes()).get("select") or {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it, or give --metric and --mode.") from error
