@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from losses.info_nce import row_ids
 
-# Similarities that are held at a time: 64 MB, and some more for what is made of them.
-_HELD = 1 << 24
+# Similarities that are held at a time: 16 MB, and several times that for what is made of them.
+_HELD = 1 << 22
 # Similarities nearer than this are equal but for rounding.
 _ROUNDING = 1e-6
 DEPTHS = (1, 5, 10)

@@ -31,18 +31,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)  # once the markers that a folder's own conftest adds are there
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one of the processes, and those that need Ray in two: each starts few clusters, early."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """Those that need Ray come first: the longest, during which the other process does what is short."""
     items.sort(key=lambda item: not item.get_closest_marker("ray"))
-
-
-def _group(item: pytest.Item) -> str:
-    if not item.get_closest_marker("ray"):
-        return item.path.stem
-    return "faults" if item.get_closest_marker("faults") else "ray"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -25,12 +25,16 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 RAY = """
 import sys
 
-from ray._private import ray_constants, services
+from ray._private import node, ray_constants, services, utils
 from ray.scripts.scripts import main
 
 services.get_node_ip_address = lambda *_: "127.0.0.1"
 ray_constants.ENABLE_RAY_CLUSTER = True
 ray_constants.DEFAULT_RUNTIME_ENV_DIR_NAME = "runtime_resources_" + sys.argv[sys.argv.index("--node-name") + 1]
+# Half of what a node costs to start, of no use here: nobody connects by Ray's client, or asks an agent for statistics.
+node.Node.start_ray_client_server = lambda self: None
+if sys.argv.pop(1) == "plain":
+    utils.get_dashboard_dependency_error = lambda: ImportError()
 main()
 """
 
@@ -73,9 +77,10 @@ class Nodes:
         self._head_options = (
             "--head", "--port", self.address.rpartition(":")[2], "--temp-dir", str(self.folder / "ray"),
             "--include-dashboard", str(jobs).lower(), "--dashboard-host", "127.0.0.1",
-            "--dashboard-port", self.jobs_address.rpartition(":")[2], "--ray-client-server-port", str(free_port()),
+            "--dashboard-port", self.jobs_address.rpartition(":")[2], "--no-monitor",
             "--system-config", json.dumps(QUICK), *head,
         )  # fmt: skip
+        self._kind = "dashboard" if jobs else "plain"
         self._cpus = cpus
         self._hosts = 1
 
@@ -165,11 +170,12 @@ class Nodes:
         common = (
             "--node-name", name, "--object-store-memory", "80000000",
             "--min-worker-port", "0", "--max-worker-port", "0", "--disable-usage-stats", "--block",
+            "--include-log-monitor", "false",
             *(f"--{port}={free_port()}" for port in AGENT_PORTS),
         )  # fmt: skip
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*within, sys.executable, "-c", RAY, "start", *options, *common],
+                [*within, sys.executable, "-c", RAY, self._kind, "start", *options, *common],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -144,7 +144,7 @@ def test_a_private_cluster_listens_to_its_own_machine_alone(root, tmp_path):
 def test_the_head_of_these_tests_does_too(nodes):
     head = nodes.processes["head"].pid  # further nodes have other addresses, for which Ray listens on every device
     processes = [head, *descendants(head)]
-    assert len(list(listening(processes))) > 6
+    assert len(list(listening(processes))) > 3
     assert strangers(processes) == []
 
 
