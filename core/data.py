@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -225,58 +225,6 @@ def encode_labels(
     if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
         values = np.asarray(names)[values]
     return codes.astype(np.int64), tuple(str(value) for value in values)
-
-
-def scaled(samples: NDArray[Any], scale: str) -> NDArray[np.float32]:
-    """Scales samples to float32, C-contiguous and the caller's own to change.
-
-    Args:
-        samples: (n, features) or (n, channels, height, width), finite.
-        scale: `unit` maps the least and greatest number of all to 0 and 1; `standard` gives each feature (of
-            images: each channel) mean 0 and variance 1, constant ones 0; `none` changes nothing; `auto` is
-            `unit` for images and `standard` for vectors.
-
-    Raises:
-        UserError: no such scale.
-    """
-    import numpy as np
-
-    kind = ("unit" if samples.ndim > 2 else "standard") if scale == "auto" else scale
-    if kind not in _SCALES:
-        raise UserError(f"the option `scale: {scale}` is unknown: known are auto, {', '.join(sorted(_SCALES))}")
-    # float32 holds small integers exactly; larger types keep their precision until they are centred.
-    result = _SCALES[kind](samples.astype(np.result_type(samples.dtype, np.float32), order="C"))
-    return np.ascontiguousarray(result, dtype=np.float32)
-
-
-def _standard(samples: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    axes = (0, *range(2, samples.ndim))
-    # By equality: the rounded mean of a constant differs from it, and noise would be scaled up.
-    constant = samples.min(axis=axes, keepdims=True) == samples.max(axis=axes, keepdims=True)
-    samples -= samples.mean(axis=axes, keepdims=True, dtype=np.float64).astype(samples.dtype)
-    peak = np.abs(samples).max(axis=axes, keepdims=True)
-    samples /= np.where(constant | (peak == 0), 1, peak)
-    deviation = np.sqrt(np.square(samples).mean(axis=axes, keepdims=True, dtype=np.float64))
-    samples *= np.where(constant | (deviation == 0), 0, 1 / np.where(deviation == 0, 1, deviation)).astype(
-        samples.dtype
-    )
-    return samples
-
-
-def _unit(samples: NDArray[Any]) -> NDArray[Any]:
-    low, high = samples.min(), samples.max()
-    samples -= low
-    samples /= high - low or 1
-    return samples
-
-
-def _unchanged(samples: NDArray[Any]) -> NDArray[Any]:
-    return samples
-
-
-_SCALES: dict[str, Callable[[Any], Any]] = {"none": _unchanged, "standard": _standard, "unit": _unit}
 
 
 def user_path(text: str) -> Path:

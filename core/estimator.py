@@ -29,6 +29,7 @@ from core.errors import UserError
 from core.evaluate import predict
 from core.fit import build, fit
 from core.method import Method, Outputs
+from core.scaling import offset_and_divisor
 from core.schema import Mistakes, Place, PositiveInt, convert
 from core.state import State
 
@@ -315,29 +316,9 @@ def _sample_shape(image_shape: tuple[int, ...] | None, n_features: int) -> tuple
 
 def _scaling(X: NDArray[Any], scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What to subtract from and then to divide each feature of X (n, n_features) by, each (n_features,)."""
-    n_features = X.shape[1]
-    if scale == "none":
-        return np.zeros(n_features), np.ones(n_features)
-    unit = scale == "unit" or (scale == "auto" and len(sample_shape) == 3)
-    groups = 1 if unit else sample_shape[0]
-    offset, divisor = (_unit if unit else _standard)(X.reshape(len(X), groups, -1))
-    size = n_features // groups
+    offset, divisor = offset_and_divisor(X.reshape(len(X), *sample_shape), scale)
+    size = X.shape[1] // len(offset)
     return np.repeat(offset, size), np.repeat(divisor, size)
-
-
-def _unit(blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    low, high = blocks.min(axis=(0, 2)).astype(np.float64), blocks.max(axis=(0, 2))
-    return low, high - low
-
-
-def _standard(blocks: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation of each group of blocks (n, groups, size); a constant one is only moved to 0."""
-    low, high = blocks.min(axis=(0, 2)), blocks.max(axis=(0, 2))
-    mean = blocks.mean(axis=(0, 2), dtype=np.float64)
-    deviation = blocks.std(axis=(0, 2), dtype=np.float64)
-    # By equality: the rounded mean of a constant differs from it.
-    constant = (low == high) | (deviation == 0)
-    return np.where(constant, low, mean), np.where(constant, 1, deviation)
 
 
 def _dataset(samples: NDArray[np.float32]) -> Dataset:

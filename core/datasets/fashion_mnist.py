@@ -20,10 +20,10 @@ from core.data import (
     encode_labels,
     fault,
     fingerprint_of,
-    scaled,
     user_path,
 )
 from core.errors import UserError
+from core.scaling import scaled
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,9 +22,9 @@ from core.data import (
     encode_labels,
     fault,
     fingerprint_of,
-    scaled,
     user_path,
 )
+from core.scaling import offset_and_divisor, scaled
 from core.tables import label_key, listed, read_table
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load(
         labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
             targets, if there.
         scale: `auto` standardises the features of vectors and maps images to 0..1; the others as in
-            `core.data.scaled`.
+            `core.scaling.scaled`.
         shape: what each row is reshaped to, e.g. [1, 28, 28].
 
     Returns:
@@ -118,19 +118,12 @@ def scaling(
     Raises:
         UserError: as `load`.
     """
-    import numpy as np
-
-    raw = load(path=path, features=features, labels=labels, scale="none", shape=shape).samples
-    kind = ("unit" if raw.ndim > 2 else "standard") if scale == "auto" else scale
-    if kind == "none":
+    if scale == "none":
         return None
-    axes = None if kind == "unit" else (0, *range(2, raw.ndim))
-    low, high = raw.min(axis=axes, keepdims=True), raw.max(axis=axes, keepdims=True)
-    if kind == "unit":
-        return low[0].astype(np.float64), np.where(high > low, high - low, 1)[0].astype(np.float64)
-    mean, deviation = (one(raw, axis=axes, keepdims=True, dtype=np.float64) for one in (np.mean, np.std))
-    constant = low == high  # by equality: the rounded mean of a constant differs from it
-    return np.where(constant, low, mean)[0], np.where(constant, 1, deviation)[0]
+    raw = load(path=path, features=features, labels=labels, scale="none", shape=shape).samples
+    # Of images one number is that of a whole channel.
+    offset, divisor = (one.reshape(-1, *(1 for _ in raw.shape[2:])) for one in offset_and_divisor(raw, scale))
+    return offset, divisor
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, scaled, user_path
+from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, user_path
 from core.errors import UserError
+from core.scaling import scaled
 from core.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from core.tables import label_key, listed
 
@@ -63,7 +64,7 @@ def load(
             texts themselves cost, once.
         word_dropout: chance that a copy leaves a word out; a copy that would lose all keeps all.
         word_swap: chance that a copy exchanges a word with the next one, which TF-IDF does not see.
-        scale: as in `core.data.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
+        scale: as in `core.scaling.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
 
     Returns:
         Samples (n_texts, features), labels (n_texts,) in sorted order of the classes; with `variants`, the array of

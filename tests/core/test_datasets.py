@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from core import data
-from core.data import Dataset, content_hash, encode_labels, scaled
+from core.data import Dataset, content_hash, encode_labels
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
 from core.named import find_named, known_names
+from core.scaling import scaled
 
 GRID = np.arange(24.0).reshape(6, 4)
 HEAVY = {"numpy", "sklearn", "scipy", "torch", "pyarrow", "pandas", "gzip", "zipfile"}

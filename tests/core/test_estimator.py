@@ -20,10 +20,11 @@ import conclus
 from core import registry
 from core.assign import unit_rows
 from core.config import read_trial
-from core.data import Dataset, scaled
+from core.data import Dataset
 from core.estimator import ContrastiveClustering
 from core.fit import fit
 from core.method import DivergedError
+from core.scaling import scaled
 from core.schema import Mistakes
 
 # Many of these models are barely trained.

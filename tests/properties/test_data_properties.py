@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pyarrow import csv, parquet
 
-from core.data import encode_labels, scaled
+from core.data import encode_labels
 from core.datasets import file
+from core.scaling import scaled
 
 GRID = np.arange(24.0).reshape(6, 4)
 TABLES = arrays.arrays(
