@@ -21,7 +21,7 @@ from jobs.adopt import adopt
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.output import width
 from jobs.progress import Progress
-from jobs.run import Summary
+from jobs.run import Ready, Summary
 from jobs.stages import Course
 from jobs.study import Study
 
@@ -86,8 +86,7 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
 def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> Summary:
     ready = running.prepare(study, results, **where)
     if quiet or not ready.anything:
-        with stopped_by_signals(stop):
-            return running.execute(ready, on_event=hear_nothing, stop=stop)
+        return execute(ready, stop, progress=None)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
@@ -95,12 +94,13 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         click.echo(sentence, err=True)
     if study.select.metric == CONSENSUS:
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
-    progress = Progress(ready.plan, total, done)
-    try:
-        with stopped_by_signals(stop):
-            return running.execute(ready, on_event=progress.hear, stop=stop)
-    finally:
-        progress.close()
+    return execute(ready, stop, progress=Progress(ready.plan, total, done))
+
+
+def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
+    """Runs what is ready until it is done or Ctrl-C asks it to stop, showing progress where there is one."""
+    with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
+        return running.execute(ready, on_event=progress.hear if progress else _hear_nothing, stop=stop)
 
 
 def _conclude(study: Study, results: str) -> None:
@@ -138,12 +138,12 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         click.echo(f"all {summary.done} trials are done", err=True)
 
 
-def hear_nothing(_event: Event) -> None:
+def _hear_nothing(_event: Event) -> None:
     """Shows no progress."""
 
 
 @contextlib.contextmanager
-def stopped_by_signals(stop: Stop) -> Generator[None]:
+def _stopped_by_signals(stop: Stop) -> Generator[None]:
     """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
 
     Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.

@@ -133,7 +133,7 @@ class _Rounds:
 
     def _execute(self, heat: Heat) -> Summary:
         from jobs import run as running
-        from jobs.foreground import hear_nothing, stopped_by_signals
+        from jobs.foreground import execute
         from jobs.progress import Progress
         from jobs.study import Budget
 
@@ -141,15 +141,7 @@ class _Rounds:
         hours = None if self._end is None else max(1e-9, (self._end - time.monotonic()) / 3600)
         plan = self._confirmation.plan(heat)
         ready = running.ready(plan, heat.lacking, self._results, only=Budget(hours=hours), **self._where)
-        if self._quiet:
-            with stopped_by_signals(self._stop):
-                return running.execute(ready, on_event=hear_nothing, stop=self._stop)
-        progress = Progress(plan, len(heat.lacking), 0)
-        try:
-            with stopped_by_signals(self._stop):
-                return running.execute(ready, on_event=progress.hear, stop=self._stop)
-        finally:
-            progress.close()
+        return execute(ready, self._stop, progress=None if self._quiet else Progress(plan, len(heat.lacking), 0))
 
     def _show(self, heat: Heat) -> None:
         """The rounds that were not shown yet, and what runs next."""
