@@ -74,7 +74,7 @@ def fit(
     """
     where = torch.device(device)
     check_loss(config)
-    origin = origin_of(config, data, seed)
+    origin = origin_of(config, data.fingerprint, seed)
     if resume is not None:
         resume.refuse_other(origin)
     training = data.part("train")

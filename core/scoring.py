@@ -59,9 +59,10 @@ class ClusterScoring(Scoring):
     """Scores the assignment to clusters, every epoch that is due; see `core.evaluate`."""
 
     def __init__(self, task: Task) -> None:
-        self._samples, self._labels = task.samples, task.data.part("train").labels
+        training = task.data.part("train")
+        self._samples, self._labels = task.samples, training.labels
         self._n_clusters, self._seed = task.n_clusters, derive(task.seed, "kmeans")
-        self._probe = Probe.of(task.data.part("train").samples)
+        self._probe = Probe.of(training.samples)
         self._previous: Previous | None = None
 
     def __call__(self, method: Method, *, due: bool, last: bool) -> Scores | None:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from core.config import TrialConfig, parameters
-from core.data import Dataset
 from core.errors import UserError
 from core.method import Method
 from core.patience import Patience
@@ -84,10 +83,10 @@ class State:
         return cls(**loaded["state"]), loaded["extra"]
 
 
-def origin_of(config: TrialConfig, data: Dataset, seed: int) -> dict[str, Any]:
+def origin_of(config: TrialConfig, data_hash: str, seed: int) -> dict[str, Any]:
     """What a trial is: its parameters by dotted key, the start of its data's fingerprint, and its seed."""
     own = {key: list(value) if isinstance(value, tuple) else value for key, value in parameters(config).items()}
-    return own | {"data content": data.fingerprint[:12], "seed": seed}
+    return own | {"data content": data_hash[:12], "seed": seed}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

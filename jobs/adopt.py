@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import UserError
 from jobs import orders, provenance
-from jobs.plan import Plan, PlannedTrial
+from jobs.plan import Plan
 from jobs.results import storage
 from jobs.results.checkpoints import Checkpoints
 from jobs.results.layout import CHECKPOINTS, study_folder
@@ -47,13 +47,9 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
 
 def _nearest(plan: Plan, origin: dict[str, Any]) -> str:
     """How a checkpoint differs from the trial of the plan that it differs least from."""
-    from core.state import differences
+    from core.state import differences, origin_of
 
-    each = [differences(origin, _of(one)) for one in plan.trials]
+    planned = [origin_of(one.config, one.data_hash, one.seed) for one in plan.trials]
+    # Where the data lies tells nothing: its content is compared.
+    each = [differences(origin, {key: one[key] for key in one if key != "data.path"}) for one in planned]
     return min(each, key=lambda one: one.count(" was "))
-
-
-def _of(trial: PlannedTrial) -> dict[str, Any]:
-    own = {key: value for key, value in trial.parameters.items() if key != "data.path"}
-    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
-    return listed | {"data content": trial.data_hash[:12], "seed": trial.seed}
