@@ -134,7 +134,14 @@ class Jobs:
                 raise ClusterError(
                     f"The cluster at {self.access.address} knows no job {job}: was it started anew?"
                 ) from error
-            raise ClusterError(f"The cluster at {self.access.address} does not do it: {one_line(error)}.") from error
+            raise ClusterError(f"The cluster at {self.access.address} does not do it: {_reason(text)}.") from error
+
+
+def _reason(text: str) -> str:
+    """The line that says what happened: of a traceback, which the cluster may send in place of a message, its last."""
+    # Ray's client closes each message with a point, after a traceback on a line of its own.
+    lines = [line for raw in text.splitlines() if (line := raw.strip().rstrip("."))] or ["it does not say why"]
+    return lines[-1 if "Traceback" in lines[0] else 0]
 
 
 @contextlib.contextmanager

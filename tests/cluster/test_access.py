@@ -219,3 +219,20 @@ def test_a_launcher_file_gives_the_head(tmp_path):
             submit.head_of(file)
     with pytest.raises(ClusterError, match="is not a cluster-launcher file"):
         submit.head_of(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"No available agent, try again later.", "status code 500: No available agent, try again later."),
+        (b"Traceback (most recent call last):\n  File x, line 1\nOSError: gone\n", "does not do it: OSError: gone."),
+    ],
+)
+def test_of_what_breaks_in_the_cluster_the_line_that_says_it_is_told(serve, body, reason):
+    healthy = True
+    _, url = serve(lambda _: (200, RAY) if healthy else (500, body))
+    jobs = submit.Jobs(url)
+    healthy = False
+    with pytest.raises(ClusterError) as error:
+        jobs.state("s-1")
+    assert str(error.value).endswith(reason)
