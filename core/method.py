@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from core import optimisers
 from core.config import Optimiser
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _finite(module: nn.Module) -> bool:
 
 def build_optimiser(modules: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
     """The configured optimiser over all parameters of `modules`."""
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    kinds = {"adam": optimisers.Adam, "adamw": optimisers.AdamW}
     optimiser = kinds[config.name](
         modules.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )

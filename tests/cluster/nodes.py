@@ -105,6 +105,8 @@ class Nodes:
         )
         # Ray's workers have a low priority by default: where others are busy too, they would hardly move.
         others = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
+        # Below `uv run pytest` a node's own processes would each send this folder to the cluster.
+        others["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         return kept | access | others | {"HOME": str(self.folder)}
 
     def start_head(self) -> None:
