@@ -18,6 +18,9 @@ from tests.cluster.nodes import Nodes, new_token
 
 # One thread, as trials run; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Below `uv run pytest` every worker would get a copy of this folder and an installation of its own; read by Ray when it
+# is imported, which some tests do before `connect.prepare` is called.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 # The machine may be busy: a slow example is no finding.
 settings.register_profile("conclus", deadline=None, max_examples=60)

@@ -26,6 +26,7 @@ def test_a_result_and_a_checkpoint_that_are_cut_in_half_cost_that_trial_and_that
     before, newest = sorted(checkpoints.glob("*.pt"))
     cut(newest)
     begun = len(folder.epochs())
+    folder.mend()
     code, _, err = folder.start("--workers", "1").end()
     assert code == 0, err
     assert "3 trials, 1 done before" in err
@@ -50,7 +51,7 @@ def test_where_the_first_trials_fail_alike_the_study_pauses_and_says_why(folder)
     code, _, err = folder.start(*broken, "--keep-going").end()
     assert code == 1
     assert "5 trials failed" in err
-    (folder.path / "mended").touch()
+    folder.mend()
     code, _, err = folder.start(*broken).end()
     assert code == 0, err
     assert [one["status"] for one in folder.rows()] == ["ok"] * 5

@@ -18,7 +18,7 @@ SEEDS = [0, 1, 2, 3]
 
 @pytest.fixture
 def study(on_cluster):
-    on_cluster.prepare(SLOW.format(pause=1.5, epochs=EPOCHS, seeds=SEEDS))
+    on_cluster.prepare(SLOW.format(pause=0.8, epochs=EPOCHS, seeds=SEEDS))
     return on_cluster
 
 
@@ -41,6 +41,7 @@ def test_a_killed_node_and_a_killed_worker_cost_no_trial_and_at_most_one_epoch_e
     cluster.kill("two")
     run.wait_until(lambda: set(amid(study)) - gone)
     os.kill((set(amid(study)) - gone).pop(), signal.SIGKILL)
+    study.mend()
     code, _, err = run.end()
     assert code == 0, err
     # Whether Ray sees first that a machine is gone or that a process on it does not answer is a race.
@@ -61,6 +62,7 @@ def test_a_killed_driver_costs_no_finished_trial_and_while_it_lives_no_other_run
     run.wait_until(study.done)
     os.kill(run.process.pid, signal.SIGKILL)
     run.end()
+    study.mend()
     before = study.done()
     code, _, err = study.start(*address).end()
     assert code == 0, err
@@ -86,6 +88,7 @@ def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_t
     run.interrupt()
     code, _, err = run.end()
     assert (code, err.splitlines()[-1]) == (130, "interrupted")
+    study.mend()
     before = study.done()
     code, _, err = study.start(*address).end()
     assert code == 0, err
@@ -102,6 +105,7 @@ def test_a_killed_head_is_named_and_on_the_cluster_anew_the_same_command_goes_on
     assert err.splitlines()[-1].startswith(f"Error: the head of the cluster at {address[1]} is gone")
     for name in ("one", "two"):  # they would end by themselves, a minute after their head
         cluster.kill(name)
+    study.mend()
     before = study.done()
     cluster.start_head()
     for name in ("one", "two"):

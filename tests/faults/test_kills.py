@@ -20,6 +20,7 @@ def study(folder):
 
 def go_on(study, before):
     """Runs the study again, in one process, to its end."""
+    study.mend()
     code, out, err = study.start("--workers", "1").end()
     assert code == 0, err
     assert "Ranked by nmi" in out
@@ -31,6 +32,7 @@ def test_a_killed_worker_costs_no_trial(study):
     run = study.start("--workers", "2")
     run.wait_until(study.done)
     os.kill(study.epochs()[-1].pid, signal.SIGKILL)
+    study.mend()
     code, out, err = run.end()
     assert code == 0, err
     assert "Ranked by nmi" in out
@@ -64,7 +66,7 @@ def test_ctrl_c_twice_leaves_at_once_and_costs_one_epoch(study):
     run = study.start("--workers", "1", "--set", "method.harm=interrupt_twice")
     code, _, err = run.end()
     assert (code, err.splitlines()[-1]) == (130, "interrupted")
-    (study.path / "mended").touch()
+    study.mend()
     code, _, err = study.start("--workers", "1", "--set", "method.harm=interrupt_twice").end()
     assert code == 0, err
     assert list(repeated(study.epochs()).values()) == [1]
