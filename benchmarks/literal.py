@@ -130,18 +130,18 @@ def contrast(similarities: Tensor, mask: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, torch.zeros(2 * n, dtype=torch.long), reduction="sum") / (2 * n)
 
 
-def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor) -> Tensor:
-    """At temperature 0.5."""
+def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor, temperature: float = 0.5) -> Tensor:
+    """Of instance vectors (n, dim) of unit length."""
     z = torch.cat([z_a, z_b])
-    return contrast(z @ z.T / 0.5, mask)
+    return contrast(z @ z.T / temperature, mask)
 
 
-def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor) -> Tensor:
-    """At temperature 1, with the entropy of both marginals."""
+def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
+    """Of assignments (n, clusters), with the entropy of both marginals."""
     entropy = sum(math.log(len(q)) + (q * q.log()).sum() for q in ((p.sum(0) / p.sum()) for p in (p_a, p_b)))
     columns = torch.cat([p_a.t(), p_b.t()])
     similarities = nn.CosineSimilarity(dim=2)(columns.unsqueeze(1), columns.unsqueeze(0))
-    return contrast(similarities, mask) + entropy
+    return contrast(similarities / temperature, mask) + entropy
 
 
 class Trainer:
