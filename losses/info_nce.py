@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-# Down to this temperature exp(cosine / temperature - 1 / temperature) stays far from float32's smallest numbers.
+# Down to this temperature exp(cosine / temperature) and its sums stay far from the ends of float32.
 _COOLEST = 1 / 30
-# Rows that are worked on at a time: what the matrix product has just written is still in the processor's cache.
-_BLOCK = 256
+# Rows of similarities that stay in the processor's cache between two passes; those whose product is worth a call.
+_CACHED, _BLOCK = 32, 256
+# Columns that tell most rows apart: only where they do not, all of them are looked at.
+_GLANCE = 8
 
 
 def info_nce(
@@ -39,19 +41,21 @@ def info_nce(
         Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021), figure 3;
         van den Oord et al., "Representation Learning with Contrastive Predictive Coding" (2018), eq. 4.
     """
-    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
     left_out = equal_rows(targets)
-    own = (p * t).sum(dim=1) / temperature
     if temperature > _COOLEST:
-        return _LogSums.apply(p, t, temperature, left_out) - own.mean()  # type: ignore[no-any-return]
+        return _Symmetric.apply(predictions, targets, temperature, left_out)  # type: ignore[no-any-return]
+    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
     s = p.mul(1 / temperature).mm(t.t())
     if left_out is not None:
         s = s.masked_fill(left_out, -math.inf)
-    return ((s.logsumexp(dim=1) + s.logsumexp(dim=0)) / 2 - own).mean()
+    return ((s.logsumexp(dim=1) + s.logsumexp(dim=0)) / 2 - s.diagonal()).mean()
 
 
 def equal_rows(rows: Float[Tensor, "n dim"]) -> Bool[Tensor, "n n"] | None:
     """Which rows of shape (n, dim) equal which others, shape (n, n), False on the diagonal; None where none do."""
+    glance = row_ids(rows[:, :_GLANCE])
+    if len(glance.unique()) == len(rows):
+        return None
     ids = row_ids(rows)
     if len(ids.unique()) == len(ids):
         return None
@@ -74,42 +78,61 @@ def chance(n: int) -> float:
     return math.log(n)
 
 
-class _LogSums(torch.autograd.Function):
-    """The mean of half the log-sums over rows and columns of exp(s); one exponential serves both, and the gradient."""
+class _Symmetric(torch.autograd.Function):
+    """The loss itself: one exponential of each similarity serves both sums, and the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, p: Tensor, t: Tensor, temperature: float, left_out: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """`p` and `t` are unit rows: no similarity is above 1 / temperature, which is taken from all of them."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, predictions: Tensor, targets: Tensor, temperature: float, left_out: Tensor | None
+    ) -> Tensor:
+        """Similarities of unit rows lie within 1 / temperature of 0: no maximum needs to be taken from them."""
+        (p, p_norms), (t, t_norms) = _units(predictions), _units(targets)
         n = len(p)
-        e = p.new_empty(n, n)
+        e = (p / temperature).mm(t.t())
         rows, columns = p.new_empty(n), p.new_zeros(n)
-        shift = p.new_full((1,), -1 / temperature)
-        for start in range(0, n, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            block = torch.addmm(shift, p[part], t.t(), alpha=1 / temperature, out=e[part]).exp_()
+        for start in range(0, n, _CACHED):
+            part = slice(start, start + _CACHED)
+            block = e[part].exp_()
             if left_out is not None:
                 block.masked_fill_(left_out[part], 0)
             rows[part] = block.sum(dim=1)
             columns += block.sum(dim=0)
-        ctx.save_for_backward(p, t, e, rows, columns)
+        ctx.save_for_backward(p, p_norms, t, t_norms, e, rows, columns)
         ctx.temperature = temperature
-        return (rows.log() + columns.log()).mean() / 2 + 1 / temperature
+        own = torch.linalg.vecdot(p, t) / temperature
+        return ((rows.log() + columns.log()) / 2 - own).mean()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The sums of both softmaxes, over 2n and the temperature, times the other side's rows."""
-        p, t, e, rows, columns = ctx.saved_tensors
-        scale = grad / (2 * len(p) * ctx.temperature)
-        by_row, by_column = scale / rows, scale / columns
-        p_grad, t_grad = torch.empty_like(p), torch.zeros_like(t) if ctx.needs_input_grad[1] else None
+        """The mean of both softmaxes less the identity, over n and the temperature, times the other side's rows."""
+        p, p_norms, t, t_norms, e, rows, columns = ctx.saved_tensors
+        scale = grad / (len(p) * ctx.temperature)
+        by_row, by_column = scale / (2 * rows), scale / (2 * columns)
+        wanted = ctx.needs_input_grad
+        p_grad, t_grad = (-scale * other if wanted[side] else None for side, other in enumerate((t, p)))
         for start in range(0, len(p), _BLOCK):
             part = slice(start, start + _BLOCK)
-            weights = e[part] * (by_row[part, None] + by_column)
-            p_grad[part] = weights @ t
+            weights = torch.add(by_row[part, None], by_column).mul_(e[part])
+            if p_grad is not None:
+                p_grad[part].addmm_(weights, t)
             if t_grad is not None:
                 t_grad.addmm_(weights.t(), p[part])
-        return p_grad, t_grad, None, None
+        return _before(p_grad, p, p_norms), _before(t_grad, t, t_norms), None, None
+
+
+def _units(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows at length 1, and their lengths (n, 1); a zero row stays zero."""
+    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
+    return rows / norms, norms
+
+
+def _before(grad: Tensor | None, units: Tensor, norms: Tensor) -> Tensor | None:
+    """The gradient of the rows from that of `units`, which are the rows at length 1; overwrites it."""
+    if grad is None:
+        return None
+    along = torch.linalg.vecdot(units, grad)
+    return grad.addcmul_(units, along[:, None], value=-1).div_(norms)
 
 
 class Loss:

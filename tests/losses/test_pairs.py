@@ -105,9 +105,10 @@ def test_constant_predictions_give_the_chance_value_by_row(n, temperature):
     assert info_nce.chance(n) == pytest.approx(math.log(n))
 
 
-@given(st.integers(0, 1000), st.sampled_from([torch.float32, torch.float64]))
-def test_equal_rows_are_found_and_no_others(seed, kind):
+@given(st.integers(0, 1000), st.sampled_from([torch.float32, torch.float64]), st.sampled_from([0, 8]))
+def test_equal_rows_are_found_and_no_others(seed, kind, alike):
     few = torch.randint(0, 2, (12, 3), generator=torch.Generator().manual_seed(seed)).to(kind) / 2
+    few = torch.cat([torch.ones(12, alike, dtype=kind), few], dim=1)
     found = info_nce.equal_rows(few)
     expected = [[i != j and bool((few[i] == few[j]).all()) for j in range(12)] for i in range(12)]
     assert (found is None and not np.any(expected)) or found.tolist() == expected
