@@ -1,7 +1,7 @@
 """Adam and AdamW as torch has them, less the import of its compiler, which nothing here uses.
 
 Torch guards every call of an optimiser against being compiled, and imports the compiler for that: at the first call, in
-each process, 2.5 s of a core and 60 MiB.
+each process, 2.5 s of a core and 150 MiB.
 """
 
 from __future__ import annotations
