@@ -119,6 +119,8 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
         table = load([results], history=True, columns=[HISTORY_COLUMN], studies=[study]).table
     except UserError:
         return []
+    if not table.num_rows:  # a study that has begun: without rows there are no columns either
+        return []
     names = {metric, f"health.{metric}"}
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]

@@ -43,6 +43,24 @@ def go(study, results):
     return running.run(study, results=str(results), workers=1)
 
 
+# Early stopping
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_early_stopping_from_the_first_run_on_which_need_not_be_repeated(study, tmp_path):
+    results = tmp_path / "results"
+    early = "search: {name: random, trials: 6, scheduler: asha, grace: 1}"
+    read = study("search: {name: optuna, trials: 3}", early, "trial.epochs=9", "trial.evaluation.every=1")
+    first = running.run(read, results=str(results), workers=2)
+    assert (first.done, first.missing) == (12, 0)
+    found = {row["trial_key"]: row for row in rows(results)}
+    assert {(row["status"], row["epochs_done"] < 9) for row in found.values()} == {("ok", False), ("stopped", True)}
+    second = running.run(read, results=str(results), workers=2)
+    assert (second.done, second.missing) == (12, 0)
+    assert {row["attempt_id"] for row in rows(results)} == {row["attempt_id"] for row in found.values()}
+
+
 # Optuna
 
 
