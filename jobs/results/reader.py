@@ -16,7 +16,7 @@ from core.errors import UserError
 from jobs.results import storage
 from jobs.results.header import GOOD, KEY, preference
 from jobs.results.layout import row_files, study_folders
-from jobs.results.schema import FIXED, IDENTITY, text_column
+from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
 from jobs.results.storage import File, Remote
 from jobs.results.where import Where
 
@@ -119,8 +119,6 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
         table = load([results], history=True, columns=[HISTORY_COLUMN], studies=[study]).table
     except UserError:
         return []
-    if not table.num_rows:  # a study that has begun: without rows there are no columns either
-        return []
     names = {metric, f"health.{metric}"}
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
@@ -157,6 +155,11 @@ class _Choice:
             self._known[names] = [name for name in names if self._wants(name)]
         return self._known[names]
 
+    def nothing(self) -> pa.Table:
+        """No rows of the columns that every file has, as far as they are chosen."""
+        schema = FIXED.append(pa.field(HISTORY_COLUMN, HISTORY))
+        return schema.empty_table().select(self.of(tuple(schema.names)))
+
     def _wants(self, name: str) -> bool:
         if name == HISTORY_COLUMN:
             return self._history
@@ -181,7 +184,7 @@ def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
-    return Loaded(_union([file.table for file in read]), skipped, sorted(names))
+    return Loaded(_union([file.table for file in read] or [choice.nothing()]), skipped, sorted(names))
 
 
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
@@ -213,8 +216,6 @@ def _has_header(file: pq.ParquetFile) -> bool:
 
 
 def _union(tables: list[pa.Table]) -> pa.Table:
-    if not tables:
-        return FIXED.empty_table()
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except (pa.ArrowTypeError, pa.ArrowInvalid):

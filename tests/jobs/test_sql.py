@@ -55,6 +55,12 @@ def test_attempts_are_all_and_history_has_a_row_per_epoch_and_metric(results):
     assert {(row["trial_key"], row["epoch"], row["t"], row["metric"], row["value"]) for row in found} == expected
 
 
+@pytest.mark.parametrize("view", ["trials", "attempts", "history"])
+def test_a_study_that_has_only_begun_has_no_rows(tmp_path, view):
+    (tmp_path / "study=s").mkdir()
+    assert answer(tmp_path, f"from {view}") == []
+
+
 def test_views_may_be_joined_and_parameters_named(results):
     text = """with best as (select trial_key, max(value) v from history where metric = 'nmi' group by all)
     select "param.optimiser.learning_rate" lr, count(*) n, max(v) v from trials join best using (trial_key) group by 1 order by 1"""
