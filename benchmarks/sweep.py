@@ -190,8 +190,7 @@ def conclus(search: Mapping[str, Any], kept: list[list[dict[str, Any]]]) -> floa
         seconds = time.perf_counter() - started
         from jobs.results.reader import read_results
 
-        columns = ["param.*", "metric.nmi", "status", "seed", "epochs_done", "config_key"]
-        kept.append(read_results(f"{folder}/results", columns=columns).to_pylist())
+        kept.append(read_results(f"{folder}/results", columns=["metric.nmi", "epochs_done"]).to_pylist())
         return seconds
 
 
@@ -201,11 +200,11 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
 
-def best(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> str:
-    """The configuration of the highest mean NMI, of those with a whole trial at least where that is asked."""
+def best(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The configuration of the highest mean NMI of whole trials."""
     values = dict[str, list[float]]()
     for row in rows:
-        if not whole or row["epochs_done"] == EPOCHS:
+        if row["epochs_done"] == EPOCHS:
             values.setdefault(row["config_key"], []).append(row["metric.nmi"])
     return max(values, key=lambda key: fmean(values[key]))
 
@@ -247,13 +246,11 @@ def quality(full: Sequence[Mapping[str, Any]], halved: Sequence[Sequence[Mapping
         values = [row["metric.nmi"] for row in full if row["config_key"] == key]
         return f"NMI {fmean(values):.3f} ±{half_width(values) or 0:.3f}"
 
-    print(f"best of the full study: {text(best(full, whole=True))}")
+    print(f"best of the full study: {text(best(full))}")
     epochs = sum(row["epochs_done"] for row in full)
     for rows in halved:
         share = sum(row["epochs_done"] for row in rows) / epochs
-        print(
-            f"chosen with early stopping: {text(best(rows, whole=True))} in the full study; {share:.0%} of its epochs"
-        )
+        print(f"chosen with early stopping: {text(best(rows))} in the full study; {share:.0%} of its epochs")
 
 
 if __name__ == "__main__":

@@ -134,14 +134,15 @@ class Jobs:
                 raise ClusterError(
                     f"The cluster at {self.access.address} knows no job {job}: was it started anew?"
                 ) from error
-            raise ClusterError(f"The cluster at {self.access.address} does not do it: {_reason(text)}.") from error
+            raise ClusterError(f"The cluster at {self.access.address} does not do it: {_reason(error)}.") from error
 
 
-def _reason(text: str) -> str:
-    """The line that says what happened: of a traceback, which the cluster may send in place of a message, its last."""
+def _reason(error: Exception) -> str:
+    """`one_line`; of a traceback, which the cluster may send in place of a message, the line that says what it was."""
+    if "Traceback" not in (first := one_line(error)):
+        return first.rstrip(".")
     # Ray's client closes each message with a point, after a traceback on a line of its own.
-    lines = [line for raw in text.splitlines() if (line := raw.strip().rstrip("."))] or ["it does not say why"]
-    return lines[-1 if "Traceback" in lines[0] else 0]
+    return str(error).rstrip("\n. ").splitlines()[-1].strip()
 
 
 @contextlib.contextmanager
