@@ -82,10 +82,15 @@ class Standing:
         return sum(one.state == state for one in self.begun)
 
 
-def standing(folder: Place) -> Standing:
+def standing(folder: Place, *, ended: bool = False) -> Standing:
     """Reads one `study=…` folder.
 
     Age is told by the files' own times, which `cp -p` and `rsync -a` keep.
+
+    Args:
+        folder: The study's.
+        ended: Whether the caller knows that nothing runs it any more: a trial that was killed before it could write
+            so is interrupted then, however young its file is.
     """
     plan, warnings = _plan(folder)
     select: dict[str, str] = plan.get("select") or {"metric": "nmi", "mode": "max"}
@@ -98,7 +103,8 @@ def standing(folder: Place) -> Standing:
     own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
     planned = max(planned, len(own))
     done = {key: good for key, rows in own.items() if (good := _good(rows))}
-    begun = tuple(_trial(folder, rows[-1], _slowest(loaded.table)) for key, rows in own.items() if key not in done)
+    slowest = _slowest(loaded.table)
+    begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
     missing = planned - len(own)
     return Standing(
         study=study_name(folder),
@@ -144,12 +150,12 @@ def _slowest(table: pa.Table) -> float | None:
     return max((seconds / epochs for seconds, epochs in pairs if seconds and epochs), default=None)
 
 
-def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None) -> Trial:
+def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
     heard = _heard(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
     return Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
-        state=_state(row, heard, slowest),
+        state=_state(row, heard, slowest, ended=ended),
         epoch=row["epochs_done"] or 0,
         epochs=int(row["param.epochs"]) if row.get("param.epochs") else None,
         seconds=row["seconds"] or 0.0,
@@ -164,10 +170,10 @@ def _heard(path: Place) -> float | None:
     return None if moment is None else max(0.0, time.time() - moment)
 
 
-def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None) -> str:
+def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *, ended: bool) -> str:
     if row["status"] == "failed":
         return "failed"
-    if row["reason"] == "INTERRUPTED":
+    if ended or row["reason"] == "INTERRUPTED":
         return "interrupted"
     limit = _FIRST_EPOCH_SECONDS if slowest is None else max(PATIENCE_SECONDS, 3 * slowest)
     return "silent" if heard is not None and heard > limit else "running"

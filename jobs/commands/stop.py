@@ -32,7 +32,7 @@ def command(results: str, studies: tuple[str, ...], address: str | None, job: st
     was_running = found is not None and _stop_job(*found, insecure=insecure)
     # A study that was submitted may since have been run here.
     is_stopped = was_running or (address and job) or _stop_process(driver.one_study(results, studies))
-    _say_what_is_left(results, studies)
+    _say_what_is_left(results, studies, ended=bool(is_stopped))
     if not is_stopped:
         sys.exit(1)
 
@@ -64,7 +64,7 @@ def _stop_process(folder: Place) -> bool:
     return gone
 
 
-def _say_what_is_left(results: str, studies: tuple[str, ...]) -> None:
+def _say_what_is_left(results: str, studies: tuple[str, ...], *, ended: bool) -> None:
     """One line, where the results can be seen from here."""
     from core.errors import UserError
     from jobs import driver
@@ -72,6 +72,6 @@ def _say_what_is_left(results: str, studies: tuple[str, ...]) -> None:
     from jobs.analysis.standing import standing
 
     try:
-        click.echo(headline(standing(driver.one_study(results, studies))))
+        click.echo(headline(standing(driver.one_study(results, studies), ended=ended)))
     except UserError as error:
         click.echo(f"what is left is not seen from here: {error}", err=True)

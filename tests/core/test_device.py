@@ -45,9 +45,12 @@ def test_a_card_is_shared_emptied_and_exact(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA X")
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: told.append("emptied"))
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, _: told.append(round(part, 6)))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda part, card: told.append((card.index, round(part, 6)))
+    )
     assert device.prepare("cuda", threads=1, share=0.25) == "NVIDIA X"
-    assert told == ["emptied", 0.24]  # 15 GB less CUDA's 0.6
+    assert told == ["emptied", (0, 0.233333)]  # 15 GB less CUDA's 1, of a card that has a number
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cudnn.deterministic

@@ -1,5 +1,8 @@
 """Trials that ask for a graphics card: with one, and without."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -142,3 +145,55 @@ def test_a_trial_that_wants_more_than_its_share_fails_alone(payload, monkeypatch
         outcome = trial.run_trial(greedy, ignore)
     assert (outcome["status"], outcome["reason"][:14]) == ("failed", "OUT_OF_MEMORY:")
     assert trial.run_trial(order, ignore)["status"] == "ok"
+
+
+SHARED = """study: s
+trial: {data: {name: file, path: mine.npz}, n_clusters: 3, epochs: 30, batch_size: 32, encoder: convnet}
+seeds: [0, 1, 2, 3, 4, 5, 6, 7]
+resources: {gpu: 0.25}
+"""
+
+
+def conclus(folder, *arguments):
+    """A command in a process of its own, as people start it."""
+    command = [sys.executable, "-m", "conclus", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A study of images whose trials take a quarter of a card each."""
+    samples = np.random.default_rng(0).random((600, 1, 16, 16), np.float32)
+    np.savez(tmp_path / "mine.npz", X=samples, y=np.arange(600) % 3)
+    (tmp_path / "study.yaml").write_text(SHARED)
+    return tmp_path
+
+
+@pytest.mark.gpu
+@pytest.mark.ray
+def test_four_trials_of_a_quarter_share_a_card_at_a_time(shared):
+    conclus(shared, "run", "study.yaml")
+    rows = sorted(reader.read_results([str(shared / "results")]).to_pylist(), key=lambda one: one["started"])
+    assert [one["status"] for one in rows] == ["ok"] * 8
+    assert {one["device"] for one in rows} == {torch.cuda.get_device_name()}
+    spans = [(one["started"].timestamp(), one["started"].timestamp() + one["seconds"]) for one in rows]
+    beside = [sum(begin <= start < end for begin, end in spans) for start, _ in spans]
+    assert 2 <= max(beside) <= 4
+
+
+@pytest.mark.gpu
+@pytest.mark.ray
+def test_a_card_that_is_hidden_is_not_there(shared, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(AssertionError, match="this machine shows none"):
+        conclus(shared, "run", "study.yaml")
+
+
+@pytest.mark.gpu
+def test_the_probe_proposes_a_share_of_the_card(shared):
+    said = conclus(shared, "plan", "study.yaml", "--probe")
+    assert torch.cuda.get_device_name() in said
+    assert "GPU memory" in said
+    assert "gpu: 0." in said

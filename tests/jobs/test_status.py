@@ -72,6 +72,18 @@ def test_a_trial_that_is_not_heard_of_is_named_silent_and_an_interrupted_one_is_
     assert states(store) == {"t0": "silent", "t1": "interrupted", "t2": "running"}
 
 
+def test_what_is_known_to_have_ended_has_no_trial_that_runs(store):
+    store.add(0, "running", age=1)
+    store.add(1, "running", age=HOUR)
+    store.add(2, "failed", reason="ERROR: bad luck")
+    found = {one.trial_key: one.state for one in standing(store.folder, ended=True).begun}
+    assert found == {
+        "t0": "interrupted",
+        "t1": "interrupted",
+        "t2": "failed",
+    }
+
+
 def test_patience_is_that_of_the_studys_own_epochs(store):
     store.add(0, "ok", seconds=1000.0)  # epochs of 100 seconds
     store.add(1, "running", epochs_done=0, seconds=None, age=250)

@@ -1,0 +1,136 @@
+"""What only a graphics card can show of the core: every method, encoder and family of views trains there, the same each
+time; it is resumed exactly; what is computed is what the CPU computes; and the share that the probe proposes suffices.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from core import device, registry
+from core.data import Dataset
+from core.encoders.convnet import Encoder as Convnet
+from core.estimator import ContrastiveClustering
+from core.evaluate import predict
+from core.fit import fit
+from core.footprint import measure
+from core.retrieval import ranks
+from core.state import State
+from jobs.forecast import card_share
+from tests.core.test_methods import METHODS, STAGED, blobs, built, config, plain, rows
+
+pytestmark = pytest.mark.gpu
+CARD = "cuda"
+IMAGES = ("convnet", "resnet18")
+VECTORS = tuple(name for name in registry.names("encoders") if name not in IMAGES)
+
+
+@pytest.fixture(autouse=True)
+def _prepared():
+    """As a trial finds it: exact in f32, and repeatable."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+    device.prepare(CARD, threads=1, share=1.0)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = before
+
+
+def images(n=96, channels=1, side=12) -> Dataset:
+    """Four kinds of bright corners."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 4
+    samples = rng.random((n, channels, side, side)).astype(np.float32) / 4
+    for row, label in enumerate(labels):
+        top, left = divmod(int(label), 2)
+        samples[row, :, top * 6 : top * 6 + 6, left * 6 : left * 6 + 6] += 0.7
+    return Dataset("corners", samples, labels.astype(np.int64), ("a", "b", "c", "d"), "corners")
+
+
+def twice(trial, data):
+    """The rows of a trial on the card, seen to come a second time."""
+    first = rows(trial, data, seed=5, device=CARD)
+    assert rows(trial, data, seed=5, device=CARD) == first
+    return first
+
+
+@pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
+def test_a_method_trains_the_same_each_time_and_is_resumed_after_any_epoch(method):
+    trial, data, kept, straight = config(method), blobs(), {}, []
+    for row in fit(trial, data, seed=5, device=CARD):
+        straight.append(plain(row))
+        kept[row.epoch] = row.state().to_bytes()
+    assert rows(trial, data, seed=5, device=CARD) == straight
+    for epoch, content in kept.items():
+        state, _ = State.from_bytes(content, CARD)
+        assert straight[:epoch] + rows(trial, data, seed=5, device=CARD, resume=state) == straight, epoch
+
+
+@pytest.mark.parametrize("encoder", IMAGES)
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_train_the_same_each_time_in_both_precisions(encoder, precision, channels):
+    trial = config("conclus", encoder=encoder, precision=precision, views="image", epochs=4)
+    *_, (_, metrics, _, _) = twice(trial, images(channels=channels))
+    assert np.isfinite(list(metrics.values())).all()
+
+
+@pytest.mark.parametrize("encoder", VECTORS)
+@pytest.mark.parametrize("views", ["noise", "tabular", "neighbours"])
+def test_vectors_train_the_same_each_time_with_all_their_views(encoder, views):
+    twice(config("conclus", encoder=encoder, views=views, epochs=4), blobs())
+
+
+def test_small_images_are_moved_and_turned_the_same_each_time():
+    twice(config("conclus", encoder="convnet", views="affine", epochs=4), images(side=12))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_predicted_is_what_the_cpu_predicts(method):
+    data = blobs()
+    trained, samples, _ = built(method, data)
+    there = predict(trained, samples)
+    here = predict(trained.to(CARD), samples.to(CARD))
+    torch.testing.assert_close(here.features, there.features, rtol=1e-4, atol=1e-5)
+    if there.probabilities is not None:
+        torch.testing.assert_close(here.probabilities, there.probabilities, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_are_those_of_the_cpu():
+    """In f32 to rounding: TF32 would be off in the third digit."""
+    torch.manual_seed(0)
+    encoder, batch = Convnet((1, 28, 28)).eval(), torch.rand(64, 1, 28, 28)
+    with torch.inference_mode():
+        there = encoder(batch)
+        here = encoder.to(CARD)(batch.to(CARD)).cpu()
+    assert (here - there).abs().max() <= 2e-5 * there.abs().max()
+
+
+def test_ranks_are_those_of_the_cpu():
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randn(500, 32, generator=generator)
+    outputs = targets + torch.randn(500, 32, generator=generator)
+    pairs = zip(ranks(outputs.to(CARD), targets.to(CARD)), ranks(outputs, targets), strict=True)
+    # Neighbours closer than rounding may change places.
+    assert all((here.cpu() == there).float().mean() > 0.99 for here, there in pairs)
+
+
+def test_an_estimator_of_the_card_predicts_without_it():
+    data = blobs(n=400)
+    made = ContrastiveClustering(4, epochs=20, random_state=0, device=CARD).fit(data.samples)
+    copied = pickle.loads(pickle.dumps(made)).set_params(device="cpu")
+    assert (copied.predict(data.samples) == made.labels_).mean() > 0.99
+
+
+@pytest.mark.parametrize("encoder", IMAGES)
+def test_a_trial_runs_in_the_share_that_the_probe_proposes(encoder):
+    """Beside a probe of its own size: what the probe held is given back first, as another process would have it."""
+    trial = config("conclus", encoder=encoder, views="image", batch_size=64, epochs=6)
+    data = images(n=256, channels=3, side=12)
+    found = measure(trial, data, seed=0, device=CARD)
+    assert device.CONTEXT_BYTES < found.gpu_bytes < found.gpu_total
+    share = card_share(found.gpu_bytes, found.gpu_total, 64)
+    assert share is not None
+    assert share < 1
+    device.prepare(CARD, threads=1, share=share)
+    assert len(rows(trial, data, seed=0, device=CARD)) == 6
