@@ -22,6 +22,8 @@ BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """An object store has no locks that end with their process: after so long without a sign of life one is free."""
 _NAME = "run.lock"
+_BYTES = 512
+"""Of each lock in an object store. It is asked for its length before it is read: one that grows in between is cut off."""
 
 
 @contextlib.contextmanager
@@ -123,7 +125,8 @@ def _keep_beating(lock: Remote, token: str, leave: threading.Event) -> None:
 
 
 def _beat(lock: Remote, token: str) -> None:
-    lock.write_bytes(json.dumps({"owner": _owner(), "token": token, "written": time.time()}).encode())
+    content = json.dumps({"owner": _owner(), "token": token, "written": time.time()})
+    lock.write_bytes(content.encode().ljust(_BYTES))
 
 
 def _owner() -> str:

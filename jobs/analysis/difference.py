@@ -11,7 +11,7 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import samples
-from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
 from jobs.analysis.selection import FINISHED
 from jobs.results.names import resolve
 
@@ -191,7 +191,7 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
     if keys:
         raise UserError(
             f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
-            "Give a quality metric, such as --metric nmi."
+            f"Give a quality metric, such as --metric {quality_metric(keys)}."
         )
 
 

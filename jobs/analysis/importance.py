@@ -20,7 +20,7 @@ from scipy.special import fdtrc, ncfdtrinc
 
 from core.errors import UserError
 from jobs.analysis.intervals import CONFIDENCE, holm
-from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
 from jobs.analysis.trials import Factor, Trials, Vector
 
 GRID = 6
@@ -319,7 +319,7 @@ def _refuse(trials: Trials) -> None:
         name = trials.column.removeprefix("metric.")
         raise UserError(
             f"The variance of {name} cannot be shared out: the trials differ in {', '.join(rulers)}, which rescales "
-            "the loss. Give a quality metric, such as --on nmi, or hold these fixed with --where."
+            f"the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed with --where."
         )
 
 

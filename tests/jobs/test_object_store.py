@@ -212,8 +212,11 @@ def test_one_driver_at_a_time_and_a_dead_one_is_not_waited_for(s3, monkeypatch):
         first = json.loads(place.read_bytes())
         with pytest.raises(UserError, match=r"process \d+ on .* is running this study"), lock.exclusive(results, "s"):
             pass
-        while json.loads(place.read_bytes())["written"] == first["written"]:
+        lengths = set()
+        while len(lengths) < 1 or json.loads(place.read_bytes())["written"] == first["written"]:
+            lengths.add(len(place.read_bytes()))
             time.sleep(0.02)
+        assert lengths == {lock._BYTES}  # another length between two reads of it would look like no lock at all
         with lock.exclusive(results, "another"):
             pass
     assert not place.is_file()

@@ -229,6 +229,15 @@ def test_losses_are_compared_by_quality_and_never_by_their_losses(folder, comman
     code, _, err = command("aggregate", "results", "--metric", "train_loss")
     assert code == 2
     assert "cannot be ranked by 'train_loss'" in err
+    code, _, err = command("importance", "results", "--on", "validation_loss")
+    assert code == 2
+    assert "such as --on cosine_similarity" in err
+    for loss in ("mse", "info_nce"):
+        arguments = ["--workers", "1", "--set", f"loss={loss}", "--set", "select.save_model=false", "--results", loss]
+        assert command("run", "p.yaml", *arguments)[0] == 0
+    code, _, err = command("diff", "mse", "info_nce", "--metric", "validation_loss")
+    assert code == 2
+    assert "such as --metric cosine_similarity" in err
     assert command("status", "results")[0] == 0
     assert command("report", "results", "--out", "r.html")[0] == 0
 
