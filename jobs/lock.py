@@ -23,7 +23,7 @@ STALE_SECONDS = 60.0
 """An object store has no locks that end with their process: after so long without a sign of life one is free."""
 _NAME = "run.lock"
 _BYTES = 512
-"""Of each lock in an object store. It is asked for its length before it is read: one that grows in between is cut off."""
+"""Of each lock in an object store. A reader asks for its length first: one that grows before it is read is cut off."""
 
 
 @contextlib.contextmanager
