@@ -35,7 +35,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need Ray come first: the longest, during which the other process does what is short."""
+    """Those that need Ray come first: they take longest, and the two processes shall end together."""
     items.sort(key=lambda item: not item.get_closest_marker("ray"))
 
 
