@@ -57,7 +57,14 @@ class Jobs:
             authority = os.environ.get("REQUESTS_CA_BUNDLE") or True
             self._client = JobSubmissionClient(self.access.address, headers=dict(self.access.headers), verify=authority)
 
-    def submit(self, job: str, folder: Path, command: Sequence[str], metadata: Mapping[str, str]) -> None:
+    def submit(
+        self,
+        job: str,
+        folder: Path,
+        command: Sequence[str],
+        metadata: Mapping[str, str],
+        variables: Mapping[str, str],
+    ) -> None:
         """Starts a command in a copy of `folder`, on the cluster; its processes import what lies in there first.
 
         Args:
@@ -65,11 +72,13 @@ class Jobs:
             folder: all that is sent, a few megabytes at most.
             command: what is run, on the head node, without taking a core of it.
             metadata: words that the cluster's dashboard shows.
+            variables: of its environment.
         """
         settings = {
             "RAY_AUTH_MODE": self.access.mode,
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+            **variables,
         }
         with self._sentences(job):
             # One folder for all: a module both in working_dir and in py_modules is another copy in driver and workers.

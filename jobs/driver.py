@@ -23,6 +23,8 @@ from jobs.results.storage import Place, put
 from jobs.study import Study
 
 RECORD = "job.json"
+AGAIN = "CONCLUS_AGAIN"
+"""The environment variable in which a job that was submitted finds the command that its people go on with."""
 
 
 @dataclass(frozen=True)

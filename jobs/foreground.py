@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -19,6 +20,7 @@ from jobs import run as running
 from jobs import stages
 from jobs.adopt import adopt
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.driver import AGAIN
 from jobs.output import width
 from jobs.progress import Progress
 from jobs.run import Ready, Summary
@@ -164,5 +166,5 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
 
 
 def again() -> str:
-    """The command that was typed."""
-    return shlex.join(["conclus", *sys.argv[1:]])
+    """The command that was typed; in a job that was submitted, the one that goes on with it from outside."""
+    return os.environ.get(AGAIN) or shlex.join(["conclus", *sys.argv[1:]])

@@ -69,4 +69,6 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
         run = ["python", "-m", "conclus", "run", snapshot.FILE, "--address", "auto", "--results", job.results, *workers]
-        jobs.submit(job.job, folder, run, {"study": study.name, "results": job.results, "by": job.by})
+        again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
+        about = {"study": study.name, "results": job.results, "by": job.by}
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})

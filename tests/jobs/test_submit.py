@@ -120,6 +120,8 @@ def test_stop_keeps_everything_and_resume_runs_no_finished_trial_again(nodes, he
     assert 1 <= len(before) < 4
     assert out.startswith(f"long: {len(before)} of 4 trials done")
     assert "running" not in out
+    log = command("logs", shared)[1]
+    assert f"go on with: conclus resume {shared} --study long" in log
     assert command("stop", shared)[0] == 0
     (here / "study.yaml").unlink()
     (here / "mine.py").unlink()
