@@ -41,7 +41,7 @@ def prepare(name: str, *, threads: int, share: float) -> str:
         return name
     if not torch.cuda.is_available():
         raise UserError("torch sees no GPU: see `conclus doctor`, or run on the CPU with `conclus run --allow-cpu`")
-    if device.index is None:  # which torch's limit does not take
+    if device == torch.device("cuda"):  # without a number, which torch's limit does not take
         device = torch.device("cuda", torch.cuda.current_device())
     gc.collect()
     torch.cuda.empty_cache()
