@@ -1,5 +1,5 @@
-"""What only a graphics card can show of the core: every method, encoder and family of views trains there, the same each
-time; it is resumed exactly; what is computed is what the CPU computes; and the share that the probe proposes suffices.
+"""What only a graphics card can show of the core: methods, encoders and views train there the same each time;
+methods are resumed exactly; what is computed is what the CPU computes; and the share that the probe proposes suffices.
 """
 
 import pickle
@@ -13,12 +13,10 @@ from core.data import Dataset
 from core.encoders.convnet import Encoder as Convnet
 from core.estimator import ContrastiveClustering
 from core.evaluate import predict
-from core.fit import fit
 from core.footprint import measure
 from core.retrieval import ranks
-from core.state import State
 from jobs.forecast import card_share
-from tests.core.test_methods import METHODS, STAGED, blobs, built, config, plain, rows
+from tests.core.test_methods import METHODS, STAGED, blobs, built, config, rows, straight_and_resumed
 
 pytestmark = pytest.mark.gpu
 CARD = "cuda"
@@ -56,14 +54,8 @@ def twice(trial, data):
 
 @pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
 def test_a_method_trains_the_same_each_time_and_is_resumed_after_any_epoch(method):
-    trial, data, kept, straight = config(method), blobs(), {}, []
-    for row in fit(trial, data, seed=5, device=CARD):
-        straight.append(plain(row))
-        kept[row.epoch] = row.state().to_bytes()
-    assert rows(trial, data, seed=5, device=CARD) == straight
-    for epoch, content in kept.items():
-        state, _ = State.from_bytes(content, CARD)
-        assert straight[:epoch] + rows(trial, data, seed=5, device=CARD, resume=state) == straight, epoch
+    straight = straight_and_resumed(method, CARD)
+    assert rows(config(method), blobs(), seed=5, device=CARD) == straight
 
 
 @pytest.mark.parametrize("encoder", IMAGES)

@@ -102,15 +102,21 @@ def test_labels_are_used_for_scores_alone(method):
         assert with_labels[2:] == without[2:]
 
 
-@pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
-def test_resumed_after_any_epoch_it_goes_on_as_if_nothing_had_been(method):
+def straight_and_resumed(method, device="cpu") -> list[tuple]:
+    """A trial's rows, seen to be those of the same trial resumed after each of its epochs."""
     trial, data, kept, straight = config(method), blobs(), {}, []
-    for row in fit(trial, data, seed=5):
+    for row in fit(trial, data, seed=5, device=device):
         straight.append(plain(row))
         kept[row.epoch] = row.state().to_bytes()
     for epoch, content in kept.items():
-        resumed = rows(trial, data, seed=5, resume=State.from_bytes(content)[0])
+        resumed = rows(trial, data, seed=5, device=device, resume=State.from_bytes(content, device)[0])
         assert straight[:epoch] + resumed == straight, f"resumed after epoch {epoch}"
+    return straight
+
+
+@pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
+def test_resumed_after_any_epoch_it_goes_on_as_if_nothing_had_been(method):
+    straight_and_resumed(method)
 
 
 @pytest.mark.parametrize("method", METHODS)

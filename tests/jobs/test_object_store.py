@@ -212,10 +212,12 @@ def test_one_driver_at_a_time_and_a_dead_one_is_not_waited_for(s3, monkeypatch):
         first = json.loads(place.read_bytes())
         with pytest.raises(UserError, match=r"process \d+ on .* is running this study"), lock.exclusive(results, "s"):
             pass
-        lengths = set()
-        while len(lengths) < 1 or json.loads(place.read_bytes())["written"] == first["written"]:
-            lengths.add(len(place.read_bytes()))
+        lengths, beat = set(), first
+        while beat["written"] == first["written"]:
             time.sleep(0.02)
+            content = place.read_bytes()
+            lengths.add(len(content))
+            beat = json.loads(content)
         assert lengths == {lock._BYTES}  # another length between two reads of it would look like no lock at all
         with lock.exclusive(results, "another"):
             pass

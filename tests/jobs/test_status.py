@@ -77,11 +77,7 @@ def test_what_is_known_to_have_ended_has_no_trial_that_runs(store):
     store.add(1, "running", age=HOUR)
     store.add(2, "failed", reason="ERROR: bad luck")
     found = {one.trial_key: one.state for one in standing(store.folder, ended=True).begun}
-    assert found == {
-        "t0": "interrupted",
-        "t1": "interrupted",
-        "t2": "failed",
-    }
+    assert found == {"t0": "interrupted", "t1": "interrupted", "t2": "failed"}
 
 
 def test_patience_is_that_of_the_studys_own_epochs(store):
