@@ -1,18 +1,17 @@
 """Contrastive Clustering as people write it: one image at a time, losses by masks, f32; and that it learns as much.
 
-Per image and view: random crop, flip, jitter, blur by Pillow, in a DataLoader; a small convolutional network of the
-usual make, through which each view goes on its own, in torch's default memory format; losses as published with CC
-(github.com/Yunfan-Li/Contrastive-Clustering). Pillow stands for torchvision, whose transforms of images call it with
-more Python around.
+Per image and view: random crop, flip, jitter, blur by torchvision, in a DataLoader; a small convolutional network of
+the usual make, through which each view goes on its own, in torch's default memory format; losses as published with CC
+(github.com/Yunfan-Li/Contrastive-Clustering).
 
-Run: uv run python benchmarks/literal.py FILE.npz [EPOCHS]: both ways on the images of FILE (x or samples, and labels),
-three seeds each. Exit code 1 when the intervals of their ACC or NMI do not overlap.
+Run: uv run --with torchvision python benchmarks/literal.py FILE.npz [EPOCHS]: both ways on the images of FILE (x or
+samples, and labels), three seeds each. Exit code 1 when the intervals of their ACC or NMI do not overlap.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
-import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -37,50 +36,49 @@ BATCH = 256
 SEEDS = (0, 1, 2)
 
 
-def view(image: Image.Image) -> Tensor:
-    """A random view, with the defaults of the views `image`; shape (1, height, width) in 0..1."""
-    image = crop(image)
-    if random.random() < 0.8:
-        image = ImageEnhance.Brightness(image).enhance(random.uniform(0.2, 1.8))
-        image = ImageEnhance.Contrast(image).enhance(random.uniform(0.2, 1.8))
-    if random.random() < 0.5:
-        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 1.0)))
-    return as_tensor(image)
+Transform = Callable[[Image.Image], Tensor]
 
 
-def crop(image: Image.Image) -> Image.Image:
-    """A random box of at least 0.4 of the area, resized to the whole, half of them flipped."""
-    width, height = image.size
-    for _ in range(10):
-        area = random.uniform(0.4, 1.0) * width * height
-        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if w <= width and h <= height:
-            break
-    else:
-        w, h = width, height
-    left, top = random.randint(0, width - w), random.randint(0, height - h)
-    image = image.crop((left, top, left + w, top + h)).resize((width, height), Image.Resampling.BILINEAR)
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+def torchvision() -> Any:
+    """Its transforms; ends the benchmark where it is not installed."""
+    try:
+        return importlib.import_module("torchvision.transforms")
+    except ImportError:
+        sys.exit("the literal way needs torchvision: uv run --with torchvision python benchmarks/…")
 
 
-def as_tensor(image: Image.Image) -> Tensor:
-    """Shape (1, height, width) in 0..1."""
-    return torch.from_numpy(np.asarray(image, np.float32) / 255)[None]
+def crops(side: int) -> list[Any]:
+    """A random box of at least 0.4 of the area, resized to `side`, half of them flipped."""
+    transforms = torchvision()
+    return [transforms.RandomResizedCrop(side, scale=(0.4, 1.0)), transforms.RandomHorizontalFlip()]
+
+
+def cropped(side: int) -> Transform:
+    """A crop alone, shape (1, side, side) in 0..1."""
+    transforms = torchvision()
+    return transforms.Compose([*crops(side), transforms.ToTensor()])  # type: ignore[no-any-return]
+
+
+def viewed(side: int) -> Transform:
+    """A random view, with the defaults of the views `image`; shape (1, side, side) in 0..1."""
+    transforms = torchvision()
+    jitter = transforms.RandomApply([transforms.ColorJitter(brightness=0.8, contrast=0.8)], p=0.8)
+    blur = transforms.RandomApply([transforms.GaussianBlur(3, sigma=(0.1, 1.0))], p=0.5)
+    return transforms.Compose([*crops(side), jitter, blur, transforms.ToTensor()])  # type: ignore[no-any-return]
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Two views of each image of uint8 (n, height, width)."""
+    """Two views of each image of (n, height, width), as Pillow takes them."""
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self.images = images
+    def __init__(self, images: NDArray[Any], view: Transform) -> None:
+        self.images, self.view = images, view
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = Image.fromarray(self.images[index])
-        return view(image), view(image)
+        return self.view(image), self.view(image)
 
 
 def usual_encoder() -> nn.Module:
@@ -150,11 +148,12 @@ class Trainer:
     def __init__(
         self, images: NDArray[np.uint8], n_clusters: int, seed: int, encoder: Callable[[], nn.Module] = usual_encoder
     ) -> None:
-        random.seed(seed)
         torch.manual_seed(seed)
         self.network = Network(encoder(), n_clusters).train()
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3)
-        self.loader: Any = DataLoader(Pairs(images), batch_size=BATCH, shuffle=True, drop_last=True)
+        self.loader: Any = DataLoader(
+            Pairs(images, viewed(images.shape[-1])), batch_size=BATCH, shuffle=True, drop_last=True
+        )
         self.masks = mask_correlated(BATCH), mask_correlated(n_clusters)
 
     def epoch(self) -> Iterator[float]:

@@ -1,10 +1,10 @@
 """How fast a trial is beside the literal way (benchmarks/literal.py), and beside what the machine can do: one table.
 
-Run: uv run python benchmarks/speed.py [ROUNDS]. All in one process of one thread; what a line compares is measured in
-turns, round by round. Times are CPU times, so that another process on the machine disturbs little; a ratio is the
-median over the rounds, with its quartiles. Shares of the peak count the multiplications and additions that a step asks
-for, over the best matrix product of f32 of the same round. The last two lines need Fashion-MNIST (`conclus methods
-datasets fashion-mnist` says from where) and are left out without it.
+Run: uv run --with torchvision python benchmarks/speed.py [ROUNDS]. All in one process of one thread; what a line
+compares is measured in turns, round by round. Times are CPU times, so that another process on the machine disturbs
+little; a ratio is the median over the rounds, with its quartiles. Shares of the peak count the multiplications and
+additions that a step asks for, over the best matrix product of f32 of the same round. The last two lines need
+Fashion-MNIST (`conclus methods datasets fashion-mnist` says from where) and are left out without it.
 """
 
 from __future__ import annotations
@@ -104,16 +104,12 @@ def beside_the_literal_way(rounds: int) -> None:
 
     images = [Image.fromarray(one) for one in bytes_]
     views: Any = own.method.views
-    found = in_turns(rounds, lambda: [literal.view(one) for one in images], lambda: views(own.batch))
+    view, crop = literal.viewed(SIDE), literal.cropped(SIDE)
+    found = in_turns(rounds, lambda: [view(one) for one in images], lambda: views(own.batch))
     line("a view of each", micro(found), ratio(found), "crop, flip, jitter, blur")
 
-    found = in_turns(
-        rounds,
-        lambda: [literal.as_tensor(literal.crop(one)) for one in images],
-        lambda: views.weak(own.batch),
-        repeats=3,
-    )
-    line("a crop of each", micro(found), ratio(found), "crop, flip: Pillow by image / separable")
+    found = in_turns(rounds, lambda: [crop(one) for one in images], lambda: views.weak(own.batch), repeats=3)
+    line("a crop of each", micro(found), ratio(found), "crop, flip: torchvision by image / separable")
 
 
 def micro(found: list[list[float]]) -> str:

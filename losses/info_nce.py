@@ -8,10 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-# Down to this temperature exp(cosine / temperature) and its sums stay far from the ends of float32.
-_COOLEST = 1 / 30
-# Rows of similarities that stay in the processor's cache between two passes; those whose product is worth a call.
-_CACHED, _BLOCK = 32, 256
+from losses._similarity import COOLEST, before_units, parts, units
+
 # Columns that tell most rows apart: only where they do not, all of them are looked at.
 _GLANCE = 8
 
@@ -42,7 +40,7 @@ def info_nce(
         van den Oord et al., "Representation Learning with Contrastive Predictive Coding" (2018), eq. 4.
     """
     left_out = equal_rows(targets)
-    if temperature > _COOLEST:
+    if temperature > COOLEST:
         return _Symmetric.apply(predictions, targets, temperature, left_out)  # type: ignore[no-any-return]
     p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
     s = p.mul(1 / temperature).mm(t.t())
@@ -85,54 +83,39 @@ class _Symmetric(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, predictions: Tensor, targets: Tensor, temperature: float, left_out: Tensor | None
     ) -> Tensor:
-        """Similarities of unit rows lie within 1 / temperature of 0: no maximum needs to be taken from them."""
-        (p, p_norms), (t, t_norms) = _units(predictions), _units(targets)
+        """Both sums, and of the gradient all but the last products."""
+        (p, p_norms), (t, t_norms) = units(predictions), units(targets)
         n = len(p)
-        e = (p / temperature).mm(t.t())
-        rows, columns = p.new_empty(n), p.new_zeros(n)
-        for start in range(0, n, _CACHED):
-            part = slice(start, start + _CACHED)
-            block = e[part].exp_()
+        e = (p * (1 / (math.log(2) * temperature))).mm(t.t())
+        ones, rows, columns = p.new_ones(n), p.new_empty(n), p.new_zeros(n)
+        for part in parts(n):
+            block = e[part].exp2_()
             if left_out is not None:
                 block.masked_fill_(left_out[part], 0)
-            rows[part] = block.sum(dim=1)
-            columns += block.sum(dim=0)
-        ctx.save_for_backward(p, p_norms, t, t_norms, e, rows, columns)
-        ctx.temperature = temperature
+            # Sums by products with ones, which are faster than sums.
+            torch.mv(block, ones, out=rows[part])
+            columns.addmv_(block.t(), ones[part])
         own = torch.linalg.vecdot(p, t) / temperature
+        if any(ctx.needs_input_grad):
+            # The mean of both softmaxes less the identity takes the place of the exponentials.
+            by_row, by_column = 0.5 / rows, 0.5 / columns
+            for part in parts(n):
+                e[part].mul_(by_row[part, None] + by_column)
+            e.diagonal().sub_(1)
+            ctx.save_for_backward(p, p_norms, t, t_norms, e)
+            ctx.temperature = temperature
         return ((rows.log() + columns.log()) / 2 - own).mean()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The mean of both softmaxes less the identity, over n and the temperature, times the other side's rows."""
-        p, p_norms, t, t_norms, e, rows, columns = ctx.saved_tensors
+        """What the forward pass left, over n and the temperature, times the other side's rows."""
+        p, p_norms, t, t_norms, weights = ctx.saved_tensors
         scale = grad / (len(p) * ctx.temperature)
-        by_row, by_column = scale / (2 * rows), scale / (2 * columns)
-        wanted = ctx.needs_input_grad
-        p_grad, t_grad = (-scale * other if wanted[side] else None for side, other in enumerate((t, p)))
-        for start in range(0, len(p), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            weights = torch.add(by_row[part, None], by_column).mul_(e[part])
-            if p_grad is not None:
-                p_grad[part].addmm_(weights, t)
-            if t_grad is not None:
-                t_grad.addmm_(weights.t(), p[part])
-        return _before(p_grad, p, p_norms), _before(t_grad, t, t_norms), None, None
-
-
-def _units(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows at length 1, and their lengths (n, 1); a zero row stays zero."""
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
-    return rows / norms, norms
-
-
-def _before(grad: Tensor | None, units: Tensor, norms: Tensor) -> Tensor | None:
-    """The gradient of the rows from that of `units`, which are the rows at length 1; overwrites it."""
-    if grad is None:
-        return None
-    along = torch.linalg.vecdot(units, grad)
-    return grad.addcmul_(units, along[:, None], value=-1).div_(norms)
+        of_p, of_t = ctx.needs_input_grad[:2]
+        p_grad = before_units(weights.mm(t), p, p_norms / scale) if of_p else None
+        t_grad = before_units(weights.t().mm(p), t, t_norms / scale) if of_t else None
+        return p_grad, t_grad, None, None
 
 
 class Loss:

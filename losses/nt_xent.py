@@ -1,11 +1,14 @@
 """NT-Xent, the normalised temperature-scaled cross entropy of SimCLR."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from losses._similarity import COOLEST, before_units, parts, units
 
 
 def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: float) -> Float[Tensor, ""]:
@@ -35,13 +38,49 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
         raise ValueError(
             f"two views of equal, non-empty shape (n, dim) are needed, got {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    units = functional.normalize(torch.cat([a, b]), dim=1)
-    similarities = units.mul(1 / temperature).mm(units.t())
+    rows = torch.cat([a, b])
+    if temperature > COOLEST:
+        return _Contrast.apply(rows, temperature)  # type: ignore[no-any-return]
+    u = functional.normalize(rows, dim=1)
+    similarities = u.mul(1 / temperature).mm(u.t())
     # In place and past autograd: no second (2n, 2n) matrix, also on the way back. Where exp is 0, so is the gradient.
     similarities.detach().fill_diagonal_(-math.inf)
-    # A row's class is its other view. One fused pass over the matrix, and one back, instead of five.
-    others = torch.arange(len(units), device=units.device).roll(len(a))
+    others = torch.arange(len(u), device=u.device).roll(len(a))
     return functional.cross_entropy(similarities, others)
+
+
+class _Contrast(torch.autograd.Function):
+    """The loss itself: similarities are symmetric, so that their gradient needs one product, not two."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Of both views' rows, one below the other."""
+        u, norms = units(rows)
+        n = len(u) // 2
+        own = torch.linalg.vecdot(u[:n], u[n:]) / temperature
+        e = (u * (1 / (math.log(2) * temperature))).mm(u.t()).fill_diagonal_(-math.inf)
+        ones, sums = u.new_ones(2 * n), u.new_empty(2 * n)
+        for part in parts(2 * n):
+            # A product with ones is faster than a sum.
+            torch.mv(e[part].exp2_(), ones, out=sums[part])
+        if any(ctx.needs_input_grad):
+            # The mean of the softmax and its transpose, less one for each other view, in the exponentials' place.
+            by = 0.5 / sums
+            for part in parts(2 * n):
+                e[part].mul_(by[part, None] + by)
+            e.diagonal(n).sub_(1)
+            e.diagonal(-n).sub_(1)
+            ctx.save_for_backward(u, norms, e)
+            ctx.temperature = temperature
+        return sums.log().mean() - own.mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What the forward pass left, times the unit rows."""
+        u, norms, weights = ctx.saved_tensors
+        scale = grad / (len(u) // 2 * ctx.temperature)
+        return before_units(weights.mm(u), u, norms / scale), None
 
 
 def chance(n: int) -> float:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losses import cosine, cosine_mse, info_nce, mse
+from losses import _similarity, cosine, cosine_mse, info_nce, mse, nt_xent
 
 
 def normal(seed: int, *shape: int) -> torch.Tensor:
@@ -87,13 +87,31 @@ def test_gradients(temperature):
 def test_blocks_change_nothing_but_rounding(monkeypatch):
     p, t = normal(7, 30, 4).requires_grad_(), normal(8, 30, 4).requires_grad_()
     t.data[20] = t.data[2]
-    whole = info_nce.info_nce(p, t, 0.07)
-    expected = torch.autograd.grad(whole, (p, t))
-    monkeypatch.setattr(info_nce, "_BLOCK", 7)
-    parts = info_nce.info_nce(p, t, 0.07)
-    assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
-    for one, other in zip(torch.autograd.grad(parts, (p, t)), expected, strict=True):
-        torch.testing.assert_close(one, other)
+    for loss in (info_nce.info_nce, nt_xent.nt_xent):
+        with monkeypatch.context() as patch:
+            whole = loss(p, t, 0.07)
+            expected = torch.autograd.grad(whole, (p, t))
+            patch.setattr(_similarity, "_CACHED", 7 * 30)
+            parts = loss(p, t, 0.07)
+        assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
+        for one, other in zip(torch.autograd.grad(parts, (p, t)), expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("loss", [info_nce.info_nce, nt_xent.nt_xent])
+def test_in_float32_both_ways_of_low_and_high_temperatures_are_as_exact(loss):
+    """Just above and below the temperature from which no maximum is taken; also where rows are all but equal."""
+    for spread in (1.0, 1e-3):
+        p = normal(7, 300, 16)
+        t = p + spread * normal(8, 300, 16)
+        for temperature in (0.99 * _similarity.COOLEST, 1.01 * _similarity.COOLEST, 0.5):
+            exact = [one.requires_grad_() for one in (p.clone(), t.clone())]
+            single = [one.float().detach().requires_grad_() for one in (p, t)]
+            value, expected = loss(*single, temperature), loss(*exact, temperature)
+            assert value.item() == pytest.approx(expected.item(), rel=2e-5, abs=2e-5)
+            found, wanted = (torch.autograd.grad(one, both) for one, both in ((value, single), (expected, exact)))
+            for one, other in zip(found, wanted, strict=True):
+                torch.testing.assert_close(one.double(), other, rtol=2e-3, atol=2e-5)
 
 
 @given(n=st.integers(1, 300), temperature=st.floats(0.01, 5))
