@@ -13,7 +13,7 @@ from torch import Tensor
 COOLEST = 1 / 30
 
 # Numbers that stay in the processor's cache between two passes over them.
-_CACHED = 2**17
+_CACHED = 2**18
 
 
 def parts(n: int) -> list[slice]:
@@ -22,13 +22,12 @@ def parts(n: int) -> list[slice]:
     return [slice(start, start + some) for start in range(0, n, some)]
 
 
-def units(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows at length 1, and their lengths (n, 1); a zero row stays zero."""
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(1e-12)
-    return rows / norms, norms
+def norms(rows: Tensor) -> Tensor:
+    """The rows' lengths, shape (n,); no zero row's is 0."""
+    return torch.linalg.vector_norm(rows, dim=1).clamp_min(1e-12)
 
 
-def before_units(grad: Tensor, units: Tensor, norms: Tensor) -> Tensor:
-    """The gradient of the rows from that of `units`, which are the rows at length 1; overwrites it."""
-    along = torch.linalg.vecdot(units, grad)
-    return grad.addcmul_(units, along[:, None], value=-1).div_(norms)
+def across(grad: Tensor, rows: Tensor, length: float) -> Tensor:
+    """The part of `grad` that turns the rows, all of one `length`, and leaves that as it is; overwrites it."""
+    along = torch.linalg.vecdot(rows, grad)
+    return grad.addcmul_(rows, along[:, None], value=-1 / length**2)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from losses._similarity import COOLEST, before_units, parts, units
+from losses._similarity import COOLEST, across, norms, parts
 
 # Columns that tell most rows apart: only where they do not, all of them are looked at.
 _GLANCE = 8
@@ -84,9 +84,11 @@ class _Symmetric(torch.autograd.Function):
         ctx: Any, predictions: Tensor, targets: Tensor, temperature: float, left_out: Tensor | None
     ) -> Tensor:
         """Both sums, and of the gradient all but the last products."""
-        (p, p_norms), (t, t_norms) = units(predictions), units(targets)
-        n = len(p)
-        e = (p * (1 / (math.log(2) * temperature))).mm(t.t())
+        n, rate = len(predictions), math.log(2) * temperature
+        p_shrink, t_shrink = (1 / norms(rows) for rows in (predictions, targets))
+        p, t = predictions * (p_shrink / rate)[:, None], targets * t_shrink[:, None]
+        e = p.mm(t.t())
+        own = e.diagonal() * math.log(2)
         ones, rows, columns = p.new_ones(n), p.new_empty(n), p.new_zeros(n)
         for part in parts(n):
             block = e[part].exp2_()
@@ -95,26 +97,27 @@ class _Symmetric(torch.autograd.Function):
             # Sums by products with ones, which are faster than sums.
             torch.mv(block, ones, out=rows[part])
             columns.addmv_(block.t(), ones[part])
-        own = torch.linalg.vecdot(p, t) / temperature
         if any(ctx.needs_input_grad):
             # The mean of both softmaxes less the identity takes the place of the exponentials.
             by_row, by_column = 0.5 / rows, 0.5 / columns
             for part in parts(n):
                 e[part].mul_(by_row[part, None] + by_column)
             e.diagonal().sub_(1)
-            ctx.save_for_backward(p, p_norms, t, t_norms, e)
-            ctx.temperature = temperature
+            ctx.save_for_backward(p, p_shrink, t, t_shrink, e)
+            ctx.rate, ctx.temperature = rate, temperature
         return ((rows.log() + columns.log()) / 2 - own).mean()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, over n and the temperature, times the other side's rows."""
-        p, p_norms, t, t_norms, weights = ctx.saved_tensors
+        p, p_shrink, t, t_shrink, weights = ctx.saved_tensors
         scale = grad / (len(p) * ctx.temperature)
-        of_p, of_t = ctx.needs_input_grad[:2]
-        p_grad = before_units(weights.mm(t), p, p_norms / scale) if of_p else None
-        t_grad = before_units(weights.t().mm(p), t, t_norms / scale) if of_t else None
+        p_grad = t_grad = None
+        if ctx.needs_input_grad[0]:
+            p_grad = across(weights.mm(t), p, 1 / ctx.rate).mul_((p_shrink * scale)[:, None])
+        if ctx.needs_input_grad[1]:
+            t_grad = across(weights.t().mm(p), t, 1.0).mul_((t_shrink * scale * ctx.rate)[:, None])
         return p_grad, t_grad, None, None
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from losses._similarity import COOLEST, before_units, parts, units
+from losses._similarity import COOLEST, across, norms, parts
 
 
 def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: float) -> Float[Tensor, ""]:
@@ -55,8 +55,8 @@ class _Contrast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Of both views' rows, one below the other."""
-        u, norms = units(rows)
-        n = len(u) // 2
+        shrink = 1 / norms(rows)
+        u, n = rows * shrink[:, None], len(rows) // 2
         own = torch.linalg.vecdot(u[:n], u[n:]) / temperature
         e = (u * (1 / (math.log(2) * temperature))).mm(u.t()).fill_diagonal_(-math.inf)
         ones, sums = u.new_ones(2 * n), u.new_empty(2 * n)
@@ -70,7 +70,7 @@ class _Contrast(torch.autograd.Function):
                 e[part].mul_(by[part, None] + by)
             e.diagonal(n).sub_(1)
             e.diagonal(-n).sub_(1)
-            ctx.save_for_backward(u, norms, e)
+            ctx.save_for_backward(u, shrink, e)
             ctx.temperature = temperature
         return sums.log().mean() - own.mean()
 
@@ -78,9 +78,9 @@ class _Contrast(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, times the unit rows."""
-        u, norms, weights = ctx.saved_tensors
+        u, shrink, weights = ctx.saved_tensors
         scale = grad / (len(u) // 2 * ctx.temperature)
-        return before_units(weights.mm(u), u, norms / scale), None
+        return across(weights.mm(u), u, 1.0).mul_((shrink * scale)[:, None]), None
 
 
 def chance(n: int) -> float:
