@@ -5,7 +5,8 @@ the usual make, through which each view goes on its own, in torch's default memo
 (github.com/Yunfan-Li/Contrastive-Clustering).
 
 Run: uv run --with torchvision python benchmarks/literal.py FILE.npz [EPOCHS]: both ways on the images of FILE (x or
-samples, and labels), three seeds each. Exit code 1 when the intervals of their ACC or NMI do not overlap.
+samples, and labels of ten classes), three seeds each. Exit code 1 when the intervals of their ACC or NMI do not
+overlap.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from core.fit import fit
 from core.schema import Mistakes
 from jobs.analysis.intervals import half_width
 
-BATCH = 256
+BATCH, CLUSTERS = 256, 10
 SEEDS = (0, 1, 2)
 
 
@@ -57,6 +58,16 @@ def cropped(side: int) -> Transform:
     """A crop alone, shape (1, side, side) in 0..1."""
     transforms = torchvision()
     return transforms.Compose([*crops(side), transforms.ToTensor()])  # type: ignore[no-any-return]
+
+
+def moved() -> Transform:
+    """A random view of a small image of floats, with the defaults of the views `affine`; shape (1, side, side)."""
+    transforms = torchvision()
+    affine = transforms.RandomAffine(
+        15, translate=(0.05, 0.05), scale=(0.85, 1.15), interpolation=transforms.InterpolationMode.BILINEAR
+    )
+    noise = transforms.Lambda(lambda image: image + 0.2 * torch.randn_like(image))
+    return transforms.Compose([affine, transforms.ToTensor(), noise])  # type: ignore[no-any-return]
 
 
 def viewed(side: int) -> Transform:
@@ -94,14 +105,22 @@ def own_encoder() -> nn.Module:
     return Encoder((1, 28, 28)).layers.to(memory_format=torch.contiguous_format)
 
 
-class Network(nn.Module):
-    """An encoder of 128 features under CC's two heads."""
+def perceptron() -> nn.Module:
+    """The encoder `mlp` for images of 8 x 8, 256 features."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in ((64, 512), (512, 512), (512, 256)):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers)
 
-    def __init__(self, encoder: nn.Module, n_clusters: int) -> None:
+
+class Network(nn.Module):
+    """An encoder of `dim` features under CC's two heads."""
+
+    def __init__(self, encoder: nn.Module, n_clusters: int, dim: int = 128) -> None:
         super().__init__()
         self.encoder = encoder
-        self.instance = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128))
-        self.cluster = nn.Sequential(nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, n_clusters), nn.Softmax(dim=1))
+        self.instance = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 128))
+        self.cluster = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_clusters), nn.Softmax(dim=1))
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Instance vectors and assignments of two views."""
@@ -128,13 +147,13 @@ def contrast(similarities: Tensor, mask: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits, torch.zeros(2 * n, dtype=torch.long), reduction="sum") / (2 * n)
 
 
-def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor, temperature: float = 0.5) -> Tensor:
+def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """Of instance vectors (n, dim) of unit length."""
     z = torch.cat([z_a, z_b])
     return contrast(z @ z.T / temperature, mask)
 
 
-def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
+def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """Of assignments (n, clusters), with the entropy of both marginals."""
     entropy = sum(math.log(len(q)) + (q * q.log()).sum() for q in ((p.sum(0) / p.sum()) for p in (p_a, p_b)))
     columns = torch.cat([p_a.t(), p_b.t()])
@@ -143,18 +162,25 @@ def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float = 1.
 
 
 class Trainer:
-    """The training loop, a step at a time."""
+    """The training loop, a step at a time; of what `network` builds, on two views of each of `images`."""
 
     def __init__(
-        self, images: NDArray[np.uint8], n_clusters: int, seed: int, encoder: Callable[[], nn.Module] = usual_encoder
+        self,
+        images: NDArray[Any],
+        view: Transform,
+        network: Callable[[], Network],
+        seed: int,
+        *,
+        learning_rate: float = 1e-3,
+        instance_temperature: float = 0.5,
+        cluster_temperature: float = 1.0,
     ) -> None:
         torch.manual_seed(seed)
-        self.network = Network(encoder(), n_clusters).train()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-3)
-        self.loader: Any = DataLoader(
-            Pairs(images, viewed(images.shape[-1])), batch_size=BATCH, shuffle=True, drop_last=True
-        )
-        self.masks = mask_correlated(BATCH), mask_correlated(n_clusters)
+        self.network = network().train()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
+        self.loader: Any = DataLoader(Pairs(images, view), batch_size=BATCH, shuffle=True, drop_last=True)
+        self.temperatures = instance_temperature, cluster_temperature
+        self.masks = mask_correlated(BATCH), mask_correlated(CLUSTERS)
 
     def epoch(self) -> Iterator[float]:
         """The loss of each step."""
@@ -164,17 +190,18 @@ class Trainer:
     def step(self, a: Tensor, b: Tensor) -> float:
         """One step on two views (n, 1, height, width); its loss."""
         z_a, z_b, p_a, p_b = self.network(a, b)
-        loss = instance_loss(z_a, z_b, self.masks[0]) + cluster_loss(p_a, p_b, self.masks[1])
+        loss = instance_loss(z_a, z_b, self.masks[0], self.temperatures[0])
+        loss = loss + cluster_loss(p_a, p_b, self.masks[1], self.temperatures[1])
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         return loss.item()
 
     @torch.no_grad()
-    def assign(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """The cluster of each image, shape (n,)."""
+    def assign(self, images: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The cluster of each image (n, side, side) in 0..1, shape (n,)."""
         self.network.eval()
-        parts = [torch.from_numpy(part[:, None] / np.float32(255)) for part in np.array_split(images, 100)]
+        parts = [torch.from_numpy(part[:, None]) for part in np.array_split(images, 100)]
         found = [self.network.cluster(self.network.encoder(part)).argmax(dim=1) for part in parts]
         return torch.cat(found).numpy()
 
@@ -197,12 +224,12 @@ def configuration(path: str, epochs: int) -> TrialConfig:
 def literal_scores(images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> tuple[float, ...]:
     """ACC, NMI and CPU seconds of the literal way."""
     started = time.process_time()
-    trainer = Trainer(images, int(labels.max()) + 1, seed)
+    trainer = Trainer(images, viewed(images.shape[-1]), lambda: Network(usual_encoder(), CLUSTERS), seed)
     for _ in range(epochs):
         for _ in trainer.epoch():
             pass
     seconds = time.process_time() - started
-    found = metrics.scores(trainer.assign(images), labels)
+    found = metrics.scores(trainer.assign(images / np.float32(255)), labels)
     return found["acc"], found["nmi"], seconds
 
 
