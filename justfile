@@ -23,6 +23,6 @@ fix:
     uv run ruff check --fix .
     uv run ruff format .
 
-# One benchmark, by name: `just bench overhead`.
+# One benchmark, by name: `just bench overhead`. Some compare with torchvision.
 bench name:
-    uv run python benchmarks/{{name}}.py
+    uv run --with torchvision python benchmarks/{{name}}.py
