@@ -16,6 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -116,9 +117,9 @@ def perceptron() -> nn.Module:
 class Network(nn.Module):
     """An encoder of `dim` features under CC's two heads."""
 
-    def __init__(self, encoder: nn.Module, n_clusters: int, dim: int = 128) -> None:
+    def __init__(self, encoder: Callable[[], nn.Module], n_clusters: int, dim: int = 128) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder()
         self.instance = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 128))
         self.cluster = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_clusters), nn.Softmax(dim=1))
 
@@ -224,7 +225,7 @@ def configuration(path: str, epochs: int) -> TrialConfig:
 def literal_scores(images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> tuple[float, ...]:
     """ACC, NMI and CPU seconds of the literal way."""
     started = time.process_time()
-    trainer = Trainer(images, viewed(images.shape[-1]), lambda: Network(usual_encoder(), CLUSTERS), seed)
+    trainer = Trainer(images, viewed(images.shape[-1]), partial(Network, usual_encoder, CLUSTERS), seed)
     for _ in range(epochs):
         for _ in trainer.epoch():
             pass

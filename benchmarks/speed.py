@@ -97,7 +97,7 @@ def beside_the_literal_way(rounds: int) -> None:
     samples = bytes_[:, None].astype(np.float32) / 255
     own = Steps(CONVNET, samples)
     for encoder, name in ((literal.usual_encoder, "the usual network"), (literal.own_encoder, "the same network")):
-        network = partial(literal.Network, encoder(), CLUSTERS)
+        network = partial(literal.Network, encoder, CLUSTERS)
         other = literal.Trainer(bytes_, literal.viewed(SIDE), network, 0)
         found = in_turns(rounds, lambda other=other: list(other.epoch()), own.step)
         rates = [f"{BATCH / median(column):.0f}" for column in zip(*found, strict=True)]

@@ -30,7 +30,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.config import TrialConfig
+    from core.data import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 ASHA = {"scheduler": "asha"}
@@ -108,16 +112,17 @@ def train_literally(sweep: Sweep, chosen: Mapping[str, float], report: Callable[
     import numpy as np
     from sklearn.metrics import normalized_mutual_info_score
 
-    from core import registry
+    from core.config import read_trial
+    from core.schema import Mistakes
 
-    data = registry.load("datasets", sweep.trial["data"]["name"])(**_options(sweep.trial["data"]))
+    data = load(read_trial(sweep.trial, (), Mistakes()))
     images = data.samples[:, 0]
     if sweep.name == "digits":
         view, raw = literal.moved(), images
-        network = partial(_network, literal.perceptron, 256)
+        network = partial(literal.Network, literal.perceptron, literal.CLUSTERS, 256)
     else:
         view, raw = literal.viewed(28), np.rint(images * 255).astype(np.uint8)
-        network = partial(_network, literal.usual_encoder, 128)
+        network = partial(literal.Network, literal.usual_encoder, literal.CLUSTERS)
     options = {name: value for name, value in chosen.items() if name != "seed"}
     trainer = literal.Trainer(raw, view, network, int(chosen["seed"]), **options)
     for epoch in range(1, sweep.epochs + 1):
@@ -125,19 +130,15 @@ def train_literally(sweep: Sweep, chosen: Mapping[str, float], report: Callable[
     return float(normalized_mutual_info_score(data.labels, trainer.assign(images)))
 
 
-def _network(encoder: Callable[[], Any], dim: int) -> Any:
-    import literal
+def load(config: TrialConfig) -> Dataset:
+    """A trial's data set."""
+    from core import registry
 
-    return literal.Network(encoder(), literal.CLUSTERS, dim)
-
-
-def _options(plug_in: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in plug_in.items() if name != "name"}
+    return registry.load("datasets", config.data.name)(**config.data.options)  # type: ignore[no-any-return]
 
 
 def train_with_the_core(sweep: Sweep, chosen: Mapping[str, float]) -> float:
     """The same by conclus's core; its NMI."""
-    from core import registry
     from core.config import read_trial
     from core.fit import fit
     from core.schema import Mistakes
@@ -148,8 +149,7 @@ def train_with_the_core(sweep: Sweep, chosen: Mapping[str, float]) -> float:
         "optimiser": {"learning_rate": chosen["learning_rate"]},
     }
     config = read_trial(trial, (), Mistakes())
-    data = registry.load("datasets", config.data.name)(**config.data.options)
-    *_, row = fit(config, data, seed=int(chosen["seed"]))
+    *_, row = fit(config, load(config), seed=int(chosen["seed"]))
     return row.metrics["nmi"]
 
 

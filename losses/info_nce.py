@@ -104,7 +104,7 @@ class _Symmetric(torch.autograd.Function):
                 e[part].mul_(by_row[part, None] + by_column)
             e.diagonal().sub_(1)
             ctx.save_for_backward(p, p_shrink, t, t_shrink, e)
-            ctx.rate, ctx.temperature = rate, temperature
+            ctx.temperature = temperature
         return ((rows.log() + columns.log()) / 2 - own).mean()
 
     @staticmethod
@@ -112,12 +112,12 @@ class _Symmetric(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, over n and the temperature, times the other side's rows."""
         p, p_shrink, t, t_shrink, weights = ctx.saved_tensors
-        scale = grad / (len(p) * ctx.temperature)
+        scale, rate = grad / (len(p) * ctx.temperature), math.log(2) * ctx.temperature
         p_grad = t_grad = None
         if ctx.needs_input_grad[0]:
-            p_grad = across(weights.mm(t), p, 1 / ctx.rate).mul_((p_shrink * scale)[:, None])
+            p_grad = across(weights.mm(t), p, 1 / rate).mul_((p_shrink * scale)[:, None])
         if ctx.needs_input_grad[1]:
-            t_grad = across(weights.t().mm(p), t, 1.0).mul_((t_shrink * scale * ctx.rate)[:, None])
+            t_grad = across(weights.t().mm(p), t, 1.0).mul_((t_shrink * scale * rate)[:, None])
         return p_grad, t_grad, None, None
 
 
