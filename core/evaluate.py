@@ -65,14 +65,16 @@ def evaluate(
     previous: Previous | None,
     last: bool,
     probe: Probe | None = None,
+    outputs: Outputs | None = None,
 ) -> Scores:
     """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
 
     The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
-    the final score depends on no history. `probe` is that of the samples; it is made where it is not given.
+    the final score depends on no history. `probe` is that of the samples, `outputs` are what `predict` gives; they
+    are made where they are not given.
     """
     probe = probe or Probe.of(samples.cpu().numpy())
-    outputs = predict(method, samples)
+    outputs = outputs or predict(method, samples)
     features = assign.unit_rows(outputs.features.numpy())
     begin = None if last or previous is None else previous.centroids
     by_kmeans = assign.kmeans(features, n_clusters, seed=seed, starts=10 if last else 1, centroids=begin)

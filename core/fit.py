@@ -95,19 +95,19 @@ def fit(
         method.set_learning_rate(learning_rate_factor(config.optimiser, epoch, config.epochs))
         method.begin_epoch(epoch, samples)
         losses = train_epoch(method, samples, config.batch_size, streams)
-        method.end_epoch(epoch, samples)
+        outputs = method.end_epoch(epoch, samples)
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         last = epoch == config.epochs
         due, before = last or epoch % config.evaluation.every == 0, scoring.state()
-        scores = scoring(method, due=due, last=last)
+        scores = scoring(method, due=due, last=last, outputs=outputs)
         found = losses | (scores.metrics | scores.health if scores else {})
         if patience.spent(epoch, found, due=due) and not last:
             # Scored as the last epoch is; as if it had not been scored yet.
             last = True
             scoring.load_state(before)
-            scores = scoring(method, due=True, last=True)
+            scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
         state = partial(State.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
         yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, state)

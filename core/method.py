@@ -108,8 +108,12 @@ class Method(nn.Module, ABC):
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
         """Called before each epoch (from 1) with all samples; a method with stages turns to the next one here."""
 
-    def end_epoch(self, epoch: int, samples: Tensor) -> None:
-        """Called after each epoch with all samples, before the epoch is scored."""
+    def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
+        """Called after each epoch with all samples, before the epoch is scored.
+
+        A method that has made the outputs of all samples here, as the epoch leaves it, returns them (on the CPU,
+        float32): they are then not made again for the scores.
+        """
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:

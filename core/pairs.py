@@ -12,7 +12,7 @@ from torch import Tensor
 from core import retrieval
 from core.data import PARTS, Dataset
 from core.evaluate import CHUNK, Scores, evaluation_mode
-from core.method import Method
+from core.method import Method, Outputs
 from core.scoring import Scoring, Task
 from core.seeds import derive
 from losses.cosine import cosine
@@ -55,8 +55,8 @@ class PairScoring(Scoring):
         parts = [_part(name, task.data, task.samples.device, generator) for name in PARTS]
         self._parts = [part for part in parts if len(part.samples)]
 
-    def __call__(self, method: Method, *, due: bool, last: bool) -> Scores:  # noqa: ARG002 - the last is like others
-        """The scores of all parts."""
+    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
+        """The scores of all parts; of the last epoch as of others, and from outputs in the order of its own."""
         found: dict[str, float] = {}
         for part in self._parts:
             predictions = predict(method, part.samples)

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.criteria import Probe
 from core.data import Dataset
 from core.evaluate import Previous, Scores, evaluate
-from core.method import Method
+from core.method import Method, Outputs
 from core.seeds import derive
 
 
@@ -38,13 +38,14 @@ class Scoring(ABC):
     """Made once for a trial; it may carry something from one evaluation to the next, which checkpoints keep."""
 
     @abstractmethod
-    def __call__(self, method: Method, *, due: bool, last: bool) -> Scores | None:
+    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """Scores an epoch.
 
         Args:
             method: as the epoch left it.
             due: whether it is one of those that `evaluation` asks for; the last one always is.
             last: whether the trial ends with it.
+            outputs: the method's outputs for the samples, where `Method.end_epoch` has made them.
         """
 
     def state(self) -> dict[str, Tensor] | None:
@@ -65,7 +66,7 @@ class ClusterScoring(Scoring):
         self._probe = Probe.of(training.samples)
         self._previous: Previous | None = None
 
-    def __call__(self, method: Method, *, due: bool, last: bool) -> Scores | None:
+    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """The scores of an epoch that is due."""
         if not due:
             return None
@@ -78,6 +79,7 @@ class ClusterScoring(Scoring):
             previous=self._previous,
             last=last,
             probe=self._probe,
+            outputs=outputs,
         )
         self._previous = scores.previous
         return scores

@@ -9,6 +9,9 @@ from core.errors import UserError
 from core.method import Encoder as Base
 from core.schema import PositiveInt
 
+# The least side that gives the third convolution 6 x 6 pixels.
+_LARGE = 21
+
 
 class Encoder(Base):
     """Four times convolution, batch norm, ReLU, each but the last halving the sides; then the mean over pixels."""
@@ -27,12 +30,14 @@ class Encoder(Base):
                 "the encoder 'convnet' needs images of shape (channels, height, width) with sides of at least 8 "
                 f"pixels, not {sample_shape}: use the encoder 'mlp', or give the data the option `shape`"
             )
+        # Time goes where pixels are many. A convolution of one channel at full size is as slow as all the others, one
+        # of 32 at half size that is pooled afterwards does four times the work of one that strides, and a border of
+        # zeros makes 7 x 7 of the third one's 5 x 5 (of 28 x 28 pixels). Small images have nothing to spare.
+        border = 1 if min(sample_shape[1:]) < _LARGE else 0
         layers = [
-            # Time goes where pixels are many. A convolution of one channel at full size is as slow as all the others,
-            # and one of 32 at half size that is pooled afterwards does four times the work of one that strides.
-            *_block(sample_shape[0], 32, kernel=5, stride=2),
+            *_block(sample_shape[0], 32, kernel=5, stride=2, border=2),
             *_block(32, 64, stride=2),
-            *_block(64, 128, pool=True),
+            *_block(64, 128, border=border, pool=True),
             *_block(128, dim),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
@@ -45,9 +50,11 @@ class Encoder(Base):
         return self.layers(samples.contiguous(memory_format=torch.channels_last))
 
 
-def _block(channels: int, width: int, *, kernel: int = 3, stride: int = 1, pool: bool = False) -> list[nn.Module]:
+def _block(
+    channels: int, width: int, *, kernel: int = 3, stride: int = 1, border: int = 1, pool: bool = False
+) -> list[nn.Module]:
     # The batch norm's shift makes the convolution's bias redundant.
-    convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+    convolution = nn.Conv2d(channels, width, kernel, stride, border, bias=False)
     # The greatest of what is positive is what is positive of the greatest: after pooling, ReLU has a quarter to do.
-    pooling = [nn.MaxPool2d(2)] if pool else []
+    pooling = [nn.MaxPool2d(2, ceil_mode=True)] if pool else []
     return [convolution, nn.BatchNorm2d(width), *pooling, nn.ReLU(inplace=True)]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core import assign, metrics
-from core.evaluate import mutual_information, predict
+from core.evaluate import evaluation_mode, mutual_information, predict
 from core.method import Batch, Outputs, Setting, build_optimiser
 from core.methods.cc import Method as ContrastiveClustering
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -82,17 +82,18 @@ class Method(ContrastiveClustering):
         self.best_score = 0.0
         self.rollbacks = 0
 
-    def end_epoch(self, epoch: int, samples: Tensor) -> None:
+    def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
         """Ends the warm-up, or keeps or undoes the epoch; then labels are drawn for the next one."""
         if epoch < self.warmup_epochs:
-            return
-        if epoch == self.warmup_epochs:
-            self._start_from_kmeans(samples)
+            return None
         outputs = predict(self, samples)
+        if epoch == self.warmup_epochs:
+            outputs = self._start_from_kmeans(outputs.features)
         if not self._keep(outputs):
             outputs = predict(self, samples)
         if epoch < self.last_epoch:
             self._label(outputs)
+        return outputs
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and the probabilities of the head that is in use."""
@@ -129,10 +130,12 @@ class Method(ContrastiveClustering):
             return self.cluster_head(features)
         return self.prototypes(functional.normalize(features, dim=1))
 
-    def _start_from_kmeans(self, samples: Tensor) -> None:
-        """The second head assigns each sample to its nearest centroid, as k-means of the unit features does."""
-        features = assign.unit_rows(predict(self, samples).features.numpy())
-        found = assign.kmeans(features, self.n_clusters, seed=self.seed, starts=10)
+    def _start_from_kmeans(self, features: Tensor) -> Outputs:
+        """The second head assigns each sample to its nearest centroid, as k-means of the unit features does.
+
+        Takes the features of all samples; returns them with the head's probabilities.
+        """
+        found = assign.kmeans(assign.unit_rows(features.numpy()), self.n_clusters, seed=self.seed, starts=10)
         centroids = torch.from_numpy(found.centroids)
         with torch.no_grad():
             self.prototypes.weight.copy_(self.sharpness * centroids)
@@ -141,6 +144,9 @@ class Method(ContrastiveClustering):
             sizes = torch.from_numpy(metrics.cluster_sizes(found.labels, self.n_clusters)).clamp_min(1)
             self.prior.copy_(sizes / sizes.sum())
         self.best = {}
+        with evaluation_mode(self):
+            logits = self._logits(features.to(self.prototypes.weight.device))
+        return Outputs(features, logits.softmax(dim=1).cpu())
 
     def _keep(self, outputs: Outputs) -> bool:
         """Keeps the state as the best, or goes back to the best; whether it was kept."""

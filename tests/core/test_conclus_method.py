@@ -44,6 +44,21 @@ def test_the_second_head_assigns_as_k_means_of_the_features_does(method):
     assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected)
 
 
+@pytest.mark.parametrize(("epoch", "undone"), [(2, False), (3, False), (3, True), (4, True)])
+def test_an_epoch_ends_with_what_the_method_then_says_of_all_samples(method, epoch, undone):
+    assert method.end_epoch(1, samples()) is None
+    if epoch > 2:
+        method.end_epoch(2, samples())
+    method.step(batch(method))
+    if undone:
+        method.prototypes.bias.data[0] = -1e6
+    returned = method.end_epoch(epoch, samples())
+    assert method.rollbacks == undone
+    expected = predict(method, samples())
+    assert torch.equal(returned.features, expected.features)
+    torch.testing.assert_close(returned.probabilities, expected.probabilities)
+
+
 @pytest.mark.parametrize("marginal", ["uniform", "learned"])
 def test_the_marginal_is_uniform_or_that_of_k_means(marginal):
     few = samples()[torch.cat([torch.arange(0, 120, 4), torch.arange(1, 40, 4)])]

@@ -7,7 +7,7 @@ from core import registry
 from core.errors import UserError
 
 torch.set_num_threads(1)
-SHAPES = {"convnet": [(1, 28, 28), (3, 11, 8)], "resnet18": [(1, 8, 8), (3, 16, 12)]}
+SHAPES = {"convnet": [(1, 28, 28), (3, 21, 32), (1, 20, 28), (3, 11, 8)], "resnet18": [(1, 8, 8), (3, 16, 12)]}
 EVERY = [(name, shape) for name in registry.names("encoders") for shape in SHAPES.get(name, [(6,), (1, 8, 8)])]
 
 
@@ -87,6 +87,18 @@ def test_sizes_are_those_of_the_papers():
     assert built("resnet18", (3, 32, 32)).layers[:-2](torch.rand(2, 3, 32, 32)).shape == (2, 512, 4, 4)
     assert 200_000 < count(built("convnet", (1, 28, 28))) < 260_000
     assert not list(built("identity", (6,)).parameters())
+
+
+@pytest.mark.parametrize(
+    ("side", "sides"), [(28, [14, 7, 5, 3]), (21, [11, 6, 4, 2]), (20, [10, 5, 5, 3]), (8, [4, 2, 2, 1])]
+)
+def test_only_large_images_lose_their_border(side, sides):
+    images, found = torch.rand(2, 1, side, side), []
+    for layer in built("convnet", (1, side, side)).layers:
+        images = layer(images)
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.MaxPool2d):
+            found.append(images.shape[2])
+    assert found == [*sides, sides[-1]]
 
 
 def test_pooling_before_relu_is_pooling_after_it():

@@ -10,6 +10,7 @@ from core.data import Dataset
 from core.errors import UserError
 from core.fit import fit
 from core.method import DivergedError
+from core.methods.conclus import Method as Conclus
 from core.schema import Mistakes
 from core.state import State
 
@@ -63,6 +64,19 @@ def test_the_same_seed_gives_the_same_rows_and_another_others(method):
     np.random.default_rng(0).normal(size=10)
     assert rows(trial, data, seed=1) == first
     assert rows(trial, data, seed=2) != first
+
+
+def test_what_a_method_says_of_all_samples_is_asked_once_an_epoch(monkeypatch):
+    asked = []
+    outputs = Conclus.outputs
+    monkeypatch.setattr(Conclus, "outputs", lambda self, chunk: asked.append(len(chunk)) or outputs(self, chunk))
+    counts = []
+    # Nothing falls that far: no epoch is undone.
+    trial = config(method={"name": "conclus", "warmup": 0.5, "tolerance": 9.0}, evaluation={"every": 1})
+    for _ in fit(trial, blobs(), seed=0):
+        counts.append(sum(asked))
+        asked.clear()
+    assert counts == [90, 90, 90, 90]
 
 
 @pytest.mark.parametrize("method", METHODS)
