@@ -98,7 +98,7 @@ SWEEPS = {
             "encoder": {"name": "convnet"},
             "views": {"name": "image"},
             "method": {"name": "cc"},
-            "epochs": 8,
+            "epochs": 6,
         },
         {"learning_rate": (5e-4, 1e-3), "instance_temperature": (0.3, 0.5)},
         (0, 1),
