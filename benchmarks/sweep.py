@@ -98,7 +98,7 @@ SWEEPS = {
             "encoder": {"name": "convnet"},
             "views": {"name": "image"},
             "method": {"name": "cc"},
-            "epochs": 6,
+            "epochs": 4,
         },
         {"learning_rate": (5e-4, 1e-3), "instance_temperature": (0.3, 0.5)},
         (0, 1),
@@ -179,7 +179,7 @@ def processes(sweep: Sweep, mode: str, trials: int) -> float:
     started = time.perf_counter()
     for chosen in sweep.spread(trials):
         command = [sys.executable, __file__, sweep.name, mode, json.dumps(chosen)]
-        subprocess.run(command, check=True, capture_output=True, env=environment())
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment())
     return (time.perf_counter() - started) * len(sweep.trials()) / trials
 
 
