@@ -1,4 +1,8 @@
-"""From features to clusters: k-means, the reference that every cluster head is held against."""
+"""From features to clusters: k-means, the reference that every cluster head is held against; also with equal sizes.
+
+References: clusters of given sizes: Bradley, Bennett and Demiriz, "Constrained k-means clustering" (MSR-TR-2000-65);
+their assignment by scaling a matrix: Cuturi, "Sinkhorn distances" (NeurIPS 2013).
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,24 @@ Matrix = NDArray[np.float32]
 # Rows on which starts of k-means are tried, where there are more.
 SAMPLE = 20_000
 
+# Where sizes are to be equal: by how much assignments are softened, as a share of the mean squared distance to a
+# centroid, and how often sizes are corrected between two moves of the centroids. Sharper ones end in as many places as
+# there are starts.
+_SOFTNESS = 0.3
+_CORRECTIONS = 10
+_MOVES = 100
+
 
 @dataclass(frozen=True)
 class KMeansResult:
-    """Labels (n,) and centroids (K, dim) of a k-means."""
+    """Labels (n,), centroids (K, dim) and offsets (K,) of a k-means.
+
+    A row belongs to the cluster whose squared distance, less its offset, is least; offsets are 0 where sizes are free.
+    """
 
     labels: NDArray[np.int64]
     centroids: Matrix
+    offsets: Matrix
 
 
 def unit_rows(features: Matrix) -> Matrix:
@@ -41,16 +56,65 @@ def kmeans(
     """
     from sklearn.cluster import KMeans
 
-    tried = max(SAMPLE, 10 * n_clusters)
-    if centroids is None and len(features) > tried:
-        sample = features[np.random.default_rng(seed).choice(len(features), tried, replace=False)]
+    sample = _sampled(features, n_clusters, seed)
+    if centroids is None and len(sample) < len(features):
         centroids = kmeans(sample, n_clusters, seed=seed, starts=starts).centroids
     begin: Any = "k-means++" if centroids is None else centroids
     runs: Any = starts if centroids is None else 1
     model: Any = KMeans(n_clusters, init=begin, n_init=runs, random_state=seed)
     with _threads().limit(limits=1):
         model.fit(features)
-    return KMeansResult(model.labels_.astype(np.int64), model.cluster_centers_)
+    return KMeansResult(model.labels_.astype(np.int64), model.cluster_centers_, np.zeros(n_clusters, np.float32))
+
+
+def balanced_kmeans(features: Matrix, n_clusters: int, *, seed: int, starts: int = 1) -> KMeansResult:
+    """K-means on features (n, dim) with clusters of nearly equal size, from k-means++; the best of `starts` is kept.
+
+    Soft assignments have equal sizes; those of the labels differ by a few per cent where clusters touch. Samples and
+    threads are as in `kmeans`.
+    """
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.utils import check_random_state
+
+    sample, random = _sampled(features, n_clusters, seed), check_random_state(seed)
+    free = np.zeros(n_clusters, np.float32)
+    with _threads().limit(limits=1):
+        begins: Any = [kmeans_plusplus(sample, n_clusters, random_state=random)[0] for _ in range(starts)]
+        found = [_balanced(sample, centroids, free) for centroids in begins]
+        best = min(found, key=lambda one: np.square(sample - one.centroids[one.labels]).sum())
+        return best if sample is features else _balanced(features, best.centroids, best.offsets)
+
+
+def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansResult:
+    """Corrects offsets and moves centroids, in turns, until hardly a label changes."""
+    from scipy.special import softmax
+
+    clusters = np.arange(len(centroids))[:, None]
+    lengths, labels = np.square(features).sum(axis=1), np.full(len(features), -1)
+    for move in range(_MOVES):
+        if move > 0:
+            members = (labels == clusters).astype(features.dtype)
+            sizes = members.sum(axis=1)[:, None]
+            # A cluster without a row stays where it is.
+            centroids = np.where(sizes > 0, members @ features / sizes.clip(min=1), centroids)
+        # One row for each cluster: sums over few columns are slow.
+        distances = (lengths + np.square(centroids).sum(axis=1)[:, None] - 2 * centroids @ features.T).clip(min=0)
+        softness = max(_SOFTNESS * distances.min(axis=0).mean(), 1e-12)
+        for _ in range(_CORRECTIONS):
+            shares = softmax((offsets[:, None] - distances) / softness, axis=0).mean(axis=1)
+            offsets = offsets - softness * np.log(shares * len(centroids) + 1e-9)
+        before, labels = labels, (distances - offsets[:, None]).argmin(axis=0)
+        if (labels != before).mean() < 1e-3:
+            break
+    return KMeansResult(labels, centroids, offsets)
+
+
+def _sampled(features: Matrix, n_clusters: int, seed: int) -> Matrix:
+    """The rows that starts are tried on: all, or so many of them."""
+    tried = max(SAMPLE, 10 * n_clusters)
+    if len(features) <= tried:
+        return features
+    return features[np.random.default_rng(seed).choice(len(features), tried, replace=False)]
 
 
 def nearest(features: Matrix, centroids: Matrix) -> NDArray[np.int64]:

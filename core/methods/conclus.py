@@ -4,6 +4,9 @@ Published boosting stages lose classes, and accuracy with them. Here the second 
 partition of CC's features is better than that of CC's own head), every class keeps labels in proportion to its size and
 confidence, and an epoch that loses a class or lowers the mutual information of samples and labels is undone.
 
+Where classes are taken to be of equal size, so are the clusters of that k-means: of free size, partitions that differ
+much lie within a thousandth of each other's inertia, and which of them is found is luck.
+
 References: warm-up: Li et al., "Contrastive Clustering" (AAAI 2021). Labels by confidence: Jia et al., "Towards
 Calibrated Deep Clustering Network" (ICLR 2025). Weak labels for strong views: Van Gansbeke et al., "SCAN" (ECCV 2020).
 """
@@ -56,8 +59,8 @@ class Method(ContrastiveClustering):
         digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises and falls with NMI, epoch by epoch.
         (The head's agreement with k-means, once half of it, differs by a tenth from one start of k-means to another.)
 
-        `marginal` is what the second stage's entropy term draws the sizes of clusters to: equal ones, or those that
-        k-means found (for classes of unequal size).
+        `marginal` is what the second stage draws the sizes of clusters to: equal ones, which it starts with, or those
+        that k-means finds (for classes of unequal size).
         """
         super().__init__(
             setting,
@@ -131,15 +134,16 @@ class Method(ContrastiveClustering):
         return self.prototypes(functional.normalize(features, dim=1))
 
     def _start_from_kmeans(self, features: Tensor) -> Outputs:
-        """The second head assigns each sample to its nearest centroid, as k-means of the unit features does.
+        """The second head assigns each sample as k-means of the unit features does.
 
         Takes the features of all samples; returns them with the head's probabilities.
         """
-        found = assign.kmeans(assign.unit_rows(features.numpy()), self.n_clusters, seed=self.seed, starts=10)
-        centroids = torch.from_numpy(found.centroids)
+        kmeans = assign.kmeans if self.learns_marginal else assign.balanced_kmeans
+        found = kmeans(assign.unit_rows(features.numpy()), self.n_clusters, seed=self.seed, starts=10)
+        centroids, offsets = torch.from_numpy(found.centroids), torch.from_numpy(found.offsets)
         with torch.no_grad():
             self.prototypes.weight.copy_(self.sharpness * centroids)
-            self.prototypes.bias.copy_(-self.sharpness / 2 * centroids.square().sum(dim=1))
+            self.prototypes.bias.copy_(self.sharpness / 2 * (offsets - centroids.square().sum(dim=1)))
         if self.learns_marginal:
             sizes = torch.from_numpy(metrics.cluster_sizes(found.labels, self.n_clusters)).clamp_min(1)
             self.prior.copy_(sizes / sizes.sum())

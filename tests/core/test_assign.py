@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
 
 from core import assign
 from core.config import count_clusters, read_trial
@@ -55,6 +57,80 @@ def test_starts_on_a_sample_end_where_starts_on_everything_do(monkeypatch):
 def test_more_clusters_than_the_sample_has_rows_are_found(monkeypatch):
     monkeypatch.setattr(assign, "SAMPLE", 5)
     assert len(np.unique(assign.kmeans(blobs(12, 600), 12, seed=0, starts=3).labels)) == 12
+
+
+def unequal(n: int = 600, k: int = 4, dim: int = 6) -> np.ndarray:
+    """Groups that touch, one of two thirds of the rows."""
+    rng = np.random.default_rng(0)
+    groups = np.maximum(rng.integers(2 * k - 2, size=n) - (k - 1), 0)
+    return (1.5 * rng.normal(size=(k, dim))[groups] + rng.normal(size=(n, dim))).astype(np.float32)
+
+
+def touching(apart: float, n: int = 600) -> np.ndarray:
+    """Ten groups of equal size."""
+    rng = np.random.default_rng(0)
+    return (apart * rng.normal(size=(10, 6))[np.arange(n) % 10] + rng.normal(size=(n, 6))).astype(np.float32)
+
+
+def squared_distances(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    return np.square(rows[:, None] - centroids).sum(axis=2)
+
+
+@pytest.mark.parametrize("find", [assign.kmeans, assign.balanced_kmeans])
+def test_a_row_belongs_to_the_cluster_of_least_squared_distance_less_its_offset(find):
+    rows = unequal()
+    found = find(rows, 4, seed=0, starts=3)
+    assert np.array_equal((squared_distances(rows, found.centroids) - found.offsets).argmin(axis=1), found.labels)
+
+
+def test_clusters_of_equal_size_are_those_of_an_exact_assignment():
+    rows = unequal()
+    assert np.bincount(assign.kmeans(rows, 4, seed=0, starts=10).labels).max() > 1.2 * 150
+    found = assign.balanced_kmeans(rows, 4, seed=0, starts=10)
+    sizes = np.bincount(found.labels, minlength=4)
+    assert sizes.min() > 0.9 * 150
+    assert sizes.max() < 1.1 * 150
+    # The best of all assignments of 150 rows to each of the same centroids.
+    places = np.repeat(np.arange(4), 150)
+    distances = squared_distances(rows, found.centroids)
+    exact = places[linear_sum_assignment(distances[:, places])[1]]
+    assert (found.labels == exact).mean() > 0.95
+    means = np.stack([rows[exact == k].mean(axis=0) for k in range(4)])
+    assert np.abs(means - found.centroids).max() < 0.1
+
+
+@pytest.mark.parametrize("apart", [2.0, 3.0])
+def test_single_starts_with_equal_sizes_end_in_one_place_where_those_with_free_sizes_do_not(apart):
+    rows = touching(apart)
+    free, equal = (
+        [find(rows, 10, seed=seed).labels for seed in range(10)] for find in (assign.kmeans, assign.balanced_kmeans)
+    )
+    assert min(adjusted_rand_score(equal[0], other) for other in equal) > 0.9
+    assert min(adjusted_rand_score(free[0], other) for other in free) < 0.9
+
+
+def test_clusters_of_equal_size_on_a_sample_are_those_of_all_rows_and_the_same_bits_again(monkeypatch):
+    rows = touching(3.0, 6000)
+    whole = assign.balanced_kmeans(rows, 10, seed=0, starts=3)
+    monkeypatch.setattr(assign, "SAMPLE", 600)
+    first, second = (assign.balanced_kmeans(rows, 10, seed=0, starts=3) for _ in range(2))
+    assert np.array_equal(first.labels, second.labels)
+    assert np.array_equal(first.centroids, second.centroids)
+    assert adjusted_rand_score(first.labels, whole.labels) > 0.95
+    assert np.bincount(first.labels, minlength=10).min() > 0.9 * 600
+
+
+@pytest.mark.parametrize(
+    ("rows", "k"),
+    [(np.ones((30, 3), np.float32), 3), (np.zeros((5, 2), np.float32), 5), (blobs(5, 5), 5), (blobs(2, 20), 1)],
+)
+def test_equal_sizes_of_rows_that_cannot_be_told_apart_or_hardly_suffice(rows, k):
+    found = assign.balanced_kmeans(rows, k, seed=2**32 - 1, starts=2)
+    assert np.isfinite(found.centroids).all()
+    assert np.isfinite(found.offsets).all()
+    assert set(found.labels) <= set(range(k))
+    if len(np.unique(rows, axis=0)) == k:
+        assert len(set(found.labels)) == k
 
 
 def test_unit_rows_have_length_one_and_zero_stays_zero():

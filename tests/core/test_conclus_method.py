@@ -19,15 +19,19 @@ def samples(n=120, k=4, dim=6) -> torch.Tensor:
     return torch.from_numpy(rows.astype(np.float32))
 
 
-@pytest.fixture
-def method():
+def made(**options):
     trial = {
         "encoder": {"name": "mlp", "widths": [16, 8]},
-        "method": {"name": "conclus", "warmup": 0.5, "entropy_weight": 0.0},
+        "method": {"name": "conclus", "warmup": 0.5, "entropy_weight": 0.0, **options},
         "views": "noise",
         "epochs": 4,
     }
     return build(read_trial(trial, (), Mistakes()), samples(), 4, seed=0)
+
+
+@pytest.fixture
+def method():
+    return made()
 
 
 def batch(method) -> Batch:
@@ -35,12 +39,14 @@ def batch(method) -> Batch:
     return Batch(samples()[rows], rows, torch.Generator().manual_seed(0), torch.Generator().manual_seed(1))
 
 
-def test_the_second_head_assigns_as_k_means_of_the_features_does(method):
+@pytest.mark.parametrize(("marginal", "find"), [("uniform", assign.balanced_kmeans), ("learned", assign.kmeans)])
+def test_the_second_head_assigns_as_k_means_of_the_features_does(marginal, find):
+    method = made(marginal=marginal)
     method.end_epoch(1, samples())
     assert method.best is None
     method.end_epoch(2, samples())
     outputs = predict(method, samples())
-    expected = assign.kmeans(assign.unit_rows(outputs.features.numpy()), 4, seed=method.seed, starts=10).labels
+    expected = find(assign.unit_rows(outputs.features.numpy()), 4, seed=method.seed, starts=10).labels
     assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected)
 
 
