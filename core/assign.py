@@ -81,8 +81,13 @@ def balanced_kmeans(features: Matrix, n_clusters: int, *, seed: int, starts: int
     with _threads().limit(limits=1):
         begins: Any = [kmeans_plusplus(sample, n_clusters, random_state=random)[0] for _ in range(starts)]
         found = [_balanced(sample, centroids, free) for centroids in begins]
-        best = min(found, key=lambda one: np.square(sample - one.centroids[one.labels]).sum())
+        best = min(found, key=lambda one: inertia(sample, one))
         return best if sample is features else _balanced(features, best.centroids, best.offsets)
+
+
+def inertia(features: Matrix, found: KMeansResult) -> float:
+    """The mean squared distance of features (n, dim) to the centroids of their clusters."""
+    return float(np.square(features - found.centroids[found.labels]).sum(axis=1).mean())
 
 
 def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansResult:
