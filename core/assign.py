@@ -56,9 +56,10 @@ def kmeans(
     """
     from sklearn.cluster import KMeans
 
-    sample = _sampled(features, n_clusters, seed)
-    if centroids is None and len(sample) < len(features):
-        centroids = kmeans(sample, n_clusters, seed=seed, starts=starts).centroids
+    if centroids is None:
+        sample = _sampled(features, n_clusters, seed)
+        if sample is not features:
+            centroids = kmeans(sample, n_clusters, seed=seed, starts=starts).centroids
     begin: Any = "k-means++" if centroids is None else centroids
     runs: Any = starts if centroids is None else 1
     model: Any = KMeans(n_clusters, init=begin, n_init=runs, random_state=seed)
