@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 # The formats that `core.datasets.file` reads.
 SUFFIXES = (".npz", ".npy", ".parquet", ".csv", ".tsv")
+# The label of a sample that has none.
+UNLABELLED = -1
 # Beyond this no measurement lies, and squares of float32 numbers overflow before it is far exceeded.
 _LARGEST = 1e30
 # A file changed this lately may change again without its time stamp moving: its hash is not kept.
@@ -39,13 +41,18 @@ class Dataset:
     Attributes:
         name: what reports call it.
         samples: (n_samples, features), or (n_samples, channels, height, width) for images; C-contiguous.
-        labels: (n_samples,) in 0..n_classes-1, for scores and never for training; None where unlabelled.
+        labels: (n_samples,) in 0..n_classes-1, or `UNLABELLED` where a sample has none: for scores and never for
+            training; None where no sample has one.
         class_names: (n_classes,), by label; empty where unlabelled.
         fingerprint: hash of the content and of the options it was read with.
         arrays: further arrays of the same samples by name, (n_samples, …): the targets of pairs, or what a family of
             views draws from.
         parts: the part that each sample is in, an index into `PARTS`, shape (n_samples,); None where all are trained
             on.
+        feature_names: what the file calls the features, (features,); empty where they have no names.
+        left_out: columns or arrays that were not read as features, each with the reason: `id (unique whole numbers)`.
+        label_name: the column or array of the labels; empty where there is none or it has no name.
+        axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
     """
 
     name: str
@@ -55,6 +62,10 @@ class Dataset:
     fingerprint: str
     arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
     parts: NDArray[np.int8] | None = None
+    feature_names: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    label_name: str = ""
+    axes: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int:
