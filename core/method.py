@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -143,19 +144,24 @@ class Method(nn.Module, ABC):
                 group["lr"] = group["configured_lr"] * factor * self.step_guard.scale
 
     def state(self) -> dict[str, Any]:
-        """Everything an exact resume needs of the method."""
+        """Everything an exact resume needs of the method: copies, which later steps leave as they are."""
+        optimisers = {name: one.state_dict() for name, one in self.optimisers.items()}
         return {
-            "modules": self.state_dict(),
-            "optimisers": {name: one.state_dict() for name, one in self.optimisers.items()},
+            "modules": copy.deepcopy(self.state_dict()),
+            "optimisers": copy.deepcopy(optimisers),
             "step_guard": self.step_guard.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Puts the method into a state taken by `state`, also by a method with other learning rates than this one."""
+        """Puts the method into a state taken by `state`, also by a method with other learning rates than this one.
+
+        The state stays as it is, whatever the method does then, and can be loaded again.
+        """
         self.load_state_dict(state["modules"])
         for name, one in self.optimisers.items():
             own = [{key: group[key] for key in _CONFIGURED} for group in one.param_groups]
-            one.load_state_dict(state["optimisers"][name])
+            # Torch's optimisers go on with the very tensors that they are given, and change them in place.
+            one.load_state_dict(copy.deepcopy(state["optimisers"][name]))
             for group, configured in zip(one.param_groups, own, strict=True):
                 group.update(configured)
         self.step_guard.load_state(state["step_guard"])

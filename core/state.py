@@ -43,7 +43,7 @@ class State:
         patience: Patience,
         origin: dict[str, Any],
     ) -> State:
-        """The state after `epoch`; its tensors are the method's own, valid until the next step."""
+        """The state after `epoch`; later steps leave it as it is."""
         return cls(epoch, method.state(), streams.state(), scoring.state(), patience.state(), origin)
 
     def restore(self, method: Method, streams: Streams, scoring: Scoring, patience: Patience) -> int:

@@ -13,7 +13,6 @@ Calibrated Deep Clustering Network" (ICLR 2025). Weak labels for strong views: V
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -171,7 +170,7 @@ class Method(ContrastiveClustering):
             self.rollbacks += 1
             return False
         if not self.best or score > self.best_score:
-            self.best, self.best_score = copy.deepcopy(super().state()), score
+            self.best, self.best_score = super().state(), score
         return True
 
     def _score(self, outputs: Outputs) -> float:

@@ -1,0 +1,97 @@
+"""A state that was kept stays as it was, and a method can go back to it more than once."""
+
+import copy
+
+import pytest
+import torch
+
+from core.fit import build, fit, train_epoch
+from core.seeds import Streams
+from core.state import State
+from tests.core.test_methods import METHODS, STAGED, blobs, config, one_epoch, tensors
+
+KEPT_AFTER, EPOCHS = 6, 8
+
+
+def steps(method, samples, *, seed: int) -> None:
+    """Two epochs from a state, with the same draws for the same seed."""
+    streams = Streams.of(seed, samples.device)
+    for epoch in range(KEPT_AFTER + 1, EPOCHS + 1):
+        one_epoch(method, epoch, samples, streams)
+
+
+def the_same(one, other, path="state") -> None:
+    """Bit for bit, however deep, with where they differ."""
+    assert type(one) is type(other), path
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            the_same(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list | tuple):
+        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+            the_same(a, b, f"{path}.{place}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    else:
+        assert one == other, path
+
+
+@pytest.mark.parametrize("name", [*METHODS, *STAGED], ids=str)
+def test_two_returns_to_a_state_with_steps_between_equal_one_read_from_its_bytes(name):
+    trial, data = config(name), blobs()
+    samples = torch.from_numpy(data.samples)
+    method, fresh = (build(trial, samples, 4, seed=3, arrays=tensors(data)) for _ in range(2))
+    streams = Streams.of(3, samples.device)
+    for epoch in range(1, KEPT_AFTER + 1):
+        one_epoch(method, epoch, samples, streams)
+    kept = method.state()
+    content = State(KEPT_AFTER, kept, streams.state(), None).to_bytes()
+    moments = next(iter(kept["optimisers"].values()))["state"]
+    assert moments  # otherwise nothing could be shared
+
+    for seed in (1, 2):
+        steps(method, samples, seed=seed)
+        changed = method.state()["optimisers"]
+        with pytest.raises(AssertionError):
+            the_same(changed, kept["optimisers"])
+        method.load_state(kept)
+    fresh.load_state(State.from_bytes(content)[0].method)
+    the_same(method.state(), fresh.state())
+    steps(method, samples, seed=4)
+    steps(fresh, samples, seed=4)
+    the_same(method.state(), fresh.state())
+
+
+@pytest.mark.parametrize("name", [*METHODS, *STAGED], ids=str)
+def test_training_on_leaves_the_state_that_it_began_with_as_it_was(name):
+    trial, data = config(name, evaluation={"every": 4}), blobs()
+    run = fit(trial, data, seed=0)
+    state = [next(run) for _ in range(KEPT_AFTER)][-1].state()
+    before = copy.deepcopy(vars(state))
+    list(run)
+    the_same(vars(state), before)
+    first = [row.metrics for row in fit(trial, data, seed=0, resume=state)]
+    the_same(vars(state), before)
+    assert [row.metrics for row in fit(trial, data, seed=0, resume=state)] == first
+
+
+def test_conclus_undoes_two_epochs_to_the_same_best():
+    trial, data = config({"name": "conclus", "warmup": 0.5, "tolerance": 0.0}), blobs()
+    samples = torch.from_numpy(data.samples)
+    method, streams = build(trial, samples, 4, seed=3), Streams.of(3, samples.device)
+    for epoch in range(1, 5):
+        one_epoch(method, epoch, samples, streams)
+    kept, content = method.best, State(4, {"best": method.best}, streams.state(), None).to_bytes()
+    for rollbacks, epoch in enumerate((5, 6), start=1):
+        method.begin_epoch(epoch, samples)
+        train_epoch(method, samples, 32, streams)
+        with torch.no_grad():
+            method.prototypes.bias[0] = -1e6  # it loses a class
+        method.end_epoch(epoch, samples)
+        assert method.rollbacks == rollbacks
+        assert method.best is kept
+        state = method.state()
+        the_same(state["optimisers"], State.from_bytes(content)[0].method["best"]["optimisers"])
+        weights = {name: one for name, one in state["modules"].items() if name not in {"labels", "class_weights"}}
+        best = State.from_bytes(content)[0].method["best"]["modules"]
+        the_same(weights, type(weights)((name, best[name]) for name in weights))
