@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.method import Method
 from core.patience import Patience
 from core.scoring import Scoring
+from core.seal import seal, unseal
 from core.seeds import Streams
 
 
@@ -67,20 +68,27 @@ class State:
             raise UserError(f"the checkpoint is of another trial: {changed}; only the same can go on from it")
 
     def to_bytes(self, **extra: Any) -> bytes:
-        """The state and plain `extra` values as one file's content."""
+        """The state and plain `extra` values as one file's content, with a digest of all of it."""
         buffer = io.BytesIO()
         torch.save({"state": vars(self), "extra": extra}, buffer)
-        return buffer.getvalue()
+        return seal(buffer.getvalue())
 
     @classmethod
     def from_bytes(cls, content: bytes, device: str = "cpu") -> tuple[State, dict[str, Any]]:
         """Reads what `to_bytes` wrote: the state and the extra values.
 
         Raises:
-            Exception: the content is torn or foreign (whatever torch raises for it).
+            ValueError: the content is damaged, holds no digest, or is no state.
+            Exception: it is foreign (whatever torch raises for it).
         """
-        loaded = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-        return cls(**loaded["state"]), loaded["extra"]
+        loaded = torch.load(io.BytesIO(unseal(content)), map_location=device, weights_only=True)
+        state = cls(**loaded["state"])
+        dictionaries = (state.method, state.streams, state.patience, state.origin, loaded["extra"])
+        if not (type(state.epoch) is int and all(isinstance(one, dict) for one in dictionaries)):
+            raise ValueError("it is no state of a trial")
+        if not (state.previous is None or isinstance(state.previous, dict)):
+            raise ValueError("it is no state of a trial")
+        return state, loaded["extra"]
 
 
 def origin_of(config: TrialConfig, data_hash: str, seed: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from core.errors import UserError
 from jobs import orders, provenance
 from jobs.plan import Plan
-from jobs.results import storage
+from jobs.results import kept, storage
 from jobs.results.checkpoints import Checkpoints
 from jobs.results.layout import CHECKPOINTS, study_folder
 
@@ -26,16 +26,17 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
     try:
         content = file.read_bytes()
         state, extra = State.from_bytes(content)
+        origin = kept.read(extra).origin
+        key, made_by = origin["trial_key"], origin["code_hash"]
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{file}: it is no checkpoint that can be read ({reason})") from error
-    key = extra["origin"]["trial_key"]
     if key not in {one.trial_key for one in plan.trials}:
         raise UserError(f"{file}: the checkpoint is of no trial of this study: {_nearest(plan, state.origin)}")
     code = provenance.code_hash(orders.plug_in_files(plan.study))
-    if code != extra["origin"]["code_hash"]:
+    if code != made_by:
         raise UserError(
-            f"{file}: the checkpoint is of other code, {extra['origin']['code_hash']}, and this is {code}: "
+            f"{file}: the checkpoint is of other code, {made_by}, and this is {code}: "
             "it would not go on as it began"
         )
     if plan.statuses(results)[0].get(key) == "ok":

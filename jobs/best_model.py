@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from core import registry
 from core.config import TrialConfig, count_clusters, to_mapping
 from core.data import Dataset
+from core.errors import UserError
+from core.seal import is_sealed, seal_json, unseal_json
 from core.state import State
 from core.weights import Model, blueprint
 from jobs.results.storage import Place, put
 
-MODELS = "models"
 NAME = "best_model"
 
 
 @dataclass
 class BestModel:
-    """Files of one trial in its study's folder: `models/<trial_key>/best_model.*`.
+    """Files of one trial in its study's folder: `models/_<trial_key>/best_model.*`.
 
     `.pt` and `.safetensors` hold the weights alone, `.json` tells what they are of, and `.rest` is what a method that
-    clusters needs beside them. They are written when the trial ends, and before each checkpoint.
+    clusters needs beside them. The description holds a digest of each file and one of itself. They are written when the
+    trial ends, and before each checkpoint.
 
     Attributes:
         folder: where they lie.
@@ -55,12 +57,39 @@ class BestModel:
             **blueprint(to_mapping(config), training, n_clusters),
             "scaling": _scaling(config),
         }
-        put(self.folder / f"{NAME}.pt", model.weights_file())
-        put(self.folder / f"{NAME}.safetensors", model.safetensors_file())
+        files = {f"{NAME}.pt": model.weights_file(), f"{NAME}.safetensors": model.safetensors_file()}
         if n_clusters:
-            put(self.folder / f"{NAME}.rest", model.rest_file())
-        put(self.folder / f"{NAME}.json", json.dumps(told, indent=1).encode())
+            files[f"{NAME}.rest"] = model.rest_file()
+        for name, content in files.items():
+            put(self.folder / name, content)
+        told["files"] = {name: sha256(content).hexdigest() for name, content in files.items()}
+        put(self.folder / f"{NAME}.json", seal_json(told))
         self._unsaved = None
+
+
+def description(content: bytes) -> dict[str, Any]:
+    """What `best_model.json` tells.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return unseal_json(content) | ({} if is_sealed(content) else {"files": {}})
+
+
+def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) -> None:
+    """Checks one of a model's files (None where it is not there) against the digest in its description.
+
+    Models of conclus 0.1.0 have none.
+
+    Raises:
+        UserError: it is not the file that was written with this description.
+    """
+    known = told["files"].get(name)
+    if known != (None if content is None or not told["files"] else sha256(content).hexdigest()):
+        raise UserError(
+            f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended while it "
+            "wrote: run the study again"
+        )
 
 
 def _scaling(config: TrialConfig) -> list[list[Any]] | None:

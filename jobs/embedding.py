@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
-from jobs.best_model import NAME
+from jobs.best_model import NAME, description, refuse_damaged
 from jobs.results import storage
 
 if TYPE_CHECKING:
@@ -38,29 +37,36 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
     from core.weights import embed as embedded
     from core.weights import rebuilt
 
-    folder, weights = _files(checkpoint)
+    folder, name, weights = _files(checkpoint)
     told = _description(folder)
+    refuse_damaged(told, name, weights)
     samples = _samples(told, data, column)
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(
             f"{data}: its samples have the shape {samples.shape[1:]}, the model was trained on "
             f"{tuple(told['sample_shape'])}"
         )
-    rest = folder / f"{NAME}.rest"
-    method, centroids = rebuilt(told, weights, rest.read_bytes() if rest.is_file() else None, device)
+    method, centroids = rebuilt(told, weights, _rest(folder, told), device)
     return _table(embedded(method, centroids, samples, device))
 
 
-def _files(checkpoint: str) -> tuple[storage.Place, bytes]:
-    """The folder of a model, and its weights."""
+def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
+    """The folder of a model, and its weights: their file's name and content."""
     place = storage.at(checkpoint)
     file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
     if not file.is_file():
         raise UserError(
-            f"{checkpoint} is no model: give the folder models/TRIAL of a study run with `select: {{save_model: true}}`"
+            f"{checkpoint} is no model: give the folder models/_TRIAL of a study run with `select: {{save_model: true}}`"
         )
-    return folder, file.read_bytes()
+    return folder, file.name, file.read_bytes()
+
+
+def _rest(folder: storage.Place, told: Mapping[str, Any]) -> bytes | None:
+    file = folder / f"{NAME}.rest"
+    content = file.read_bytes() if file.is_file() else None
+    refuse_damaged(told, file.name, content)
+    return content
 
 
 def _description(folder: storage.Place) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def _description(folder: storage.Place) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"there is no {NAME}.json beside the weights: without it nobody knows what they are of")
     try:
-        return json.loads(file.read_bytes())
+        return description(file.read_bytes())
     except ValueError as error:
         raise UserError(f"{file}: it is damaged ({error})") from error
 

@@ -26,7 +26,7 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     from jobs.results.reader import load
 
     loaded = load(paths, **wanted)
-    warn(loaded.skipped)
+    warn([*loaded.notes, *loaded.skipped])
     return loaded.need_rows()
 
 

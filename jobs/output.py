@@ -46,7 +46,7 @@ def remark(sentences: Iterable[str]) -> None:
 
 
 def warn(skipped: Sequence[str]) -> None:
-    """Name the first few files that could not be read."""
+    """Name the first few files that could not be read, after what else is told of them."""
     remark(f"Warning: {sentence}" for sentence in skipped[:_SHOWN_WARNINGS])
     if len(skipped) > _SHOWN_WARNINGS:
         click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)

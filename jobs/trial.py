@@ -7,7 +7,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,12 @@ from core.method import DivergedError
 from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.best_model import MODELS, BestModel
+from jobs.best_model import BestModel
 from jobs.loaded import load_data
-from jobs.results import peek, storage
+from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints
-from jobs.results.layout import CHECKPOINTS, TRIALS, exchange_file, study_folder
+from jobs.results.kept import Kept
+from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
 from jobs.results.schema import Attempt
 from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
@@ -134,9 +135,9 @@ def _is_done(order: Order) -> bool:
 
 
 def _header(path: File) -> list[peek.HeaderRow]:
-    """What a result file says of itself; nothing where it is torn."""
+    """What a result file says of itself; nothing where it is damaged."""
     try:
-        return peek.read_header(path)
+        return peek.read_header(path).rows
     except (ValueError, FileNotFoundError):
         return []
 
@@ -210,7 +211,7 @@ class _Running:
     def _log(self, text: str) -> None:
         name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
         with contextlib.suppress(StorageError):  # The row has the reason.
-            put(self.folder / "logs" / name, text.encode())
+            put(self.folder / LOGS / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
         """What the driver hears of a finished attempt."""
@@ -307,11 +308,14 @@ class _Running:
 
     def _content(self, row: EpochRow) -> bytes:
         """The state after an epoch and what the attempt has come to, for its successor."""
-        attempt = self.attempt
-        kept = {name: getattr(attempt, name) for name in _KEPT}
+        attempt = kept.of_attempt(self.attempt)
         return row.state().to_bytes(
-            origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=kept
+            origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
         )
+
+    def _read(self, content: bytes) -> tuple[State, Kept]:
+        state, extra = State.from_bytes(content, self.order.device)
+        return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
         """What must be the same for a resumed trial to equal an uninterrupted one."""
@@ -321,17 +325,17 @@ class _Running:
 
     def _resume(self) -> State | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
-        found = self.checkpoints.newest(lambda content: State.from_bytes(content, self.order.device))
+        found = self.checkpoints.newest(self._read)
         trouble = self.checkpoints.trouble
         if found is None:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return self._inherited() if self.order.inherit else None
-        state, extra = found
-        if extra["origin"] != self._origin():
+        state, told = found
+        if told.origin != self._origin():
             self.checkpoints.reject()
             self.attempt.reason = "RESTARTED: the checkpoint is of other code, data or device"
             return None
-        self._adopt(extra)
+        self._adopt(told)
         if trouble:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
@@ -343,23 +347,15 @@ class _Running:
         """
         given = exchange_file(self.folder, str(self.order.inherit), self.order.after)
         own = exchange_file(self.folder, self.order.trial_key, self.order.after)
-        state, _ = State.from_bytes(given.read_bytes(), self.order.device)
+        state, _ = self._read(given.read_bytes())
         if own.is_file():
-            self._adopt(State.from_bytes(own.read_bytes(), self.order.device)[1])
+            self._adopt(self._read(own.read_bytes())[1])
         return state
 
-    def _adopt(self, extra: Mapping[str, Any]) -> None:
+    def _adopt(self, told: Kept) -> None:
         """Goes on with what an earlier attempt has come to."""
-        self.seconds, self.label_free = extra["seconds"], extra["label_free"]
-        for name, value in extra["attempt"].items():
-            setattr(self.attempt, name, value)
-
-
-# The parts of an attempt that its successor goes on with.
-_KEPT = (
-    *("seconds", "epochs_done", "best_epoch", "label_free_epoch", "cluster_sizes", "probe_labels"),
-    *("metrics", "best", "health", "history"),
-)
+        self.seconds, self.label_free = told.seconds, told.label_free
+        self.attempt = replace(self.attempt, **told.attempt)
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
@@ -369,7 +365,7 @@ def _plain(values: Mapping[str, float]) -> dict[str, float]:
 
 def _best_model(order: Order, folder: Place) -> BestModel:
     names = ("study", "trial_key", "seed", "data_hash", "code_hash")
-    return BestModel(folder / MODELS / order.trial_key, {name: getattr(order, name) for name in names})
+    return BestModel(model_folder(folder, order.trial_key), {name: getattr(order, name) for name in names})
 
 
 def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:

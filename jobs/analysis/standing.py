@@ -115,7 +115,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
         metric=metric,
         best=_best(loaded.table, own, metric, mode),
         seconds_left=_left([row["seconds"] for row in done.values()], begun, missing),
-        warnings=(*warnings, *loaded.skipped),
+        warnings=(*warnings, *loaded.notes, *loaded.skipped),
         per_hour=_per_hour(list(done.values()), begun),
     )
 

@@ -23,7 +23,7 @@ from core.errors import UserError
 def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
     """Map the samples of DATA to vectors by the model CHECKPOINT; of one that clusters, to clusters as well.
 
-    CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/TRIAL in the folder of a study that
+    CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/_TRIAL in the folder of a study that
     was run with `select: {save_model: true}`. DATA is a file of samples (.npz, .npy, Parquet, CSV) as in training.
     """
     if out.suffix != ".parquet":

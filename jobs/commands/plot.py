@@ -79,7 +79,7 @@ def _contents(
     from jobs.report.contents import gather
 
     contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies)
-    warn(contents.skipped)
+    warn([*contents.notes, *contents.skipped])
     return contents
 
 

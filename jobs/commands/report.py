@@ -67,7 +67,7 @@ def _text(
     from jobs.report.contents import gather
 
     contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies, drawn=fmt == "html")
-    warn(contents.skipped)
+    warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, _made())
     return paper.PAPERS[fmt](contents)

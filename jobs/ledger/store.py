@@ -11,7 +11,7 @@ from core.errors import UserError
 from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
-from jobs.results.writer import new_attempt_id, put, serialise
+from jobs.results.writer import new_attempt_id, put, stored
 
 _COLUMNS = ("source", "env_json", "metric.*")
 _MEASURED = "metric."
@@ -45,7 +45,7 @@ def write(results: str, rows: Sequence[Attempt]) -> None:
     """
     folder = _folder(results, rows[0].study)
     try:
-        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(to_table(rows)))
+        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
         raise UserError(f"{folder}: the rows cannot be written there: {error.strerror}.") from error
 

@@ -48,6 +48,7 @@ class Contents:
         effects: What each parameter does to the metric, the largest difference first.
         interactions: The metric over pairs of them, those that do most first.
         skipped: Files that could not be read, as whole sentences.
+        notes: What else is told of the files, as whole sentences.
     """
 
     metric: str
@@ -66,6 +67,7 @@ class Contents:
     effects: Sequence[Effect]
     interactions: Sequence[Interaction]
     skipped: Sequence[str]
+    notes: Sequence[str]
 
 
 def gather(
@@ -100,6 +102,7 @@ def gather(
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
         skipped=loaded.skipped,
+        notes=loaded.notes,
     )
 
 

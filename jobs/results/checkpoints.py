@@ -1,4 +1,4 @@
-"""The last two checkpoints of a trial that is not done: when the newest is torn, the one before it serves."""
+"""The last two checkpoints of a trial that is not done: when the newest is damaged, the one before it serves."""
 
 import contextlib
 from collections.abc import Callable, Iterable
@@ -34,8 +34,8 @@ class Checkpoints:
                 return read(storage.at(self._kept[-1]).read_bytes())
             except StorageError:
                 raise
-            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a torn file
-                self.trouble = self.trouble or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a foreign file
+                self.trouble = self.trouble or (str(error) if isinstance(error, ValueError) else type(error).__name__)
                 self._useless.append(self._kept.pop())
         return None
 

@@ -11,7 +11,7 @@ from jobs.results.layout import COMPACT, TRIALS, study_folders, study_name
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
 from jobs.results.storage import File, Place, Remote, put
-from jobs.results.writer import new_attempt_id, serialise
+from jobs.results.writer import new_attempt_id, stored
 
 _ROWS_PER_PART = 2000
 """Bounds the memory: the histories of the rows of one part are held at once, some 50 KB a row."""
@@ -74,7 +74,7 @@ def _source(path: File) -> _Source | str | None:
     """A file whose rows have all ended; nothing for another, and for a torn one the sentence that says so."""
     try:
         source = _Source(path, storage.version(path))
-        return source if all(row.status != "running" for row in read_header(path)) else None
+        return source if all(row.status != "running" for row in read_header(path).rows) else None
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -83,11 +83,11 @@ def _source(path: File) -> _Source | str | None:
 
 def _move(folder: Place, sources: Sequence[_Source]) -> tuple[int, list[str]]:
     try:
-        loaded = read_files([source.path for source in sources])
+        loaded = read_files([source.path for source in sources], study_name(folder))
     except FileNotFoundError:
         return 0, []  # Another compaction is at work on the same files: they are its to move.
     if loaded.table.num_rows:
-        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", serialise(loaded.table))
+        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(loaded.table, study_name(folder)))
     torn = {sentence.split(" is skipped", 1)[0] for sentence in loaded.skipped}
     whole = [source for source in sources if str(source.path) not in torn]
     list(storage.each(_remove, whole, folder))

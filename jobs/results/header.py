@@ -1,10 +1,11 @@
-"""The few words about each row that stand in a file's footer. Standard library only."""
+"""The few words about each row that stand in a file's footer, and the digest of the whole file. Standard library only."""
 
 import json
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any, NamedTuple
 
-VERSION = 1
+VERSION = 2
 KEY = b"conclus"
 STATUSES = ("ok", "stopped", "failed", "running")
 """From the best to the worst: of several attempts at one trial the first in this order is the trial's row."""
@@ -13,6 +14,11 @@ GOOD = frozenset({"ok", "stopped"})
 
 _BINARY = b"\x18"
 _MARK = _BINARY + bytes([len(KEY)]) + KEY + _BINARY
+_MAGIC = b"PAR1"
+_TAIL = 8
+_OPENING = b'{"sha256":"'
+_UNKNOWN = b"0" * 64
+"""What stands for the digest while it is computed."""
 
 
 class HeaderRow(NamedTuple):
@@ -23,50 +29,110 @@ class HeaderRow(NamedTuple):
     status: str
 
 
+class Header(NamedTuple):
+    """What a file says of itself.
+
+    Attributes:
+        rows: The attempts that it holds.
+        study: Their study, where the file holds rows of one and has no column that says it.
+        is_sealed: Whether a digest vouches for all of the file; files of conclus 0.1.0 have none.
+    """
+
+    rows: list[HeaderRow]
+    study: str
+    is_sealed: bool
+
+
 def preference(status: str, attempt_id: str) -> tuple[int, str]:
     """Sort key of the attempts at one trial: `ok` first, then the earliest."""
     return STATUSES.index(status) if status in STATUSES else len(STATUSES), attempt_id
 
 
-def encode(rows: Iterable[HeaderRow]) -> bytes:
-    """The header as the JSON that is stored under `KEY` in the Parquet metadata."""
-    return json.dumps({"schema_version": VERSION, "rows": list(rows)}, separators=(",", ":")).encode()
+def encode(rows: Iterable[HeaderRow], study: str) -> bytes:
+    """The header as the JSON that is stored under `KEY` in the Parquet metadata, with a place for the digest."""
+    content = {"sha256": _UNKNOWN.decode(), "version": VERSION, "study": study, "rows": list(rows)}
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
-def decode(header: bytes) -> list[HeaderRow]:
-    """The rows of a header.
+def seal(file: bytes) -> bytes:
+    """The Parquet file with its digest in its header: of all bytes, those of the digest taken as zeros.
 
     Raises:
-        ValueError: It is not a header of this version.
+        ValueError: It holds no header.
     """
-    content: Any = json.loads(header)
-    if not isinstance(content, dict) or content.get("schema_version") != VERSION:
-        raise ValueError("not a header of this version")
-    return [_row(row) for row in content["rows"]]
+    found = _locate(file)
+    if found is None:
+        raise ValueError("no header")
+    place = found[0] + len(_OPENING)
+    return b"".join((file[:place], _digest(file, place), file[place + len(_UNKNOWN) :]))
 
 
-def find(footer: bytes) -> bytes:
-    """The header inside the raw Thrift footer of a Parquet file.
+def read(file: bytes) -> Header | None:
+    """The header of a whole Parquet file, once the digest has vouched for every byte of it; None if it has none.
+
+    The one check of `peek` and of the reader. Only a header that looks in every word as conclus 0.1.0 wrote it goes
+    without a digest: no small damage makes one of today's look so.
+
+    Raises:
+        ValueError: It is no Parquet file, it is damaged, or its header is none of ours.
+    """
+    found = _locate(file)
+    if found is None:
+        return None
+    begin, end = found
+    try:
+        content: Any = json.loads(file[begin:end])
+    except RecursionError as error:
+        raise ValueError("its header is nested too deeply") from error
+    if isinstance(content, dict) and content.keys() == {"schema_version", "rows"} and content["schema_version"] == 1:
+        return Header(_rows(content["rows"]), "", is_sealed=False)
+    place = begin + len(_OPENING)
+    if not file.startswith(_OPENING, begin) or file[place : place + len(_UNKNOWN)] != _digest(file, place):
+        raise ValueError("it is damaged: its digest does not fit its content")
+    if content["version"] != VERSION:
+        raise ValueError(f"it is of version {content['version']} of the format, and this conclus reads {VERSION}")
+    return Header(_rows(content["rows"]), str(content["study"]), is_sealed=True)
+
+
+def _locate(file: bytes) -> tuple[int, int] | None:
+    """Where the header begins and ends.
 
     The compact protocol writes a string as its length in a varint and then its bytes, so the pair is found by
     the spelling of its key. The last match counts: the key-value pairs come after the schema, where a column
     could bear any name.
-
-    Raises:
-        ValueError: There is none.
     """
-    start = footer.rfind(_MARK)
+    length = int.from_bytes(file[-_TAIL:-4], "little")
+    if file[-4:] != _MAGIC or length > len(file) - _TAIL:
+        raise ValueError("no Parquet footer")
+    start = file.rfind(_MARK, len(file) - _TAIL - length, len(file) - _TAIL)
     if start < 0:
-        raise ValueError("no header")
-    length, begin = _varint(footer, start + len(_MARK))
-    return footer[begin : begin + length]
+        return None
+    length, begin = _varint(file, start + len(_MARK))
+    return begin, begin + length
+
+
+def _digest(file: bytes, place: int) -> bytes:
+    """The digest of all bytes, those of the digest itself, from `place` on, taken as zeros."""
+    view = memoryview(file)
+    state = sha256(view[:place])
+    state.update(_UNKNOWN)
+    state.update(view[place + len(_UNKNOWN) :])
+    return state.hexdigest().encode()
+
+
+def _rows(rows: Any) -> list[HeaderRow]:
+    if not isinstance(rows, list):
+        raise ValueError("its header holds no list of rows")  # noqa: TRY004 - of a file's content
+    return [_row(row) for row in rows]
 
 
 def _row(row: Any) -> HeaderRow:
-    trial_key, attempt_id, status = row
-    if status not in STATUSES:
-        raise ValueError(f"unknown status {status!r}")
-    return HeaderRow(trial_key, attempt_id, status)
+    if not isinstance(row, list) or [type(one) for one in row] != [str, str, str]:
+        raise ValueError("a row of its header is not three words")
+    found = HeaderRow(*row)
+    if found.status not in STATUSES:
+        raise ValueError(f"unknown status {found.status!r}")
+    return found
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

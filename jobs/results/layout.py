@@ -1,16 +1,42 @@
-"""Where the files of a store lie. Standard library only: `conclus plan` must start fast."""
+"""Where the files of a store lie. Standard library only: `conclus plan` must start fast.
 
+Other programs open the root as one table, and pass over files and folders whose names begin with `_`: so do the names
+of everything here that holds no rows. Results of conclus 0.1.0 have the same names without the `_`; see `existing`.
+"""
+
+import os
 from collections.abc import Collection
 
 from core.errors import UserError
 from jobs.results import storage
-from jobs.results.storage import File, Place
+from jobs.results.storage import File, Place, Remote
 
 PREFIX = "study="
 TRIALS = "trials"
 COMPACT = "compact"
-EXCHANGES = "exchanges"
-CHECKPOINTS = "checkpoints"
+EXCHANGES = "_exchanges"
+CHECKPOINTS = "_checkpoints"
+LOGS = "_logs"
+PLUG_INS = "_plugins"
+QUEUE = "_queue"
+STUDY_JSON = "_study.json"
+STUDY_YAML = "_study.yaml"
+JOB = "_job.json"
+POPULATION = "_population.json"
+RUN_LOCK = "_run.lock"
+MODELS = "models"
+
+
+def existing(folder: Place, name: str) -> Place:
+    """The file or folder of that name; where only its older name is there, without the `_`, that one."""
+    today, before = folder / name, folder / name.removeprefix("_")
+    return before if _is_there(before) and not _is_there(today) else today
+
+
+def _is_there(place: Place) -> bool:
+    if isinstance(place, Remote):
+        return place.is_file() if "." in place.name else place.is_dir()
+    return os.path.lexists(place)
 
 
 def study_folder(results: str | Place, study: str) -> Place:
@@ -50,3 +76,8 @@ def row_files(folder: Place) -> list[File]:
 def exchange_file(folder: Place, trial_key: str, epoch: int) -> Place:
     """The checkpoint that a member of a population leaves in its study's folder at an exchange."""
     return folder / EXCHANGES / f"{trial_key}.{epoch}.pt"
+
+
+def model_folder(folder: Place, trial_key: str) -> Place:
+    """Where the kept model of a trial lies: a name with `_`, so that `models` stays the name that people look for."""
+    return folder / MODELS / f"_{trial_key}"

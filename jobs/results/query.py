@@ -83,7 +83,8 @@ def _views(paths: Sequence[str], text: str) -> tuple[dict[str, pa.Table], list[s
     named = [name for name in VIEWS if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or ["trials"]
     loaded = {name: load(paths, attempts=name == "attempts", **_choice(name)) for name in named}
     tables = {name: history_table(one.table) if name == "history" else one.table for name, one in loaded.items()}
-    return tables, next(iter(loaded.values())).skipped
+    first = next(iter(loaded.values()))
+    return tables, [*first.notes, *first.skipped]
 
 
 def _choice(name: str) -> dict[str, Any]:

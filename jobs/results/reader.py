@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import UserError
-from jobs.results import storage
-from jobs.results.header import GOOD, KEY, preference
-from jobs.results.layout import row_files, study_folders
+from jobs.results import peek, storage
+from jobs.results.header import GOOD, Header, preference
+from jobs.results.layout import row_files, study_folders, study_name
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
 from jobs.results.storage import File, Remote
 from jobs.results.where import Where
@@ -32,13 +32,15 @@ class Loaded:
 
     Attributes:
         table: The rows.
-        skipped: Files that are torn or not ours, each with the reason, as whole sentences.
+        skipped: Files that are damaged or not ours, each with the reason, as whole sentences.
         columns: All columns that any of the files has, also those that were not read.
+        notes: What else is to be told of the files, as whole sentences.
     """
 
     table: pa.Table
     skipped: list[str]
     columns: list[str]
+    notes: list[str]
 
     def need_rows(self) -> "Loaded":
         """The same.
@@ -69,14 +71,14 @@ def read_results(
         where: An expression such as `learning_rate < 1e-3 and method.name == 'cc'`.
 
     Returns:
-        A table; a column that some files lack is null there. Files that are torn or foreign are left out with
+        A table; a column that some files lack is null there. Files that are damaged or foreign are left out with
         a warning.
 
     Raises:
         UserError: A path holds no results, or `where` is wrong.
     """
     loaded = load(paths, attempts=attempts, history=history, columns=columns, where=where)
-    for sentence in loaded.skipped:
+    for sentence in [*loaded.notes, *loaded.skipped]:
         warnings.warn(sentence, stacklevel=2)
     return loaded.table
 
@@ -104,7 +106,7 @@ def load(
         table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         table = _filtered(table, condition, found.columns)
-    return Loaded(table, found.skipped, found.columns)
+    return Loaded(table, found.skipped, found.columns, found.notes)
 
 
 def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
@@ -127,19 +129,20 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
     ]
 
 
-def read_files(paths: Sequence[File]) -> Loaded:
-    """Every row and column of the given files, which must bear our header.
+def read_files(paths: Sequence[File], study: str) -> Loaded:
+    """Every row and column of the given files of one study, which must bear our header.
 
     Raises:
         FileNotFoundError: One of them is gone.
     """
-    return _read([(path, True) for path in paths], _Choice(None, [], history=True))
+    return _read([(path, study) for path in paths], _Choice(None, [], history=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     names: tuple[str, ...]
     table: pa.Table
+    is_sealed: bool
 
 
 class _Choice:
@@ -177,42 +180,57 @@ def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -
     raise UserError(f"The results in {places} change faster than they can be read: try again.")
 
 
-def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
+def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
     is_remote = any(isinstance(file, Remote) for file, _ in files)
     with ThreadPoolExecutor(_REQUESTS if is_remote else _THREADS) as pool:
-        results = list(pool.map(lambda file: _read_file(file[0], choice, needs_header=file[1]), files))
+        results = list(pool.map(lambda file: _read_file(*file, choice), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
-    return Loaded(_union([file.table for file in read] or [choice.nothing()]), skipped, sorted(names))
+    notes = peek.without_digest(sum(not file.is_sealed for file in read), _origin(files))
+    return Loaded(_union([file.table for file in read] or [choice.nothing()]), skipped, sorted(names), notes)
 
 
-def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
-    """The files of one path, each with whether it must bear our header."""
+def _origin(files: Sequence[tuple[File, str]]) -> str:
+    """What a sentence about all of the files calls them."""
+    return str(files[0][0]) if len(files) == 1 else f"{len(files)} files of results"
+
+
+def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
+    """The files of one path, each with the study whose folder it lies in; none for a file that is named by itself."""
     place = storage.at(path)
     if place.is_file():
-        return [(place if isinstance(place, Remote) else str(place), False)]
-    return [(file, True) for folder in study_folders(path, studies) for file in row_files(folder)]
+        return [(place if isinstance(place, Remote) else str(place), "")]
+    return [(file, study_name(folder)) for folder in study_folders(path, studies) for file in row_files(folder)]
 
 
-def _read_file(path: File, choice: _Choice, *, needs_header: bool) -> _File | str:
-    """The file's rows, or the sentence that says why it is skipped."""
+def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
+    """The file's rows, or the sentence that says why it is skipped; one of a study's folder must bear our header."""
     try:
-        with pq.ParquetFile(storage.source(path), pre_buffer=isinstance(path, Remote)) as file:
-            names = tuple(file.schema_arrow.names)
-            if not set(IDENTITY) <= set(names) or (needs_header and not _has_header(file)):
-                return f"{path} is skipped: it was not written by conclus."
-            return _File(names, file.read(choice.of(names), use_threads=False))
-    except (FileNotFoundError, storage.StorageError):
-        raise
+        content, header = peek.checked(path)
+    except ValueError as error:
+        return str(error)
+    if header is None and study:
+        return peek.foreign(path)
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            return _parsed(path, file, study, header, choice)
     except (pa.ArrowException, OSError) as error:
-        if isinstance(path, Remote):
-            path.tail(1)  # When it is the store that does not answer, the file is not to blame.
         return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
 
 
-def _has_header(file: pq.ParquetFile) -> bool:
-    return KEY in (file.metadata.metadata or {})
+def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None, choice: _Choice) -> _File | str:
+    """The rows, with their study where only the folder, or for a file by itself the header, says it."""
+    inside = tuple(file.schema_arrow.names)
+    known = study or (header.study if header else "")
+    names = inside if "study" in inside or not known else ("study", *inside)
+    if not set(IDENTITY) <= set(names):
+        return f"{path} is skipped: it was not written by conclus (it lacks columns that every row has)."
+    wanted = choice.of(names)
+    table = file.read([name for name in wanted if name in inside], use_threads=False)
+    if len(names) > len(inside):
+        table = table.add_column(0, "study", pa.array([known] * table.num_rows, pa.string()))
+    return _File(names, table, bool(header and header.is_sealed))
 
 
 def _union(tables: list[pa.Table]) -> pa.Table:

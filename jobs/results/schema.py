@@ -136,10 +136,10 @@ def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
 
 
-def header(table: pa.Table) -> bytes:
-    """What `peek` reads from the footer: the format's version, and key, attempt and status of each row."""
+def header(table: pa.Table, study: str) -> bytes:
+    """What `peek` reads from the footer: version, study, and key, attempt and status of each row."""
     columns = [table[name].to_pylist() for name in HeaderRow._fields]
-    return encode(map(HeaderRow, *columns))
+    return encode(map(HeaderRow, *columns), study)
 
 
 def _check(attempts: Sequence[Attempt]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.results.header import KEY
+from jobs.results.header import KEY, seal
 from jobs.results.layout import TRIALS, study_folder
 from jobs.results.schema import Attempt, header, to_table
 from jobs.results.storage import Place, put
@@ -37,15 +37,29 @@ def write(results: str, attempt: Attempt) -> Place:
         StorageError: The folder cannot be written or the disk is full; an older version of the file stays whole.
     """
     path = study_folder(results, attempt.study) / TRIALS / f"{attempt.trial_key}.{attempt.attempt_id}.parquet"
-    put(path, serialise(to_table([attempt])))
+    put(path, stored(to_table([attempt]), attempt.study))
     return path
 
 
+def stored(table: pa.Table, study: str) -> bytes:
+    """Rows of one study as a file of its folder.
+
+    The folder's name says the study. Other programs make a column `study` of it, of another type than one inside the
+    file would have.
+    """
+    return _sealed(table.drop_columns(["study"]), header(table, study))
+
+
 def serialise(table: pa.Table) -> bytes:
-    """The table as the bytes of a Parquet file, with the header that `peek` finds."""
+    """Rows of any studies as a file that lies anywhere."""
+    return _sealed(table, header(table, ""))
+
+
+def _sealed(table: pa.Table, about: bytes) -> bytes:
+    """The table as the bytes of a Parquet file, with the header that `peek` finds and the digest in it."""
     sink = pa.BufferOutputStream()
     options = _ONE_ROW if table.num_rows == 1 else _MANY_ROWS
     with pq.ParquetWriter(sink, table.schema, store_schema=False, **options) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({KEY.decode(): header(table).decode()})
-    return sink.getvalue().to_pybytes()
+        writer.add_key_value_metadata({KEY.decode(): about.decode()})
+    return seal(sink.getvalue().to_pybytes())

@@ -1,0 +1,68 @@
+"""Digests around bytes and inside JSON: what a disk or a copy changed is seen before it is used."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+_MARK = b"conclus sha256 "
+_DIGEST = 64
+_START = len(_MARK) + _DIGEST + 1
+_FORMAT, _SHA256 = "sealed", "sha256"
+
+
+def seal(content: bytes) -> bytes:
+    """The content after one line that holds its digest."""
+    return _MARK + sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unseal(sealed: bytes) -> bytes:
+    """What `seal` was given.
+
+    Raises:
+        ValueError: A byte of it is another one, or it holds no digest, as files of conclus 0.1.0 do.
+    """
+    content = sealed[_START:]
+    if not sealed.startswith(_MARK):
+        raise ValueError("it holds no digest: it is damaged, or of conclus 0.1.0")
+    if sealed[:_START] != _MARK + sha256(content).hexdigest().encode() + b"\n":
+        raise ValueError("it is damaged: its digest does not fit its content")
+    return content
+
+
+def seal_json(content: Mapping[str, Any]) -> bytes:
+    """A mapping as JSON that holds its own digest."""
+    marked = {_FORMAT: 1, **json.loads(json.dumps(content))}
+    return json.dumps(marked | {_SHA256: _digest(marked)}, indent=1).encode()
+
+
+def unseal_json(sealed: bytes) -> dict[str, Any]:
+    """The mapping that `seal_json` was given; one that never had a digest, as conclus 0.1.0 wrote it, as it is.
+
+    Both of its own keys are looked for: damage that takes one away leaves the other.
+
+    Raises:
+        ValueError: It is no JSON, no mapping, or not what was written.
+    """
+    try:
+        content = json.loads(sealed)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")  # noqa: TRY004 - of a file's content, not of an argument's type
+    found: dict[str, Any] = content
+    if _FORMAT in found or _SHA256 in found:
+        digest = found.pop(_SHA256, None)
+        if found.get(_FORMAT) != 1 or digest != _digest(found):
+            raise ValueError("it is damaged: its digest does not fit its content")
+        del found[_FORMAT]
+    return found
+
+
+def is_sealed(sealed: bytes) -> bool:
+    """Whether JSON that `unseal_json` reads holds a digest."""
+    return _SHA256 in json.loads(sealed)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,93 @@
+"""What an attempt hands to its successor beside the state of its training, each part by name and type."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jobs.results.schema import Attempt
+
+
+class Kept(NamedTuple):
+    """What a checkpoint tells of the attempt that wrote it.
+
+    Attributes:
+        origin: What must be the same for a resumed trial to equal an uninterrupted one.
+        seconds: Wall time so far.
+        label_free: The highest label-free score so far.
+        attempt: The attributes of `Attempt` that go on, by name.
+    """
+
+    origin: dict[str, Any]
+    seconds: float
+    label_free: float
+    attempt: dict[str, Any]
+
+
+def of_attempt(attempt: Attempt) -> dict[str, Any]:
+    """The attributes that the successor goes on with."""
+    return {name: getattr(attempt, name) for name in _PARTS}
+
+
+def read(extra: Mapping[str, Any]) -> Kept:
+    """What the extra values of a checkpoint say.
+
+    Raises:
+        ValueError: A part is missing, has another type, or is none of those that an attempt hands on.
+    """
+    attempt = extra.get("attempt")
+    if not isinstance(attempt, dict) or attempt.keys() != _PARTS.keys():
+        raise ValueError("it does not hold what an attempt hands on")
+    wrong = [name for name, is_right in _PARTS.items() if not is_right(attempt[name])]
+    wrong += [name for name in ("seconds", "label_free") if not _is_number(extra.get(name))]
+    wrong += [] if _is_dict_of(extra.get("origin"), lambda one: isinstance(one, str | int)) else ["origin"]
+    if wrong:
+        raise ValueError(f"the type of {', '.join(wrong)} in it is another one")
+    return Kept(extra["origin"], extra["seconds"], extra["label_free"], dict(attempt))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_whole(value)
+
+
+def _is_dict_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) and is_right(one) for key, one in value.items())
+
+
+def _is_list_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(is_right, value))
+
+
+def _is_numbers(value: Any) -> bool:
+    return _is_dict_of(value, _is_number)
+
+
+def _is_counts(value: Any) -> bool:
+    return value is None or _is_list_of(value, _is_whole)
+
+
+def _is_epoch(value: Any) -> bool:
+    return value is None or _is_whole(value)
+
+
+def _is_step(value: Any) -> bool:
+    if not isinstance(value, tuple) or len(value) != 4:
+        return False
+    epoch, seconds, name, number = value
+    return _is_whole(epoch) and _is_number(seconds) and isinstance(name, str) and _is_number(number)
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "seconds": _is_number,
+    "epochs_done": _is_whole,
+    "best_epoch": _is_epoch,
+    "label_free_epoch": _is_epoch,
+    "cluster_sizes": _is_counts,
+    "probe_labels": _is_counts,
+    "metrics": _is_numbers,
+    "best": _is_numbers,
+    "health": _is_numbers,
+    "history": lambda value: _is_list_of(value, _is_step),
+}
