@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.best_model import NAME
-from jobs.results import storage
+from jobs.results import records, storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.weights import Embedded
+
+_LARGEST_MODEL = 2**34
+_DESCRIPTION = {
+    "trial": {"data": dict},
+    "sample_shape": [int],
+    "n_samples": int,
+    "n_clusters": int,
+    "arrays": {str: [int]},
+    "scaling": (list, None),
+}
+"""What is used of `best_model.json`."""
 
 
 def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> pa.Table:
@@ -47,7 +57,7 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
             f"{tuple(told['sample_shape'])}"
         )
     rest = folder / f"{NAME}.rest"
-    method, centroids = rebuilt(told, weights, rest.read_bytes() if rest.is_file() else None, device)
+    method, centroids = rebuilt(told, weights, storage.read_regular(rest) if storage.is_file(rest) else None, device)
     return _table(embedded(method, centroids, samples, device))
 
 
@@ -56,21 +66,21 @@ def _files(checkpoint: str) -> tuple[storage.Place, bytes]:
     place = storage.at(checkpoint)
     file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
-    if not file.is_file():
+    if not storage.is_file(file):
         raise UserError(
             f"{checkpoint} is no model: give the folder models/TRIAL of a study run with `select: {{save_model: true}}`"
         )
-    return folder, file.read_bytes()
+    return folder, storage.read_regular(file, _LARGEST_MODEL)
 
 
 def _description(folder: storage.Place) -> dict[str, Any]:
     file = folder / f"{NAME}.json"
-    if not file.is_file():
-        raise UserError(f"there is no {NAME}.json beside the weights: without it nobody knows what they are of")
     try:
-        return json.loads(file.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{file}: it is damaged ({error})") from error
+        return records.read(file, _DESCRIPTION)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no {NAME}.json beside the weights: without it nobody knows what they are of"
+        ) from error
 
 
 def _samples(told: Mapping[str, Any], path: str, column: str | None) -> NDArray[np.float32]:

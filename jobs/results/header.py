@@ -64,7 +64,7 @@ def find(footer: bytes) -> bytes:
 
 def _row(row: Any) -> HeaderRow:
     trial_key, attempt_id, status = row
-    if status not in STATUSES:
+    if not isinstance(trial_key, str) or not isinstance(attempt_id, str) or status not in STATUSES:
         raise ValueError(f"unknown status {status!r}")
     return HeaderRow(trial_key, attempt_id, status)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jobs.results.header import HeaderRow, decode, find, preference
 from jobs.results.layout import row_files, study_folder
-from jobs.results.storage import File, Place, Remote, each
+from jobs.results.storage import File, Place, Remote, StorageError, each, open_regular
 
 _MAGIC = b"PAR1"
 _TAIL = 8
@@ -45,7 +45,13 @@ def read_header(path: File) -> list[HeaderRow]:
     """
     try:
         return decode(find(_footer(path)))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except StorageError as error:
+        if isinstance(path, Remote):
+            raise
+        raise ValueError(f"{path} is skipped: {error.reason}.") from error
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
         raise ValueError(f"{path} is skipped: it is torn or was not written by conclus ({error}).") from error
 
 
@@ -75,7 +81,7 @@ def _read(path: File) -> list[HeaderRow] | str:
 def _footer(path: File) -> bytes:
     if isinstance(path, Remote):
         return _remote_footer(path)
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (Path costs more than the read)
+    with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         tail = file.read(_TAIL)

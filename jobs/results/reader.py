@@ -190,7 +190,7 @@ def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
     """The files of one path, each with whether it must bear our header."""
     place = storage.at(path)
-    if place.is_file():
+    if storage.is_file(place):
         return [(place if isinstance(place, Remote) else str(place), False)]
     return [(file, True) for folder in study_folders(path, studies) for file in row_files(folder)]
 
@@ -203,8 +203,12 @@ def _read_file(path: File, choice: _Choice, *, needs_header: bool) -> _File | st
             if not set(IDENTITY) <= set(names) or (needs_header and not _has_header(file)):
                 return f"{path} is skipped: it was not written by conclus."
             return _File(names, file.read(choice.of(names), use_threads=False))
-    except (FileNotFoundError, storage.StorageError):
+    except FileNotFoundError:
         raise
+    except storage.StorageError as error:
+        if isinstance(path, Remote):
+            raise
+        return f"{path} is skipped: {error.reason}."
     except (pa.ArrowException, OSError) as error:
         if isinstance(path, Remote):
             path.tail(1)  # When it is the store that does not answer, the file is not to blame.
