@@ -6,7 +6,6 @@ accident, and on rows that were copied from another machine. Cells get all their
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import warnings
@@ -20,6 +19,7 @@ from core.errors import UserError
 from jobs.analysis.scores import within_trial
 from jobs.orders import Next
 from jobs.plan import Cell, Cells, PlannedTrial
+from jobs.results import records
 from jobs.results.header import GOOD
 from jobs.space import Integer, LogUniform, Range, Uniform
 from jobs.study import Study
@@ -152,7 +152,7 @@ def _rows(study: Study, results: str) -> list[dict[str, Any]]:
     for row in rows:
         value = row.get(f"metric.{metric}")
         row["value"] = row.get(f"health.{metric}") if value is None else value
-        row["params"] = json.loads(row["params_json"] or "{}")
+        row["params"] = records.parameters(row["params_json"])
     return rows
 
 

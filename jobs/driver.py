@@ -18,11 +18,13 @@ from pathlib import Path
 
 from core.errors import UserError
 from jobs.lock import holder
+from jobs.results import records
 from jobs.results.layout import study_folder, study_folders, study_name
 from jobs.results.storage import Place, put
 from jobs.study import Study
 
 RECORD = "job.json"
+_SHAPE = {**dict.fromkeys(("job", "address", "study", "results", "submitted", "by"), str), "workers": int | None}
 AGAIN = "CONCLUS_AGAIN"
 """The environment variable in which a job that was submitted finds the command that its people go on with."""
 
@@ -72,11 +74,11 @@ def read(folder: Place) -> Job | None:
     """
     path = folder / RECORD
     try:
-        return Job(**json.loads(path.read_bytes()))
+        return Job(**records.read(path, _SHAPE))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): give --address and --job") from error
+    except (records.RecordError, TypeError) as error:
+        raise UserError(f"{error}: give --address and --job") from error
 
 
 def job_of(results: str, studies: Collection[str], address: str | None, job: str | None) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.best_model import NAME, description, refuse_damaged
-from jobs.results import storage
+from jobs.results import records, storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.weights import Embedded
+
+_LARGEST_MODEL = 2**34
+_DESCRIPTION = {
+    "trial": {"data": dict},
+    "sample_shape": [int],
+    "n_samples": int,
+    "n_clusters": int,
+    "arrays": {str: [int]},
+    "scaling": (list, None),
+}
+"""What is used of `best_model.json`."""
 
 
 def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> pa.Table:
@@ -55,26 +66,30 @@ def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
     place = storage.at(checkpoint)
     file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
-    if not file.is_file():
+    if not storage.is_file(file):
         raise UserError(
             f"{checkpoint} is no model: give the folder models/_TRIAL of a study run with `select: {{save_model: true}}`"
         )
-    return folder, file.name, file.read_bytes()
+    return folder, file.name, storage.read_regular(file, _LARGEST_MODEL)
 
 
 def _rest(folder: storage.Place, told: Mapping[str, Any]) -> bytes | None:
     file = folder / f"{NAME}.rest"
-    content = file.read_bytes() if file.is_file() else None
+    content = storage.read_regular(file) if storage.is_file(file) else None
     refuse_damaged(told, file.name, content)
     return content
 
 
 def _description(folder: storage.Place) -> dict[str, Any]:
     file = folder / f"{NAME}.json"
-    if not file.is_file():
-        raise UserError(f"there is no {NAME}.json beside the weights: without it nobody knows what they are of")
     try:
-        return description(file.read_bytes())
+        content = storage.read_regular(file)
+        records.decode(content, _DESCRIPTION)  # Its parts are of the types that follow here.
+        return description(content)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no {NAME}.json beside the weights: without it nobody knows what they are of"
+        ) from error
     except ValueError as error:
         raise UserError(f"{file}: it is damaged ({error})") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +60,18 @@ def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any
     from jobs.results import storage
     from jobs.results.layout import study_folders
 
-    folders = [folder for path in paths if not storage.at(path).is_file() for folder in study_folders(path, studies)]
+    folders = [
+        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
+    ]
     return [_select(folder / "study.json") for folder in folders]
 
 
 def _select(path: Place) -> dict[str, Any]:
+    from jobs.results import records
+
     try:
-        return json.loads(path.read_bytes()).get("select") or {}
+        return records.read(path, records.STUDY).get("select") or {}
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or give --metric and --mode.") from error
+    except records.RecordError as error:
+        raise UserError(f"{error}: restore it, or give --metric and --mode.") from error

@@ -16,6 +16,7 @@ from core.schema import Mistakes
 from jobs import document, keys
 from jobs import plan as planning
 from jobs import study as studies
+from jobs.results import records
 from jobs.results.storage import Place
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ def base_study(folder: Place) -> studies.Study:
     """
     file = folder / "study.json"
     try:
-        source = json.loads(file.read_bytes())["source"]
+        source = records.read(file, {"source": dict})["source"]
     except FileNotFoundError as error:
         raise UserError(
             f"{file} is missing, so there is no study to go on from: rows that were not run have none."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} cannot be read ({error!r}): restore it from where the study was run.") from error
+    except records.RecordError as error:
+        raise UserError(f"{error}: restore it from where the study was run.") from error
     # Its paths are absolute already: the folder of results gives none a meaning.
     return studies.parse(document.write(source), str(file), Path())
 

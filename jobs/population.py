@@ -22,10 +22,11 @@ from typing import Any
 
 from cluster.executor import Event
 from core.config import parameters, to_mapping
+from core.errors import UserError
 from jobs import searches
 from jobs.orders import Next
 from jobs.plan import Plan, PlannedTrial
-from jobs.results import storage
+from jobs.results import records, storage
 from jobs.results.layout import exchange_file, study_folder
 from jobs.space import Range, Uniform
 
@@ -33,6 +34,11 @@ QUANTILE = 0.25
 FACTORS = (0.8, 1.2)
 RESAMPLE = 0.25
 FAILED = "failed"
+_SHAPE = {
+    "stage": {str: int},
+    "members": {str: {"values": dict, "origin": str | None, "reached": {str: int | float | str | None}}},
+}
+"""Of the population's file."""
 
 
 @dataclass
@@ -132,9 +138,12 @@ class Population:
         storage.put(self._file, json.dumps(content, indent=1).encode())
 
     def _restore(self) -> None:
-        if not self._file.is_file():
+        try:
+            content = records.read(self._file, _SHAPE)
+        except FileNotFoundError:
             return
-        content = json.loads(self._file.read_bytes())
+        except records.RecordError as error:
+            raise UserError(f"{error}: delete it, and the population begins anew") from error
         self._stage |= {int(seed): stage for seed, stage in content["stage"].items()}
         for key, stored in content["members"].items():
             member = self._members[key]

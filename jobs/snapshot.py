@@ -43,7 +43,7 @@ def fetch(folder: Place, scratch: Path) -> Path:
         UserError: there is none.
         StorageError: the object store does not answer.
     """
-    if not (folder / FILE).is_file():
+    if not storage.is_file(folder / FILE):
         raise UserError(f"{folder} holds no {FILE} to go on with: use `conclus run STUDY` into the same results")
     if isinstance(folder, Path):
         return folder / FILE

@@ -1,6 +1,5 @@
 """What changed between two sets of results, and what that did to a metric, configuration by configuration."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -13,6 +12,7 @@ from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import samples
 from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
 from jobs.analysis.selection import FINISHED
+from jobs.results import records
 from jobs.results.names import resolve
 
 PARAM = "param."
@@ -166,7 +166,7 @@ def _side(table: pa.Table, column: str) -> _Side:
     code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
     side = _Side(rows, table["seed"].to_pylist(), _values(table, column), code, imported=own.count(False))
     for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
-        for name, version in json.loads(text).items():
+        for name, version in records.versions(text).items():
             side.versions.setdefault(name, set()).add(version)
     return side
 

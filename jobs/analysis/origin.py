@@ -1,16 +1,15 @@
 """Where results come from: what `study.json` and the rows themselves say of code, data, machines and seeds."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis.selection import FINISHED
+from jobs.results import records, storage
 from jobs.results.layout import study_folders, study_name
 from jobs.results.storage import Place
 
@@ -87,20 +86,19 @@ def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str,
     Raises:
         UserError: One of them is damaged.
     """
-    folders = [folder for path in paths if not Path(path).is_file() for folder in study_folders(path, studies)]
+    folders = [
+        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
+    ]
     return {study_name(folder): plan for folder in folders if (plan := _plan(folder / STUDY_FILE))}
 
 
 def _plan(path: Place) -> dict[str, Any]:
     try:
-        plan = json.loads(path.read_bytes())
+        return records.read(path, records.STUDY)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or move it away to go on without it.") from error
-    if not isinstance(plan, dict):
-        raise UserError(f"{path} cannot be read (it is no mapping): restore it, or move it away to go on without it.")
-    return plan
+    except records.RecordError as error:
+        raise UserError(f"{error}: restore it, or move it away to go on without it.") from error
 
 
 class _Rows:
@@ -145,4 +143,4 @@ def _known(values: Iterable[str | None]) -> tuple[str, ...]:
 
 def _environments(hashes: Iterable[str | None], versions: Iterable[str | None]) -> dict[str, dict[str, str]]:
     found = {key: text for key, text in zip(hashes, versions, strict=True) if key}
-    return {key: json.loads(found[key] or "{}") for key in sorted(found)}
+    return {key: records.versions(found[key]) for key in sorted(found)}

@@ -1,6 +1,5 @@
 """How a study stands, from its result files alone: on a running study, on a copy of it, years later."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from core.errors import UserError
 from jobs.analysis.leaderboard import Entry, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.selection import FINISHED
-from jobs.results import storage
+from jobs.results import records, storage
 from jobs.results.layout import TRIALS, study_name
 from jobs.results.reader import load
 from jobs.results.storage import Place
@@ -97,8 +96,8 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     metric, mode = select["metric"], select["mode"]
     loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
-    keys: list[str] = [trial[0] for trial in plan.get("trials", ())]
-    planned: int = plan.get("n_trials", len(keys))
+    keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
+    planned: int = plan.get("n_trials") or len(keys)
     # A search names its trials as it goes on: what has begun is what it has named.
     own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
     planned = max(planned, len(own))
@@ -124,11 +123,11 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
     """`study.json`; nothing where it is not there or was cut in half."""
     path = folder / "study.json"
     try:
-        return dict(json.loads(path.read_bytes())), []
+        return records.read(path, records.STUDY), []
     except FileNotFoundError:
         return {}, []
-    except (ValueError, TypeError) as error:
-        return {}, [f"{path} is skipped: it is torn ({error})."]
+    except records.RecordError as error:
+        return {}, [f"{path} is skipped: it is torn ({error.reason})."]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:

@@ -84,9 +84,10 @@ def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     from jobs import study as studies
     from jobs.driver import one_study
     from jobs.next_study import base_study
+    from jobs.results import storage
     from jobs.results.layout import PREFIX
 
-    if Path(place).is_file():
+    if storage.is_file(storage.at(place)):
         return studies.load(place), results
     folder = one_study(place, [name] if name else [])
     inside = isinstance(folder, Path) and Path(place).name.startswith(PREFIX)

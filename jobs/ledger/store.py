@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from jobs.results import records, storage
 from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
@@ -29,7 +29,7 @@ def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
         if row.trial_key in known:
             _compare(row, known[row.trial_key], results)
     digest = rows[0].env["sha256"]
-    if fresh and any(json.loads(one["env_json"]).get("sha256") == digest for one in known.values()):
+    if fresh and any(records.versions(one["env_json"]).get("sha256") == digest for one in known.values()):
         raise UserError(
             f"{rows[0].env['imported_from']} was imported into {_folder(results, rows[0].study)} before, with another "
             "meaning of its columns: give another --study, or delete that folder first."
@@ -47,7 +47,7 @@ def write(results: str, rows: Sequence[Attempt]) -> None:
     try:
         put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
-        raise UserError(f"{folder}: the rows cannot be written there: {error.strerror}.") from error
+        raise UserError(f"{folder}: the rows cannot be written there: {storage.reason(error)}.") from error
 
 
 def _folder(results: str, study: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.results import storage
-from jobs.results.layout import COMPACT, TRIALS, study_folders, study_name
+from jobs.results.layout import COMPACT, TRIALS, study_folders, study_name, trial_files
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
 from jobs.results.storage import File, Place, Remote, put
@@ -65,7 +65,7 @@ def _compact_study(folder: Place) -> Compacted:
 
 
 def _finished(folder: Place) -> tuple[list[_Source], list[str]]:
-    found = list(storage.each(_source, storage.files(folder / TRIALS, ".parquet"), folder))
+    found = list(storage.each(_source, trial_files(folder), folder))
     sources = [one for one in found if isinstance(one, _Source)]
     return sources, [one for one in found if isinstance(one, str)]
 
@@ -77,6 +77,10 @@ def _source(path: File) -> _Source | str | None:
         return source if all(row.status != "running" for row in read_header(path).rows) else None
     except FileNotFoundError:
         return None
+    except storage.StorageError as error:
+        if isinstance(path, Remote):
+            raise
+        return f"{path} is skipped: {error.reason}."
     except ValueError as error:
         return str(error)
 

@@ -5,7 +5,7 @@ of everything here that holds no rows. Results of conclus 0.1.0 have the same na
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from core.errors import UserError
 from jobs.results import storage
@@ -51,7 +51,7 @@ def study_folders(path: str | Place, studies: Collection[str] = ()) -> list[Plac
         UserError: There is no such folder, or no study in it.
     """
     root = storage.at(path)
-    if not root.is_dir():
+    if not storage.is_folder(root):
         raise UserError(f"There is no results folder {str(root)!r}: give the folder that `conclus run` wrote to.")
     found = [root] if root.name.startswith(PREFIX) else storage.folders(root, PREFIX)
     if not found:
@@ -64,13 +64,28 @@ def study_name(folder: Place) -> str:
     return folder.name.removeprefix(PREFIX)
 
 
+def trial_files(folder: Place) -> list[File]:
+    """Those of the Parquet files of one study folder that hold one attempt each."""
+    return [*_listed(folder / TRIALS)]
+
+
 def row_files(folder: Place) -> list[File]:
     """The Parquet files of one study folder.
 
     The trials come first: compaction writes the part before it deletes its sources, so a trial that is
-    already gone from this listing is in a part that the second listing sees.
+    already gone from this listing is in a part that the second listing sees. One of the two folders that cannot be
+    listed stands for its files: who reads it says so.
     """
-    return [*storage.files(folder / TRIALS, ".parquet"), *storage.files(folder / COMPACT, ".parquet")]
+    return [*trial_files(folder), *_listed(folder / COMPACT)]
+
+
+def _listed(folder: Place) -> Sequence[File]:
+    try:
+        return storage.files(folder, ".parquet")
+    except storage.StorageError:
+        if isinstance(folder, storage.Remote):
+            raise
+        return [str(folder)]
 
 
 def exchange_file(folder: Place, trial_key: str, epoch: int) -> Place:

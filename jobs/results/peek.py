@@ -50,8 +50,8 @@ def checked(path: File) -> tuple[bytes, Header | None]:
     except StorageError as error:
         if isinstance(path, Remote):
             raise  # The store does not answer: the file is not to blame.
-        raise ValueError(f"{path} is skipped: {error}") from error
-    except (IndexError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is skipped: {error.reason}.") from error
+    except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is skipped: it is torn or damaged, or was not written by conclus ({error}); a trial whose row is "
             "in it counts as missing."

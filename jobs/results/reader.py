@@ -199,7 +199,7 @@ def _origin(files: Sequence[tuple[File, str]]) -> str:
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
     """The files of one path, each with the study whose folder it lies in; none for a file that is named by itself."""
     place = storage.at(path)
-    if place.is_file():
+    if storage.is_file(place):
         return [(place if isinstance(place, Remote) else str(place), "")]
     return [(file, study_name(folder)) for folder in study_folders(path, studies) for file in row_files(folder)]
 

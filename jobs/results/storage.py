@@ -5,16 +5,18 @@ few methods of a path that a store of results needs. There is no rename on an ob
 wants either.
 """
 
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from core.errors import UserError
@@ -29,12 +31,30 @@ _DEFAULTS = {
 _REQUESTS = 16
 """Side by side: a request is waiting, some 20 ms for each."""
 
+LARGEST = 2**30
+"""Bytes of a file that is read into memory at once, where its reader names no other bound."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class StorageError(UserError, OSError):
-    """Results cannot be written, or an object store cannot be reached: one line that says which and why."""
+    """Results cannot be read or written, or an object store cannot be reached: one line that says which and why.
+
+    Attributes:
+        reason: Why alone.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason or text
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,40 +220,98 @@ def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
         names = [name for name, is_file in folder.children() if is_file]
         return [folder / name for name in names if _is_wanted(name, suffix, prefix)]
     try:
-        with os.scandir(folder) as entries:
+        with _local(folder, "listed"), os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries if _is_wanted(entry.name, suffix, prefix))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
 
 
 def folders(folder: Place, prefix: str) -> Sequence[Place]:
-    """The folders in a folder whose names begin so, sorted."""
+    """The folders in a folder whose names begin so, sorted.
+
+    Raises:
+        StorageError: They cannot be listed.
+    """
     if isinstance(folder, Remote):
         return [folder / name for name, is_file in folder.children() if not is_file and name.startswith(prefix)]
-    return sorted(folder.glob(f"{prefix}*/"))
+    with _local(folder, "listed"), os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if entry.name.startswith(prefix) and _is_dir(entry))
 
 
-def read_regular(file: File) -> bytes:
-    """All bytes of a file.
+def is_folder(place: Place) -> bool:
+    """Whether it is a folder, or anything lies below it.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    return place.is_dir() if isinstance(place, Remote) else _mode(place) == stat.S_IFDIR
+
+
+def is_file(place: Place) -> bool:
+    """Whether it is a file that can be read, and no FIFO, socket or device.
+
+    Raises:
+        StorageError: It cannot be told.
+    """
+    return place.is_file() if isinstance(place, Remote) else _mode(place) == stat.S_IFREG
+
+
+def open_regular(file: File | Path) -> BinaryIO:
+    """Opens a file of a folder to be read; whatever else bears its name is refused, and is not waited for.
 
     Raises:
         FileNotFoundError: It is gone.
-        StorageError: The object store does not answer.
+        StorageError: It cannot be opened, or is no file.
+    """
+    with _local(file, "read"):
+        # A FIFO would block until somebody writes to it, and a terminal would become ours.
+        descriptor = os.open(str(file), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            _refuse_irregular(file, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return open(descriptor, "rb")  # noqa: PTH123 (a descriptor)
+
+
+def read_regular(file: File | Path, most: int = LARGEST) -> bytes:
+    """All bytes of a file: the one way in which anything that lies in results is read.
+
+    Args:
+        file: Where it lies.
+        most: A longer one is refused before it is read.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        StorageError: It cannot be read, is no file, or is longer than `most`.
     """
     if isinstance(file, Remote):
         return file.read_bytes()
-    with open(file, "rb", buffering=0) as stream:  # noqa: PTH123 (Path costs more than the read)
-        return stream.readall()
+    with open_regular(file) as stream, _local(file, "read"):
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {most:,}")
+        # Not to its end: some of what /proc holds has none.
+        return stream.read(size) or b""
 
 
-def name_of(file: File) -> str:
-    """The last part of a file's path."""
-    return file.name if isinstance(file, Remote) else os.path.basename(file)  # noqa: PTH119 (as fast as it gets)
+def open_to_lock(path: Path, flags: int = 0) -> int:
+    """A descriptor of a file of ours that is locked or appended to, made where there is none.
 
+    A link is not followed: in results that a stranger packed it could lead to any file of the user.
 
-def source(file: File) -> Any:
-    """What pyarrow's `ParquetFile` reads a file from."""
-    return file.open() if isinstance(file, Remote) else file
+    Raises:
+        StorageError: It cannot be opened, or is no file.
+    """
+    with _local(path, "written"):
+        wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | flags
+        descriptor = os.open(path, wanted, 0o644)
+        try:
+            _refuse_irregular(path, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 def version(file: File) -> object:
@@ -245,7 +323,8 @@ def version(file: File) -> object:
     if isinstance(file, Remote):
         with file.open() as remote, _asking(file, "read"):
             return remote.metadata()  # The entity tag is among it.
-    status = os.stat(file)  # noqa: PTH116 (a string, see File)
+    with _local(file, "read"):
+        status = os.stat(file)  # noqa: PTH116 (a string, see File)
     return status.st_ino, status.st_mtime_ns
 
 
@@ -256,7 +335,8 @@ def modified(place: Place) -> float | None:
             moment = place.filesystem.get_file_info(place.path).mtime
         return moment.timestamp() if moment else None
     try:
-        return place.stat().st_mtime
+        with _local(place, "read"):
+            return place.stat().st_mtime
     except FileNotFoundError:
         return None
 
@@ -270,7 +350,8 @@ def delete(file: File) -> None:
     """
     if isinstance(file, Remote):
         file.unlink()
-    else:
+        return
+    with _local(file, "deleted"):
         os.unlink(file)  # noqa: PTH108 (a string, see File)
 
 
@@ -293,9 +374,17 @@ def put(place: Place, data: bytes) -> None:
         place.write_bytes(data)
         return
     try:
-        _put_local(place, data)
-    except OSError as error:
-        raise StorageError(f"{place} cannot be written: {error.strerror or error}") from error
+        with _local(place, "written"):
+            _put_local(place, data)
+    except FileNotFoundError as error:
+        raise StorageError(f"{place} cannot be written: {reason(error)}", reason(error)) from error
+
+
+def reason(error: BaseException) -> str:
+    """Why something went wrong, in the words of the system where it has any."""
+    if isinstance(error, StorageError):
+        return error.reason
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _put_local(path: Path, data: bytes) -> None:
@@ -329,6 +418,49 @@ def _is_wanted(name: str, suffix: str, prefix: str) -> bool:
     return name.endswith(suffix) and name.startswith(prefix) and not name.startswith((".", "_"))
 
 
+@contextmanager
+def _local(place: File | Path, deed: str) -> Generator[None]:
+    """Turns whatever the system answers into one line; only that a file is gone stays what it is."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except FileNotFoundError as error:
+        if deed != "read" or not os.path.islink(str(place)):  # noqa: PTH114 (a string, see File)
+            raise
+        raise StorageError(f"{place} cannot be read: it is a link to nothing", "it is a link to nothing") from error
+    # A name with a NUL in it is a ValueError.
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{place} cannot be {deed}: {reason(error)}", reason(error)) from error
+
+
+def _refuse_irregular(file: object, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = f"it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}"
+        raise StorageError(f"{file} cannot be read: {what}", what)
+
+
+def _mode(path: Path) -> int:
+    """What a path leads to, by `stat`'s kinds; 0 where that is nothing."""
+    try:
+        with _local(path, "found"):
+            return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOTDIR:
+            return 0
+        raise
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; not if it is a link that leads nowhere or to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 @lru_cache(maxsize=16)
 def _remote(location: str) -> Remote:
     from pyarrow import ArrowException
@@ -337,7 +469,7 @@ def _remote(location: str) -> Remote:
     try:
         filesystem, path = FileSystem.from_uri(_with_defaults(location))
     except (ArrowException, OSError, ValueError) as error:
-        raise StorageError(f"{_bare(location)} cannot be reached: {_reason(error)}") from error
+        raise StorageError(f"{_bare(location)} cannot be reached: {_telling(error)}") from error
     return Remote(filesystem, urlsplit(location).scheme, path.rstrip("/"))
 
 
@@ -355,7 +487,7 @@ def _bare(location: str) -> str:
 
 @contextmanager
 def _asking(place: Remote, deed: str) -> Generator[None]:
-    """Turns whatever the store answers into one line; only that an object is gone stays what it is."""
+    """The same for whatever the store answers."""
     from pyarrow import ArrowException
 
     try:
@@ -363,10 +495,10 @@ def _asking(place: Remote, deed: str) -> Generator[None]:
     except FileNotFoundError:
         raise
     except (ArrowException, OSError) as error:
-        raise StorageError(f"{place} cannot be {deed}: {_reason(error)}") from error
+        raise StorageError(f"{place} cannot be {deed}: {_telling(error)}") from error
 
 
-def _reason(error: BaseException) -> str:
+def _telling(error: BaseException) -> str:
     """The telling part of what pyarrow says: one line, from the service's own code on."""
     line = " ".join(str(error).split())
     line = re.sub(r" ?\(Request ID: [^)]*\)", "", re.sub(r"^.*?AWS Error ", "", line))

@@ -1,0 +1,127 @@
+"""Small JSON that lies beside rows or in them: one reader for all of it, which bounds it and checks its types.
+
+A shape says what is used of a record: a type (`int | None`), a list of one shape for every item, a mapping of names to
+shapes (a missing name counts as None), `{str: shape}` for every value of a mapping, or a tuple of alternatives.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from core.errors import UserError
+from jobs.results.storage import Place, StorageError, read_regular
+
+LARGEST = 2**26
+"""Bytes of a record: a plan of 100,000 trials has 8 million."""
+DEEPEST = 50
+STUDY = {
+    "source": (dict, None),
+    "trial": (dict, None),
+    "select": ({"metric": str, "mode": str}, None),
+    "n_trials": int | None,
+    "trials": ([[str | int]], None),
+}
+"""What is used of `study.json`."""
+
+
+class RecordError(UserError):
+    """A record is damaged, or was not written by conclus; `reason` says how."""
+
+    def __init__(self, place: Place, reason: str) -> None:
+        super().__init__(f"{place} cannot be read ({reason})")
+        self.reason = reason
+
+
+def read(place: Place, shape: Mapping[Any, Any]) -> dict[str, Any]:
+    """A record.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RecordError: It cannot be read, or what is used of it has another shape.
+    """
+    try:
+        return decode(read_regular(place, LARGEST), shape)
+    except StorageError as error:
+        raise RecordError(place, error.reason) from error
+    except ValueError as error:
+        raise RecordError(place, str(error)) from error
+
+
+def decode(text: bytes | str, shape: Mapping[Any, Any]) -> dict[str, Any]:
+    """A record from its text.
+
+    Raises:
+        ValueError: It is no JSON, is nested too deep, holds text that is none, or has another shape.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8 text") from error
+    _check_whole(value)
+    if not isinstance(value, dict):
+        raise ValueError("it is no mapping")  # noqa: TRY004 - one kind of error means "no such record"
+    if wrong := _misfit(value, shape, ""):
+        raise ValueError(f"{wrong} is of another type than conclus writes")
+    return cast("dict[str, Any]", value)
+
+
+def parameters(text: str | None) -> dict[str, Any]:
+    """The parameters that a row tells of; empty where it tells none that can be read."""
+    try:
+        return decode(text or "{}", {})
+    except ValueError:
+        return {}
+
+
+def versions(text: str | None) -> dict[str, str]:
+    """The environment that a row tells of; empty where it tells none that can be read."""
+    try:
+        return decode(text or "{}", {str: str | int | float | None})
+    except ValueError:
+        return {}
+
+
+def _check_whole(value: Any) -> None:
+    """Walks the levels one after the other: what is deep must not be walked by recursion."""
+    level = [value]
+    for _ in range(DEEPEST):
+        for one in level:
+            if isinstance(one, str):
+                one.encode()  # A lone surrogate can be neither printed nor written.
+        mappings = [one for one in level if isinstance(one, dict)]
+        inner = [item for one in mappings for pair in one.items() for item in pair]
+        level = [*inner, *(item for one in level if isinstance(one, list) for item in one)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+def _misfit(value: Any, shape: Any, name: str) -> str:
+    """The name of the first part that has another shape; empty where there is none."""
+    if isinstance(shape, tuple):
+        found = [_misfit(value, one, name) for one in shape]
+        return "" if "" in found else found[0]
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return name
+        return next(filter(None, (_misfit(item, shape[0], f"{name}[{i}]") for i, item in enumerate(value))), "")
+    if isinstance(shape, Mapping):
+        return _misfit_in(value, shape, name)
+    return "" if _is_a(value, shape) else name
+
+
+def _misfit_in(value: Any, shape: Mapping[Any, Any], name: str) -> str:
+    if not isinstance(value, dict):
+        return name
+    wanted = dict.fromkeys(value, shape[str]) if str in shape else shape
+    inner = (_misfit(value.get(key), one, f"{name}.{key}".lstrip(".")) for key, one in wanted.items())
+    return next(filter(None, inner), "")
+
+
+def _is_a(value: Any, shape: Any) -> bool:
+    if shape is None:
+        return value is None
+    # True is an int to Python, and none to whoever writes a file.
+    return isinstance(value, shape) and (type(value) is not bool or shape in {bool, object})
