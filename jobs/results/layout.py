@@ -9,6 +9,7 @@ from jobs.results.storage import File, Place
 PREFIX = "study="
 TRIALS = "trials"
 COMPACT = "compact"
+QUEUE = "queue"
 EXCHANGES = "exchanges"
 CHECKPOINTS = "checkpoints"
 
