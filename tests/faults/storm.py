@@ -24,6 +24,8 @@ DOOR = Path(__file__).with_name("storm_door.py")
 EPOCHS = 8
 ROWS = 120
 DEADLINE = 180
+ENDS = {1, 130, -signal.SIGKILL, -signal.SIGTERM, signal.SIGTERM}
+"""Exit codes of what was struck; the last is Ray's, while it starts."""
 
 METHOD = '''import os, time
 from pathlib import Path
@@ -102,6 +104,10 @@ class Scene:
     def planned(self) -> int:
         raise NotImplementedError
 
+    def is_through(self, code: int) -> bool:
+        """Whether there is nothing left to do."""
+        return code in self.codes
+
     # The storm
 
     def strike(self, kills: int) -> None:
@@ -131,7 +137,7 @@ class Scene:
     def _in_peace(self) -> float:
         began = time.monotonic()
         code = self._start(self.command()).wait(DEADLINE)
-        if code not in self.codes:
+        if not self.is_through(code):
             self._wrong(f"ended with {code}")
         seconds = time.monotonic() - began
         self._check()
@@ -139,22 +145,30 @@ class Scene:
 
     def _once(self) -> bool:
         """Starts it, and strikes at a random moment; whether it came through."""
+        began = time.monotonic()
         process = self._start(self.command())
-        moment = time.monotonic() + self.chance.uniform(0.02, self.seconds)
-        while process.poll() is None and time.monotonic() < moment:
-            time.sleep(0.01)
-        if process.poll() is None:
-            self._signal(process)
+        # One that was only stopped for a while goes on, and is struck again.
+        while self._strikes(process) == signal.SIGSTOP:
+            pass
         try:
             code = process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self._wrong("hung")
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
+        if code in self.codes:
+            self.seconds = min(self.seconds, time.monotonic() - began)
         self._look(code)
-        return code in self.codes
+        return self.is_through(code)
 
-    def _signal(self, process: subprocess.Popen) -> None:
+    def _strikes(self, process: subprocess.Popen) -> int:
+        """At a random moment; the signal, or 0 where the process came to its end before."""
+        moment = time.monotonic() + self.chance.uniform(0.02, self.seconds)
+        while process.poll() is None and time.monotonic() < moment:
+            time.sleep(0.01)
+        return self._signal(process) if process.poll() is None else 0
+
+    def _signal(self, process: subprocess.Popen) -> int:
         number = self.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
         victims = self.chance.choice([[one] for one in self.victims(process)] + [self.victims(process)])
         for pid in victims:
@@ -167,6 +181,7 @@ class Scene:
                     os.kill(pid, signal.SIGCONT)
         self.struck += 1
         self.tally.signals[number.name] += 1
+        return number
 
     # What must hold
 
@@ -179,7 +194,7 @@ class Scene:
     def _look(self, code: int) -> None:
         """After each strike: what was done is still done, by the same attempt; nothing stands twice."""
         said = (self.folder / "said").read_text(errors="replace")
-        if "Traceback" in said or code not in {*self.codes, 130, 143, 1, -signal.SIGKILL, -signal.SIGTERM}:
+        if "Traceback" in said or code not in {*self.codes, *ENDS}:
             self._wrong(f"ended with {code} and said: {said[-2000:]}")
         self.tally.orphans_seen += len(self._orphans())
         good = {one["trial_key"]: one["attempt_id"] for one in self.rows() if one["status"] == "ok"}
@@ -256,6 +271,13 @@ class QueueRun(Run):
 
     def command(self) -> list[str]:
         return ["queue", "run", "--workers", "1"]
+
+    def is_through(self, code: int) -> bool:
+        """A study whose own process was killed has failed: it is queued once more, as a person would."""
+        states = {one.state for one in Queue(str(self.folder / "results")).read()[0]}
+        if code == 0 and not states & {"done", "waiting", "running"}:
+            self._start(["queue", "add", "study.yaml"]).wait(DEADLINE)
+        return code == 0 and "done" in states
 
     def victims(self, process: subprocess.Popen) -> list[int]:
         """The runner, and the process of its study."""
