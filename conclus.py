@@ -96,6 +96,12 @@ def main() -> None:
     except (UserError, ClusterError) as error:
         click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
         sys.exit(2)
+    except OSError as error:
+        # Whatever the system refuses of a file that somebody named; what has none is a mistake of ours.
+        if error.filename is None:
+            raise
+        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)

@@ -239,13 +239,13 @@ def encode_labels(
 
 
 def user_path(text: str) -> Path:
-    """The path a user wrote, `~` replaced.
+    """The path a user wrote; `~` in it is a folder's name, as everywhere in conclus: it is shells that replace it.
 
     Raises:
         UserError: there is nothing there, or it may not be looked at.
     """
     try:
-        path = Path(text).expanduser()
+        path = Path(text)
         path.stat()
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

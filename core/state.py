@@ -83,10 +83,15 @@ class State:
         """
         loaded = torch.load(io.BytesIO(unseal(content)), map_location=device, weights_only=True)
         state = cls(**loaded["state"])
-        dictionaries = (state.method, state.streams, state.patience, state.origin, loaded["extra"])
+        dictionaries: tuple[object, ...] = (
+            state.method,
+            state.streams,
+            state.patience,
+            state.origin,
+            loaded["extra"],
+            {} if state.previous is None else state.previous,
+        )
         if not (type(state.epoch) is int and all(isinstance(one, dict) for one in dictionaries)):
-            raise ValueError("it is no state of a trial")
-        if not (state.previous is None or isinstance(state.previous, dict)):
             raise ValueError("it is no state of a trial")
         return state, loaded["extra"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,14 @@ import yaml
 from core.errors import UserError
 
 Place = tuple[str, ...]
+
+LARGEST = 2**20
+"""Bytes of a study file."""
+DEEPEST = 50
+"""Levels of mappings and lists within each other, after aliases."""
+MOST = 100_000
+"""Values in a study file, after aliases: a few lines of aliases of aliases make thousands of millions."""
+_LONGEST_NUMBER = 100
 
 # YAML 1.2's core schema; PyYAML's own resolvers are 1.1's (`on`, `1_000`, `12:30`, and `1e-3` as a text).
 _SCALARS = {
@@ -32,6 +41,7 @@ class Document:
 
     value: Any
     origins: dict[Place, str] = field(default_factory=dict[Place, str])
+    count: int = 0
 
     def origin(self, place: Place) -> str:
         """Where a place stands; that of the nearest enclosing place when it is not written down itself."""
@@ -51,23 +61,42 @@ def load(path: str | Path) -> Document:
     Raises:
         UserError: as `read`, or the file cannot be read.
     """
+    from jobs.results.storage import read_regular, reason
+
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"{path}: the study file cannot be read: {reason}") from error
+        text = read_regular(Path(path), LARGEST).decode()
+    except OSError as error:
+        raise UserError(f"{path}: the study file cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the study file cannot be read: it is not UTF-8 text") from error
     return read(text, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, and gives up before they nest deeper than Python's own stack holds."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def read(text: str, name: str) -> Document:
     """Parses one YAML document.
 
     Raises:
-        UserError: it is not YAML, or a key stands twice; the message has file and line.
+        UserError: it is not YAML, is too large or nested too deep, or a key stands twice; the message has file and
+            line.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+        node = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(_syntax_message(error, name)) from error
     document = Document(None)
     document.origins[()] = f"{name}:1"
@@ -84,7 +113,7 @@ def parse_value(text: str) -> Any:
     return read(text, text).value
 
 
-def _syntax_message(error: yaml.YAMLError, name: str) -> str:
+def _syntax_message(error: Exception, name: str) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f":{mark.line + 1}" if mark else ""
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
@@ -92,13 +121,24 @@ def _syntax_message(error: yaml.YAMLError, name: str) -> str:
 
 
 def _value(node: Any, place: Place, document: Document, name: str) -> Any:
+    _bound(node, place, document, name)
     if node is not None and node.tag not in _STANDARD_TAGS:
         raise UserError(f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not allowed in a study file")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, document, name)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, str(i)), document, name) for i, item in enumerate(node.value)]
-    return None if node is None else _scalar(node)
+    return None if node is None else _scalar(node, name)
+
+
+def _bound(node: Any, place: Place, document: Document, name: str) -> None:
+    """Counts a value before it is built; an alias within what it stands for would go on for ever."""
+    document.count += 1
+    if document.count > MOST:
+        raise UserError(f"{name}: it holds more than {MOST:,} values once its aliases are written out")
+    if len(place) > DEEPEST:
+        line = node.start_mark.line + 1
+        raise UserError(f"{name}:{line}: nested deeper than {DEEPEST} levels, or an alias of what it stands in")
 
 
 def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str) -> dict[str, Any]:
@@ -115,11 +155,14 @@ def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str
     return mapping
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
+def _scalar(node: yaml.ScalarNode, name: str) -> Any:
     if node.style is not None:  # quoted, or a block: a text
         return node.value
-    for pattern, make in _SCALARS.values():
+    for kind, (pattern, make) in _SCALARS.items():
         if pattern.fullmatch(node.value):
+            if len(node.value) > _LONGEST_NUMBER or (kind == "float" and math.isinf(float(node.value))):
+                line = f"{name}:{node.start_mark.line + 1}"
+                raise UserError(f"{line}: the number {node.value[:20]}… is larger or longer than any that is of use")
             return make(node.value)
     return node.value
 

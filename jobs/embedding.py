@@ -68,7 +68,8 @@ def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
     if not storage.is_file(file):
         raise UserError(
-            f"{checkpoint} is no model: give the folder models/_TRIAL of a study run with `select: {{save_model: true}}`"
+            f"{checkpoint} is no model: give the folder models/_TRIAL of a study that was run with "
+            "`select: {save_model: true}`"
         )
     return folder, file.name, storage.read_regular(file, _LARGEST_MODEL)
 

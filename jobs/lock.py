@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
+import random
+import re
 import secrets
 import socket
 import threading
@@ -15,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from jobs.results import records
+from jobs.results.debris import is_alive
 from jobs.results.layout import study_folder
-from jobs.results.storage import Place, Remote, StorageError
+from jobs.results.storage import Place, Remote, StorageError, open_regular, open_to_lock, reason
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """An object store has no locks that end with their process: after so long without a sign of life one is free."""
 _NAME = "run.lock"
+_SHAPE = {"owner": str | None, "token": str | None, "written": int | float | None}
+"""Of a lock in an object store."""
+_LOOKING_SECONDS = 5.0
 _BYTES = 512
 """Of each lock in an object store. A reader asks for its length first: one that grows before it is read is cut off."""
 
@@ -47,14 +54,12 @@ def holder(folder: Place) -> str:
     """Who runs the study of this folder right now, as `process N on HOST`; empty when nobody does."""
     if isinstance(folder, Remote):
         held = _content(folder / _NAME)
-        return str(held.get("owner")) if time.time() - float(held.get("written", 0.0)) < STALE_SECONDS else ""
-    path = folder / _NAME
+        return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return path.read_text(errors="replace") or "a process that is just starting"
-    except FileNotFoundError:
+        with open_regular(folder / _NAME) as file:
+            if _is_taken(file.fileno(), fcntl.LOCK_SH):
+                return _name_in(file.fileno()) or "a process that is just starting"
+    except (FileNotFoundError, StorageError):
         return ""
     return ""
 
@@ -63,24 +68,50 @@ def holder(folder: Place) -> str:
 def _file(folder: Path) -> Generator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StorageError(f"{folder}: results cannot be written there: {error.strerror}") from error
+        descriptor = open_to_lock(folder / _NAME)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder}: results cannot be written there: {reason(error)}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-        os.close(descriptor)
-        raise UserError(
-            f"{folder}: {owner} is running this study into these results: wait for it or stop it"
-        ) from error
-    try:
+        _take(descriptor, folder)
         with contextlib.suppress(OSError):  # On a full disk the lock holds all the same, without a name in it.
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, _owner().encode())
+            os.pwrite(descriptor, _owner().encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    """Takes the lock from under those who only look whether it is held: that takes them a moment.
+
+    Raises:
+        UserError: Another driver holds it.
+    """
+    end = time.monotonic() + _LOOKING_SECONDS
+    while _is_taken(descriptor, fcntl.LOCK_EX):
+        if _is_taken(descriptor, fcntl.LOCK_SH):  # Those who look hold it together; a driver holds it alone.
+            owner = _name_in(descriptor) or "another process"
+            raise UserError(f"{folder}: {owner} is running this study into these results: wait for it or stop it")
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if time.monotonic() > end:
+            raise UserError(f"{folder / _NAME} has been held for {_LOOKING_SECONDS:.0f} s by a process that reads it")
+        time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
+
+
+def _is_taken(descriptor: int, how: int) -> bool:
+    """Whether somebody else keeps us from holding a lock this way; otherwise we hold it."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _name_in(descriptor: int) -> str:
+    """The driver that a lock names; empty where that is one of this machine that is gone: who holds it writes soon."""
+    name = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+    own = re.fullmatch(rf"process (\d{{1,9}}) on {re.escape(socket.gethostname())}", name)
+    return "" if own and not is_alive(int(own[1])) else name
 
 
 @contextlib.contextmanager
@@ -101,7 +132,7 @@ def _object(folder: Remote) -> Generator[None]:
 
 
 def _refuse_if_held(folder: Remote, held: dict[str, Any]) -> None:
-    silent = time.time() - float(held.get("written", 0.0))
+    silent = time.time() - (held.get("written") or 0.0)
     if silent < STALE_SECONDS:
         raise UserError(
             f"{folder}: {held.get('owner')} is running this study into these results (last heard of "
@@ -113,7 +144,7 @@ def _refuse_if_held(folder: Remote, held: dict[str, Any]) -> None:
 def _content(lock: Remote) -> dict[str, Any]:
     """What a lock says; nothing where there is none."""
     try:
-        return json.loads(lock.read_bytes())
+        return records.decode(lock.read_bytes(), _SHAPE)
     except (FileNotFoundError, ValueError):
         return {}
 

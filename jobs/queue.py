@@ -26,6 +26,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +35,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import UserError
+from jobs.results import records, storage
+from jobs.results.layout import QUEUE
+from jobs.results.storage import open_to_lock, read_regular, reason
 
-FOLDER = "queue"
+_SHAPE = {
+    **dict.fromkeys(("study", "plan", "state", "added", "ended", "said"), str),
+    **dict.fromkeys(("priority", "total"), int),
+    "cancel": bool,
+    "exit_code": int | None,
+}
+"""Of the file of an entry."""
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -94,7 +106,7 @@ class Queue:
     def __init__(self, results: str) -> None:
         if "://" in results:
             raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
-        self.folder = Path(results, FOLDER)
+        self.folder = Path(results, QUEUE)
 
     def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""
@@ -125,10 +137,10 @@ class Queue:
     def _entry(self, number: int) -> Entry:
         path = self.path(number, "json")
         try:
-            return _decoded(number, path.read_bytes())
+            return _decoded(number, records.read(path, _SHAPE))
         except FileNotFoundError as error:
             raise UserError(f"{self.folder} has no number {number}: `conclus queue list` shows what it has") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (UserError, ValueError, TypeError) as error:
             raise UserError(
                 f"{path} is skipped: it is torn or was not written by conclus: delete it and add the study again "
                 f"({path.with_suffix('.yaml').name} is its copy)"
@@ -140,8 +152,8 @@ class Queue:
         return entry
 
     def _numbers(self, *kinds: str) -> list[int]:
-        files = [one.name.partition(".") for one in self.folder.iterdir()]
-        return sorted({int(stem) for stem, _, kind in files if stem.isdecimal() and kind in kinds})
+        files = [storage.name_of(one).partition(".") for one in storage.files(self.folder)]
+        return sorted({int(stem) for stem, _, kind in files if _NUMBER.fullmatch(stem) and kind in kinds})
 
     # What people do
 
@@ -293,17 +305,17 @@ class Queue:
 
         stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
         try:
-            keys = path.read_text(encoding="utf-8").split()
+            keys = read_regular(path).decode(errors="replace").split()
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}: cancel number {entry.number} and add it again") from error
+            raise UserError(f"{path}: {reason(error)}: cancel number {entry.number} and add it again") from error
         return sum(stored.get(one) in GOOD for one in keys)
 
     # Files and locks
 
     def holder(self, lock: Literal["runner", "study"]) -> Holder:
         """Who holds a lock that is held."""
-        pid, _, host = (self.folder / f"{lock}.lock").read_text(encoding="utf-8", errors="replace").partition(" ")
-        if not pid.isdecimal():
+        pid, _, host = read_regular(self.folder / f"{lock}.lock", _NAME_BYTES).decode(errors="replace").partition(" ")
+        if not _NUMBER.fullmatch(pid):
             return Holder("another process", None)
         return Holder(f"process {pid} on {host}", int(pid) if host == socket.gethostname() else None)
 
@@ -317,20 +329,20 @@ class Queue:
         """Holds `change.lock`, for which everybody waits; it is never held for long."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / "change.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise UserError(f"{self.folder}: the queue cannot be written there: {error.strerror}") from error
+            descriptor = open_to_lock(self.folder / "change.lock")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder}: the queue cannot be written there: {reason(error)}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         except OSError as error:
-            raise UserError(f"{self.folder}: the queue cannot be written there: {error.strerror}") from error
+            raise UserError(f"{self.folder}: the queue cannot be written there: {reason(error)}") from error
         finally:
             os.close(descriptor)
 
     def _locked(self, lock: Literal["runner", "study"]) -> int | None:
         """The descriptor of a lock that is ours now, or None."""
-        descriptor = os.open(self.folder / f"{lock}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = open_to_lock(self.folder / f"{lock}.lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -353,9 +365,8 @@ def _cut_short(entry: Entry, said: str) -> Entry:
     return replace(entry, state="waiting", said=said)
 
 
-def _decoded(number: int, data: bytes) -> Entry:
-    content: dict[str, Any] = json.loads(data)
-    if content["state"] not in get_args(State) or not isinstance(content["priority"], int):
+def _decoded(number: int, content: dict[str, Any]) -> Entry:
+    if content["state"] not in get_args(State):
         raise ValueError("a state or a priority that there is not")
     return Entry(number=number, **content)
 

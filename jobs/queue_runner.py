@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from jobs.queue import Entry, Holder, Queue
+from jobs.results.storage import open_regular, open_to_lock
 
 POLL_SECONDS = 0.2
 CHANGED = "its data or conclus itself changed since it was added: other trials were run"
@@ -71,7 +72,7 @@ class Runner:
     def _run(self, entry: Entry, lock: int) -> None:
         log = self.queue.path(entry.number, "log")
         self.say(f"number {entry.number}, {entry.study}: starts; all it prints is also in {log}")
-        with log.open("ab") as out:
+        with os.fdopen(open_to_lock(log, os.O_APPEND), "ab") as out:
             follower = _Follower(log, out.tell(), self.show)
             # Its own session: a Ctrl-C in the terminal reaches the runner alone, which passes it on once.
             process = subprocess.Popen(
@@ -160,7 +161,7 @@ class _Follower:
 
     def _new(self) -> bytes:
         # A log that somebody deleted shows nothing more; the study goes on.
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+        with contextlib.suppress(OSError), open_regular(self.path) as file:
             file.seek(self.position)
             return file.read()
         return b""

@@ -1,13 +1,12 @@
 """Gather the finished rows of many small files in a few large ones."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.results import storage
-from jobs.results.layout import COMPACT, TRIALS, study_folders, study_name, trial_files
+from jobs.results.layout import COMPACT, QUEUE, study_folders, study_name, trial_files
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
 from jobs.results.storage import File, Place, Remote, put
@@ -15,8 +14,6 @@ from jobs.results.writer import new_attempt_id, stored
 
 _ROWS_PER_PART = 2000
 """Bounds the memory: the histories of the rows of one part are held at once, some 50 KB a row."""
-_DEBRIS_SECONDS = 24 * 3600
-"""A temporary file this old belongs to a process that died while it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,9 @@ def compact(results: str | Place) -> list[Compacted]:
         UserError: There are no results at `results`.
         StorageError: A file cannot be written or removed.
     """
-    return [_compact_study(folder) for folder in study_folders(results)]
+    done = [_compact_study(folder) for folder in study_folders(results)]
+    storage.sweep(storage.at(results) / QUEUE)
+    return done
 
 
 def _compact_study(folder: Place) -> Compacted:
@@ -60,7 +59,7 @@ def _compact_study(folder: Place) -> Compacted:
     for batch in _batches(sources):
         moved, torn = _move(folder, batch)
         rows, parts, skipped = rows + moved, parts + (moved > 0), skipped + torn
-    _sweep(folder / TRIALS)
+    storage.sweep(folder)
     return Compacted(study_name(folder), rows, parts, skipped)
 
 
@@ -103,15 +102,6 @@ def _remove(source: _Source) -> None:
     with contextlib.suppress(FileNotFoundError):
         if storage.version(source.path) == source.version:
             storage.delete(source.path)
-
-
-def _sweep(folder: Place) -> None:
-    if isinstance(folder, Remote):
-        return  # An object is there or it is not.
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _DEBRIS_SECONDS:
-                path.unlink()
 
 
 def _batches(sources: Sequence[_Source]) -> Iterator[Sequence[_Source]]:

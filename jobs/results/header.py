@@ -1,4 +1,4 @@
-"""The few words about each row that stand in a file's footer, and the digest of the whole file. Standard library only."""
+"""The few words about each row in a file's footer, and the digest of the whole file. Standard library only."""
 
 import json
 from collections.abc import Iterable

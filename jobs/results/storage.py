@@ -8,7 +8,6 @@ wants either.
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from core.errors import UserError
+from jobs.results import debris
 
 _DEFAULTS = {
     "s3": {"allow_delayed_open": "true"},  # One PUT instead of the three requests of a multipart upload.
@@ -314,6 +314,11 @@ def open_to_lock(path: Path, flags: int = 0) -> int:
         return descriptor
 
 
+def name_of(file: File) -> str:
+    """The last part of a file's path."""
+    return file.name if isinstance(file, Remote) else os.path.basename(file)  # noqa: PTH119 (as fast as it gets)
+
+
 def version(file: File) -> object:
     """What changes when a file is written anew.
 
@@ -355,6 +360,12 @@ def delete(file: File) -> None:
         os.unlink(file)  # noqa: PTH108 (a string, see File)
 
 
+def sweep(folder: Place) -> None:
+    """Deletes what processes that were killed while they wrote have left in a folder, and in those below it."""
+    if isinstance(folder, Path):  # In an object store an object is there or it is not.
+        debris.sweep(folder)
+
+
 def each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: Place) -> Iterator[_Result]:
     """The function of each item, in order; side by side if they lie in an object store, as `folder` does."""
     if isinstance(folder, Path):
@@ -390,7 +401,7 @@ def reason(error: BaseException) -> str:
 def _put_local(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not ending in .parquet: the globs of DuckDB and polars would pick it up.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(debris.temporary_name())
     try:
         _write_through(temporary, data)
         temporary.replace(path)

@@ -16,6 +16,11 @@ from jobs.results.schema import canonical_json
 Row = dict[str, Any]
 Value = Callable[[Row], Any]
 
+LONGEST = 4000
+"""Characters of an expression."""
+DEEPEST = 50
+"""Levels of brackets, `not` and lists within each other."""
+
 _ORDERED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -49,10 +54,15 @@ class Where:
         self._compile(self._root, {})
 
     def _parse(self) -> ast.expr:
+        if len(self.text) > LONGEST:
+            raise self._refuse(f"has {len(self.text):,} characters, more than {LONGEST:,}")
         try:
-            return ast.parse(self.text.strip(), mode="eval").body
+            root = ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise self._refuse("is not an expression") from error
+        if _is_deep(root):
+            raise self._refuse(f"is nested deeper than {DEEPEST} levels")
+        return root
 
     def matcher(self, columns: Iterable[str]) -> Value:
         """A function from a row (column name to value) to whether it is wanted.
@@ -116,13 +126,13 @@ class Where:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise self._refuse(f"may not contain `{ast.unparse(node)}`") from error
-        if not isinstance(value, bool | int | float | str | list | tuple | None):
+        if not _is_plain(value):
             raise self._refuse(f"may not contain `{ast.unparse(node)}`")
         return value
 
     def _refuse(self, what: str) -> UserError:
         return UserError(
-            f"The expression {self.text!r} {what}: write comparisons of names and values, joined by and, or, "
+            f"The expression {_shown(self.text)} {what}: write comparisons of names and values, joined by and, or, "
             "not, such as \"learning_rate < 1e-3 and method.name == 'cc'\"."
         )
 
@@ -141,6 +151,26 @@ def _equality(test: Callable[[Any, Any], bool], *, is_membership: bool) -> Calla
 
 def _spelled(value: Any) -> Any:
     return canonical_json(value) if isinstance(value, list | tuple) else value
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:60]}…")
+
+
+def _is_deep(root: ast.AST) -> bool:
+    """Level by level: what is deep must not be walked by recursion."""
+    level = [root]
+    for _ in range(DEEPEST):
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+        if not level:
+            return False
+    return True
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _names(root: ast.expr) -> list[str]:

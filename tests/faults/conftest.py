@@ -13,11 +13,15 @@ from tests.faults.runs import Folder
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test of this folder."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks every test of this folder, and leaves out the storm unless it is asked for by name."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
+    if "storm" not in config.getoption("markexpr"):
+        left_out = [item for item in items if item.get_closest_marker("storm")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

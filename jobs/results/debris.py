@@ -1,0 +1,80 @@
+"""Temporary files whose writer died before it could rename them: named so that it can be told, and swept."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+OLD_SECONDS = 24 * 3600
+"""One of another machine, or of an older conclus, that is older than this has no writer any more."""
+_NAME = re.compile(r"\.[0-9a-f]{8}-([0-9a-f]{8})-(\d{1,9})-(\d{1,20})\.tmp")
+
+
+def temporary_name() -> str:
+    """A name that nobody else gives, which says what process of what machine writes the file.
+
+    It does not begin with the name that the file will bear: that may be as long as names can be.
+    """
+    pid = os.getpid()
+    return f".{secrets.token_hex(4)}-{_machine()}-{pid}-{_started(pid)}.tmp"
+
+
+def sweep(folder: Path) -> int:
+    """Deletes the temporary files in a folder, and in those below it, whose writers are gone; how many.
+
+    Links to folders are not followed. What cannot be listed or deleted stays where it is.
+    """
+    swept = 0
+    for path in _temporary(folder):
+        with contextlib.suppress(OSError):
+            if _is_orphan(path):
+                path.unlink()
+                swept += 1
+    return swept
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return pid > 0
+
+
+def _temporary(folder: Path) -> Iterator[Path]:
+    for inside, _, names in os.walk(folder):
+        yield from (Path(inside, name) for name in names if name.startswith(".") and name.endswith(".tmp"))
+
+
+def _is_orphan(path: Path) -> bool:
+    written = _NAME.fullmatch(path.name)
+    if written and written[1] == _machine():
+        pid = int(written[2])
+        return not is_alive(pid) or _started(pid) != int(written[3])
+    return time.time() - path.lstat().st_mtime > OLD_SECONDS
+
+
+def _machine() -> str:
+    """Where numbers of processes mean something: a host, and there a container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path: `pid:[…]`)
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def _started(pid: int) -> int:
+    """When a process began, in ticks since the machine did; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[19])
