@@ -36,8 +36,7 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
     code = provenance.code_hash(orders.plug_in_files(plan.study))
     if code != made_by:
         raise UserError(
-            f"{file}: the checkpoint is of other code, {made_by}, and this is {code}: "
-            "it would not go on as it began"
+            f"{file}: the checkpoint is of other code, {made_by}, and this is {code}: it would not go on as it began"
         )
     if plan.statuses(results)[0].get(key) == "ok":
         raise UserError(f"{file}: the trial {key} is done: there is nothing to go on with")

@@ -87,8 +87,8 @@ def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) ->
     known = told["files"].get(name)
     if known != (None if content is None or not told["files"] else sha256(content).hexdigest()):
         raise UserError(
-            f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended while it "
-            "wrote: run the study again"
+            f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended "
+            "while it wrote: run the study again"
         )
 
 

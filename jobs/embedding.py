@@ -57,7 +57,8 @@ def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
     if not file.is_file():
         raise UserError(
-            f"{checkpoint} is no model: give the folder models/_TRIAL of a study run with `select: {{save_model: true}}`"
+            f"{checkpoint} is no model: give the folder models/_TRIAL of a study run with "
+            "`select: {save_model: true}`"
         )
     return folder, file.name, file.read_bytes()
 

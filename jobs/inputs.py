@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.seal import unseal_json
 from jobs.output import warn
 
 if TYPE_CHECKING:
@@ -59,15 +59,15 @@ def chosen_metric(
 
 def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any]]:
     from jobs.results import storage
-    from jobs.results.layout import study_folders
+    from jobs.results.layout import STUDY_JSON, existing, study_folders
 
     folders = [folder for path in paths if not storage.at(path).is_file() for folder in study_folders(path, studies)]
-    return [_select(folder / "study.json") for folder in folders]
+    return [_select(existing(folder, STUDY_JSON)) for folder in folders]
 
 
 def _select(path: Place) -> dict[str, Any]:
     try:
-        return json.loads(path.read_bytes()).get("select") or {}
+        return unseal_json(path.read_bytes()).get("select") or {}
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError) as error:

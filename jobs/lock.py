@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from jobs.results.layout import study_folder
+from jobs.results.layout import RUN_LOCK, study_folder
 from jobs.results.storage import Place, Remote, StorageError
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """An object store has no locks that end with their process: after so long without a sign of life one is free."""
-_NAME = "run.lock"
 _BYTES = 512
 """Of each lock in an object store. A reader asks for its length first: one that grows before it is read is cut off."""
 
@@ -46,9 +45,9 @@ def exclusive(results: str, study: str) -> Generator[None]:
 def holder(folder: Place) -> str:
     """Who runs the study of this folder right now, as `process N on HOST`; empty when nobody does."""
     if isinstance(folder, Remote):
-        held = _content(folder / _NAME)
+        held = _content(folder / RUN_LOCK)
         return str(held.get("owner")) if time.time() - float(held.get("written", 0.0)) < STALE_SECONDS else ""
-    path = folder / _NAME
+    path = folder / RUN_LOCK
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -63,7 +62,7 @@ def holder(folder: Place) -> str:
 def _file(folder: Path) -> Generator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / RUN_LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(f"{folder}: results cannot be written there: {error.strerror}") from error
     try:
@@ -85,7 +84,7 @@ def _file(folder: Path) -> Generator[None]:
 
 @contextlib.contextmanager
 def _object(folder: Remote) -> Generator[None]:
-    lock, token, leave = folder / _NAME, secrets.token_hex(8), threading.Event()
+    lock, token, leave = folder / RUN_LOCK, secrets.token_hex(8), threading.Event()
     _refuse_if_held(folder, _content(lock))
     _beat(lock, token)
     beating = threading.Thread(target=_keep_beating, args=(lock, token, leave), daemon=True)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from core import config as trial_config
 from core.errors import UserError
 from core.schema import Mistakes
+from core.seal import unseal_json
 from jobs import document, keys
 from jobs import plan as planning
 from jobs import study as studies
+from jobs.results.layout import STUDY_JSON, existing
 from jobs.results.storage import Place
 
 if TYPE_CHECKING:
@@ -47,11 +49,11 @@ def base_study(folder: Place) -> studies.Study:
     """The study that the results of a folder were planned as.
 
     Raises:
-        UserError: Its `study.json` is missing or cannot be read.
+        UserError: Its `_study.json` is missing or cannot be read.
     """
-    file = folder / "study.json"
+    file = existing(folder, STUDY_JSON)
     try:
-        source = json.loads(file.read_bytes())["source"]
+        source = unseal_json(file.read_bytes())["source"]
     except FileNotFoundError as error:
         raise UserError(
             f"{file} is missing, so there is no study to go on from: rows that were not run have none."

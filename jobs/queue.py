@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import UserError
+from jobs.results.layout import QUEUE, existing
 
-FOLDER = "queue"
 KILLED = "interrupted: its runner was killed"
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -94,7 +94,7 @@ class Queue:
     def __init__(self, results: str) -> None:
         if "://" in results:
             raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
-        self.folder = Path(results, FOLDER)
+        self.folder = Path(str(existing(Path(results), QUEUE)))
 
     def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""

@@ -1,6 +1,5 @@
 """How a study stands, from its result files alone: on a running study, on a copy of it, years later."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.seal import unseal_json
 from jobs.analysis.leaderboard import Entry, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.selection import FINISHED
 from jobs.results import storage
-from jobs.results.layout import TRIALS, study_name
+from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
 from jobs.results.reader import load
 from jobs.results.storage import Place
 
@@ -121,10 +121,10 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
 
 
 def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
-    """`study.json`; nothing where it is not there or was cut in half."""
-    path = folder / "study.json"
+    """`_study.json`; nothing where it is not there or was cut in half."""
+    path = existing(folder, STUDY_JSON)
     try:
-        return dict(json.loads(path.read_bytes())), []
+        return unseal_json(path.read_bytes()), []
     except FileNotFoundError:
         return {}, []
     except (ValueError, TypeError) as error:
