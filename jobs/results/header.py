@@ -1,4 +1,4 @@
-"""The few words about each row that stand in a file's footer, and a digest of all of the file. Standard library only."""
+"""The few words about each row in a file's footer, and a digest of all of the file. Standard library only."""
 
 import json
 from collections.abc import Iterable

@@ -1,6 +1,5 @@
 import json
 import math
-import json
 import random
 import secrets
 import signal
