@@ -63,7 +63,7 @@ def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
 
 def survey(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]:
     """How often each outcome came of each damage to each kind of file, of `count` damages in all."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     subjects = dict(_subjects(folder))
     found: Counter[tuple[str, str, str]] = Counter()
     for number in range(count):
