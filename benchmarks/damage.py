@@ -1,7 +1,7 @@
 """Damage files of every kind at random, and count what is seen, what is not, and what ends in a traceback.
 
-Run with `python -m benchmarks.damage [DAMAGES] [SEED] [TRIALS]`; then also what the digests cost on reading TRIALS trials,
-in one run, with and without them in turns.
+Run with `python -m benchmarks.damage [DAMAGES] [SEED] [TRIALS]`; it also tells what the digests cost on reading TRIALS
+trials, in one run, with and without them in turns.
 """
 
 import json
