@@ -39,8 +39,6 @@ def seal_json(content: Mapping[str, Any]) -> bytes:
 def unseal_json(sealed: bytes) -> dict[str, Any]:
     """The mapping that `seal_json` was given; one that never had a digest, as conclus 0.1.0 wrote it, as it is.
 
-    Both of its own keys are looked for: damage that takes one away leaves the other.
-
     Raises:
         ValueError: It is no JSON, no mapping, or not what was written.
     """
@@ -50,7 +48,18 @@ def unseal_json(sealed: bytes) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError("it is no mapping")  # noqa: TRY004 - of a file's content, not of an argument's type
-    found: dict[str, Any] = content
+    return verified(content)
+
+
+def verified(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping that was read from JSON, without its digest, where it has one.
+
+    Both of its own keys are looked for: damage that takes one away leaves the other.
+
+    Raises:
+        ValueError: It is not what was written.
+    """
+    found = dict(content)
     if _FORMAT in found or _SHA256 in found:
         digest = found.pop(_SHA256, None)
         if found.get(_FORMAT) != 1 or digest != _digest(found):

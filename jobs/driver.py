@@ -1,4 +1,4 @@
-"""What drives a study: a job on a cluster, as `job.json` says, or a process of this machine, as `run.lock` says."""
+"""What drives a study: a job on a cluster, as `_job.json` says, or a process of this machine, as `_run.lock` says."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from pathlib import Path
 from core.errors import UserError
 from jobs.lock import holder
 from jobs.results import records
-from jobs.results.layout import study_folder, study_folders, study_name
+from jobs.results.layout import JOB, existing, study_folder, study_folders, study_name
 from jobs.results.storage import Place, put
 from jobs.study import Study
 
-RECORD = "job.json"
 _SHAPE = {**dict.fromkeys(("job", "address", "study", "results", "submitted", "by"), str), "workers": int | None}
 AGAIN = "CONCLUS_AGAIN"
 """The environment variable in which a job that was submitted finds the command that its people go on with."""
@@ -60,7 +59,7 @@ def write(job: Job, study: Study) -> bool:
         return False
     try:
         snapshot.write(study, folder)
-        put(folder / RECORD, json.dumps(asdict(job), indent=1).encode())
+        put(folder / JOB, json.dumps(asdict(job), indent=1).encode())
     except OSError:
         return False
     return True
@@ -72,7 +71,7 @@ def read(folder: Place) -> Job | None:
     Raises:
         UserError: its record is damaged.
     """
-    path = folder / RECORD
+    path = existing(folder, JOB)
     try:
         return Job(**records.read(path, _SHAPE))
     except FileNotFoundError:
@@ -93,7 +92,7 @@ def job_of(results: str, studies: Collection[str], address: str | None, job: str
     if record is None and not (address or job):
         return None
     if record is None:
-        raise UserError(f"{results} has no {RECORD}: give both --address and --job")
+        raise UserError(f"{results} has no {JOB}: give both --address and --job")
     return address or record.address, job or record.job
 
 

@@ -19,13 +19,12 @@ from typing import Any
 from core.errors import UserError
 from jobs.results import records
 from jobs.results.debris import is_alive
-from jobs.results.layout import study_folder
+from jobs.results.layout import RUN_LOCK, study_folder
 from jobs.results.storage import Place, Remote, StorageError, open_regular, open_to_lock, reason
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
 """An object store has no locks that end with their process: after so long without a sign of life one is free."""
-_NAME = "run.lock"
 _SHAPE = {"owner": str | None, "token": str | None, "written": int | float | None}
 """Of a lock in an object store."""
 _LOOKING_SECONDS = 5.0
@@ -53,10 +52,10 @@ def exclusive(results: str, study: str) -> Generator[None]:
 def holder(folder: Place) -> str:
     """Who runs the study of this folder right now, as `process N on HOST`; empty when nobody does."""
     if isinstance(folder, Remote):
-        held = _content(folder / _NAME)
+        held = _content(folder / RUN_LOCK)
         return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
     try:
-        with open_regular(folder / _NAME) as file:
+        with open_regular(folder / RUN_LOCK) as file:
             if _is_taken(file.fileno(), fcntl.LOCK_SH):
                 return _name_in(file.fileno()) or "a process that is just starting"
     except (FileNotFoundError, StorageError):
@@ -68,7 +67,7 @@ def holder(folder: Place) -> str:
 def _file(folder: Path) -> Generator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = open_to_lock(folder / _NAME)
+        descriptor = open_to_lock(folder / RUN_LOCK)
     except (OSError, ValueError) as error:
         raise StorageError(f"{folder}: results cannot be written there: {reason(error)}") from error
     try:
@@ -94,7 +93,9 @@ def _take(descriptor: int, folder: Path) -> None:
             raise UserError(f"{folder}: {owner} is running this study into these results: wait for it or stop it")
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         if time.monotonic() > end:
-            raise UserError(f"{folder / _NAME} has been held for {_LOOKING_SECONDS:.0f} s by a process that reads it")
+            raise UserError(
+                f"{folder / RUN_LOCK} has been held for {_LOOKING_SECONDS:.0f} s by a process that reads it"
+            )
         time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
 
 
@@ -116,7 +117,7 @@ def _name_in(descriptor: int) -> str:
 
 @contextlib.contextmanager
 def _object(folder: Remote) -> Generator[None]:
-    lock, token, leave = folder / _NAME, secrets.token_hex(8), threading.Event()
+    lock, token, leave = folder / RUN_LOCK, secrets.token_hex(8), threading.Event()
     _refuse_if_held(folder, _content(lock))
     _beat(lock, token)
     beating = threading.Thread(target=_keep_beating, args=(lock, token, leave), daemon=True)

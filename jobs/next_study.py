@@ -17,6 +17,7 @@ from jobs import document, keys
 from jobs import plan as planning
 from jobs import study as studies
 from jobs.results import records
+from jobs.results.layout import STUDY_JSON, existing
 from jobs.results.storage import Place
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def base_study(folder: Place) -> studies.Study:
     """The study that the results of a folder were planned as.
 
     Raises:
-        UserError: Its `study.json` is missing or cannot be read.
+        UserError: Its `_study.json` is missing or cannot be read.
     """
-    file = folder / "study.json"
+    file = existing(folder, STUDY_JSON)
     try:
         source = records.read(file, {"source": dict})["source"]
     except FileNotFoundError as error:

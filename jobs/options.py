@@ -60,9 +60,9 @@ out = click.option(
 )
 one_study = click.option("--study", "studies", multiple=True, help="The study, where RESULTS holds several.")
 address = click.option(
-    "--address", metavar="URL", help="The head node's dashboard: http://HEAD:8265.  [default: what job.json says]"
+    "--address", metavar="URL", help="The head node's dashboard: http://HEAD:8265.  [default: what _job.json says]"
 )
-job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: what job.json says]")
+job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: what _job.json says]")
 insecure = click.option(
     "--insecure", is_flag=True, help="Allow a cluster that asks for no token, beyond this machine too."
 )

@@ -13,7 +13,6 @@ Reference:
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 from cluster.executor import Event
 from core.config import parameters, to_mapping
 from core.errors import UserError
+from core.seal import seal_json
 from jobs import searches
 from jobs.orders import Next
 from jobs.plan import Plan, PlannedTrial
@@ -62,7 +62,7 @@ class Population:
         keys = list(study.space)
         self._members = {one.trial_key: _Member(one, {key: one.parameters[key] for key in keys}) for one in plan.trials}
         self._stage: dict[int, int] = dict.fromkeys(study.seeds, 0)
-        self._file = self._folder / f"population-{plan.trials[0].config_key}.json"
+        self._file = self._folder / f"_population-{plan.trials[0].config_key}.json"
         self._restore()
         self._given: set[str] = set()
 
@@ -135,7 +135,7 @@ class Population:
             for key, one in self._members.items()
         }
         content = {"stage": {str(seed): stage for seed, stage in self._stage.items()}, "members": members}
-        storage.put(self._file, json.dumps(content, indent=1).encode())
+        storage.put(self._file, seal_json(content))
 
     def _restore(self) -> None:
         try:

@@ -36,7 +36,7 @@ from typing import Any, Literal, get_args
 
 from core.errors import UserError
 from jobs.results import records, storage
-from jobs.results.layout import QUEUE
+from jobs.results.layout import QUEUE, existing
 from jobs.results.storage import open_to_lock, read_regular, reason
 
 _SHAPE = {
@@ -106,7 +106,7 @@ class Queue:
     def __init__(self, results: str) -> None:
         if "://" in results:
             raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
-        self.folder = Path(results, QUEUE)
+        self.folder = Path(str(existing(Path(results), QUEUE)))
 
     def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import socket
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,6 +18,7 @@ from cluster.resources import Node, check, fitting, this_machine
 from core import registry
 from core.config import PlugIn, check_loss, count_clusters
 from core.errors import UserError
+from core.seal import seal_json
 from jobs import orders, provenance, searches
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
@@ -28,7 +28,7 @@ from jobs.lock import exclusive
 from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
 from jobs.results import storage
-from jobs.results.layout import QUEUE, TRIALS, study_folder
+from jobs.results.layout import QUEUE, STUDY_JSON, TRIALS, existing, study_folder
 from jobs.results.storage import StorageError
 from jobs.study import Budget, Study
 
@@ -373,12 +373,12 @@ def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -
 
 def _sweep(results: str, study: str) -> None:
     """Deletes what was left half-written of this study, and of the queue beside it, by processes that were killed."""
-    for folder in (study_folder(results, study), storage.at(results) / QUEUE):
+    for folder in (study_folder(results, study), existing(storage.at(results), QUEUE)):
         storage.sweep(folder)
 
 
 def _write_study(results: str, plan: Plan) -> None:
-    """What the results of this folder were planned as: `study.json` for readers, `study.yaml` to go on with."""
+    """What the results of this folder were planned as: `_study.json` for readers, `_study.yaml` to go on with."""
     from jobs import snapshot
 
     study = plan.study
@@ -398,4 +398,4 @@ def _write_study(results: str, plan: Plan) -> None:
         "environment": provenance.environment(),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
     }
-    storage.put(study_folder(results, study.name) / "study.json", json.dumps(content, indent=1).encode())
+    storage.put(study_folder(results, study.name) / STUDY_JSON, seal_json(content))

@@ -9,15 +9,13 @@ from typing import Any
 from core.errors import UserError
 from jobs import document
 from jobs.results import storage
+from jobs.results.layout import PLUG_INS, STUDY_YAML, existing
 from jobs.results.storage import Place, put
 from jobs.study import Study
 
-FILE = "study.yaml"
-PLUG_INS = "plugins"
-
 
 def write(study: Study, folder: Place) -> Place:
-    """Writes `study.yaml` into the folder, and the plug-ins that it names by path; the study file.
+    """Writes `_study.yaml` into the folder, and the plug-ins that it names by path; the study file.
 
     It is the same study wherever the folder is taken: plug-ins count by the names of their files.
 
@@ -32,8 +30,8 @@ def write(study: Study, folder: Place) -> Place:
         if list(moved.values()).count(moved[path]) > 1:
             raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
         put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
-    put(folder / FILE, document.write(_renamed(whole, moved)).encode())
-    return folder / FILE
+    put(folder / STUDY_YAML, document.write(_renamed(whole, moved)).encode())
+    return folder / STUDY_YAML
 
 
 def fetch(folder: Place, scratch: Path) -> Path:
@@ -43,13 +41,15 @@ def fetch(folder: Place, scratch: Path) -> Path:
         UserError: there is none.
         StorageError: the object store does not answer.
     """
-    if not storage.is_file(folder / FILE):
-        raise UserError(f"{folder} holds no {FILE} to go on with: use `conclus run STUDY` into the same results")
-    if isinstance(folder, Path):
-        return folder / FILE
-    for file in (folder / FILE, *map(storage.at, storage.files(folder / PLUG_INS, ".py"))):
-        put(scratch / (FILE if file.name == FILE else f"{PLUG_INS}/{file.name}"), file.read_bytes())
-    return scratch / FILE
+    file, plug_ins = existing(folder, STUDY_YAML), existing(folder, PLUG_INS)
+    if not storage.is_file(file):
+        raise UserError(f"{folder} holds no {STUDY_YAML} to go on with: use `conclus run STUDY` into the same results")
+    if isinstance(file, Path):
+        return file
+    for one in map(storage.at, storage.files(plug_ins, ".py")):
+        put(scratch / plug_ins.name / one.name, storage.read_regular(one))
+    put(scratch / file.name, storage.read_regular(file))
+    return scratch / file.name
 
 
 def _plug_ins(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ import conclus
 from cluster.submit import Jobs
 from jobs import driver, snapshot
 from jobs.driver import Job
+from jobs.results.layout import STUDY_YAML
 
 if TYPE_CHECKING:
     from jobs.study import Study
@@ -68,7 +69,7 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         shutil.copy(conclus.ROOT / "conclus.py", folder)
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
-        run = ["python", "-m", "conclus", "run", snapshot.FILE, "--address", "auto", "--results", job.results, *workers]
+        run = ["python", "-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
         about = {"study": study.name, "results": job.results, "by": job.by}
         jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})

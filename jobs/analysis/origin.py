@@ -1,4 +1,4 @@
-"""Where results come from: what `study.json` and the rows themselves say of code, data, machines and seeds."""
+"""Where results come from: what `_study.json` and the rows themselves say of code, data, machines and seeds."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,11 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis.selection import FINISHED
 from jobs.results import records, storage
-from jobs.results.layout import study_folders, study_name
+from jobs.results.layout import STUDY_JSON, existing, study_folders, study_name
 from jobs.results.storage import Place
 
 COLUMNS = ("reason", "source", "started", "seconds", "host", "code_hash", "data_hash", "env_hash", "env_json")
 """What this module and `outcomes` read of the store beside what identifies a trial."""
-STUDY_FILE = "study.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Origin:
 
     Attributes:
         study: Its name.
-        plan: The content of its `study.json`; empty where there is none.
+        plan: The content of its `_study.json`; empty where there is none.
         trials: Rows of it that are here.
         finished: Of those, finished.
         imported: Of those, taken over from a person's own table.
@@ -81,7 +80,7 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
 
 
 def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """The `study.json` of each study below the given folders, by its name.
+    """The `_study.json` of each study below the given folders, by its name.
 
     Raises:
         UserError: One of them is damaged.
@@ -89,7 +88,7 @@ def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str,
     folders = [
         folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
     ]
-    return {study_name(folder): plan for folder in folders if (plan := _plan(folder / STUDY_FILE))}
+    return {study_name(folder): plan for folder in folders if (plan := _plan(existing(folder, STUDY_JSON)))}
 
 
 def _plan(path: Place) -> dict[str, Any]:

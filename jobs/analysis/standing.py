@@ -14,7 +14,7 @@ from jobs.analysis.leaderboard import Entry, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.selection import FINISHED
 from jobs.results import records, storage
-from jobs.results.layout import TRIALS, study_name
+from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
 from jobs.results.reader import load
 from jobs.results.storage import Place
 
@@ -120,8 +120,8 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
 
 
 def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
-    """`study.json`; nothing where it is not there or was cut in half."""
-    path = folder / "study.json"
+    """`_study.json`; nothing where it is not there or was cut in half."""
+    path = existing(folder, STUDY_JSON)
     try:
         return records.read(path, records.STUDY), []
     except FileNotFoundError:

@@ -63,8 +63,10 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
 def _tracebacks(folder: Place, trial: str | None) -> None:
     """The tracebacks of one trial, or the last few of all, the newest last."""
     from jobs.results import storage
+    from jobs.results.layout import LOGS, existing
 
-    found = map(storage.at, storage.files(folder / "logs", ".txt", trial or ""))
+    logs = existing(folder, LOGS)
+    found = map(storage.at, storage.files(logs, ".txt", trial or ""))
     files = sorted(found, key=lambda one: one.name.removesuffix(".txt")[-26:])
     if not files and trial is not None:
         raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
@@ -74,6 +76,6 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
         )
     rest = 0 if trial else len(files) - _SHOWN
     if rest > 0:
-        click.echo(f"{rest} earlier ones are in {folder / 'logs'}; --trial KEY shows those of one trial", err=True)
+        click.echo(f"{rest} earlier ones are in {logs}; --trial KEY shows those of one trial", err=True)
     if not files:
         click.echo(f"{folder}: no trial has left a traceback", err=True)

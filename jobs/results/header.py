@@ -83,12 +83,12 @@ def read(file: bytes) -> Header | None:
     try:
         content: Any = json.loads(file[begin:end])
     except RecursionError as error:
-        raise ValueError("its header is nested too deeply") from error
+        raise ValueError("a header nested too deeply") from error
     if isinstance(content, dict) and content.keys() == {"schema_version", "rows"} and content["schema_version"] == 1:
         return Header(_rows(content["rows"]), "", is_sealed=False)
     place = begin + len(_OPENING)
     if not file.startswith(_OPENING, begin) or file[place : place + len(_UNKNOWN)] != _digest(file, place):
-        raise ValueError("it is damaged: its digest does not fit its content")
+        raise ValueError("its digest does not fit its content")
     if content["version"] != VERSION:
         raise ValueError(f"it is of version {content['version']} of the format, and this conclus reads {VERSION}")
     return Header(_rows(content["rows"]), str(content["study"]), is_sealed=True)

@@ -22,7 +22,6 @@ QUEUE = "_queue"
 STUDY_JSON = "_study.json"
 STUDY_YAML = "_study.yaml"
 JOB = "_job.json"
-POPULATION = "_population.json"
 RUN_LOCK = "_run.lock"
 MODELS = "models"
 

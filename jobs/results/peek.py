@@ -53,8 +53,8 @@ def checked(path: File) -> tuple[bytes, Header | None]:
         raise ValueError(f"{path} is skipped: {error.reason}.") from error
     except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} is skipped: it is torn or damaged, or was not written by conclus ({error}); a trial whose row is "
-            "in it counts as missing."
+            f"{path} is skipped: it is torn, damaged or not written by conclus ({error}); a trial whose row is in it "
+            "counts as missing."
         ) from error
 
 

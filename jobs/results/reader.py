@@ -229,8 +229,15 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     wanted = choice.of(names)
     table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
-        table = table.add_column(0, "study", pa.array([known] * table.num_rows, pa.string()))
+        table = table.add_column(0, "study", _repeated(known, table.num_rows))
     return _File(names, table, bool(header and header.is_sealed))
+
+
+def _repeated(text: str, count: int) -> pa.Array:
+    # Not pa.array or pa.repeat: see _take.
+    content = text.encode()
+    offsets = array("i", range(0, len(content) * count + 1, len(content)))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content * count))
 
 
 def _union(tables: list[pa.Table]) -> pa.Table:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from core.errors import UserError
+from core.seal import verified
 from jobs.results.storage import Place, StorageError, read_regular
 
 LARGEST = 2**26
@@ -37,10 +38,10 @@ def read(place: Place, shape: Mapping[Any, Any]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: There is none.
-        RecordError: It cannot be read, or what is used of it has another shape.
+        RecordError: It cannot be read, is damaged, or what is used of it has another shape.
     """
     try:
-        return decode(read_regular(place, LARGEST), shape)
+        return verified(decode(read_regular(place, LARGEST), shape))
     except StorageError as error:
         raise RecordError(place, error.reason) from error
     except ValueError as error:

@@ -17,7 +17,7 @@ def cut(file):
 def test_a_result_and_a_checkpoint_that_are_cut_in_half_cost_that_trial_and_that_epoch(folder):
     folder.prepare(SLOW.format(pause=0.5, epochs=6, seeds=[0, 1, 2]))
     run = folder.start("--workers", "1")
-    checkpoints = folder.path / "results" / "study=s" / "checkpoints"
+    checkpoints = folder.path / "results" / "study=s" / "_checkpoints"
     run.wait_until(lambda: len(folder.done()) == 2 and len(list(checkpoints.glob("*.pt"))) == 2)
     os.kill(run.process.pid, signal.SIGKILL)
     run.end()

@@ -181,7 +181,7 @@ def test_a_queue_that_is_ended_stops_its_study_and_keeps_its_place(shell):
     assert "go on with: conclus queue run --keep-waiting" in err
     assert not shell.queue.busy()
     assert shell.states() == {"a": "waiting", "b": "waiting"}
-    assert "number 1, a: interrupted (results/queue/1.log)" in shell("list")[1]
+    assert "number 1, a: interrupted (results/_queue/1.log)" in shell("list")[1]
 
 
 def test_added_moved_and_cancelled_while_it_runs(shell):

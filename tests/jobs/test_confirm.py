@@ -68,7 +68,7 @@ def test_the_contenders_alone_get_the_next_unused_seeds_and_an_undecided_end_is_
 
 def test_the_study_keeps_its_seeds_and_its_plan_gets_the_added_trials(folder, command):
     confirm_loss(command)
-    content = json.loads((folder / "results" / "study=s" / "study.json").read_text())
+    content = json.loads((folder / "results" / "study=s" / "_study.json").read_text())
     assert content["seeds"] == [0, 4]
     assert len(content["trials"]) == 6 + 4
     assert "6 done" in command("plan", "study.yaml")[1]

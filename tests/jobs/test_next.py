@@ -173,7 +173,7 @@ def test_without_out_nothing_is_written(results, tmp_path, command):
 def test_rows_that_no_study_planned_have_no_next(results, command):
     (results / "study=demo" / "study.json").unlink()
     code, _, err = command("next", results, "--on", "nmi")
-    assert (code, "study.json is missing" in err, err.count("\n")) == (2, True, 1)
+    assert (code, "_study.json is missing" in err, err.count("\n")) == (2, True, 1)
 
 
 def test_of_several_studies_one_is_named(results, command):

@@ -70,7 +70,7 @@ def interrupted(folder, epoch, results="results", overrides=()) -> Path:
 
     with pytest.raises(SystemExit):
         run_trial(order(folder, results, overrides), stop)
-    return max((folder / results).rglob("checkpoints/*.pt"))
+    return max((folder / results).rglob("_checkpoints/*.pt"))
 
 
 def ignore(_):
@@ -334,7 +334,7 @@ def test_embed_of_a_clustering_gives_the_clusters_of_training(folder, command, m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("results", "mine.npz", "--out", "v.parquet"), "results is no model: give the folder models/TRIAL"),
+        (("results", "mine.npz", "--out", "v.parquet"), "results is no model: give the folder models/_TRIAL"),
         (("MODEL", "mine.npz", "--out", "v.csv"), "should end in .parquet"),
         (("MODEL", "mine.npz", "--column", "target", "--out", "v.parquet"), "trained on (6,)"),
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),

@@ -233,7 +233,7 @@ def test_what_was_added_does_not_change_with_its_file(folder, command, monkeypat
     code, out, _ = command("queue", "add", "studies/s.yaml", "--set", "seeds=[3]")
     assert (code, out) == (0, "s: 2 trials are queued as number 1, place 1 of 1\n")
     (folder / "studies" / "s.yaml").unlink()
-    copy = folder / "results" / "queue" / "1.yaml"
+    copy = folder / "results" / "_queue" / "1.yaml"
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
     after = plan.make(study.load(copy))
@@ -322,7 +322,7 @@ def test_an_empty_queue_says_how_to_fill_it(folder, command):
 def test_a_torn_state_is_one_line_and_the_others_go_on(folder, command):
     for name in ("a", "s"):
         command("queue", "add", "studies/s.yaml", "--set", f"study={name}")
-    state = folder / "results" / "queue" / "1.json"
+    state = folder / "results" / "_queue" / "1.json"
     state.write_bytes(state.read_bytes()[:40])
     finish("studies/s.yaml")
     code, _, err = command("queue", "list")
@@ -349,7 +349,7 @@ def test_one_that_fails_is_recorded_and_the_next_starts(folder, command):
     assert "number 2, s: done" in err
     assert err.splitlines()[-1] == "queue: ended: 1 done, 1 failed"
     assert "Traceback" not in out + err
-    assert "gone.csv" in (folder / "results" / "queue" / "1.log").read_text()
+    assert "gone.csv" in (folder / "results" / "_queue" / "1.log").read_text()
     listed = command("queue", "list")[1]
     assert "number 1, s: failed with exit code 2: " in listed
     assert "4/4" in listed

@@ -197,7 +197,7 @@ def test_the_worst_of_a_population_takes_over_from_the_best(members, tmp_path):
         assert changed == [worst]
     # The row says what it ended with.
     assert all(row["param.optimiser.learning_rate"] == one[3] for row, one in zip(found, rates, strict=True))
-    assert not list((tmp_path / "results").glob("*/exchanges/*"))
+    assert not list((tmp_path / "results").glob("*/_exchanges/*"))
 
 
 def test_a_population_that_is_interrupted_anywhere_ends_as_if_it_had_not_been(members, tmp_path):
@@ -237,7 +237,7 @@ def test_an_exchange_that_half_of_the_members_did_not_live_to_see(members, tmp_p
         one.hear(Event("died", key, error="x") if value is None else paused)
     again = {one.take().trial.trial_key: None for _ in range(4)}
     assert list(again) == keys
-    stored = json.loads(next(tmp_path.glob("*/population-*.json")).read_text())["members"]
+    stored = json.loads(next(tmp_path.glob("*/_population-*.json")).read_text())["members"]
     assert stored[keys[1]]["origin"] == keys[1]
     assert {stored[key]["origin"] for key in keys[2:]} == {keys[1]}
 

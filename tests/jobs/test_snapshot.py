@@ -52,8 +52,8 @@ def test_a_snapshot_of_a_snapshot_is_the_same(file, tmp_path):
     assert first.read_text() == second.read_text()
     snapshot.write(study.load(first), tmp_path / "a")  # over itself, as resume does
     assert first.read_text() == second.read_text()
-    assert (tmp_path / "a" / "plugins" / "mine.py").read_bytes() == (
-        tmp_path / "b" / "plugins" / "mine.py"
+    assert (tmp_path / "a" / "_plugins" / "mine.py").read_bytes() == (
+        tmp_path / "b" / "_plugins" / "mine.py"
     ).read_bytes()
 
 

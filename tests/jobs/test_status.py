@@ -291,19 +291,19 @@ def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tm
 
 
 def test_a_process_that_is_not_ours_is_left_alone(store, command):
-    with (store.folder / "run.lock").open("w") as file:
+    with (store.folder / "_run.lock").open("w") as file:
         file.write(f"process {os.getpid()} on elsewhere")
         file.flush()
         assert driver.local_process(store.folder) is None  # nobody holds it: an old run's
-        with holding(store.folder / "run.lock"):
+        with holding(store.folder / "_run.lock"):
             code, _, err = command("stop", store.results)
     assert (code, "process " in err, "stop it where it was started" in err) == (2, True, True)
 
 
 def test_a_number_that_was_given_to_another_process_is_left_alone(store, command):
     with subprocess.Popen(["sleep", "60"]) as other:
-        (store.folder / "run.lock").write_text(f"process {other.pid} on {socket.gethostname()}")
-        with holding(store.folder / "run.lock"):
+        (store.folder / "_run.lock").write_text(f"process {other.pid} on {socket.gethostname()}")
+        with holding(store.folder / "_run.lock"):
             assert command("stop", store.results)[0] == 2
         assert other.poll() is None
         other.send_signal(signal.SIGKILL)

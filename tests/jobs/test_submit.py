@@ -77,7 +77,7 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     assert "all 2 trials are done" in out
     seen = {(one["status"], one["param.batch_size"], one["param.method.name"]) for one in rows(shared)}
     assert seen == {("ok", 128.0, "mine.py")}
-    record = json.loads((shared / "study=s" / "job.json").read_text())
+    record = json.loads((shared / "study=s" / "_job.json").read_text())
     assert record["address"] == nodes.jobs_address
     assert record["job"] in err
     assert nodes.token not in out + err + jobs_of(nodes)

@@ -160,7 +160,7 @@ def test_a_finished_trial_is_not_run_again(payload):
 @pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04 half a zip"])
 def test_a_torn_checkpoint_starts_the_trial_again_and_says_so(payload, content):
     order = payload()
-    folder = Path(order["results"], "study=s", "checkpoints")
+    folder = Path(order["results"], "study=s", "_checkpoints")
     folder.mkdir(parents=True)
     (folder / f"{order['trial_key']}.pt").write_bytes(content)
     assert run_trial(order, ignore)["status"] == "ok"

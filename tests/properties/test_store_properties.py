@@ -162,15 +162,17 @@ def test_a_torn_file_is_never_taken_for_a_whole_one(written, data):
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20), STATUS), max_size=300))
 def test_the_header_is_found_where_pyarrow_sees_it(rows):
     table = pa.table({f"x\x18\x07conclus\x18{i}": [1.0] for i in range(3)})
-    encoded = header.encode(header.HeaderRow(*row) for row in rows)
+    encoded = header.encode([header.HeaderRow(*row) for row in rows], "s")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x.parquet")
         with pq.ParquetWriter(path, table.schema, store_schema=False) as file:
             file.write_table(table)
             file.add_key_value_metadata({"before": "y" * 200, header.KEY.decode(): encoded.decode(), "after": "z"})
-        seen = pq.ParquetFile(path).metadata.metadata[header.KEY]
+        path.write_bytes(header.seal(path.read_bytes()))
+        seen = json.loads(pq.ParquetFile(path).metadata.metadata[header.KEY])
         found = peek.read_header(str(path))
-    assert found == header.decode(seen) == [tuple(row) for row in rows]
+    assert [list(row) for row in found.rows] == seen["rows"] == [list(row) for row in rows]
+    assert (found.study, found.is_sealed, seen["sha256"] == "0" * 64) == ("s", True, False)
 
 
 # Its files reach the disk in two halves with a pause between: a kill often falls there.

@@ -1,0 +1,227 @@
+"""Damage files of every kind at random, and count what is seen, what is not, and what ends in a traceback.
+
+Run with `python -m benchmarks.damage [DAMAGES] [SEED] [TRIALS]`; it also tells what the digests cost on reading TRIALS
+trials, in one run, with and without them in turns.
+"""
+
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.trials import attempts
+from core.errors import UserError
+from core.seal import seal_json, unseal_json
+from core.state import State
+from core.weights import Model
+from jobs import study
+from jobs.analysis.present import wanted_columns
+from jobs.best_model import NAME, description, refuse_damaged
+from jobs.results import compact, header, kept, peek, reader, writer
+from jobs.results.checkpoints import Checkpoints
+from jobs.results.schema import Attempt
+
+SEEN, SILENT, TRACEBACK, OTHER, NOTHING = "seen", "silent", "traceback", "another study", "no change"
+PAGE = 512
+REPEATS = 5
+YAML = """study: demo
+trial:
+  data: {name: digits}
+  method: {name: cc, instance_temperature: 0.5}
+  encoder: {name: mlp, widths: [64]}
+  epochs: 20
+space:
+  learning_rate: {grid: [2.0e-4, 5.0e-4]}
+seeds: [0, 1, 2]
+select: {metric: nmi, mode: max}
+"""
+
+Check = Callable[[bytes], str]
+"""What becomes of the damaged content of a file."""
+
+
+def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
+    """The content with one bit flipped, its end cut off, or a page of it zeroed; which, and what is left."""
+    at = chance.randrange(len(content))
+    kind = chance.choices(("flip", "truncation", "zeroed page"), (8, 1, 1))[0]
+    if kind == "truncation":
+        return kind, content[:at]
+    if kind == "zeroed page":
+        begin = at - at % PAGE
+        page = content[begin : begin + PAGE]
+        return kind, content[:begin] + bytes(len(page)) + content[begin + PAGE :]
+    return kind, content[:at] + bytes([content[at] ^ 1 << chance.randrange(8)]) + content[at + 1 :]
+
+
+def survey(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]:
+    """How often each outcome came of each damage to each kind of file, of `count` damages in all."""
+    chance = random.Random(seed)
+    subjects = dict(_subjects(folder))
+    found: Counter[tuple[str, str, str]] = Counter()
+    for number in range(count):
+        name = list(subjects)[number % len(subjects)]
+        content, check = subjects[name]
+        kind, other = damaged(content, chance)
+        found[name, kind, NOTHING if other == content else _outcome(check, other)] += 1
+    return found
+
+
+def _outcome(check: Check, content: bytes) -> str:
+    try:
+        return check(content)
+    except Exception:  # noqa: BLE001 - whatever it is, a person would see it as a traceback
+        return TRACEBACK
+
+
+def _subjects(folder: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
+    """Each kind of file: its whole content, and what a damaged one becomes."""
+    one = writer.write(str(folder / "one"), next(iter(attempts(1))))
+    yield "attempt's file", (Path(str(one)).read_bytes(), _rows(Path(str(one)), 1))
+    for attempt in attempts(20):
+        writer.write(str(folder / "many"), attempt)
+    compact.compact(str(folder / "many"))
+    (part,) = (folder / "many").rglob("*.parquet")
+    yield "compacted file", (part.read_bytes(), _rows(part, 20))
+    yield "checkpoint", (_checkpoint(2), _resumed(folder / "checkpoints"))
+    files = _model()
+    for name in files:
+        yield name, (files[name], _kept_model(files, name))
+    told = {"study": "demo", "trials": [["key", "cell", seed] for seed in range(50)], "n_trials": 50}
+    yield "_study.json", (seal_json(told), _told(told))
+    yield "study.yaml", (YAML.encode(), _study(study.parse(YAML, "study.yaml", Path()).whole()))
+
+
+def _rows(path: Path, count: int) -> Check:
+    """The reader and `peek` must both do without all rows of the file, and say so."""
+    root = path.parents[2]
+    if reader.load(str(root)).table.num_rows != count:
+        raise AssertionError
+
+    def check(content: bytes) -> str:
+        path.write_bytes(content)
+        loaded, seen = reader.load(str(root)), peek.statuses(str(root), "bench")
+        told = len(loaded.skipped) == len(seen.skipped) == 1
+        return SEEN if told and not loaded.table.num_rows and not seen.statuses else SILENT
+
+    return check
+
+
+def _checkpoint(epoch: int) -> bytes:
+    attempt = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id="A", seconds=1.5, epochs_done=epoch)
+    state = State(epoch, {"modules": {"w": torch.arange(3000.0)}}, {"order": torch.zeros(16)}, None)
+    return state.to_bytes(origin={"trial_key": "t"}, seconds=1.5, label_free=0.5, attempt=kept.of_attempt(attempt))
+
+
+def _resumed(folder: Path) -> Check:
+    """The checkpoint before a damaged one must serve."""
+
+    def read(content: bytes) -> int:
+        state, extra = State.from_bytes(content)
+        kept.read(extra)
+        return state.epoch
+
+    folder.mkdir()
+    (folder / "t.000000001.pt").write_bytes(_checkpoint(1))
+
+    def check(content: bytes) -> str:
+        (folder / "t.000000002.pt").write_bytes(content)
+        found = Checkpoints(folder, "t")
+        return SEEN if found.newest(read) == 1 and found.trouble else SILENT
+
+    return check
+
+
+def _model() -> dict[str, bytes]:
+    from hashlib import sha256
+
+    model = Model({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
+    files = {
+        f"{NAME}.pt": model.weights_file(),
+        f"{NAME}.safetensors": model.safetensors_file(),
+        f"{NAME}.rest": model.rest_file(),
+    }
+    told = {"study": "s", "files": {name: sha256(content).hexdigest() for name, content in files.items()}}
+    return files | {f"{NAME}.json": seal_json(told)}
+
+
+def _kept_model(files: dict[str, bytes], name: str) -> Check:
+    def check(content: bytes) -> str:
+        try:
+            told = description(content if name == f"{NAME}.json" else files[f"{NAME}.json"])
+            refuse_damaged(told, name, content)
+        except (UserError, ValueError):
+            return SEEN
+        return SILENT if name != f"{NAME}.json" or json.loads(content) != json.loads(files[name]) else NOTHING
+
+    return check
+
+
+def _told(whole: dict[str, Any]) -> Check:
+    def check(content: bytes) -> str:
+        try:
+            return NOTHING if unseal_json(content) == whole else SILENT
+        except ValueError:
+            return SEEN
+
+    return check
+
+
+def _study(whole: str) -> Check:
+    """A person's own text holds no digest: a flip can make another study of it, which `plan` shows."""
+
+    def check(content: bytes) -> str:
+        with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+            Path(file.name).write_bytes(content)
+            try:
+                return NOTHING if study.load(file.name).whole() == whole else OTHER
+            except UserError:
+                return SEEN
+
+    return check
+
+
+def cost(count: int, folder: Path) -> tuple[float, float]:
+    """CPU seconds of reading `count` trials as `aggregate` does, and how much of that the digests are."""
+    for attempt in attempts(count):
+        writer.write(str(folder), attempt)
+    digest, pairs = header._digest, list[tuple[float, float]]()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    for _ in range(REPEATS):
+        header._digest = digest  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        with_digest = _seconds(folder)
+        header._digest = lambda file, place: file[place : place + 64]  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        pairs.append((with_digest, _seconds(folder)))
+    header._digest = digest  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return median(one for one, _ in pairs), median(one / other for one, other in pairs) - 1
+
+
+def _seconds(folder: Path) -> float:
+    begun = time.process_time()
+    reader.load(str(folder), columns=wanted_columns("nmi"))
+    return time.process_time() - begun
+
+
+def main() -> None:
+    """Print both tables."""
+    count, seed, trials = (*map(int, sys.argv[1:]), *(10_000, 0, 10_000)[len(sys.argv) - 1 :])
+    columns = (SEEN, SILENT, TRACEBACK, OTHER, NOTHING)
+    print(f"{count} damages, seed {seed}")
+    with tempfile.TemporaryDirectory() as folder:
+        found = survey(count, seed, Path(folder))
+    print(f"{'':<24}{'':<13}" + "".join(f"{one:>15}" for one in columns))
+    for name, kind in sorted({key[:2] for key in found}):
+        print(f"{name:<24}{kind:<13}" + "".join(f"{found[name, kind, one]:>15}" for one in columns))
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, share = cost(trials, Path(folder))
+    print(f"reading {trials} trials: {seconds:.2f} CPU s, of which the digests are {share:+.1%}")
+
+
+if __name__ == "__main__":
+    main()
