@@ -138,11 +138,15 @@ def macro_f1(matched: Table) -> float:
 
 
 def kappa(matched: Table) -> float:
-    """Cohen's kappa after matching; 1 when there is one group only and it is matched."""
+    """Cohen's kappa after matching; NaN, as scikit-learn has it, when there is one group only and it is matched.
+
+    Kappa is what is reached of what chance leaves to be reached: where chance is right always, that is 0 of 0. A 1
+    there would stand above every other trial; NaN is stored as it is, and no ranking takes it.
+    """
     n = matched.sum()
     observed = float(np.trace(matched)) / n
     expected = float(matched.sum(axis=0) @ matched.sum(axis=1)) / n**2
-    return 1.0 if expected == 1 else (observed - expected) / (1 - expected)
+    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
 
 
 def cluster_sizes(predicted: Labels, n_clusters: int) -> Labels:

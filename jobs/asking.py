@@ -27,6 +27,8 @@ from jobs.study import Study
 if TYPE_CHECKING:
     import optuna
 
+FAILED = "failed"
+
 _REPEATS = 50
 """How often a cell that is known is drawn in a row before the space counts as searched."""
 
@@ -54,13 +56,15 @@ class Asking:
         Raises:
             UserError: Optuna is not installed, or the data cannot be read.
         """
+        _optuna()
         self._study, self._cells = study, Cells(study)
         self._asked = {one.cell.key: one for one in known_cells(study, results)}
-        self._search, self._distributions = _optuna_study(study, list(self._asked.values()))
         self._waiting = [
             one.cell.trial(seed) for one in self._asked.values() for seed in study.seeds if seed not in one.values
         ]
-        self._open: dict[str, optuna.Trial] = {}
+        self._places = {
+            trial.trial_key: (one, seed) for one in self._asked.values() for seed, trial in self._trials(one)
+        }
         self._exhausted = False
 
     def take(self) -> Next | None:
@@ -70,42 +74,41 @@ class Asking:
         return Next(self._waiting.pop(0)) if self._waiting else None
 
     def hear(self, event: Event) -> None:
-        """Tells Optuna a cell's mean once its last seed has ended."""
-        if event.kind not in {"finished", "ended", "died"}:
+        """Notes what a seed gave as its row tells it: a failed one has no value, whatever it had reached."""
+        if event.kind not in {"finished", "ended", "died"} or event.key not in self._places:
             return
-        for asked in self._asked.values():
-            for seed in self._study.seeds:
-                if asked.cell.trial(seed).trial_key == event.key:
-                    asked.values[seed] = event.data.get("value")
-                    self._tell(asked)
-                    return
+        asked, seed = self._places[event.key]
+        failed = event.kind == "died" or event.data.get("status") == FAILED
+        asked.values[seed] = None if failed else event.data.get("value")
+
+    def _trials(self, asked: _Asked) -> list[tuple[int, PlannedTrial]]:
+        return [(seed, asked.cell.trial(seed)) for seed in self._study.seeds]
 
     def _ask(self) -> None:
+        # Made anew for each cell: a search that goes on from the store then proposes what this one would have.
+        search, distributions = _optuna_study(self._study, list(self._asked.values()))
         for _ in range(_REPEATS):
-            trial = self._search.ask(self._distributions)
+            trial = search.ask(distributions)
             assignment = {key: _value(one, trial.params[key]) for key, one in self._study.space.items()}
             cell = self._cells.make(assignment)
             if cell.key not in self._asked:
-                self._asked[cell.key] = _Asked(assignment, cell)
-                self._open[cell.key] = trial
-                self._waiting = [cell.trial(seed) for seed in self._study.seeds]
+                self._asked[cell.key] = asked = _Asked(assignment, cell)
+                trials = self._trials(asked)
+                self._places |= {one.trial_key: (asked, seed) for seed, one in trials}
+                self._waiting = [one for _, one in trials]
                 return
             # Its value once more moves the sampler on.
-            self._close(trial, self._asked[cell.key])
+            _close(search, trial, self._asked[cell.key].mean())
         self._exhausted = True
 
-    def _tell(self, asked: _Asked) -> None:
-        if len(asked.values) == len(self._study.seeds) and asked.cell.key in self._open:
-            self._close(self._open.pop(asked.cell.key), asked)
 
-    def _close(self, trial: optuna.Trial, asked: _Asked) -> None:
-        from optuna.trial import TrialState
+def _close(search: optuna.Study, trial: optuna.Trial, value: float | None) -> None:
+    from optuna.trial import TrialState
 
-        value = asked.mean()
-        if value is None:
-            self._search.tell(trial, state=TrialState.FAIL)
-        else:
-            self._search.tell(trial, value)
+    if value is None:
+        search.tell(trial, state=TrialState.FAIL)
+    else:
+        search.tell(trial, value)
 
 
 def known_trials(study: Study, results: str) -> tuple[PlannedTrial, ...]:
@@ -164,7 +167,7 @@ def _assignment(space: Mapping[str, Range], row: Mapping[str, Any]) -> dict[str,
     return {key: params[key] for key in space}
 
 
-def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, dict[str, Any]]:
+def _optuna() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,8 +175,13 @@ def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, 
     except ImportError as error:
         raise UserError("search: optuna is not installed: pip install 'conclus[search]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, dict[str, Any]]:
+    optuna = _optuna()
     distributions = {key: _distribution(one) for key, one in study.space.items()}
-    # Another seed for each number of known cells: the same one would draw the first run's first cells again.
+    # Another seed for each number of known cells: the same one would draw the same cell again.
     seed = random.Random(f"{study.search.seed}:{len(known)}").getrandbits(32)  # noqa: S311 - a search, not a secret
     sampler = optuna.samplers.TPESampler(seed=seed)
     direction = "maximize" if study.select.mode == "max" else "minimize"

@@ -148,16 +148,18 @@ def _hear_nothing(_event: Event) -> None:
 def _stopped_by_signals(stop: Stop) -> Generator[None]:
     """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
 
-    Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.
+    SIGUSR1, with which Slurm says that the time is nearly over, asks and never more. Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.
     """
 
-    def handle(_number: int, _frame: Any) -> None:
+    def handle(number: int, _frame: Any) -> None:
         if stop.requested:
+            if number == signal.SIGUSR1:
+                return
             raise KeyboardInterrupt
         stop.request()
         click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again leaves at once", err=True)
 
-    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:

@@ -63,6 +63,7 @@ class Population:
         self._members = {one.trial_key: _Member(one, {key: one.parameters[key] for key in keys}) for one in plan.trials}
         self._stage: dict[int, int] = dict.fromkeys(study.seeds, 0)
         self._file = self._folder / f"_population-{plan.trials[0].config_key}.json"
+        self._others: dict[str, Any] = {}
         self._restore()
         self._given: set[str] = set()
 
@@ -130,7 +131,7 @@ class Population:
                 exchange_file(self._folder, one.trial.trial_key, self._stops[stage]).unlink(missing_ok=True)
 
     def _save(self) -> None:
-        members = {
+        members = self._others | {
             key: {"values": one.values, "origin": one.origin, "reached": one.reached}
             for key, one in self._members.items()
         }
@@ -144,8 +145,12 @@ class Population:
             return
         except records.RecordError as error:
             raise UserError(f"{error}: delete it, and the population begins anew") from error
+        # Of seeds that the study had once and has no more, nothing goes on; `_save` keeps what the file says of them.
+        self._others = {key: one for key, one in content["members"].items() if key not in self._members}
         self._stage |= {int(seed): stage for seed, stage in content["stage"].items()}
         for key, stored in content["members"].items():
+            if key not in self._members:
+                continue
             member = self._members[key]
             member.values, member.origin = stored["values"], stored["origin"]
             stage = str(self._stage[member.trial.seed])

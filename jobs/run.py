@@ -259,7 +259,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     def listen(event: Event) -> None:
         try:
             if reason := _unwritten(event):
-                _write_failure(ready.plan, feed.given[event.key], results, reason)
+                _write_failure(ready.plan, feed.given[event.key], shared, reason)
             feed.hear(event)
         except StorageError as error:
             # Neither the trial nor the driver can write: whatever is trained from here on would be lost.
@@ -348,7 +348,7 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
     )
 
 
-def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -> None:
+def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
     """The row of a trial that could not write it itself, as when its process died."""
     from jobs.results.schema import Attempt
     from jobs.results.writer import new_attempt_id, write
@@ -365,10 +365,13 @@ def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(trial.parameters),
+        code_hash=shared["code_hash"],
         data_hash=trial.data_hash,
-        best_metric=plan.study.select.metric,
+        env_hash=shared["env_hash"],
+        env=dict(shared["env"]),
+        best_metric=within_trial(plan.study.select.metric),
     )
-    write(results, attempt)
+    write(shared["results"], attempt)
 
 
 def _sweep(results: str, study: str) -> None:

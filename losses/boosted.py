@@ -7,9 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from losses._precision import in_full
+from losses._similarity import units
+
 UNLABELLED = -1
 
 
+@in_full
 def boosted_nt_xent(
     a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], temperature: float
 ) -> Float[Tensor, ""]:
@@ -38,8 +42,8 @@ def boosted_nt_xent(
             "two views of equal, non-empty shape (n, dim) and labels (n,) are needed, "
             f"got {tuple(a.shape)}, {tuple(b.shape)} and {tuple(labels.shape)}"
         )
-    units = functional.normalize(torch.cat([a, b]), dim=1)
-    similarities = units.mul(1 / temperature).mm(units.t())
+    u = units(torch.cat([a, b]))
+    similarities = u.mul(1 / temperature).mm(u.t())
     n = len(a)
     positives = torch.cat([similarities.diagonal(n), similarities.diagonal(-n)])
     return (similarities.masked_fill(_left_out(labels), -math.inf).logsumexp(dim=1) - positives).mean()
@@ -53,6 +57,7 @@ def _left_out(labels: Int[Tensor, " n"]) -> Tensor:
     return torch.cat([torch.cat([itself, positive], dim=1), torch.cat([positive, itself], dim=1)])
 
 
+@in_full
 def balanced_cross_entropy(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
     """Cross entropy on labelled samples, every class that is present weighing the same.
 

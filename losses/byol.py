@@ -2,9 +2,12 @@
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
+
+from losses._precision import in_full
+from losses._similarity import units
 
 
+@in_full
 def byol(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
     """The mean over rows of 2 - 2 cos(prediction, target): the squared distance of the unit vectors.
 
@@ -20,7 +23,7 @@ def byol(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -
     Reference:
         Grill et al., "Bootstrap Your Own Latent" (NeurIPS 2020), eq. 2.
     """
-    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets.detach(), dim=1)
+    p, t = units(predictions), units(targets.detach())
     return (2 - 2 * (p * t).sum(dim=1)).mean()
 
 

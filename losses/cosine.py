@@ -2,9 +2,12 @@
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
+
+from losses._precision import in_full
+from losses._similarity import units
 
 
+@in_full
 def cosine(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
     """The mean over rows of 1 - cos(prediction, target).
 
@@ -20,7 +23,7 @@ def cosine(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"])
     Reference:
         The cosine distance of retrieval by vectors; Salton et al., "A Vector Space Model" (CACM 1975).
     """
-    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
+    p, t = units(predictions), units(targets)
     return 1 - (p * t).sum(dim=1).mean()
 
 

@@ -3,10 +3,12 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from losses._precision import in_full
 from losses.cosine import cosine
 from losses.mse import mse
 
 
+@in_full
 def cosine_mse(
     predictions: Float[Tensor, "n dim"],
     targets: Float[Tensor, "n dim"],

@@ -1,19 +1,21 @@
 """InfoNCE of pairs, the symmetric form of CLIP: each prediction finds its target in the batch, and the other way."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
-from losses._similarity import COOLEST, across, norms, parts
+from losses._precision import in_full, without_autocast
+from losses._similarity import COOLEST, across, differentiable, norms, parts, units
 
 # Columns that tell most rows apart: only where they do not, all of them are looked at.
 _GLANCE = 8
 
 
+@in_full
 def info_nce(
     predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"], temperature: float = 0.07
 ) -> Float[Tensor, ""]:
@@ -41,8 +43,14 @@ def info_nce(
     """
     left_out = equal_rows(targets)
     if temperature > COOLEST:
-        return _Symmetric.apply(predictions, targets, temperature, left_out)  # type: ignore[no-any-return]
-    p, t = functional.normalize(predictions, dim=1), functional.normalize(targets, dim=1)
+        tracked = predictions.requires_grad or targets.requires_grad
+        return _Symmetric.apply(predictions, targets, left_out, temperature, tracked)[0]  # type: ignore[no-any-return]
+    return _plain(predictions, targets, left_out, temperature)
+
+
+def _plain(predictions: Tensor, targets: Tensor, left_out: Tensor | None, temperature: float) -> Tensor:
+    """The loss at any temperature and as often differentiable as one likes."""
+    p, t = units(predictions), units(targets)
     s = p.mul(1 / temperature).mm(t.t())
     if left_out is not None:
         s = s.masked_fill(left_out, -math.inf)
@@ -65,7 +73,8 @@ def row_ids(rows: Float[Tensor, "n dim"]) -> Tensor:
 
     It is a 64-bit hash of the numbers' bits: unlike a float's sum it depends on nothing but the row.
     """
-    bits = (rows.detach() + 0.0).view(torch.int64 if rows.dtype == torch.float64 else torch.int32).long()
+    numbers = rows.detach() + 0.0 if rows.dtype == torch.float64 else rows.detach().float() + 0.0
+    bits = numbers.view(torch.int64 if numbers.dtype == torch.float64 else torch.int32).long()
     factors = torch.arange(1, bits.shape[1] + 1, device=rows.device) * 0x5851F42D4C957F2D | 1
     mixed = (bits ^ (bits >> 13)) * factors
     return (mixed ^ (mixed >> 29)).sum(dim=1)
@@ -80,10 +89,14 @@ class _Symmetric(torch.autograd.Function):
     """The loss itself: one exponential of each similarity serves both sums, and the gradient."""
 
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, predictions: Tensor, targets: Tensor, temperature: float, left_out: Tensor | None
-    ) -> Tensor:
-        """Both sums, and of the gradient all but the last products."""
+    def forward(
+        predictions: Tensor,
+        targets: Tensor,
+        left_out: Tensor | None,
+        temperature: float,
+        tracked: bool,
+    ) -> tuple[Tensor, ...]:
+        """Both sums, and if `tracked`, of the gradient all but the last products."""
         n, rate = len(predictions), math.log(2) * temperature
         p_shrink, t_shrink = (1 / norms(rows) for rows in (predictions, targets))
         p, t = predictions * (p_shrink / rate)[:, None], targets * t_shrink[:, None]
@@ -97,28 +110,38 @@ class _Symmetric(torch.autograd.Function):
             # Sums by products with ones, which are faster than sums.
             torch.mv(block, ones, out=rows[part])
             columns.addmv_(block.t(), ones[part])
-        if any(ctx.needs_input_grad):
+        if tracked:
             # The mean of both softmaxes less the identity takes the place of the exponentials.
             by_row, by_column = 0.5 / rows, 0.5 / columns
             for part in parts(n):
                 e[part].mul_(by_row[part, None] + by_column)
             e.diagonal().sub_(1)
-            ctx.save_for_backward(p, p_shrink, t, t_shrink, e)
-            ctx.temperature = temperature
-        return ((rows.log() + columns.log()) / 2 - own).mean()
+        return ((rows.log() + columns.log()) / 2 - own).mean(), p, p_shrink, t, t_shrink, e
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps what the gradient is made of, and the inputs for a gradient that is differentiated itself."""
+        *given, ctx.temperature, ctx.tracked = inputs
+        _, *made = output
+        ctx.mark_non_differentiable(*made)
+        ctx.save_for_backward(*given, *(made if ctx.tracked else ()))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, over n and the temperature, times the other side's rows."""
-        p, p_shrink, t, t_shrink, weights = ctx.saved_tensors
-        scale, rate = grad / (len(p) * ctx.temperature), math.log(2) * ctx.temperature
-        p_grad = t_grad = None
-        if ctx.needs_input_grad[0]:
-            p_grad = across(weights.mm(t), p, 1 / rate).mul_((p_shrink * scale)[:, None])
-        if ctx.needs_input_grad[1]:
-            t_grad = across(weights.t().mm(p), t, 1.0).mul_((t_shrink * scale * rate)[:, None])
-        return p_grad, t_grad, None, None
+        predictions, targets, left_out, *made = ctx.saved_tensors
+        with without_autocast(grad):
+            if torch.is_grad_enabled() or not ctx.tracked:
+                plain = partial(_plain, left_out=left_out, temperature=ctx.temperature)
+                return *differentiable(plain, predictions, targets, grad=grad), None, None, None
+            p, p_shrink, t, t_shrink, weights = made
+            scale, rate = grad / (len(p) * ctx.temperature), math.log(2) * ctx.temperature
+            p_grad = t_grad = None
+            if ctx.needs_input_grad[0]:
+                p_grad = across(weights.mm(t), p, 1 / rate).mul_((p_shrink * scale)[:, None])
+            if ctx.needs_input_grad[1]:
+                t_grad = across(weights.t().mm(p), t, 1.0).mul_((t_shrink * scale * rate)[:, None])
+        return p_grad, t_grad, None, None, None
 
 
 class Loss:

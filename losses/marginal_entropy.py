@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from losses._precision import in_full
 
+
+@in_full
 def marginal_entropy_gap(p: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     """How far the batch's cluster marginal is from uniform: log k - H(mean of the rows).
 
@@ -25,6 +28,7 @@ def marginal_entropy_gap(p: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     return marginal_divergence(p, torch.full_like(p[0], 1 / p.shape[1]))
 
 
+@in_full
 def marginal_divergence(p: Float[Tensor, "n k"], prior: Float[Tensor, " k"]) -> Float[Tensor, ""]:
     """How far the batch's cluster marginal is from a given one: the Kullback-Leibler divergence KL(marginal, prior).
 

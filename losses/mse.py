@@ -4,7 +4,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from losses._precision import in_full
 
+
+@in_full
 def mse(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
     """The mean over rows and columns of (prediction - target)².
 

@@ -1,6 +1,7 @@
 """NT-Xent, the normalised temperature-scaled cross entropy of SimCLR."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from losses._similarity import COOLEST, across, norms, parts
+from losses._precision import in_full, without_autocast
+from losses._similarity import COOLEST, across, differentiable, norms, parts, units
 
 
+@in_full
 def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: float) -> Float[Tensor, ""]:
     """Contrast row i of `a` with row i of `b` against all other rows of both.
 
@@ -40,12 +43,17 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
         )
     rows = torch.cat([a, b])
     if temperature > COOLEST:
-        return _Contrast.apply(rows, temperature)  # type: ignore[no-any-return]
-    u = functional.normalize(rows, dim=1)
+        return _Contrast.apply(rows, temperature, rows.requires_grad)[0]  # type: ignore[no-any-return]
+    return _plain(rows, temperature)
+
+
+def _plain(rows: Tensor, temperature: float) -> Tensor:
+    """The loss of rows of both views, one below the other, at any temperature, differentiable as often as one likes."""
+    u = units(rows)
     similarities = u.mul(1 / temperature).mm(u.t())
     # In place and past autograd: no second (2n, 2n) matrix, also on the way back. Where exp is 0, so is the gradient.
     similarities.detach().fill_diagonal_(-math.inf)
-    others = torch.arange(len(u), device=u.device).roll(len(a))
+    others = torch.arange(len(u), device=u.device).roll(len(u) // 2)
     return functional.cross_entropy(similarities, others)
 
 
@@ -53,8 +61,8 @@ class _Contrast(torch.autograd.Function):
     """The loss itself: similarities are symmetric, so that their gradient needs one product, not two."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Of both views' rows, one below the other."""
+    def forward(rows: Tensor, temperature: float, tracked: bool) -> tuple[Tensor, ...]:
+        """Of both views' rows, one below the other; with the loss comes what its gradient is made of, if `tracked`."""
         shrink = 1 / norms(rows)
         u, n = rows * shrink[:, None], len(rows) // 2
         own = torch.linalg.vecdot(u[:n], u[n:]) / temperature
@@ -63,24 +71,34 @@ class _Contrast(torch.autograd.Function):
         for part in parts(2 * n):
             # A product with ones is faster than a sum.
             torch.mv(e[part].exp2_(), ones, out=sums[part])
-        if any(ctx.needs_input_grad):
+        if tracked:
             # The mean of the softmax and its transpose, less one for each other view, in the exponentials' place.
             by = 0.5 / sums
             for part in parts(2 * n):
                 e[part].mul_(by[part, None] + by)
             e.diagonal(n).sub_(1)
             e.diagonal(-n).sub_(1)
-            ctx.save_for_backward(u, shrink, e)
-            ctx.temperature = temperature
-        return sums.log().mean() - own.mean()
+        return sums.log().mean() - own.mean(), u, shrink, e
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps what the gradient is made of, and the rows for a gradient that is differentiated itself."""
+        rows, ctx.temperature, ctx.tracked = inputs
+        _, *made = output
+        ctx.mark_non_differentiable(*made)
+        ctx.save_for_backward(rows, *(made if ctx.tracked else ()))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, times the unit rows."""
-        u, shrink, weights = ctx.saved_tensors
-        scale = grad / (len(u) // 2 * ctx.temperature)
-        return across(weights.mm(u), u, 1.0).mul_((shrink * scale)[:, None]), None
+        rows, *made = ctx.saved_tensors
+        with without_autocast(grad):
+            if torch.is_grad_enabled() or not ctx.tracked:
+                (found,) = differentiable(partial(_plain, temperature=ctx.temperature), rows, grad=grad)
+                return found, None, None
+            u, shrink, weights = made
+            scale = grad / (len(u) // 2 * ctx.temperature)
+            return across(weights.mm(u), u, 1.0).mul_((shrink * scale)[:, None]), None, None
 
 
 def chance(n: int) -> float:

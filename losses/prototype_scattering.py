@@ -2,9 +2,12 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
+
+from losses._precision import in_full
+from losses._similarity import units
 
 
+@in_full
 def prototype_scattering(
     online: Float[Tensor, "n dim"], target: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], temperature: float
 ) -> Float[Tensor, ""]:
@@ -47,7 +50,7 @@ def prototype_scattering(
 
 def _prototypes(features: Float[Tensor, "n dim"], members: Float[Tensor, "k n"]) -> Float[Tensor, "k dim"]:
     """Unit means: a sum points where the mean points."""
-    return functional.normalize(members @ functional.normalize(features, dim=1), dim=1)
+    return units(members @ units(features))
 
 
 class Loss:

@@ -5,7 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from losses._precision import in_full
 
+
+@in_full
 def log_assignment(
     features: Float[Tensor, "n dim"], centroids: Float[Tensor, "k dim"], freedom: float = 1.0
 ) -> Float[Tensor, "n k"]:
@@ -31,6 +34,7 @@ def log_assignment(
     return (-(freedom + 1) / 2 * torch.log1p(squares.clamp_min(0) / freedom)).log_softmax(dim=1)
 
 
+@in_full
 def target(log_q: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """What the assignment should become: p_jk proportional to q_jk² / (sum of column k over the batch).
 
@@ -49,6 +53,7 @@ def target(log_q: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     return (2 * fixed - fixed.logsumexp(dim=0)).log_softmax(dim=1)
 
 
+@in_full
 def student_t_divergence(log_q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     """The mean over samples of KL(p || q), p the `target` of q.
 

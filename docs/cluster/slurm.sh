@@ -1,11 +1,16 @@
 #!/bin/bash
 # One study on N Slurm nodes: sbatch docs/cluster/slurm.sh STUDY RESULTS
-# STUDY and RESULTS lie on a file system that all nodes share. Submitting it again does only what is missing.
+# STUDY and RESULTS lie on a file system that all nodes share. Submitting it again does only what is missing. Two minutes
+# before its time is over running trials are kept resumable, and the job goes back to the queue.
 #SBATCH --job-name=conclus
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
+#SBATCH --mem=0
 #SBATCH --time=24:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR1@120
 
 set -euo pipefail
 study=${1:?usage: sbatch slurm.sh STUDY RESULTS}
@@ -15,7 +20,8 @@ conclus=${CONCLUS_ENV:-$HOME/.conclus} # the environment that conclus is install
 # A token of this job's own, readable by its user alone; Ray's own would be ~/.ray/auth_token, readable by everyone.
 umask 077
 RAY_AUTH_TOKEN_PATH=$(mktemp "$HOME/.conclus-token.XXXXXX")
-trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+driver=$RAY_AUTH_TOKEN_PATH.driver
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH" "$driver"' EXIT
 "$conclus/bin/python" -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH"
 export RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=token
 
@@ -31,7 +37,19 @@ address=$head:$((20000 + SLURM_JOB_ID % 10000))
 
 # symmetric-run starts Ray on every node, runs what follows -- on the first, and runs `ray stop` at the end: that ends
 # every Ray of this user on these nodes, which is why they are taken --exclusive.
-srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --kill-on-bad-exit=1 \
-  ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \
-  --num-cpus="${SLURM_CPUS_ON_NODE:-1}" --include-dashboard=false --disable-usage-stats -- \
-  conclus run "$study" --results "$results" --address "$address"
+# --mem=0 is all of a node's memory, --cpu-bind=none all of its cores: each node counts its own.
+# shellcheck disable=SC2016 # the variables are each node's own
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --mem=0 --cpu-bind=none --kill-on-bad-exit=1 \
+  bash -c 'exec ray symmetric-run --num-cpus="${SLURM_CPUS_ON_NODE:-1}" "$@"' node \
+  --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --include-dashboard=false --disable-usage-stats -- \
+  bash -c 'echo $$ > "$0"; exec conclus run "$@"' "$driver" "$study" --results "$results" --address "$address" &
+running=$! over=
+
+# The driver runs on this node, the first one. A signal to the whole step would end Ray under it.
+trap 'over=1; kill -USR1 "$(cat "$driver")" 2> /dev/null || kill "$running"' USR1
+while true; do
+  wait "$running" && code=0 || code=$?
+  kill -0 "$running" 2> /dev/null || break # else the signal has ended the waiting alone
+done
+[[ -z $over ]] || scontrol requeue "$SLURM_JOB_ID"
+exit "$code"

@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from jobs import asking, population, searches
 from jobs import plan as planning
 from jobs import run as running
 from jobs.results import reader
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
 from jobs.space import Integer, LogUniform, Uniform, Values
 from jobs.study import Search, load
 
@@ -37,6 +40,24 @@ def study(tmp_path):
 
 def rows(results):
     return reader.read_results([str(results)]).to_pylist()
+
+
+def attempt(study, trial, **values) -> Attempt:
+    """A row of a trial as an attempt leaves it."""
+    return Attempt(
+        study=study.name,
+        trial_key=trial.trial_key,
+        config_key=trial.config_key,
+        seed=trial.seed,
+        attempt_id=new_attempt_id(),
+        source="run",
+        started=datetime.now(UTC),
+        host="here",
+        params=dict(trial.parameters),
+        data_hash=trial.data_hash,
+        best_metric="nmi",
+        **values,
+    )
 
 
 def go(study, results):
@@ -272,3 +293,45 @@ def test_defaults_follow_the_length_of_a_trial():
     assert searches.halving_grace(Search(reduction=3.0), 5) == 1
     assert searches.exchange_epochs(Search(), 25) == [3, 6, 9, 12, 15, 18, 21, 24, 25]
     assert searches.exchange_epochs(Search(grace=10), 20) == [10, 20]
+
+
+# Live and resumed searches
+
+
+@pytest.mark.parametrize("outcome", ["failed", "stopped", "died", "ok"])
+def test_a_live_search_proposes_what_one_made_anew_from_the_rows_does(study, tmp_path, outcome):
+    """Every third cell fails, is stopped or dies after it had scored well: only what its row says may count."""
+    results, read = str(tmp_path / "results"), study("", "", "search.trials=16", "seeds=[0]")
+    live, proposed = asking.Asking(read, results), []
+    for number in range(16):
+        taken, anew = live.take().trial, asking.Asking(read, results)
+        # Made anew it runs failed trials again first.
+        again = next(one for _ in range(17) if (one := anew.take().trial).trial_key not in proposed)
+        assert again.parameters == taken.parameters, number
+        proposed.append(taken.trial_key)
+        status = outcome if number % 3 == 0 else "ok"
+        value = 0.99 if number % 3 == 0 else number / 16
+        write(results, attempt(read, taken, metrics={"nmi": value}, status="failed" if status == "died" else status))
+        kind = "died" if status == "died" else "finished"
+        live.hear(Event(kind, taken.trial_key, {"value": value, "status": status}))
+    assert len(set(proposed)) == len(proposed)
+
+
+@pytest.mark.parametrize("kind", ["finished", "died"])
+def test_a_failed_trial_leaves_no_value_whatever_it_had_reached(study, tmp_path, kind):
+    read = study("", "", "search.trials=3", "seeds=[0]")
+    live = asking.Asking(read, str(tmp_path / "results"))
+    key = live.take().trial.trial_key
+    live.hear(Event(kind, key, {"value": 0.99, "status": "failed"}))
+    (asked,) = live._asked.values()
+    assert asked.values == {0: None}
+    assert asked.mean() is None
+
+
+def test_fewer_seeds_of_a_population_than_before_go_on_and_the_others_are_kept(members, tmp_path):
+    go(members("seeds=[0, 1]", "budget.trials=3"), tmp_path / "results")
+    summary = go(members(), tmp_path / "results")
+    assert (summary.done, summary.missing) == (4, 0)
+    (file,) = (tmp_path / "results" / "study=s").glob("population-*.json")
+    assert len(json.loads(file.read_bytes())["members"]) == 8
+    assert go(members("seeds=[0, 1]"), tmp_path / "results").done == 8

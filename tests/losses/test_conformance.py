@@ -9,6 +9,8 @@ import torch
 from core import registry
 
 NAMES = registry.names("losses")
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+HALVES = [torch.float16, torch.bfloat16]
 
 
 def arguments(loss, n: int) -> list[torch.Tensor]:
@@ -25,6 +27,28 @@ def arguments(loss, n: int) -> list[torch.Tensor]:
             rows = 3 if name == "centroids" else n
             found.append(torch.randn(rows, 4, generator=generator).softmax(dim=1).requires_grad_())
     return found
+
+
+def changed(values, change) -> list[torch.Tensor]:
+    """The same arguments, those of floats after a change, and to be differentiated by again."""
+    return [change(one.detach()).requires_grad_() if one.is_floating_point() else change(one) for one in values]
+
+
+def floats(values) -> list[torch.Tensor]:
+    return [one for one in values if one.is_floating_point()]
+
+
+def gradients(value, values, **options) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(value, floats(values), allow_unused=True, materialize_grads=True, **options)
+
+
+def options(name) -> list[dict]:
+    """A loss's own options, and where it has a temperature one at which float16 would overflow: exp(100)."""
+    made = registry.load("losses", name)
+    return [{}, {"temperature": 0.01}] if "temperature" in inspect.signature(made).parameters else [{}]
+
+
+WITH_OPTIONS = [(name, one) for name in NAMES for one in options(name)]
 
 
 def reordered(loss, values: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -60,3 +84,115 @@ def test_docstrings_give_shapes_and_a_source(name):
     documented = " ".join(inspect.getdoc(one) or "" for one in functions)
     assert "shape (" in documented
     assert "Reference:" in documented
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
+@pytest.mark.parametrize("width", [4, 3, 1])
+def test_half_precision_gives_the_loss_and_the_gradient_of_the_same_numbers_in_float32(
+    name, given, half, width, device
+):
+    loss = registry.load("losses", name)(**given)
+    cut = [one[:, :width] if one.is_floating_point() else one.clamp_max(width - 1) for one in arguments(loss, 6)]
+    # Lengths whose squares are beyond float16, where lengths do not count.
+    longer = 300 if name in {"nt-xent", "info-nce", "cosine", "byol", "prototype-scattering", "boosted"} else 1
+    few = changed(cut, lambda one: (one * longer if one.is_floating_point() else one).to(device))
+    few = changed(few, lambda one: one.to(half) if one.is_floating_point() else one)
+    same = changed(few, lambda one: one.float() if one.is_floating_point() else one)
+    value, expected = loss(*few), loss(*same)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-7)
+    for one, other in zip(gradients(value, few), gradients(expected, same), strict=True):
+        assert one.dtype == half
+        assert torch.equal(one, other.to(half))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("half", HALVES, ids=str)
+@pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
+def test_autocast_changes_neither_the_loss_nor_its_gradient(name, given, half, device):
+    loss = registry.load("losses", name)(**given)
+    values = changed(arguments(loss, 6), lambda one: one.to(device))
+    expected = loss(*values)
+    found = gradients(expected, values)
+    with torch.autocast(device, half):
+        assert torch.ones(2, 2, device=device).mm(torch.ones(2, 2, device=device)).dtype == half  # it is on
+        value = loss(*values)
+    assert value.dtype == torch.float32
+    assert value.item() == expected.item()
+    assert all(torch.equal(one, other) for one, other in zip(gradients(value, values), found, strict=True))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("name", ["nt-xent", "info-nce"])
+def test_also_a_gradient_that_is_asked_for_inside_of_autocast_is_exact(name, twice, device):
+    loss = registry.load("losses", name)()
+    values = changed(arguments(loss, 6), lambda one: one.to(device))
+    expected = gradients(loss(*values), values)
+    with torch.autocast(device, torch.bfloat16):
+        found = gradients(loss(*values), values, create_graph=twice)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("name", "given"), [one for one in WITH_OPTIONS if one[0] != "student-t"], ids=str)
+def test_gradients_can_be_differentiated_again(name, given, device):
+    """A penalty on a gradient needs it. (The target of student_t counts as constant, which differences do not know.)"""
+    loss = registry.load("losses", name)(**given)
+    values = changed(arguments(loss, 5), lambda one: one.double() if one.is_floating_point() else one)
+    values = changed(values, lambda one: one.to(device))
+    first = values[0]
+
+    def of_first(one):
+        return loss(one, *values[1:])
+
+    assert torch.autograd.gradcheck(of_first, first)
+    assert torch.autograd.gradgradcheck(of_first, first)
+
+
+@pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
+def test_a_zero_row_leaves_the_second_derivative_finite(name, given):
+    loss = registry.load("losses", name)(**given)
+    values = changed(arguments(loss, 5), lambda one: one.double() if one.is_floating_point() else one)
+    values[0].data[1] = 0
+    (gradient,) = torch.autograd.grad(loss(*values), values[0], create_graph=True)
+    (again,) = torch.autograd.grad(gradient.square().sum(), values[0], allow_unused=True, materialize_grads=True)
+    assert torch.isfinite(gradient).all()
+    assert torch.isfinite(again).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
+def test_torch_func_gives_the_gradient_that_autograd_gives(name, given, device):
+    loss = registry.load("losses", name)(**given)
+    values = changed(arguments(loss, 6), lambda one: one.to(device))
+    places = tuple(place for place, one in enumerate(values) if one.is_floating_point())
+    expected = gradients(loss(*values), values)
+    plain = [one.detach() for one in values]
+    found = torch.func.grad(loss, argnums=places)(*plain)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+    def penalty(one):
+        return torch.func.grad(loss)(one, *plain[1:]).square().sum()
+
+    (gradient,) = torch.autograd.grad(loss(*values), values[0], create_graph=True)
+    (again,) = torch.autograd.grad(gradient.square().sum(), values[0], allow_unused=True, materialize_grads=True)
+    torch.testing.assert_close(torch.func.grad(penalty)(plain[0]), again, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_half_precision_step_under_autocast_goes_down(name, device):
+    """As a network in float16 has it: its outputs are half precision and the loss stands inside of autocast."""
+    loss = registry.load("losses", name)()
+    values = changed(arguments(loss, 6), lambda one: one.to(device))
+    with torch.autocast(device, torch.float16):
+        halves = changed(values, lambda one: one.half() if one.is_floating_point() else one)
+        value = loss(*halves)
+        value.backward()
+    slope = sum(float(one.grad.float().square().sum()) for one in floats(halves) if one.grad is not None)
+    assert math.isfinite(slope)
