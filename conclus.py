@@ -86,14 +86,25 @@ def main() -> None:
         sys.exit(2)
     from cluster.executor import ClusterError
     from core.errors import UserError
+    from jobs.visible import Visible
 
+    # What files hold is shown, never obeyed: by whatever prints, in whichever command.
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (one if isinstance(one, Visible) else Visible(one) for one in streams)
+    try:
+        _run(UserError, ClusterError)
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _run(*mistakes: type[Exception]) -> None:
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
         code: int | None = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (UserError, ClusterError) as error:
+    except mistakes as error:
         click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
         sys.exit(2)
     except OSError as error:

@@ -49,9 +49,11 @@ def _listens(address: str) -> bool:
 
 def _leave(address: str) -> None:
     sys.stdout.flush()
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    if sys.stderr.isatty():
+        # Where jobs stands before the terminal, a move of the cursor has a way of its own.
+        getattr(sys.stderr, "control", sys.stderr.write)("\r\x1b[K")
     sys.stderr.write(
-        f"{clear}Error: the head of the cluster at {address} is gone (no answer for {PATIENCE_SECONDS:g} s): "
+        f"Error: the head of the cluster at {address} is gone (no answer for {PATIENCE_SECONDS:g} s): "
         "results are kept; once the cluster is up again, the same command goes on.\n"
     )
     sys.stderr.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
+from jobs.visible import one_line, visible
 
 PARQUET = ".parquet"
 _SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
@@ -22,7 +23,7 @@ def deliver(text: str, out: Path | None) -> None:
         return
     from jobs.results.writer import put
 
-    put(out, text.encode())
+    put(out, visible(text).encode())
     click.echo(f"Wrote {out}.")
 
 
@@ -42,7 +43,7 @@ def format_of(out: Path | None, fmt: str) -> str:
 def remark(sentences: Iterable[str]) -> None:
     """What a table for a machine has no place for, on standard error."""
     for sentence in sentences:
-        click.echo(sentence, err=True)
+        click.echo(one_line(sentence), err=True)
 
 
 def warn(skipped: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from cluster.executor import Event
 from jobs.analysis.scores import within_trial
 from jobs.plan import Plan
 from jobs.tables import duration
+from jobs.visible import control, one_line
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
@@ -71,9 +72,14 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a whole line that stays."""
-        self.out.write(("\r\x1b[K" if self.live else "") + text + "\n")
+        self._clear()
+        self.out.write(one_line(text) + "\n")
         self.out.flush()
         self.drawn = 0.0
+
+    def _clear(self) -> None:
+        if self.live:
+            control(self.out, "\r\x1b[K")
 
     def draw(self, *, now: bool = False) -> None:
         """Shows where things stand, if it is time to."""
@@ -83,7 +89,8 @@ class Progress:
         self.drawn = moment
         if self.live:
             width = shutil.get_terminal_size().columns
-            self.out.write("\r\x1b[K" + self.line()[: width - 1])
+            self._clear()
+            self.out.write(one_line(self.line())[: width - 1])
         else:
             self.out.write(self.line() + "\n")
         self.out.flush()

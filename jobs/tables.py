@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import re
 import unicodedata
@@ -12,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import UserError
+from jobs.visible import csv_text, json_text, literal, one_line, visible
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
@@ -74,6 +74,7 @@ def render(
         return _csv(described, rows)
     if fmt == "json":
         return _json(described, rows)
+    described = [replace(column, name=one_line(column.name)) for column in described]
     if fmt not in _TEXTS:
         raise UserError(f"There is no format {fmt!r}: write one of {', '.join(FORMATS)}.")
     cells = [[cell_text(value) for value in row] for row in rows]
@@ -97,7 +98,7 @@ def cell_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, datetime):
         return _clock(value)
-    return _short(value, 4) if _is_number(value) else " ".join(str(value).split())
+    return _short(value, 4) if _is_number(value) else visible(" ".join(str(value).split()))
 
 
 def plus_minus(mean: float, half_width: float | None) -> str:
@@ -196,7 +197,8 @@ def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -
 
 
 def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [["".join(f"\\{c}" if c in "\\|<*`" else c for c in cell) for cell in row] for row in cells]
+    columns = [replace(column, name=literal(column.name)) for column in columns]
+    escaped = [[literal(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
     widths = [max(3, width) for width in _widths(columns, body)]
     rule = ["-" * (width - 1) + (":" if c.right else "-") for c, width in zip(columns, widths, strict=True)]
@@ -264,15 +266,19 @@ def _pad(cell: str, width: int, *, right: bool) -> str:
 def _csv(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
-    writer.writerows([_plain(value) for value in row] for row in rows)
+    writer.writerow([csv_text(column.name) for column in columns])
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 
 def _json(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> str:
     names = [column.name for column in columns]
     records = [dict(zip(names, map(_strict, row), strict=True)) for row in rows]
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(records, indent=2)
+
+
+def _csv_cell(value: Any) -> Any:
+    return value if value is None or _is_number(value) else csv_text(str(_plain(value)))
 
 
 def _strict(value: Any) -> Any:

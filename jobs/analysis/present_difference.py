@@ -9,6 +9,7 @@ from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.present import Sheet
 from jobs.results.names import short_names
 from jobs.tables import Column
+from jobs.visible import literal, one_line
 
 _SHOWN = 20
 
@@ -17,13 +18,14 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
     """The whole comparison, A and B under these names, for a terminal (`table`) or in Markdown."""
     metric = found.metric.removeprefix("metric.")
     better = "more" if found.mode == "max" else "less"
-    mark = "`" if fmt == "markdown" else ""
+    said = literal if fmt == "markdown" else one_line
+    here, there = (f"`{one_line(name)}`" if fmt == "markdown" and "`" not in name else said(name) for name in names)
     parts = [
-        _title(f"A: {mark}{names[0]}{mark}, B: {mark}{names[1]}{mark}", fmt, 2),
-        "".join(f"{line}\n" for line in notes(found, metric, better)),
+        _title(f"A: {here}, B: {there}", fmt, 2),
+        "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
         _title("Changed from A to B" if found.changes else "Nothing else changed from A to B", fmt, 3),
         _changes_sheet(found).render(fmt, width) if found.changes else "",
-        _title(f"{metric} of the {len(found.pairs)} configurations in both", fmt, 3) if found.pairs else "",
+        _title(f"{said(metric)} of the {len(found.pairs)} configurations in both", fmt, 3) if found.pairs else "",
         pairs_sheet(found, exact=False).render(fmt, width) if found.pairs else "",
         _only("A", found.only_before, fmt),
         _only("B", found.only_after, fmt),
@@ -70,11 +72,12 @@ def _changes_sheet(found: Difference) -> Sheet:
 
 
 def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str) -> str:
+    said = literal if fmt == "markdown" else one_line
     if not configurations:
         return ""
     short = short_names(sorted({key for one in configurations for key in one}))
     lines = [
-        " ".join(f"{short[key]}={tables.cell_text(_cell(value))}" for key, value in one.items())
+        said(" ".join(f"{short[key]}={tables.cell_text(_cell(value))}" for key, value in one.items()))
         or "its one configuration"
         for one in configurations[:_SHOWN]
     ]

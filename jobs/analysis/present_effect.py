@@ -10,6 +10,7 @@ from jobs.analysis.present import Sheet
 from jobs.analysis.slices import Slice
 from jobs.results.names import short_names
 from jobs.tables import Column
+from jobs.visible import literal, one_line
 
 TABLES = ("differences", "values", "slices")
 PROSE = ("table", "markdown", "latex")
@@ -107,6 +108,7 @@ def paragraphs(blocks: Sequence[str], fmt: str, width: int | None) -> str:
 
 def _sentence(text: str, fmt: str, width: int | None) -> str:
     mark = "% " if fmt == "latex" else ""
+    text = literal(text) if fmt == "markdown" else one_line(text)
     folded = textwrap.wrap(text, width) if fmt == "table" and width else [text]
     return "".join(f"{mark}{line}\n" for line in folded)
 

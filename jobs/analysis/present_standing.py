@@ -9,6 +9,7 @@ from jobs import tables
 from jobs.analysis.leaderboard import Entry
 from jobs.analysis.standing import Standing, Trial
 from jobs.results.names import short_names
+from jobs.visible import one_line
 
 STATES = ("failed", "running", "silent", "interrupted")
 """Of trials that have begun and are not done, the worst first."""
@@ -17,11 +18,12 @@ _SHOWN = 5
 
 def headline(one: Standing) -> str:
     """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
+    study = one_line(one.study)
     if not one.planned:
-        return f"{one.study}: nothing has run yet"
+        return f"{study}: nothing has run yet"
     counts = [f"{count} {state}" for state in STATES if (count := one.count(state))]
     missing = [f"{one.missing} missing"] if one.missing else []
-    return ", ".join([f"{one.study}: {one.done} of {one.planned} trials done", *counts, *missing])
+    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *missing])
 
 
 def lines(one: Standing, width: int) -> Iterator[str]:
@@ -49,6 +51,7 @@ def _trials(trials: list[Trial], width: int) -> Iterator[str]:
     shown = trials[-_SHOWN:] if trials and trials[0].state == "failed" else _longest_silent(trials)
     for trial in shown:
         text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_told(trial)}"
+        text = one_line(text)
         yield text if len(text) <= width else f"{text[: width - 1]}…"
     if len(trials) > len(shown):
         yield f"  … and {len(trials) - len(shown)} more {trials[0].state}"

@@ -53,15 +53,15 @@ def _lines(one: Standing, job: Job | None) -> Iterator[str]:
 
 def _machine(found: list[tuple[Standing, Job | None]], fmt: str) -> str:
     """For programs: JSON with every trial that has begun, or one row per study."""
-    import json
     from dataclasses import asdict
 
     from jobs import tables
     from jobs.analysis.present_standing import STATES
+    from jobs.visible import json_text
 
     if fmt == "json":
         content = [{**asdict(one), "job": asdict(job) if job else None} for one, job in found]
-        return json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+        return json_text(content, indent=1, default=str)
     head = ["study", "planned", "done", *STATES, "missing", "metric", "best", "seconds_left"]
     return tables.render(head, [_row(one, STATES) for one, _ in found], fmt)
 

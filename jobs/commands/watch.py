@@ -10,6 +10,7 @@ import click
 
 from jobs import options
 from jobs.output import width
+from jobs.visible import control
 
 if TYPE_CHECKING:
     from jobs.analysis.standing import Standing
@@ -40,6 +41,7 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
     while True:
         found = _look(results, studies)
         if sys.stdout.isatty():
+            control(sys.stdout, _CLEAR)
             click.echo(_screen(found))
         else:
             told = [_line(one) for one in found]
@@ -76,7 +78,7 @@ def _screen(found: list[Standing]) -> str:
 
     told = [line for one in found for line in (*lines(one, width()), *one.warnings, "")]
     height = shutil.get_terminal_size().lines - 1
-    return _CLEAR + "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
+    return "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 
 
 def _line(one: Standing) -> str:

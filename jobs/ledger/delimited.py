@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from core.errors import UserError
 from jobs.ledger.table import Line, Table
+from jobs.visible import csv_plain
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -25,7 +26,7 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
     try:
         for cells in reader:
             if cells:
-                rows.append(Line(start, tuple(" ".join(cell.split()) for cell in cells)))
+                rows.append(Line(start, tuple(" ".join(csv_plain(cell).split()) for cell in cells)))
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{source}:{start}: the quotes of this row do not match ({error}).") from error

@@ -25,7 +25,10 @@ _MARKS = [
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
 ]
 _MATH = re.compile(r"\$([^$]+)\$")
-_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&])")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&:@])")
+# Escaped signs stand aside while markup goes: the private characters cannot be in a text by chance.
+_ASIDE = 0xF000
+_BACK = {_ASIDE + code: code for code in range(128)}
 
 
 def is_rule(line: str) -> bool:
@@ -60,11 +63,11 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
 
 def plain(cell: str) -> str:
     """The cell without its markup."""
-    cell = cell.strip()
+    cell = _ESCAPE.sub(lambda found: chr(_ASIDE + ord(found[1])), cell.strip())
     cell = _MATH.sub(_math, cell)
     for pattern, kept in _MARKS:
         cell = pattern.sub(kept, cell)
-    return _ESCAPE.sub(r"\1", cell).strip()
+    return cell.translate(_BACK).strip()
 
 
 def _math(found: re.Match[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from jobs.visible import visible
+
 _VOID = frozenset({"meta", "wbr"})
 
 
@@ -35,7 +37,7 @@ def join(children: Iterable[str | Iterable[str | None] | None]) -> Markup:
 def _child(child: str | Iterable[str | None] | None) -> str:
     if child is None or isinstance(child, Markup):
         return child or ""
-    return html.escape(child) if isinstance(child, str) else join(child)
+    return html.escape(visible(child)) if isinstance(child, str) else join(child)
 
 
 def _attribute(key: str, value: str | float | bool | None) -> str:
@@ -44,7 +46,7 @@ def _attribute(key: str, value: str | float | bool | None) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is True:
         return f" {name}"
-    return f' {name}="{html.escape(value if isinstance(value, str) else number(value))}"'
+    return f' {name}="{html.escape(visible(value) if isinstance(value, str) else number(value))}"'
 
 
 def number(value: float) -> str:

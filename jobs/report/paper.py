@@ -9,6 +9,7 @@ from jobs.report.contents import Contents
 from jobs.report.headline import count, findings
 from jobs.report.provenance import selection_rule
 from jobs.tables import tex
+from jobs.visible import literal, one_line
 
 
 def markdown(contents: Contents) -> str:
@@ -19,10 +20,10 @@ def markdown(contents: Contents) -> str:
     """
     board = ranked(contents)
     title = ", ".join(one.study for one in contents.origins)
-    said = "".join(f"- **{one.about}**: {_literal(one.text)}\n" for one in findings(contents))
+    said = "".join(f"- **{one.about}**: {literal(one.text)}\n" for one in findings(contents))
     table = board_sheet(board, "markdown").render("markdown")
-    note = " ".join(map(_literal, footnote(contents, board)))
-    return f"## {_literal(title)}\n\n{said}\n{table}\n<small>{note}</small>\n"
+    note = " ".join(map(literal, footnote(contents, board)))
+    return f"## {literal(title)}\n\n{said}\n{table}\n<small>{note}</small>\n"
 
 
 def latex(contents: Contents) -> str:
@@ -37,11 +38,11 @@ def latex(contents: Contents) -> str:
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{tex(f'{title}: {metric_name(board)}')}}}",
+        rf"\caption{{{tex(one_line(f'{title}: {metric_name(board)}'))}}}",
         board_sheet(board, "latex").render("latex").rstrip(),
         "",
         r"\smallskip",
-        rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(map(tex, footnote(contents, board)))}}}",
+        rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(tex(one_line(one)) for one in footnote(contents, board))}}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -80,8 +81,3 @@ def _seeds(board: Leaderboard) -> str:
     numbers = sorted({entry.score.n for entry in board.entries})
     ends = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return f"n = {ends} seeds" if numbers[-1] > 1 else "one seed (no interval)"
-
-
-def _literal(text: str) -> str:
-    """What Markdown would take for markup, taken for itself."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in text)

@@ -30,6 +30,7 @@ from jobs.report.contents import Contents
 from jobs.report.headline import count, describe
 from jobs.report.paper import ranked
 from jobs.report.scale import is_wide
+from jobs.visible import visible
 
 _STYLE: Any = {
     "svg.hashsalt": "conclus",
@@ -65,7 +66,8 @@ def picture(contents: Contents, what: str, params: Sequence[str], suffix: str) -
         out = io.BytesIO()
         metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
         figure.savefig(out, format=suffix.removeprefix("."), metadata=metadata)
-    return out.getvalue()
+    # An SVG holds the texts that it draws as comments, too.
+    return visible(out.getvalue().decode()).encode() if suffix == ".svg" else out.getvalue()
 
 
 def _leaderboard(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
