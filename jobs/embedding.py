@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from core.weights import Embedded
 
-_LARGEST_MODEL = 2**34
 _DESCRIPTION = {
     "trial": {"data": dict},
     "sample_shape": [int],
@@ -70,7 +69,7 @@ def _files(checkpoint: str) -> tuple[storage.Place, bytes]:
         raise UserError(
             f"{checkpoint} is no model: give the folder models/TRIAL of a study run with `select: {{save_model: true}}`"
         )
-    return folder, storage.read_regular(file, _LARGEST_MODEL)
+    return folder, storage.read_regular(file, storage.LARGEST_MODEL)
 
 
 def _description(folder: storage.Place) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from core.errors import UserError
 from jobs.results import storage
 from jobs.results.header import GOOD, KEY, preference
 from jobs.results.layout import row_files, study_folders
-from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
+from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import File, Remote
 from jobs.results.where import Where
 
@@ -138,6 +138,7 @@ def read_files(paths: Sequence[File]) -> Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    path: File
     names: tuple[str, ...]
     table: pa.Table
 
@@ -184,7 +185,25 @@ def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
-    return Loaded(_union([file.table for file in read] or [choice.nothing()]), skipped, sorted(names))
+    table, foreign = _together(read, choice.nothing())
+    return Loaded(table, [*skipped, *foreign], sorted(names))
+
+
+def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The rows of all files, and a sentence for each that bears our header and is not as conclus writes one.
+
+    All are checked at once first: one by one it would cost a fifth of the time that reading takes.
+    """
+    try:
+        table = _union([file.table for file in read] or [nothing])
+        if not misfit(table):
+            return table, []
+    except pa.ArrowException:
+        pass
+    wrong = {file.path: why for file in read if (why := misfit(file.table))}
+    whole = [file.table for file in read if file.path not in wrong]
+    sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
+    return _union(whole or [nothing]), sentences
 
 
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
@@ -202,7 +221,7 @@ def _read_file(path: File, choice: _Choice, *, needs_header: bool) -> _File | st
             names = tuple(file.schema_arrow.names)
             if not set(IDENTITY) <= set(names) or (needs_header and not _has_header(file)):
                 return f"{path} is skipped: it was not written by conclus."
-            return _File(names, file.read(choice.of(names), use_threads=False))
+            return _File(path, names, file.read(choice.of(names), use_threads=False))
     except FileNotFoundError:
         raise
     except storage.StorageError as error:

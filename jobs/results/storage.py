@@ -33,6 +33,8 @@ _REQUESTS = 16
 
 LARGEST = 2**30
 """Bytes of a file that is read into memory at once, where its reader names no other bound."""
+LARGEST_MODEL = 2**34
+"""Bytes of a checkpoint, or of a model's weights."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",

@@ -5,7 +5,6 @@ Its disk is slow, so that kills also hit files that are half-written.
 
 import os
 import time
-
 from pathlib import Path
 
 import conclus
