@@ -159,7 +159,8 @@ def ready(
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains what is to do; see `run`."""
     name, end = ready.plan.study.name, _End()
-    _sweep(ready.results, name)
+    storage.sweep(study_folder(ready.results, name))
+    storage.sweep(storage.at(ready.results) / QUEUE)
     if ready.anything:
         with exclusive(ready.results, name):
             _write_study(ready.results, ready.plan)
@@ -369,12 +370,6 @@ def _write_failure(plan: Plan, trial: PlannedTrial, results: str, reason: str) -
         best_metric=plan.study.select.metric,
     )
     write(results, attempt)
-
-
-def _sweep(results: str, study: str) -> None:
-    """Deletes what was left half-written of this study, and of the queue beside it, by processes that were killed."""
-    for folder in (study_folder(results, study), storage.at(results) / QUEUE):
-        storage.sweep(folder)
 
 
 def _write_study(results: str, plan: Plan) -> None:
