@@ -24,7 +24,7 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
     from core.state import State
 
     try:
-        content = file.read_bytes()
+        content = storage.read_regular(file, storage.LARGEST_MODEL)
         state, extra = State.from_bytes(content)
         origin = kept.read(extra).origin
         key, made_by = origin["trial_key"], origin["code_hash"]

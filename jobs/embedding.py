@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from core.weights import Embedded
 
-_LARGEST_MODEL = 2**34
 _DESCRIPTION = {
     "trial": {"data": dict},
     "sample_shape": [int],
@@ -71,12 +70,12 @@ def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
             f"{checkpoint} is no model: give the folder models/_TRIAL of a study that was run with "
             "`select: {save_model: true}`"
         )
-    return folder, file.name, storage.read_regular(file, _LARGEST_MODEL)
+    return folder, file.name, storage.read_regular(file, storage.LARGEST_MODEL)
 
 
 def _rest(folder: storage.Place, told: Mapping[str, Any]) -> bytes | None:
     file = folder / f"{NAME}.rest"
-    content = storage.read_regular(file) if storage.is_file(file) else None
+    content = storage.read_regular(file, storage.LARGEST_MODEL) if storage.is_file(file) else None
     refuse_damaged(told, file.name, content)
     return content
 

@@ -159,7 +159,8 @@ def ready(
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains what is to do; see `run`."""
     name, end = ready.plan.study.name, _End()
-    _sweep(ready.results, name)
+    storage.sweep(study_folder(ready.results, name))
+    storage.sweep(existing(storage.at(ready.results), QUEUE))
     if ready.anything:
         with exclusive(ready.results, name):
             _write_study(ready.results, ready.plan)
@@ -372,12 +373,6 @@ def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], r
         best_metric=within_trial(plan.study.select.metric),
     )
     write(shared["results"], attempt)
-
-
-def _sweep(results: str, study: str) -> None:
-    """Deletes what was left half-written of this study, and of the queue beside it, by processes that were killed."""
-    for folder in (study_folder(results, study), existing(storage.at(results), QUEUE)):
-        storage.sweep(folder)
 
 
 def _write_study(results: str, plan: Plan) -> None:

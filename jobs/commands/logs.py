@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.results.storage import Place
 
 _SHOWN = 3
+_LARGEST = 2**22
 
 
 @click.command("logs")
@@ -60,6 +61,16 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     return 0
 
 
+def _text(file: Place) -> str:
+    """What a file of the results holds, or the sentence that says why that is not seen."""
+    from jobs.results import storage
+
+    try:
+        return storage.read_regular(file, _LARGEST).decode(errors="replace").rstrip()
+    except OSError as error:
+        return f"it cannot be read: {storage.reason(error)}"
+
+
 def _tracebacks(folder: Place, trial: str | None) -> None:
     """The tracebacks of one trial, or the last few of all, the newest last."""
     from jobs.results import storage
@@ -71,9 +82,7 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
     if not files and trial is not None:
         raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
     for file in files if trial else files[-_SHOWN:]:
-        click.echo(
-            f"== {file.name.partition('.')[0]} ({file})\n{file.read_bytes().decode(errors='replace').rstrip()}\n"
-        )
+        click.echo(f"== {file.name.partition('.')[0]} ({file})\n{_text(file)}\n")
     rest = 0 if trial else len(files) - _SHOWN
     if rest > 0:
         click.echo(f"{rest} earlier ones are in {logs}; --trial KEY shows those of one trial", err=True)

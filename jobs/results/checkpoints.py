@@ -31,10 +31,10 @@ class Checkpoints:
         """
         while self._kept:
             try:
-                return read(storage.at(self._kept[-1]).read_bytes())
-            except StorageError:
-                raise
-            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a foreign file
+                return read(storage.read_regular(self._kept[-1], storage.LARGEST_MODEL))
+            except Exception as error:
+                if isinstance(error, StorageError) and isinstance(self._kept[-1], Remote):
+                    raise
                 self.trouble = self.trouble or (str(error) if isinstance(error, ValueError) else type(error).__name__)
                 self._useless.append(self._kept.pop())
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.results import storage
-from jobs.results.layout import COMPACT, QUEUE, study_folders, study_name, trial_files
+from jobs.results.layout import COMPACT, QUEUE, existing, study_folders, study_name, trial_files
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
 from jobs.results.storage import File, Place, Remote, put
@@ -49,7 +49,7 @@ def compact(results: str | Place) -> list[Compacted]:
         StorageError: A file cannot be written or removed.
     """
     done = [_compact_study(folder) for folder in study_folders(results)]
-    storage.sweep(storage.at(results) / QUEUE)
+    storage.sweep(existing(storage.at(results), QUEUE))
     return done
 
 

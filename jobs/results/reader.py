@@ -16,7 +16,7 @@ from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import GOOD, Header, preference
 from jobs.results.layout import row_files, study_folders, study_name
-from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
+from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import File, Remote
 from jobs.results.where import Where
 
@@ -140,6 +140,7 @@ def read_files(paths: Sequence[File], study: str) -> Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    path: File
     names: tuple[str, ...]
     table: pa.Table
     is_sealed: bool
@@ -188,7 +189,25 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
     notes = peek.without_digest(sum(not file.is_sealed for file in read), _origin(files))
-    return Loaded(_union([file.table for file in read] or [choice.nothing()]), skipped, sorted(names), notes)
+    table, foreign = _together(read, choice.nothing())
+    return Loaded(table, [*skipped, *foreign], sorted(names), notes)
+
+
+def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The rows of all files, and a sentence for each that bears our header and is not as conclus writes one.
+
+    All are checked at once first: one by one it would cost a fifth of the time that reading takes.
+    """
+    try:
+        table = _union([file.table for file in read] or [nothing])
+        if not misfit(table):
+            return table, []
+    except pa.ArrowException:
+        pass
+    wrong = {file.path: why for file in read if (why := misfit(file.table))}
+    whole = [file.table for file in read if file.path not in wrong]
+    sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
+    return _union(whole or [nothing]), sentences
 
 
 def _origin(files: Sequence[tuple[File, str]]) -> str:
@@ -230,7 +249,7 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
         table = table.add_column(0, "study", _repeated(known, table.num_rows))
-    return _File(names, table, bool(header and header.is_sealed))
+    return _File(path, names, table, bool(header and header.is_sealed))
 
 
 def _repeated(text: str, count: int) -> pa.Array:

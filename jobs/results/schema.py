@@ -136,6 +136,39 @@ def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
 
 
+def misfit(table: pa.Table) -> str:
+    """What of a table's columns is not as conclus writes them, in a few words; empty where nothing is."""
+    for column in table.schema:
+        if not _fits(column.type, _wanted(column.name)):
+            return f"{column.name} is {column.type}"
+    for name in IDENTITY:
+        if table[name].null_count:
+            return f"{name} lacks values"
+    try:
+        table.validate(full=True)  # Text that is none is found here, not where it is printed.
+    except pa.ArrowInvalid as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def _wanted(name: str) -> pa.DataType | None:
+    if name == "history":
+        return HISTORY
+    if name.startswith(("metric.", "best.", "health.")):
+        return pa.float64()
+    return FIXED.field(name).type if name in FIXED.names else None
+
+
+def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
+    """Whether values of one type can stand in a column of the other: numbers of another width, or none at all."""
+    if wanted is None:
+        return not pa.types.is_nested(found)
+    if found == wanted or pa.types.is_null(found):
+        return True
+    kinds = (pa.types.is_integer, pa.types.is_floating)
+    return any(is_kind(found) and is_kind(wanted) for is_kind in kinds)
+
+
 def header(table: pa.Table, study: str) -> bytes:
     """What `peek` reads from the footer: version, study, and key, attempt and status of each row."""
     columns = [table[name].to_pylist() for name in HeaderRow._fields]

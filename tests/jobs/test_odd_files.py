@@ -6,6 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +14,7 @@ from core.errors import UserError
 from jobs import document
 from jobs.queue import Queue
 from jobs.results import compact, peek, reader, records, storage, writer
+from jobs.results.header import HeaderRow, encode
 from jobs.results.schema import Attempt
 from jobs.results.where import Where
 
@@ -160,10 +162,13 @@ def test_a_record_of_the_right_shape_is_read(tmp_path):
 def test_a_hostile_header_is_skipped(tmp_path):
     for number, header in enumerate([b"[" * 100_000, b'{"schema_version":1,"rows":[[1,2,"ok"]]}', b"5"]):
         path = writer.write(str(tmp_path), attempt(f"k{number}"))
-        table = pq.read_table(path).replace_schema_metadata({b"conclus": header})
-        pq.write_table(table, path, store_schema=False)
+        table = pq.read_table(path)
+        with pq.ParquetWriter(path, table.schema, store_schema=False) as file:
+            file.write_table(table)
+            file.add_key_value_metadata({"conclus": header.decode()})
     statuses, skipped = peek.statuses(str(tmp_path), "s")
     assert (statuses, len(skipped)) == ({}, 3)
+    assert not any("no header" in sentence for sentence in skipped)
 
 
 # The queue
@@ -264,3 +269,33 @@ def test_a_condition_is_bounded(name):
 def test_a_long_condition_within_bounds_is_read():
     matches = Where(" or ".join(f"seed == {i}" for i in range(200))).matcher(["seed"])
     assert [matches({"seed": seed}) for seed in (0, 199, 200)] == [True, True, False]
+
+
+WRONG = {
+    "study": [pa.array([5]), pa.nulls(1)],
+    "trial_key": [pa.array([[1]]), pa.nulls(1)],
+    "seed": [pa.array(["x"])],
+    "status": [pa.array([5])],
+    "started": [pa.array(["x"]), pa.array([5])],
+    "epochs_done": [pa.array(["x"])],
+    "history": [pa.array(["x"]), pa.array([[1]])],
+    "env_json": [pa.array([5])],
+    "reason": [pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())],
+    "metric.nmi": [pa.array(["x"]), pa.array([[1]])],
+}
+
+
+@pytest.mark.parametrize(("name", "values"), [(name, one) for name, every in WRONG.items() for one in every])
+def test_a_file_with_our_header_and_other_columns_is_skipped(tmp_path, name, values):
+    path = writer.write(str(tmp_path), attempt())
+    table = pq.read_table(path)
+    other = path.with_name("z.parquet")
+    table = table.set_column(table.column_names.index(name), name, values)
+    with pq.ParquetWriter(other, table.schema, store_schema=False) as file:
+        file.write_table(table)
+        file.add_key_value_metadata({"conclus": encode([HeaderRow("z", "2", "ok")]).decode()})
+    for attempts in (False, True):
+        loaded = reader.load([str(tmp_path)], attempts=attempts, history=True)
+        assert loaded.table["trial_key"].to_pylist() == ["a"]
+        assert [one.partition(" is skipped")[0] for one in loaded.skipped] == [str(other)]
+        assert "not as conclus writes it" in loaded.skipped[0]

@@ -1,0 +1,151 @@
+"""Files of a folder: opened without waiting for anything, written as a whole, and what the system says as one line."""
+
+import errno
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from core.errors import UserError
+from jobs.results import debris
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class StorageError(UserError, OSError):
+    """Results cannot be read or written, or an object store cannot be reached: one line that says which and why.
+
+    Attributes:
+        reason: Why alone.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason or text
+
+
+def open_regular(file: str | Path) -> BinaryIO:
+    """Opens a file of a folder to be read; whatever else bears its name is refused, and is not waited for.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        StorageError: It cannot be opened, or is no file.
+    """
+    with answering(file, "read"):
+        # A FIFO would block until somebody writes to it, and a terminal would become ours.
+        descriptor = os.open(str(file), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            _refuse_irregular(file, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return open(descriptor, "rb")  # noqa: PTH123 (a descriptor)
+
+
+def open_to_lock(path: Path, flags: int = 0) -> int:
+    """A descriptor of a file of ours that is locked or appended to, made where there is none.
+
+    A link is not followed: in results that a stranger packed it could lead to any file of the user.
+
+    Raises:
+        StorageError: It cannot be opened, or is no file.
+    """
+    with answering(path, "written"):
+        wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | flags
+        descriptor = os.open(path, wanted, 0o644)
+        try:
+            _refuse_irregular(path, os.fstat(descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def put_through(path: Path, data: bytes) -> None:
+    """Lets a file hold `data`, all of it or none, also through a crash or a power cut.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not ending in .parquet: the globs of DuckDB and polars would pick it up.
+    temporary = path.with_name(debris.temporary_name())
+    try:
+        _write_through(temporary, data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def reason(error: BaseException) -> str:
+    """Why something went wrong, in the words of the system where it has any."""
+    if isinstance(error, StorageError):
+        return error.reason
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def answering(place: str | Path, deed: str) -> Generator[None]:
+    """Turns whatever the system answers into one line; only that a file is gone stays what it is."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except FileNotFoundError as error:
+        if deed != "read" or not os.path.islink(str(place)):  # noqa: PTH114 (a string, see File)
+            raise
+        raise StorageError(f"{place} cannot be read: it is a link to nothing", "it is a link to nothing") from error
+    # A name with a NUL in it is a ValueError.
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{place} cannot be {deed}: {reason(error)}", reason(error)) from error
+
+
+def kind_of(path: Path) -> int:
+    """What a path leads to, by `stat`'s kinds; 0 where that is nothing."""
+    try:
+        with answering(path, "found"):
+            return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return 0
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOTDIR:
+            return 0
+        raise
+
+
+def is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; not if it is a link that leads nowhere or to itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_irregular(file: object, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = f"it is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}"
+        raise StorageError(f"{file} cannot be read: {what}", what)
