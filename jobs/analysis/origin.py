@@ -98,8 +98,6 @@ def _plan(path: Place) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): restore it, or move it away to go on without it.") from error
-    if not isinstance(plan, dict):
-        raise UserError(f"{path} cannot be read (it is no mapping): restore it, or move it away to go on without it.")
     return plan
 
 

@@ -183,7 +183,7 @@ def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -
 def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
     is_remote = any(isinstance(file, Remote) for file, _ in files)
     with ThreadPoolExecutor(_REQUESTS if is_remote else _THREADS) as pool:
-        results = list(pool.map(lambda file: _read_file(*file, choice), files))
+        results = list(pool.map(lambda file: _read_file(file[0], file[1], choice), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
