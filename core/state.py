@@ -82,18 +82,17 @@ class State:
             Exception: it is foreign (whatever torch raises for it).
         """
         loaded = torch.load(io.BytesIO(unseal(content)), map_location=device, weights_only=True)
-        state = cls(**loaded["state"])
-        dictionaries: tuple[object, ...] = (
-            state.method,
-            state.streams,
-            state.patience,
-            state.origin,
-            loaded["extra"],
-            {} if state.previous is None else state.previous,
-        )
-        if not (type(state.epoch) is int and all(isinstance(one, dict) for one in dictionaries)):
+        parts: dict[str, Any] = loaded["state"]
+        if any(not isinstance(value, _TYPES[name]) for name, value in [*parts.items(), ("extra", loaded["extra"])]):
             raise ValueError("it is no state of a trial")
-        return state, loaded["extra"]
+        return cls(**parts), loaded["extra"]
+
+
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("method", "streams", "patience", "origin", "extra"), dict),
+    "epoch": int,
+    "previous": (dict, type(None)),
+}
 
 
 def origin_of(config: TrialConfig, data_hash: str, seed: int) -> dict[str, Any]:

@@ -338,7 +338,10 @@ def test_embed_of_a_clustering_gives_the_clusters_of_training(folder, command, m
         (("MODEL", "mine.npz", "--out", "v.csv"), "should end in .parquet"),
         (("MODEL", "mine.npz", "--column", "target", "--out", "v.parquet"), "trained on (6,)"),
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),
-        (("TORN", "mine.npz", "--out", "v.parquet"), "the weights are not those of the model described beside them"),
+        (
+            ("TORN", "mine.npz", "--out", "v.parquet"),
+            "best_model.pt is not what was written with best_model.json beside it",
+        ),
     ],
 )
 def test_a_mistake_at_embed_is_one_line(folder, command, arguments, said):
