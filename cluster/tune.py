@@ -7,6 +7,7 @@ import contextlib
 import logging
 import pickle
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -212,9 +213,13 @@ class _Asked(Searcher):
         super().__init__()
         self._queue, self._board = queue, board
         self._running: set[str] = set()
+        self._at_usr1 = signal.getsignal(signal.SIGUSR1)
 
     def suggest(self, trial_id: str) -> Any:
         """The next task's number; nothing now, or nothing any more."""
+        if threading.current_thread() is threading.main_thread():
+            # Tune takes SIGUSR1 for itself when it begins, and would end without keeping anything.
+            signal.signal(signal.SIGUSR1, self._at_usr1)
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED

@@ -148,7 +148,8 @@ def _hear_nothing(_event: Event) -> None:
 def _stopped_by_signals(stop: Stop) -> Generator[None]:
     """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
 
-    SIGUSR1, with which Slurm says that the time is nearly over, asks and never more. Planning has nothing to keep, and may wait for long for a data set that is on a slow disk.
+    SIGUSR1, with which Slurm says that the time is nearly over, asks and never more. Planning has nothing to keep, and
+    may wait for long for a data set that is on a slow disk.
     """
 
     def handle(number: int, _frame: Any) -> None:
