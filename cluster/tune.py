@@ -213,13 +213,11 @@ class _Asked(Searcher):
         super().__init__()
         self._queue, self._board = queue, board
         self._running: set[str] = set()
-        self._at_usr1 = signal.getsignal(signal.SIGUSR1)
+        self._usr1 = connect.handler_keeper(signal.SIGUSR1)
 
     def suggest(self, trial_id: str) -> Any:
         """The next task's number; nothing now, or nothing any more."""
-        if threading.current_thread() is threading.main_thread():
-            # Tune takes SIGUSR1 for itself when it begins, and would end without keeping anything.
-            signal.signal(signal.SIGUSR1, self._at_usr1)
+        self._usr1()  # Tune takes it when it begins, and would end without keeping anything
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED
