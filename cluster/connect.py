@@ -173,13 +173,13 @@ def same_signal_handlers() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def handler_keeper(number: int) -> Callable[[], None]:
-    """What puts back the handler that a signal has now; it does nothing outside of the main thread."""
-    handler = signal.getsignal(number)
+def usr1_keeper() -> Callable[[], None]:
+    """What puts back the handler that SIGUSR1 has now; it does nothing outside of the main thread."""
+    handler = signal.getsignal(signal.SIGUSR1)
 
     def put_back() -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(number, handler)
+            signal.signal(signal.SIGUSR1, handler)
 
     return put_back
 

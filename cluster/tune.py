@@ -7,7 +7,6 @@ import contextlib
 import logging
 import pickle
 import re
-import signal
 import tempfile
 import threading
 import time
@@ -213,7 +212,7 @@ class _Asked(Searcher):
         super().__init__()
         self._queue, self._board = queue, board
         self._running: set[str] = set()
-        self._usr1 = connect.handler_keeper(signal.SIGUSR1)
+        self._usr1 = connect.usr1_keeper()
 
     def suggest(self, trial_id: str) -> Any:
         """The next task's number; nothing now, or nothing any more."""
