@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from cluster import lookout, probe, watchdog
@@ -171,6 +171,17 @@ def same_signal_handlers() -> Generator[None]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+def usr1_keeper() -> Callable[[], None]:
+    """What puts back the handler that SIGUSR1 has now; it does nothing outside of the main thread."""
+    handler = signal.getsignal(signal.SIGUSR1)
+
+    def put_back() -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, handler)
+
+    return put_back
 
 
 def _start(machine: Node, folder: Path) -> None:

@@ -212,9 +212,11 @@ class _Asked(Searcher):
         super().__init__()
         self._queue, self._board = queue, board
         self._running: set[str] = set()
+        self._usr1 = connect.usr1_keeper()
 
     def suggest(self, trial_id: str) -> Any:
         """The next task's number; nothing now, or nothing any more."""
+        self._usr1()  # Tune takes it when it begins, and would end without keeping anything
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from core.errors import UserError
 from jobs import inputs, options
 from jobs.output import deliver, format_of, remark, width
 
@@ -30,6 +31,11 @@ def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) ->
 
     wanted = ["param.*", "source", "metric.nmi", "metric.acc", *COLUMNS]
     reports = criteria_report(inputs.rows(paths, where=where, studies=studies, columns=wanted).table)
+    if not any(one.choices for one in reports):
+        raise UserError(
+            "no row has label-free criteria (health.*): trials of methods that cluster have them, "
+            "rows that were imported and pairs have none"
+        )
     notes, sheet = selection_notes(reports), selection_sheet(reports)
     if fmt == "table":
         return sheet.render(fmt, width()) + "".join(f"\n{note}" for note in notes) + "\n"

@@ -214,8 +214,10 @@ def slurm(tmp_path):
     )
     programs = {
         env / "ray": note,
-        tools / "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
-        tools / "scontrol": "printf 'n%s\\n' 1 2 3",
+        # The nodes have other numbers of cores than the one that the script runs on.
+        tools / "srun": 'while [[ $1 == --* ]]; do shift; done; SLURM_CPUS_ON_NODE=5 exec "$@"',
+        tools
+        / "scontrol": f"if [[ $1 == requeue ]]; then echo $2 > {tmp_path}/requeued; else printf 'n%s\\n' 1 2 3; fi",
     }
     for path, body in programs.items():
         path.write_text(f"#!/bin/bash\n{body}\n")
@@ -248,16 +250,52 @@ def test_the_slurm_script_calls_symmetric_run_as_it_wants_to_be_called(slurm, tm
     assert name == "symmetric-run"
     started = symmetric_run.curate_and_validate_ray_start_args(arguments[:split])
     assert {one.partition("=")[0] for one in started} <= START_OPTIONS
-    assert arguments[:4] == ["--address", "n1:23456", "--min-nodes", "3"]
-    assert arguments[split + 1 :] == [
-        "conclus",
-        "run",
-        "study.yaml",
-        "--results",
-        "/shared/results",
-        "--address",
-        "n1:23456",
-    ]
+    assert arguments[:5] == ["--num-cpus=5", "--address", "n1:23456", "--min-nodes", "3"]
+    shell, _, script, driver, *told = arguments[split + 1 :]
+    assert (shell, script) == ("bash", 'echo $$ > "$0"; exec conclus run "$@"')
+    assert driver.endswith(".driver")
+    assert told == ["study.yaml", "--results", "/shared/results", "--address", "n1:23456"]
+    assert not (tmp_path / "requeued").exists()
+
+
+def test_the_slurm_job_takes_whole_nodes_and_is_warned_before_its_time_is_over():
+    asked = {line.split()[1] for line in SLURM.read_text().splitlines() if line.startswith("#SBATCH")}
+    assert {"--exclusive", "--mem=0", "--requeue", "--signal=B:USR1@120"} <= asked
+
+
+def test_at_usr1_the_slurm_script_tells_the_driver_waits_for_it_and_goes_back_to_the_queue(slurm, tmp_path):
+    ray, conclus = tmp_path / "env" / "bin" / "ray", tmp_path / "env" / "bin" / "conclus"
+    ray.write_text('#!/bin/bash\nwhile [[ $1 != -- ]]; do shift; done; shift; "$@"\n')
+    conclus.write_text(
+        "#!/bin/bash\n"
+        f"trap 'sleep 0.3; echo saved > {tmp_path}/saved; exit 130' USR1\n"
+        f'kill -USR1 "$(cat {tmp_path}/batch)"\n'  # as Slurm does, to the batch shell alone
+        "while true; do sleep 0.1; done\n"
+    )
+    conclus.chmod(0o755)
+    watched = tmp_path / "watched.sh"
+    watched.write_text(f"#!/bin/bash\necho $$ > {tmp_path}/batch\n{SLURM.read_text()}")
+    done = slurm(watched, "study.yaml", "/shared/results")
+    assert done.returncode == 130, done.stderr
+    assert (tmp_path / "saved").read_text() == "saved\n"
+    assert (tmp_path / "requeued").read_text() == "123456\n"
+    assert not list(tmp_path.glob(".conclus-token*"))
+
+
+def test_every_machine_of_a_cloud_names_an_image_with_a_python_that_is_new_enough():
+    kinds = load("docs/cluster/aws.yaml")["available_node_types"]
+    images = {one["node_config"]["ImageId"] for one in kinds.values()}
+    # One image: Ray wants the same Python everywhere. Ubuntu 24.04 has 3.12.
+    (image,) = images
+    assert image.startswith("resolve:ssm:/aws/service/")
+    assert "ubuntu-24.04" in image
+    for kind in load("docs/cluster/gcp.yaml")["available_node_types"].values():
+        (disk,) = kind["node_config"]["disks"]
+        assert disk["initializeParams"]["sourceImage"].endswith("/family/ubuntu-2404-lts-amd64")
+    for name in ("docs/cluster/aws.yaml", "docs/cluster/gcp.yaml"):
+        before, install = [one for one in load(name)["setup_commands"] if "python3" in one]
+        assert "python3-venv" in before
+        assert "python3 -m venv" in install
 
 
 def test_the_slurm_script_hands_on_a_token_that_is_its_user_s_alone(slurm, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -60,6 +61,23 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, workers):
     before = study.done()
     assert 1 <= len(before) < len(SEEDS)
     go_on(study, before)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigusr1_ends_resumable_however_often_it_comes(study, workers):
+    run = study.start("--workers", workers)
+    run.wait_until(study.done)
+    for _ in range(3):
+        os.kill(run.process.pid, signal.SIGUSR1)
+        time.sleep(0.05)
+    code, _, err = run.end()
+    assert code == 130, err
+    assert "stopping: running trials are being kept resumable" in err
+    assert "go on with: conclus run study.yaml" in err
+    before = study.done()
+    assert 1 <= len(before) < len(SEEDS)
+    go_on(study, before)
+    assert not repeated(study.epochs())
 
 
 def test_ctrl_c_twice_leaves_at_once_and_costs_one_epoch(study):

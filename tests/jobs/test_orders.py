@@ -5,8 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import plan, study
+from jobs import orders, plan, study
+from jobs import run as running
+from jobs.analysis.scores import within_trial
 from jobs.orders import Listed
+from jobs.results import reader
 
 STUDY = """study: s
 trial: {data: digits}
@@ -56,3 +59,16 @@ def test_a_long_trial_at_the_end_of_the_plan_keeps_nobody_waiting(tmp_path_facto
     ordered = [one.config.epochs for one in given_out(Listed(trials(tmp_path_factory, lengths)))]
     assert end(lengths, 2) == 110
     assert end(ordered, 2) == 100
+
+
+def test_the_row_of_a_hard_death_says_which_code_environment_and_metric_it_was(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "study: s\ntrial: {data: digits, method: cc, epochs: 2}\nselect: {metric: consensus}\n"
+    )
+    read = study.load(tmp_path / "s.yaml")
+    made = plan.make(read)
+    shared = orders.shared(read, str(tmp_path / "results"), (), device="cpu")
+    running._write_failure(made, made.trials[0], shared, "DIED: the process was killed")
+    (row,) = reader.read_results([str(tmp_path / "results")]).to_pylist()
+    assert (row["code_hash"], row["env_hash"]) == (shared["code_hash"], shared["env_hash"])
+    assert row["best_metric"] == within_trial("consensus") != "consensus"

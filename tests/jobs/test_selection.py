@@ -402,3 +402,11 @@ def test_choosing_loads_neither_torch_nor_sklearn_nor_pandas(results):
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code, str(results)], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_rows_without_criteria_are_told_in_one_sentence(tmp_path):
+    for seed in (0, 1):
+        writer.write(tmp_path, trial("c1", seed, {}, metrics={"nmi": 0.5}))
+    done = CliRunner().invoke(selection, [str(tmp_path)])
+    assert isinstance(done.exception, UserError)
+    assert "no row has label-free criteria (health.*)" in str(done.exception)

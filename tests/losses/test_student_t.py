@@ -92,3 +92,9 @@ def test_any_scale_is_finite_in_float32(scale):
 def test_far_from_the_origin_no_digits_are_lost():
     x, c = normal(10, 5, 3).float(), normal(11, 4, 3).float()
     torch.testing.assert_close(log_assignment(x + 512, c + 512), log_assignment(x, c), rtol=1e-3, atol=1e-3)
+
+
+def test_the_loss_counts_with_its_own_degrees_of_freedom():
+    x, c = normal(7, 6, 3), normal(8, 4, 3)
+    assert Loss(freedom=3.0)(x, c).item() == student_t_divergence(log_assignment(x, c, 3.0)).item()
+    assert Loss(freedom=3.0)(x, c).item() != pytest.approx(Loss()(x, c).item(), rel=1e-3)
