@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 import zlib
@@ -119,7 +120,7 @@ def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
     if not DEFUSEDXML:
         raise UserError("openpyxl reads workbooks without defusedxml: unset OPENPYXL_DEFUSEDXML.")
     try:
-        book = openpyxl.load_workbook(path, data_only=not formulas)
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=not formulas)
     except DefusedXmlException as error:
         raise UserError(f"{path.name} defines entities, as no workbook of Excel does: it is not read.") from error
     except Exception as error:  # openpyxl raises whatever a damaged part leads to

@@ -44,15 +44,16 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
     Raises:
         UserError: A line is too long.
     """
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST:
+            raise UserError(f"{source}:{number}: the line has more than {_LONGEST} characters: no table has such.")
     found: list[Table] = []
     pairs: list[Heading] = []
     section: list[Heading] = []
     fenced = False
     at = 0
     while at < len(lines):
-        line = lines[at].rstrip()
-        if len(line) > _LONGEST:
-            raise UserError(f"{source}:{at + 1}: the line has more than {_LONGEST} characters: no table has such.")
+        line = lines[at]
         fenced ^= bool(_FENCE.match(line))
         if not fenced and "|" in line and at + 1 < len(lines) and is_rule(lines[at + 1]):
             end = _end(lines, at + 2)

@@ -178,7 +178,8 @@ def _named(slug: str) -> Target:
 
 def _parameter(name: str) -> Target:
     """What is said to be a parameter: `lr`, `optimiser.learning_rate`, `optimiser/lr`, or a name of its own."""
-    for whole in (name, re.split(r"[./]", name)[-1]):
+    ending = re.split(r"[./]", re.sub(r"[./]name$", "", name))[-1]
+    for whole in (name, ending):
         found = _named(_slug(whole))
         if found.known and found.key.startswith(PARAM):
             return found

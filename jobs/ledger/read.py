@@ -140,7 +140,7 @@ def _repaired(line: str) -> str:
 def _reader(suffix: str, lines: Sequence[str]) -> Callable[[Sequence[str], str], list[Table]]:
     if suffix in _LATEX or (suffix in _TEXT and any(r"\begin{tab" in line for line in lines)):
         return _latex
-    if suffix in _MARKDOWN or (suffix in _TEXT and any(markdown.is_rule(line) for line in lines)):
+    if suffix in _MARKDOWN or (suffix in _TEXT and any(markdown.is_rule(line[:1000]) for line in lines)):
         return markdown.tables
     return delimited.tables
 

@@ -23,9 +23,9 @@ data_hash env_hash ray_trial_id report_uri preempting restored heartbeat 编号 
 """
 _ENDS = {
     "ok": "finished finish completed complete done success successful succeeded ok terminated passed 完成 已完成 成功",
-    "failed": "failed fail failure crashed crash error errored oom out_of_memory node_fail 失败 崩溃",
-    "stopped": "pruned killed kill stopped early_stopped preempted preempting cancelled canceled aborted abort "
-    "interrupted timeout timed_out 终止 停止",
+    "failed": "failed fail failure crashed crash error errored oom out_of_memory node_fail killed kill preempted preempting "
+    "cancelled canceled aborted abort interrupted timeout timed_out 失败 崩溃 终止",
+    "stopped": "pruned stopped early_stopped 停止",
     "open": "running pending waiting scheduled queued paused starting started initialized created resuming unfinished "
     "in_progress 运行中 等待",
 }
@@ -58,7 +58,8 @@ def is_about(name: str, slug: str) -> bool:
 def status(word: str) -> tuple[str, str]:
     """How a run ended and why: `ok` and nothing, or `failed` or `stopped` and the word.
 
-    A run that had not ended when the table was made is `stopped`: it is no result, and no driver waits for it.
+    `stopped` is what a scheduler ended on purpose: its last scores count. What was killed, or had not ended when the
+    table was made, is no result: its scores do not.
 
     Raises:
         ValueError: The word is none that a tracker uses.
@@ -68,7 +69,7 @@ def status(word: str) -> tuple[str, str]:
     if found is None:
         raise ValueError(f"{word!r} is no end of a run such as finished, failed, crashed, killed, pruned or running")
     if found == "open":
-        return "stopped", f"it was {slug.replace('_', ' ')} when the table was made"
+        return "failed", f"it was {slug.replace('_', ' ')} when the table was made"
     return found, "" if found == "ok" else slug
 
 
