@@ -266,7 +266,7 @@ HARMFUL = {
     "bomb": (SHEET, lambda xml: xml + b" " * (excel._MOST_BYTES + 1), "unpacks to more than 128 MiB"),
     "entities": (SHEET, lambda xml: xml.replace(b"<worksheet", ENTITY + b"<worksheet", 1), "is no Excel workbook"),
     "torn": (SHEET, lambda xml: xml[:100], "is no Excel workbook"),
-    "nested": (SHEET, lambda xml: b"<a>" * 100_000, "is no Excel workbook"),
+    "nested": (SHEET, lambda _: b"<a>" * 100_000, "is no Excel workbook"),
 }
 
 
