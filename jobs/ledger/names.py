@@ -64,9 +64,10 @@ _ALIASES = {
 }
 _BY_ALIAS = {alias: target for target, names in _ALIASES.items() for alias in names.split()}
 _USUAL = """
-clip grad_clip gradient_clip clip_norm clip_value beta_1 beta_2 beta1 beta2 momentum n_critic hidden_dim hidden_size latent_dim
-embedding_dim embed_dim feature_dim projection_dim n_layers num_layers n_heads num_heads vocab_size max_length n_neighbors
-n_neighbours warmup warmup_epochs warmup_steps max_epochs accumulation_steps
+clip grad_clip gradient_clip clip_norm clip_value beta_1 beta_2 beta1 beta2 momentum n_critic hidden_dim
+hidden_size latent_dim embedding_dim embed_dim feature_dim projection_dim n_layers num_layers n_heads
+num_heads vocab_size max_length n_neighbors n_neighbours warmup warmup_epochs warmup_steps max_epochs
+accumulation_steps
 """
 """Hyper-parameters that conclus does not have, under names that leave no doubt."""
 _SECTIONS = {"methods": "method", "encoders": "encoder", "views": "views", "datasets": "data"}

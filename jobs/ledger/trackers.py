@@ -10,16 +10,18 @@ _METRICS = re.compile(r"(?:metrics?|summary|best)[./](.+)")
 _PLAIN = re.compile(r"user_attrs[_./](.+)")
 _ABOUT = re.compile(r"(?:system_attrs[_./]|tags[./]|health\.|_).*")
 _META = """
-name run_name display_name run run_number trial trial_name trial_number number id ids uuid run_id run_uuid trial_id
-trial_key config_key attempt_id experiment experiment_id experiment_name experiment_tag exp exp_name exp_id job
-job_id job_name job_type group sweep sweep_id sweep_name tags tag user username author owner entity project
-description hostname host node node_ip pid updated updated_at modified finished finished_at ended end end_time
-end_date datetime_complete completed_at artifact_uri artifact_location lifecycle_stage source source_name
-source_type source_version version commit commit_hash git git_commit git_sha sha branch checkpoint checkpoint_path
-checkpoint_dir checkpoint_dir_name logdir command program path url link os python gpu gpu_type gpu_name gpu_count
-cpu_count done should_checkpoint training_iteration iterations_since_restore time_this_iter_s time_since_restore
-timesteps_total timesteps_since_restore episodes_total warmup_time index idx row no nr unnamed_0 line rank code_hash
-data_hash env_hash ray_trial_id report_uri preempting restored heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
+name run_name display_name run run_number trial trial_name trial_number number id ids uuid run_id
+run_uuid trial_id trial_key config_key attempt_id experiment experiment_id experiment_name
+experiment_tag exp exp_name exp_id job job_id job_name job_type group sweep sweep_id sweep_name tags tag
+user username author owner entity project description hostname host node node_ip pid updated updated_at
+modified finished finished_at ended end end_time end_date datetime_complete completed_at artifact_uri
+artifact_location lifecycle_stage source source_name source_type source_version version commit
+commit_hash git git_commit git_sha sha branch checkpoint checkpoint_path checkpoint_dir
+checkpoint_dir_name logdir command program path url link os python gpu gpu_type gpu_name gpu_count
+cpu_count done should_checkpoint training_iteration iterations_since_restore time_this_iter_s
+time_since_restore timesteps_total timesteps_since_restore episodes_total warmup_time index idx row no
+nr unnamed_0 line rank code_hash data_hash env_hash ray_trial_id report_uri preempting restored
+heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
 """
 _ENDS = {
     "ok": "finished finish completed complete done success successful succeeded ok terminated passed 完成 已完成 成功",
