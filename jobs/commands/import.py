@@ -16,12 +16,14 @@ from jobs.output import width
 
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
+    from jobs.ledger.questions import Answers, Question
     from jobs.results.schema import Attempt
 
 _MAP_HELP = (
-    "What a column is: a known name (lr, nmi), param.NAME, metric.NAME, started, seconds, seed, note or ignore; "
-    "repeatable."
+    "What a column is: a known name (lr, nmi), parameter, outcome, param.NAME, metric.NAME, started, seconds, seed, "
+    "status, note or ignore; repeatable."
 )
+_UNIT_HELP = "What the scores, or those of one column, are written in; repeatable.  [default: asked for where unclear]"
 
 
 @click.command("import")
@@ -29,16 +31,20 @@ _MAP_HELP = (
 @options.results
 @click.option("--study", "name", help="The study that the rows become.  [default: the file's name]")
 @click.option("--map", "mapping", multiple=True, metavar="HEADER=NAME", help=_MAP_HELP)
+@click.option("--unit", "units", multiple=True, metavar="[HEADER=]percent|fraction", help=_UNIT_HELP)
+@click.option("--brackets", type=click.Choice(["spread", "ignore"]), help="What the second number of 79.5 (80.1) is.")
 @click.option("--year", type=click.IntRange(1970, 2200), help="Of dates without one.  [default: asked for, or none]")
 @click.option("--table", type=click.IntRange(min=1), help="Which table of FILE.  [default: the first that is known]")
 @click.option("--sheet", help="The sheet of a workbook.  [default: its first]")
 @click.option("--encoding", default="utf-8", show_default=True, help="That of a text file.")
-@click.option("--yes", is_flag=True, help="Do not ask whether the columns are understood rightly.")
+@click.option("--yes", is_flag=True, help="Take the columns as they are understood; what is unclear must be said.")
 def command(  # noqa: PLR0917 (click passes them by name)
     file: Path,
     results: str,
     name: str | None,
     mapping: tuple[str, ...],
+    units: tuple[str, ...],
+    brackets: str | None,
     year: int | None,
     table: int | None,
     sheet: str | None,
@@ -52,11 +58,19 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     from jobs.ledger import store
     from jobs.ledger.prepare import prepare, study_name
+    from jobs.ledger.questions import Answers
 
     study = study_name(file, name)
-    prepared = prepare(file, mapping=_mapping(mapping), table=table, sheet=sheet, encoding=encoding)
-    _show(prepared)
+    answers = Answers(_mapping(mapping), _units(units), brackets or "")
     asks = not yes and _may_ask()
+    while True:
+        prepared = prepare(file, answers=answers, table=table, sheet=sheet, encoding=encoding)
+        if not prepared.questions or not asks:
+            break
+        answers = _answered(answers, prepared.questions[0])
+    _show(prepared)
+    if prepared.questions:
+        raise UserError("\n".join(one.sentence for one in prepared.questions))
     year = _asked_year() if asks and year is None and prepared.lacks_year else year
     rows = prepared.rows(study, year)
     new = store.new_rows(results, rows)
@@ -74,6 +88,20 @@ def _mapping(words: tuple[str, ...]) -> dict[str, str]:
         if not header or not name:
             raise UserError(f"--map {word!r} should be HEADER=NAME, such as --map 'lr=learning_rate'.")
     return {header: name for header, _, name in pairs}
+
+
+def _units(words: tuple[str, ...]) -> dict[str, str]:
+    from jobs.ledger.questions import UNITS
+
+    pairs = [word.rpartition("=") for word in words]
+    for word, (_, _, unit) in zip(words, pairs, strict=True):
+        if unit not in UNITS:
+            raise UserError(f"--unit {word!r} should be percent or fraction, or HEADER=percent, such as 'ARI=percent'.")
+    return {header: unit for header, _, unit in pairs}
+
+
+def _answered(answers: Answers, question: Question) -> Answers:
+    return answers.also(question, click.prompt(question.text, type=click.Choice(question.answers)))
 
 
 def _show(prepared: Prepared) -> None:

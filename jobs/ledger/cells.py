@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
 
 _BLANKS = frozenset(
     {"", "-", "--", "---", "–", "—", "/", "n/a", "na", "nan", "none", "null", "?", "tbd", "…", "...", "无", "未知"}
@@ -30,13 +30,16 @@ _NUMERIC = re.compile(r"[\d.,+\-e%±~–—()\s/]*\d[\d.,+\-e%±~–—()\s/]*")
 _TIME = r"(\d{1,2})[:时](\d{2})(?:[:分](\d{2})(?:\.\d+)?秒?|分)?"
 _DATES = (
     re.compile(r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?" + rf"(?:[\sT_]*{_TIME})?"),
-    re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})-(\d{2})-(\d{2})(?:-(\d{2}))?"),
+    re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})[-_T](\d{2})-(\d{2})(?:-(\d{2}))?"),
     re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?:[_T-](\d{2})(\d{2})(\d{2}))?"),
     re.compile(r"(?P<m>\d{1,2})-(?P<d>\d{1,2})" + rf"(?:[\sT_]+{_TIME})?"),
     re.compile(r"(?P<m>\d{1,2})月(?P<d>\d{1,2})日" + rf"(?:\s*{_TIME})?"),
     re.compile(r"(?P<m>\d{2})(?P<d>\d{2})_(\d{2})(\d{2})(\d{2})"),
 )
 _INSIDE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:-\d{2}-\d{2})?(?!\d)")
+_ZONED = re.compile(r"(.*\d:\d{2}(?:\.\d+)?)\s*(z|utc|gmt|[+-]\d{2}(?::?\d{2})?)")
+_FRACTION = re.compile(r":\d{2}\.(\d+)")
+_UNIX = re.compile(r"(1\d{9}(?:\.\d+)?)|(1\d{12})")
 _LEAP_YEAR = 2000
 
 
@@ -50,6 +53,7 @@ class Number:
         low: The lower end of a range.
         high: The upper end of a range.
         percent: Whether `%` stands with it.
+        in_brackets: Whether the spread stands in brackets without `±`, and may be another number.
     """
 
     value: float
@@ -57,6 +61,7 @@ class Number:
     low: float | None = None
     high: float | None = None
     percent: bool = False
+    in_brackets: bool = field(default=False, compare=False)
 
     def scaled(self, factor: float) -> Number:
         """The number in another unit, rounded to the 15 digits that were certain."""
@@ -67,25 +72,32 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date, its year where it is written."""
+    """A date, its year and its zone where they are written."""
 
     year: int | None
     rest: tuple[int, int, int, int, int]
+    microsecond: int = 0
+    zone: timezone | None = None
 
     @property
     def text(self) -> str:
         """Month, day and time: what tells the rows of one ledger apart, however they were written."""
         month, day, hour, minute, second = self.rest
-        return f"{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+        fraction = f".{self.microsecond:06}" if self.microsecond else ""
+        zone = f" {self.zone}" if self.zone else ""
+        return f"{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}{zone}"
 
     def at(self, year: int | None) -> datetime | None:
-        """The moment in the time zone of this machine; None where no year is known.
+        """The moment, in the time zone of this machine where none is written; None where no year is known.
 
         Raises:
             ValueError: There is no such day in that year.
         """
         year = self.year or year
-        return None if year is None else datetime(year, *self.rest).astimezone()
+        if year is None:
+            return None
+        found = datetime(year, *self.rest, self.microsecond, tzinfo=self.zone)
+        return found if self.zone else found.astimezone()
 
 
 def is_blank(text: str) -> bool:
@@ -139,7 +151,8 @@ def number(text: str, *, comma: bool = False) -> Number | None:
         return Number(_finite(body), percent=percent)
     if found := _SPREAD.fullmatch(body) or _IN_BRACKETS.fullmatch(body):
         mean, spread = (one for one in found.groups() if one is not None)
-        return Number(_finite(mean), spread=_finite(spread), percent=percent)
+        in_brackets = found.re is _IN_BRACKETS and found[2] is None
+        return Number(_finite(mean), spread=_finite(spread), percent=percent, in_brackets=in_brackets)
     if found := _RANGE.fullmatch(body) or _HYPHENED.fullmatch(body):
         return _range(_finite(found[1]), _finite(found[2]), percent=percent)
     raise ValueError(f"{text!r} is no number, number ± spread or range")
@@ -177,21 +190,46 @@ def moment(text: str) -> Moment | None:
     """
     if is_blank(text):
         return None
-    body = normal(text)
+    body, zone = normal(text), None
+    if found := _UNIX.fullmatch(body):
+        return _of_unix(float(found[1] or found[2]) / (1 if found[1] else 1000))
+    if found := _ZONED.fullmatch(body):
+        body, zone = found[1], _zone(found[2])
     inside = _INSIDE.search(body)
-    for candidate in (body.removesuffix("z"), inside[0] if inside else ""):
+    for candidate in (body, inside[0] if inside else ""):
         for pattern in _DATES:
             if found := pattern.fullmatch(candidate.upper()):
-                return _moment(found, text)
+                return _moment(found, text, zone)
     raise ValueError(f"{text!r} is no date such as 2026-06-07 08:18:15, 06-07 08:18, 6月11日 08:18:15 or 0611_081815")
 
 
-def _moment(found: re.Match[str], text: str) -> Moment:
+def _of_unix(seconds: float) -> Moment:
+    at = datetime.fromtimestamp(round(seconds, 6), UTC)
+    return Moment(at.year, (at.month, at.day, at.hour, at.minute, at.second), at.microsecond, UTC)
+
+
+def _zone(text: str) -> timezone:
+    """The zone of `z`, `utc`, `+08:00`, `+0800` or `+08`."""
+    digits = text[1:].replace(":", "")
+    if not digits.isdecimal():
+        return UTC
+    away = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    try:
+        return timezone(-away if text[0] == "-" else away)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time zone") from error
+
+
+def _moment(found: re.Match[str], text: str, zone: timezone | None) -> Moment:
     named = found.groupdict()
     clock = [int(part or 0) for part in found.groups()[len(named) :]]
     hour, minute, second = (*clock, 0, 0, 0)[:3]
+    fraction = _FRACTION.search(found[0])
     result = Moment(
-        int(named["y"]) if named.get("y") else None, (int(named["m"]), int(named["d"]), hour, minute, second)
+        int(named["y"]) if named.get("y") else None,
+        (int(named["m"]), int(named["d"]), hour, minute, second),
+        int(f"{fraction[1]:0<6}"[:6]) if fraction else 0,
+        zone,
     )
     try:
         result.at(_LEAP_YEAR)

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import re
 import zipfile
-from datetime import datetime
+import zlib
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
 from jobs.ledger.table import Line, Table
 
+_MOST_BYTES = 128 * 2**20
+_MOST_CELLS = 2_000_000
+_OLD = b"\xd0\xcf\x11\xe0"
+"""How files begin that are no zip: workbooks of Excel before 2007, and those with a password."""
+# What a number format holds beside its signs: quoted and escaped text, room for a letter, colours.
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+# Whatever makes openpyxl build cells: its last column and row.
+_REACH = re.compile(
+    rb"""<(?:\w+:)?(?:c|row|mergeCell|hyperlink)\s(?:[^>]*\s)?(?:r|ref)=["'](?:[A-Za-z]+\d+:)?([A-Za-z]{0,4})(\d{1,9})["']"""
+)
+_TAG = 4096
+"""More bytes than an element's name and attributes take."""
+
 
 def tables(path: Path, sheet: str | None) -> list[Table]:
     """The table on the named sheet, or on the first.
 
     Raises:
-        UserError: openpyxl is missing, this is no workbook, there is no such sheet, cells are merged, or a formula
-            has no stored value.
+        UserError: openpyxl or defusedxml is missing, this is no workbook, or it is too large once it is unpacked, there
+            is no such sheet, cells are merged, or a formula has no stored value.
     """
+    _check(path)
     values = _sheet(path, sheet, formulas=False)
     formulas = _sheet(path, sheet, formulas=True)
     if values.merged_cells.ranges:
@@ -29,19 +46,91 @@ def tables(path: Path, sheet: str | None) -> list[Table]:
     return [] if start is None else [Table(path.name, rows[start], tuple(rows[start + 1 :]))]
 
 
+def _check(path: Path) -> None:
+    """Look at what it unpacks to before anything is read: a small file can hold gigabytes, or one far cell."""
+    if path.read_bytes()[:4] == _OLD:
+        raise UserError(
+            f"{path.name} is no Excel workbook of today: it is of Excel before 2007 or has a password: save it again "
+            "as .xlsx without one, or as CSV."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = 0
+            for part in archive.infolist():
+                size = _measure(archive, part, path.name, size)
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
+        raise _no_workbook(path, error) from error
+
+
+def _measure(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str, size: int) -> int:
+    """Unpack the part piece by piece, whatever size its header claims, and look how far the cells of a sheet reach.
+
+    Returns:
+        The bytes of all parts so far.
+    """
+    rows, columns, tail = 0, 0, b""
+    with archive.open(part) as stream:
+        while piece := stream.read(2**20):
+            size += len(piece)
+            if size > _MOST_BYTES:
+                raise UserError(f"{name} unpacks to more than {_MOST_BYTES >> 20} MiB: save the sheet as CSV.")
+            for column, row in _REACH.findall(tail + piece):
+                rows, columns = max(rows, int(row)), max(columns, _column(column))
+            tail = piece[-_TAG:]
+            _bound(rows, columns, name)
+    return size
+
+
+def _bound(rows: int, columns: int, name: str) -> None:
+    if rows * columns > _MOST_CELLS:
+        raise UserError(
+            f"{name}: its cells reach to row {rows} and column {columns}, and a table of at most {_MOST_CELLS} cells "
+            "is read: copy the table into a new workbook, or save it as CSV."
+        )
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + letter - 64
+    return number
+
+
+def _no_workbook(path: Path, error: Exception) -> UserError:
+    told = " ".join(str(error).split())[:200] or type(error).__name__
+    return UserError(f"{path.name} is no Excel workbook ({told}): save it again as .xlsx, or as CSV.")
+
+
 def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
     try:
         import openpyxl
+        from defusedxml.common import DefusedXmlException
     except ImportError as error:
-        raise UserError("Reading Excel files needs openpyxl: pip install 'conclus[import]'.") from error
+        raise UserError("Reading Excel files needs openpyxl and defusedxml: pip install 'conclus[import]'.") from error
+    from openpyxl.xml import DEFUSEDXML
+
+    if not DEFUSEDXML:
+        raise UserError("openpyxl reads workbooks without defusedxml: unset OPENPYXL_DEFUSEDXML.")
     try:
-        book = openpyxl.load_workbook(path, data_only=not formulas)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path.name} is no Excel workbook ({error}): save it again as .xlsx, or as CSV.") from error
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=not formulas)
+    except DefusedXmlException as error:
+        raise UserError(f"{path.name} defines entities, as no workbook of Excel does: it is not read.") from error
+    except Exception as error:  # openpyxl raises whatever a damaged part leads to
+        raise _no_workbook(path, error) from error
     names = [one.title for one in book.worksheets]
     if not names or (name is not None and name not in names):
         raise UserError(f"{path.name} has no sheet {name or 'with cells'!r}; there are: {', '.join(names) or 'none'}.")
-    return book[name or names[0]]
+    found = book[name or names[0]]
+    _bound(found.max_row, found.max_column, path.name)
+    return found
 
 
 def _line(number: int, cells: Any, sources: Any, name: str) -> Line:
@@ -59,8 +148,10 @@ def _text(value: Any, number_format: str) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
+        return value.isoformat(sep=" ", timespec="auto")
+    if isinstance(value, timedelta):
+        return f"{value.days} days {timedelta(seconds=value.seconds, microseconds=value.microseconds)}"
     if isinstance(value, int | float) and not isinstance(value, bool) and "%" in number_format:
-        # Shown as 84.3 %, stored as 0.843: the sign makes clear which of the two the number is.
-        return f"{value * 100:.15g}%"
+        # Shown as 84.3 %, it is stored as 0.843 where the sign is the format's own, and as 84.3 where it is a text.
+        return f"{value * 100:.15g}%" if "%" in _LITERAL.sub("", number_format) else f"{value:.15g}%"
     return " ".join(str(value).split())

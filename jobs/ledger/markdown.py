@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from core.errors import UserError
 from jobs.ledger import latex
 from jobs.ledger.table import SECTION, Heading, Line, Table
 
@@ -24,6 +25,7 @@ _MARKS = [
     (re.compile(r"`([^`]+)`"), r"\1"),
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
 ]
+_LONGEST = 10_000
 _MATH = re.compile(r"\$([^$]+)\$")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&:@])")
 # Escaped signs stand aside while markup goes: the private characters cannot be in a text by chance.
@@ -37,7 +39,14 @@ def is_rule(line: str) -> bool:
 
 
 def tables(lines: Sequence[str], source: str) -> list[Table]:
-    """The tables of a document, in their order, those inside code fences left out."""
+    """The tables of a document, in their order, those inside code fences left out.
+
+    Raises:
+        UserError: A line is too long.
+    """
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST:
+            raise UserError(f"{source}:{number}: the line has more than {_LONGEST} characters: no table has such.")
     found: list[Table] = []
     pairs: list[Heading] = []
     section: list[Heading] = []

@@ -11,15 +11,21 @@ from functools import cache
 from core import registry
 from core.config import Evaluation, Optimiser, TrialConfig
 from core.errors import UserError
+from jobs.ledger import outcomes, trackers
 from jobs.ledger.cells import normal
+from jobs.ledger.durations import UNITS
 from jobs.ledger.table import SECTION
 
 STARTED, SECONDS, SEED, NOTE, IGNORE = "started", "seconds", "seed", "note", "ignore"
+STATUS = "status"
 PARAM, METRIC = "param.", "metric."
+PARAMETER, OUTCOME = "parameter", "outcome"
 
 _ALIASES = {
-    STARTED: "日期时间 日期 时间 date time datetime date_time timestamp start started start_time when",
-    SECONDS: "seconds duration runtime run_time wall_time elapsed 耗时 用时 运行时间 训练时间",
+    STARTED: "created created_at datetime_start "
+    "日期时间 日期 时间 date time datetime date_time timestamp start started start_time when",
+    SECONDS: "seconds duration runtime run_time wall_time elapsed time_total_s 耗时 用时 运行时间 训练时间",
+    STATUS: "status state run_status run_state trial_status 状态",
     SEED: "seed random_seed random_state 种子 随机种子",
     NOTE: "note notes remark remarks comment comments log log_dir 备注 说明 日志",
     "param.optimiser.learning_rate": "learning_rate lr 学习率 η eta",
@@ -57,11 +63,14 @@ _ALIASES = {
     "metric.perplexity": "perplexity 困惑度",
 }
 _BY_ALIAS = {alias: target for target, names in _ALIASES.items() for alias in names.split()}
+_USUAL = """
+clip grad_clip gradient_clip clip_norm clip_value beta_1 beta_2 beta1 beta2 momentum n_critic hidden_dim
+hidden_size latent_dim embedding_dim embed_dim feature_dim projection_dim n_layers num_layers n_heads
+num_heads vocab_size max_length n_neighbors n_neighbours warmup warmup_epochs warmup_steps max_epochs
+accumulation_steps
+"""
+"""Hyper-parameters that conclus does not have, under names that leave no doubt."""
 _SECTIONS = {"methods": "method", "encoders": "encoder", "views": "views", "datasets": "data"}
-_UNITS = {
-    "s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "秒": 1.0, "min": 60.0, "mins": 60.0, "minutes": 60.0,
-    "分钟": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hours": 3600.0, "小时": 3600.0,
-}  # fmt: skip
 _UNIT = re.compile(r"\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|/\s*(%))\s*$")
 _POWER = re.compile(r"[x×*·]?\s*(?:1e([+-]?\d+)|10\s*\^\s*([+-]?\d+))")
 _ARROWS = re.compile(r"[↑↓\s]+$")
@@ -72,7 +81,7 @@ class Target:
     """What a column becomes.
 
     Attributes:
-        key: `param.…`, `metric.…`, `started`, `seconds`, `seed`, `note` or `ignore`.
+        key: `param.…`, `metric.…`, `started`, `seconds`, `seed`, `status`, `note` or `ignore`.
         scale: What its numbers are multiplied by: 60 for minutes, 1e-3 for `lr (×1e-3)`.
         percent: Whether the header says that they are percent.
         known: Whether the name is one of conclus's, or was given by the user.
@@ -86,7 +95,21 @@ class Target:
 
 def target(header: str) -> Target:
     """What a column of this name becomes; of a name that is not known, a parameter of that name."""
-    name = _ARROWS.sub("", normal(header))
+    name = trackers.plain(_ARROWS.sub("", normal(header)))
+    return _prefixed(name) or _measured(name)
+
+
+def _prefixed(name: str) -> Target | None:
+    """What a tracker says that a column is."""
+    if rest := trackers.parameter(name):
+        return _parameter(rest)
+    if rest := trackers.metric(name):
+        return _metric(rest)
+    return Target(NOTE) if trackers.is_about(name, _slug(name)) else None
+
+
+def _measured(name: str) -> Target:
+    """What a column of this name and unit becomes."""
     whole = _slug(name)
     found = _UNIT.search(name)
     if found is None:
@@ -95,8 +118,8 @@ def target(header: str) -> Target:
     bare = _named(_slug(_ARROWS.sub("", name[: found.start()])))
     if unit == "%":
         return dataclasses.replace(bare, percent=True)
-    if unit in _UNITS and bare.key in {STARTED, SECONDS}:
-        return dataclasses.replace(bare, key=SECONDS, scale=_UNITS[unit])
+    if unit in UNITS and bare.key in {STARTED, SECONDS}:
+        return dataclasses.replace(bare, key=SECONDS, scale=UNITS[unit])
     if power := _POWER.fullmatch(found[1]):
         return dataclasses.replace(bare, scale=float(f"1e{power[1] or power[2]}"))
     # `学习率 (lr)`: the same name twice is no unit.
@@ -110,17 +133,27 @@ def wanted(name: str, header: str) -> Target:
         UserError: There is no such kind of column.
     """
     measured = target(header)
-    if name in {STARTED, SECONDS, SEED, NOTE, IGNORE}:
+    if name in {STARTED, SECONDS, SEED, STATUS, NOTE, IGNORE}:
         return Target(name, measured.scale)
+    if name in {"minutes", "hours"}:
+        return Target(SECONDS, UNITS[name])
+    if name in {PARAMETER, OUTCOME}:
+        found = (_parameter if name == PARAMETER else _metric)(_bare(header))
+        return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
     if name.startswith((PARAM, METRIC)) and re.fullmatch(r"[\w.-]+", name):
         return Target(name, measured.scale, measured.percent)
     found = _named(_slug(normal(name)))
     if not found.known:
         raise UserError(
             f"--map {header}={name}: {name!r} is no known name: write param.NAME or metric.NAME for one of your own, "
-            f"or {STARTED}, {SECONDS}, {SEED}, {NOTE} or {IGNORE}."
+            f"or {PARAMETER}, {OUTCOME}, {STARTED}, {SECONDS}, {SEED}, {STATUS}, {NOTE} or {IGNORE}."
         )
     return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
+
+
+def is_spare(header: str) -> bool:
+    """Whether a tracker writes the column beside another one that says when the run began."""
+    return _slug(normal(header)) in {"timestamp", "created", "created_at", "start_time", "time"}
 
 
 def house_word(key: str, word: str) -> str:
@@ -136,7 +169,41 @@ def _named(slug: str) -> Target:
         return Target(_BY_ALIAS[slug])
     if slug in _keys():
         return Target(PARAM + _keys()[slug])
+    if slug in _USUAL.split():
+        return Target(PARAM + slug)
+    bare = outcomes.core(slug)
+    if outcomes.is_outcome(slug) or _BY_ALIAS.get(bare, "").startswith(METRIC):
+        return Target(METRIC + slug)
     return Target(PARAM + slug, known=False)
+
+
+def _parameter(name: str) -> Target:
+    """What is said to be a parameter: `lr`, `optimiser.learning_rate`, `optimiser/lr`, or a name of its own."""
+    ending = re.split(r"[./]", re.sub(r"[./]name$", "", name))[-1]
+    for whole in (name, ending):
+        found = _named(_slug(whole))
+        if found.known and found.key.startswith(PARAM):
+            return found
+        if found.key == SEED:
+            return found
+    return Target(PARAM + ".".join(_slug(part) for part in re.split(r"[./]", name)))
+
+
+def _metric(name: str) -> Target:
+    """What is said to be an outcome."""
+    unit = _UNIT.search(name)
+    found = _named(_slug(name[: unit.start()] if unit else name))
+    percent = unit is not None and "%" in unit[0]
+    if found.key == SECONDS:
+        return found
+    return Target(found.key if found.key.startswith(METRIC) else METRIC + _slug(name), percent=percent)
+
+
+def _bare(header: str) -> str:
+    """The header without its unit."""
+    name = trackers.plain(_ARROWS.sub("", normal(header)))
+    found = _UNIT.search(name)
+    return name[: found.start()] if found and _slug(name[: found.start()]) else name
 
 
 def _slug(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.errors import UserError
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column, understand
+from jobs.ledger.questions import Answers, Question
 from jobs.ledger.read import Content, read, refuse_damaged
 from jobs.ledger.rows import Source, attempts
 from jobs.ledger.table import Table, columns
@@ -39,6 +41,13 @@ class Prepared:
     notes: list[str]
 
     @property
+    def questions(self) -> list[Question]:
+        """What a person must say before the rows can be taken."""
+        found = {one.text: one for column in self.columns for one in column.questions}
+        brackets = [one for one in found.values() if one.option == "--brackets"]
+        return [one for one in found.values() if one not in brackets[1:]]
+
+    @property
     def lacks_year(self) -> bool:
         """Whether any date stands without its year."""
         return any(isinstance(one, Moment) and one.year is None for column in self.columns for one in column.values)
@@ -51,7 +60,8 @@ class Prepared:
 def prepare(
     path: Path,
     *,
-    mapping: Mapping[str, str],
+    mapping: Mapping[str, str] | None = None,
+    answers: Answers | None = None,
     table: int | None = None,
     sheet: str | None = None,
     encoding: str = "utf-8",
@@ -61,6 +71,7 @@ def prepare(
     Args:
         path: Markdown, CSV, TSV, LaTeX, Excel or text.
         mapping: Header to what it shall become.
+        answers: Everything that a person said, instead of `mapping` alone.
         table: Which table of the file, from 1; by default the first with a column that is known. Those with the same
             header are taken with it.
         sheet: Of a workbook.
@@ -70,10 +81,11 @@ def prepare(
         UserError: One line for each thing that is wrong, with its line; nothing is half read.
     """
     content = read(path, sheet=sheet, encoding=encoding)
-    chosen = _chosen(content, table, mapping)
+    answers = answers or Answers(mapping or {})
+    chosen = _chosen(content, table, answers.mapping)
     raw = columns(chosen)
     refuse_damaged(raw, content.name, chosen[0].header.number)
-    read_columns = understand(raw, content.name, mapping)
+    read_columns = understand(raw, content.name, answers)
     source = Source(content.name, content.digest, raw[0].lines)
     return Prepared(source, read_columns, _notes(content, chosen, read_columns))
 
@@ -157,7 +169,9 @@ def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Col
 
 
 def _value_notes(read_columns: Sequence[Column]) -> list[str]:
-    notes: list[str] = []
+    ends = Counter(one for column in read_columns if column.target.key == names.STATUS for one in column.values)
+    told = [f"{_rows(count)} {status} ({reason})" for (status, reason), count in sorted(ends.items()) if reason]
+    notes = [f"Not taken as finished: {', '.join(told)}."] if told else []
     for column in read_columns:
         empty = sum(one is None for one in column.values)
         if column.target.key.startswith(names.PARAM) and empty:

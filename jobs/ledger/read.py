@@ -24,6 +24,7 @@ _DAMAGED = re.compile(
     "[\u00c2-\u00f4](?:[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
     "\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122])"
 )
+_MOST_BYTES = 32 * 2**20
 _LOST = "\ufffd"
 # What is left of a letter where a byte of it was lost: no repair can tell what stood there.
 _RESIDUE = re.compile(
@@ -63,10 +64,7 @@ def read(path: Path, *, sheet: str | None = None, encoding: str = "utf-8") -> Co
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path.name}: a file that ends in {', '.join(SUFFIXES)} is needed.")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: the file cannot be read: {error.strerror}.") from error
+    data = _bytes(path)
     repaired: set[int] = set()
     if suffix in _EXCEL:
         tables = excel.tables(path, sheet)
@@ -94,6 +92,20 @@ def refuse_damaged(columns: Sequence[RawColumn], source: str, header_line: int) 
             raise UserError(
                 f"{source}:{line}: {text!r} is damaged by a wrong encoding and cannot be repaired: write it anew."
             )
+
+
+def _bytes(path: Path) -> bytes:
+    """The file, where it is one and no larger than a table that a person keeps."""
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: this is no file.")
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: the file cannot be read: {error.strerror}.") from error
+    if len(data) > _MOST_BYTES:
+        raise UserError(f"{path.name} has more than {_MOST_BYTES >> 20} MiB: a table that was kept by hand is smaller.")
+    return data
 
 
 def _text(data: bytes, name: str, encoding: str) -> str:
@@ -128,7 +140,7 @@ def _repaired(line: str) -> str:
 def _reader(suffix: str, lines: Sequence[str]) -> Callable[[Sequence[str], str], list[Table]]:
     if suffix in _LATEX or (suffix in _TEXT and any(r"\begin{tab" in line for line in lines)):
         return _latex
-    if suffix in _MARKDOWN or (suffix in _TEXT and any(markdown.is_rule(line) for line in lines)):
+    if suffix in _MARKDOWN or (suffix in _TEXT and any(markdown.is_rule(line[:1000]) for line in lines)):
         return markdown.tables
     return delimited.tables
 

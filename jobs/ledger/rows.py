@@ -37,7 +37,7 @@ class Source:
 
 
 def attempts(columns: Sequence[Column], source: Source, study: str, year: int | None) -> list[Attempt]:
-    """The rows as attempts that ended well, `source` being `import`.
+    """The rows as attempts, `source` being `import`: those end well whose table does not say otherwise.
 
     A trial's key is made of its parameters and of what tells it from others with the same: its seed, else its date as
     it is written, else its number among those. A seed that is not known becomes a negative number that no other trial
@@ -54,6 +54,8 @@ def attempts(columns: Sequence[Column], source: Source, study: str, year: int | 
     """
     seen: dict[str, int] = {}
     undated: Counter[str] = Counter()
+    unfinished: set[int] = set()
+    repeats: Counter[str] = Counter()
     rows: list[Attempt] = []
     for i, line in enumerate(source.lines):
         row = _Row(columns, i)
@@ -61,12 +63,18 @@ def attempts(columns: Sequence[Column], source: Source, study: str, year: int | 
         told_apart = row.identity or f"#{undated[config_key]}"
         undated[config_key] += not row.identity
         trial_key = _digest([config_key, told_apart])
+        if trial_key in seen and (row.status != "ok" or seen[trial_key] in unfinished):
+            # A run that crashed and was started again stands twice in a tracker's table.
+            repeats[trial_key] += 1
+            trial_key = _digest([config_key, told_apart, row.status, repeats[trial_key]])
         if trial_key in seen:
             raise UserError(
                 f"{source.name}:{line}: the parameters and the {row.kind} are those of line {seen[trial_key]}: "
                 "correct one, or leave one row out."
             )
         seen[trial_key] = line
+        if row.status != "ok":
+            unfinished.add(line)
         rows.append(_attempt(row, source, line, study=study, keys=(config_key, trial_key), year=year))
     return rows
 
@@ -81,6 +89,7 @@ class _Row:
         self.moment: Moment | None = None
         self.seed: int | None = None
         self.seconds: float | None = None
+        self.status, self.reason = "ok", ""
         for column in columns:
             if column.values[at] is not None:
                 self._take(column.target.key, column.values[at], column.header)
@@ -98,6 +107,8 @@ class _Row:
             self.seed = int(value.value)
         elif key == names.SECONDS:
             self.seconds = value.value
+        elif key == names.STATUS:
+            self.status, self.reason = value
         elif key == names.NOTE:
             self.notes[f"note.{header}"] = value
 
@@ -132,7 +143,8 @@ def _attempt(row: _Row, source: Source, line: int, *, study: str, keys: tuple[st
         config_key=config_key,
         seed=_unknown_seed(study, trial_key) if row.seed is None else row.seed,
         attempt_id=new_attempt_id(),
-        status="ok",
+        status=row.status,
+        reason=row.reason,
         source="import",
         started=started,
         seconds=row.seconds,

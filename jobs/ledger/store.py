@@ -13,7 +13,7 @@ from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
 from jobs.results.writer import new_attempt_id, put, stored
 
-_COLUMNS = ("source", "env_json", "metric.*")
+_COLUMNS = ("source", "env_json", "status", "metric.*")
 _MEASURED = "metric."
 
 
@@ -61,11 +61,18 @@ def _known(results: str, study: str) -> dict[str, dict[str, Any]]:
         return {}
     table = load(str(folder), columns=_COLUMNS).table
     names = [name for name in table.column_names if name.startswith(_MEASURED)]
-    wanted = table.select(["trial_key", *(one for one in ("source", "env_json") if one in table.column_names), *names])
+    wanted = table.select(
+        ["trial_key", *(one for one in ("source", "env_json", "status") if one in table.column_names), *names]
+    )
     return {row["trial_key"]: row for row in wanted.to_pylist() if row.get("source") == "import"}
 
 
 def _compare(row: Attempt, stored: dict[str, Any], results: str) -> None:
+    if stored.get("status", row.status) != row.status:
+        raise UserError(
+            f"{row.env['imported_from']}:{row.env['line']}: the run was imported as {stored['status']} before and is "
+            f"{row.status} now: give another --study, or delete {_folder(results, row.study)} first."
+        )
     then = {key.removeprefix(_MEASURED): value for key, value in stored.items() if key.startswith(_MEASURED)}
     for name in sorted(then.keys() | row.metrics.keys()):
         if then.get(name) != row.metrics.get(name):

@@ -112,7 +112,9 @@ def _check(table: Table) -> None:
             )
     for i, name in enumerate(header.cells):
         filled = [row for row in table.rows if row.cells[i]]
-        if not name and filled:
+        # pandas writes its index without a name.
+        is_index = i == 0 and [row.cells[0] for row in filled] == [str(n) for n in range(len(filled))]
+        if not name and filled and not is_index:
             raise UserError(
                 f"{table.source}:{filled[0].number}: the cell {filled[0].cells[i]!r} stands in column {i + 1}, which "
                 f"has no name in the header (line {header.number}): name it."

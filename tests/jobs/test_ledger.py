@@ -176,7 +176,10 @@ def test_percent_spread_and_range_are_kept_and_said(command, tmp_path):
         "| Method | ACC (%) | NMI ↑ | **ARI** | loss | time (h) |\n|---|---|---|---|---|---|\n"
         "| TCL | 88.5 | **84.3±0.5** | 0.7 | 0.74~0.76 | 1.5 |\n| other | 0.5 | 80 | - | $1.2\\times10^{-1}$ | 2 |\n"
     )
-    out = imported(command, path, results)
+    code, _, err = command("import", path, "--results", results, "--yes")
+    assert code == 2
+    assert "ARI lies below 1 (line 3) beside NMI ↑ of 84.3±0.5: percent or fraction?" in err
+    out = imported(command, path, results, "--unit", "ARI=fraction")
     assert "percent, 1 with spread: 84.3±0.5 → 0.843" in out
     assert "1 range (middle): 0.74~0.76 → 0.75" in out
     first, second = rows(results)

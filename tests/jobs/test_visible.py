@@ -67,7 +67,7 @@ SHOWN = [
     ["plot", "R", "leaderboard", "--metric", "nmi", "--out", "F.svg"],
     *(["sql", "R", "select * from trials", "--format", form] for form in tables.FORMATS),
     ["sql", "R", "select * from trials", "--out", "F.csv"],
-    ["sql", "R", 'select "OWNED' + EVIL + '" from trials'],  # noqa: S608
+    ["sql", "R", f'describe "OWNED{EVIL}"'],
     ["logs", "R"],
     ["logs", "R", "--trial", f"OWNED{EVIL}"],
     ["queue", "list", "--results", "R"],

@@ -1,0 +1,80 @@
+"""What the exports of W&B, Optuna, Ray Tune and MLflow call their columns and the ends of their runs."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+_PARAMS = re.compile(r"(?:params_|(?:params?|config|hparams?|hyperparameters)[./])(.+)")
+_METRICS = re.compile(r"(?:metrics?|summary|best)[./](.+)")
+_PLAIN = re.compile(r"user_attrs[_./](.+)")
+_ABOUT = re.compile(r"(?:system_attrs[_./]|tags[./]|health\.|_).*")
+_META = """
+name run_name display_name run run_number trial trial_name trial_number number id ids uuid run_id
+run_uuid trial_id trial_key config_key attempt_id experiment experiment_id experiment_name
+experiment_tag exp exp_name exp_id job job_id job_name job_type group sweep sweep_id sweep_name tags tag
+user username author owner entity project description hostname host node node_ip pid updated updated_at
+modified finished finished_at ended end end_time end_date datetime_complete completed_at artifact_uri
+artifact_location lifecycle_stage source source_name source_type source_version version commit
+commit_hash git git_commit git_sha sha branch checkpoint checkpoint_path checkpoint_dir
+checkpoint_dir_name logdir command program path url link os python gpu gpu_type gpu_name gpu_count
+cpu_count done should_checkpoint training_iteration iterations_since_restore time_this_iter_s
+time_since_restore timesteps_total timesteps_since_restore episodes_total warmup_time index idx row no
+nr unnamed_0 line rank code_hash data_hash env_hash ray_trial_id report_uri preempting restored
+heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
+"""
+_ENDS = {
+    "ok": "finished finish completed complete done success successful succeeded ok terminated passed 完成 已完成 成功",
+    "failed": "failed fail failure crashed crash error errored oom out_of_memory node_fail killed kill "
+    "preempted preempting cancelled canceled aborted abort interrupted timeout timed_out 失败 崩溃 终止",
+    "stopped": "pruned stopped early_stopped 停止",
+    "open": "running pending waiting scheduled queued paused starting started initialized created resuming unfinished "
+    "in_progress 运行中 等待",
+}
+_STATUS = {word: status for status, words in _ENDS.items() for word in words.split()}
+
+
+def parameter(name: str) -> str | None:
+    """The name of the parameter that a column holds by its prefix: `lr` of `params_lr`, `config/lr`, `params.lr`."""
+    found = _PARAMS.fullmatch(name)
+    return found[1] if found else None
+
+
+def metric(name: str) -> str | None:
+    """The name of the outcome that a column holds by its prefix: `acc` of `metrics.acc`."""
+    found = _METRICS.fullmatch(name)
+    return found[1] if found else None
+
+
+def plain(name: str) -> str:
+    """The name without a prefix that tells nothing about what it is."""
+    found = _PLAIN.fullmatch(name)
+    return found[1] if found else name
+
+
+def is_about(name: str, slug: str) -> bool:
+    """Whether the column is about the run, and neither a parameter nor an outcome."""
+    return slug in _words(_META) or bool(_ABOUT.fullmatch(name)) or not slug
+
+
+def status(word: str) -> tuple[str, str]:
+    """How a run ended and why: `ok` and nothing, or `failed` or `stopped` and the word.
+
+    `stopped` is what a scheduler ended on purpose: its last scores count. What was killed, or had not ended when the
+    table was made, is no result: its scores do not.
+
+    Raises:
+        ValueError: The word is none that a tracker uses.
+    """
+    slug = re.sub(r"\W+", "_", word.strip().lower().rpartition(".")[2]).strip("_")
+    found = _STATUS.get(slug)
+    if found is None:
+        raise ValueError(f"{word!r} is no end of a run such as finished, failed, crashed, killed, pruned or running")
+    if found == "open":
+        return "failed", f"it was {slug.replace('_', ' ')} when the table was made"
+    return found, "" if found == "ok" else slug
+
+
+@cache
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
