@@ -185,17 +185,17 @@ def _read(files: Sequence[tuple[File, bool]], choice: _Choice) -> Loaded:
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
-    table, foreign = _together(read, choice.nothing())
+    table, foreign = _together(read, choice)
     return Loaded(table, [*skipped, *foreign], sorted(names))
 
 
-def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[str]]:
+def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, list[str]]:
     """The rows of all files, and a sentence for each that bears our header and is not as conclus writes one.
 
     All are checked at once first: one by one it would cost a fifth of the time that reading takes.
     """
     try:
-        table = _union([file.table for file in read] or [nothing])
+        table = _union([file.table for file in read] or [choice.nothing()])
         if not misfit(table):
             return table, []
     except pa.ArrowException:
@@ -203,7 +203,7 @@ def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[
     wrong = {file.path: why for file in read if (why := misfit(file.table))}
     whole = [file.table for file in read if file.path not in wrong]
     sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
-    return _union(whole or [nothing]), sentences
+    return _union(whole or [choice.nothing()]), sentences
 
 
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, bool]]:
