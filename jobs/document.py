@@ -95,7 +95,7 @@ def read(text: str, name: str) -> Document:
             line.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _Loader(text).get_single_node()
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(_syntax_message(error, name)) from error
     document = Document(None)

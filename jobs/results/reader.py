@@ -189,17 +189,17 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
     skipped = [result for result in results if isinstance(result, str)]
     names = {name for names in {file.names for file in read} for name in names}
     notes = peek.without_digest(sum(not file.is_sealed for file in read), _origin(files))
-    table, foreign = _together(read, choice.nothing())
+    table, foreign = _together(read, choice)
     return Loaded(table, [*skipped, *foreign], sorted(names), notes)
 
 
-def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[str]]:
+def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, list[str]]:
     """The rows of all files, and a sentence for each that bears our header and is not as conclus writes one.
 
     All are checked at once first: one by one it would cost a fifth of the time that reading takes.
     """
     try:
-        table = _union([file.table for file in read] or [nothing])
+        table = _union([file.table for file in read] or [choice.nothing()])
         if not misfit(table):
             return table, []
     except pa.ArrowException:
@@ -207,7 +207,7 @@ def _together(read: Sequence[_File], nothing: pa.Table) -> tuple[pa.Table, list[
     wrong = {file.path: why for file in read if (why := misfit(file.table))}
     whole = [file.table for file in read if file.path not in wrong]
     sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
-    return _union(whole or [nothing]), sentences
+    return _union(whole or [choice.nothing()]), sentences
 
 
 def _origin(files: Sequence[tuple[File, str]]) -> str:
