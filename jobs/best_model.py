@@ -54,6 +54,7 @@ class BestModel:
             **epoch,
             **blueprint(to_mapping(config), training, n_clusters),
             "scaling": _scaling(config),
+            "feature_names": list(training.feature_names),
         }
         put(self.folder / f"{NAME}.pt", model.weights_file())
         put(self.folder / f"{NAME}.safetensors", model.safetensors_file())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pyarrow import csv, parquet
 
-from core.data import encode_labels
+from core.labels import encode_labels
 from core.datasets import file
 from core.scaling import scaled
 
