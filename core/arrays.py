@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _FEATURES = {"x", "data", "features", "embeddings", "emb", "images", "samples"}
 _CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
+# How a reason begins for which an array is no feature but names the samples.
+_ID = "id: "
 _SPARSE = ("data", "indices", "indptr", "shape")
 
 
@@ -86,14 +88,14 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
         others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
         samples = arranged(samples, layout, file, beside=[head.shape for head in others.values()])
         left = _left_out(others, len(samples), wanted, labelled) if key else {}
-        ids = wanted.id or next((one for one in left if left[one].startswith("id: ")), None)
+        ids = wanted.id or next((one for one in left if left[one].startswith(_ID)), None)
         labels = None if labelled is None else _member(file, archive, labelled)
         return Part(
             file,
             samples,
             labels.reshape(-1) if labels is not None and layout in {"hwc", "chw"} else labels,
             class_names=_class_names(file, archive, heads),
-            left_out=tuple(f"{one} ({why})" for one, why in left.items()),
+            left_out=tuple(f"{one} ({why.removeprefix(_ID)})" for one, why in left.items()),
             label_name=labelled or "",
             ids=None if ids is None else _member(file, archive, ids).reshape(-1),
         )
@@ -101,13 +103,13 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
 
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
     """The arrays that have a row for each sample but were not read, with the reason."""
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: "id: as told"})
+    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: f"{_ID}as told"})
     for key, head in heads.items():
         if key == labelled or not head.shape or head.shape[0] != n_samples:
             continue
         text = head.dtype.kind in "SU"
         if len(head.shape) == 1 and is_id_name(key, text=text) and (text or head.dtype.kind in "iu"):
-            left[key] = "id: texts" if text else "id: whole numbers"
+            left[key] = f"{_ID}texts" if text else f"{_ID}whole numbers"
         elif is_label_name(key) or (len(head.shape) == 1 and head.dtype.kind in "biuSU"):
             left[key] = f"like a label; `labels: {key}` scores by it"
         else:

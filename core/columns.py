@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
 _LABELS = {"y", "label", "labels", "target", "targets"}
@@ -120,7 +119,7 @@ def are_whole(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu"
 
 
-def look_like_index(values: NDArray[np.generic]) -> bool:
+def look_like_index(values: NDArray[Any]) -> bool:
     """Whether whole numbers (n,) count the rows: they only grow, or are n neighbours in any order."""
     import numpy as np
 

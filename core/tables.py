@@ -63,7 +63,7 @@ def read_table(file: Path, wanted: Wanted, known: tuple[str, ...] = ()) -> Part:
         samples,
         None if labelled is None else _label_column(file, table, labelled),
         columns,
-        left_out=tuple(f"{name or 'a column without a name'} ({why})" for name, why in left.items()),
+        left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else table[ids].to_numpy(),
     )

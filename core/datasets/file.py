@@ -133,7 +133,9 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
 
 
 def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    return (features,) if isinstance(features, str) else features and tuple(features)
+    if features is None:
+        return None
+    return (features,) if isinstance(features, str) else tuple(features)
 
 
 def _samples(

@@ -133,7 +133,11 @@ BROKEN = {
     "pickled.npz": (npz(X=objects([[1], [2, 3]])), r"array 'X' holds pickled", {}),
     "pickled-labels.npz": (npz(X=GRID, y=objects(list("abcdef"))), r"array 'y' holds pickled", {}),
     "short-labels.npz": (npz(X=GRID, y=CLASSES[:5]), r"labels have the shape \(5,\), it must be \(6,\)", {}),
-    "turned.npz": (npz(X=GRID, y=CLASSES[:4]), r"6 samples of 4 features.*`layout: nf`.*4 samples of 6 features.*`layout: fn`", {}),
+    "turned.npz": (
+        npz(X=GRID, y=CLASSES[:4]),
+        r"6 samples of 4 features.*`layout: nf`.*4 samples of 6 features.*`layout: fn`",
+        {},
+    ),
     "one-hot.npz": (npz(X=GRID, y=np.eye(3)[CLASSES]), r"labels have the shape \(6, 3\)", {}),
     "scalar-label.npz": (npz(X=GRID, y=np.int64(3)), r"labels have the shape \(\)", {}),
     "fraction.npz": (npz(X=GRID, y=CLASSES + 0.5), r"label of row 1 .* is '0.5'", {}),

@@ -13,9 +13,9 @@ import pytest
 
 from core import data
 from core.data import Dataset, content_hash
-from core.labels import encode_labels
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
+from core.labels import encode_labels
 from core.named import find_named, known_names
 from core.scaling import scaled
 
