@@ -53,6 +53,8 @@ class Dataset:
         left_out: columns or arrays that were not read as features, each with the reason: `id (unique whole numbers)`.
         label_name: the column or array of the labels; empty where there is none or it has no name.
         axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
+        notes: further sentences on how the data was read, where there was something to decide.
+        ids: what the file calls the samples, (n_samples,); None where it has no column of ids.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Dataset:
     left_out: tuple[str, ...] = ()
     label_name: str = ""
     axes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ids: NDArray[Any] | None = None
 
     @property
     def n_samples(self) -> int:
@@ -96,6 +100,7 @@ class Dataset:
             labels=None if self.labels is None else self.labels[rows],
             arrays={name: array[rows] for name, array in self.arrays.items()},
             parts=None if self.parts is None else self.parts[rows],
+            ids=None if self.ids is None else self.ids[rows],
         )
 
 
@@ -164,78 +169,6 @@ def check_spread(samples: NDArray[Any], where: Path | str) -> None:
     # The first two nearly always differ, which saves looking at the rest.
     if (samples[0] == samples[1]).all() and (samples == samples[:1]).all():
         raise fault(where, f"all {len(samples)} samples are equal (constant everywhere): there is nothing to cluster")
-
-
-def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArray[Any]:
-    """Checks one file's labels.
-
-    Args:
-        raw: (n_samples,) or (n_samples, 1), whole numbers or strings.
-        n_samples: how many samples the file has.
-        where: the file, for the message.
-
-    Returns:
-        The labels (n_samples,) as integers or strings.
-
-    Raises:
-        UserError: of another length, shape or type, or a value is missing or fractional.
-    """
-    flat = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
-    if flat.shape != (n_samples,):
-        raise fault(
-            where,
-            f"the labels have the shape {raw.shape}, it must be ({n_samples},), one label per sample: "
-            "name the right ones with `labels`, or go without by `labels: none`",
-        )
-    return _label_values(flat, where)
-
-
-def _label_values(raw: NDArray[Any], where: Path | str) -> NDArray[Any]:
-    import numpy as np
-
-    kind = raw.dtype.kind
-    if kind not in "biufSUO":
-        raise fault(where, f"the labels are of type {raw.dtype}, they must be whole numbers or strings")
-    if kind == "S":
-        return np.char.decode(raw, "utf-8", "replace")
-    wrong = np.zeros(raw.shape, bool) if kind in "biu" else raw == ""
-    if kind == "f":
-        wrong = ~((np.floor(raw) == raw) & (np.abs(raw) < 2**53))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise fault(
-            where,
-            f"the label of row {row + 1} (counted from 1) is {str(raw[row])!r}, it must be a whole number "
-            "or a name: name the right ones with `labels`, or go without by `labels: none`",
-        )
-    return raw.astype(np.int64) if kind == "f" else raw
-
-
-def encode_labels(
-    raw: NDArray[Any], n_samples: int, where: Path | str, names: Sequence[str] = ()
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Numbers the classes 0, 1, … in sorted order.
-
-    Args:
-        raw: labels as `check_labels` takes them.
-        n_samples: how many samples there are.
-        where: the file, for the message.
-        names: what the file calls class 0, 1, …; used where `raw` is an index into it.
-
-    Returns:
-        The labels (n_samples,) and the class names (n_classes,).
-
-    Raises:
-        UserError: as `check_labels`, or there is a single class.
-    """
-    import numpy as np
-
-    values, codes = np.unique(check_labels(raw, n_samples, where), return_inverse=True)
-    if len(values) < 2:
-        raise fault(where, f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` goes without")
-    if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
-        values = np.asarray(names)[values]
-    return codes.astype(np.int64), tuple(str(value) for value in values)
 
 
 def user_path(text: str) -> Path:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from core import assign, metrics
 from core.criteria import Probe, feature_criteria, label_free
+from core.data import UNLABELLED
 from core.method import Method, Outputs
 
 # Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
@@ -69,6 +70,8 @@ def evaluate(
 ) -> Scores:
     """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
 
+    Samples without a label, `UNLABELLED`, are left out of the scores against the labels.
+
     The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
     the final score depends on no history. `probe` is that of the samples, `outputs` are what `predict` gives; they
     are made where they are not given.
@@ -86,9 +89,11 @@ def evaluate(
         health |= _agreement(head, by_kmeans.labels) | _entropies(outputs.probabilities)
     if (overall := label_free(health)) is not None:
         health["label_free"] = overall
-    found = {} if labels is None else _label_scores(head, by_kmeans.labels, labels, last=last)
-    if last and labels is not None:
-        found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
+    found: dict[str, float] = {}
+    if labels is not None and (labels != UNLABELLED).any():
+        found = _label_scores(head, by_kmeans.labels, labels, last=last)
+        if last:
+            found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
     probe_labels = np.unique(head[probe.rows], return_inverse=True)[1]
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
 
@@ -119,6 +124,8 @@ def evaluation_mode(method: Method) -> Generator[None]:
 def _label_scores(
     head: NDArray[np.int64], by_kmeans: NDArray[np.int64], labels: NDArray[np.int64], *, last: bool
 ) -> dict[str, float]:
+    known = labels != UNLABELLED
+    head, by_kmeans, labels = head[known], by_kmeans[known], labels[known]
     found = metrics.scores(head, labels)
     found |= {f"kmeans_{name}": value for name, value in metrics.scores(by_kmeans, labels).items()}
     if last:
@@ -129,7 +136,8 @@ def _label_scores(
 def _input_scores(samples: Tensor, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
     """What k-means makes of the samples as they came: a method that does worse has learned nothing useful."""
     rows = assign.unit_rows(samples.flatten(1).float().cpu().numpy())
-    found = metrics.scores(assign.kmeans(rows, n_clusters, seed=seed, starts=3).labels, labels)
+    known = labels != UNLABELLED
+    found = metrics.scores(assign.kmeans(rows, n_clusters, seed=seed, starts=3).labels[known], labels[known])
     return {"input_kmeans_acc": found["acc"], "input_kmeans_nmi": found["nmi"]}
 
 

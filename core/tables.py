@@ -1,75 +1,72 @@
-"""From a Parquet or text file to arrays, and which key or column holds the labels."""
+"""From a Parquet or text file to arrays."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from core.columns import (
+    Part,
+    Wanted,
+    are_whole,
+    check_named,
+    is_id_name,
+    is_label_name,
+    label_key,
+    listed,
+    look_like_index,
+)
 from core.data import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_LABELS = {"y", "label", "labels", "target", "targets"}
 # What pandas calls the row numbers it writes along.
 _INDEX = {"", "Unnamed: 0", "__index_level_0__"}
+# How a reason begins for which a column is no feature but names the samples.
+_ID = "id: "
 _MISSING = {"", "na", "n/a", "#n/a", "null", "none"}
 
 
-def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | None:
-    """The key or column that holds the labels: the one asked for, or the only one with a usual name.
-
-    Returns:
-        None where there are none, or `labels` is "none" and no key is called so.
-
-    Raises:
-        UserError: there is no such key, or several have usual names.
-    """
-    if labels is None:
-        found = [key for key in keys if key.lower() in _LABELS]
-        if len(found) > 1:
-            raise fault(file, f"several could be the labels: {listed(found)}; name one: `labels: {found[0]}`")
-        return found[0] if found else None
-    if labels in keys:
-        return labels
-    if labels == "none":
-        return None
-    raise fault(file, f"the option `labels: {labels}` names none of its keys or columns: {listed(keys)}")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first 20, and how many there are."""
-    every = list(names)
-    return ", ".join(every[:20]) + (f", … ({len(every)} in all)" if len(every) > 20 else "")
-
-
-def read_table(
-    file: Path, features: str | None, labels: str | None
-) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
+def read_table(file: Path, wanted: Wanted, known: tuple[str, ...] = ()) -> Part:
     """Reads a `.parquet`, `.csv` or `.tsv` file.
 
     Args:
         file: a row per sample.
-        features: the column of the samples, or several with commas between; None as in `core.datasets.file`.
-        labels: the column of the labels, "none", or None for the usual names.
+        wanted: which columns are what.
+        known: the features that a model was trained on, which are then read by name; others are left out.
 
     Returns:
-        Samples (n, columns), missing numbers as nan; labels (n,) or None; names of the columns, (columns,).
+        Samples (n, columns), missing numbers as nan, and all that the table says of them.
 
     Raises:
         UserError: columns are missing, ambiguous or not numeric, or rows are of different length.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
-    table: Any = _parquet(file) if file.suffix.lower() == ".parquet" else _text(file)
+    table: Any = _parquet(file) if file.suffix.lower() == ".parquet" else _text(file, wanted.decimal)
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise fault(file, f"several columns are called {listed(map(repr, twice))}: rename them")
-    labelled = label_key(file, names, labels)
-    columns, samples = _matrix(file, table.select(_feature_columns(file, table, features, labelled)))
-    return samples, None if labelled is None else _label_column(file, table, labelled), columns
+    check_named(file, wanted, names)
+    labelled = label_key(file, [name for name in names if name not in {wanted.id, *wanted.ignore}], wanted.labels)
+    if known:
+        chosen, left = _known_columns(file, table, known, labelled)
+    else:
+        chosen, left = _feature_columns(file, table, wanted, labelled)
+    columns, samples = _matrix(file, table.select(chosen))
+    ids = wanted.id or next((name for name in left if left[name].startswith(_ID)), None)
+    return Part(
+        file,
+        samples,
+        None if labelled is None else _label_column(file, table, labelled),
+        columns,
+        left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
+        label_name=labelled or "",
+        ids=None if ids is None else table[ids].to_numpy(),
+    )
 
 
 def _parquet(file: Path) -> Any:
@@ -80,16 +77,17 @@ def _parquet(file: Path) -> Any:
         return source.read()
 
 
-def _text(file: Path) -> Any:
+def _text(file: Path, decimal: str) -> Any:
     from pyarrow import ArrowInvalid, csv
 
     first, second, delimiter = _first_lines(file)
-    header = _is_header(first, second)
+    header = _is_header(*([field.replace(decimal, ".") for field in line] for line in (first, second)))
     try:
         table = csv.read_csv(
             file,
             read_options=csv.ReadOptions(autogenerate_column_names=not header),
             parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(decimal_point=decimal),
         )
     except ArrowInvalid:
         _check_widths(file, delimiter, len(first))
@@ -116,7 +114,7 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     numbers = [float(field) for field in first if _is_number(field)]
     texts = {field.strip() for field in first if not _is_number(field) and not _is_missing(field)}
     over = any(up.strip() in texts and _is_number(down) for up, down in zip(first, second, strict=False))
-    if texts and (not numbers or over or any(text.lower() in _LABELS for text in texts)):
+    if texts and (not numbers or over or any(is_label_name(text) for text in texts)):
         return True
     count = len(numbers)
     counting = numbers in ([float(i) for i in range(count)], [float(i + 1) for i in range(count)])
@@ -147,27 +145,108 @@ def _check_widths(file: Path, delimiter: str, width: int) -> None:
                 raise fault(file, f"{line}: all lines must have the same number")
 
 
-def _feature_columns(file: Path, table: Any, features: str | None, labelled: str | None) -> list[str]:
+def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
+    """The columns of the features, and those left out with the reason."""
     names: list[str] = table.column_names
-    if features is not None:
-        wanted = [features] if features in names else [name.strip() for name in features.split(",")]
-        unknown = [repr(name) for name in wanted if name not in names]
-        if unknown:
-            raise fault(file, f"`features` names {listed(unknown)}, its columns are {listed(names)}")
-        return wanted
-    rest = [name for name in names if name != labelled and name not in _INDEX]
+    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: f"{_ID}as told"})
+    if wanted.features is not None:
+        return _asked(file, names, wanted.features), left
+    index = _pandas_index(table)
+    rest = [name for name in names if name != labelled and name not in left]
     lists = [name for name in rest if _is_list(table.schema.field(name).type)]
     if len(lists) > 1:
         raise fault(file, f"several columns hold vectors: {listed(lists)}; name one: `features: {lists[0]}`")
+    for name in rest:
+        if reason := f"{_ID}pandas' index" if name in index else _no_feature(name, table[name]):
+            left[name] = reason
+        elif lists and name not in lists:
+            left[name] = f"beside the vectors of {lists[0]}"
+    rest = [name for name in rest if name not in left]
     if not rest:
-        raise fault(file, f"no column of it is left for samples, its columns are {listed(names)}")
-    return lists or rest
+        said = f"; left out: {listed(f'{name} ({why})' for name, why in left.items())}" if left else ""
+        raise fault(file, f"no column of it is left for samples, its columns are {listed(names)}{said}")
+    if len(rest) > 1:
+        _check_counting(file, table, rest)
+    return lists or rest, left
+
+
+def _known_columns(
+    file: Path, table: Any, known: tuple[str, ...], labelled: str | None
+) -> tuple[list[str], dict[str, str]]:
+    """The columns that a model was trained on, in its order, and all others."""
+    # The numbers of a list `v` are called v[0], v[1], …
+    lists = {name.rpartition("[")[0] for name in known if name.endswith("]")}
+    wanted = [name for name in table.column_names if name in lists and _is_list(table[name].type)] or list(known)
+    missing = [repr(name) for name in wanted if name not in table.column_names]
+    if missing:
+        raise fault(
+            file,
+            f"the model was trained on columns that are not in it: {listed(missing)}; it has "
+            f"{listed(table.column_names)}",
+        )
+    rest = [name for name in table.column_names if name not in wanted and name != labelled]
+    index = _pandas_index(table)
+    reasons = {name: f"{_ID}pandas' index" if name in index else _no_feature(name, table[name]) for name in rest}
+    return wanted, {name: reason or "not known to the model" for name, reason in reasons.items()}
+
+
+def _asked(file: Path, names: list[str], features: tuple[str, ...]) -> list[str]:
+    wanted = list(features)
+    if len(features) == 1 and features[0] not in names:
+        wanted = [name.strip() for name in features[0].split(",")]
+    unknown = [repr(name) for name in wanted if name not in names]
+    if unknown:
+        raise fault(file, f"`features` names {listed(unknown)}, its columns are {listed(names)}")
+    return wanted
+
+
+def _pandas_index(table: Any) -> set[str]:
+    """The columns of a Parquet file that pandas wrote for the index of its rows."""
+    metadata = (table.schema.metadata or {}).get(b"pandas")
+    try:
+        found = {} if metadata is None else json.loads(metadata)
+        # An index that only counts is a mapping here, and no column.
+        return {one for one in found["index_columns"] if isinstance(one, str)} if found else set()
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def _no_feature(name: str, column: Any) -> str:
+    """Why a column is certainly no feature; empty where it may be one."""
+    if name in _INDEX:
+        return f"{_ID}pandas' index"
+    if is_label_name(name):
+        return f"a label by its name; `labels: {name}` scores by it"
+    if _is_text(column.type):
+        unique = len(column.unique()) == len(column)
+        return f"{_ID}unique texts" if unique and is_id_name(name, text=True) else ""
+    if is_id_name(name, text=False) and _is_real(column.type) and are_whole(column.to_numpy()):
+        return f"{_ID}{'unique ' if len(column.unique()) == len(column) else ''}whole numbers"
+    return ""
+
+
+def _check_counting(file: Path, table: Any, names: list[str]) -> None:
+    """Refuses whole numbers that count the rows under a name that does not say so."""
+    for name in names:
+        if _is_real(table[name].type) and look_like_index(table[name].to_numpy()):
+            others = [other for other in names if other != name]
+            raise fault(
+                file,
+                f"column {name!r} counts the rows ({table[name][0]}, {table[name][1]}, …): if it is no feature write "
+                f"`ignore: [{name}]` or `id: {name}`, else `features: [{listed([*others, name])}]`",
+            )
 
 
 def _is_list(kind: Any) -> bool:
     from pyarrow import types
 
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _is_real(kind: Any) -> bool:
@@ -217,11 +296,14 @@ def _no_number(file: Path, name: str, column: Any) -> Exception:
     values = ((row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None)
     bad = next((pair for pair in values if not _is_number(pair[1]) and not _is_missing(pair[1])), None)
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
-    return fault(
-        file,
-        f"column {name!r} is not numeric: {said}; mend it, name the columns of numbers with `features` or "
-        f"the classes with `labels: {name}`, or make vectors of texts by `conclus embed`",
-    )
+    if bad and _is_number(bad[1].replace(",", ".", 1)):
+        advice = 'it has decimal commas: write `decimal: ","`, or save it with decimal points'
+    else:
+        advice = (
+            f"mend it, leave it out by `ignore: [{name}]`, name the columns of numbers with `features` or the classes "
+            f"with `labels: {name}`; texts are read by `data: {{name: text, text: {name}}}`"
+        )
+    return fault(file, f"column {name!r} is not numeric: {said}; {advice}")
 
 
 def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
@@ -243,18 +325,14 @@ def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def _label_column(file: Path, table: Any, name: str) -> NDArray[Any]:
+    import pyarrow as pa
     from pyarrow import types
 
     column = table[name]
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not (_is_real(column.type) or types.is_string(column.type) or types.is_large_string(column.type)):
+    if not (_is_real(column.type) or _is_text(column.type)):
         raise fault(file, f"the labels in column {name!r} are of type {column.type}: give whole numbers or names")
-    if column.null_count:
-        row = column.is_null().to_pylist().index(True) + 1
-        raise fault(
-            file,
-            f"the label of row {row} (counted from 1) in column {name!r} is missing, "
-            f"{column.null_count} such in all: drop these rows, or go without labels by `labels: none`",
-        )
-    return column.to_numpy() if not types.is_decimal(column.type) else _numbers(file, name, column)
+    if types.is_boolean(column.type) or types.is_decimal(column.type) or types.is_null(column.type):
+        column = column.cast(pa.float64()) if not types.is_boolean(column.type) or column.null_count else column
+    return column.to_numpy()

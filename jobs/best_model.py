@@ -56,6 +56,7 @@ class BestModel:
             **epoch,
             **blueprint(to_mapping(config), training, n_clusters),
             "scaling": _scaling(config),
+            "feature_names": list(training.feature_names),
         }
         files = {f"{NAME}.pt": model.weights_file(), f"{NAME}.safetensors": model.safetensors_file()}
         if n_clusters:

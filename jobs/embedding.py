@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.columns import listed
 from core.errors import UserError
 from jobs.best_model import NAME, description, refuse_damaged
 from jobs.results import records, storage
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
+    from core.data import Dataset
     from core.weights import Embedded
 
 _DESCRIPTION = {
@@ -50,14 +52,27 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
     folder, name, weights = _files(checkpoint)
     told = _description(folder)
     refuse_damaged(told, name, weights)
-    samples = _samples(told, data, column)
+    found = _samples(told, data, column)
+    samples = found.samples
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(
             f"{data}: its samples have the shape {samples.shape[1:]}, the model was trained on "
             f"{tuple(told['sample_shape'])}"
         )
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)
-    return _table(embedded(method, centroids, samples, device))
+    table = _table(embedded(method, centroids, samples, device))
+    print(_matched(found, data), file=sys.stderr)  # noqa: T201 - what was matched is said, whoever calls
+    return table if found.ids is None else table.add_column(0, "id", [found.ids])
+
+
+def _matched(found: Dataset, data: str) -> str:
+    """What of a file the model was given."""
+    if found.feature_names:
+        said = f"{len(found.feature_names)} columns matched by name ({listed(found.feature_names)})"
+    else:
+        said = f"samples of shape {found.sample_shape}, matched by position"
+    left = f"; left out: {listed(found.left_out)}" if found.left_out else ""
+    return f"{data}: {found.n_samples} samples, {said}{left}"
 
 
 def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
@@ -94,14 +109,13 @@ def _description(folder: storage.Place) -> dict[str, Any]:
         raise UserError(f"{file}: it is damaged ({error})") from error
 
 
-def _samples(told: Mapping[str, Any], path: str, column: str | None) -> NDArray[np.float32]:
+def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
     """The samples of a file, read and scaled as those of the training were."""
     import numpy as np
 
     from core.datasets import file, text
 
     data = told["trial"]["data"]
-    shape = data.get("shape")
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
         if data["name"] == "text" and data["scale"] != "none":
             raise UserError("the model was trained on scaled vectors of texts, whose scale is lost: use `scale: none`")
@@ -109,15 +123,21 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None) -> NDArray[
         encoding = {key: data[key] for key in ("model", "dimensions", "tfidf_weight") if key in data}
         if encoding["model"] == "tfidf" or encoding.get("tfidf_weight"):
             raise UserError("vectors of TF-IDF are those of their own texts: use a model of `minilm` or a folder")
-        return np.asarray(text.load(path=path, text=name, labels="none", scale="none", **encoding).samples)
+        return text.load(path=path, text=name, labels="none", scale="none", **encoding)
     known = column or data.get("inputs") or data.get("features")
     # Unnamed samples are all columns but the labels, which are to be found as they were in training.
-    labels = "none" if known else data.get("labels")
-    samples = file.load(path=path, features=known, labels=labels, scale="none", shape=shape and tuple(shape)).samples
-    if told["scaling"] is None:
-        return samples
-    offset, divisor = (np.asarray(one) for one in told["scaling"])
-    return np.ascontiguousarray((samples - offset) / divisor, dtype=np.float32)
+    found = file.samples_of(
+        path,
+        () if column else told.get("feature_names", ()),
+        features=known,
+        labels="none" if known else data.get("labels"),
+        shape=data.get("shape"),
+        **{name: data[name] for name in ("layout", "decimal") if data.get(name)},
+    )
+    if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
+        offset, divisor = (np.asarray(one) for one in told["scaling"])
+        found = replace(found, samples=(found.samples - offset) / divisor)
+    return replace(found, samples=np.ascontiguousarray(found.samples, dtype=np.float32))
 
 
 def _table(found: Embedded) -> pa.Table:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from core.data import Dataset, check_spread, check_values, encode_labels, fault, fingerprint_of
+from core.data import Dataset, check_spread, check_values, fault, fingerprint_of
 from core.errors import UserError
+from core.labels import encode_labels
 
 
 def load() -> Dataset:

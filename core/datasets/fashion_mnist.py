@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.data import (
     Dataset,
     cache_folder,
-    check_labels,
     check_spread,
     check_values,
-    encode_labels,
     fault,
     fingerprint_of,
     user_path,
 )
 from core.errors import UserError
+from core.labels import check_labels, encode_labels
 from core.scaling import scaled
 
 if TYPE_CHECKING:

@@ -1,64 +1,65 @@
 """Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
 
-Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4; an `.npz` may
-hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the features; if
-just one column holds lists, of equal length, it is all of them. A column without a name, `Unnamed: 0` or
-`__index_level_0__` is pandas' index and left out. The first line of a text file may name the columns; else
-they are f0, f1, …
+Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
+others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
+features; if just one column holds lists, of equal length, it is all of them. Pandas' index, ids (`id`, `*_id`, `index`)
+and second labels (`label*`, `class*`, `target*`) are left out, and `conclus plan` tells of it. The first line of a text
+file may name the columns; else they are f0, f1, …
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.data import (
-    SUFFIXES,
-    Dataset,
-    check_labels,
-    check_spread,
-    check_values,
-    encode_labels,
-    fault,
-    fingerprint_of,
-    user_path,
-)
+from core.arrays import read_npy, read_npz
+from core.columns import Part, Wanted, listed
+from core.data import SUFFIXES, Dataset, check_spread, check_values, fault, fingerprint_of, user_path
+from core.labels import Labels, check_labels, read_labels
+from core.layout import Layout, shaped
 from core.scaling import offset_and_divisor, scaled
-from core.tables import label_key, listed, read_table
+from core.tables import read_table
 
 if TYPE_CHECKING:
-    import zipfile
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_FEATURES = {"x", "data", "features", "embeddings", "emb", "images", "samples"}
-_CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
-_SPARSE = ("data", "indices", "indptr", "shape")
-
 
 def load(
     *,
     path: str,
-    features: str | None = None,
+    features: str | tuple[str, ...] | None = None,
     labels: str | None = None,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
     shape: tuple[int, ...] | None = None,
+    ignore: tuple[str, ...] | None = None,
+    id: str | None = None,  # noqa: A002 - it is what the option is called
+    unlabelled: tuple[int | str, ...] | None = None,
+    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwc", "chw"] | None = None,
+    decimal: Literal[".", ","] = ".",
 ) -> Dataset:
     """Loads samples, and labels where there are any.
 
     Args:
         path: the file, or the folder whose files are joined in the order of their names.
-        features: key of the array in an `.npz`, or column of a table (several with commas between). Without
+        features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). Without
             it: the array called x, data, features, embeddings, emb, images or samples, or the only one of
-            numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels.
+            numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels and those
+            that are surely no features.
         labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
             targets, if there.
         scale: `auto` standardises the features of vectors and maps images to 0..1; the others as in
             `core.scaling.scaled`.
         shape: what each row is reshaped to, e.g. [1, 28, 28].
+        ignore: columns or arrays that are not read.
+        id: column or array of the samples' names, which `conclus embed` keeps.
+        unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
+            unlabelled; empty ones always.
+        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, or of a cube whose pixels
+            are the samples hwc, chw. Without it: the only possible reading.
+        decimal: the decimal point of numbers in CSV and TSV.
 
     Returns:
         Samples (n, features) or (n, channels, height, width), labels (n,) in sorted order of the classes.
@@ -66,35 +67,117 @@ def load(
     Raises:
         UserError: the file is missing, damaged, ambiguous, or not what one can cluster.
     """
+    hashed = fingerprint(
+        path=path,
+        features=features,
+        labels=labels,
+        scale=scale,
+        shape=shape,
+        ignore=ignore,
+        id=id,
+        unlabelled=unlabelled,
+        layout=layout,
+        decimal=decimal,
+    )
+    wanted = Wanted(features=_names(features), labels=labels, ignore=ignore or (), id=id, decimal=decimal)
+    samples, part, axes = _samples(path, wanted, shape, layout)
+    check_spread(samples, path)
+    found = Labels(None, ())
+    if part.labels is not None:
+        found = read_labels(part.labels, len(samples), path, names=part.class_names, unlabelled=unlabelled)
+    return Dataset(
+        user_path(path).absolute().stem,
+        scaled(samples, scale),
+        found.codes,
+        found.names,
+        hashed,
+        feature_names=part.columns,
+        left_out=part.left_out,
+        label_name="" if found.codes is None else part.label_name,
+        axes=axes,
+        notes=found.notes,
+        ids=part.ids,
+    )
+
+
+def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **options: Any) -> Dataset:
+    """The samples of new data for a trained model, unscaled: one is enough, and labels are not needed.
+
+    Args:
+        path: as for `load`.
+        columns: names of the features in training, in their order; empty for arrays.
+        decimal: as for `load`.
+        options: `features`, `labels`, `shape`, `ignore`, `id` and `layout` as for `load`.
+
+    Returns:
+        A data set without labels; `left_out` tells which columns the model does not know.
+
+    Raises:
+        UserError: as `load`; or columns are missing.
+    """
     import numpy as np
 
-    parts = [_read(file, features, labels) for file in _files(path)]
+    wanted = Wanted(
+        features=_names(options.get("features")),
+        labels=options.get("labels"),
+        ignore=tuple(options.get("ignore") or ()),
+        id=options.get("id"),
+        decimal=decimal,
+    )
+    samples, part, axes = _samples(path, wanted, options.get("shape"), options.get("layout"), known=tuple(columns))
+    plain = np.ascontiguousarray(samples, dtype=np.result_type(samples.dtype, np.float32))
+    name = user_path(path).absolute().stem
+    return Dataset(
+        name, plain, None, (), "", feature_names=part.columns, left_out=part.left_out, axes=axes, ids=part.ids
+    )
+
+
+def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if features is None:
+        return None
+    return (features,) if isinstance(features, str) else tuple(features)
+
+
+def _samples(
+    path: str, wanted: Wanted, shape: Sequence[int] | None, layout: Layout | None, known: tuple[str, ...] = ()
+) -> tuple[NDArray[Any], Part, tuple[str, ...]]:
+    """The samples of all files in their final shape, with all else that was read, joined."""
+    parts = [_read(file, wanted, layout, known) for file in _files(path)]
     _check_same(parts)
-    raw = parts[0].samples if len(parts) == 1 else np.concatenate([part.samples for part in parts])
-    samples = scaled(_shaped(raw, shape, path), scale)
-    check_spread(samples, path)
-    codes, names = None, ()
-    known = [part.labels for part in parts if part.labels is not None]
-    if known:
-        codes, names = encode_labels(np.concatenate(known), len(samples), path, parts[0].class_names)
-    hashed = fingerprint(path=path, features=features, labels=labels, scale=scale, shape=shape)
-    return Dataset(user_path(path).absolute().stem, samples, codes, names, hashed)
+    part = parts[0] if len(parts) == 1 else _joined(parts)
+    samples, axes = shaped(part.samples, shape, layout, path)
+    return samples, part, axes
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    import numpy as np
+
+    labels = [part.labels for part in parts if part.labels is not None]
+    ids = [part.ids for part in parts if part.ids is not None]
+    return replace(
+        parts[0],
+        samples=np.concatenate([part.samples for part in parts]),
+        labels=np.concatenate(labels) if labels else None,
+        ids=np.concatenate(ids) if len(ids) == len(parts) else None,
+    )
 
 
 def fingerprint(
     *,
     path: str,
-    features: str | None = None,
+    features: str | Sequence[str] | None = None,
     labels: str | None = None,
-    scale: Literal["auto", "standard", "unit", "none"] = "auto",
-    shape: tuple[int, ...] | None = None,
+    scale: str = "auto",
+    shape: Sequence[int] | None = None,
+    **later: Any,
 ) -> str:
-    """The hash of the files' content and of all options but the path.
+    """The hash of the files' content and of all options but the path; of `later` ones only where they are set.
 
     Raises:
         UserError: there are no such files, or none of a known format.
     """
     files = _files(path)
+    unset = {None, "."}
     return fingerprint_of(
         files,
         format=files[0].suffix.lower(),
@@ -102,17 +185,11 @@ def fingerprint(
         labels=labels,
         scale=scale,
         shape=None if shape is None else list(shape),
+        **{name: value for name, value in later.items() if value not in unset},
     )
 
 
-def scaling(
-    *,
-    path: str,
-    features: str | None = None,
-    labels: str | None = None,
-    scale: Literal["auto", "standard", "unit", "none"] = "auto",
-    shape: tuple[int, ...] | None = None,
-) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def scaling(*, path: str, scale: str = "auto", **options: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """What `load` subtracts from each feature (of images: each channel), and then divides it by; None for nothing.
 
     Raises:
@@ -120,21 +197,10 @@ def scaling(
     """
     if scale == "none":
         return None
-    raw = load(path=path, features=features, labels=labels, scale="none", shape=shape).samples
+    raw = load(path=path, scale="none", **options).samples
     # Of images one number is that of a whole channel.
     offset, divisor = (one.reshape(-1, *(1 for _ in raw.shape[2:])) for one in offset_and_divisor(raw, scale))
     return offset, divisor
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One file's samples (n, …) and labels (n,), and the names of its columns and classes if it has them."""
-
-    file: Path
-    samples: NDArray[Any]
-    labels: NDArray[Any] | None = None
-    columns: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
 
 
 def _files(path: str) -> list[Path]:
@@ -157,25 +223,24 @@ def _files(path: str) -> list[Path]:
     return found
 
 
-def _read(file: Path, features: str | None, labels: str | None) -> _Part:
+def _read(file: Path, wanted: Wanted, layout: Layout | None, known: tuple[str, ...]) -> Part:
     """Reads and checks one file, turning whatever a reader says of a damaged one into a sentence."""
     suffix = file.suffix.lower()
     try:
         if suffix == ".npy":
-            part = _read_npy(file, labels)
+            part = read_npy(file, wanted, layout)
         elif suffix == ".npz":
-            part = _read_npz(file, features, labels)
+            part = read_npz(file, wanted, layout)
         else:
-            part = _Part(file, *read_table(file, features, labels))
+            part = read_table(file, wanted, known)
     except _broken() as error:
         reason = " ".join(str(error).split())[:200]
         what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
         raise fault(file, what) from error
     check_values(part.samples, file, part.columns)
-    if part.labels is None:
-        return part
-    checked = check_labels(part.labels, len(part.samples), file)
-    return _Part(file, part.samples, checked, part.columns, part.class_names)
+    if part.labels is None or known:
+        return replace(part, labels=None)
+    return replace(part, labels=check_labels(part.labels, len(part.samples), file))
 
 
 def _broken() -> tuple[type[Exception], ...]:
@@ -190,7 +255,7 @@ def _broken() -> tuple[type[Exception], ...]:
     return (*plain, csv.Error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
-def _check_same(parts: Sequence[_Part]) -> None:
+def _check_same(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
         if part.samples.shape[1:] != first.samples.shape[1:] or part.columns != first.columns:
@@ -207,143 +272,11 @@ def _check_same(parts: Sequence[_Part]) -> None:
             )
 
 
-def _layout(part: _Part) -> str:
+def _layout(part: Part) -> str:
     return f"columns {listed(part.columns)}" if part.columns else f"samples of shape {part.samples.shape[1:]}"
 
 
-def _label_kind(part: _Part) -> str:
+def _label_kind(part: Part) -> str:
     if part.labels is None:
         return "no labels"
     return "labels of text" if part.labels.dtype.kind in "OU" else "labels of numbers"
-
-
-def _shaped(samples: NDArray[Any], shape: Sequence[int] | None, where: Path | str) -> NDArray[Any]:
-    """Brings samples to (n, features) or (n, channels, height, width).
-
-    (n, H, W) has one channel; (n, A, B, C) has channels last if C is 1, 3 or 4 and A is not, else first.
-
-    Args:
-        samples: (n, …), 2 to 4 dimensions.
-        shape: what each sample is reshaped to before, in C order; None leaves it as it is.
-        where: the file, for the message.
-
-    Raises:
-        UserError: `shape` has not 1 to 3 positive numbers, or another number of values than a sample.
-    """
-    if shape is not None:
-        size = math.prod(samples.shape[1:])
-        if not 1 <= len(shape) <= 3 or min(shape) < 1 or math.prod(shape) != size:
-            raise fault(
-                where,
-                f"a sample of {size} values does not fill the option `shape: {list(shape)}`: "
-                "give [features], [height, width] or [channels, height, width] with that product",
-            )
-        samples = samples.reshape(len(samples), *shape)
-    if samples.ndim == 3:
-        return samples[:, None]
-    if samples.ndim == 4 and samples.shape[3] in {1, 3, 4} and samples.shape[1] not in {1, 3, 4}:
-        return samples.transpose(0, 3, 1, 2)
-    return samples
-
-
-class _Head(NamedTuple):
-    """What the head of a saved array says."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-
-
-def _read_npy(file: Path, labels: str | None) -> _Part:
-    if labels not in {None, "none"}:
-        raise fault(file, f"an .npy file has no labels {labels!r}: save samples and labels in one .npz")
-    with file.open("rb") as stream:
-        return _Part(file, _array(file, stream))
-
-
-def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
-    """Reads one array; Python objects are refused, since unpickling runs whatever code is in them."""
-    from numpy.lib import format as npy
-
-    if _head(stream).dtype.hasobject:
-        what = f"the array {key!r}" if key else "it"
-        raise fault(
-            file,
-            f"{what} holds pickled Python objects (ragged rows?), which are never opened: "
-            "save an array of numbers, all rows of one length",
-        )
-    stream.seek(0)
-    return npy.read_array(stream, allow_pickle=False)
-
-
-def _head(stream: IO[bytes]) -> _Head:
-    from numpy.lib import format as npy
-
-    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return _Head(shape, dtype)
-
-
-def _read_npz(file: Path, features: str | None, labels: str | None) -> _Part:
-    import zipfile
-
-    with zipfile.ZipFile(file) as archive:
-        heads = _heads(archive)
-        labelled = label_key(file, heads, labels)
-        if features is None and heads.keys() >= set(_SPARSE):
-            samples = _sparse(file, archive, heads)
-        else:
-            samples = _member(file, archive, _feature_key(file, heads, features, labelled))
-        found = None if labelled is None else _member(file, archive, labelled)
-        return _Part(file, samples, found, class_names=_class_names(file, archive, heads))
-
-
-def _heads(archive: zipfile.ZipFile) -> dict[str, _Head]:
-    heads: dict[str, _Head] = {}
-    for name in archive.namelist():
-        if name.endswith(".npy"):
-            with archive.open(name) as stream:
-                heads[name.removesuffix(".npy")] = _head(stream)
-    return heads
-
-
-def _member(file: Path, archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
-    with archive.open(f"{key}.npy") as stream:
-        return _array(file, stream, key)
-
-
-def _feature_key(file: Path, heads: dict[str, _Head], features: str | None, labelled: str | None) -> str:
-    holds = listed(f"{key} {head.shape} {head.dtype}" for key, head in heads.items()) or "nothing"
-    if features is not None:
-        if features not in heads:
-            raise fault(file, f"the option `features: {features}` names none of its arrays: {holds}")
-        return features
-    others = {key: head for key, head in heads.items() if key != labelled}
-    named = [key for key in others if key.lower() in _FEATURES]
-    wide = [key for key, head in others.items() if head.dtype.kind in "biuf" and len(head.shape) > 1]
-    found = [key for key in wide if key in named] or wide or named
-    if not found:
-        raise fault(file, f"no array in it is of numbers with 2 or more dimensions, it holds {holds}")
-    if len(found) > 1:
-        raise fault(
-            file,
-            f"several arrays could be the samples, it holds {holds}: name one, as in `features: {found[0]}`",
-        )
-    return found[0]
-
-
-def _class_names(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> tuple[str, ...]:
-    texts = [key for key, head in heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
-    found = [key for key in texts if key.lower() in _CLASS_NAMES]
-    return tuple(_member(file, archive, found[0]).tolist()) if len(found) == 1 else ()
-
-
-def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> NDArray[Any]:
-    """A matrix in compressed sparse rows, as scipy's `save_npz` writes it, made dense."""
-    from scipy import sparse
-
-    if "format" in heads and _member(file, archive, "format") != b"csr":
-        raise fault(file, "it holds a sparse matrix that is not by rows: save `matrix.tocsr()`")
-    data, indices, indptr, shape = (_member(file, archive, key) for key in _SPARSE)
-    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
-    matrix.check_format(full_check=True)
-    return matrix.toarray()

@@ -91,7 +91,7 @@ def load(
         dimensions=dimensions,
     )
     arrays = {"target": np.ascontiguousarray(paired.reshape(len(paired), -1))}
-    return Dataset(found.name, found.samples, None, (), hashed, arrays, split)
+    return Dataset(found.name, found.samples, None, (), hashed, arrays, split, found.feature_names)
 
 
 @contextmanager

@@ -15,17 +15,19 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from core.data import Dataset, cache_folder, check_spread, encode_labels, fault, fingerprint_of, user_path
+from core.columns import label_key, listed
+from core.data import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
 from core.errors import UserError
+from core.labels import Labels, read_labels
 from core.scaling import scaled
 from core.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
-from core.tables import label_key, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -81,7 +83,7 @@ def load(
     vectors = _vectors(texts, models)
     samples = vectors if scale == "none" else scaled(vectors, scale)
     check_spread(samples, path)
-    codes, names = (None, ()) if raw is None else encode_labels(raw, len(texts), path)
+    found = Labels(None, ()) if raw is None else read_labels(raw, len(texts), path)
     hashed = fingerprint(
         path=path,
         text=text,
@@ -95,7 +97,9 @@ def load(
         scale=scale,
     )
     arrays = {} if change is None else {"variants": _vectors(texts, models, change)}
-    return Dataset(_file(path).absolute().stem, np.asarray(samples), codes, names, hashed, arrays)
+    return Dataset(
+        _file(path).absolute().stem, np.asarray(samples), found.codes, found.names, hashed, arrays, notes=found.notes
+    )
 
 
 def fingerprint(
@@ -228,7 +232,7 @@ def _read(file: Path, text: str, labels: str | None) -> tuple[list[str], NDArray
         raise fault(file, f"`text: {text}` must name one of its columns, they are {listed(names)}")
     found = label_key(file, [name for name in names if name != text], labels)
     texts = _texts(file, table[text])
-    return texts, None if found is None else _labels(file, table[found])
+    return texts, None if found is None else _labels(table[found])
 
 
 def _table(file: Path, text: str) -> Any:
@@ -271,13 +275,13 @@ def _texts(file: Path, column: Any) -> list[str]:
     return [one for one in texts if one is not None]
 
 
-def _labels(file: Path, column: Any) -> NDArray[Any]:
+def _labels(column: Any) -> NDArray[Any]:
     import numpy as np
 
-    if column.null_count:
-        raise fault(file, f"{column.null_count} labels are missing: drop these rows, or give `labels: none`")
     values = column.to_pylist()
-    return np.asarray(values, dtype=object) if values and isinstance(values[0], str) else np.asarray(values)
+    if column.null_count and not any(isinstance(one, str) for one in values):
+        values = [math.nan if one is None else one for one in values]
+    return np.asarray(values, dtype=object) if any(isinstance(one, str) for one in values) else np.asarray(values)
 
 
 def _digest(content: object) -> str:

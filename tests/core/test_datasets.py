@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from core import data
-from core.data import Dataset, content_hash, encode_labels
+from core.data import Dataset, content_hash
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
+from core.labels import encode_labels
 from core.named import find_named, known_names
 from core.scaling import scaled
 
@@ -190,8 +191,12 @@ def test_labels_are_numbered_in_sorted_order(raw, labels, names):
         ((5, 6, 7, 3), {}, (3, 6, 7)),
         ((5, 6, 7, 1), {}, (1, 6, 7)),
         ((5, 6, 7, 4), {}, (4, 6, 7)),
-        ((5, 6, 7, 2), {}, (6, 7, 2)),
-        ((5, 3, 6, 3), {}, (3, 6, 3)),
+        ((5, 6, 7, 2), {"layout": "nchw"}, (6, 7, 2)),
+        ((5, 6, 7, 2), {"layout": "nhwc"}, (2, 6, 7)),
+        ((5, 3, 6, 3), {"layout": "nchw"}, (3, 6, 3)),
+        ((5, 6, 7), {"layout": "hwc"}, (7,)),
+        ((5, 6, 7), {"layout": "chw"}, (5,)),
+        ((5, 7), {"layout": "fn"}, (5,)),
         ((5, 12), {"shape": (3, 2, 2)}, (3, 2, 2)),
         ((5, 30), {"shape": (5, 2, 3)}, (3, 5, 2)),
         ((5, 12), {"shape": [3, 4]}, (1, 3, 4)),
