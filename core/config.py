@@ -199,6 +199,13 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
     return flat
 
 
+def plug_in_files(config: TrialConfig) -> list[str]:
+    """The paths of the plug-ins that a configuration names by path."""
+    flat = flatten(to_mapping(config))
+    names = [flat.get(key) for key in sorted(PATHS) if key.endswith(".name")]
+    return [name for name in names if isinstance(name, str) and registry.is_path(name)]
+
+
 def build_loss(loss: PlugIn | str) -> Any:
     """The loss that a method's option names, with its options.
 

@@ -23,7 +23,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from core import assign, registry
-from core.config import Evaluation, TrialConfig, count_clusters, read_plug_in, read_trial
+from core.config import Evaluation, TrialConfig, count_clusters, plug_in_files, read_plug_in, read_trial
 from core.data import Dataset, check_spread, check_values
 from core.errors import UserError
 from core.evaluate import predict
@@ -219,6 +219,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
+        registry.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
         if not mistakes.found and not registry.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:

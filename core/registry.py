@@ -8,29 +8,29 @@ up in the entry-point group `conclus.<kind>`.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import ModuleType
+from typing import Any
 
 from core import schema
+from core.annotations import type_of
 from core.errors import UserError
 from core.schema import Option
 
 # What a file of each kind defines; its keyword-only parameters are the options of the study file.
 ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
 
-_TYPES = {
-    "Annotated": Annotated,
-    "Literal": Literal,
-    **{
-        name: vars(schema)[name]
-        for name in ("PositiveFloat", "NonNegativeFloat", "Fraction", "PositiveInt", "NonNegativeInt", "LossPlugIn")
-    },
-}
+_LARGEST = 2**20
+"""Bytes of a plug-in's source."""
+_allowed: set[str] = set()
+"""The sha256 of the content of each plug-in file that may be run in this process."""
 
 
 def is_path(name: str) -> bool:
@@ -105,12 +105,30 @@ def options(kind: str, name: str) -> tuple[Option, ...]:
     )
 
 
-def _parameters(path: Path, entry: str) -> ast.arguments:
+def _tree(path: Path) -> ast.Module:
+    """The syntax of a plug-in's source, which is not run.
+
+    Raises:
+        UserError: it cannot be read, or is not Python.
+    """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a Python file: {error}") from error
-    for node in tree.body:
+        return ast.parse(_content(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is not a Python file: {str(error) or 'it is nested too deep'}") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
+    except OSError as error:
+        raise UserError(f"the plug-in {path} cannot be read: {error.strerror or error}") from error
+    if content is None:
+        raise UserError(f"the plug-in {path} is no file of at most {_LARGEST // 2**20} MiB")
+    return content
+
+
+def _parameters(path: Path, entry: str) -> ast.arguments:
+    for node in _tree(path).body:
         if isinstance(node, ast.FunctionDef) and node.name == entry:
             return node.args
         if isinstance(node, ast.ClassDef) and node.name == entry:
@@ -127,9 +145,9 @@ def _constructor(node: ast.ClassDef) -> ast.arguments:
 
 def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
     try:
-        type_ = _type(argument)
+        type_ = type_of(argument.annotation)
         value = None if default is None else ast.literal_eval(default)
-    except (ValueError, NameError, TypeError, AttributeError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise UserError(
             f"{path}, line {argument.lineno}: the option {argument.arg!r} needs a type that a study file can hold "
             f"(int, float, bool, str, Literal, tuple, one of core.schema's) and a literal default: {error}"
@@ -137,19 +155,10 @@ def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
     return Option(argument.arg, type_, value, required=default is None)
 
 
-def _type(argument: ast.arg) -> Any:
-    if argument.annotation is None:
-        raise ValueError("it has no annotation")
-    # Only names of `_TYPES` and the plain built-ins: a plug-in's source is not run to be checked.
-    scope = {"__builtins__": {"int": int, "float": float, "bool": bool, "str": str, "tuple": tuple}, **_TYPES}
-    return eval(ast.unparse(argument.annotation), scope)  # noqa: S307
-
-
 @lru_cache(maxsize=256)
 def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
     """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`."""
-    tree = ast.parse(source(kind, name).read_text(encoding="utf-8"))
-    for node in tree.body:
+    for node in _tree(source(kind, name)).body:
         if isinstance(node, ast.ClassDef) and node.name == ENTRY[kind]:
             for item in node.body:
                 if (value := _assigned(item, attribute)) is not None:
@@ -166,7 +175,7 @@ def _assigned(item: ast.stmt, name: str) -> ast.expr | None:
 
 def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring."""
-    text = ast.get_docstring(ast.parse(source(kind, name).read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(_tree(source(kind, name))) or ""
     return text.partition("\n")[0]
 
 
@@ -202,13 +211,63 @@ def _module(kind: str, name: str) -> Any:
     return importlib.import_module(next(iter(metadata.entry_points(group=f"conclus.{kind}", name=name))).module)
 
 
+def allow(*digests: str) -> None:
+    """Lets plug-in files of this content (their sha256) be run in this process.
+
+    Results name plug-ins, too, and they may come from a stranger: a path is run only where a person has named it.
+    """
+    _allowed.update(digests)
+
+
+def allow_named(*paths: str | Path) -> list[str]:
+    """Lets the files be run that a person named; the sha256 of each.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    digests = [hashlib.sha256(_content(Path(path))).hexdigest() for path in paths]
+    allow(*digests)
+    return digests
+
+
+def checked(path: Path) -> str:
+    """The sha256 of a plug-in's file that may be run.
+
+    Raises:
+        UserError: it may not, or cannot be read.
+    """
+    return _checked(path)[1]
+
+
+def _checked(path: Path) -> tuple[bytes, str]:
+    content = _content(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in _allowed:
+        raise UserError(
+            f"the plug-in {path} is neither named by you nor of a content that you have run before: "
+            f"read it, and if you trust it, add --plug-in {shlex.quote(str(path))}"
+        )
+    return content, digest
+
+
+def file_function(path: str, name: str) -> Any:
+    """What the user's own file defines under a name.
+
+    Raises:
+        UserError: there is no such file or name, or the file may not be run.
+    """
+    module = _load_file(Path(path).resolve())
+    if not hasattr(module, name):
+        raise UserError(f"{path} does not define {name!r}")
+    return getattr(module, name)
+
+
 def _load_file(path: Path) -> Any:
-    """Loads the user's own file under a private name, so that it can hide none of ours."""
-    module_name = f"conclus_plugin_{path.stem}_{abs(hash(str(path))):x}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path} cannot be loaded as Python")
-    module = importlib.util.module_from_spec(spec)
+    """Runs the user's own file under a private name, so that it can hide none of ours: the bytes that were checked."""
+    content, digest = _checked(path)
+    module_name = f"conclus_plugin_{path.stem}_{digest[:16]}"
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102 - the only way to run the bytes that were checked
     return module

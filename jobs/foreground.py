@@ -17,7 +17,7 @@ import click
 from cluster.executor import Event, Stop
 from jobs import plan as planning
 from jobs import run as running
-from jobs import stages
+from jobs import stages, trust
 from jobs.adopt import adopt
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.driver import AGAIN
@@ -34,6 +34,7 @@ def run_study(
     overrides: tuple[str, ...] = (),
     *,
     checkpoint: Path | None = None,
+    own: bool = True,
     quiet: bool = False,
     **where: Any,
 ) -> None:
@@ -44,10 +45,13 @@ def run_study(
         results: Where its results are kept.
         overrides: Of `--set`.
         checkpoint: One that lay elsewhere, which a trial of the study goes on from.
+        own: Whether a person named the file; of results, what was run before may run.
         quiet: Show errors only.
         where: What `jobs.run.prepare` takes: `workers`, `address`, `allow_cpu`, `keep_going`.
     """
     course = stages.load(file, overrides)
+    if own:
+        trust.of_study(file, course.plug_in_files())
     if checkpoint is not None:
         _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
     stop = Stop()

@@ -24,6 +24,24 @@ overrides = click.option(
     help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
 )
 
+
+def _name_plug_ins(_context: click.Context, _parameter: click.Parameter, files: tuple[Path, ...]) -> None:
+    from jobs import trust
+
+    trust.name(files)
+    trust.recall()
+
+
+plug_in = click.option(
+    "--plug-in",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    expose_value=False,
+    callback=_name_plug_ins,
+    help="A Python file that results name and that may run; repeatable. What you ran before needs none.",
+)
+
 # Of the commands that run trials.
 
 workers = click.option(

@@ -94,12 +94,17 @@ class Orders:
 
 
 def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str) -> dict[str, Any]:
-    """What the orders of all trials of a run have in common."""
+    """What the orders of all trials of a run have in common.
+
+    Raises:
+        UserError: a plug-in may not be run.
+    """
     env = provenance.environment()
     resources = study.resources
     return {
         "study": study.name,
         "results": results,
+        "plug_ins": [registry.checked(file) for file in plug_ins],
         "code_hash": provenance.code_hash(tuple(plug_ins)),
         "env": env,
         "env_hash": provenance.environment_hash(env),

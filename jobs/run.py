@@ -19,7 +19,7 @@ from core import registry
 from core.config import PlugIn, check_loss, count_clusters
 from core.errors import UserError
 from core.seal import seal_json
-from jobs import orders, provenance, searches
+from jobs import orders, provenance, searches, trust
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
 from jobs.breaker import Breaker
@@ -110,6 +110,7 @@ def run(
         UserError: the data cannot be used, or the same study is being run into the same results.
         ClusterError: the machines cannot run what the study asks for.
     """
+    trust.name(orders.plug_in_files(study))
     ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 

@@ -21,6 +21,7 @@ from jobs import document, keys, study
 from jobs import plan as planning
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.document import Document
+from jobs.orders import plug_in_files
 from jobs.study import STAGES, Reader, Study
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class Course:
 
     stages: Sequence[Stage]
     _reader: _Reader | None = None
+
+    def plug_in_files(self) -> list[Path]:
+        """The user's own plug-in files that any of the stages may load."""
+        return sorted({file for one in self.stages for file in plug_in_files(one.study)})
 
     def at(self, place: int, results: str) -> Study:
         """The study of a stage; where it starts from the best of the stage before, with that as its trial.

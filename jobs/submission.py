@@ -12,8 +12,10 @@ import click
 
 import conclus
 from cluster.submit import Jobs
+from core import registry
 from jobs import driver, snapshot
 from jobs.driver import Job
+from jobs.orders import plug_in_files
 from jobs.results.layout import STUDY_YAML
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     """Submits a checked study and says how to watch it; the exit code.
 
     Raises:
+        UserError: a plug-in of it may not be run.
         ClusterError: the cluster cannot be reached in safety, or refuses the job.
     """
+    for file in plug_in_files(study):
+        registry.checked(file)  # On the cluster they are a part of the job.
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:
         click.echo(f"Warning: {warning}", err=True)

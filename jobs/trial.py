@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cluster import memory
 from cluster.executor import EndedEarly
-from core import device, health, precision
+from core import device, health, precision, registry
 from core.config import check_loss, read_trial
 from core.errors import UserError
 from core.fit import EpochRow, fit
@@ -49,6 +49,7 @@ class Order:
 
     For a member of a population (see `jobs.population`): it trains from epoch `after` to epoch `until`, beginning with
     the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
+    `plug_ins` are the sha256 of the plug-in files that the driver lets run.
     """
 
     study: str
@@ -76,6 +77,7 @@ class Order:
     until: int | None = None
     inherit: str | None = None
     changing: Sequence[str] = ()
+    plug_ins: Sequence[str] = ()
 
 
 def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
@@ -97,6 +99,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         written, this is all that anyone hears of the attempt.
     """
     order = Order(**payload)
+    registry.allow(*order.plug_ins)
     if _is_done(order):
         known = {"status": "ok", "reason": "", "config_key": order.config_key}
         return {**known, "seconds": 0.0, "value": None, "stored": True}

@@ -112,3 +112,12 @@ def s3_server() -> Iterator[str]:
 def s3(s3_server: str) -> Callable[[], str]:
     """Makes addresses of new, empty prefixes in the bucket."""
     return lambda: f"s3://key:secret@bucket/{secrets.token_hex(4)}?scheme=http&endpoint_override={s3_server}"
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory, monkeypatch):
+    """No test reads or writes what conclus knows of the person who runs it, or lets a plug-in run for the next one."""
+    from core import registry
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setattr(registry, "_allowed", set())

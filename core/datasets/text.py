@@ -299,7 +299,25 @@ def _model_folder(model: str) -> Path:
     folder = user_path(model)
     if not (folder / "modules.json").is_file():
         raise fault(folder, "there is no modules.json in it: a folder saved by sentence-transformers is needed")
+    _refuse_code(folder)
     return folder
+
+
+def _refuse_code(folder: Path) -> None:
+    """Checks that a model is made of parts that its library brings: of others it runs the code in the folder.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        parts = json.loads((folder / "modules.json").read_bytes())
+        kinds = [part["type"] for part in parts]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise fault(folder / "modules.json", f"it is damaged ({error}): save the model again") from error
+    if strange := [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]:
+        raise fault(
+            folder, f"its part {str(strange[0])[:60]!r} is code of its own, which is not run: use another model"
+        )
 
 
 def tfidf(texts: list[str], *, dimensions: int, copies: list[str] | None = None) -> NDArray[np.float32]:

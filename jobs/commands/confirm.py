@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @options.workers
 @options.ray_address
 @options.allow_cpu
+@options.plug_in
 @options.quiet
 def command(  # noqa: PLR0917 (click passes them by name)
     place: str,
@@ -82,13 +83,17 @@ def command(  # noqa: PLR0917 (click passes them by name)
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     """The study, and where its results are."""
     from jobs import study as studies
+    from jobs import trust
     from jobs.driver import one_study
     from jobs.next_study import base_study
+    from jobs.orders import plug_in_files
     from jobs.results import storage
     from jobs.results.layout import PREFIX
 
     if storage.is_file(storage.at(place)):
-        return studies.load(place), results
+        study = studies.load(place)
+        trust.of_study(Path(place), plug_in_files(study))
+        return study, results
     folder = one_study(place, [name] if name else [])
     inside = isinstance(folder, Path) and Path(place).name.startswith(PREFIX)
     return base_study(folder), str(Path(place).parent) if inside else place

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
+from jobs import options
 
 
 @click.command()
@@ -19,6 +20,7 @@ from core.errors import UserError
     help="The Parquet file to write: vector, and of a method that clusters cluster and probability.",
 )
 @click.option("--column", metavar="NAME", help="The array or column of DATA.  [default: called as in training]")
+@options.plug_in
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu or cuda.")
 def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
     """Map the samples of DATA to vectors by the model CHECKPOINT; of one that clusters, to clusters as well.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A difference of the metric too small to care about.",
 )
+@options.plug_in
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The study file to write, such as next.yaml."
 )

@@ -33,9 +33,10 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
     The time is foretold from the trials that are done, or with --probe by trying.
     """
-    from jobs import stages
+    from jobs import stages, trust
 
     course = stages.load(study, overrides)
+    trust.of_study(study, course.plug_in_files())
     if show:
         click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return

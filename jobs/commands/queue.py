@@ -48,10 +48,14 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     """
     from jobs import plan as planning
     from jobs import study as studies
+    from jobs import trust
+    from jobs.orders import plug_in_files
     from jobs.queue import Queue, in_order
 
     queue = Queue(results)
-    plan = planning.make(studies.load(study, overrides))
+    read = studies.load(study, overrides)
+    trust.of_study(study, plug_in_files(read))
+    plan = planning.make(read)
     name, total = plan.study.name, len(plan.trials)
     entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
     entries = queue.read()[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @options.one_study
 @options.address
 @click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
+@options.plug_in
 @options.insecure
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: as before, or what fits]")
 def command(  # noqa: PLR0917 (click passes them by name)
@@ -47,7 +48,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file = snapshot.fetch(folder, Path(scratch))
         if job is None and address is None:
-            run_study(file, _home(results), workers=workers)
+            run_study(file, _home(results), own=False, workers=workers)
         else:
             where, target = address or (job.address if job else ""), job.results if job else _home(results)
             _submit(file, where, target, workers, insecure=insecure)

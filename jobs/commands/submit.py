@@ -54,11 +54,14 @@ def command(  # noqa: PLR0917 (click passes them by name)
     be the same on every node. Submitting it again runs what is missing.
     """
     from jobs import study as studies
+    from jobs import trust
+    from jobs.orders import plug_in_files
     from jobs.submission import send
 
     _check_results(results)
     where = _where(address, config)
     read = studies.load(study, overrides)
+    trust.of_study(study, plug_in_files(read))
     _check(read, remote_data=remote_data)
     if code := send(read, where, results, workers, insecure=insecure, follow=follow):
         sys.exit(code)
