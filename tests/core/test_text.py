@@ -221,7 +221,6 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": ["a b"]}, {}, "it holds 1 texts"),
         ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
         ({"text": ["?", "!"]}, {}, "no words are left"),
-        ({"text": TEXTS, "label": [*KINDS[:5], None]}, {}, "1 labels are missing"),
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
         ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
