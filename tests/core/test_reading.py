@@ -207,6 +207,17 @@ def test_new_data_is_matched_by_name(tmp_path):
         file.samples_of(str(tmp_path / "new.csv"), ("a", "b", "c"))
 
 
+def test_new_data_keeps_the_ids_of_the_option_and_needs_none(tmp_path):
+    (tmp_path / "new.csv").write_text("nr,a\n9,1\n")
+    assert file.samples_of(str(tmp_path / "new.csv"), ("a",), id="nr").ids.tolist() == [9]
+    assert file.samples_of(str(tmp_path / "new.csv"), ("a",), id="key").ids is None
+
+
+def test_as_many_new_images_as_they_are_high_are_no_cube(tmp_path):
+    np.save(tmp_path / "a.npy", RNG.random((8, 8, 6)))
+    assert file.samples_of(str(tmp_path / "a.npy"), ()).samples.shape == (8, 1, 8, 6)
+
+
 def test_options_that_are_not_set_keep_the_fingerprint(tmp_path):
     path = str(table(tmp_path / "a.csv"))
     plain = file.fingerprint(path=path)
