@@ -10,6 +10,7 @@ from core.layout import Layout, arranged
 
 if TYPE_CHECKING:
     import zipfile
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     if labels not in {None, "none"}:
         raise fault(file, f"an .npy file has no labels {labels!r}: save samples and labels in one .npz")
     with file.open("rb") as stream:
-        return Part(file, arranged(_array(file, stream), layout, file))
+        return Part(file, _arranged(_array(file, stream), wanted, layout, file))
 
 
 def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
@@ -86,9 +87,9 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
             key = _feature_key(file, heads, wanted, labelled)
             samples = _member(file, archive, key)
         others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
-        samples = arranged(samples, layout, file, beside=[head.shape for head in others.values()])
+        samples = _arranged(samples, wanted, layout, file, [head.shape for head in others.values()])
         left = _left_out(others, len(samples), wanted, labelled) if key else {}
-        ids = wanted.id or next((one for one in left if left[one].startswith(_ID)), None)
+        ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
         labels = None if labelled is None else _member(file, archive, labelled)
         return Part(
             file,
@@ -101,9 +102,20 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
         )
 
 
+def _arranged(
+    samples: NDArray[Any],
+    wanted: Wanted,
+    layout: Layout | None,
+    file: Path,
+    beside: Sequence[tuple[int, ...]] = (),
+) -> NDArray[Any]:
+    # A trained model knows the shape of its samples: a second reading would be refused there.
+    return samples if layout is None and wanted.known is not None else arranged(samples, layout, file, beside=beside)
+
+
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
     """The arrays that have a row for each sample but were not read, with the reason."""
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: f"{_ID}as told"})
+    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id not in heads else {wanted.id: f"{_ID}as told"})
     for key, head in heads.items():
         if key == labelled or not head.shape or head.shape[0] != n_samples:
             continue

@@ -26,13 +26,18 @@ _FEW = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the user says of the columns or arrays of a file; see `core.datasets.file.load`."""
+    """What the user says of the columns or arrays of a file; see `core.datasets.file.load`.
+
+    For a trained model `known` are the names of its features, none for arrays; None where there is no model yet. New
+    data need not have the labels and ids of the training, and the model tells how it is read.
+    """
 
     features: tuple[str, ...] | None = None
     labels: str | None = None
     ignore: tuple[str, ...] = ()
     id: str | None = None
     decimal: str = "."
+    known: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,8 @@ def check_named(file: Path, wanted: Wanted, keys: Collection[str]) -> None:
     Raises:
         UserError: one is not.
     """
+    if wanted.known is not None:
+        return
     named = {"ignore": wanted.ignore, "id": () if wanted.id is None else (wanted.id,)}
     for option, names in named.items():
         unknown = [repr(name) for name in names if name not in keys]

@@ -30,13 +30,12 @@ _ID = "id: "
 _MISSING = {"", "na", "n/a", "#n/a", "null", "none"}
 
 
-def read_table(file: Path, wanted: Wanted, known: tuple[str, ...] = ()) -> Part:
+def read_table(file: Path, wanted: Wanted) -> Part:
     """Reads a `.parquet`, `.csv` or `.tsv` file.
 
     Args:
         file: a row per sample.
         wanted: which columns are what.
-        known: the features that a model was trained on, which are then read by name; others are left out.
 
     Returns:
         Samples (n, columns), missing numbers as nan, and all that the table says of them.
@@ -52,12 +51,12 @@ def read_table(file: Path, wanted: Wanted, known: tuple[str, ...] = ()) -> Part:
         raise fault(file, f"several columns are called {listed(map(repr, twice))}: rename them")
     check_named(file, wanted, names)
     labelled = label_key(file, [name for name in names if name not in {wanted.id, *wanted.ignore}], wanted.labels)
-    if known:
-        chosen, left = _known_columns(file, table, known, labelled)
+    if wanted.known:
+        chosen, left = _known_columns(file, table, wanted.known, labelled)
     else:
         chosen, left = _feature_columns(file, table, wanted, labelled)
     columns, samples = _matrix(file, table.select(chosen))
-    ids = wanted.id or next((name for name in left if left[name].startswith(_ID)), None)
+    ids = wanted.id if wanted.id in names else next((name for name in left if left[name].startswith(_ID)), None)
     return Part(
         file,
         samples,

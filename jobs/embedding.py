@@ -132,7 +132,7 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
         features=known,
         labels="none" if known else data.get("labels"),
         shape=data.get("shape"),
-        **{name: data[name] for name in ("layout", "decimal") if data.get(name)},
+        **{name: data[name] for name in ("id", "layout", "decimal") if data.get(name)},
     )
     if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
         offset, divisor = (np.asarray(one) for one in told["scaling"])

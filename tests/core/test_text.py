@@ -15,7 +15,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from core import registry
+from core import registry, sentence_model
 from core.data import cache_folder
 from core.datasets import text
 from core.errors import UserError
@@ -221,7 +221,6 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": ["a b"]}, {}, "it holds 1 texts"),
         ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
         ({"text": ["?", "!"]}, {}, "no words are left"),
-        ({"text": TEXTS, "label": [*KINDS[:5], None]}, {}, "1 labels are missing"),
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
         ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
@@ -253,7 +252,7 @@ def test_damaged_files_are_named(tmp_path, name, content, words):
 
 
 def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch):
-    monkeypatch.setattr(text, "_MINILM", "no_such_package")
+    monkeypatch.setattr(sentence_model, "_MINILM", "no_such_package")
     for call in (text.load, text.fingerprint):
         with pytest.raises(UserError, match=r"pip install 'conclus\[text\]'"):
             call(path=path, model="minilm")
@@ -343,3 +342,14 @@ def test_minilm_gives_the_known_vectors(tmp_path):
     ours = text.load(path=str(tmp_path / "some.parquet"), model="minilm", scale="none").samples
     known = np.load(SHARED / "emb" / "banking77_minilm.npz")["emb"][:200].astype(np.float32)
     assert ((ours * known).sum(1) / np.linalg.norm(known, axis=1)).min() > 0.999
+
+
+def test_a_model_with_code_of_its_own_is_refused(path, tmp_path):
+    """sentence-transformers imports what `modules.json` names from the model's own folder."""
+    own = tmp_path / "model"
+    own.mkdir()
+    (own / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]')
+    (own / "evil.py").write_text(f"open({str(tmp_path / 'proof')!r}, 'w')")
+    with pytest.raises(UserError, match=r"'evil.Module' is code of its own, which is never run"):
+        text.load(path=str(path), model=str(own))
+    assert not (tmp_path / "proof").exists()

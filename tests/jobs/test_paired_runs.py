@@ -331,6 +331,32 @@ def test_embed_of_a_clustering_gives_the_clusters_of_training(folder, command, m
     assert parquet.read_table("few.parquet")["cluster"].to_pylist() == table["cluster"].to_pylist()[:7]
 
 
+def test_embed_takes_columns_by_their_names(folder, command):
+    rng, labels = np.random.default_rng(0), np.arange(120) % 3
+    values = (rng.normal(size=(3, 4))[labels] * 9 + rng.normal(size=(120, 4))) * [1, 10, 100, 1000]
+    trained = pd.DataFrame(values, columns=list("abcd"))
+    trained.assign(label=labels).to_csv("train.csv", index=False)
+    (folder / "c.yaml").write_text(CLUSTERS.replace("METHOD", "cc").replace("blobs.npz", "train.csv"))
+    run_trial(order(folder, file="c.yaml", overrides=["select.metric=kmeans_acc"]), ignore)
+    trained.to_csv("new.csv", index=False)
+    trained[list("dbca")].assign(sample_id=labels + 7, more=0.5).to_csv("turned.csv", index=False)
+    trained[:1].to_parquet("one.parquet")
+    trained[["a"]].to_csv("a.csv", index=False)
+
+    def embedded(name):
+        code, _, err = command("embed", model("results").parent, name, "--out", "v.parquet")
+        return code, err, parquet.read_table("v.parquet")
+
+    plain, turned, one = (embedded(name) for name in ("new.csv", "turned.csv", "one.parquet"))
+    assert (plain[0], turned[0], one[0]) == (0, 0, 0)
+    assert "4 columns matched by name (a, b, c, d); left out: sample_id (whole numbers), more" in turned[1]
+    assert turned[2]["vector"].equals(plain[2]["vector"])
+    assert turned[2]["id"].to_pylist() == (labels + 7).tolist()
+    assert one[2]["cluster"].to_pylist() == plain[2]["cluster"].to_pylist()[:1]
+    code, err, _ = embedded("a.csv")
+    assert (code, "'b', 'c', 'd'" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import health
+from core import health, registry
 from core.config import to_mapping
 from jobs import plan, provenance, study
 from jobs.results import reader
@@ -266,6 +266,7 @@ def test_an_error_of_a_plug_in_is_a_failed_row_with_its_traceback(payload, tmp_p
         "        if self.steps > self.at: raise RuntimeError('mine broke\\nbadly')\n"
         "        return super().step(batch)\n"
     )
+    registry.allow_named(tmp_path / "mine.py")
     order = payload(overrides=[f"method.name={tmp_path / 'mine.py'}", "method.at=5"])
     assert run_trial(order, ignore)["reason"] == "ERROR: RuntimeError: mine broke"
     found = row(order)

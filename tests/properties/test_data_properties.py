@@ -52,7 +52,7 @@ def test_every_format_gives_the_same(samples, labels, scale):
         np.save(folder / "a.npy", samples)
         plain = file.load(path=str(folder / "a.npy"), scale=scale)
         assert plain.labels is None
-        codes, classes = encode_labels(np.array(labels), len(labels), folder)
+        codes, classes = encode_labels(np.array([one.strip() for one in labels]), len(labels), folder)
         for path in sorted(folder.iterdir()):
             loaded = file.load(path=str(path), scale=scale)
             np.testing.assert_array_equal(loaded.samples, plain.samples)
