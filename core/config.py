@@ -252,7 +252,7 @@ def count_clusters(config: TrialConfig, data: Dataset) -> int:
     if not registry.constant("methods", config.method.name, "clusters", default=True):
         return 0
     if config.n_clusters == "auto":
-        return _estimated(data.fingerprint, data)
+        return _estimated(data)
     count = config.n_clusters or data.n_classes
     if count is None:
         raise UserError(
@@ -265,13 +265,14 @@ def count_clusters(config: TrialConfig, data: Dataset) -> int:
     return count
 
 
-_ESTIMATES: dict[str, int] = {}
+_ESTIMATES: dict[tuple[str, bytes | None], int] = {}
 
 
-def _estimated(fingerprint: str, data: Dataset) -> int:
-    """Once per data set and process: it takes seconds."""
+def _estimated(data: Dataset) -> int:
+    """Once per data set, part and process: it takes seconds. All parts of a data set have one fingerprint."""
     from core.assign import estimate_n_clusters
 
-    if fingerprint not in _ESTIMATES:
-        _ESTIMATES[fingerprint] = estimate_n_clusters(data.samples)
-    return _ESTIMATES[fingerprint]
+    key = (data.fingerprint, None if data.parts is None else data.parts.tobytes())
+    if key not in _ESTIMATES:
+        _ESTIMATES[key] = estimate_n_clusters(data.samples)
+    return _ESTIMATES[key]

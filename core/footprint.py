@@ -44,7 +44,7 @@ def measure(config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu
         UserError: configuration and data do not fit.
         DivergedError: it does not train.
     """
-    config = replace(config, n_clusters=count_clusters(config, data))
+    config = replace(config, n_clusters=count_clusters(config, data.part("train")))
     resumed = _all_stages(config, data, seed=seed, device=device)
     row = next(fit(replace(config, epochs=1), data, seed=seed, device=device))
     row.state().to_bytes()

@@ -228,7 +228,7 @@ def check_data(plan: Plan) -> None:
         if trial.data_hash not in loaded:
             data: PlugIn = trial.config.data
             loaded[trial.data_hash] = registry.load("datasets", data.name)(**data.options)
-        count_clusters(trial.config, loaded[trial.data_hash])
+        count_clusters(trial.config, loaded[trial.data_hash].part("train"))
         check_loss(trial.config)
 
 

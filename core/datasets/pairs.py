@@ -3,6 +3,8 @@
 Of an npz, inputs and targets are two arrays of as many rows; of a table, two columns of lists of numbers (or several
 columns each, with commas between). A column of texts is turned into vectors once, as by the data set `text`. Inputs may
 be images, as in the data set `file`.
+
+Pairs of equal inputs, of equal targets or of one group stay in one part: what is held out must not be known by heart.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.data import Dataset, fault, fingerprint_of
 from core.datasets import file, text
 from core.errors import UserError
 from core.schema import Fraction, NonNegativeInt, PositiveInt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def load(
@@ -31,6 +37,7 @@ def load(
     texts: Literal["none", "inputs", "targets", "both"] = "none",
     model: str = "minilm",
     dimensions: PositiveInt = 128,
+    group_by: str | None = None,
 ) -> Dataset:
     """Loads inputs and targets as they are, unscaled.
 
@@ -47,6 +54,8 @@ def load(
         texts: which of the two are columns of texts.
         model: what makes vectors of texts: `tfidf`, `minilm`, or a folder; see the data set `text`.
         dimensions: numbers per text of `tfidf`.
+        group_by: the array or column of what pairs have in common (a patient, a page): equal ones stay in one part, and
+            -1, empty and `NA` are none.
 
     Returns:
         Samples (n, features) or images, the array `target` (n, dim), and the parts.
@@ -59,11 +68,14 @@ def load(
     from core import parts
 
     encode = partial(text.load, path=path, model=model, dimensions=dimensions, scale="none")
-    with _called(features="inputs", text="inputs", labels="split_by"):
+
+    def read(column: str | None) -> Dataset:
         if texts in {"inputs", "both"}:
-            found = encode(text=inputs, labels=split_by or "none")
-        else:
-            found = file.load(path=path, features=inputs, labels=split_by or "none", scale="none", shape=shape)
+            return encode(text=inputs, labels=column or "none")
+        return file.load(path=path, features=inputs, labels=column or "none", scale="none", shape=shape)
+
+    with _called(features="inputs", text="inputs", labels="split_by"):
+        found = read(split_by)
     with _called(features="targets", text="targets"):
         if texts in {"targets", "both"}:
             paired = encode(text=targets, labels="none").samples
@@ -71,12 +83,15 @@ def load(
             paired = file.load(path=path, features=targets, labels="none", scale="none").samples
     if len(found.samples) != len(paired):
         raise fault(path, f"it has {len(found.samples)} inputs and {len(paired)} targets: each must have its own")
+    with _called(labels="group_by"):
+        codes = None if group_by is None else read(group_by).labels
+    groups = parts.together(found.samples, paired, *([] if codes is None else [_own(codes)]))
     if found.labels is None:
-        split = parts.drawn(np.zeros(len(paired), np.int8), "test", test, split_seed, path)
+        split = parts.drawn(np.zeros(len(paired), np.int8), "test", test, split_seed, path, groups=groups)
     else:
         split = parts.named(found.labels, found.class_names, path)
     if not (split == 1).any():
-        split = parts.drawn(split, "validation", validation, split_seed, path)
+        split = parts.drawn(split, "validation", validation, split_seed, path, groups=groups)
     hashed = fingerprint(
         path=path,
         inputs=inputs,
@@ -89,9 +104,38 @@ def load(
         texts=texts,
         model=model,
         dimensions=dimensions,
+        group_by=group_by,
     )
     arrays = {"target": np.ascontiguousarray(paired.reshape(len(paired), -1))}
-    return Dataset(found.name, found.samples, None, (), hashed, arrays, split, found.feature_names)
+    return Dataset(
+        found.name, found.samples, None, (), hashed, arrays, split, found.feature_names, notes=_notes(groups, split)
+    )
+
+
+def _own(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Codes of groups, (n,), in which each pair of no group has one of its own."""
+    import numpy as np
+
+    return np.where(codes < 0, -1 - np.arange(len(codes)), codes)
+
+
+def _notes(groups: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[str, ...]:
+    """What was done about pairs that belong together, and what a split of one's own did with them."""
+    import numpy as np
+
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    repeated = sizes > 1
+    if not repeated.any():
+        return ()
+    pairs, kinds = int(sizes[repeated].sum()), int(repeated.sum())
+    said = f"{pairs} of {len(groups)} pairs share their input, target or group with others ({kinds} groups)"
+    least, most = np.full(len(sizes), 2), np.zeros(len(sizes), np.int64)
+    np.minimum.at(least, group, split)
+    np.maximum.at(most, group, split)
+    torn = int(sizes[least < most].sum())
+    if torn:
+        return (f"{said}: of these {torn} lie on both sides of the split that `split_by` names: scores are too good",)
+    return (f"{said}: each group stays in one part",)
 
 
 @contextmanager
@@ -119,6 +163,7 @@ def fingerprint(
     texts: Literal["none", "inputs", "targets", "both"] = "none",
     model: str = "minilm",
     dimensions: PositiveInt = 128,
+    group_by: str | None = None,
 ) -> str:
     """The hash of the file's content, of what encodes texts, and of all options but the path.
 
@@ -131,4 +176,6 @@ def fingerprint(
         content = text.fingerprint(path=path, text=inputs, labels=split_by, model=model, dimensions=dimensions)
         content += file.fingerprint(path=path, shape=shape)
     options = {"validation": validation, "test": test, "split_seed": split_seed, "texts": texts}
+    # Left out where it is not set: what was known by its fingerprint stays known.
+    options |= {} if group_by is None else {"group_by": group_by}
     return fingerprint_of([], pairs=content, targets=targets, **options)

@@ -1,14 +1,17 @@
 """K-means that is the same everywhere, and the number of clusters when nobody knows it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from core import assign
+from core import assign, registry
 from core.config import count_clusters, read_trial
 from core.data import Dataset
 from core.schema import Mistakes
+from jobs.run import check_data
 
 
 def blobs(k: int, n: int = 300, dim: int = 12) -> np.ndarray:
@@ -31,6 +34,37 @@ def test_auto_is_the_estimate():
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
     data = Dataset(name="b", samples=blobs(4), labels=None, class_names=(), fingerprint="auto-4")
     assert count_clusters(config, data) == 4
+
+
+def in_parts(fingerprint: str) -> Dataset:
+    """3 groups to train on, and 5 more that are held out."""
+    groups = np.arange(320) % 8
+    samples = blobs(8, 320)
+    return Dataset("b", samples, None, (), fingerprint, parts=np.where(groups < 3, 0, 2).astype(np.int8))
+
+
+def test_the_estimate_of_a_part_is_its_own_whatever_was_asked_before():
+    config = read_trial({"n_clusters": "auto"}, (), Mistakes())
+    data = in_parts("parts")
+    asked = [data.part("train"), data, data.part("train"), data.part("test"), data]
+    assert [count_clusters(config, one) for one in asked] == [3, 8, 3, 5, 8]
+    assert count_clusters(config, in_parts("again").part("test")) == 5
+
+
+def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
+    asked: list[int] = []
+
+    def estimated(samples: np.ndarray) -> int:
+        asked.append(len(samples))
+        return 3
+
+    monkeypatch.setattr(assign, "estimate_n_clusters", estimated)
+    monkeypatch.setattr(registry, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
+    config = read_trial({"n_clusters": "auto"}, (), Mistakes())
+    check_data(SimpleNamespace(trials=[SimpleNamespace(config=config, data_hash="x")]))
+    assert asked == [120]
+    assert count_clusters(config, in_parts("checked").part("train")) == 3
+    assert asked == [120]  # and training finds it
 
 
 def test_the_same_seed_gives_the_same_bits_and_centroids_start_where_they_are_told():

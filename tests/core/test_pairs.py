@@ -243,6 +243,75 @@ def test_a_pair_file_is_read_as_it_is_and_split_by_seed(tmp_path):
     assert data.fingerprint == pairs.fingerprint(path=path)
 
 
+def whole(groups, split) -> bool:
+    """Whether every group lies in one part."""
+    return all(len(set(split[groups == one].tolist())) == 1 for one in np.unique(groups))
+
+
+@pytest.mark.parametrize("repeated", ["input", "target"])
+def test_pairs_of_equal_inputs_or_targets_stay_in_one_part(tmp_path, repeated):
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(60), 5)
+    arrays = {"input": rng.normal(size=(300, 6)), "target": rng.normal(size=(300, 3))}
+    arrays[repeated] = arrays[repeated][groups]
+    np.savez(tmp_path / "mine.npz", **arrays)
+    data = pairs.load(path=str(tmp_path / "mine.npz"))
+    assert np.bincount(data.parts).tolist() == [245, 25, 30]
+    assert whole(groups, data.parts)
+    assert data.notes == (
+        "300 of 300 pairs share their input, target or group with others (60 groups): each group stays in one part",
+    )
+
+
+def test_pairs_without_repeats_are_split_as_ever(tmp_path):
+    data = pairs.load(path=saved(tmp_path / "mine.npz"))
+    plain = parts.drawn(parts.drawn(np.zeros(40, np.int8), "test", 0.1, 0, "x"), "validation", 0.1, 0, "x")
+    rows = np.random.default_rng([0, 2]).permutation(40)[:4]
+    assert data.parts.tolist() == plain.tolist()
+    assert sorted(rows.tolist()) == (data.parts == 2).nonzero()[0].tolist()
+    assert data.notes == ()
+
+
+def test_a_column_may_say_what_belongs_together(tmp_path):
+    group = np.repeat(np.arange(-1, 19), 2)
+    path = saved(tmp_path / "mine.npz", patient=group)
+    data = pairs.load(path=path, group_by="patient")
+    assert whole(group[2:], data.parts[2:])  # -1 is no group
+    assert data.fingerprint == pairs.fingerprint(path=path, group_by="patient") != pairs.fingerprint(path=path)
+    with pytest.raises(UserError, match="`group_by: doctor` names none"):
+        pairs.load(path=path, group_by="doctor")
+
+
+def test_a_group_too_large_for_the_split_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    target = np.concatenate([np.zeros((38, 3)), rng.normal(size=(2, 3))])
+    np.savez(tmp_path / "mine.npz", input=rng.normal(size=(40, 6)), target=target)
+    with pytest.raises(UserError, match=r"38 of 40 samples belong together.*too many for a test part of 4"):
+        pairs.load(path=str(tmp_path / "mine.npz"))
+
+
+def test_a_split_of_ones_own_that_tears_groups_is_told(tmp_path):
+    rng = np.random.default_rng(0)
+    part = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
+    inputs = np.tile(rng.normal(size=(20, 6)), (2, 1))
+    np.savez(tmp_path / "mine.npz", input=inputs, target=rng.normal(size=(40, 3)), part=part)
+    (note,) = pairs.load(path=str(tmp_path / "mine.npz"), split_by="part").notes
+    assert "(20 groups): of these 40 lie on both sides of the split that `split_by` names" in note
+
+
+def test_a_pair_without_a_part_is_refused(tmp_path):
+    path = saved(tmp_path / "mine.npz", part=["train"] * 30 + ["test"] * 9 + [""])
+    with pytest.raises(UserError, match=r"row 40 \(counted from 1\) is in no part of the split"):
+        pairs.load(path=path, split_by="part")
+
+
+def test_what_belongs_together_does_so_by_way_of_others():
+    inputs = np.array([[0.0], [-0.0], [1.0], [2.0], [3.0]])
+    targets = np.array([[5], [6], [6], [7], [8]])
+    groups = parts.together(inputs, targets)
+    assert len(set(groups[:3].tolist())) == 1
+    assert len(set(groups.tolist())) == 3
+
+
 def test_images_of_a_pair_file_take_a_shape(tmp_path):
     assert pairs.load(path=saved(tmp_path / "mine.npz"), shape=(2, 3)).samples.shape == (40, 1, 2, 3)
 
