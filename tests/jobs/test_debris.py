@@ -18,7 +18,7 @@ os.fsync = lambda _: (print("there", flush=True), sys.stdin.read())
 storage.put(Path(sys.argv[1]), b"content")
 """
 PLACES = ["study=s/trials/a.parquet", "study=s/compact/b.parquet", "study=s/checkpoints/c.pt", "study=s/study.json",
-          "study=s/models/key/best_model.pt", "study=s/logs/x.txt", "queue/1.json"]  # fmt: skip
+          "study=s/models/key/best_model.pt", "study=s/logs/x.txt", "_queue/1.json"]  # fmt: skip
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_orphans_go_wherever_they_lie_and_the_living_go_on(tmp_path, writing):
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
     compact.compact(str(tmp_path))
-    assert temporary(tmp_path) == ["queue"]
+    assert temporary(tmp_path) == ["_queue"]
     writing[-1].communicate("", timeout=60)
-    assert (tmp_path / "queue/1.json").read_bytes() == b"content"
+    assert (tmp_path / "_queue/1.json").read_bytes() == b"content"
     assert temporary(tmp_path) == []
 
 
@@ -64,7 +64,7 @@ def test_a_run_sweeps_even_where_it_has_nothing_to_do(tmp_path, command, monkeyp
     gone = subprocess.Popen(["true"])
     gone.wait()
     name = debris.temporary_name().replace(f"-{os.getpid()}-", f"-{gone.pid}-")
-    orphans = [Path("results", "study=s", "trials", name), Path("results", "queue", name)]
+    orphans = [Path("results", "study=s", "trials", name), Path("results", "_queue", name)]
     for one in orphans:
         one.parent.mkdir(exist_ok=True)
         one.touch()

@@ -20,7 +20,7 @@ def test_those_who_look_keep_no_driver_from_starting(tmp_path, root):
     """Of 2,000 starts 196 were refused."""
     folder = tmp_path / "study=s"
     folder.mkdir()
-    (folder / "run.lock").touch()
+    (folder / "_run.lock").touch()
     command = [sys.executable, "-c", LOOK, str(folder)]
     looking = [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}) for _ in range(2)]
     try:
@@ -46,7 +46,7 @@ def test_an_owner_long_gone_is_not_named(tmp_path):
     gone = subprocess.Popen(["true"])
     gone.wait()
     (tmp_path / "study=s").mkdir()
-    path = tmp_path / "study=s" / "run.lock"
+    path = tmp_path / "study=s" / "_run.lock"
     path.write_text(f"process {gone.pid} on {socket.gethostname()}")
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -59,7 +59,7 @@ def test_an_owner_long_gone_is_not_named(tmp_path):
 def test_a_reader_that_was_stopped_while_it_looked_is_said_and_not_waited_for_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_LOOKING_SECONDS", 0.1)
     (tmp_path / "study=s").mkdir()
-    path = tmp_path / "study=s" / "run.lock"
+    path = tmp_path / "study=s" / "_run.lock"
     path.touch()
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -69,7 +69,7 @@ def test_a_reader_that_was_stopped_while_it_looked_is_said_and_not_waited_for_fo
 
 def test_a_driver_that_starts_while_another_looks_waits_a_moment(tmp_path):
     (tmp_path / "study=s").mkdir()
-    path = tmp_path / "study=s" / "run.lock"
+    path = tmp_path / "study=s" / "_run.lock"
     path.touch()
     file = path.open()
     fcntl.flock(file, fcntl.LOCK_SH)
@@ -83,7 +83,7 @@ def test_a_lock_that_is_none_is_one_line_and_nothing_is_written_through_it(tmp_p
     precious = tmp_path / "precious"
     precious.write_text("mine")
     (tmp_path / "study=s").mkdir()
-    path = tmp_path / "study=s" / "run.lock"
+    path = tmp_path / "study=s" / "_run.lock"
     {"link": lambda: path.symlink_to(precious), "FIFO": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
     with pytest.raises(UserError, match="results cannot be written there"):
         exclusive(str(tmp_path), "s").__enter__()

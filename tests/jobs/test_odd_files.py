@@ -178,9 +178,9 @@ def test_a_hostile_header_is_skipped(tmp_path):
 def test_an_odd_entry_of_the_queue_is_one_sentence_and_the_others_are_read(tmp_path, name):
     queue = Queue(str(tmp_path))
     queue.add("s", "copy", ["a"])
-    ODD.get(name, lambda path: path.write_text("[" * 100_000))(tmp_path / "queue" / "2.json")
+    ODD.get(name, lambda path: path.write_text("[" * 100_000))(tmp_path / "_queue" / "2.json")
     for other in ("007.json", "٣.json", "x.json", "-1.json", "9" * 200 + ".json"):
-        (tmp_path / "queue" / other).touch()
+        (tmp_path / "_queue" / other).touch()
     entries, skipped = queue.read()
     assert [one.study for one in entries] == ["s"]
     assert len(skipped) == (0 if name == "not UTF-8" else 1)
