@@ -45,6 +45,4 @@ def _refuse_code(place: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise fault(place / "modules.json", f"it is damaged ({error}): save the model again") from error
     if strange := [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]:
-        raise fault(
-            place, f"its part {str(strange[0])[:60]!r} is code of its own, which is not run: use another model"
-        )
+        raise fault(place, f"its part {str(strange[0])[:60]!r} is code of its own, which is not run: use another model")

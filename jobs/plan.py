@@ -18,7 +18,7 @@ from jobs.results.header import GOOD
 from jobs.study import Study
 
 # Part of every key: raised when the meaning of a configuration or the way of scoring changes.
-PROTOCOL = 4
+PROTOCOL = 5
 LARGEST = 200_000
 
 

@@ -84,6 +84,10 @@ def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
             return sorted(entry.path for entry in entries if _is_wanted(entry.name, suffix, prefix))
     except FileNotFoundError:
         return []
+    except StorageError as error:
+        if isinstance(error.__cause__, NotADirectoryError):
+            return []  # Whoever writes there hears of it.
+        raise
 
 
 def folders(folder: Place, prefix: str) -> Sequence[Place]:

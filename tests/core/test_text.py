@@ -350,6 +350,6 @@ def test_a_model_with_code_of_its_own_is_refused(path, tmp_path):
     own.mkdir()
     (own / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]')
     (own / "evil.py").write_text(f"open({str(tmp_path / 'proof')!r}, 'w')")
-    with pytest.raises(UserError, match=r"'evil.Module' is code of its own, which is never run"):
+    with pytest.raises(UserError, match=r"'evil.Module' is code of its own, which is not run"):
         text.load(path=str(path), model=str(own))
     assert not (tmp_path / "proof").exists()

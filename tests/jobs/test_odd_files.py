@@ -14,7 +14,7 @@ from core.errors import UserError
 from jobs import document
 from jobs.queue import Queue
 from jobs.results import compact, peek, reader, records, storage, writer
-from jobs.results.header import HeaderRow, encode
+from jobs.results.header import HeaderRow, encode, seal
 from jobs.results.schema import Attempt
 from jobs.results.where import Where
 
@@ -272,7 +272,6 @@ def test_a_long_condition_within_bounds_is_read():
 
 
 WRONG = {
-    "study": [pa.array([5]), pa.nulls(1)],
     "trial_key": [pa.array([[1]]), pa.nulls(1)],
     "seed": [pa.array(["x"])],
     "status": [pa.array([5])],
@@ -288,12 +287,15 @@ WRONG = {
 @pytest.mark.parametrize(("name", "values"), [(name, one) for name, every in WRONG.items() for one in every])
 def test_a_file_with_our_header_and_other_columns_is_skipped(tmp_path, name, values):
     path = writer.write(str(tmp_path), attempt())
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:
+        table = file.read()
     other = path.with_name("z.parquet")
     table = table.set_column(table.column_names.index(name), name, values)
-    with pq.ParquetWriter(other, table.schema, store_schema=False) as file:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, store_schema=False) as file:
         file.write_table(table)
-        file.add_key_value_metadata({"conclus": encode([HeaderRow("z", "2", "ok")]).decode()})
+        file.add_key_value_metadata({"conclus": encode([HeaderRow("z", "2", "ok")], "s").decode()})
+    other.write_bytes(seal(sink.getvalue().to_pybytes()))
     for attempts in (False, True):
         loaded = reader.load([str(tmp_path)], attempts=attempts, history=True)
         assert loaded.table["trial_key"].to_pylist() == ["a"]
