@@ -92,8 +92,8 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
             so is interrupted then, however young its file is.
     """
     plan, warnings = _plan(folder)
-    select: dict[str, str] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"], select["mode"]
+    select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
     loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]

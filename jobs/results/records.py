@@ -18,7 +18,7 @@ DEEPEST = 50
 STUDY = {
     "source": (dict, None),
     "trial": (dict, None),
-    "select": ({"metric": str, "mode": str}, None),
+    "select": ({"metric": str, "mode": str | None}, None),
     "n_trials": int | None,
     "trials": ([[str | int]], None),
 }

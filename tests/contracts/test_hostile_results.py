@@ -31,7 +31,8 @@ select: {metric: nmi, mode: max, save_model: true}
 OWN = "from core.methods.cc import Method as Base\nclass Method(Base):\n    pass\n"
 # Runs when it is imported, and when an annotation of its options is evaluated.
 EVIL = """import os
-open(os.environ["PROOF"], "a").write("imported ")
+with open(os.environ["PROOF"], "a") as proof:
+    proof.write("imported ")
 from core.methods.cc import Method as Base
 class Method(Base):
     def __init__(self, setting, *, x: [c for c in ().__class__.__base__.__subclasses__()

@@ -332,6 +332,6 @@ def test_fewer_seeds_of_a_population_than_before_go_on_and_the_others_are_kept(m
     go(members("seeds=[0, 1]", "budget.trials=3"), tmp_path / "results")
     summary = go(members(), tmp_path / "results")
     assert (summary.done, summary.missing) == (4, 0)
-    (file,) = (tmp_path / "results" / "study=s").glob("population-*.json")
+    (file,) = (tmp_path / "results" / "study=s").glob("_population-*.json")
     assert len(json.loads(file.read_bytes())["members"]) == 8
     assert go(members("seeds=[0, 1]"), tmp_path / "results").done == 8
