@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001, RUF002 - the sign of multiplication, as shapes are written
+# ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
 """The line that says what a data set was read as."""
 
 import numpy as np

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001, RUF002 - the sign of multiplication, as shapes are written
+# ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
 """`plan` and `run` look at the data before anything starts: they say the same of it and refuse the same."""
 
 import numpy as np
