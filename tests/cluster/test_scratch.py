@@ -94,7 +94,7 @@ def test_a_start_that_fails_leaves_nothing(home, tmp_path, monkeypatch):
 
     monkeypatch.setattr(connect, "_init", half_started)
     here = connect.local(machine=Node("here", 1, 0), log=tmp_path / "log")
-    with pytest.raises(ClusterError, match="Ray does not start on this machine: no node"), here:
+    with pytest.raises(ClusterError, match="Ray does not start on this machine: RuntimeError: no node"), here:
         pytest.fail("it started")
     assert left(home) == []
 
