@@ -69,8 +69,8 @@ def normalised(address: str) -> str:
     Raises:
         ClusterError: It is no address of a dashboard.
     """
-    parts = urlsplit(address if "://" in address else f"http://{address}")
     try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ClusterError(f"--address {address}: {error}.") from error

@@ -4,20 +4,17 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
-from cluster import lookout, probe, watchdog
+from cluster import lookout, probe, scratch, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
 _OBJECT_STORE_BYTES = 100_000_000  # the payloads of a plan; data sets do not travel through it
-_LONGEST_PREFIX = 24  # Ray's sockets lie 66 characters deeper and a socket's path ends at 107
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -75,19 +72,13 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         ClusterError: Ray does not start.
     """
     prepare()
-    folder = Path(tempfile.mkdtemp(prefix="conclus-", dir=_short_folder()))
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    guard = watchdog.start(folder)
-    try:
-        with quiet(log), _environment(token):
-            _start(machine, folder)
-            try:
-                yield
-            finally:
-                _shut_down()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        watchdog.dismiss(guard)
+    with scratch.folder() as folder, watchdog.watching(folder), quiet(log), _environment(token):
+        try:
+            _start(machine, folder / "r")
+            yield
+        finally:
+            _shut_down()
 
 
 @contextlib.contextmanager
@@ -260,10 +251,6 @@ def _shut_down() -> None:
     import ray
 
     ray.shutdown()
-
-
-def _short_folder() -> str:
-    return tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_PREFIX else "/tmp"  # noqa: S108
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import pickle
 import re
-import tempfile
 import threading
 import time
 import uuid
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cluster import connect
+from cluster import connect, scratch
 from cluster.executor import (
     ClusterError,
     EarlyStopping,
@@ -148,8 +147,8 @@ def _folder(run_dir: Path | None) -> Generator[Path]:
         run_dir.mkdir(parents=True, exist_ok=True)
         yield run_dir.resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="conclus-tune-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with scratch.folder() as folder:
+        yield folder
 
 
 def _ray(machine: Node | None, log: Path) -> contextlib.AbstractContextManager[None]:

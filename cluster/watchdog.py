@@ -3,32 +3,49 @@
 Ray's agents try for a minute to tell the dead driver that it is dead, and the session's folder would stay for ever.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 _PATIENCE_SECONDS = 1.0  # most of Ray's processes leave with the driver by themselves
+_TRIES, _PAUSE_SECONDS = 20, 0.1
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Watch over this process from now on: when its end of the pipe closes, the watchdog clears up."""
+@contextlib.contextmanager
+def watching(folder: Path) -> Generator[None]:
+    """For the length of a with-block: when this process dies, its end of the pipe closes and the folder is cleared."""
     command = [sys.executable, "-I", "-S", __file__, str(folder)]
     # A session of its own, so that what kills the driver's process group leaves it alone.
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-
-
-def dismiss(watchdog: subprocess.Popen[bytes]) -> None:
-    """Tell it that all is well."""
-    watchdog.communicate(b"done")
+    watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        watchdog.communicate(b"done")
 
 
 def users(folder: str) -> list[int]:
     """The processes that have a file of this folder open, as all of Ray's have their logs (Linux; else none)."""
     return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _uses(process, f"{folder}/")]
+
+
+def clear(folder: str) -> None:
+    """End whoever else has a file of this folder open, and remove it."""
+    for process in users(folder):
+        if process != os.getpid():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+    # Those that are being ended may still write while it is emptied.
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            break
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _uses(process: Path, folder: str) -> bool:
@@ -50,12 +67,7 @@ def _main(folder: str) -> None:
     if sys.stdin.buffer.read() == b"done":
         return
     time.sleep(_PATIENCE_SECONDS)
-    for process in users(folder):
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,11 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import UserError
+from jobs import state_folder
 from jobs.lock import holder
 from jobs.results import records
 from jobs.results.layout import JOB, existing, study_folder, study_folders, study_name
 from jobs.results.storage import Place, put
 from jobs.study import Study
+from jobs.visible import one_line
 
 _SHAPE = {**dict.fromkeys(("job", "address", "study", "results", "submitted", "by"), str), "workers": int | None}
 AGAIN = "CONCLUS_AGAIN"
@@ -84,7 +87,8 @@ def job_of(results: str, studies: Collection[str], address: str | None, job: str
     """Address and name of the job that is meant: as given, else as the results' record says; None for a local run.
 
     Raises:
-        UserError: one of the two is neither given nor on record, or it is not clear which study is meant.
+        UserError: one of the two is neither given nor on record, it is not clear which study is meant, or this person
+            has nothing to do with the address on record; see `address_of`.
     """
     if address and job:
         return address, job
@@ -93,7 +97,27 @@ def job_of(results: str, studies: Collection[str], address: str | None, job: str
         return None
     if record is None:
         raise UserError(f"{results} has no {JOB}: give both --address and --job")
-    return address or record.address, job or record.job
+    return address_of(record, address), job or record.job
+
+
+def address_of(record: Job, given: str | None) -> str:
+    """Where requests about a job go, and with them the token: as given, else as its record says.
+
+    The record lies in the results, which may come from a stranger: its address counts if this person submitted to it
+    before or has it in RAY_ADDRESS.
+
+    Raises:
+        UserError: it does not.
+    """
+    if given:
+        return given
+    if not state_folder.knows_cluster(record.address):
+        shown = shlex.quote(one_line(record.address))
+        raise UserError(
+            f"{JOB} names the cluster at {shown}, to which you have submitted nothing from here: if it is yours, add "
+            f"--address {shown}"
+        )
+    return record.address
 
 
 def one_study(results: str, studies: Collection[str] = ()) -> Place:

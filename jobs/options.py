@@ -78,7 +78,9 @@ out = click.option(
 )
 one_study = click.option("--study", "studies", multiple=True, help="The study, where RESULTS holds several.")
 address = click.option(
-    "--address", metavar="URL", help="The head node's dashboard: http://HEAD:8265.  [default: what _job.json says]"
+    "--address",
+    metavar="URL",
+    help="The head node's dashboard: http://HEAD:8265.  [default: what _job.json says, if you submitted to it]",
 )
 job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: what _job.json says]")
 insecure = click.option(

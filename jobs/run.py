@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import socket
-import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from cluster import memory
@@ -327,9 +325,9 @@ def _machines(address: str | None) -> Generator[None]:
     if address is None:
         yield
         return
-    from cluster import connect
+    from cluster import connect, scratch
 
-    with tempfile.TemporaryDirectory(prefix="conclus-") as folder, connect.attached(address, Path(folder, "ray.log")):
+    with scratch.folder() as folder, connect.attached(address, folder / "ray.log"):
         yield
 
 

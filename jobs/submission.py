@@ -13,7 +13,7 @@ import click
 import conclus
 from cluster.submit import Jobs
 from core import registry
-from jobs import driver, snapshot
+from jobs import driver, snapshot, state_folder
 from jobs.driver import Job
 from jobs.orders import plug_in_files
 from jobs.results.layout import STUDY_YAML
@@ -36,7 +36,7 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         click.echo(f"Warning: {warning}", err=True)
     job = driver.new_job(study.name, jobs.access.address, results, workers)
     _ship(jobs, job, study)
-    kept = driver.write(job, study)
+    kept = all([driver.write(job, study), state_folder.remember_cluster(job.address)])
     click.echo(f"submitted {job.job} to {job.address}", err=True)
     if follow:
         return watch(jobs, job.job)

@@ -13,23 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core import registry
-from core.errors import UserError
+from jobs import state_folder
 from jobs.results.layout import PREFIX, QUEUE
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def state_folder() -> Path:
-    """Where conclus keeps what it knows of this person: `$XDG_STATE_HOME/conclus` or `~/.local/state/conclus`.
-
-    Raises:
-        UserError: there is no home folder.
-    """
-    root = os.environ.get("XDG_STATE_HOME")
-    try:
-        return (Path(root) if root else Path.home() / ".local" / "state") / "conclus"
-    except RuntimeError as error:
-        raise UserError("there is no home folder to keep a state in: set XDG_STATE_HOME") from error
 
 
 def name(files: Iterable[Path]) -> None:
@@ -41,16 +28,16 @@ def name(files: Iterable[Path]) -> None:
         UserError: a file cannot be read.
     """
     digests = registry.allow_named(*files)
-    file = state_folder() / "plug-ins"
-    new = [digest for digest in digests if digest not in _remembered(file)]
+    new = set(digests).difference(_remembered())
     if not new:
         return
     try:
+        file = kept()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # One write of whole lines at the end: two commands at once lose nothing of each other.
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(descriptor, "".join(f"{digest}\n" for digest in new).encode())
+            os.write(descriptor, "".join(f"{digest}\n" for digest in sorted(new)).encode())
         finally:
             os.close(descriptor)
     except OSError:
@@ -82,12 +69,21 @@ def lies_in_results(file: Path) -> bool:
 
 def recall() -> None:
     """Lets files run whose content this person has run before, whatever names them now."""
-    registry.allow(*_remembered(state_folder() / "plug-ins"))
+    registry.allow(*_remembered())
 
 
-def _remembered(file: Path) -> list[str]:
+def kept() -> Path:
+    """The file of the content that was run before.
+
+    Raises:
+        FileNotFoundError: there is no home folder.
+    """
+    return state_folder.folder() / "plug-ins"
+
+
+def _remembered() -> list[str]:
     try:
-        text = file.read_text(encoding="ascii", errors="replace")
+        text = kept().read_text(encoding="ascii", errors="replace")
     except OSError:
         return []
     return [line for line in text.split("\n") if _DIGEST.fullmatch(line)]

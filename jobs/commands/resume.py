@@ -37,21 +37,23 @@ def command(  # noqa: PLR0917 (click passes them by name)
     import tempfile
     from pathlib import Path
 
-    from jobs import driver, snapshot
+    from jobs import driver, snapshot, state_folder
     from jobs.foreground import run_study
 
     folder = driver.one_study(results, studies)
     job = None if here else driver.read(folder)
-    if job is not None:
-        _refuse_running(job.job, job.address, insecure=insecure)
+    where = address if job is None else driver.address_of(job, address)
+    if job is not None and where is not None:
+        # Given another cluster, the one that it ran on is asked.
+        asked = job.address if state_folder.knows_cluster(job.address) else where
+        _refuse_running(job.job, asked, insecure=insecure)
     workers = workers or (job.workers if job else None)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file = snapshot.fetch(folder, Path(scratch))
-        if job is None and address is None:
+        if where is None:
             run_study(file, _home(results), own=False, workers=workers)
         else:
-            where, target = address or (job.address if job else ""), job.results if job else _home(results)
-            _submit(file, where, target, workers, insecure=insecure)
+            _submit(file, where, job.results if job else _home(results), workers, insecure=insecure)
 
 
 def _home(results: str) -> str:

@@ -173,7 +173,7 @@ def test_addresses_are_completed(given, url):
 
 
 @pytest.mark.parametrize(
-    "given", ["auto", "ray://head:10001", "http://", "head:port", "http://me:secret@head:1", "a/b"]
+    "given", ["auto", "ray://head:10001", "http://", "head:port", "http://me:secret@head:1", "a/b", "http://[::1"]
 )
 def test_what_is_no_address_is_refused(given):
     with pytest.raises(ClusterError, match="--address") as error:

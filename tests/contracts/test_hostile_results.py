@@ -152,7 +152,7 @@ def test_the_same_file_runs_where_a_person_names_it(hostile):
     again = CliRunner().invoke(conclus.cli, ["embed", model, "mine.npz", "--out", "w.parquet"])
     assert again.exit_code == 0, f"{again.output} {again.exception}"
     assert Path("proof").read_text() == "imported imported "
-    kept = trust.state_folder() / "plug-ins"
+    kept = trust.kept()
     assert len(kept.read_text().split()) == 1
     assert kept.stat().st_mode & 0o077 == 0
 
