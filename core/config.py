@@ -184,7 +184,7 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # Keys whose value may be the path of a file or folder.
-PATHS = {"data.name", "data.model", "encoder.name", "views.name", "method.name", "method.loss.name"}
+PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name", "method.name", "method.loss.name"}
 
 
 def parameters(config: TrialConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from cluster.executor import Event, Task
 from core import registry
+from core.analyzer import file_of
 from core.config import to_mapping
 from jobs import provenance
 from jobs.keys import get, plug_in_fields
@@ -139,7 +140,17 @@ def plug_in_files(study: Study) -> tuple[Path, ...]:
         for value in one.examples
         if (name := _plug_in_name(key, value, fields)) is not None
     }
+    chosen |= {named[0] for value in _analyzers(study) if (named := file_of(value))}
     return tuple(sorted(Path(name) for name in chosen if registry.is_path(name)))
+
+
+def _analyzers(study: Study) -> list[str]:
+    """What the study may split texts by."""
+    data = study.space.get("data")
+    values = [get(study.trial, "data.analyzer")]
+    values += study.space["data.analyzer"].examples if "data.analyzer" in study.space else []
+    values += [one.get("analyzer") for one in data.examples if isinstance(one, Mapping)] if data else []
+    return [value for value in values if isinstance(value, str)]
 
 
 def _plug_in_name(key: str, value: Any, fields: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from core.analyzer import file_of
 from core.errors import UserError
 from jobs import document
 from jobs.results import storage
@@ -59,8 +60,14 @@ def _plug_ins(value: Any) -> Iterator[str]:
     if isinstance(value, list | tuple):
         for one in value:
             yield from _plug_ins(one)
-    elif isinstance(value, str) and value.endswith(".py") and Path(value).is_file():
-        yield value
+    elif isinstance(value, str) and (path := _file(value)).endswith(".py") and Path(path).is_file():
+        yield path
+
+
+def _file(value: str) -> str:
+    """The path in a name of a plug-in; an analyzer's has a function behind it."""
+    named = file_of(value)
+    return named[0] if named else value
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
@@ -68,4 +75,9 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
         return {key: _renamed(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_renamed(one, names) for one in value]
-    return names.get(value, value) if isinstance(value, str) else value
+    return _moved(value, names) if isinstance(value, str) else value
+
+
+def _moved(value: str, names: dict[str, str]) -> str:
+    path = _file(value)
+    return names[path] + value[len(path) :] if path in names else value

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from core import config as trial_config
 from core import named, registry, schema
+from core.analyzer import file_of
 from core.errors import UserError
 from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveFloat, PositiveInt
 from jobs import document, searches, space
 from jobs.document import Document
-from jobs.keys import get, matches, overlay, plug_in_fields, put, which
+from jobs.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,9 +239,9 @@ class Reader:
             mapping = {**mapping, "name": str((self.folder / name).resolve())}
         elif kind == "datasets" and name not in registry.names(kind) and (found := named.find_named(name)):
             mapping = {**mapping, "name": "file", "path": str(found)}
-        for key in ("path", "model"):
+        for key in ("path", "model", "analyzer"):
             value = mapping.get(key)
-            if isinstance(value, str) and (key == "path" or registry.is_path(value)):
+            if isinstance(value, str) and (key == "path" or registry.is_path(value) or file_of(value)):
                 mapping = {**mapping, key: str((self.folder / value).resolve())}
         return mapping
 
@@ -293,7 +294,8 @@ class Reader:
             put(root["trial"], head, self._located(kinds[head], {"name": value}))
         else:
             put(root["trial"], dotted, value)
-            if dotted == "data.path" and isinstance(value, str):
+            named = isinstance(value, str) and (dotted == "data.path" or (dotted == "data.analyzer" and file_of(value)))
+            if named:
                 put(root["trial"], dotted, str(Path(value).resolve()))
         if isinstance(ranges := root["space"], dict):
             for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
@@ -309,7 +311,9 @@ class Reader:
         for key, content in value.items():
             full = matches(key, trial)
             if len(full) != 1:
-                self.mistakes.add(("space", key), which(key, full, trial))
+                self.mistakes.add(("space", key), belonging(key, value, trial) or which(key, full, trial))
+            elif said := belonging(key, value, trial):
+                self.mistakes.add(("space", key), said)
             elif full[0] in ranges:
                 self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
             else:
@@ -347,7 +351,7 @@ class Reader:
             return None
         for value in found.examples:
             inner = Mistakes()
-            trial_config.read_trial(overlay(trial, {dotted: value}), (), inner)
+            trial_config.read_trial(varied(trial, dotted, value), (), inner)
             if inner.found:
                 self.mistakes.add(("space", key), inner.found[0].text)
                 return None

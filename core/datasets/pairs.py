@@ -38,6 +38,7 @@ def load(
     model: str = "minilm",
     dimensions: PositiveInt = 128,
     group_by: str | None = None,
+    analyzer: str | None = None,
 ) -> Dataset:
     """Loads inputs and targets as they are, unscaled.
 
@@ -56,6 +57,7 @@ def load(
         dimensions: numbers per text of `tfidf`.
         group_by: the array or column of what pairs have in common (a patient, a page): equal ones stay in one part, and
             -1, empty and `NA` are none.
+        analyzer: what `tfidf` counts in a text; see the data set `text`.
 
     Returns:
         Samples (n, features) or images, the array `target` (n, dim), and the parts.
@@ -67,7 +69,7 @@ def load(
 
     from core import parts
 
-    encode = partial(text.load, path=path, model=model, dimensions=dimensions, scale="none")
+    encode = partial(text.load, path=path, model=model, dimensions=dimensions, scale="none", analyzer=analyzer)
 
     def read(column: str | None) -> Dataset:
         if texts in {"inputs", "both"}:
@@ -105,6 +107,7 @@ def load(
         model=model,
         dimensions=dimensions,
         group_by=group_by,
+        analyzer=analyzer,
     )
     arrays = {"target": np.ascontiguousarray(paired.reshape(len(paired), -1))}
     return Dataset(
@@ -164,6 +167,7 @@ def fingerprint(
     model: str = "minilm",
     dimensions: PositiveInt = 128,
     group_by: str | None = None,
+    analyzer: str | None = None,
 ) -> str:
     """The hash of the file's content, of what encodes texts, and of all options but the path.
 
@@ -173,7 +177,9 @@ def fingerprint(
     if texts == "none":
         content = file.fingerprint(path=path, features=inputs, labels=split_by, scale="none", shape=shape)
     else:
-        content = text.fingerprint(path=path, text=inputs, labels=split_by, model=model, dimensions=dimensions)
+        content = text.fingerprint(
+            path=path, text=inputs, labels=split_by, model=model, dimensions=dimensions, analyzer=analyzer
+        )
         content += file.fingerprint(path=path, shape=shape)
     options = {"validation": validation, "test": test, "split_seed": split_seed, "texts": texts}
     # Left out where it is not set: what was known by its fingerprint stays known.

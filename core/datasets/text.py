@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from core import sentence_model
+from core.analyzer import identity, settings, told
 from core.columns import label_key, listed
 from core.data import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
 from core.errors import UserError
@@ -50,6 +51,7 @@ def load(
     word_dropout: Fraction = 0.2,
     word_swap: Fraction = 0.1,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
+    analyzer: str | None = None,
 ) -> Dataset:
     """Loads the vectors of texts, and labels where there are any; makes the vectors if nobody has.
 
@@ -65,6 +67,9 @@ def load(
         word_dropout: chance that a copy leaves a word out; a copy that would lose all keeps all.
         word_swap: chance that a copy exchanges a word with the next one, which TF-IDF does not see.
         scale: as in `core.scaling.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
+        analyzer: what TF-IDF counts: each `word`, characters and pairs of them (`char`), words that jieba finds
+            (`chinese`), or what a function of your own makes of a text (`PATH.py:function`, a list of strings). Without
+            it words, and texts that have no spaces between them are refused.
 
     Returns:
         Samples (n_texts, features), labels (n_texts,) in sorted order of the classes; with `variants`, the array of
@@ -76,7 +81,8 @@ def load(
     import numpy as np
 
     texts, raw = _read(_file(path), text, labels)
-    models = _models(model, dimensions, tfidf_weight)
+    models = _models(model, dimensions, tfidf_weight, analyzer)
+    notes = told(texts, analyzer) if "tfidf" in {one.name for one in models} else ()
     change = _change(variants, word_dropout, word_swap, scale)
     vectors = _vectors(texts, models)
     samples = vectors if scale == "none" else scaled(vectors, scale)
@@ -93,10 +99,12 @@ def load(
         word_dropout=word_dropout,
         word_swap=word_swap,
         scale=scale,
+        analyzer=analyzer,
     )
     arrays = {} if change is None else {"variants": _vectors(texts, models, change)}
+    notes = (*found.notes, *notes)
     return Dataset(
-        _file(path).absolute().stem, np.asarray(samples), found.codes, found.names, hashed, arrays, notes=found.notes
+        _file(path).absolute().stem, np.asarray(samples), found.codes, found.names, hashed, arrays, notes=notes
     )
 
 
@@ -112,6 +120,7 @@ def fingerprint(
     word_dropout: Fraction = 0.2,
     word_swap: Fraction = 0.1,
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
+    analyzer: str | None = None,
 ) -> str:
     """The hash of the file's content, of the model's files if it is a folder, and of all options but paths.
 
@@ -119,7 +128,7 @@ def fingerprint(
         UserError: there is no such file or model.
     """
     file = _file(path)
-    models = [[one.identity(), one.weight] for one in _models(model, dimensions, tfidf_weight)]
+    models = [[one.identity(), one.weight] for one in _models(model, dimensions, tfidf_weight, analyzer)]
     change = _change(variants, word_dropout, word_swap, scale)
     return fingerprint_of(
         [file],
@@ -139,11 +148,12 @@ class _Model:
     name: str
     dimensions: int
     weight: float = 1.0
+    analyzer: str | None = None
 
     def identity(self) -> list[object]:
         """What tells this model from others: of a folder, its content."""
         if self.name == "tfidf":
-            return [self.name, self.dimensions]
+            return [self.name, self.dimensions, *identity(self.analyzer)]
         folder = sentence_model.folder(self.name)
         if self.name == "minilm":
             return [self.name]
@@ -154,7 +164,7 @@ class _Model:
         """Vectors (n_texts, dimensions) of length 1; of changed copies, (n_texts, copies, dimensions)."""
         copies = None if change is None else changed(texts, change)
         if self.name == "tfidf":
-            vectors = tfidf(texts, dimensions=self.dimensions, copies=copies)
+            vectors = tfidf(texts, dimensions=self.dimensions, copies=copies, analyzer=self.analyzer)
         else:
             vectors = _sentences(sentence_model.folder(self.name), copies or texts)
         return vectors if change is None else vectors.reshape(len(texts), change.copies, -1)
@@ -169,13 +179,15 @@ class _Change:
     swap: float
 
 
-def _models(model: str, dimensions: int, tfidf_weight: float) -> list[_Model]:
+def _models(model: str, dimensions: int, tfidf_weight: float, analyzer: str | None) -> list[_Model]:
     if tfidf_weight and model == "tfidf":
         raise UserError(
             "data: `tfidf_weight` puts TF-IDF beside a sentence encoder: leave it out, or say `model: minilm`"
         )
-    first = _Model(model, dimensions)
-    return [first, _Model("tfidf", dimensions, tfidf_weight)] if tfidf_weight else [first]
+    if analyzer and model != "tfidf" and not tfidf_weight:
+        raise UserError(f"data.analyzer: {model} splits texts by itself: leave it out, or say `model: tfidf`")
+    first = _Model(model, dimensions, analyzer=analyzer)
+    return [first, _Model("tfidf", dimensions, tfidf_weight, analyzer)] if tfidf_weight else [first]
 
 
 def _change(variants: int, dropout: float, swap: float, scale: str) -> _Change | None:
@@ -286,13 +298,16 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def tfidf(texts: list[str], *, dimensions: int, copies: list[str] | None = None) -> NDArray[np.float32]:
+def tfidf(
+    texts: list[str], *, dimensions: int, copies: list[str] | None = None, analyzer: str | None = None
+) -> NDArray[np.float32]:
     """Latent semantic analysis: log counts times inverse frequencies, projected, rows of length 1 (or 0).
 
     Args:
         texts: not empty.
         dimensions: at most one less than there are texts or words.
         copies: what becomes vectors in place of the texts, by the texts' words and their frequencies.
+        analyzer: as in `load`.
 
     Raises:
         UserError: there are no words in the texts.
@@ -303,7 +318,7 @@ def tfidf(texts: list[str], *, dimensions: int, copies: list[str] | None = None)
     from sklearn.preprocessing import normalize
 
     try:
-        weighting = TfidfVectorizer(sublinear_tf=True)
+        weighting = TfidfVectorizer(sublinear_tf=True, **settings(analyzer))
         counts = weighting.fit_transform(texts)
     except ValueError as error:
         raise UserError(f"data: no words are left in the texts ({error}): use another column or model") from error

@@ -261,7 +261,7 @@ def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch)
 def test_options_are_those_of_a_study_file():
     names = {one.name: one.required for one in registry.options("datasets", "text")}
     optional = ["text", "labels", "model", "dimensions", "scale"]
-    optional += ["tfidf_weight", "variants", "word_dropout", "word_swap"]
+    optional += ["analyzer", "tfidf_weight", "variants", "word_dropout", "word_swap"]
     assert names == dict.fromkeys(optional, False) | {"path": True}
 
 

@@ -1,0 +1,77 @@
+"""A space that goes through several methods, whose options differ."""
+
+import pytest
+
+from core.errors import UserError
+from jobs import plan, study
+
+FILE = """
+study: methods
+trial:
+  data: {{name: digits}}
+  method: {{name: {base}}}
+space:
+  {name}
+  {option}
+"""
+
+
+def read(tmp_path, base, option="", name="method.name: {grid: [cc, tcl]}"):
+    file = tmp_path / "study.yaml"
+    file.write_text(FILE.format(base=base, name=name, option=option), encoding="utf-8")
+    return study.load(file)
+
+
+@pytest.mark.parametrize("base", ["cc", "tcl"])
+def test_methods_with_different_options_are_varied_whichever_the_trial_names(tmp_path, base):
+    trials = plan.make(read(tmp_path, base)).trials
+    assert {one.config.method.name for one in trials} == {"cc", "tcl"}
+    assert {one.config.method.name for one in trials if "threshold" in one.config.method.options} == {"tcl"}
+
+
+def test_the_same_trials_come_of_either_base(tmp_path):
+    keys = [{one.config_key for one in plan.make(read(tmp_path, base)).trials} for base in ("cc", "tcl")]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("base", ["cc", "tcl"])
+@pytest.mark.parametrize("key", ["method.threshold", "threshold"])
+def test_an_option_that_one_of_them_has_is_refused_by_name(tmp_path, base, key):
+    with pytest.raises(UserError, match=rf"space\.{key}: only tcl of method.name has this option.*`method: tcl`"):
+        read(tmp_path, base, f"{key}: {{grid: [0.9, 0.95]}}")
+
+
+def test_an_option_of_whole_plug_ins_is_refused_too(tmp_path):
+    with pytest.raises(UserError, match="only tcl of method has this option"):
+        read(tmp_path, "cc", "method.threshold: {grid: [0.9]}", name="method: {grid: [{name: cc}, {name: tcl}]}")
+
+
+def test_an_option_that_all_have_is_varied(tmp_path):
+    found = plan.make(read(tmp_path, "cc", "method.instance_temperature: {grid: [0.2, 0.5]}"))
+    assert found.n_cells == 4
+    assert found.duplicates == 0
+
+
+def test_a_key_that_none_has_is_unknown(tmp_path):
+    with pytest.raises(UserError, match=r"unknown key; did you mean 'method\.name'"):
+        read(tmp_path, "cc", "method.nam: {grid: [1]}")
+
+
+def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
+    from jobs import document, orders, snapshot
+
+    (tmp_path / "cut.py").write_text("def cut(text):\n    return list(text)\n", encoding="utf-8")
+    (tmp_path / "texts.csv").write_text("text\na b\nc d\n", encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(
+        "study: t\ntrial:\n  data: {name: text, path: texts.csv, analyzer: 'cut.py:cut'}\n  n_clusters: 2\n",
+        encoding="utf-8",
+    )
+    read = study.load(tmp_path / "study.yaml")
+    assert orders.plug_in_files(read) == (tmp_path / "cut.py",)
+    moved = snapshot.write(read, tmp_path / "kept")
+    analyzer = document.load(moved).value["trial"]["data"]["analyzer"]
+    assert analyzer.endswith("/cut.py:cut")
+    assert (moved.parent / analyzer.removesuffix(":cut")).read_text() == (tmp_path / "cut.py").read_text()
+    again = plan.make(study.load(moved)).trials[0]
+    assert again.parameters["data.analyzer"] == "cut.py:cut"
+    assert again.trial_key == plan.make(read).trials[0].trial_key
