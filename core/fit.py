@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -140,6 +141,20 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
     if optimiser.schedule == "constant":
         return 1.0
     return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
+
+
+def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
+    """Builds encoder and views without memory for weights, to know whether they take samples of a shape.
+
+    Raises:
+        UserError: one of them does not.
+    """
+    with torch.device("meta"):
+        for kind, chosen in (("views", config.views), ("encoders", config.encoder)):
+            built = registry.load(kind, chosen.name)
+            # What a plug-in cannot do without real tensors, it does when the trial starts.
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                built(sample_shape, **chosen.options)
 
 
 def build(

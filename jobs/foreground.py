@@ -58,7 +58,7 @@ def run_study(
     summary = None
     for place in range(len(course.stages)):
         read, before = course.at(place, results), summary
-        summary = _run(read, results, where, stop, quiet=quiet)
+        summary, read = _run(read, results, where, stop, quiet=quiet)
         if summary.done and not quiet and not summary.unwritable:
             _conclude(read, results)
         if before is not None:
@@ -89,22 +89,25 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
         click.echo(f"{name}: passed: {verdict.why}", err=True)
 
 
-def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> Summary:
+def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> tuple[Summary, Study]:
+    """How it ended, and the study as it was run: one whose data has no labels may select by consensus."""
     ready = running.prepare(study, results, **where)
     if quiet or not ready.anything:
-        return execute(ready, stop, progress=None)
+        return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
     for sentence in ready.plan.statuses(results)[1]:
         click.echo(sentence, err=True)
-    if study.select.metric == CONSENSUS:
+    if ready.plan.study.select.metric == CONSENSUS:
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
-    return execute(ready, stop, progress=Progress(ready.plan, total, done))
+    return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
     """Runs what is ready until it is done or Ctrl-C asks it to stop, showing progress where there is one."""
+    for line in ready.told if progress else ():
+        click.echo(line, err=True)
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
         return running.execute(ready, on_event=progress.hear if progress else _hear_nothing, stop=stop)
 

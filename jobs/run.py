@@ -13,8 +13,6 @@ from typing import Any
 from cluster import memory
 from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
 from cluster.resources import Node, check, fitting, this_machine
-from core import registry
-from core.config import PlugIn, check_loss, count_clusters
 from core.errors import UserError
 from core.seal import seal_json
 from jobs import orders, provenance, searches, trust
@@ -22,6 +20,7 @@ from jobs import plan as planning
 from jobs.analysis.scores import within_trial
 from jobs.breaker import Breaker
 from jobs.cards import NO_CARD, on_cpu, without_card
+from jobs.checked import check_data
 from jobs.lock import exclusive
 from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
@@ -63,6 +62,7 @@ class Ready:
     """A study that can start: planned, its data checked, its trials known to fit where they are to run.
 
     With `only`, a budget, the trials of `todo` and no others run within it, each to its end, whatever the search.
+    `told` is what its data was read as.
     """
 
     plan: Plan
@@ -72,6 +72,7 @@ class Ready:
     address: str | None
     keep_going: bool
     only: Budget | None = None
+    told: Sequence[str] = ()
 
     @property
     def anything(self) -> bool:
@@ -149,10 +150,11 @@ def ready(
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")
         study = on_cpu(study)
         plan = replace(plan, study=study)
-    check_data(plan)
+    checked = check_data(plan)
+    plan, study = checked.plan, checked.plan.study
     if address is None:
         workers = _worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
-    return Ready(plan, todo, results, workers, address, keep_going, only)
+    return Ready(plan, todo, results, workers, address, keep_going, only, checked.lines)
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
@@ -213,21 +215,6 @@ def summarise(plan: Plan, results: str) -> Summary:
     counts = planning.counts(plan, stored)
     unchosen = plan.n_trials - len(plan.trials)
     return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"] + unchosen)
-
-
-def check_data(plan: Plan) -> None:
-    """Loads every data set of the plan once, so that a bad file is found before anything starts.
-
-    Raises:
-        UserError: a data set cannot be used or has not enough samples for the clusters, or a loss cannot be built.
-    """
-    loaded: dict[str, Any] = {}
-    for trial in plan.trials:
-        if trial.data_hash not in loaded:
-            data: PlugIn = trial.config.data
-            loaded[trial.data_hash] = registry.load("datasets", data.name)(**data.options)
-        count_clusters(trial.config, loaded[trial.data_hash].part("train"))
-        check_loss(trial.config)
 
 
 def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:

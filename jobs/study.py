@@ -103,19 +103,27 @@ class Study:
     resources: Resources
     source: Mapping[str, Any]
 
+    @property
+    def metric_written(self) -> bool:
+        """Whether the file itself says what selects; where it does not, data without labels goes by consensus."""
+        select = self.source.get("select")
+        return isinstance(select, dict) and "metric" in select
+
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The configuration of one cell: the base with the cell's values put in."""
         return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
 
     def whole(self) -> str:
         """The study as a study file that depends on nothing: every default and override in it, every path absolute."""
-        content = {
+        content: dict[str, Any] = {
             "study": self.name,
             "trial": self.trial,
             "space": self.source["space"],
             "seeds": list(self.seeds),
             **{key: asdict(getattr(self, key)) for key in SECTIONS},
         }
+        if not self.metric_written and self.select.metric == Select.metric:
+            del content["select"]["metric"]  # Written, it would be refused of data without labels.
         return document.write(content)
 
 
@@ -169,6 +177,7 @@ class Reader:
             source=root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
+        self._check_data(study, root["trial"])
         self._check_search(study)
         self._stop_at_mistakes()
         return study
@@ -368,6 +377,13 @@ class Reader:
         mapping = {"name": value} if key == "search" and isinstance(value, str) else value
         section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
         return section if len(self.mistakes.found) == before else kind()
+
+    def _check_data(self, study: Study, written: Mapping[str, Any]) -> None:
+        """Data is named, never taken for granted: scores of the wrong data look like any others."""
+        if "data" not in written and not any(key.split(".")[0] == "data" for key in study.space):
+            self.mistakes.add(
+                ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
+            )
 
     def _check_search(self, study: Study) -> None:
         for place, text in searches.mistakes(study.search, study.trial, study.space):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from core.method import Encoder as Base
 
 class Encoder(Base):
     """Only the method's heads learn."""
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...]) -> None:
         super().__init__()

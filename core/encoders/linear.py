@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,6 +13,8 @@ from core.schema import PositiveInt
 
 class Encoder(Base):
     """A matrix and a shift, nothing else."""
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, dim: PositiveInt = 256) -> None:
         """`dim` features."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ from core.schema import PositiveInt
 
 class Encoder(Base):
     """Linear, batch norm, ReLU for each width; samples of any shape are flattened."""
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, widths: tuple[PositiveInt, ...] = (512, 512, 256)) -> None:
         super().__init__()

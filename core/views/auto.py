@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from core.method import Batch
@@ -14,6 +16,8 @@ class Views(Base):
 
     Crops of an image under 16 pixels a side leave too little of it; `image` mirrors, as natural images allow.
     """
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...]) -> None:
         self.chosen = _family(sample_shape)(sample_shape)

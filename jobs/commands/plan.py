@@ -11,7 +11,7 @@ import click
 from jobs import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobs.plan import Plan
     from jobs.stages import Course
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     help="Try one epoch of the largest configuration (most parameters x batch size) in a process of its own: "
     "memory, seconds, the resources to ask for, and the time of the whole study.",
 )
-def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool, probe: bool) -> None:
-    """Check STUDY and show its trials: how many, how many are done, and how long the others will take.
+@click.option("--no-data", is_flag=True, help="Do not look at the data: no check of what `run` would refuse in it.")
+def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool, probe: bool, no_data: bool) -> None:
+    """Check STUDY and its data, and show its trials: how many, how many are done, how long the others will take.
 
     The time is foretold from the trials that are done, or with --probe by trying.
     """
@@ -40,17 +41,34 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     if show:
         click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return
-    click.echo("\n\n".join("\n".join(lines) for lines in _stages(course, results, probe=probe)))
+    look = None if no_data else _look
+    click.echo("\n\n".join("\n".join(lines) for lines in _stages(course, results, look, probe=probe)))
 
 
-def _stages(course: Course, results: str, *, probe: bool) -> Iterator[list[str]]:
+def _look(plan: Plan, told: set[str]) -> None:
+    """Checks the data as `run` does and says what it was read as, what was said before not again."""
+    from jobs.checked import check_data
+
+    checked = check_data(plan)
+    lines = [one for one in checked.lines if one not in told]
+    told.update(lines)
+    for line in lines:
+        click.echo(line, err=True)
+    click.echo(f"(data read in {checked.seconds:.1f} s)", err=True)
+
+
+def _stages(
+    course: Course, results: str, look: Callable[[Plan, set[str]], None] | None, *, probe: bool
+) -> Iterator[list[str]]:
     """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
     from jobs import plan as planning
 
-    known = True
+    known, told = True, set[str]()
     for place, stage in enumerate(course.stages):
         read = course.at(place, results) if known else stage.study
         plan = planning.known(planning.make(read), results)
+        if look is not None:
+            look(plan, told)
         stored, warnings = plan.statuses(results)
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)

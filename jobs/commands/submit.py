@@ -92,16 +92,18 @@ def _where(address: str | None, config: Path | None) -> str:
 def _check(study: Study, *, remote_data: bool) -> None:
     """Everything that can be known here, before anything is sent."""
     from jobs import plan as planning
-    from jobs.run import check_data
+    from jobs.checked import check_data
 
     if remote_data:
         click.echo(f"{study.name}: the data are checked on the cluster; see `conclus logs`", err=True)
         return
     try:
         plan = planning.make(study)
-        check_data(plan)
+        checked = check_data(plan)
     except UserError as error:
         raise UserError(f"{error}\nif the data lie on the cluster alone, add --remote-data") from error
+    for line in checked.lines:
+        click.echo(line, err=True)
     click.echo(f"{study.name}: {plan.n_cells} configurations, {len(plan.trials)} trials", err=True)
     options = [one.config.data.options for one in plan.trials]
     for path in sorted({str(one["path"]) for one in options if "path" in one}):

@@ -1,0 +1,123 @@
+# ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
+"""`plan` and `run` look at the data before anything starts: they say the same of it and refuse the same."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from jobs import plan as planning
+from jobs import study
+from jobs.checked import check_data
+from jobs.commands.plan import command as plan
+from jobs.commands.run import command as run
+
+BLOBS = np.random.default_rng(0).normal(size=(40, 6)) + np.arange(40)[:, None] % 3 * 9
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("good.npz", x=BLOBS, y=np.arange(40) % 3)
+    np.savez("bare.npz", x=BLOBS)
+    np.save("empty.npy", np.zeros((0, 6)))
+    (tmp_path / "commas.csv").write_text("a;b;label\n1,5;2,5;0\n7,5;9,5;1\n")
+    return tmp_path
+
+
+def write(folder, trial, rest=""):
+    (folder / "s.yaml").write_text(f"study: s\ntrial: {{{trial}}}\n{rest}")
+
+
+def call(command, *arguments):
+    return CliRunner().invoke(command, ["s.yaml", "--results", "r", *arguments])
+
+
+CC = "method: cc, epochs: 1, batch_size: 20"
+
+
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [
+        (f"data: {{name: file, path: commas.csv}}, {CC}", "decimal"),
+        (f"data: {{name: file, path: empty.npy}}, {CC}", "empty"),
+        (f"data: {{name: file, path: good.npz, labels: truth}}, {CC}", "truth"),
+        (f"data: {{name: file, path: good.npz}}, n_clusters: 41, {CC}", "41 clusters are too many"),
+        (f"data: {{name: file, path: bare.npz}}, {CC}", "has no labels to count classes of"),
+        (f"data: {{name: file, path: good.npz}}, encoder: convnet, {CC}", "encoder 'convnet' needs images"),
+        (f"data: {{name: file, path: good.npz}}, encoder: resnet18, {CC}", "encoder 'resnet18'"),
+        (f"data: {{name: file, path: good.npz}}, views: affine, {CC}", "views 'affine' need images"),
+        (f"data: {{name: file, path: good.npz}}, views: image, {CC}", "views 'image' need images"),
+    ],
+)
+def test_plan_refuses_what_run_refuses(folder, trial, words):
+    write(folder, trial)
+    planned, ran = call(plan), call(run, "--workers", "1")
+    assert str(planned.exception or planned.output) == str(ran.exception or ran.output)
+    assert words in planned.exception.args[0]
+    assert type(planned.exception).__name__ == "UserError"
+    assert not (folder / "r").exists()
+    assert call(plan, "--no-data").exit_code == 0
+
+
+def test_plan_says_what_the_data_was_read_as_and_what_it_cost(folder):
+    write(folder, f"data: {{name: file, path: good.npz}}, {CC}")
+    found = call(plan)
+    assert "good: 40 samples × 6 features, labels: y, 3 classes (0, 1, 2)\n" in found.stderr
+    assert "(data read in 0." in found.stderr
+    assert "40 samples" not in call(plan, "--no-data").output
+
+
+def test_three_data_sets_are_described_and_the_others_counted(folder):
+    for place in range(5):
+        np.savez(f"d{place}.npz", x=BLOBS + place * BLOBS**2, y=np.arange(40) % 3)
+    paths = ", ".join(f"d{place}.npz" for place in range(5))
+    write(folder, f"data: {{name: file, path: good.npz}}, {CC}", f"space: {{data.path: {{grid: [{paths}]}}}}\n")
+    found = call(plan).stderr
+    assert found.count("40 samples") == 3
+    assert "and 2 more data sets" in found
+
+
+def test_a_search_that_has_chosen_nothing_yet_is_checked_too(folder):
+    rest = "space: {learning_rate: {log_uniform: [1e-4, 1e-2]}}\nsearch: {name: optuna, trials: 3}\n"
+    write(folder, f"data: {{name: file, path: commas.csv}}, {CC}", rest)
+    assert "decimal" in call(plan).exception.args[0]
+
+
+def test_unlabelled_data_is_selected_by_consensus_where_nothing_is_written(folder):
+    write(folder, f"data: {{name: file, path: bare.npz}}, n_clusters: 3, {CC}")
+    checked = check_data(planning.make(study.load("s.yaml")))
+    assert checked.plan.study.select.metric == "consensus"
+    found = call(run, "--workers", "1")
+    assert found.exit_code == 0, found.exception
+    assert "bare: 40 samples × 6 features, no labels" in found.stderr
+    assert "selected by consensus" in found.stderr
+    assert "Ranked by consensus" in found.output
+    assert "40 samples" not in call(run, "--quiet").output
+
+
+@pytest.mark.parametrize("metric", ["nmi", "best.acc", "kmeans_ari"])
+def test_a_metric_that_needs_labels_is_refused_where_there_are_none(folder, metric):
+    write(folder, f"data: {{name: file, path: bare.npz}}, n_clusters: 3, {CC}", f"select: {{metric: {metric}}}\n")
+    for command in (plan, run):
+        assert f"select.metric: {metric} needs labels, and bare has none" in call(command).exception.args[0]
+    assert not (folder / "r").exists()
+
+
+def test_the_whole_study_of_one_that_names_no_metric_can_be_run_without_labels(folder):
+    write(folder, f"data: {{name: file, path: bare.npz}}, n_clusters: 3, {CC}")
+    (folder / "s.yaml").write_text(study.load("s.yaml").whole())
+    assert call(plan).exit_code == 0
+
+
+def test_early_stopping_by_labels_is_refused_without_them(folder):
+    write(folder, f"data: {{name: file, path: bare.npz}}, n_clusters: 3, early_stopping: {{metric: acc}}, {CC}")
+    assert "trial.early_stopping.metric: acc needs labels" in call(plan).exception.args[0]
+
+
+def test_a_study_that_names_no_data_is_refused(folder):
+    write(folder, CC)
+    for command in (plan, run):
+        assert "trial.data: is missing: name the data" in call(command).exception.args[0]
+    assert call(plan, "--set", "data=digits").exit_code == 0
+    write(folder, CC, "space: {data: {grid: [digits]}}\n")
+    assert call(plan, "--no-data").exit_code == 0
