@@ -8,7 +8,7 @@ from core.errors import UserError
 from jobs import plan, snapshot, study
 
 TEXT = """study: s
-trial: {method: ./mine.py, epochs: 3, encoder: {name: mlp, widths: [8]}}
+trial: {data: digits, method: ./mine.py, epochs: 3, encoder: {name: mlp, widths: [8]}}
 space:
   learning_rate: {grid: [1.0e-3, 1.0e-2]}
   views: {grid: [noise, {name: ./views.py}]}

@@ -134,7 +134,7 @@ def test_the_example_is_valid(root):
 
 def test_every_mistake_is_told_at_once_with_its_line(write):
     text = """study: s
-trial: {epochs: 2}
+trial: {data: digits, epochs: 2}
 space: {epochs: {grid: [1, 2]}}
 stages:
   - name: a
