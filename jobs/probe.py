@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from cluster import memory
 from cluster.executor import one_line
+from core import registry
 from core.config import TrialConfig, to_mapping
 from core.errors import UserError
+from jobs.orders import plug_in_files
 from jobs.plan import Cell, Cells, Plan, canonical
 from jobs.study import Study
 
@@ -54,12 +57,13 @@ def probe(plan: Plan) -> Found:
     """
     cells = _cells(plan)
     candidates = list(_distinct(cells))
-    counts, _ = memory.measured(_load, _count, [(to_mapping(one.config), one.data_hash) for one in candidates])
+    load = partial(_load, [registry.checked(file) for file in plug_in_files(plan.study)])
+    counts, _ = memory.measured(load, _count, [(to_mapping(one.config), one.data_hash) for one in candidates])
     _refuse(counts)
     sizes = [count * one.config.batch_size for count, one in zip(counts["parameters"], candidates, strict=True)]
     place = sizes.index(max(sizes))
     largest = candidates[place]
-    found, held = memory.measured(_load, _measure, _order(plan.study, largest))
+    found, held = memory.measured(load, _measure, _order(plan.study, largest))
     _refuse(found)
     return Found(
         config=largest.config,
@@ -114,8 +118,9 @@ def _refuse(found: Mapping[str, Any]) -> None:
 # What follows runs in the other process.
 
 
-def _load() -> None:
-    """What a worker has before its first trial."""
+def _load(plug_ins: list[str]) -> None:
+    """What a worker has before its first trial, and the plug-ins that may run here."""
+    registry.allow(*plug_ins)
     importlib.import_module("jobs.trial")
 
 

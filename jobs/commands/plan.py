@@ -67,9 +67,9 @@ def _stages(
     for place, stage in enumerate(course.stages):
         read = course.at(place, results) if known else stage.study
         plan = planning.known(planning.make(read), results)
+        stored, warnings = plan.statuses(results)
         if look is not None:
             look(plan, told)
-        stored, warnings = plan.statuses(results)
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
         start = (

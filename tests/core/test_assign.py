@@ -61,7 +61,10 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     monkeypatch.setattr(assign, "estimate_n_clusters", estimated)
     monkeypatch.setattr(registry, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
-    check_data(SimpleNamespace(trials=[SimpleNamespace(config=config, data_hash="x")]))
+    trial = SimpleNamespace(config=config, config_key="c", data_hash="x")
+    select = SimpleNamespace(metric="consensus")
+    study = SimpleNamespace(search=SimpleNamespace(name="grid"), select=select)
+    check_data(SimpleNamespace(trials=[trial], study=study))
     assert asked == [120]
     assert count_clusters(config, in_parts("checked").part("train")) == 3
     assert asked == [120]  # and training finds it

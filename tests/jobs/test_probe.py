@@ -2,14 +2,16 @@
 
 import dataclasses
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from cluster import memory
 from cluster.executor import ClusterError
+from core import registry
 from core.config import to_mapping
-from jobs import forecast, outlook, plan, probe, study
+from jobs import forecast, orders, outlook, plan, probe, study
 
 # Takes 300 MB whenever it is scored, and 200 MB more towards the end of a trial.
 HUNGRY = """import torch
@@ -56,7 +58,10 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(made):
-    return probe.probe(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_allowed", set())
+        registry.allow_named(*orders.plug_in_files(made.study))
+        return probe.probe(made)
 
 
 def test_the_largest_has_the_most_parameters_times_batch_size(found):
@@ -90,8 +95,9 @@ def run_all(orders):
 def test_what_is_proposed_is_enough_and_a_third_of_it_is_not(made, found, tmp_path):
     largest = next(one for one in made.trials if one.config == found.config)
     proposed = forecast.memory_gb(found.memory_bytes)
-    orders = [order(largest, tmp_path / "enough", proposed), order(largest, tmp_path / "short", proposed / 3)]
-    (enough, short), _ = memory.measured(probe._load, run_all, orders)
+    files = orders.plug_in_files(made.study)
+    tasks = [order(largest, tmp_path / "enough", proposed), order(largest, tmp_path / "short", proposed / 3)]
+    (enough, short), _ = memory.measured(partial(probe._load, registry.allow_named(*files)), run_all, tasks)
     assert enough["status"] == "ok", enough
     assert (short["status"], short["reason"][:13]) == ("failed", "OUT_OF_MEMORY")
 
@@ -128,7 +134,7 @@ def test_what_cannot_be_tried_is_one_line(made, command, tmp_path):
     (tmp_path / "study.yaml").write_text(text)
     code, _, err = command("plan", tmp_path / "study.yaml", "--probe")
     assert code == 2
-    assert err.startswith("Error: the probe failed: the encoder 'convnet' needs images")
+    assert err.startswith("Error: the encoder 'convnet' needs images")
     assert len(err.splitlines()) == 1
 
 
