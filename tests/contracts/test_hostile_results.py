@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,11 @@ def hostile(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PROOF", str(tmp_path / "proof"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return evil
+    # `queue run` is called in this process, and hears signals from then on.
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield evil
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def call(words):
