@@ -17,7 +17,12 @@ from tests.cluster.nodes import Nodes, free_port, new_token
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 STUDY = """study: {name}
-trial: {{data: digits, encoder: {{name: mlp, widths: [16]}}, method: ./mine.py, epochs: {epochs}, evaluation: {{every: 2}}}}
+trial:
+  data: digits
+  encoder: {{name: mlp, widths: [16]}}
+  method: ./mine.py
+  epochs: {epochs}
+  evaluation: {{every: 2}}
 space: {{learning_rate: {{grid: [5.0e-4, 1.0e-3]}}}}
 seeds: {seeds}
 """
