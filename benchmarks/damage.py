@@ -24,7 +24,7 @@ from core.state import State
 from core.weights import Model
 from jobs import study
 from jobs.analysis.present import wanted_columns
-from jobs.best_model import NAME, description, refuse_damaged
+from jobs.best_model import NAME, refuse_damaged
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.checkpoints import Checkpoints
 from jobs.results.schema import Attempt
@@ -155,7 +155,7 @@ def _model() -> dict[str, bytes]:
 def _kept_model(files: dict[str, bytes], name: str) -> Check:
     def check(content: bytes) -> str:
         try:
-            told = description(content if name == f"{NAME}.json" else files[f"{NAME}.json"])
+            told = unseal_json(content if name == f"{NAME}.json" else files[f"{NAME}.json"])
             refuse_damaged(told, name, content)
         except (UserError, ValueError):
             return SEEN

@@ -68,10 +68,5 @@ def verified(content: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def is_sealed(sealed: bytes) -> bool:
-    """Whether JSON that `unseal_json` reads holds a digest."""
-    return _SHA256 in json.loads(sealed)
-
-
 def _digest(content: Mapping[str, Any]) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from core import registry
 from core.config import TrialConfig, count_clusters, to_mapping
 from core.data import Dataset
 from core.errors import UserError
-from core.seal import is_sealed, seal_json, unseal_json
+from core.seal import seal_json
 from core.state import State
 from core.weights import Model, blueprint
 from jobs.results.storage import Place, put
@@ -68,15 +68,6 @@ class BestModel:
         self._unsaved = None
 
 
-def description(content: bytes) -> dict[str, Any]:
-    """What `best_model.json` tells.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    return unseal_json(content) | ({} if is_sealed(content) else {"files": {}})
-
-
 def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) -> None:
     """Checks one of a model's files (None where it is not there) against the digest in its description.
 
@@ -85,8 +76,8 @@ def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) ->
     Raises:
         UserError: it is not the file that was written with this description.
     """
-    known = told["files"].get(name)
-    if known != (None if content is None or not told["files"] else sha256(content).hexdigest()):
+    files = told.get("files") or {}
+    if files.get(name) != (None if content is None or not files else sha256(content).hexdigest()):
         raise UserError(
             f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended while "
             "it wrote: run the study again"

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import registry
-from core.config import PlugIn, TrialConfig, check_loss, count_clusters
+from core.config import TrialConfig, check_loss, count_clusters
 from core.data import Dataset
 from core.describe import described, noted
 from core.errors import UserError
+from jobs import loaded
 from jobs import plan as planning
 from jobs.analysis.scores import CONSENSUS, uses_labels
 from jobs.plan import Plan
@@ -48,7 +49,7 @@ def check_data(plan: Plan) -> Checked:
     unlabelled = False
     for place, configurations in enumerate(by_data):
         plug_in = configurations[0].data
-        data = _load(plug_in)
+        data = loaded.read(plug_in)
         for config in configurations:
             _check(config, data)
             unlabelled = _lacks_labels(plan, config, data) or unlabelled
@@ -61,13 +62,6 @@ def check_data(plan: Plan) -> Checked:
         lines.append(f"no labels to score by: configurations are selected by {CONSENSUS} (`select: {{metric: …}}`)")
         plan = replace(plan, study=replace(plan.study, select=replace(plan.study.select, metric=CONSENSUS)))
     return Checked(plan, lines, time.monotonic() - began)
-
-
-def _load(plug_in: PlugIn) -> Dataset:
-    data: object = registry.load("datasets", plug_in.name)(**plug_in.options)
-    if not isinstance(data, Dataset):
-        raise UserError(f"the data set {plug_in.name} gives a {type(data).__name__}: a core.data.Dataset is needed")
-    return data
 
 
 def _configurations(plan: Plan) -> list[list[TrialConfig]]:

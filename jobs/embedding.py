@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.columns import listed
 from core.errors import UserError
-from jobs.best_model import NAME, description, refuse_damaged
+from jobs.best_model import NAME, refuse_damaged
 from jobs.results import records, storage
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _DESCRIPTION = {
     "n_clusters": int,
     "arrays": {str: [int]},
     "scaling": (list, None),
+    "files": ({str: str}, None),
 }
 """What is used of `best_model.json`."""
 
@@ -98,15 +99,11 @@ def _rest(folder: storage.Place, told: Mapping[str, Any]) -> bytes | None:
 def _description(folder: storage.Place) -> dict[str, Any]:
     file = folder / f"{NAME}.json"
     try:
-        content = storage.read_regular(file)
-        records.decode(content, _DESCRIPTION)  # Its parts are of the types that follow here.
-        return description(content)
+        return records.read(file, _DESCRIPTION)
     except FileNotFoundError as error:
         raise UserError(
             f"there is no {NAME}.json beside the weights: without it nobody knows what they are of"
         ) from error
-    except ValueError as error:
-        raise UserError(f"{file}: it is damaged ({error})") from error
 
 
 def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:

@@ -57,13 +57,9 @@ def chosen_metric(
 
 
 def _selects(paths: Sequence[str], studies: Sequence[str]) -> list[dict[str, Any]]:
-    from jobs.results import storage
-    from jobs.results.layout import STUDY_JSON, existing, study_folders
+    from jobs.results.layout import STUDY_JSON, existing, folders_of
 
-    folders = [
-        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
-    ]
-    return [_select(existing(folder, STUDY_JSON)) for folder in folders]
+    return [_select(existing(folder, STUDY_JSON)) for folder in folders_of(paths, studies)]
 
 
 def _select(path: Place) -> dict[str, Any]:

@@ -25,5 +25,16 @@ def load_data(config: TrialConfig, data_hash: str) -> Dataset:
 
 @lru_cache(maxsize=2)
 def _load(name: str, options: str) -> Dataset:
-    plug_in = PlugIn(name=name, options=json.loads(options))
-    return registry.load("datasets", plug_in.name)(**plug_in.options)
+    return read(PlugIn(name=name, options=json.loads(options)))
+
+
+def read(plug_in: PlugIn) -> Dataset:
+    """What a data set plug-in gives.
+
+    Raises:
+        UserError: it cannot be read, or gives something else.
+    """
+    data: object = registry.load("datasets", plug_in.name)(**plug_in.options)
+    if not isinstance(data, Dataset):
+        raise UserError(f"the data set {plug_in.name} gives a {type(data).__name__}: a core.data.Dataset is needed")
+    return data

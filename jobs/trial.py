@@ -350,9 +350,9 @@ class _Running:
         """
         given = exchange_file(self.folder, str(self.order.inherit), self.order.after)
         own = exchange_file(self.folder, self.order.trial_key, self.order.after)
-        state, _ = self._read(given.read_bytes())
-        if own.is_file():
-            self._adopt(self._read(own.read_bytes())[1])
+        state, _ = self._read(storage.read_regular(given, storage.LARGEST_MODEL))
+        if storage.is_file(own):
+            self._adopt(self._read(storage.read_regular(own, storage.LARGEST_MODEL))[1])
         return state
 
     def _adopt(self, told: Kept) -> None:

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis.selection import FINISHED
-from jobs.results import records, storage
-from jobs.results.layout import STUDY_JSON, existing, study_folders, study_name
+from jobs.results import records
+from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
 from jobs.results.storage import Place
 
 COLUMNS = ("reason", "source", "started", "seconds", "host", "code_hash", "data_hash", "env_hash", "env_json")
@@ -85,10 +85,11 @@ def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str,
     Raises:
         UserError: One of them is damaged.
     """
-    folders = [
-        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
-    ]
-    return {study_name(folder): plan for folder in folders if (plan := _plan(existing(folder, STUDY_JSON)))}
+    return {
+        study_name(folder): plan
+        for folder in folders_of(paths, studies)
+        if (plan := _plan(existing(folder, STUDY_JSON)))
+    }
 
 
 def _plan(path: Place) -> dict[str, Any]:

@@ -5,7 +5,7 @@ of everything here that holds no rows. Results of conclus 0.1.0 have the same na
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from core.errors import UserError
 from jobs.results import storage
@@ -56,6 +56,17 @@ def study_folders(path: str | Place, studies: Collection[str] = ()) -> list[Plac
     if not found:
         raise UserError(f"The folder {str(root)!r} holds no results: it should contain folders named {PREFIX}<name>.")
     return [folder for folder in found if not studies or study_name(folder) in studies]
+
+
+def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Place]:
+    """The folders that `study_folders` finds at each of the paths; a path may also be a single file of rows.
+
+    Raises:
+        UserError: As `study_folders`.
+    """
+    return [
+        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
+    ]
 
 
 def study_name(folder: Place) -> str:

@@ -103,17 +103,6 @@ class Remote:
         with self.open() as file, asking(self, "read"):
             return file.read()
 
-    def tail(self, count: int) -> tuple[int, bytes]:
-        """Its size, and its last `count` bytes or all of it.
-
-        Raises:
-            FileNotFoundError: It is gone.
-            StorageError: The store does not answer.
-        """
-        with self.open() as file, asking(self, "read"):
-            size = file.size()
-            return size, file.read_at(min(count, size), max(0, size - count))
-
     def write_bytes(self, data: bytes) -> None:
         """Let it hold `data`, all of it or none.
 

@@ -91,7 +91,8 @@ def test_a_long_footer_is_read_whole(s3):
         writer.write(results, attempt(f"t{number}", params={f"p{i:04}": "x" for i in range(900)}))
     compact.compact(results)
     (part,) = layout.row_files(storage.at(results) / "study=s")
-    size, tail = part.tail(8)
+    content = part.read_bytes()
+    size, tail = len(content), content[-8:]
     assert 64 * 1024 < int.from_bytes(tail[:4], "little") < size
     assert peek.statuses(results, "s").statuses == {f"t{number}": "ok" for number in range(3)}
 
