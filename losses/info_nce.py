@@ -124,11 +124,15 @@ class _Symmetric(torch.autograd.Function):
         *given, ctx.temperature, ctx.tracked = inputs
         _, *made = output
         ctx.mark_non_differentiable(*made)
+        # What was made has no gradient: without this, zeros of each one's shape come to `backward`, also of (n, n).
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, *(made if ctx.tracked else ()))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, over n and the temperature, times the other side's rows."""
+        if grad is None:
+            return (None,) * 5
         predictions, targets, left_out, *made = ctx.saved_tensors
         with without_autocast(grad):
             if torch.is_grad_enabled() or not ctx.tracked:

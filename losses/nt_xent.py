@@ -86,11 +86,15 @@ class _Contrast(torch.autograd.Function):
         rows, ctx.temperature, ctx.tracked = inputs
         _, *made = output
         ctx.mark_non_differentiable(*made)
+        # What was made has no gradient: without this, zeros of each one's shape come to `backward`, also of (2n, 2n).
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(rows, *(made if ctx.tracked else ()))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the forward pass left, times the unit rows."""
+        if grad is None:
+            return None, None, None
         rows, *made = ctx.saved_tensors
         with without_autocast(grad):
             if torch.is_grad_enabled() or not ctx.tracked:
