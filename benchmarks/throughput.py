@@ -22,7 +22,7 @@ from overhead import meet
 
 from cluster import connect, tune
 from cluster.executor import Event, Feed, Listed, Report, Resources, Stop, Task
-from jobs import orders, plan, study
+from jobs import orders, plan, source, study
 from jobs.progress import Progress
 from tests.cluster.nodes import Nodes, new_token
 
@@ -73,7 +73,7 @@ def growth() -> float:
         file.write_text(STUDY)
         made = plan.make(study.load(file))
         shared = orders.shared(made.study, folder, (), device="cpu")
-    feed = orders.Orders(orders.Listed(made.trials), shared, made.study.budget)
+    feed = orders.Orders(source.Listed(made.trials), shared, made.study.budget)
     progress, sizes = Progress(made, LAST, 0, out=io.StringIO()), list[float]()
 
     def hear(event: Event) -> None:

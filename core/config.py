@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from core import registry, schema
 from core.errors import UserError
@@ -22,9 +22,6 @@ from core.schema import (
     PositiveInt,
     plug_in_kind,
 )
-
-if TYPE_CHECKING:
-    from core.data import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,40 +236,3 @@ def check_loss(config: TrialConfig) -> list[str]:
         if config.batch_size < getattr(loss, "advised_batch", 1):
             found.append(f"SMALL_BATCH={config.batch_size}")
     return found
-
-
-def count_clusters(config: TrialConfig, data: Dataset) -> int:
-    """The configured number of clusters; `auto` estimates it from the samples, none takes that of the classes.
-
-    It is 0 for a method that does not cluster.
-
-    Raises:
-        UserError: neither is known, or there are fewer samples than clusters.
-    """
-    if not registry.constant("methods", config.method.name, "clusters", default=True):
-        return 0
-    if config.n_clusters == "auto":
-        return _estimated(data)
-    count = config.n_clusters or data.n_classes
-    if count is None:
-        raise UserError(
-            f"trial.n_clusters: {data.name} has no labels to count classes of: give the number of clusters, or auto"
-        )
-    if count > data.n_samples:
-        raise UserError(
-            f"trial.n_clusters: {count} clusters are too many for the {data.n_samples} samples of {data.name}"
-        )
-    return count
-
-
-_ESTIMATES: dict[tuple[str, bytes | None], int] = {}
-
-
-def _estimated(data: Dataset) -> int:
-    """Once per data set, part and process: it takes seconds. All parts of a data set have one fingerprint."""
-    from core.assign import estimate_n_clusters
-
-    key = (data.fingerprint, None if data.parts is None else data.parts.tobytes())
-    if key not in _ESTIMATES:
-        _ESTIMATES[key] = estimate_n_clusters(data.samples)
-    return _ESTIMATES[key]

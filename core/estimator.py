@@ -23,12 +23,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from core import assign, registry
-from core.config import Evaluation, TrialConfig, count_clusters, plug_in_files, read_plug_in, read_trial
+from core.config import Evaluation, TrialConfig, plug_in_files, read_plug_in, read_trial
 from core.data import Dataset, check_spread, check_values
 from core.errors import UserError
 from core.evaluate import predict
 from core.fit import build, fit
-from core.method import Method, Outputs
+from core.method import Method
+from core.n_clusters import count_clusters
+from core.outputs import Outputs
 from core.scaling import offset_and_divisor
 from core.schema import Mistakes, Place, PositiveInt, convert
 from core.state import State

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,42 +21,14 @@ from torch import Tensor
 from core import assign, metrics
 from core.criteria import Probe, feature_criteria, label_free
 from core.data import UNLABELLED
-from core.method import Method, Outputs
+from core.outputs import Model, Outputs, Previous, Scores
 
 # Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
 CHUNK = 256
 
 
-@dataclass(frozen=True)
-class Previous:
-    """What the last evaluation left for the next one: labels (n,) to count flips, centroids to start from."""
-
-    labels: NDArray[np.int64]
-    centroids: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One evaluation; what is None is that of a method that does not cluster.
-
-    Attributes:
-        metrics: scores against the labels; none without labels.
-        health: label-free signals, with `label_free`, the one number for an epoch.
-        cluster_sizes: samples per cluster, shape (K,).
-        previous: what the next evaluation needs.
-        probe_labels: clusters of the probe, renumbered from 0 without gaps (so below 2,000), shape (m,); two seeds of
-            one configuration are as stable as these agree.
-    """
-
-    metrics: dict[str, float]
-    health: dict[str, float]
-    cluster_sizes: NDArray[np.int64] | None = None
-    previous: Previous | None = None
-    probe_labels: NDArray[np.int64] | None = None
-
-
 def evaluate(
-    method: Method,
+    method: Model,
     samples: Tensor,
     labels: NDArray[np.int64] | None,
     *,
@@ -98,7 +69,7 @@ def evaluate(
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
 
 
-def predict(method: Method, samples: Tensor) -> Outputs:
+def predict(method: Model, samples: Tensor) -> Outputs:
     """The method's outputs for all samples, in chunks, on the CPU, float32."""
     with evaluation_mode(method):
         parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
@@ -110,7 +81,7 @@ def predict(method: Method, samples: Tensor) -> Outputs:
 
 
 @contextmanager
-def evaluation_mode(method: Method) -> Generator[None]:
+def evaluation_mode(method: Model) -> Generator[None]:
     """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
     before = method.training
     method.eval()

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from core import precision, registry
-from core.config import Optimiser, TrialConfig, check_loss, count_clusters
-from core.evaluate import Scores
+from core.config import Optimiser, TrialConfig, check_loss
 from core.method import Batch, DivergedError, Method, Setting, Views
+from core.n_clusters import count_clusters
+from core.outputs import Scores
 from core.patience import Patience
 from core.scoring import Task
 from core.seeds import Streams, derive, initialisation

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from core.config import Evaluation, TrialConfig, count_clusters
+from core.config import Evaluation, TrialConfig
 from core.data import Dataset
 from core.device import CONTEXT_BYTES
 from core.fit import build, fit
+from core.n_clusters import count_clusters
 from core.state import State
 
 STAGE_EPOCHS = 20

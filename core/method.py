@@ -6,16 +6,15 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from core import optimisers
 from core.config import Optimiser
-
-if TYPE_CHECKING:
-    from core.scoring import Scoring, Task
+from core.outputs import Outputs
+from core.scoring import ClusterScoring, Scoring, Task
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,6 @@ class Setting:
     arrays: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What a trained method says of n samples: features (n, dim) and, with a cluster head, probabilities (n, K)."""
-
-    features: Tensor
-    probabilities: Tensor | None
-
-
 class Method(nn.Module, ABC):
     """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
 
@@ -126,8 +117,6 @@ class Method(nn.Module, ABC):
 
     def scoring(self, task: Task) -> Scoring:
         """How the epochs of a trial are scored: as clusterings, unless a method says otherwise."""
-        from core.scoring import ClusterScoring
-
         return ClusterScoring(task)
 
     def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core import retrieval
 from core.data import PARTS, Dataset
-from core.evaluate import CHUNK, Scores, evaluation_mode
-from core.method import Method, Outputs
+from core.evaluate import CHUNK, evaluation_mode
+from core.outputs import Model, Outputs, Scores
 from core.scoring import Scoring, Task
 from core.seeds import derive
 from losses.cosine import cosine
@@ -55,7 +55,7 @@ class PairScoring(Scoring):
         parts = [_part(name, task.data, task.samples.device, generator) for name in PARTS]
         self._parts = [part for part in parts if len(part.samples)]
 
-    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
+    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
         """The scores of all parts; of the last epoch as of others, and from outputs in the order of its own."""
         found: dict[str, float] = {}
         for part in self._parts:
@@ -93,7 +93,7 @@ def _part(name: str, data: Dataset, device: torch.device, generator: torch.Gener
     return _Part(name, samples, targets)
 
 
-def predict(method: Method, samples: Tensor) -> Tensor:
+def predict(method: Model, samples: Tensor) -> Tensor:
     """The method's predictions for samples (n, *sample_shape), in chunks, where the samples are; float32 (n, dim)."""
     with evaluation_mode(method):
         return torch.cat([method.outputs(chunk).features.float() for chunk in samples.split(CHUNK)])

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from core.criteria import Probe
 from core.data import Dataset
-from core.evaluate import Previous, Scores, evaluate
-from core.method import Method, Outputs
+from core.evaluate import evaluate
+from core.outputs import Model, Outputs, Previous, Scores
 from core.seeds import derive
 
 
@@ -38,7 +38,7 @@ class Scoring(ABC):
     """Made once for a trial; it may carry something from one evaluation to the next, which checkpoints keep."""
 
     @abstractmethod
-    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """Scores an epoch.
 
         Args:
@@ -66,7 +66,7 @@ class ClusterScoring(Scoring):
         self._probe = Probe.of(training.samples)
         self._previous: Previous | None = None
 
-    def __call__(self, method: Method, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """The scores of an epoch that is due."""
         if not due:
             return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from jobs import orders, provenance
+from jobs import plug_ins, provenance
 from jobs.plan import Plan
 from jobs.results import kept, storage
 from jobs.results.checkpoints import Checkpoints
@@ -33,7 +33,7 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
         raise UserError(f"{file}: it is no checkpoint that can be read ({reason})") from error
     if key not in {one.trial_key for one in plan.trials}:
         raise UserError(f"{file}: the checkpoint is of no trial of this study: {_nearest(plan, state.origin)}")
-    code = provenance.code_hash(orders.plug_in_files(plan.study))
+    code = provenance.code_hash(plug_ins.plug_in_files(plan.study))
     if code != made_by:
         raise UserError(
             f"{file}: the checkpoint is of other code, {made_by}, and this is {code}: it would not go on as it began"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from cluster.executor import Event
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
-from jobs.orders import Next
 from jobs.plan import Cell, Cells, PlannedTrial
 from jobs.results import records
 from jobs.results.header import GOOD
+from jobs.source import Next
 from jobs.space import Integer, LogUniform, Range, Uniform
 from jobs.study import Study
 

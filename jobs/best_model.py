@@ -8,9 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 from core import registry
-from core.config import TrialConfig, count_clusters, to_mapping
+from core.config import TrialConfig, to_mapping
 from core.data import Dataset
 from core.errors import UserError
+from core.n_clusters import count_clusters
 from core.seal import seal_json
 from core.state import State
 from core.weights import Model, blueprint

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import registry
-from core.config import TrialConfig, check_loss, count_clusters
+from core.config import TrialConfig, check_loss
 from core.data import Dataset
 from core.describe import described, noted
 from core.errors import UserError
+from core.n_clusters import count_clusters
 from jobs import loaded
 from jobs import plan as planning
 from jobs.analysis.scores import CONSENSUS, uses_labels

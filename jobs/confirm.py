@@ -12,6 +12,7 @@ from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.race import Race, Rule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.known import known
 from jobs.plan import Cell, Plan, PlannedTrial
 from jobs.results.reader import load
 from jobs.study import Study
@@ -58,7 +59,7 @@ class Confirmation:
         """
         _check(study, metric, most)
         self._results, self._metric, self._mode = results, metric, mode
-        self._plan = planning.known(planning.make(study), results)
+        self._plan = known(planning.make(study), results)
         self._cells = {one.config_key: one for one in self._plan.trials}
         self.seeds = tuple(itertools.islice(_seeds(study.seeds), most))
         self.rule = Rule(looks(len(study.seeds), most), top, margin, mode == "max")

@@ -21,6 +21,7 @@ from jobs import stages, trust
 from jobs.adopt import adopt
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.driver import AGAIN
+from jobs.known import known
 from jobs.output import width
 from jobs.progress import Progress
 from jobs.run import Ready, Summary
@@ -71,7 +72,7 @@ def run_study(
 
 
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
-    key, epoch = adopt(planning.known(planning.make(study), results), results, checkpoint)
+    key, epoch = adopt(known(planning.make(study), results), results, checkpoint)
     if not quiet:
         click.echo(f"trial {key} goes on after epoch {epoch}", err=True)
 

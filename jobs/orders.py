@@ -4,59 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cluster.executor import Event, Task
 from core import registry
-from core.analyzer import file_of
 from core.config import to_mapping
 from jobs import provenance
-from jobs.keys import get, plug_in_fields
 from jobs.plan import PlannedTrial
+from jobs.source import Source
 from jobs.study import Budget, Study
-
-
-@dataclass(frozen=True)
-class Next:
-    """A trial whose turn it is, and what its order says beyond the plan."""
-
-    trial: PlannedTrial
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-class Source(Protocol):
-    """Where trials come from: a list, or a search that goes by results."""
-
-    def take(self) -> Next | None:
-        """The next trial; None when there is none now, and while none runs: none any more."""
-        ...
-
-    def hear(self, event: Event) -> None:
-        """Learns what became of the trials that were taken."""
-        ...
-
-
-class Listed:
-    """The trials of a plan that are to do, in its order; of the last quarter those of most epochs come first.
-
-    A long trial that starts last keeps one worker busy while the others wait. The first three quarters stay in the
-    plan's order, any prefix of which is a fair experiment.
-    """
-
-    def __init__(self, trials: Sequence[PlannedTrial]) -> None:
-        place = len(trials) - len(trials) // 4
-        last = sorted(trials[place:], key=lambda one: -one.config.epochs)
-        self._trials = iter([*trials[:place], *last])
-
-    def take(self) -> Next | None:
-        """The next of them."""
-        trial = next(self._trials, None)
-        return None if trial is None else Next(trial)
-
-    def hear(self, event: Event) -> None:
-        """Changes nothing."""
 
 
 class Orders:
@@ -128,34 +85,3 @@ def _own(trial: PlannedTrial) -> dict[str, Any]:
         "parameters": dict(trial.parameters),
         "data_hash": trial.data_hash,
     }
-
-
-def plug_in_files(study: Study) -> tuple[Path, ...]:
-    """The user's own plug-in files that a study's trials may load."""
-    fields = [key for _, key in plug_in_fields()]
-    chosen = {name for one in fields if (name := get(study.trial, f"{one}.name")) is not None}
-    chosen |= {
-        name
-        for key, one in study.space.items()
-        for value in one.examples
-        if (name := _plug_in_name(key, value, fields)) is not None
-    }
-    chosen |= {named[0] for value in _analyzers(study) if (named := file_of(value))}
-    return tuple(sorted(Path(name) for name in chosen if registry.is_path(name)))
-
-
-def _analyzers(study: Study) -> list[str]:
-    """What the study may split texts by."""
-    data = study.space.get("data")
-    values = [get(study.trial, "data.analyzer")]
-    values += study.space["data.analyzer"].examples if "data.analyzer" in study.space else []
-    values += [one.get("analyzer") for one in data.examples if isinstance(one, Mapping)] if data else []
-    return [value for value in values if isinstance(value, str)]
-
-
-def _plug_in_name(key: str, value: Any, fields: Sequence[str]) -> str | None:
-    if key in {f"{one}.name" for one in fields}:
-        return value
-    if key in fields:
-        return value["name"] if isinstance(value, Mapping) else value
-    return None

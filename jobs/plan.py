@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from core import registry
@@ -123,15 +123,6 @@ def make(study: Study) -> Plan:
     order = _order(study, len(kept))
     trials = tuple(kept[cell].trial(study.seeds[seed]) for cell, seed in order)
     return Plan(study, trials, len(kept), len(assignments) - len(kept))
-
-
-def known(plan: Plan, results: str) -> Plan:
-    """The plan with the cells that a search has chosen so far, as the results tell."""
-    if plan.study.search.name != "optuna":
-        return plan
-    from jobs.asking import known_trials
-
-    return replace(plan, trials=known_trials(plan.study, results))
 
 
 def _population(study: Study) -> Mapping[str, Any] | None:

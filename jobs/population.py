@@ -24,10 +24,10 @@ from core.config import parameters, to_mapping
 from core.errors import UserError
 from core.seal import seal_json
 from jobs import searches
-from jobs.orders import Next
 from jobs.plan import Plan, PlannedTrial
 from jobs.results import records, storage
 from jobs.results.layout import exchange_file, study_folder
+from jobs.source import Next
 from jobs.space import Range, Uniform
 
 QUANTILE = 0.25

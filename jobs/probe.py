@@ -13,8 +13,8 @@ from cluster.executor import one_line
 from core import registry
 from core.config import TrialConfig, to_mapping
 from core.errors import UserError
-from jobs.orders import plug_in_files
 from jobs.plan import Cell, Cells, Plan, canonical
+from jobs.plug_ins import plug_in_files
 from jobs.study import Study
 
 

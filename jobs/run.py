@@ -15,12 +15,13 @@ from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resourc
 from cluster.resources import Node, check, fitting, this_machine
 from core.errors import UserError
 from core.seal import seal_json
-from jobs import orders, provenance, searches, trust
+from jobs import orders, plug_ins, provenance, searches, source, trust
 from jobs import plan as planning
 from jobs.analysis.scores import within_trial
 from jobs.breaker import Breaker
 from jobs.cards import NO_CARD, on_cpu, without_card
 from jobs.checked import check_data
+from jobs.known import known
 from jobs.lock import exclusive
 from jobs.orders import Orders
 from jobs.plan import Plan, PlannedTrial
@@ -109,7 +110,7 @@ def run(
         UserError: the data cannot be used, or the same study is being run into the same results.
         ClusterError: the machines cannot run what the study asks for.
     """
-    trust.name(orders.plug_in_files(study))
+    trust.name(plug_ins.plug_in_files(study))
     ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 
@@ -124,7 +125,7 @@ def prepare(
     keep_going: bool = False,
 ) -> Ready:
     """Plans and checks, and starts nothing; see `run`."""
-    plan = planning.known(planning.make(study), results)
+    plan = known(planning.make(study), results)
     todo = plan.missing(results)
     return ready(plan, todo, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
 
@@ -168,7 +169,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
             _execute(ready, on_event, stop, end)
             end.unwritable = end.unwritable or _tidy(ready)
     try:
-        summary = summarise(planning.known(ready.plan, ready.results), ready.results)
+        summary = summarise(known(ready.plan, ready.results), ready.results)
     except StorageError as error:  # An object store that went away: what was known before the start is what is known.
         left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
         summary = Summary(before, 0, left)
@@ -189,7 +190,7 @@ def _tidy(ready: Ready) -> str:
     """Leaves the study's folder for readers; what kept it from that, all rows being where they were."""
     try:
         if ready.plan.open and ready.only is None:
-            _write_study(ready.results, planning.known(ready.plan, ready.results))
+            _write_study(ready.results, known(ready.plan, ready.results))
         _gather(ready.results, ready.plan.study.name)
     except StorageError as error:
         return str(error)
@@ -239,7 +240,7 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
-    shared = orders.shared(study, results, orders.plug_in_files(study), device=device)
+    shared = orders.shared(study, results, plug_ins.plug_in_files(study), device=device)
     feed = Orders(_source(ready), shared, ready.only or study.budget)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
@@ -266,10 +267,10 @@ def _unwritten(event: Event) -> str:
     return event.data["reason"] if event.kind == "finished" and not event.data.get("stored", True) else ""
 
 
-def _source(ready: Ready) -> orders.Source:
+def _source(ready: Ready) -> source.Source:
     search = ready.plan.study.search
     if ready.only is not None:
-        return orders.Listed(ready.todo)
+        return source.Listed(ready.todo)
     if search.name == "optuna":
         from jobs.asking import Asking
 
@@ -278,7 +279,7 @@ def _source(ready: Ready) -> orders.Source:
         from jobs.population import Population
 
         return Population(ready.plan, ready.results)
-    return orders.Listed(ready.todo)
+    return source.Listed(ready.todo)
 
 
 def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
@@ -377,7 +378,7 @@ def _write_study(results: str, plan: Plan) -> None:
         "n_configurations": plan.n_cells,
         "n_trials": max(plan.n_trials, len(plan.trials)),
         "data": sorted({one.data_hash for one in plan.trials}),
-        "code": provenance.code_hash(orders.plug_in_files(study)),
+        "code": provenance.code_hash(plug_ins.plug_in_files(study)),
         "commit": provenance.commit(),
         "environment": provenance.environment(),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],

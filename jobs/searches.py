@@ -1,20 +1,42 @@
-"""What a search asks of the space and of the trial, and the defaults that depend on them."""
+"""How cells are taken from the space, what that asks of the space and of the trial, and the defaults of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
+from core.schema import Bounds, NonNegativeInt, PositiveInt
 from jobs.space import Range, Uniform
-
-if TYPE_CHECKING:
-    from jobs.study import Search
 
 Mistake = tuple[tuple[str, ...], str]
 
 SMALLEST_POPULATION = 4
 """Below it a quarter of the population is no member at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How cells are taken from the space, and whether trials run to their end.
+
+    Attributes:
+        name: all cells of a `grid`; `trials` many at `random`, spread evenly; or `trials` many that `optuna` (TPE)
+            chooses by the results so far.
+        trials: how many cells; with `scheduler: pbt` the size of the population.
+        seed: of whatever is random in it.
+        scheduler: `asha` stops trials that fall behind, `pbt` lets them take over weights and change values.
+        grace: epochs before `asha` may stop a trial, or between two exchanges of `pbt`; a ninth (a tenth) of all
+            by default.
+        reduction: `asha` lets one in so many go on.
+    """
+
+    name: Literal["grid", "random", "optuna"] = "grid"
+    trials: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+    scheduler: Literal["none", "asha", "pbt"] = "none"
+    grace: PositiveInt | None = None
+    reduction: Annotated[float, Bounds(low=1, low_open=True)] = 3.0
 
 
 def mistakes(search: Search, trial: Mapping[str, Any], space: Mapping[str, Range]) -> Iterator[Mistake]:

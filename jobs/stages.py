@@ -21,7 +21,8 @@ from jobs import document, keys, study
 from jobs import plan as planning
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.document import Document
-from jobs.orders import plug_in_files
+from jobs.known import known
+from jobs.plug_ins import plug_in_files
 from jobs.study import STAGES, Reader, Study
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     select = stage.select
     table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
     ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode).entries]
-    configs = {one.config_key: one.config for one in planning.known(planning.make(stage), results).trials}
+    configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
     found = next((configs[key] for key in ranked if key in configs), None)
     if found is None:
         raise UserError(f"{stage.name} has no results of the configurations it is planned with: run it first")

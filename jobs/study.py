@@ -12,10 +12,11 @@ from core import config as trial_config
 from core import named, registry, schema
 from core.analyzer import file_of
 from core.errors import UserError
-from core.schema import Bounds, Mistakes, NonNegativeFloat, NonNegativeInt, Place, PositiveFloat, PositiveInt
+from core.schema import Bounds, Mistakes, NonNegativeFloat, Place, PositiveFloat, PositiveInt
 from jobs import document, searches, space
 from jobs.document import Document
 from jobs.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
+from jobs.searches import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,29 +29,6 @@ class Select:
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
     save_model: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How cells are taken from the space, and whether trials run to their end.
-
-    Attributes:
-        name: all cells of a `grid`; `trials` many at `random`, spread evenly; or `trials` many that `optuna` (TPE)
-            chooses by the results so far.
-        trials: how many cells; with `scheduler: pbt` the size of the population.
-        seed: of whatever is random in it.
-        scheduler: `asha` stops trials that fall behind, `pbt` lets them take over weights and change values.
-        grace: epochs before `asha` may stop a trial, or between two exchanges of `pbt`; a ninth (a tenth) of all
-            by default.
-        reduction: `asha` lets one in so many go on.
-    """
-
-    name: Literal["grid", "random", "optuna"] = "grid"
-    trials: PositiveInt | None = None
-    seed: NonNegativeInt = 0
-    scheduler: Literal["none", "asha", "pbt"] = "none"
-    grace: PositiveInt | None = None
-    reduction: Annotated[float, Bounds(low=1, low_open=True)] = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)

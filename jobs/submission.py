@@ -15,7 +15,7 @@ from cluster.submit import Jobs
 from core import registry
 from jobs import driver, snapshot, state_folder
 from jobs.driver import Job
-from jobs.orders import plug_in_files
+from jobs.plug_ins import plug_in_files
 from jobs.results.layout import STUDY_YAML
 
 if TYPE_CHECKING:

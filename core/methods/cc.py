@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
+from core.outputs import Outputs
 from core.schema import NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.cluster_nt_xent import cluster_nt_xent
 from losses.marginal_entropy import marginal_entropy_gap

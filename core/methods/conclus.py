@@ -22,8 +22,9 @@ from torch.nn import functional
 
 from core import assign, metrics
 from core.evaluate import evaluation_mode, mutual_information, predict
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.methods.cc import Method as ContrastiveClustering
+from core.outputs import Outputs
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.marginal_entropy import marginal_divergence
 from losses.nt_xent import nt_xent

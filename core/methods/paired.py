@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from core.config import build_loss
 from core.errors import UserError
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
+from core.outputs import Outputs
 from core.pairs import PairScoring
 from core.schema import LossPlugIn
 from core.scoring import Scoring, Task

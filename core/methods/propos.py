@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from core import assign
 from core.evaluate import predict
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
+from core.outputs import Outputs
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.byol import byol
 from losses.prototype_scattering import prototype_scattering

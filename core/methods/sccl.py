@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from core import assign
 from core.evaluate import CHUNK, predict
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
 from core.methods.cc import head
+from core.outputs import Outputs
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.nt_xent import nt_xent
 from losses.student_t import log_assignment, student_t_divergence

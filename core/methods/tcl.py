@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.evaluate import CHUNK, evaluation_mode
-from core.method import Batch, Outputs, Setting, build_optimiser
+from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
+from core.outputs import Outputs
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.boosted import UNLABELLED, balanced_cross_entropy, boosted_nt_xent
 from losses.cluster_nt_xent import cluster_nt_xent

@@ -86,7 +86,7 @@ def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     from jobs import trust
     from jobs.driver import one_study
     from jobs.next_study import base_study
-    from jobs.orders import plug_in_files
+    from jobs.plug_ins import plug_in_files
     from jobs.results import storage
     from jobs.results.layout import PREFIX
 

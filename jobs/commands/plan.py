@@ -62,29 +62,29 @@ def _stages(
 ) -> Iterator[list[str]]:
     """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
     from jobs import plan as planning
+    from jobs.known import known
 
-    known, told = True, set[str]()
+    decided, told = True, set[str]()
     for place, stage in enumerate(course.stages):
-        read = course.at(place, results) if known else stage.study
-        plan = planning.known(planning.make(read), results)
+        read = course.at(place, results) if decided else stage.study
+        plan = known(planning.make(read), results)
         stored, warnings = plan.statuses(results)
         if look is not None:
             look(plan, told)
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
-        start = (
-            ["  from the best of the stage before" + ("" if known else ", once it is known")] if stage.from_best else []
-        )
+        later = "" if decided else ", once it is known"
+        start = [f"  from the best of the stage before{later}"] if stage.from_best else []
         counts = planning.counts(plan, stored)
         outlook = _outlook(plan, stored, results, probe=probe)
-        known = known and not plan.open and not counts["missing"] + counts["interrupted"]
+        decided = decided and not plan.open and not counts["missing"] + counts["interrupted"]
         yield [
             _headline(plan),
             *_space(read),
             *start,
             _standing(plan, stored),
             *outlook,
-            *_gate(course, place, results, known=known),
+            *_gate(course, place, results, known=decided),
         ]
 
 

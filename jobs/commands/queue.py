@@ -49,7 +49,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     from jobs import plan as planning
     from jobs import study as studies
     from jobs import trust
-    from jobs.orders import plug_in_files
+    from jobs.plug_ins import plug_in_files
     from jobs.queue import Queue, in_order
 
     queue = Queue(results)

@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     from jobs import study as studies
     from jobs import trust
-    from jobs.orders import plug_in_files
+    from jobs.plug_ins import plug_in_files
     from jobs.submission import send
 
     _check_results(results)

@@ -8,8 +8,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from core import assign, registry
-from core.config import count_clusters, read_trial
+from core.config import read_trial
 from core.data import Dataset
+from core.n_clusters import count_clusters
 from core.schema import Mistakes
 from jobs.run import check_data
 

@@ -8,8 +8,9 @@ from core import assign
 from core.config import read_trial
 from core.evaluate import predict
 from core.fit import build
-from core.method import Batch, Outputs
+from core.method import Batch
 from core.methods.conclus import UNLABELLED
+from core.outputs import Outputs
 from core.schema import Mistakes
 
 

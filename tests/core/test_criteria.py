@@ -10,7 +10,7 @@ from sklearn.metrics import silhouette_score
 from core import criteria
 from core.criteria import Probe, euclidean, feature_criteria, label_free, probe_rows, silhouette
 from core.evaluate import evaluate
-from core.method import Outputs
+from core.outputs import Outputs
 
 
 def points(m=60, dim=5, seed=0, scale=1.0, offset=0.0):

@@ -35,7 +35,7 @@ SMALL = {"encoder_options": {"widths": (64, 32)}, "epochs": 10, "batch_size": 16
 EXPECTED_FAILURES: dict[str, str] = {}
 
 WITHOUT_HEAD = """
-from core.method import Outputs
+from core.outputs import Outputs
 from core.methods.cc import Method as Base
 
 class Method(Base):

@@ -10,7 +10,7 @@ import torch
 from core.datasets import file, text
 from core.errors import UserError
 from core.evaluate import evaluate
-from core.method import Outputs
+from core.outputs import Outputs
 
 N = 60
 RNG = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jobs import orders, plan, study
 from jobs import run as running
 from jobs.analysis.scores import within_trial
-from jobs.orders import Listed
 from jobs.results import reader
+from jobs.source import Listed
 
 STUDY = """study: s
 trial: {data: digits}

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from core.config import to_mapping
 from core.errors import UserError
-from jobs import orders, plan, study
+from jobs import orders, plan, plug_ins, study
 from jobs import run as running
 from jobs.analysis.leaderboard import RescaledError, leaderboard
 from jobs.analysis.scores import default_mode, is_loss, part_of_pairs, rescales_loss
@@ -159,7 +159,7 @@ def test_a_missing_safetensors_is_one_line_before_anything_starts(folder, monkey
 def test_a_checkpoint_is_gone_on_with_elsewhere(folder, command):
     run_trial(order(folder, "straight"), ignore)
     read = study.load(folder / "p.yaml")
-    code = orders.shared(read, "x", orders.plug_in_files(read), device="cpu")["code_hash"]
+    code = orders.shared(read, "x", plug_ins.plug_in_files(read), device="cpu")["code_hash"]
     assert order(folder)["code_hash"] == code
     file = interrupted(folder, 3).rename(folder / "moved.pt")
     arguments = ("run", "p.yaml", "--workers", "1", "--results", "other", "--checkpoint", file)

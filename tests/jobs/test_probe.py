@@ -11,7 +11,7 @@ from cluster import memory
 from cluster.executor import ClusterError
 from core import registry
 from core.config import to_mapping
-from jobs import forecast, orders, outlook, plan, probe, study
+from jobs import forecast, outlook, plan, plug_ins, probe, study
 
 # Takes 300 MB whenever it is scored, and 200 MB more towards the end of a trial.
 HUNGRY = """import torch
@@ -60,7 +60,7 @@ def made(tmp_path_factory):
 def found(made):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_allowed", set())
-        registry.allow_named(*orders.plug_in_files(made.study))
+        registry.allow_named(*plug_ins.plug_in_files(made.study))
         return probe.probe(made)
 
 
@@ -95,7 +95,7 @@ def run_all(orders):
 def test_what_is_proposed_is_enough_and_a_third_of_it_is_not(made, found, tmp_path):
     largest = next(one for one in made.trials if one.config == found.config)
     proposed = forecast.memory_gb(found.memory_bytes)
-    files = orders.plug_in_files(made.study)
+    files = plug_ins.plug_in_files(made.study)
     tasks = [order(largest, tmp_path / "enough", proposed), order(largest, tmp_path / "short", proposed / 3)]
     (enough, short), _ = memory.measured(partial(probe._load, registry.allow_named(*files)), run_all, tasks)
     assert enough["status"] == "ok", enough

@@ -16,8 +16,9 @@ from jobs import run as running
 from jobs.results import reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
+from jobs.searches import Search
 from jobs.space import Integer, LogUniform, Uniform, Values
-from jobs.study import Search, load
+from jobs.study import load
 
 STUDY = """study: s
 trial: {data: digits, encoder: {name: mlp, widths: [8]}, method: cc, epochs: 3, evaluation: {every: 3}}

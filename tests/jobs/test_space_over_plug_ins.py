@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from jobs import plan, study
+from jobs import plan, plug_ins, study
 
 FILE = """
 study: methods
@@ -58,7 +58,7 @@ def test_a_key_that_none_has_is_unknown(tmp_path):
 
 
 def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
-    from jobs import document, orders, snapshot
+    from jobs import document, snapshot
 
     (tmp_path / "cut.py").write_text("def cut(text):\n    return list(text)\n", encoding="utf-8")
     (tmp_path / "texts.csv").write_text("text\na b\nc d\n", encoding="utf-8")
@@ -67,7 +67,7 @@ def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
         encoding="utf-8",
     )
     read = study.load(tmp_path / "study.yaml")
-    assert orders.plug_in_files(read) == (tmp_path / "cut.py",)
+    assert plug_ins.plug_in_files(read) == (tmp_path / "cut.py",)
     moved = snapshot.write(read, tmp_path / "kept")
     analyzer = document.load(moved).value["trial"]["data"]["analyzer"]
     assert analyzer.endswith("/cut.py:cut")
