@@ -28,7 +28,7 @@ FEWEST_FREEDOM = 4
 """Degrees of freedom of the error below which nothing is said."""
 MOST_PAIRS = 45
 _EXACT = 5000.0
-"""Non-centralities above this are normal to within a hundredth (and beyond what scipy inverts)."""
+"""Above this scipy does not invert the distribution; a normal interval then holds 95 to 96 of 100."""
 _ALIASED = 1e-8
 _ENTANGLED = 0.1
 
