@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from jobs.analysis import selection
 from jobs.analysis.samples import need_samples
-from jobs.analysis.scores import CONSENSUS
+from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.names import resolve
 
 PARAM = "param."
-METRICS = ("metric.", "best.", "health.")
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -134,18 +133,6 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         ),
         left_out=int(finished.sum() - there.sum()),
     )
-
-
-def metric_column(columns: Sequence[str], metric: str) -> str:
-    """The column that a metric's name means.
-
-    Raises:
-        UserError: None, or several.
-    """
-    names = sorted({name for name in columns if name.startswith(METRICS)})
-    if f"health.{metric}" in names and f"metric.{metric}" not in names:
-        return f"health.{metric}"
-    return resolve(metric, names)
 
 
 def param_key(name: str, trials: Trials) -> str:

@@ -9,8 +9,9 @@ from jobs import tables
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
-from jobs.analysis.present import metric_name, params_text
+from jobs.analysis.present import params_text
 from jobs.analysis.present_effect import labels
+from jobs.analysis.scores import metric_name
 from jobs.report.contents import Contents
 
 _NAMED = 6
@@ -49,7 +50,7 @@ def _ranking(board: Leaderboard) -> list[Finding]:
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board)} {tables.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {tables.plus_minus(score.mean, score.half_width)}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 
