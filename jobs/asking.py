@@ -20,7 +20,7 @@ from jobs.analysis.scores import within_trial
 from jobs.orders import Next
 from jobs.plan import Cell, Cells, PlannedTrial
 from jobs.results import records
-from jobs.results.header import GOOD
+from jobs.results.header import FINISHED
 from jobs.space import Integer, LogUniform, Range, Uniform
 from jobs.study import Study
 
@@ -136,7 +136,7 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
             if cell.key != row["config_key"]:
                 continue
             found[cell.key] = _Asked(assignment, cell)
-        if row["status"] in GOOD and row["seed"] in study.seeds:
+        if row["status"] in FINISHED and row["seed"] in study.seeds:
             found[row["config_key"]].values[row["seed"]] = row["value"]
     return list(found.values())
 

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.seal import canonical_json
 from jobs import space
 from jobs.results import peek
-from jobs.results.header import GOOD
+from jobs.results.header import FINISHED
 from jobs.study import Study
 
 # Part of every key: raised when the meaning of a configuration or the way of scoring changes.
@@ -67,7 +67,7 @@ class Plan:
         One that was stopped early is done where the study stops trials early, and else to be run to its end.
         """
         stored, _ = self.statuses(results)
-        done = GOOD if self.study.search.scheduler == "asha" else {"ok"}
+        done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
         return [one for one in self.trials if stored.get(one.trial_key) not in done]
 
 
@@ -203,5 +203,5 @@ def config_key(values: Mapping[str, Any], data_hash: str, population: Mapping[st
 
 def counts(plan: Plan, stored: Mapping[str, str]) -> Counter[str]:
     """How many trials are `done`, `failed`, `interrupted` (or running right now) and `missing`."""
-    names = {"ok": "done", "stopped": "done", "failed": "failed", "running": "interrupted"}
+    names = {**dict.fromkeys(FINISHED, "done"), "failed": "failed", "running": "interrupted"}
     return Counter(names.get(stored.get(one.trial_key, ""), "missing") for one in plan.trials)

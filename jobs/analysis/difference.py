@@ -11,8 +11,8 @@ from core.errors import UserError
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import samples
 from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
-from jobs.analysis.selection import FINISHED
 from jobs.results import records
+from jobs.results.header import FINISHED
 
 PARAM = "param."
 COLUMNS = ("param.*", "source", "code_hash", "data_hash", "env_hash", "env_json")

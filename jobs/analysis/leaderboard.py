@@ -24,6 +24,7 @@ from jobs.analysis.scores import (
     uses_labels,
 )
 from jobs.analysis.ties import tied
+from jobs.results.header import FINISHED
 
 PARAM = "param."
 
@@ -153,7 +154,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
 
 
 def by_seed(
-    table: pa.Table, column: str, statuses: Collection[str] = selection.FINISHED
+    table: pa.Table, column: str, statuses: Collection[str] = FINISHED
 ) -> dict[tuple[str, str], dict[int, float]]:
     """The finite values of a column by study and configuration, and by seed, of trials that ended so."""
     found: dict[tuple[str, str], dict[int, float]] = {}
@@ -184,7 +185,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
             cell = cells[study, config_key] = _Cell(study, config_key, params)
         cell.statuses[status] += 1
         cell.imported += imported[row]
-        if status in selection.FINISHED:
+        if status in FINISHED:
             _add(cell, row, seed, values[row])
     others = _secondary_columns(table, column)
     for cell in cells.values():

@@ -15,6 +15,7 @@ from core.errors import UserError
 from jobs.analysis import selection
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
+from jobs.results.header import FINISHED
 from jobs.results.names import resolve
 
 PARAM = "param."
@@ -114,7 +115,7 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     table = need_samples(table)
     table = selection.with_consensus(table) if metric == CONSENSUS else table
     column = metric_column([*table.column_names, *columns], metric)
-    finished = np.array([status in selection.FINISHED for status in table["status"].to_pylist()], bool)
+    finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)
     there = finished & np.isfinite(stored)
     if not there.any():

@@ -13,6 +13,7 @@ from jobs.analysis.present import params_text
 from jobs.analysis.present_effect import labels
 from jobs.analysis.scores import metric_name
 from jobs.report.contents import Contents
+from jobs.results.header import FINISHED
 
 _NAMED = 6
 """Configurations that a sentence lists by name."""
@@ -97,7 +98,7 @@ def _matters(found: Importance) -> str:
 def _trials(contents: Contents) -> str:
     statuses = contents.outcomes.statuses
     total = sum(statuses.values())
-    finished = statuses["ok"] + statuses["stopped"]
+    finished = sum(statuses[name] for name in FINISHED)
     parts = [f"{finished:,} of {total:,} finished"]
     parts += [f"{statuses['stopped']:,} of them stopped early"] if statuses["stopped"] else []
     parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
