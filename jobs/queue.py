@@ -376,6 +376,4 @@ def _now() -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    from jobs.results.writer import put
-
-    put(path, text.encode())
+    storage.put(path, text.encode())
