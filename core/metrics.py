@@ -12,7 +12,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Labels = NDArray[np.int64]
 Table = NDArray[np.float64]
@@ -55,6 +54,9 @@ def match(table: Table) -> Table:
     Rows and columns that had no partner are matched with zeros: surplus clusters count as errors. Where several
     matchings are best, scores of single classes (`macro_f1`, `balanced_acc`, `kappa`) are those of the one found first.
     """
+    # Here, not above: what scores labellings without matching them (jobs.analysis) starts without scipy.
+    from scipy.optimize import linear_sum_assignment
+
     size = max(table.shape)
     square = np.zeros((size, size))
     square[: table.shape[0], : table.shape[1]] = table
@@ -101,12 +103,12 @@ def _pairs(table: Table) -> tuple[float, float, float, float]:
     return both, clusters, classes, n * (n - 1) / 2
 
 
-def ari(table: Table) -> float:
-    """Adjusted Rand index (Hubert and Arabie); 1 when both groupings are trivial and equal."""
+def ari(table: Table, *, trivial: float = 1.0) -> float:
+    """Adjusted Rand index (Hubert and Arabie); `trivial` when both groupings are trivial and equal."""
     both, clusters, classes, total = _pairs(table)
     expected = clusters * classes / total if total else 0.0
     highest = (clusters + classes) / 2
-    return 1.0 if highest == expected else (both - expected) / (highest - expected)
+    return trivial if highest == expected else (both - expected) / (highest - expected)
 
 
 def fmi(table: Table) -> float:

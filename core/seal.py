@@ -1,4 +1,4 @@
-"""Digests around bytes and inside JSON: what a disk or a copy changed is seen before it is used."""
+"""Digests around bytes and inside JSON, so that damage is seen before it is used; and JSON to make keys of."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,15 @@ _MARK = b"conclus sha256 "
 _DIGEST = 64
 _START = len(_MARK) + _DIGEST + 1
 _FORMAT, _SHA256 = "sealed", "sha256"
+
+
+def canonical_json(value: object, *, allow_nan: bool = True) -> str:
+    """One JSON text for equal values: keys sorted, no spaces, floats in the shortest form that reads back exactly.
+
+    Raises:
+        ValueError: `allow_nan` is false and a number is not finite: a key made of it would be equal to nothing.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=allow_nan)
 
 
 def seal(content: bytes) -> bytes:

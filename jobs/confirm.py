@@ -11,7 +11,7 @@ from jobs import plan as planning
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
 from jobs.analysis.present import wanted_columns
 from jobs.analysis.race import Race, Rule, Values, looks, race
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.known import known
 from jobs.plan import Cell, Plan, PlannedTrial
 from jobs.results.reader import load
@@ -103,7 +103,7 @@ def _seeds(own: Sequence[int]) -> Iterator[int]:
 def _check(study: Study, metric: str, most: int) -> None:
     if study.search.scheduler == "pbt":
         raise UserError(f"{study.name}: a population changes values while it trains: its members cannot be repeated")
-    if metric.rsplit(".", 1)[-1] == CONSENSUS:
+    if metric_name(metric) == CONSENSUS:
         raise UserError(
             f"a consensus is a rank among all trials of a study, which more seeds of a few would shift: "
             f"give --metric, such as --metric {LABEL_FREE}"

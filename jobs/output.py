@@ -21,7 +21,7 @@ def deliver(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    from jobs.results.writer import put
+    from jobs.results.storage import put
 
     put(out, visible(text).encode())
     click.echo(f"Wrote {out}.")

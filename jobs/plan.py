@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from typing import Any
 from core import registry
 from core.config import PlugIn, TrialConfig, parameters
 from core.errors import UserError
+from core.seal import canonical_json
 from jobs import space
 from jobs.results import peek
-from jobs.results.header import GOOD
+from jobs.results.header import FINISHED
 from jobs.study import Study
 
 # Part of every key: raised when the meaning of a configuration or the way of scoring changes.
@@ -67,7 +67,7 @@ class Plan:
         One that was stopped early is done where the study stops trials early, and else to be run to its end.
         """
         stored, _ = self.statuses(results)
-        done = GOOD if self.study.search.scheduler == "asha" else {"ok"}
+        done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
         return [one for one in self.trials if stored.get(one.trial_key) not in done]
 
 
@@ -167,16 +167,11 @@ def _order(study: Study, n_cells: int) -> list[tuple[int, int]]:
 
 
 def _fingerprint(data: PlugIn, known: dict[str, str]) -> str:
-    name = canonical({"name": data.name, **data.options})
+    name = canonical_json({"name": data.name, **data.options}, allow_nan=False)
     if name not in known:
         fingerprint = registry.function("datasets", data.name, "fingerprint")
         known[name] = fingerprint(**data.options)
     return known[name]
-
-
-def canonical(value: Any) -> str:
-    """One JSON text for equal values: keys sorted, floats in their shortest form that reads back exactly."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=list)
 
 
 def _digest(text: str) -> str:
@@ -193,10 +188,11 @@ def config_key(values: Mapping[str, Any], data_hash: str, population: Mapping[st
     """
     content = {key: value for key, value in values.items() if key != "data.path"}
     identity = {"protocol": PROTOCOL, "data": data_hash, "parameters": content}
-    return _digest(canonical(identity | ({"population": population} if population else {})))
+    identity |= {"population": population} if population else {}
+    return _digest(canonical_json(identity, allow_nan=False))
 
 
 def counts(plan: Plan, stored: Mapping[str, str]) -> Counter[str]:
     """How many trials are `done`, `failed`, `interrupted` (or running right now) and `missing`."""
-    names = {"ok": "done", "stopped": "done", "failed": "failed", "running": "interrupted"}
+    names = {**dict.fromkeys(FINISHED, "done"), "failed": "failed", "running": "interrupted"}
     return Counter(names.get(stored.get(one.trial_key, ""), "missing") for one in plan.trials)

@@ -13,7 +13,8 @@ from cluster.executor import one_line
 from core import registry
 from core.config import TrialConfig, to_mapping
 from core.errors import UserError
-from jobs.plan import Cell, Cells, Plan, canonical
+from core.seal import canonical_json
+from jobs.plan import Cell, Cells, Plan
 from jobs.plug_ins import plug_in_files
 from jobs.study import Study
 
@@ -94,7 +95,7 @@ def _distinct(cells: Iterable[Cell]) -> Iterable[Cell]:
     largest: dict[str, Cell] = {}
     for cell in cells:
         trial = to_mapping(cell.config)
-        key = canonical([trial[name] for name in ("data", "encoder", "method", "views", "n_clusters")])
+        key = canonical_json([trial[name] for name in ("data", "encoder", "method", "views", "n_clusters")])
         if key not in largest or cell.config.batch_size > largest[key].config.batch_size:
             largest[key] = cell
     return largest.values()

@@ -301,14 +301,14 @@ class Queue:
             UserError: the file of their keys cannot be read.
         """
         from jobs.results import peek
-        from jobs.results.header import GOOD
+        from jobs.results.header import FINISHED
 
         stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
         try:
             keys = read_regular(path).decode(errors="replace").split()
         except OSError as error:
             raise UserError(f"{path}: {reason(error)}: cancel number {entry.number} and add it again") from error
-        return sum(stored.get(one) in GOOD for one in keys)
+        return sum(stored.get(one) in FINISHED for one in keys)
 
     # Files and locks
 
@@ -376,6 +376,4 @@ def _now() -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    from jobs.results.writer import put
-
-    put(path, text.encode())
+    storage.put(path, text.encode())

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.analysis.intervals import quantile
-from jobs.analysis.selection import FINISHED
+from jobs.results.header import FINISHED
 from jobs.results.reader import HISTORY_COLUMN
 
 POINTS = 40

@@ -10,15 +10,13 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import samples
-from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
-from jobs.analysis.selection import FINISHED
+from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
 from jobs.results import records
-from jobs.results.names import resolve
+from jobs.results.header import FINISHED
 
 PARAM = "param."
 COLUMNS = ("param.*", "source", "code_hash", "data_hash", "env_hash", "env_json")
 """What this module reads of the store, beside what identifies a trial and the metric."""
-_METRICS = ("metric.", "best.", "health.")
 _STUDY, _DATA = "study", "data_hash"
 _PLACE = "data.path"
 """Where a data set lies says nothing of what it holds."""
@@ -129,7 +127,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     Raises:
         UserError: Neither has the metric, or it is a loss and what changed rescales it.
     """
-    column = _column(before, after, metric)
+    column = metric_column([*before.column_names, *after.column_names], metric)
     a, b = _side(before, column), _side(after, column)
     keys = sorted({key for row in (*a.rows, *b.rows) for key in row})
     changed = [key for key in keys if _is_changed(a, b, key)]
@@ -147,13 +145,6 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
         only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
         imported=a.imported + b.imported,
     )
-
-
-def _column(before: pa.Table, after: pa.Table, metric: str) -> str:
-    names = [name for name in {*before.column_names, *after.column_names} if name.startswith(_METRICS)]
-    if f"health.{metric}" in names and f"metric.{metric}" not in names:
-        return f"health.{metric}"
-    return resolve(metric, sorted(names))
 
 
 def _side(table: pa.Table, column: str) -> _Side:

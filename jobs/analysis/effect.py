@@ -19,7 +19,7 @@ import numpy as np
 
 from jobs.analysis import student
 from jobs.analysis.intervals import holm, quantile
-from jobs.analysis.scores import is_loss, part_of_pairs, quality_metric, rescales_loss, uses_labels
+from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
@@ -321,7 +321,7 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 def _refusal(column: str, key: str) -> str:
     if not (is_loss(column) and rescales_loss(key)):
         return ""
-    name, loss = key.rpartition(".")[2], column.removeprefix("metric.")
+    name, loss = key.rpartition(".")[2], metric_name(column)
     return (
         f"{key} is not ranked by {loss}: it rescales the loss itself, so that {loss} at two values of {name} is "
         f"measured with two rulers, and the smaller one does not mean the better model. Give a quality metric, such "
@@ -346,7 +346,7 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
 
 
 def _metric_note(column: str) -> str:
-    name = column.removeprefix("metric.").removeprefix("health.")
+    name = metric_name(column)
     if part := part_of_pairs(column):
         return f"{name} is of the {part} part."
     return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."

@@ -20,7 +20,7 @@ from scipy.special import fdtrc, ncfdtrinc
 
 from core.errors import UserError
 from jobs.analysis.intervals import CONFIDENCE, holm
-from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
+from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Factor, Trials, Vector
 
 GRID = 6
@@ -28,7 +28,7 @@ FEWEST_FREEDOM = 4
 """Degrees of freedom of the error below which nothing is said."""
 MOST_PAIRS = 45
 _EXACT = 5000.0
-"""Non-centralities above this are normal to within a hundredth (and beyond what scipy inverts)."""
+"""Above this scipy does not invert the distribution; a normal interval then holds 95 to 96 of 100."""
 _ALIASED = 1e-8
 _ENTANGLED = 0.1
 
@@ -316,7 +316,7 @@ def _refuse(trials: Trials) -> None:
         raise UserError("No parameter varies over the finished trials, so none can be more important than another.")
     rulers = [key for key in trials.factors if rescales_loss(key)]
     if is_loss(trials.column) and rulers:
-        name = trials.column.removeprefix("metric.")
+        name = metric_name(trials.column)
         raise UserError(
             f"The variance of {name} cannot be shared out: the trials differ in {', '.join(rulers)}, which rescales "
             f"the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed with --where."

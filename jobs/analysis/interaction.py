@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import UserError
 from jobs.analysis.effect import Estimate, own_options, paired
 from jobs.analysis.intervals import holm
-from jobs.analysis.scores import is_loss, quality_metric, rescales_loss
+from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Codes, Factor, Trials, Vector
 
 MOST_LEVELS = 12
@@ -174,7 +174,7 @@ def _refusal(column: str, rulers: Sequence[str]) -> str:
     if not rulers:
         return ""
     return (
-        f"Cells are not ranked by {column.removeprefix('metric.')}: {' and '.join(rulers)} rescale the loss itself: "
+        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} rescale the loss itself: "
         f"cells are measured with different rulers. Give a quality metric, such as --on {quality_metric(rulers)}."
     )
 

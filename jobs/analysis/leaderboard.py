@@ -16,13 +16,15 @@ from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
     is_loss,
+    metric_column,
+    metric_name,
     part_of_pairs,
     quality_metric,
     rescales_loss,
     uses_labels,
 )
 from jobs.analysis.ties import tied
-from jobs.results.names import resolve
+from jobs.results.header import FINISHED
 
 PARAM = "param."
 
@@ -131,7 +133,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     about = samples.notes(table)
     only, _ = samples.samples(table)
     table = selection.with_consensus(only if only.num_rows else table)
-    column = _metric_column(table, metric)
+    column = metric_column(table.column_names, metric)
     varying, constant = _split_params(table)
     cells = _cells(table, column, varying)
     scored = [cell for cell in cells if cell.values]
@@ -152,7 +154,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
 
 
 def by_seed(
-    table: pa.Table, column: str, statuses: Collection[str] = selection.FINISHED
+    table: pa.Table, column: str, statuses: Collection[str] = FINISHED
 ) -> dict[tuple[str, str], dict[int, float]]:
     """The finite values of a column by study and configuration, and by seed, of trials that ended so."""
     found: dict[tuple[str, str], dict[int, float]] = {}
@@ -161,14 +163,6 @@ def by_seed(
         if status in statuses and value is not None and isfinite(value):
             found.setdefault((study, config_key), {})[seed] = value
     return found
-
-
-def _metric_column(table: pa.Table, metric: str) -> str:
-    prefixes = ("metric.", "best.", "health.")
-    names = [name for name in table.column_names if name.startswith(prefixes)]
-    if f"health.{metric}" in names and f"metric.{metric}" not in names:
-        return f"health.{metric}"
-    return resolve(metric, names)
 
 
 def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -191,7 +185,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
             cell = cells[study, config_key] = _Cell(study, config_key, params)
         cell.statuses[status] += 1
         cell.imported += imported[row]
-        if status in selection.FINISHED:
+        if status in FINISHED:
             _add(cell, row, seed, values[row])
     others = _secondary_columns(table, column)
     for cell in cells.values():
@@ -309,7 +303,7 @@ def _warning_notes(table: pa.Table) -> list[str]:
 
 
 def _label_note(column: str) -> str:
-    name = column.removeprefix("metric.").removeprefix("health.")
+    name = metric_name(column)
     if part := part_of_pairs(column):
         held = ": what it says of this choice is too good" if part == "test" else ", which was not trained on"
         return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
@@ -331,4 +325,4 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"
-    return [f"Chosen without labels (consensus): {column.removeprefix('metric.')} {chosen.score.mean:.3f}, {place}."]
+    return [f"Chosen without labels (consensus): {metric_name(column)} {chosen.score.mean:.3f}, {place}."]

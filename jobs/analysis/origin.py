@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis.selection import FINISHED
 from jobs.results import records
+from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
 from jobs.results.storage import Place
 

@@ -8,7 +8,7 @@ from math import isfinite
 import pyarrow as pa
 
 from jobs.analysis.intervals import mean
-from jobs.analysis.selection import FINISHED
+from jobs.results.header import FINISHED
 
 HEALTH = "health."
 

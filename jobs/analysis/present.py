@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jobs import tables
 from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard
-from jobs.analysis.scores import CONSENSUS, SECONDARY
+from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import COLUMNS, Choice, Report
 from jobs.results.names import resolve, short_names
 from jobs.results.reader import load
@@ -177,17 +177,8 @@ def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
     return found
 
 
-def metric_name(board: Leaderboard) -> str:
-    """What ranks, as a person calls it: `nmi`."""
-    return _bare(board.metric)
-
-
 def _pairs_text(params: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in params.items())
-
-
-def _bare(column: str) -> str:
-    return column.removeprefix("metric.").removeprefix("health.")
 
 
 def _values(table: pa.Table, name: str) -> list[Any]:
@@ -209,7 +200,7 @@ def _studies(board: Leaderboard) -> bool:
 
 
 def _human_sheet(board: Leaderboard) -> Sheet:
-    metric = _bare(board.metric)
+    metric = metric_name(board.metric)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank for entry in board.entries]),
         *_identity(board),
@@ -262,7 +253,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     }
     parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
     parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
-    parts += _numbers(_bare(board.metric), [entry.score for entry in board.entries])
+    parts += _numbers(metric_name(board.metric), [entry.score for entry in board.entries])
     for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
     for name in SECONDARY:

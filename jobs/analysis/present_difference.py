@@ -7,6 +7,7 @@ from jobs import tables
 from jobs.analysis.difference import Difference, Pair
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.present import Sheet
+from jobs.analysis.scores import metric_name
 from jobs.results.names import short_names
 from jobs.tables import Column
 from jobs.visible import literal, one_line
@@ -16,7 +17,7 @@ _SHOWN = 20
 
 def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:
     """The whole comparison, A and B under these names, for a terminal (`table`) or in Markdown."""
-    metric = found.metric.removeprefix("metric.")
+    metric = metric_name(found.metric)
     better = "more" if found.mode == "max" else "less"
     said = literal if fmt == "markdown" else one_line
     here, there = (f"`{one_line(name)}`" if fmt == "markdown" and "`" not in name else said(name) for name in names)

@@ -7,6 +7,7 @@ from typing import Any
 from jobs import tables
 from jobs.analysis.effect import Difference, Effect
 from jobs.analysis.present import Sheet
+from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.results.names import short_names
 from jobs.tables import Column
@@ -94,11 +95,6 @@ def labels(keys: Iterable[str]) -> dict[str, str]:
     return {
         key: key.removesuffix(".name") if key.endswith(".name") else name for key, name in short_names(keys).items()
     }
-
-
-def metric_name(column: str) -> str:
-    """`nmi` for `metric.nmi`; `best.nmi` stays."""
-    return column.removeprefix("metric.").removeprefix("health.")
 
 
 def paragraphs(blocks: Sequence[str], fmt: str, width: int | None) -> str:

@@ -7,7 +7,8 @@ from jobs import tables
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Contrast, Interaction
 from jobs.analysis.present import Sheet
-from jobs.analysis.present_effect import labels, metric_name, paragraphs
+from jobs.analysis.present_effect import labels, paragraphs
+from jobs.analysis.scores import metric_name
 from jobs.tables import Column
 
 _SHADES = "░▒▓█"

@@ -12,6 +12,7 @@ from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.present import Sheet
 from jobs.analysis.race import Race, Rule, Standing
+from jobs.analysis.scores import metric_name
 from jobs.results.names import short_names
 from jobs.tables import Column
 
@@ -98,4 +99,4 @@ def _named(board: Leaderboard, key: str) -> str:
 
 
 def _metric(board: Leaderboard) -> str:
-    return board.metric.removeprefix("metric.").removeprefix("health.")
+    return metric_name(board.metric)

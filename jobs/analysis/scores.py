@@ -1,8 +1,12 @@
 """What is known of a metric from its name: which way is better, and whether it has seen the labels."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from core.data import PARTS
+from jobs.results.names import resolve
+
+METRICS = ("metric.", "best.", "health.")
+"""What the columns of metrics begin with."""
 
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
@@ -30,15 +34,32 @@ SECONDARY = (
 """The columns beside the metric that ranks, the most telling first."""
 
 
+def metric_column(columns: Iterable[str], metric: str) -> str:
+    """The column that a metric's name means: of a label-free signal `health.`, unless a metric has the same name.
+
+    Raises:
+        UserError: None, or several.
+    """
+    names = sorted({name for name in columns if name.startswith(METRICS)})
+    if f"health.{metric}" in names and f"metric.{metric}" not in names:
+        return f"health.{metric}"
+    return resolve(metric, names)
+
+
+def metric_name(column: str) -> str:
+    """What people call the metric of a column: `nmi` for `metric.nmi`; `best.nmi` stays."""
+    return column.removeprefix("metric.").removeprefix("health.")
+
+
 def bare(metric: str) -> str:
     """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
-    name = metric.rsplit(".", 1)[-1].removeprefix("kmeans_")
+    name = _last(metric).removeprefix("kmeans_")
     return name.removeprefix("train_").removeprefix("test_")
 
 
 def within_trial(metric: str) -> str:
     """What a trial by itself has of a metric: its own name, and for the consensus the label-free score."""
-    name = metric.rsplit(".", 1)[-1]
+    name = _last(metric)
     return LABEL_FREE if name == CONSENSUS else name
 
 
@@ -49,14 +70,14 @@ def uses_labels(metric: str) -> bool:
 
 def is_loss(metric: str) -> bool:
     """Whether the metric is a training loss or a part of one, measured with that loss's own ruler."""
-    name = metric.rsplit(".", 1)[-1]
+    name = _last(metric)
     is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
     return is_it and not is_loss_share(metric)
 
 
 def is_loss_share(metric: str) -> bool:
     """Whether the metric is a loss as a share of its value for chance, which has no ruler: `loss_share`."""
-    name = metric.rsplit(".", 1)[-1]
+    name = _last(metric)
     return name.startswith("loss_") and name.endswith("share")
 
 
@@ -67,7 +88,7 @@ def quality_metric(keys: Collection[str]) -> str:
 
 def part_of_pairs(metric: str) -> str:
     """Which part of the pairs a score of predictions is of, as `core.data.PARTS` calls them; empty for others."""
-    name = metric.rsplit(".", 1)[-1]
+    name = _last(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
@@ -86,3 +107,8 @@ def rescales_loss(key: str) -> bool:
         return False
     is_choice = parts[-1] in {"method", "loss"} or (parts[-1] == "name" and parts[-2:-1] in (["method"], ["loss"]))
     return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]
+
+
+def _last(metric: str) -> str:
+    """A metric's name without its column's kind: `nmi` for `best.nmi`."""
+    return metric.rsplit(".", 1)[-1]

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.metrics import ari, contingency
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.results.header import FINISHED
 from jobs.results.names import short_names
 
-FINISHED = ("ok", "stopped")
-"""The states of trials that are ranked."""
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
 """What the consensus is made of; `stability` is found here, from `probe_labels`."""
@@ -75,25 +75,20 @@ class Report:
     choices: tuple[Choice, ...]
 
 
-def consensus(table: pa.Table) -> list[float | None]:
-    """Each trial's mean rank by `PARTS` among the finished trials of its study, from 0 (last) to 1 (first).
+def with_consensus(table: pa.Table) -> pa.Table:
+    """The table with `health.consensus`: each trial's mean rank by `PARTS` in its study, from 0 (last) to 1 (first).
 
-    Trials are ranked, not configurations' means: the values of a configuration's seeds then say how sure its place
-    is, as with any other metric. A criterion by which all are equal takes no part; a trial is ranked by those that it
-    has, and is in the middle where none tells it apart. The one exception is a trial with one cluster alone: it has
-    no silhouette, and counts as last by it.
+    Finished trials are ranked, not configurations' means: the values of a configuration's seeds then say how sure its
+    place is, as with any other metric. A criterion by which all are equal takes no part; a trial is ranked by those
+    that it has, and is in the middle where none tells it apart. The one exception is a trial with one cluster alone:
+    it has no silhouette, and counts as last by it.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
 
     Returns:
-        One value per row; None for a trial that is not finished or has none of the criteria.
+        The table with one more column; NaN for a trial that is not finished or has none of the criteria.
     """
-    return _optional(_consensus(table, _signals(table)))
-
-
-def with_consensus(table: pa.Table) -> pa.Table:
-    """The table with the column `health.consensus`, NaN where there is none."""
     values = _consensus(table, _signals(table))
     # Not pa.array(values): that imports pandas to see whether it was given a series, 0.2 s for nothing.
     column = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
@@ -121,17 +116,12 @@ def agreement(first: NDArray[Any], second: NDArray[Any]) -> float:
     Elsewhere two such would count as equal. Here a model that puts everything into one cluster must not be praised
     for doing so with every seed.
     """
-    a, b = first.astype(np.int64), second.astype(np.int64)
-    width = int(b.max()) + 1
-    counts = np.bincount(a * width + b, minlength=(int(a.max()) + 1) * width).reshape(-1, width)
-    both, ones, others = (_pairs(part) for part in (counts, counts.sum(axis=1), counts.sum(axis=0)))
-    expected = ones * others / max(_pairs(np.array([len(a)])), 1.0)
-    highest = (ones + others) / 2
-    return 0.0 if highest == expected else (both - expected) / (highest - expected)
+    return ari(contingency(first.astype(np.int64), second.astype(np.int64)), trivial=0.0)
 
 
 def spearman(first: Vector, second: Vector) -> float | None:
     """Spearman's rank correlation over the places where both have a value; None for fewer than three, or no spread."""
+    # Not scipy's: `scipy.stats` takes longer to import than a whole `conclus aggregate`.
     there = np.isfinite(first) & np.isfinite(second)
     a, b = _ranks(first[there]), _ranks(second[there])
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -218,14 +208,6 @@ def _means(rows: Vector) -> Vector:
     there = np.isfinite(rows)
     counts = there.sum(axis=1)
     return np.where(counts, np.where(there, rows, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
-
-
-def _pairs(counts: NDArray[np.int64]) -> float:
-    return float((counts * (counts - 1)).sum()) / 2
-
-
-def _optional(values: Vector) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 # Configurations

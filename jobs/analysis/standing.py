@@ -12,8 +12,8 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis.leaderboard import Entry, leaderboard
 from jobs.analysis.present import wanted_columns
-from jobs.analysis.selection import FINISHED
 from jobs.results import records, storage
+from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
 from jobs.results.reader import load
 from jobs.results.storage import Place

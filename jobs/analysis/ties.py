@@ -30,7 +30,7 @@ class Lead:
     Attributes:
         gap: The difference of their means, without what a seed adds to all.
         half_width: Half the interval of it, which holds for all of the others together and for a best that was picked;
-            infinite where the seeds are too few to know the noise.
+            infinite where there are no others.
     """
 
     gap: float
@@ -64,7 +64,7 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
     means, errors = layout.summary(values)
     gaps, scales = (found[0].tolist() for found in _gaps(means, errors, np.zeros(1, np.int64)))
-    if len(cells) == 1 or layout.freedom < 1:
+    if len(cells) == 1:
         return [Lead(gap, np.inf) for gap in gaps]
     factor = _factor(tuple(tuple(sorted(cell)) for cell in cells), error)
     return [Lead(gap, factor * scale) for gap, scale in zip(gaps, scales, strict=True)]
@@ -88,7 +88,6 @@ class _Layout:
         known, self.codes, uses = np.unique(seeds, return_inverse=True, return_counts=True)
         self.seeds = len(known)
         self.shared = {code: np.flatnonzero(self.codes == code) for code in range(len(known)) if uses[code] > 1}
-        self.freedom = len(seeds) - len(cells) - max(0, len(self.shared) - 1)
 
     def summary(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Of each row of values the configurations' means without the seeds' effects, and their squared errors."""

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from jobs.analysis import selection
 from jobs.analysis.samples import need_samples
-from jobs.analysis.scores import CONSENSUS
+from jobs.analysis.scores import CONSENSUS, metric_column
+from jobs.results.header import FINISHED
 from jobs.results.names import resolve
 
 PARAM = "param."
-METRICS = ("metric.", "best.", "health.")
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -115,7 +115,7 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     table = need_samples(table)
     table = selection.with_consensus(table) if metric == CONSENSUS else table
     column = metric_column([*table.column_names, *columns], metric)
-    finished = np.array([status in selection.FINISHED for status in table["status"].to_pylist()], bool)
+    finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)
     there = finished & np.isfinite(stored)
     if not there.any():
@@ -134,18 +134,6 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         ),
         left_out=int(finished.sum() - there.sum()),
     )
-
-
-def metric_column(columns: Sequence[str], metric: str) -> str:
-    """The column that a metric's name means.
-
-    Raises:
-        UserError: None, or several.
-    """
-    names = sorted({name for name in columns if name.startswith(METRICS)})
-    if f"health.{metric}" in names and f"metric.{metric}" not in names:
-        return f"health.{metric}"
-    return resolve(metric, names)
 
 
 def param_key(name: str, trials: Trials) -> str:

@@ -59,7 +59,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: Path, *, attempts: bool) -> None:
-    from jobs.results.writer import put, serialise
+    from jobs.results.storage import put
+    from jobs.results.writer import serialise
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts, history=True)
     put(out, serialise(loaded.table))

@@ -74,9 +74,10 @@ def _load(path: str, studies: list[str], metric: str, where: str) -> Loaded:
 
 def _text(found: Difference, names: tuple[str, str], fmt: str) -> str:
     from jobs.analysis.present_difference import difference_text, notes, pairs_sheet
+    from jobs.analysis.scores import metric_name
 
     if fmt in {"table", "markdown"}:
         return difference_text(found, names, fmt, width())
     better = "more" if found.mode == "max" else "less"
-    remark(notes(found, found.metric.removeprefix("metric."), better))
+    remark(notes(found, metric_name(found.metric), better))
     return pairs_sheet(found, exact=fmt != "latex").render(fmt)

@@ -54,7 +54,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     paths, what, params = _parsed(words)
     if out.suffix not in _SUFFIXES:
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
-    from jobs.results.writer import put
+    from jobs.results.storage import put
 
     contents = _contents(paths, where, studies, (metric, mode))
     put(out, _picture(contents, what, params, out.suffix))

@@ -57,7 +57,7 @@ def _write_parquet(table: Any, out: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from jobs.results.writer import put
+    from jobs.results.storage import put
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
+from core.seal import canonical_json
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column
 from jobs.ledger.names import METRIC, PARAM
-from jobs.results.schema import Attempt, canonical_json
+from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id
 
 _UNKNOWN_SEEDS = 10**9

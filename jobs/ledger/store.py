@@ -11,7 +11,7 @@ from jobs.results import records, storage
 from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
-from jobs.results.writer import new_attempt_id, put, stored
+from jobs.results.writer import new_attempt_id, stored
 
 _COLUMNS = ("source", "env_json", "status", "metric.*")
 _MEASURED = "metric."
@@ -45,7 +45,7 @@ def write(results: str, rows: Sequence[Attempt]) -> None:
     """
     folder = _folder(results, rows[0].study)
     try:
-        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
+        storage.put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
         raise UserError(f"{folder}: the rows cannot be written there: {storage.reason(error)}.") from error
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from jobs.analysis.curves import Curve
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.present import metric_name, params_sheet
-from jobs.analysis.scores import CONSENSUS
+from jobs.analysis.present import params_sheet
+from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.report import scale, svg
 from jobs.report.markup import Markup, join, tag
 from jobs.report.scale import Scale
@@ -96,8 +96,9 @@ def parallel(board: Leaderboard) -> Markup:
         for i, (x, name, one) in enumerate(zip(xs, columns, axes, strict=False))
     ]
     ticks = [(score.place(value), scale.short(value)) for value in score.ticks()]
-    labels.append(_vertical(xs[-1], metric_name(board), ticks, (top, bottom), raised=len(columns) % 2, side=1))
-    title = f"Parallel coordinates: {len(board.entries)} configurations from their parameters to {metric_name(board)}."
+    name = metric_name(board.metric)
+    labels.append(_vertical(xs[-1], name, ticks, (top, bottom), raised=len(columns) % 2, side=1))
+    title = f"Parallel coordinates: {len(board.entries)} configurations from their parameters to {name}."
     return svg.drawing(width, bottom + 20, title, reversed(lines), labels, class_="chart parallel", wide=True)
 
 
@@ -250,7 +251,7 @@ def against_consensus(board: Leaderboard) -> Markup | None:
     x = scale.over([entry.secondary[CONSENSUS].mean for entry in known], 52, width - 20)
     y = scale.over([entry.score.mean for entry in known], height - 42, 12)
     points = {entry.rank: (x.place(entry.secondary[CONSENSUS].mean), y.place(entry.score.mean)) for entry in known}
-    name = metric_name(board)
+    name = metric_name(board.metric)
     return svg.drawing(
         width,
         height,

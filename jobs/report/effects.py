@@ -10,7 +10,8 @@ from typing import Any
 from jobs import tables
 from jobs.analysis.effect import FEWEST, Difference, Effect
 from jobs.analysis.present import Sheet
-from jobs.analysis.present_effect import differences_sheet, labels, metric_name
+from jobs.analysis.present_effect import differences_sheet, labels
+from jobs.analysis.scores import metric_name
 from jobs.analysis.trials import Trials
 from jobs.report import pieces, scale, svg
 from jobs.report.headline import count

@@ -9,9 +9,11 @@ from jobs import tables
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
-from jobs.analysis.present import metric_name, params_text
+from jobs.analysis.present import params_text
 from jobs.analysis.present_effect import labels
+from jobs.analysis.scores import metric_name
 from jobs.report.contents import Contents
+from jobs.results.header import FINISHED
 
 _NAMED = 6
 """Configurations that a sentence lists by name."""
@@ -49,7 +51,7 @@ def _ranking(board: Leaderboard) -> list[Finding]:
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board)} {tables.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {tables.plus_minus(score.mean, score.half_width)}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 
@@ -96,7 +98,7 @@ def _matters(found: Importance) -> str:
 def _trials(contents: Contents) -> str:
     statuses = contents.outcomes.statuses
     total = sum(statuses.values())
-    finished = statuses["ok"] + statuses["stopped"]
+    finished = sum(statuses[name] for name in FINISHED)
     parts = [f"{finished:,} of {total:,} finished"]
     parts += [f"{statuses['stopped']:,} of them stopped early"] if statuses["stopped"] else []
     parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from jobs import tables
 from jobs.analysis.interaction import Interaction
-from jobs.analysis.present_effect import labels, metric_name
+from jobs.analysis.present_effect import labels
 from jobs.analysis.present_importance import contrasts_sheet
+from jobs.analysis.scores import metric_name
 from jobs.report import pieces
 from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag

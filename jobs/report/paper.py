@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.present import board_sheet, metric_name, settings_text, sign_notes
+from jobs.analysis.present import board_sheet, settings_text, sign_notes
+from jobs.analysis.scores import metric_name
 from jobs.report.contents import Contents
 from jobs.report.headline import count, findings
 from jobs.report.provenance import selection_rule
@@ -38,7 +39,7 @@ def latex(contents: Contents) -> str:
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{tex(one_line(f'{title}: {metric_name(board)}'))}}}",
+        rf"\caption{{{tex(one_line(f'{title}: {metric_name(board.metric)}'))}}}",
         board_sheet(board, "latex").render("latex").rstrip(),
         "",
         r"\smallskip",

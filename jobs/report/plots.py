@@ -19,11 +19,9 @@ from jobs.analysis.effect import Effect
 from jobs.analysis.importance import Share
 from jobs.analysis.interaction import Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.present import metric_name
 from jobs.analysis.present_effect import labels
-from jobs.analysis.present_effect import metric_name as bare
 from jobs.analysis.present_importance import shown
-from jobs.analysis.scores import CONSENSUS
+from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.analysis.trials import Trials, param_key
 from jobs.report.charts import key, verdict
 from jobs.report.contents import Contents
@@ -84,7 +82,7 @@ def _leaderboard(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
         )
     axes.set_yticks(range(len(entries)), [f"{describe(entry, board)}  #{entry.rank}" for entry in entries], fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel(f"{metric_name(board)}, mean and 95 % interval over {_seeds(board)}")
+    axes.set_xlabel(f"{metric_name(board.metric)}, mean and 95 % interval over {_seeds(board)}")
     left_out = len(board.entries) - len(entries)
     axes.set_title(
         "diamond: best · disc: tied · cross: worse · ring: too few seeds"
@@ -107,7 +105,7 @@ def _curves(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     for entry, style in zip(order, _LINES, strict=False):
         _curve(axes, found[key(entry)], f"#{entry.rank} {describe(entry, board)}", style)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(bare(metric))
+    axes.set_ylabel(metric_name(metric))
     axes.set_title(f"mean over {_seeds(board)}, band: its 95 % interval", fontsize=9)
     axes.legend(fontsize=7, frameon=False)
 
@@ -140,7 +138,7 @@ def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
             label = "too few seeds" if kind == "unknown" else kind
             axes.plot(x, y, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
     axes.set_xlabel("consensus of the label-free criteria")
-    axes.set_ylabel(f"{metric_name(board)}, mean over {_seeds(board)}")
+    axes.set_ylabel(f"{metric_name(board.metric)}, mean over {_seeds(board)}")
     axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
 
 
@@ -154,13 +152,13 @@ def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
     figure.set_size_inches(9.0, 3.8)
     left, right = figure.subplots(1, 2)
     _slopes(left, one, levels)
-    left.set(xlabel=name, ylabel=bare(one.column))
+    left.set(xlabel=name, ylabel=metric_name(one.column))
     left.set_title(
         "thin: one setting of the others" + (f"; thick: mean of {count(one.blocks, 'block')}" if one.blocks else ""),
         fontsize=8,
     )
     _differences(right, one)
-    right.set_xlabel(f"difference of {bare(one.column)}, 95 % interval")
+    right.set_xlabel(f"difference of {metric_name(one.column)}, 95 % interval")
     right.set_title("matched pairs, equal in everything else", fontsize=8)
 
 
@@ -182,7 +180,7 @@ def _importance(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-0.01, 1.01)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel(f"share of the variance of {bare(found.column)} between trials, 95 % interval")
+    axes.set_xlabel(f"share of the variance of {metric_name(found.column)} between trials, 95 % interval")
     axes.set_title("square: matters · ring: not shown to matter · hatched: luck", fontsize=8)
 
 
@@ -245,7 +243,7 @@ def _interaction(figure: Figure, contents: Contents, params: Sequence[str]) -> N
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns)
     axes.set(ylabel=names[found.keys[0]], xlabel=names[found.keys[1]])
-    axes.set_title(f"{bare(found.column)}: mean and number of trials", fontsize=9)
+    axes.set_title(f"{metric_name(found.column)}: mean and number of trials", fontsize=9)
 
 
 def _cells(figure: Figure, axes: Axes, found: Interaction) -> None:
@@ -256,7 +254,7 @@ def _cells(figure: Figure, axes: Axes, found: Interaction) -> None:
     means = [cell.mean for cell in found.cells.values()]
     middle = (min(means) + max(means)) / 2
     image = axes.imshow(grid, cmap="cividis", aspect="auto")
-    figure.colorbar(image, ax=axes, label=bare(found.column))
+    figure.colorbar(image, ax=axes, label=metric_name(found.column))
     for i in range(shape[0]):
         for j in range(shape[1]):
             cell = found.cells.get((i, j))

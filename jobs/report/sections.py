@@ -8,8 +8,8 @@ from typing import Any
 
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH, Trouble
-from jobs.analysis.present import Sheet, board_sheet, metric_name, selection_notes, selection_sheet, settings_text
-from jobs.analysis.scores import is_loss, rescales_loss
+from jobs.analysis.present import Sheet, board_sheet, selection_notes, selection_sheet, settings_text
+from jobs.analysis.scores import is_loss, metric_name, rescales_loss
 from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
@@ -60,7 +60,7 @@ def subtitle(contents: Contents) -> str:
     cells = count(len(board.entries), "configuration") if board else ""
     seeds = count(len({seed for one in contents.origins for seed in one.seeds}), "seed")
     return " · ".join(
-        filter(None, [trials, cells, seeds, f"ranked by {metric_name(board)}" if board else "not ranked"])
+        filter(None, [trials, cells, seeds, f"ranked by {metric_name(board.metric)}" if board else "not ranked"])
     )
 
 
@@ -147,7 +147,7 @@ def _curves(contents: Contents) -> Markup | None:
     if board is None or not contents.curves:
         return None
     overviews = [
-        pieces.figure(_plain(name), _curve_detail(name, board), charts.overview(found, board, _plain(name)))
+        pieces.figure(metric_name(name), _curve_detail(name, board), charts.overview(found, board, metric_name(name)))
         for name, found in contents.curves.items()
         if any(charts.key(entry) in found for entry in board.entries)
     ]
@@ -169,19 +169,15 @@ def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
         pieces.figure(
             f"#{entry.rank}",
             describe(entry, board),
-            charts.seeds(one, shown[0], f"#{entry.rank}", _plain(metric), bounds),
+            charts.seeds(one, shown[0], f"#{entry.rank}", metric_name(metric), bounds),
         )
         for entry, one in zip(first, shown, strict=True)
     ]
-    heading = f"{_plain(metric)} of the first {len(first)}, seed by seed"
+    heading = f"{metric_name(metric)} of the first {len(first)}, seed by seed"
     explained = pieces.note(
         "Thin: the seeds. Thick: their mean, with the 95 % interval of it as a band. Dotted: the mean of the best."
     )
     return join([tag("h3", heading), explained, pieces.panels(drawings)])
-
-
-def _plain(metric: str) -> str:
-    return metric.removeprefix(HEALTH)
 
 
 def _curve_detail(metric: str, board: Leaderboard) -> str:
@@ -201,12 +197,10 @@ def _selection(contents: Contents) -> Markup | None:
     if not choices:
         return None
     table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria", wrap=["choice"])
-    scatter = charts.against_consensus(contents.board) if contents.board else None
-    drawn = (
-        pieces.panels([pieces.figure(metric_name(contents.board), "by the consensus of label-free criteria", scatter)])
-        if scatter and contents.board
-        else None
-    )
+    drawn = None
+    if contents.board and (scatter := charts.against_consensus(contents.board)):
+        name = metric_name(contents.board.metric)
+        drawn = pieces.panels([pieces.figure(name, "by the consensus of label-free criteria", scatter)])
     return join([map(pieces.note, selection_notes(choices)), table, drawn])
 
 

@@ -1,4 +1,7 @@
-"""The few words about each row in a file's footer, and the digest of the whole file. Standard library only."""
+"""The few words about each row in a file's footer, and the digest of the whole file.
+
+By the standard library alone: pyarrow takes 0.2 s to import, and a plan of thousands of files is read in half of that.
+"""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +12,7 @@ VERSION = 2
 KEY = b"conclus"
 STATUSES = ("ok", "stopped", "failed", "running")
 """From the best to the worst: of several attempts at one trial the first in this order is the trial's row."""
-GOOD = frozenset({"ok", "stopped"})
+FINISHED = STATUSES[:2]
 """Those of a trial that came to an end on purpose."""
 
 _BINARY = b"\x18"

@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 
 from core.errors import UserError
 from jobs.results import peek, storage
-from jobs.results.header import GOOD, Header, preference
+from jobs.results.header import FINISHED, Header, preference
 from jobs.results.layout import row_files, study_folders, study_name
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
-from jobs.results.storage import File, Remote
+from jobs.results.storage import REQUESTS, File, Remote
 from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
-_REQUESTS = 16
 _RELISTINGS = 5
 HISTORY_COLUMN = "history"
 
@@ -125,7 +124,7 @@ def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[in
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
         for row in table.select(["status", HISTORY_COLUMN]).to_pylist()
-        if row["status"] in GOOD
+        if row["status"] in FINISHED
     ]
 
 
@@ -183,7 +182,7 @@ def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -
 
 def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
     is_remote = any(isinstance(file, Remote) for file, _ in files)
-    with ThreadPoolExecutor(_REQUESTS if is_remote else _THREADS) as pool:
+    with ThreadPoolExecutor(REQUESTS if is_remote else _THREADS) as pool:
         results = list(pool.map(lambda file: _read_file(file[0], file[1], choice), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]

@@ -1,4 +1,7 @@
-"""An object store: the few methods of a path that a store of results needs, by way of pyarrow."""
+"""An object store: the few methods of a path that a store of results needs, by way of pyarrow.
+
+Not by fsspec or universal-pathlib: those want one more package for each kind of store, and pyarrow reaches all.
+"""
 
 import re
 from collections.abc import Generator

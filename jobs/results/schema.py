@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.seal import canonical_json
 from jobs.results.header import STATUSES, HeaderRow, encode
 
 HISTORY = pa.list_(
@@ -124,11 +125,6 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
     columns |= _numbers("health", [attempt.health for attempt in attempts])
     columns["history"] = pa.array([_history(attempt) for attempt in attempts], HISTORY)
     return pa.table(columns)
-
-
-def canonical_json(value: object) -> str:
-    """The one spelling of a value as JSON: sorted keys, no spaces, shortest floats."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:

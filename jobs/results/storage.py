@@ -30,8 +30,8 @@ from jobs.results.remote import SCHEMES, Remote, asking, bare, reach
 
 __all__ = ["Remote", "StorageError", "open_regular", "open_to_lock", "reason"]
 
-_REQUESTS = 16
-"""Side by side: a request is waiting, some 20 ms for each."""
+REQUESTS = 16
+"""To an object store, side by side: a request is waiting, some 20 ms for each."""
 
 LARGEST = 2**30
 """Bytes of a file that is read into memory at once, where its reader names no other bound."""
@@ -200,7 +200,7 @@ def each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: P
     if isinstance(folder, Path):
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(_REQUESTS) as pool:
+    with ThreadPoolExecutor(REQUESTS) as pool:
         yield from pool.map(function, items)
 
 

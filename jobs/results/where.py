@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from core.errors import UserError
+from core.seal import canonical_json
 from jobs.results.names import resolve
-from jobs.results.schema import canonical_json
 
 Row = dict[str, Any]
 Value = Callable[[Row], Any]

@@ -5,7 +5,7 @@ import pytest
 
 from cluster import resources
 from cluster.executor import ClusterError, Resources
-from cluster.resources import Node, check, this_machine
+from cluster.resources import Node, check, fitting, this_machine
 
 SMALL, LARGE = Node("small", 2, 0), Node("large", 16, 2)
 
@@ -42,6 +42,18 @@ def test_an_empty_cluster_and_no_workers_are_refused():
         check(Resources(), [], workers=1)
     with pytest.raises(ClusterError, match="at least one worker"):
         check(Resources(), [SMALL], workers=0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "nodes", "count"),
+    [
+        (Resources(cpu=0.1), [Node("a", 0.7, 0)], 7),  # 0.7 / 0.1 is a little less than 7
+        (Resources(cpu=3), [Node("a", 8, 0)], 2),
+        (Resources(cpu=1, gpu=0.1), [Node("a", 16, 0.7), Node("b", 2, 1)], 9),
+    ],
+)
+def test_as_many_tasks_fit_as_the_nodes_have_room_for(wanted, nodes, count):
+    assert fitting(wanted, nodes) == count
 
 
 def test_cores_are_those_this_process_may_run_on():

@@ -43,8 +43,23 @@ def test_aggregate_loads_neither_torch_nor_ray_nor_pandas(root, tmp_path):
     )
     loaded(make, root)
     found = loaded(call("aggregate", str(tmp_path)), root)
-    assert not found & {"torch", "ray", "pandas", "sklearn"}
+    assert not found & {"torch", "ray", "pandas", "sklearn", "scipy"}
     assert "pyarrow" in found
+
+
+def test_queue_loads_no_numeric_library(root, tmp_path):
+    study = str(root / "studies" / "quickstart.yaml")
+    assert loaded(call("queue", "add", study, "--results", str(tmp_path)), root) == {"yaml"}
+    assert loaded(call("queue", "move", "1", "--front", "--results", str(tmp_path)), root) == set()
+    assert (tmp_path / "_queue" / "1.json").exists()
+
+
+def test_a_text_that_is_written_to_a_file_loads_no_numeric_library(root, tmp_path):
+    written = (
+        f"from pathlib import Path; from jobs.output import deliver; deliver('x', Path({str(tmp_path)!r}, 'x.md'))"
+    )
+    assert loaded(written, root) == set()
+    assert (tmp_path / "x.md").read_text() == "x"
 
 
 def test_the_front_door_gives_its_names_lazily(root):

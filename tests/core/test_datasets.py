@@ -16,7 +16,7 @@ from core.data import Dataset, content_hash
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
 from core.labels import encode_labels
-from core.named import find_named, known_names
+from core.named import find_named
 from core.scaling import scaled
 
 GRID = np.arange(24.0).reshape(6, 4)
@@ -367,7 +367,7 @@ def test_fingerprints_import_nothing_heavy(tmp_path):
     saved(tmp_path / "a.npz")
     code = (
         "import sys; from core.datasets import digits, fashion_mnist, file; from core import named;"
-        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); named.known_names();"
+        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); named.find_named('a');"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys())); digits.fingerprint();"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys()))"
     )
@@ -381,10 +381,9 @@ def test_names_are_those_of_files_in_the_folder_and_one_below(tmp_path, monkeypa
     (tmp_path / "emb" / "deep").mkdir(parents=True)
     for name in ("top.csv", "emb/bank_ing.npz", "emb/deep/hidden.npz", "emb/.part.npz", "emb/read.me"):
         (tmp_path / name).write_text("")
-    assert known_names() == ["bank_ing", "top"]
+    assert find_named("top") == tmp_path / "top.csv"
     assert find_named("bank-ing") == find_named("bank_ing") == tmp_path / "emb" / "bank_ing.npz"
-    assert find_named("hidden") is None
-    assert find_named("emb/bank_ing") is None
+    assert [find_named(name) for name in ("hidden", ".part", "read", "emb/bank_ing", "deep")] == [None] * 5
 
 
 def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
@@ -399,4 +398,4 @@ def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
 def test_without_a_data_folder_there_are_no_names(monkeypatch, value):
     if value is not None:
         monkeypatch.setenv("CONCLUS_DATA", value)
-    assert (known_names(), find_named("a")) == ([], None)
+    assert find_named("a") is None

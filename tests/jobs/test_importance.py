@@ -8,9 +8,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.special import ncfdtr
 
 from core.errors import UserError
-from jobs.analysis.importance import importance
+from jobs.analysis.importance import Means, _noncentrality, importance
 from jobs.analysis.interaction import interaction
 from jobs.analysis.trials import Trials, factor_of
 from jobs.results import writer
@@ -83,6 +84,24 @@ def test_shares_of_a_grid_without_noise_are_those_of_the_sums_of_squares():
     total = np.var([2 * row["a"] + row["b"] for row in rows])
     assert shares == pytest.approx({"a": 4 * np.var([0, 1, 2]) / total, "b": 0.25 / total})
     assert (found.luck, found.configurations) == (0.0, 6)
+
+
+def test_the_variance_is_that_of_a_single_trial_however_often_each_configuration_was_repeated():
+    rng = np.random.default_rng(3)
+    counts = 1 + np.arange(4000) % 4
+    owners = np.repeat(np.arange(4000), counts)
+    values = rng.normal(0, 0.5, 4000)[owners] + rng.normal(0, 1, len(owners))
+    seeds = [seed for count in counts for seed in range(count)]
+    means = Means.of(trials([{"a": float(owner)} for owner in owners], values, seeds=seeds))
+    assert means.variance == pytest.approx(0.5**2 + 1, rel=0.03)
+
+
+@pytest.mark.parametrize(("rank", "freedom"), [(1, 20), (2, 8), (3, 60), (6, 500)])
+@pytest.mark.parametrize("square", [5001, 40000])
+def test_the_interval_of_a_large_non_centrality_holds_95_of_100(rank, freedom, square):
+    ratio = square / rank
+    low, high = _noncentrality(ratio, rank, freedom)
+    assert ncfdtr(rank, freedom, low, ratio) - ncfdtr(rank, freedom, high, ratio) == pytest.approx(0.95, abs=0.01)
 
 
 def test_an_interaction_is_not_hidden():

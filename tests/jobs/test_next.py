@@ -4,6 +4,7 @@ import json
 import math
 from itertools import product
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -82,6 +83,28 @@ def test_what_is_noisy_gets_as_many_seeds_as_show_the_margin():
     assert one.kind == "noisy"
     needed = (1.96 + 0.84) ** 2 * 2 * 0.05**2 / 0.02**2 / 4
     assert needed * 0.5 < one.seeds < needed * 2
+
+
+def test_the_seeds_that_are_asked_for_are_the_fewest_with_80_percent_power():
+    """Two rates, equal in the mean over four widths but not at each, with two seeds to both sides of every mean."""
+    noise, margin = 0.08, 0.05
+    rows = list(product(RATES[:2], range(4), range(2)))
+    values = [0.8 + 0.05 * (-1) ** (width + (rate == RATES[0])) + noise * (-1) ** seed for rate, width, seed in rows]
+    factors = {
+        "rate": factor_of("rate", [row[0] for row in rows]),
+        "width": factor_of("width", [row[1] for row in rows]),
+    }
+    data, seed = factor_of("data", ["d"] * len(rows)), factor_of("seed", [row[2] for row in rows])
+    made = Trials("metric.nmi", np.array(values), seed, data, factors, {}, np.ones(len(rows)))
+    one = decide(made, "rate", "max", margin)
+    variance = 2 * noise**2  # of two values that lie `noise` to both sides of their mean
+
+    def power(seeds):
+        """Of the normal test that the mean of the paired differences, one per width and seed, is 0."""
+        return 1 - NormalDist().cdf(1.96 - margin / math.sqrt(2 * variance / (4 * seeds)))
+
+    assert one.kind == "noisy"
+    assert power(one.seeds - 1) < 0.8 <= power(one.seeds)
 
 
 def test_a_parameter_that_rescales_a_loss_is_not_judged_by_it():

@@ -1,5 +1,6 @@
 import json
 import os
+import stat
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UserError
-from jobs.results import compact, layout, peek, reader, storage, writer
+from jobs.results import compact, layout, local, peek, reader, storage, writer
 from jobs.results.schema import FIXED, HISTORY, Attempt, to_table
 
 
@@ -111,6 +112,20 @@ def test_a_full_disk_leaves_the_old_file_and_no_debris(tmp_path, monkeypatch):
         writer.write(str(tmp_path), attempt(status="ok"))
     assert len(trials(tmp_path)) == 1
     assert reader.read_results(str(tmp_path))["status"].to_pylist() == ["running"]
+
+
+def test_the_folder_is_flushed_after_the_file_has_its_name(tmp_path, monkeypatch):
+    """Else a power cut could lose the name of a file whose content is on the disk."""
+    flushed, real = [], os.fsync
+
+    def noted(descriptor):
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        flushed.append((kind, (tmp_path / "inner" / "row").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(local.os, "fsync", noted)
+    local.put_through(tmp_path / "inner" / "row", b"x")
+    assert flushed == [("file", False), ("folder", True)]
 
 
 @pytest.mark.parametrize(

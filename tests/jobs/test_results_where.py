@@ -24,6 +24,7 @@ ROW = {
     [
         ("learning_rate < 1e-2", True),
         ("1e-4 < learning_rate <= 1e-3", True),
+        ("1e-4 < learning_rate < 5e-4", False),
         ("learning_rate < 1e-2 and method.name == 'cc'", True),
         ("method.name == 'tcl' or seed == 1", True),
         ("not method.name == 'cc'", False),

@@ -318,6 +318,18 @@ def test_a_live_search_proposes_what_one_made_anew_from_the_rows_does(study, tmp
     assert len(set(proposed)) == len(proposed)
 
 
+def test_each_key_of_a_search_is_hashed_once_however_many_cells_there_are(study, tmp_path, monkeypatch):
+    hashed, digest = [], planning._digest
+    monkeypatch.setattr(planning, "_digest", lambda text: hashed.append(text) or digest(text))
+    read = study("", "", "search.trials=24")
+    live = asking.Asking(read, str(tmp_path / "results"))
+    while taken := live.take():
+        key = taken.trial.trial_key
+        live.hear(Event("started", key))
+        live.hear(Event("finished", key, {"value": len(hashed) % 7 / 7, "status": "ok"}))
+    assert len(hashed) == len(set(hashed)) == 24 * (1 + len(read.seeds))
+
+
 @pytest.mark.parametrize("kind", ["finished", "died"])
 def test_a_failed_trial_leaves_no_value_whatever_it_had_reached(study, tmp_path, kind):
     read = study("", "", "search.trials=3", "seeds=[0]")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import subprocess
 import sys
 from statistics import fmean
@@ -19,7 +20,7 @@ from core.errors import UserError
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.present import leaderboard_text
 from jobs.analysis.scores import default_mode, uses_labels, within_trial
-from jobs.analysis.selection import PARTS, agreement, consensus, criteria_report, spearman, with_consensus
+from jobs.analysis.selection import PARTS, agreement, criteria_report, spearman, with_consensus
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
 from jobs.results import reader, writer
@@ -63,6 +64,12 @@ def made_study(configurations=10, seeds=2, *, labelled=True, noise=0.02):
             metrics = {"nmi": quality, "acc": quality**2, "loss": 1.0} if labelled else {"loss": 1.0}
             rows.append(trial(f"c{i:02}", seed, health, metrics=metrics, probe_labels=labels.tolist()))
     return rows
+
+
+def consensus(table):
+    """The column of it, None where there is none."""
+    values = with_consensus(table)["health.consensus"].to_pylist()
+    return [None if math.isnan(value) else value for value in values]
 
 
 def slow_consensus(columns):

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.seal import canonical_json
 from jobs.results import compact, header, peek, reader, writer
-from jobs.results.schema import Attempt, canonical_json
+from jobs.results.schema import Attempt
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}(\.[a-z_]{1,6})?", fullmatch=True)
 SCALARS = st.one_of(
