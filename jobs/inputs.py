@@ -56,7 +56,8 @@ def chosen_metric(
     """
     from jobs.analysis.scores import default_mode
 
-    selects = {(select.get("metric"), select.get("mode")) for select in _selects(paths, studies, asked=bool(metric and mode))}
+    own = _selects(paths, studies, asked=bool(metric and mode))
+    selects = {(select.get("metric"), select.get("mode")) for select in own}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     chosen = str(metric or own_metric or _DEFAULT_METRIC)
     return chosen, str(mode or (own_mode if chosen == own_metric else None) or default_mode(chosen))

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import UserError
-from core.seal import is_sealed_text, seal_json, seal_text
+from core.seal import seal_json, seal_text
 from jobs.results import records, storage
 from jobs.results.layout import QUEUE, existing
 from jobs.results.peek import without_digest
@@ -152,8 +152,8 @@ class Queue:
             raise UserError(f"{self.folder} has no number {number}: `conclus queue list` shows what it has") from error
         except (UserError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} is skipped: it is torn, damaged or was not written by conclus: delete it and add the study again "
-                f"({path.with_suffix('.yaml').name} is its copy)"
+                f"{path} is skipped: it is torn, damaged or was not written by conclus: delete it and add the study "
+                f"again ({path.with_suffix('.yaml').name} is its copy)"
             ) from error
 
     def _as_it_is(self, entry: Entry) -> Entry:
@@ -314,7 +314,7 @@ class Queue:
         from jobs.results.header import GOOD
 
         stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
-        advice = f"how many trials of number {entry.number} are done is not known: to see it, cancel it and add it again"
+        advice = f"how many trials of number {entry.number} are done is not known: cancel it and add it again to see"
         try:
             keys = read_regular(path).decode(errors="replace").split()
         except OSError as error:
