@@ -129,7 +129,9 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
     except records.RecordError as error:
         from jobs import snapshot  # Takes longer to import than all of the others, and is seldom asked.
 
-        return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
+        return {"select": snapshot.select(folder)}, [
+            f"{path} is skipped: it is torn or not as conclus wrote it ({error.reason})."
+        ]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
