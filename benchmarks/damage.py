@@ -22,11 +22,13 @@ from core.errors import UserError
 from core.seal import seal_json, unseal_json
 from core.state import State
 from core.weights import Model
-from jobs import study
+from jobs import driver, snapshot, study
 from jobs.analysis.present import wanted_columns
 from jobs.best_model import NAME, refuse_damaged
+from jobs.queue import Queue
 from jobs.results import compact, header, kept, peek, reader, writer
-from jobs.results.checkpoints import Checkpoints
+from jobs.results.checkpoints import Checkpoints, try_to_read
+from jobs.results.layout import JOB
 from jobs.results.schema import Attempt
 
 SEEN, SILENT, TRACEBACK, OTHER, NOTHING = "seen", "silent", "traceback", "another study", "no change"
@@ -96,7 +98,14 @@ def _subjects(folder: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
         yield name, (files[name], _kept_model(files, name))
     told = {"study": "demo", "trials": [["key", "cell", seed] for seed in range(50)], "n_trials": 50}
     yield "_study.json", (seal_json(told), _told(told))
-    yield "study.yaml", (YAML.encode(), _study(study.parse(YAML, "study.yaml", Path()).whole()))
+    yield "exchange", (_checkpoint(2), _exchange(folder / "exchange.pt"))
+    own = study.parse(YAML, "study.yaml", Path())
+    yield "study.yaml", (YAML.encode(), _study(own.whole(), OTHER))
+    copy = Path(str(snapshot.write(own, folder / "copy")))
+    yield "_study.yaml", (copy.read_bytes(), _study(own.whole(), SILENT))
+    (folder / "copy" / JOB).write_bytes(seal_json(vars(driver.new_job("demo", "http://head:8265", "/results", 2))))
+    yield "_job.json", ((folder / "copy" / JOB).read_bytes(), _job(folder / "copy"))
+    yield from _queued(own, folder / "queue")
 
 
 def _rows(path: Path, count: int) -> Check:
@@ -174,14 +183,65 @@ def _told(whole: dict[str, Any]) -> Check:
     return check
 
 
-def _study(whole: str) -> Check:
-    """A person's own text holds no digest: a flip can make another study of it, which `plan` shows."""
+def _exchange(file: Path) -> Check:
+    def check(content: bytes) -> str:
+        file.write_bytes(content)
+        found, trouble = try_to_read(file, State.from_bytes)
+        return SEEN if found is None and trouble else SILENT
+
+    return check
+
+
+def _job(folder: Path) -> Check:
+    whole = driver.read(folder)
+
+    def check(content: bytes) -> str:
+        (folder / JOB).write_bytes(content)
+        try:
+            return NOTHING if driver.read(folder) == whole else SILENT
+        except UserError:
+            return SEEN
+
+    return check
+
+
+def _queued(own: study.Study, results: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
+    """The files of an entry of a queue."""
+    queue = Queue(str(results))
+    entry = queue.add(own.name, own.whole(), [f"{number:032x}" for number in range(6)])
+    state, keys, copy = (queue.path(entry.number, kind) for kind in ("json", "keys", "yaml"))
+
+    def listed(content: bytes) -> str:
+        state.write_bytes(content)
+        entries, skipped = queue.read()
+        state.write_bytes(whole)
+        return NOTHING if entries == [entry] else SILENT if entries or not skipped else SEEN
+
+    def counted(content: bytes) -> str:
+        keys.write_bytes(content)
+        try:
+            queue.trials_done(entry, str(results))
+        except UserError:
+            return SEEN
+        return NOTHING if content.split() == names.split() else SILENT
+
+    whole, names = state.read_bytes(), keys.read_bytes()
+    yield "queue: .json", (whole, listed)
+    yield "queue: .keys", (names, counted)
+    yield "queue: .yaml", (copy.read_bytes(), _study(own.whole(), SILENT))
+
+
+def _study(whole: str, other: str) -> Check:
+    """What another study counts as.
+
+    A person's own text holds no digest: a flip can make another study of it, which `plan` shows.
+    """
 
     def check(content: bytes) -> str:
         with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
             Path(file.name).write_bytes(content)
             try:
-                return NOTHING if study.load(file.name).whole() == whole else OTHER
+                return NOTHING if study.load(file.name).whole() == whole else other
             except UserError:
                 return SEEN
 

@@ -1,4 +1,4 @@
-"""Digests around bytes and inside JSON, so that damage is seen before it is used; and JSON to make keys of."""
+"""Digests around bytes, inside JSON and above YAML, so that damage is seen before it is used; JSON to make keys of."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ _MARK = b"conclus sha256 "
 _DIGEST = 64
 _START = len(_MARK) + _DIGEST + 1
 _FORMAT, _SHA256 = "sealed", "sha256"
+_COMMENT = "# conclus sha256 {}; delete this line when you edit this file\n"
+_BEFORE = _COMMENT.partition("{")[0].encode()
 
 
 def canonical_json(value: object, *, allow_nan: bool = True) -> str:
@@ -37,6 +39,27 @@ def unseal(sealed: bytes) -> bytes:
     if sealed[:_START] != _MARK + sha256(content).hexdigest().encode() + b"\n":
         raise ValueError("it is damaged: its digest does not fit its content")
     return content
+
+
+def seal_text(content: bytes) -> bytes:
+    """A text in which `#` begins a comment, after a comment that holds its digest.
+
+    The first line, not the last: that a text was cut short is then seen, too.
+    """
+    return _COMMENT.format(sha256(content).hexdigest()).encode() + content
+
+
+def is_sealed_text(text: bytes) -> bool:
+    """Whether a digest vouches for a text; none does for one that a person wrote, or conclus 0.1.0.
+
+    Raises:
+        ValueError: It holds a digest, and is not what `seal_text` was given.
+    """
+    if not text.startswith(_BEFORE):
+        return False
+    if seal_text(text.partition(b"\n")[2]) != text:
+        raise ValueError("it is damaged or was edited: its digest does not fit its content")
+    return True
 
 
 def seal_json(content: Mapping[str, Any]) -> bytes:

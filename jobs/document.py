@@ -6,11 +6,15 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from core.errors import UserError
+from core.seal import is_sealed_text
+
+if TYPE_CHECKING:
+    from jobs.results.storage import File
 
 Place = tuple[str, ...]
 
@@ -55,20 +59,26 @@ class Document:
         return f"{self.origin(place)}: {'.'.join(place)}: {text}"
 
 
-def load(path: str | Path) -> Document:
+def load(path: File | Path) -> Document:
     """Reads a study file.
 
     Raises:
-        UserError: as `read`, or the file cannot be read.
+        UserError: as `read`, or the file cannot be read, or is one that conclus wrote and damaged or edited since.
     """
     from jobs.results.storage import read_regular, reason
 
     try:
-        text = read_regular(Path(path), LARGEST).decode()
+        content = read_regular(path, LARGEST)
+        is_sealed_text(content)
+        text = content.decode()
     except OSError as error:
         raise UserError(f"{path}: the study file cannot be read: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: the study file cannot be read: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: {error}: restore it from a copy, or delete its first line if it was you who edited it"
+        ) from error
     return read(text, str(path))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import json
 import os
 import re
 import shlex
@@ -18,8 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import UserError
+from core.seal import seal_json
 from jobs import state_folder
 from jobs.lock import holder
+from jobs.output import warn
 from jobs.results import records
 from jobs.results.layout import JOB, existing, study_folder, study_folders, study_name
 from jobs.results.storage import Place, put
@@ -62,25 +63,28 @@ def write(job: Job, study: Study) -> bool:
         return False
     try:
         snapshot.write(study, folder)
-        put(folder / JOB, json.dumps(asdict(job), indent=1).encode())
+        put(folder / JOB, seal_json(asdict(job)))
     except OSError:
         return False
     return True
 
 
 def read(folder: Place) -> Job | None:
-    """The job that was last submitted for a study, if any was.
+    """The job that was last submitted for a study, if any was; one whose record holds no digest is told.
 
     Raises:
         UserError: its record is damaged.
     """
     path = existing(folder, JOB)
     try:
-        return Job(**records.read(path, _SHAPE))
+        content, is_sealed = records.load(path, _SHAPE)
+        job = Job(**content)
     except FileNotFoundError:
         return None
     except (records.RecordError, TypeError) as error:
-        raise UserError(f"{error}: give --address and --job") from error
+        raise UserError(f"{error}: restore it, or delete it and give --address and --job") from error
+    warn([] if is_sealed else [records.without_digest(path)])
+    return job
 
 
 def job_of(results: str, studies: Collection[str], address: str | None, job: str | None) -> tuple[str, str] | None:

@@ -55,6 +55,7 @@ class Progress:
     def _end(self, event: Event) -> None:
         self.running.pop(event.key, None)
         if event.data.get("status") == "paused":
+            self._tell(event)
             return
         failed = event.kind == "died" or event.data.get("status") == "failed"
         self.failed += failed
@@ -63,12 +64,19 @@ class Progress:
             reason = event.error or event.data["reason"]
             self.say(f"trial {event.key} failed: {reason}")
             return
+        self._tell(event)
         if event.kind == "ended":
             self.early += 1
             return
         self.seconds.append(event.data["seconds"])
         if event.data["value"] is not None:
             self.values[event.data["config_key"]].append(event.data["value"])
+
+    def _tell(self, event: Event) -> None:
+        """Says what an attempt could not go on from."""
+        reason = event.data.get("reason", "")
+        if reason.startswith(("RESTARTED", "RESUMED")):
+            self.say(f"trial {event.key}: {reason}")
 
     def say(self, text: str) -> None:
         """Prints a whole line that stays."""

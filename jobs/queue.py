@@ -3,9 +3,9 @@
 One queue serves one place, and runs one study at a time on all of it. On a cluster it is Ray that places trials, by its
 own scheduling and by the study's `resources`; here is only decided which study is next. `<results>/queue/` holds
 
-    7.yaml       the study as it was added, every default and override in it; written once
-    7.keys       the keys of its trials, one a line; written once
-    7.json       its state (`Entry`), replaced as a whole
+    7.yaml       the study as it was added, every default and override in it; written once, with a digest
+    7.keys       the keys of its trials, one a line; written once: `Entry.plan` is their digest
+    7.json       its state (`Entry`), replaced as a whole, with a digest
     7.log        what its runs printed
 
 and three files that are locked (`flock`: the system lets go of a lock however its holder ends):
@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import re
 import socket
@@ -35,9 +34,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import UserError
+from core.seal import seal_json, seal_text
 from jobs.results import records, storage
 from jobs.results.layout import QUEUE, existing
-from jobs.results.storage import open_to_lock, read_regular, reason
+from jobs.results.peek import without_digest
+from jobs.results.storage import open_to_lock, put, read_regular, reason
 
 _SHAPE = {
     **dict.fromkeys(("study", "plan", "state", "added", "ended", "said"), str),
@@ -115,7 +116,7 @@ class Queue:
     # Looking
 
     def read(self) -> tuple[list[Entry], list[str]]:
-        """All entries by number, and a sentence for each file that is torn.
+        """All entries by number, a sentence for each file that is torn, and one about those without a digest.
 
         An entry that was cut short is returned as waiting, which it is.
         """
@@ -127,23 +128,32 @@ class Queue:
     def _read(self) -> tuple[list[Entry], list[str]]:
         entries: list[Entry] = []
         skipped: list[str] = []
+        unsealed = 0
         for number in self._numbers("json"):
             try:
-                entries.append(self._entry(number))
+                entry, is_sealed = self._loaded(number)
             except UserError as error:
                 skipped.append(str(error))
-        return [self._as_it_is(one) for one in entries], skipped
+            else:
+                entries.append(self._as_it_is(entry))
+                unsealed += not is_sealed
+        return entries, [*without_digest(unsealed, str(self.folder)), *skipped]
 
     def _entry(self, number: int) -> Entry:
+        return self._loaded(number)[0]
+
+    def _loaded(self, number: int) -> tuple[Entry, bool]:
+        """An entry, and whether a digest vouches for it."""
         path = self.path(number, "json")
         try:
-            return _decoded(number, records.read(path, _SHAPE))
+            content, is_sealed = records.load(path, _SHAPE)
+            return _decoded(number, content), is_sealed
         except FileNotFoundError as error:
             raise UserError(f"{self.folder} has no number {number}: `conclus queue list` shows what it has") from error
         except (UserError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} is skipped: it is torn or was not written by conclus: delete it and add the study again "
-                f"({path.with_suffix('.yaml').name} is its copy)"
+                f"{path} is skipped: it is torn, damaged or was not written by conclus: delete it and add the study "
+                f"again ({path.with_suffix('.yaml').name} is its copy)"
             ) from error
 
     def _as_it_is(self, entry: Entry) -> Entry:
@@ -163,7 +173,7 @@ class Queue:
         Raises:
             UserError: the same study waits or runs already, or the folder cannot be written.
         """
-        plan = hashlib.sha256("\n".join([study, *sorted(keys)]).encode()).hexdigest()[:16]
+        plan = _digest(study, keys)
         with self._changing():
             for one in self._read()[0]:
                 if one.plan == plan and not one.over:
@@ -172,8 +182,8 @@ class Queue:
                         f"`conclus queue move {one.number}` changes its place"
                     )
             number = max(self._numbers("yaml", "keys", "json", "log"), default=0) + 1
-            _put(self.path(number, "yaml"), snapshot)
-            _put(self.path(number, "keys"), "".join(f"{one}\n" for one in keys))
+            put(self.path(number, "yaml"), seal_text(snapshot.encode()))
+            put(self.path(number, "keys"), "".join(f"{one}\n" for one in keys).encode())
             return self._write(
                 Entry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
             )
@@ -298,16 +308,19 @@ class Queue:
         """How many of an entry's trials, as they were when it was added, have a good row by now.
 
         Raises:
-            UserError: the file of their keys cannot be read.
+            UserError: the file of their keys cannot be read, or is damaged.
         """
         from jobs.results import peek
         from jobs.results.header import FINISHED
 
         stored, path = peek.statuses(results, entry.study).statuses, self.path(entry.number, "keys")
+        advice = f"how many trials of number {entry.number} are done is not known: cancel it and add it again to see"
         try:
             keys = read_regular(path).decode(errors="replace").split()
         except OSError as error:
-            raise UserError(f"{path}: {reason(error)}: cancel number {entry.number} and add it again") from error
+            raise UserError(f"{path}: {reason(error)}: {advice}") from error
+        if _digest(entry.study, keys) != entry.plan:
+            raise UserError(f"{path} is damaged: {advice}")
         return sum(stored.get(one) in FINISHED for one in keys)
 
     # Files and locks
@@ -321,7 +334,7 @@ class Queue:
 
     def _write(self, entry: Entry) -> Entry:
         content = {key: value for key, value in asdict(entry).items() if key != "number"}
-        _put(self.path(entry.number, "json"), json.dumps(content, indent=1, ensure_ascii=False))
+        put(self.path(entry.number, "json"), seal_json(content))
         return entry
 
     @contextlib.contextmanager
@@ -375,5 +388,5 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _put(path: Path, text: str) -> None:
-    storage.put(path, text.encode())
+def _digest(study: str, keys: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join([study, *sorted(keys)]).encode()).hexdigest()[:16]

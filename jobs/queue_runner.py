@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
+from core.seal import is_sealed_text
 from jobs.queue import Entry, Holder, Queue
-from jobs.results.storage import open_regular, open_to_lock
+from jobs.results import records
+from jobs.results.storage import open_regular, open_to_lock, read_regular
 
 POLL_SECONDS = 0.2
 CHANGED = "its data or conclus itself changed since it was added: other trials were run"
@@ -72,6 +74,11 @@ class Runner:
     def _run(self, entry: Entry, lock: int) -> None:
         log = self.queue.path(entry.number, "log")
         self.say(f"number {entry.number}, {entry.study}: starts; all it prints is also in {log}")
+        copy = self.queue.path(entry.number, "yaml")
+        # What is wrong with the copy is for its process to say.
+        with contextlib.suppress(OSError, ValueError):
+            if not is_sealed_text(read_regular(copy)):
+                self.say(records.without_digest(copy))
         with os.fdopen(open_to_lock(log, os.O_APPEND), "ab") as out:
             follower = _Follower(log, out.tell(), self.show)
             # Its own session: a Ctrl-C in the terminal reaches the runner alone, which passes it on once.
@@ -111,8 +118,10 @@ class Runner:
 
     def _end(self, entry: Entry, code: int, said: str, *, asked: bool) -> None:
         if code == 0:
-            done = self.queue.trials_done(entry, self.results)
-            said = CHANGED if done < entry.total else ""
+            try:
+                said = CHANGED if self.queue.trials_done(entry, self.results) < entry.total else ""
+            except UserError as error:
+                said = str(error)
         entry = self.queue.end(entry, code, said, asked=asked)
         state = "interrupted" if entry.state == "waiting" else entry.state
         self.ended[state] += 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from core.analyzer import file_of
 from core.errors import UserError
+from core.seal import is_sealed_text, seal_text
 from jobs import document
-from jobs.results import storage
+from jobs.output import warn
+from jobs.results import records, storage
 from jobs.results.layout import PLUG_INS, STUDY_YAML, existing
 from jobs.results.storage import Place, put
-from jobs.study import Study
+from jobs.study import Select, Study
 
 
 def write(study: Study, folder: Place) -> Place:
@@ -31,12 +34,14 @@ def write(study: Study, folder: Place) -> Place:
         if list(moved.values()).count(moved[path]) > 1:
             raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
         put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
-    put(folder / STUDY_YAML, document.write(_renamed(whole, moved)).encode())
+    put(folder / STUDY_YAML, seal_text(document.write(_renamed(whole, moved)).encode()))
     return folder / STUDY_YAML
 
 
 def fetch(folder: Place, scratch: Path) -> Path:
     """The study file of a snapshot; of one in an object store a copy in `scratch`, with its plug-ins.
+
+    Damage is for whoever reads the study to refuse; that a file has no digest which would show it is told here.
 
     Raises:
         UserError: there is none.
@@ -45,12 +50,29 @@ def fetch(folder: Place, scratch: Path) -> Path:
     file, plug_ins = existing(folder, STUDY_YAML), existing(folder, PLUG_INS)
     if not storage.is_file(file):
         raise UserError(f"{folder} holds no {STUDY_YAML} to go on with: use `conclus run STUDY` into the same results")
+    content = storage.read_regular(file, document.LARGEST)
+    with contextlib.suppress(ValueError):
+        warn([] if is_sealed_text(content) else [records.without_digest(file)])
     if isinstance(file, Path):
         return file
     for one in map(storage.at, storage.files(plug_ins, ".py")):
         put(scratch / plug_ins.name / one.name, storage.read_regular(one))
-    put(scratch / file.name, storage.read_regular(file))
+    put(scratch / file.name, content)
     return scratch / file.name
+
+
+def select(folder: Place) -> dict[str, str] | None:
+    """The metric and the mode that a study is chosen by, as its copy says; None where there is no sound one."""
+    try:
+        value = document.load(existing(folder, STUDY_YAML)).value
+    except UserError:
+        return None
+    chosen = value.get("select") if isinstance(value, dict) else None
+    if not isinstance(chosen, dict):
+        return None
+    # `Study.whole` leaves out the metric that is the default one.
+    metric, mode = chosen.get("metric", Select.metric), chosen.get("mode")
+    return {"metric": metric, "mode": mode} if isinstance(metric, str) and mode in {"max", "min"} else None
 
 
 def _plug_ins(value: Any) -> Iterator[str]:

@@ -28,7 +28,7 @@ from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.best_model import BestModel
 from jobs.loaded import load_data
 from jobs.results import kept, peek, storage
-from jobs.results.checkpoints import Checkpoints
+from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
 from jobs.results.schema import Attempt
@@ -242,7 +242,8 @@ class _Running:
     def _pause(self, row: EpochRow) -> None:
         """Stands still at an exchange of the population, until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
-        self.attempt.reason = f"WAITING: for the exchange at epoch {row.epoch}"
+        waiting = f"WAITING: for the exchange at epoch {row.epoch}"
+        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, waiting]))
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -343,17 +344,21 @@ class _Running:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
 
-    def _inherited(self) -> State:
+    def _inherited(self) -> State | None:
         """What a member of a population begins a stage with: weights perhaps of another, always its own history.
 
-        A member that failed before the exchange has left no history.
+        A member that failed before the exchange has left no history. Where a file of the exchange is damaged or gone
+        the member goes on with what is left: its own weights, or none, and trains from the first epoch.
         """
-        given = exchange_file(self.folder, str(self.order.inherit), self.order.after)
-        own = exchange_file(self.folder, self.order.trial_key, self.order.after)
-        state, _ = self._read(storage.read_regular(given, storage.LARGEST_MODEL))
-        if storage.is_file(own):
-            self._adopt(self._read(storage.read_regular(own, storage.LARGEST_MODEL))[1])
-        return state
+        place = exchange_file(self.folder, self.order.trial_key, self.order.after)
+        given, trouble = try_to_read(exchange_file(self.folder, str(self.order.inherit), self.order.after), self._read)
+        own, own_trouble = try_to_read(place, self._read)
+        if own:
+            self._adopt(own[1])
+        if trouble or (own_trouble and storage.is_file(place)):
+            self.attempt.reason = f"RESTARTED: the exchange could not be read ({trouble or own_trouble})"
+        found = given or own
+        return found[0] if found else None
 
     def _adopt(self, told: Kept) -> None:
         """Goes on with what an earlier attempt has come to."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import UserError
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
@@ -23,7 +22,7 @@ class Origin:
 
     Attributes:
         study: Its name.
-        plan: The content of its `_study.json`; empty where there is none.
+        plan: The content of its `_study.json`; empty where there is no sound one.
         trials: Rows of it that are here.
         finished: Of those, finished.
         imported: Of those, taken over from a person's own table.
@@ -80,11 +79,7 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
 
 
 def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """The `_study.json` of each study below the given folders, by its name.
-
-    Raises:
-        UserError: One of them is damaged.
-    """
+    """The `_study.json` of each study below the given folders, by its name; none of a study whose is damaged."""
     return {
         study_name(folder): plan
         for folder in folders_of(paths, studies)
@@ -95,10 +90,8 @@ def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str,
 def _plan(path: Place) -> dict[str, Any]:
     try:
         return records.read(path, records.STUDY)
-    except FileNotFoundError:
-        return {}
-    except records.RecordError as error:
-        raise UserError(f"{error}: restore it, or move it away to go on without it.") from error
+    except (FileNotFoundError, records.RecordError):
+        return {}  # Whoever chooses the metric has told of a damaged one.
 
 
 class _Rows:

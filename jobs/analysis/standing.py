@@ -120,14 +120,18 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
 
 
 def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
-    """`_study.json`; nothing where it is not there or was cut in half."""
+    """`_study.json`; nothing where it is not there, and of a damaged one what the copy of the study says instead."""
     path = existing(folder, STUDY_JSON)
     try:
         return records.read(path, records.STUDY), []
     except FileNotFoundError:
         return {}, []
     except records.RecordError as error:
-        return {}, [f"{path} is skipped: it is torn ({error.reason})."]
+        from jobs import snapshot  # Takes longer to import than all of the others, and is seldom asked.
+
+        return {"select": snapshot.select(folder)}, [
+            f"{path} is skipped: it is torn or not as conclus wrote it ({error.reason})."
+        ]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs import options
-from jobs.output import width
+from jobs.output import warn, width
 
 if TYPE_CHECKING:
     from jobs import tables
@@ -80,8 +80,7 @@ def show(results: str, fmt: str) -> None:
 
     queue = Queue(results)
     entries, skipped = queue.read()
-    for sentence in skipped:
-        click.echo(f"Warning: {sentence}", err=True)
+    warn(skipped)
     if fmt == "table" and not entries:
         click.echo(f"{queue.folder} is empty: fill it with `conclus queue add STUDY`")
         return
@@ -164,15 +163,26 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
     ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))
     exact = fmt in {"csv", "json"}
     row = _exact if exact else _short
-    rows = [row(one, places.get(one.number), queue.trials_done(one, results)) for one in ordered]
+    rows = [row(one, places.get(one.number), _done(queue, one, results)) for one in ordered]
     text = tables.render(_EXACT if exact else _columns(), rows, fmt, width=width())
     return text + "".join(_notes(queue, ordered, results)) if fmt == "table" else text
+
+
+def _done(queue: Queue, entry: Entry, results: str) -> int | None:
+    """How many of an entry's trials are done; None, and told, where that cannot be known."""
+    from core.errors import UserError
+
+    try:
+        return queue.trials_done(entry, results)
+    except UserError as error:
+        warn([str(error)])
+        return None
 
 
 _EXACT = ("place", "number", "study", "priority", "state", "done", "total", "added", "ended", "exit_code", "said")
 
 
-def _exact(entry: Entry, place: int | None, done: int) -> list[Any]:
+def _exact(entry: Entry, place: int | None, done: int | None) -> list[Any]:
     return [
         place,
         entry.number,
@@ -203,14 +213,14 @@ def _columns() -> list[tables.Column]:
     ]
 
 
-def _short(entry: Entry, place: int | None, done: int) -> list[Any]:
+def _short(entry: Entry, place: int | None, done: int | None) -> list[Any]:
     return [
         place,
         entry.number,
         entry.study,
         entry.priority,
         "stopping" if entry.cancel else entry.state,
-        f"{done}/{entry.total}",
+        f"{'?' if done is None else done}/{entry.total}",
         _minute(entry.added),
         _minute(entry.ended),
     ]

@@ -76,7 +76,7 @@ def gather(
     """Reads the results below `paths`, without what only drawings need if nothing is `drawn`.
 
     Raises:
-        UserError: There are none, `where` is wrong, no trial has the metric, or a `_study.json` is damaged.
+        UserError: There are none, `where` is wrong, or no trial has the metric.
     """
     wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()

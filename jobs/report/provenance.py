@@ -55,7 +55,7 @@ def _cautions(one: Origin) -> list[Markup]:
     if one.imported:
         found.append(f"{count(one.imported, 'row')} of {one.trials:,} came from a person's own table: unverified.")
     if not one.plan:
-        found.append("There is no _study.json beside the rows: what was planned is not known.")
+        found.append("There is no sound _study.json beside the rows: what was planned is not known.")
     return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]
 
 

@@ -2,12 +2,27 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from jobs.results import storage
 from jobs.results.storage import File, Place, Remote, StorageError, put
 
 _State = TypeVar("_State")
+
+
+def try_to_read(file: File | Path, read: Callable[[bytes], _State]) -> tuple[_State | None, str]:
+    """What `read` makes of a file's content; None, and what is wrong, where it is missing, damaged or foreign.
+
+    Raises:
+        StorageError: The object store does not answer.
+    """
+    try:
+        return read(storage.read_regular(file, storage.LARGEST_MODEL)), ""
+    except Exception as error:
+        if isinstance(error, StorageError) and isinstance(file, Remote):
+            raise
+        return None, str(error) if isinstance(error, ValueError) else type(error).__name__
 
 
 class Checkpoints:
@@ -30,13 +45,11 @@ class Checkpoints:
             StorageError: The object store does not answer.
         """
         while self._kept:
-            try:
-                return read(storage.read_regular(self._kept[-1], storage.LARGEST_MODEL))
-            except Exception as error:
-                if isinstance(error, StorageError) and isinstance(self._kept[-1], Remote):
-                    raise
-                self.trouble = self.trouble or (str(error) if isinstance(error, ValueError) else type(error).__name__)
-                self._useless.append(self._kept.pop())
+            found, trouble = try_to_read(self._kept[-1], read)
+            if found is not None:
+                return found
+            self.trouble = self.trouble or trouble
+            self._useless.append(self._kept.pop())
         return None
 
     def reject(self) -> None:

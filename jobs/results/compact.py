@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.results import storage
-from jobs.results.layout import COMPACT, QUEUE, existing, study_folders, study_name, trial_files
+from jobs.results.layout import COMPACT, QUEUE, existing, part_files, study_folders, study_name, trial_files
 from jobs.results.peek import read_header
 from jobs.results.reader import read_files
 from jobs.results.storage import File, Place, Remote, put
@@ -41,6 +41,8 @@ class _Source(NamedTuple):
 def compact(results: str | Place) -> list[Compacted]:
     """Move every row that is not `running` from `trials/` to a new file in `compact/`, study by study.
 
+    So are the rows of files in `compact/` that hold no digest, as conclus 0.1.0 wrote them: new files have one.
+
     Safe at any moment and on any machine: the part is written before its sources go, so whatever dies in
     between leaves rows twice, never not at all, and the reader shows each trial once.
 
@@ -54,26 +56,31 @@ def compact(results: str | Place) -> list[Compacted]:
 
 
 def _compact_study(folder: Place) -> Compacted:
-    sources, skipped = _finished(folder)
-    rows = parts = 0
-    for batch in _batches(sources):
+    sources, skipped = _finished(folder, trial_files(folder))
+    old, torn = _finished(folder, part_files(folder), sealed=False)
+    rows, parts, skipped = 0, 0, skipped + torn
+    # A part holds as many rows as a batch may.
+    for batch in [*_batches(sources), *([one] for one in old)]:
         moved, torn = _move(folder, batch)
         rows, parts, skipped = rows + moved, parts + (moved > 0), skipped + torn
     storage.sweep(folder)
     return Compacted(study_name(folder), rows, parts, skipped)
 
 
-def _finished(folder: Place) -> tuple[list[_Source], list[str]]:
-    found = list(storage.each(_source, trial_files(folder), folder))
+def _finished(folder: Place, files: Sequence[File], *, sealed: bool = True) -> tuple[list[_Source], list[str]]:
+    """Those of the files whose rows have all ended, without the `sealed` ones if they are not wanted."""
+    found = list(storage.each(lambda file: _source(file, sealed=sealed), files, folder))
     sources = [one for one in found if isinstance(one, _Source)]
     return sources, [one for one in found if isinstance(one, str)]
 
 
-def _source(path: File) -> _Source | str | None:
-    """A file whose rows have all ended; nothing for another, and for a torn one the sentence that says so."""
+def _source(path: File, *, sealed: bool) -> _Source | str | None:
+    """A file that `_finished` is to find; nothing for another, and for a torn one the sentence that says so."""
     try:
         source = _Source(path, storage.version(path))
-        return source if all(row.status != "running" for row in read_header(path).rows) else None
+        header = read_header(path)
+        is_wanted = sealed or not header.is_sealed
+        return source if is_wanted and all(row.status != "running" for row in header.rows) else None
     except FileNotFoundError:
         return None
     except storage.StorageError as error:

@@ -79,6 +79,11 @@ def trial_files(folder: Place) -> list[File]:
     return [*_listed(folder / TRIALS)]
 
 
+def part_files(folder: Place) -> list[File]:
+    """Those of the Parquet files of one study folder that hold the rows that were compacted."""
+    return [*_listed(folder / COMPACT)]
+
+
 def row_files(folder: Place) -> list[File]:
     """The Parquet files of one study folder.
 
@@ -86,7 +91,7 @@ def row_files(folder: Place) -> list[File]:
     already gone from this listing is in a part that the second listing sees. One of the two folders that cannot be
     listed stands for its files: who reads it says so.
     """
-    return [*trial_files(folder), *_listed(folder / COMPACT)]
+    return [*trial_files(folder), *part_files(folder)]
 
 
 def _listed(folder: Place) -> Sequence[File]:

@@ -40,12 +40,29 @@ def read(place: Place, shape: Mapping[Any, Any]) -> dict[str, Any]:
         FileNotFoundError: There is none.
         RecordError: It cannot be read, is damaged, or what is used of it has another shape.
     """
+    return load(place, shape)[0]
+
+
+def load(place: Place, shape: Mapping[Any, Any]) -> tuple[dict[str, Any], bool]:
+    """A record, and whether a digest vouches for it; none does for one of conclus 0.1.0, or one that a person wrote.
+
+    Raises:
+        FileNotFoundError: There is none.
+        RecordError: As `read`.
+    """
     try:
-        return verified(decode(read_regular(place, LARGEST), shape))
+        content = decode(read_regular(place, LARGEST), shape)
+        found = verified(content)
+        return found, len(found) < len(content)
     except StorageError as error:
         raise RecordError(place, error.reason) from error
     except ValueError as error:
         raise RecordError(place, str(error)) from error
+
+
+def without_digest(place: Place) -> str:
+    """The sentence about a file that is read though no digest vouches for it."""
+    return f"{place} holds no digest (conclus 0.1.0 or a person wrote it): it is read, but damage in it is not seen."
 
 
 def decode(text: bytes | str, shape: Mapping[Any, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from core.errors import UserError
+from core.seal import seal_json
+from jobs import snapshot, study
 from jobs.analysis.present import leaderboard_text
 from jobs.commands.aggregate import command
 from jobs.commands.compact import command as compact_command
@@ -154,6 +156,40 @@ def test_broken_study_json_is_named(results):
     (results / "study=s" / "study.json").write_text("{")
     with pytest.raises(UserError, match=r"study\.json cannot be read"):
         invoke(results)
+
+
+STUDY = "study: s\ntrial: {data: digits}\nselect: {metric: acc, mode: min}\n"
+
+
+@pytest.mark.parametrize("name", ["aggregate", "report"])
+def test_of_a_damaged_study_json_the_copy_of_the_study_tells_the_metric(results, tmp_path, command, name):
+    folder = results / "study=s"
+    content = seal_json({"study": "s", "select": {"metric": "acc", "mode": "min"}})
+    snapshot.write(study.parse(STUDY, "s.yaml", tmp_path), folder)
+    (folder / "_study.json").write_bytes(content)
+    line = [name, results, *(["--format", "markdown"] if name == "report" else [])]
+    whole = command(*line)
+    (folder / "_study.json").write_bytes(damaged := content.replace(b'"acc"', b'"oa"'))
+    code, out, err = command(*line)
+    assert (code, out, whole[2]) == (0, whole[1], "")
+    assert err.count("\n") == 1
+    assert "_study.json cannot be read" in err
+    assert "its metric and mode are taken from _study.yaml" in err
+    assert (folder / "_study.json").read_bytes() == damaged
+    copy = folder / "_study.yaml"
+    copy.write_bytes(copy.read_bytes().replace(b"acc", b"ami"))
+    code, out, err = command(*line)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "restore it, or give --metric and --mode" in err
+    code, out, err = command(*line, "--metric", "acc", "--mode", "min")
+    assert (code, out, err.count("\n")) == (0, whole[1], 1)
+
+
+def test_the_page_says_that_a_damaged_plan_is_not_known(results, tmp_path, command):
+    (results / "study=s" / "_study.json").write_text("{")
+    out = tmp_path / "page.html"
+    assert command("report", results, "--metric", "nmi", "--mode", "max", "--out", out)[0] == 0
+    assert "There is no sound _study.json beside the rows" in out.read_text()
 
 
 def test_compaction_changes_no_answer(results):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from core.errors import UserError
+from core.seal import unseal_json
 from jobs import document, plan, study
 from jobs.queue import Queue, in_order
 from jobs.results.schema import Attempt
@@ -368,3 +369,48 @@ def test_data_that_changed_meanwhile_are_said(folder, command):
     listed = command("queue", "list")[1]
     assert "0/4" in listed
     assert "changed since it was added" in listed
+
+
+def test_a_study_that_was_damaged_while_it_waited_fails_and_the_next_starts(folder, command):
+    command("queue", "add", "studies/s.yaml", "--priority", "1", "--set", "study=other")
+    command("queue", "add", "studies/s.yaml")
+    copy = folder / "results" / "_queue" / "1.yaml"
+    copy.write_bytes(damaged := copy.read_bytes().replace(b"0.01]", b"0.03]"))
+    finish("studies/s.yaml")
+    code, out, err = command("queue", "run", "--workers", "1")
+    assert (code, "Traceback" in out + err) == (1, False)
+    assert "1.yaml: it is damaged or was edited" in err
+    assert states(command) == {1: "failed", 2: "done"}
+    assert copy.read_bytes() == damaged
+
+
+def test_damaged_keys_are_told_and_the_study_runs(folder, command):
+    command("queue", "add", "studies/s.yaml")
+    keys = folder / "results" / "_queue" / "1.keys"
+    keys.write_bytes(damaged := bytes([keys.read_bytes()[0] ^ 1]) + keys.read_bytes()[1:])
+    finish("studies/s.yaml")
+    code, out, err = command("queue", "list")
+    assert (code, "?/4" in out, err.count("\n")) == (0, True, 1)
+    assert "1.keys is damaged: how many trials of number 1 are done is not known" in err
+    code, _, err = command("queue", "run", "--workers", "1")
+    assert (code, "number 1, s: done; " in err, "1.keys is damaged" in err) == (0, True, True)
+    assert states(command) == {1: "done"}
+    assert keys.read_bytes() == damaged
+
+
+def test_entries_without_a_digest_are_read_and_told_once(folder, command):
+    command("queue", "add", "studies/s.yaml")
+    command("queue", "add", "studies/s.yaml", "--set", "study=other")
+    for number in (1, 2):
+        state, copy = (folder / "results" / "_queue" / f"{number}.{kind}" for kind in ("json", "yaml"))
+        state.write_text(json.dumps(unseal_json(state.read_bytes())))
+        copy.write_text(copy.read_text().partition("\n")[2])
+    code, out, err = command("queue", "list")
+    assert (code, out.count("waiting"), err.count("\n")) == (0, 2, 1)
+    assert "2 files hold no digest" in err
+    finish("studies/s.yaml")
+    command("queue", "cancel", "2")
+    code, _, err = command("queue", "run", "--workers", "1")
+    assert (code, err.count("1.yaml holds no digest")) == (0, 1)
+    assert states(command) == {1: "done", 2: "cancelled"}
+    assert command("queue", "list")[2] == ""  # what was written since has one

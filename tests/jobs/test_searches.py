@@ -235,6 +235,39 @@ def test_a_population_that_is_interrupted_anywhere_ends_as_if_it_had_not_been(me
         assert straight == pieces
 
 
+def spoil(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoilt", ["given", "all"])
+def test_a_damaged_exchange_counts_as_missing_and_the_population_goes_on(members, tmp_path, spoilt):
+    results = tmp_path / "results"
+    go(members("budget.trials=4"), results)  # to the first exchange
+    (file,) = results.glob("*/_population-*.json")
+    origins = {key: one["origin"] for key, one in json.loads(file.read_bytes())["members"].items()}
+    ((loser, best),) = [pair for pair in origins.items() if pair[0] != pair[1]]
+    exchanges = {one.name.partition(".")[0]: one for one in results.glob("*/_exchanges/*")}
+    for key in [best] if spoilt == "given" else exchanges:
+        spoil(exchanges[key])
+    rate = "hp.optimiser.learning_rate"
+    before = {row["trial_key"]: history(row, rate)[1] for row in members_rows(results)}
+    told = []
+    summary = running.run(members(), results=str(results), workers=1, on_event=told.append)
+    assert (summary.done, summary.failed, summary.missing) == (4, 0, 0)
+    hit = {loser, best} if spoilt == "given" else set(origins)
+    said = [one for one in told if one.data.get("reason", "").startswith("RESTARTED: the exchange could not be read")]
+    assert {one.key for one in said} == hit
+    assert all("digest" in one.data["reason"] for one in said)
+    changed = set()
+    for row in members_rows(results):
+        assert list(history(row, "nmi")) == [1, 2, 3]
+        changed |= {row["trial_key"]} if history(row, rate)[1] != before[row["trial_key"]] else set()
+    # Where its own weights are left a member goes on with them and its history; without any it begins anew.
+    assert changed == ({loser} if spoilt == "all" else set())
+
+
 def test_members_are_no_samples_of_a_configuration(members):
     plain = members("search.scheduler=none", "search.grace=null")
     ours = {one.config_key for one in planning.make(members()).trials}

@@ -69,3 +69,33 @@ def test_two_plug_ins_of_one_name_are_refused(file, tmp_path):
     file.write_text(TEXT.replace("./views.py", "./other/mine.py"))
     with pytest.raises(UserError, match=r"two plug-ins are called mine.py: rename one"):
         snapshot.write(study.load(file), tmp_path / "copy")
+
+
+def test_a_copy_that_was_damaged_is_refused_in_one_line_and_stays(file, tmp_path, command):
+    copy = snapshot.write(study.load(file, ["learning_rate=0.5"]), tmp_path / "results" / "study=s")
+    copy.write_bytes(damaged := copy.read_bytes().replace(b"learning_rate: 0.5", b"learning_rate: 0.1"))
+    for line in (["plan", copy], ["resume", tmp_path / "results"]):
+        code, out, err = command(*line)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{copy}: it is damaged or was edited" in err
+        assert "restore it from a copy, or delete its first line" in err
+    assert copy.read_bytes() == damaged
+
+
+def test_an_edited_copy_without_its_digest_is_read_and_told(file, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    copy = snapshot.write(study.load(file), folder)
+    assert (snapshot.fetch(folder, tmp_path), capsys.readouterr().err) == (copy, "")
+    copy.write_text(copy.read_text().partition("\n")[2].replace("seeds: [0, 1]", "seeds: [7]"))
+    assert snapshot.fetch(folder, tmp_path) == copy
+    assert capsys.readouterr().err.count(f"{copy} holds no digest") == 1
+    assert study.load(copy).seeds == (7,)
+
+
+def test_the_copy_says_what_the_study_is_chosen_by(file, tmp_path):
+    for number, (overrides, said) in enumerate(
+        {(): ("nmi", "max"), ("select.metric=loss", "select.mode=min"): ("loss", "min")}.items()
+    ):
+        snapshot.write(study.load(file, overrides), tmp_path / str(number))
+        assert tuple(snapshot.select(tmp_path / str(number)).values()) == said
+    assert snapshot.select(tmp_path / "none") is None

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from cluster.submit import Jobs
+from core.seal import seal_json
 from jobs import state_folder
 
 SECRET = "5ec7e7" * 8
@@ -74,7 +75,7 @@ def strangers(tmp_path, address):
     folder = tmp_path / "results" / "study=s"
     (folder / "trials").mkdir(parents=True)
     record = {"job": "s-1", "address": address, "study": "s", "results": "/x", "workers": None, "by": "a@b"}
-    (folder / "_job.json").write_text(json.dumps(record | {"submitted": "2026-01-01T00:00:00+00:00"}))
+    (folder / "_job.json").write_bytes(seal_json(record | {"submitted": "2026-01-01T00:00:00+00:00"}))
     return folder.parent
 
 

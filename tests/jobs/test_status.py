@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import driver
+from core.seal import unseal_json
+from jobs import driver, snapshot, study
 from jobs.analysis.standing import standing
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
@@ -222,6 +223,34 @@ def test_a_damaged_record_of_a_job_is_one_line(store, command):
         code, out, err = command(name, store.results)
         assert (code, "Traceback" in out + err) == (2, False)
         assert "job.json cannot be read" in err
+
+
+def test_a_record_of_a_job_with_another_bit_is_refused_and_stays_and_one_without_a_digest_is_told(store, command):
+    store.add(0, "ok")
+    read = study.parse("study: s\ntrial: {data: digits}\n", "s.yaml", Path())
+    assert driver.write(job := driver.new_job("s", "http://head:8265", str(store.results), 2), read)
+    record = store.folder / "_job.json"
+    assert (driver.read(store.folder), command("status", store.results)[2]) == (job, "")
+    whole = record.read_bytes()
+    record.write_bytes(damaged := whole.replace(b"head:8265", b"heat:8265"))
+    code, _, err = command("status", store.results)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "_job.json cannot be read (it is damaged" in err
+    assert "restore it, or delete it and give --address and --job" in err
+    assert record.read_bytes() == damaged
+    record.write_text(json.dumps(unseal_json(whole)))
+    code, out, err = command("status", store.results)
+    assert (code, job.job in out, err.count("\n")) == (0, True, 1)
+    assert "_job.json holds no digest" in err
+
+
+def test_of_a_damaged_plan_the_copy_of_the_study_tells_the_metric(store, command):
+    store.add(0, "ok", metrics={"nmi": 0.5, "acc": 0.25})
+    read = study.parse("study: s\ntrial: {data: digits}\nselect: {metric: acc}\n", "s.yaml", Path())
+    snapshot.write(read, store.folder)
+    (store.folder / "study.json").write_text("{")
+    code, out, err = command("status", store.results)
+    assert (code, "best acc 0.25" in out, err.count("\n")) == (0, True, 1)
 
 
 # A run of this machine

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import damage
-from core.seal import seal, seal_json, unseal, unseal_json
+from core.seal import is_sealed_text, seal, seal_json, seal_text, unseal, unseal_json
 from core.state import State
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.header import HeaderRow
@@ -21,11 +21,11 @@ def attempt(number=0, **values):
     return Attempt(study="s", metrics={"nmi": 0.25 + number}, **own | values)
 
 
-def older(folder, number):
-    """A row as conclus 0.1.0 wrote it: without a digest, and with the column `study`."""
-    table = to_table([attempt(number)])
-    about = {"schema_version": 1, "rows": [[f"t{number}", "A", "ok"]]}
-    path = folder / "study=s" / "trials" / f"t{number}.A.parquet"
+def older(folder, *numbers, place="trials"):
+    """Rows as conclus 0.1.0 wrote them: without a digest, and with the column `study`."""
+    table = to_table([attempt(number) for number in numbers])
+    about = {"schema_version": 1, "rows": [[f"t{number}", "A", "ok"] for number in numbers]}
+    path = folder / "study=s" / place / f"t{numbers[0]}.A.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, table.schema, store_schema=False) as file:
         file.write_table(table)
@@ -34,13 +34,19 @@ def older(folder, number):
 
 
 def test_no_damage_to_any_kind_of_file_is_silent_or_a_traceback(tmp_path):
-    found = damage.survey(720, 5, tmp_path)
+    found = damage.survey(1080, 5, tmp_path)
     assert {name for name, *_ in found} >= {
         "attempt's file",
         "compacted file",
         "checkpoint",
         "best_model.pt",
         "_study.json",
+        "_study.yaml",
+        "_job.json",
+        "exchange",
+        "queue: .json",
+        "queue: .keys",
+        "queue: .yaml",
     }
     wrong = {key: count for key, count in found.items() if key[2] in {damage.SILENT, damage.TRACEBACK}}
     assert wrong == {}
@@ -87,6 +93,29 @@ def test_rows_of_the_first_version_are_read_and_told_in_one_sentence(tmp_path):
     assert "3 files hold no digest" in seen.skipped[0]
     compact.compact(str(tmp_path))
     assert reader.load(str(tmp_path)).notes == []
+
+
+def test_compaction_writes_parts_of_the_first_version_anew_with_a_digest(tmp_path):
+    part = older(tmp_path, 0, 1, place="compact")
+    writer.write(str(tmp_path), attempt(2))
+    before = reader.load(str(tmp_path), history=True)
+    assert len(before.notes) == 1
+    compact.compact(str(tmp_path))
+    assert not part.exists()
+    after = reader.load(str(tmp_path), history=True)
+    assert after.table.equals(before.table)
+    assert (after.notes, after.skipped) == ([], [])
+    files = sorted((tmp_path / "study=s" / "compact").iterdir())
+    compact.compact(str(tmp_path))
+    assert sorted((tmp_path / "study=s" / "compact").iterdir()) == files  # those with a digest stay
+
+
+def test_a_damaged_part_of_the_first_version_stays(tmp_path):
+    part = older(tmp_path, 0, 1, place="compact")
+    part.write_bytes(content := part.read_bytes()[:-3])
+    (done,) = compact.compact(str(tmp_path))
+    assert (done.rows, len(done.skipped)) == (0, 1)
+    assert part.read_bytes() == content
 
 
 def test_no_flip_in_its_header_makes_a_file_of_today_one_without_a_digest(tmp_path):
@@ -139,6 +168,16 @@ def test_seals_give_back_what_they_were_given():
     for text in (b"[1]", b'{"sealed": 1, "a": 1}', b'{"sha256": "0", "a": 1}', b"[" * 100_000, b"\xff"):
         with pytest.raises(ValueError, match=r"."):
             unseal_json(text)
+
+
+def test_a_text_after_its_digest_is_whole_or_refused():
+    text = seal_text(b"a: 1\n")
+    assert is_sealed_text(text)
+    assert text.endswith(b"\na: 1\n")
+    assert not is_sealed_text(b"a: 1\n")
+    for other in (text[:-1], text + b"b: 2\n", text.replace(b"1\n", b"3\n"), text.replace(b"edit", b"read")):
+        with pytest.raises(ValueError, match="damaged or was edited"):
+            is_sealed_text(other)
 
 
 GOOD = {
