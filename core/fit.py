@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core import precision, registry
-from core.config import Optimiser, TrialConfig, check_loss, count_clusters
+from core.config import Optimiser, TrialConfig, check_loss, count_clusters, reported
 from core.evaluate import Scores
 from core.method import Batch, DivergedError, Method, Setting, Views
 from core.patience import Patience
@@ -88,7 +88,7 @@ def fit(
         precision.train_in_bf16(method, where)
     task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
     scoring = method.scoring(task)
-    patience = Patience(config.early_stopping)
+    patience = Patience(config.early_stopping, reported(config, data))
     epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
     while not last and epoch < config.epochs:
         epoch += 1

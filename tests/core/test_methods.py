@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from core import registry
-from core.config import TrialConfig, read_trial
+from core.config import TrialConfig, read_trial, reported
 from core.data import Dataset
 from core.fit import build, fit, train_epoch
 from core.method import Batch
@@ -61,6 +61,15 @@ def plain(row) -> tuple:
 
 def rows(trial, data, **arguments) -> list[tuple]:
     return [plain(row) for row in fit(trial, data, **arguments)]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_reports_in_the_course_of_a_trial_what_it_declares_and_nothing_else(method, labelled):
+    # At such a rate none of them ends with one cluster, which has no silhouette.
+    trial, data = config(method, n_clusters=4, optimiser={"learning_rate": 0.01}), blobs(labelled=labelled)
+    found = {name for _, scores, health, _ in rows(trial, data, seed=0) for name in (*scores, *health)}
+    assert found == reported(trial, data)
 
 
 def built(method, data, **values) -> tuple:
