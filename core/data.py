@@ -86,6 +86,21 @@ class Dataset:
         """How many classes the labels name; None where unlabelled."""
         return None if self.labels is None else len(self.class_names)
 
+    @property
+    def held_parts(self) -> tuple[str, ...]:
+        """Those of `PARTS` that hold samples."""
+        if self.parts is None:
+            return PARTS[:1]
+        return tuple(name for place, name in enumerate(PARTS) if (self.parts == place).any())
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether any sample that is trained on has a label."""
+        if self.labels is None:
+            return False
+        labels = self.labels if self.parts is None else self.labels[self.parts == 0]
+        return bool((labels != UNLABELLED).any())
+
     def part(self, name: str) -> Dataset:
         """The samples of one of `PARTS`; of a data set without parts all are trained on, and none held out."""
         if self.parts is not None:

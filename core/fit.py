@@ -19,6 +19,7 @@ from core.method import Batch, DivergedError, Method, Setting, Views
 from core.n_clusters import count_clusters
 from core.outputs import Scores
 from core.patience import Patience
+from core.reported import reported
 from core.scoring import Task
 from core.seeds import Streams, derive, initialisation
 from core.state import State, origin_of
@@ -89,7 +90,7 @@ def fit(
         precision.train_in_bf16(method, where)
     task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
     scoring = method.scoring(task)
-    patience = Patience(config.early_stopping)
+    patience = Patience(config.early_stopping, reported(config, data))
     epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
     while not last and epoch < config.epochs:
         epoch += 1

@@ -88,9 +88,16 @@ class Method(nn.Module, ABC):
     Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
     assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
     and says in `scoring` what it is scored by.
+
+    Likewise, a method declares in its own body what it reports, so that a study with a wrong metric is refused before
+    it starts: in `loss_parts` the names that `step` ever gives beside `loss`, in `scores` what it is scored by: `head`
+    (clusters of its own head), `kmeans` (those of k-means, having no head), `pairs`, or the names of its own scoring.
+    Of one that does not, any metric is taken, and it is said that nobody knows whether it is reported.
     """
 
     clusters: ClassVar[bool] = True
+    loss_parts: ClassVar[tuple[str, ...]]
+    scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]
 
     def __init__(self) -> None:

@@ -157,13 +157,26 @@ def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
 
 @lru_cache(maxsize=256)
 def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
-    """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`."""
+    """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`.
+
+    Raises:
+        UserError: no such plug-in, or something else than a literal is assigned.
+    """
     for node in _tree(source(kind, name)).body:
         if isinstance(node, ast.ClassDef) and node.name == ENTRY[kind]:
             for item in node.body:
                 if (value := _assigned(item, attribute)) is not None:
-                    return ast.literal_eval(value)
+                    return _literal(source(kind, name), attribute, value)
     return default
+
+
+def _literal(path: Path, name: str, value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"{path}, line {value.lineno}: {name!r} must be written out, as it is read without running the file"
+        ) from error
 
 
 def _assigned(item: ast.stmt, name: str) -> ast.expr | None:

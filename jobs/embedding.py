@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +30,8 @@ _DESCRIPTION = {
 """What is used of `best_model.json`."""
 
 
-def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> pa.Table:
-    """The vectors of a file's samples, a row each, in the file's order.
+def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> tuple[pa.Table, str]:
+    """The vectors of a file's samples, a row each, in the file's order, and a sentence on what of it was matched.
 
     Args:
         checkpoint: a trial's `best_model.pt` or `.safetensors`, or the folder of it.
@@ -62,8 +61,7 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
         )
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)
     table = _table(embedded(method, centroids, samples, device))
-    print(_matched(found, data), file=sys.stderr)  # noqa: T201 - what was matched is said, whoever calls
-    return table if found.ids is None else table.add_column(0, "id", [found.ids])
+    return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(found, data)
 
 
 def _matched(found: Dataset, data: str) -> str:

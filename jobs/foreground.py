@@ -20,6 +20,7 @@ from jobs import run as running
 from jobs import stages, trust
 from jobs.adopt import adopt
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.checked import check_data
 from jobs.driver import AGAIN
 from jobs.known import known
 from jobs.output import width
@@ -55,6 +56,9 @@ def run_study(
         trust.of_study(file, course.plug_in_files())
     if checkpoint is not None:
         _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
+    if len(course.stages) > 1:  # Nothing of a later one is to fail after the training of those before.
+        for place, stage in enumerate(course.stages):
+            check_data(planning.make(stage.study), course.gates(place))
     stop = Stop()
     summary = None
     for place in range(len(course.stages)):

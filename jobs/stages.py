@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.document import Document
 from jobs.known import known
 from jobs.plug_ins import plug_in_files
-from jobs.study import STAGES, Reader, Study
+from jobs.study import STAGES, Reader, Select, Study
 
 if TYPE_CHECKING:
     from jobs.analysis.gate import Verdict
@@ -102,6 +102,15 @@ class Course:
         best = _best(self.at(place - 1, results), results)
         return self._reader.stage(place, stage.entry, trial_config.to_mapping(best))
 
+    def gates(self, place: int) -> dict[str, str | None]:
+        """The metrics by which gates compare the trials of a stage, by their place in the file; None: the study's."""
+        near = [(at, self.stages[at].gate) for at in (place, place + 1) if at < len(self.stages)]
+        return {
+            f"{STAGES}.{at}.continue_if.metric": gate.metric
+            for at, gate in near
+            if gate is not None and (at == place or gate.improves)
+        }
+
     def verdict(self, place: int, results: str) -> Verdict | None:
         """Whether the study may go on after a stage; None where nothing is asked of it.
 
@@ -117,9 +126,9 @@ class Course:
         from jobs.analysis.scores import default_mode
         from jobs.results.reader import load
 
-        own = self.stages[place].study
-        metric = gate.metric or own.select.metric
-        mode = own.select.mode if metric == own.select.metric else default_mode(metric)
+        own = self.stages[place].study.select
+        metric = gate.metric or own.metric
+        mode = own.mode if metric == own.metric else default_mode(metric)
         names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
         table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
         board = leaderboard(table, metric, mode)
@@ -295,13 +304,22 @@ class _Reader:
 _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 
 
+def _selected(stage: Study, results: str) -> Select:
+    """What a stage is selected by; where its file leaves that out, it ran by consensus if its data has no labels."""
+    from jobs.inputs import chosen_metric
+
+    if not stage.metric_written and chosen_metric([results], [stage.name], None, None)[0] == CONSENSUS:
+        return replace(stage.select, metric=CONSENSUS)
+    return stage.select
+
+
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The configuration of a stage that its metric puts first."""
     from jobs.analysis.leaderboard import leaderboard
     from jobs.analysis.present import wanted_columns
     from jobs.results.reader import load
 
-    select = stage.select
+    select = _selected(stage, results)
     table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
     ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode).entries]
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}

@@ -22,6 +22,7 @@ from core.config import check_loss, read_trial
 from core.errors import UserError
 from core.fit import EpochRow, fit
 from core.method import DivergedError
+from core.patience import beats
 from core.schema import Mistakes
 from core.state import State
 from jobs.analysis.scores import LABEL_FREE, within_trial
@@ -278,8 +279,7 @@ class _Running:
         name = self.metric
         if name not in found:
             return
-        sign = 1 if self.order.mode == "max" else -1
-        if self.attempt.best_epoch is None or sign * found[name] > sign * self.attempt.best[name]:
+        if beats(found[name], self.attempt.best.get(name), self.order.mode):
             self.attempt.best_epoch, self.attempt.best = epoch, found
 
     def _keep_label_free(self, epoch: int, value: float | None) -> None:

@@ -20,6 +20,9 @@ from losses.nt_xent import nt_xent
 class Method(Base):
     """One encoder under two heads; the assignment is the cluster head's argmax."""
 
+    loss_parts = ("loss_instance", "loss_cluster", "loss_entropy")
+    scores = "head"
+
     def __init__(
         self,
         setting: Setting,

@@ -39,6 +39,8 @@ _PRICE = 0.1
 class Method(ContrastiveClustering):
     """CC for the first share of the epochs (`warmup`), self-labelling for the rest."""
 
+    loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
+    scores = "head"
     labels: Tensor
     class_weights: Tensor
     prior: Tensor

@@ -29,6 +29,8 @@ class Method(Base):
     """An encoder and a linear map to the targets' space."""
 
     clusters: ClassVar[bool] = False
+    loss_parts = ()
+    scores = "pairs"
     mean: Tensor
     deviation: Tensor
 

@@ -27,6 +27,8 @@ from losses.prototype_scattering import prototype_scattering
 class Method(Base):
     """An online network and its slow copy, the target; the assignment is k-means of the target's projections."""
 
+    loss_parts = ("loss_alignment", "loss_scattering")
+    scores = "kmeans"
     labels: Tensor
 
     def __init__(

@@ -30,6 +30,9 @@ from losses.student_t import log_assignment, student_t_divergence
 class Method(Base):
     """An encoder under a contrastive head, and centroids among its features: the likeliest is the assignment."""
 
+    loss_parts = ("loss_instance", "loss_cluster")
+    scores = "head"
+
     def __init__(
         self,
         setting: Setting,

@@ -34,6 +34,8 @@ class Method(Base):
     before the step; the quota of a cluster is counted in the batch, so a class wants a batch of several times K.
     """
 
+    loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
+    scores = "head"
     labels: Tensor
     thresholds: Tensor
 

@@ -32,7 +32,8 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
         raise UserError(f"--out {str(out)!r} should end in .parquet")
     from jobs import embedding
 
-    table = embedding.embed(checkpoint, data, column=column, device=device)
+    table, matched = embedding.embed(checkpoint, data, column=column, device=device)
+    click.echo(matched, err=True)
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size
     click.echo(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")

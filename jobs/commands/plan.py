@@ -45,11 +45,11 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     click.echo("\n\n".join("\n".join(lines) for lines in _stages(course, results, look, probe=probe)))
 
 
-def _look(plan: Plan, told: set[str]) -> None:
+def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
     """Checks the data as `run` does and says what it was read as, what was said before not again."""
     from jobs.checked import check_data
 
-    checked = check_data(plan)
+    checked = check_data(plan, gates)
     lines = [one for one in checked.lines if one not in told]
     told.update(lines)
     for line in lines:
@@ -58,7 +58,7 @@ def _look(plan: Plan, told: set[str]) -> None:
 
 
 def _stages(
-    course: Course, results: str, look: Callable[[Plan, set[str]], None] | None, *, probe: bool
+    course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
 ) -> Iterator[list[str]]:
     """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
     from jobs import plan as planning
@@ -70,7 +70,7 @@ def _stages(
         plan = known(planning.make(read), results)
         stored, warnings = plan.statuses(results)
         if look is not None:
-            look(plan, told)
+            look(plan, course.gates(place), told)
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
         later = "" if decided else ", once it is known"

@@ -41,7 +41,7 @@ def command() -> None:
 @options.overrides
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher ones run first.")
 def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) -> None:
-    """Check STUDY and let it wait.
+    """Check STUDY and its data, and let it wait.
 
     The queue keeps a copy with every value in it: editing or deleting the file later changes nothing. Data are not
     copied.
@@ -49,6 +49,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     from jobs import plan as planning
     from jobs import study as studies
     from jobs import trust
+    from jobs.checked import check_data
     from jobs.plug_ins import plug_in_files
     from jobs.queue import Queue, in_order
 
@@ -56,6 +57,8 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     read = studies.load(study, overrides)
     trust.of_study(study, plug_in_files(read))
     plan = planning.make(read)
+    for line in check_data(plan).lines:
+        click.echo(line, err=True)
     name, total = plan.study.name, len(plan.trials)
     entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
     entries = queue.read()[0]

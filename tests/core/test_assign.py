@@ -63,8 +63,8 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     monkeypatch.setattr(registry, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
     trial = SimpleNamespace(config=config, config_key="c", data_hash="x")
-    select = SimpleNamespace(metric="consensus")
-    study = SimpleNamespace(search=SimpleNamespace(name="grid"), select=select)
+    search = SimpleNamespace(name="grid", scheduler="none")
+    study = SimpleNamespace(search=search, select=SimpleNamespace(metric="consensus"), metric_written=True)
     check_data(SimpleNamespace(trials=[trial], study=study))
     assert asked == [120]
     assert count_clusters(config, in_parts("checked").part("train")) == 3

@@ -13,6 +13,7 @@ from core.data import Dataset
 from core.fit import build, fit, train_epoch
 from core.method import Batch
 from core.methods.tcl import mean_confidence, refresh
+from core.reported import reported
 from core.schema import Mistakes
 from core.seeds import Streams
 from core.state import State
@@ -61,6 +62,15 @@ def plain(row) -> tuple:
 
 def rows(trial, data, **arguments) -> list[tuple]:
     return [plain(row) for row in fit(trial, data, **arguments)]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_reports_in_the_course_of_a_trial_what_it_declares_and_nothing_else(method, labelled):
+    # At such a rate none of them ends with one cluster, which has no silhouette.
+    trial, data = config(method, n_clusters=4, optimiser={"learning_rate": 0.01}), blobs(labelled=labelled)
+    found = {name for _, scores, health, _ in rows(trial, data, seed=0) for name in (*scores, *health)}
+    assert found == reported(trial, data)
 
 
 def built(method, data, **values) -> tuple:

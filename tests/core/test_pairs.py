@@ -1,5 +1,7 @@
 """Pairs: the data set of the user's own file, its parts, and the method that learns from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from core.datasets import digit_halves, pairs
 from core.errors import UserError
 from core.estimator import ContrastiveClustering
 from core.fit import build, fit
+from core.reported import reported
 from core.retrieval import scores
 from core.schema import Mistakes
 from core.state import State
@@ -82,6 +85,13 @@ def test_every_epoch_has_the_same_scores_whatever_the_loss(loss):
     assert set(found[0]) == set(found[2]) == names | {"epoch"}
     assert set(found[1]) == set(found[3]) == names | retrieval | {"epoch"}
     assert all(np.isfinite(list(one.values())).all() for one in found)
+
+
+def test_of_each_part_what_is_declared_is_reported():
+    data = linear()
+    assert {name for row in rows(config(), data, seed=0) for name in row} - {"epoch"} == reported(config(), data)
+    data = replace(data, parts=np.minimum(data.parts, 1))
+    assert {name for row in rows(config(), data, seed=0) for name in row} - {"epoch"} == reported(config(), data)
 
 
 def test_scores_are_those_of_the_predictions():

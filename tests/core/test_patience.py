@@ -1,5 +1,7 @@
 """Early stopping: when it ends a trial, that its last epoch is scored as such, and that a resumed trial ends alike."""
 
+import math
+
 import pytest
 
 from core.config import EarlyStopping
@@ -85,7 +87,37 @@ def test_a_loss_is_not_maximised(metric):
         Patience(EarlyStopping(metric=metric))
 
 
-def test_an_unknown_metric_is_told_with_those_that_there_are():
-    trial = pair_config(early_stopping={"metric": "recall"})
-    with pytest.raises(UserError, match=r"'recall' is none of the trial's scores: .*recall_at_1.*"):
-        pair_rows(trial, linear(), seed=0)
+@pytest.mark.parametrize(
+    ("values", "mode", "best"),
+    [
+        ([math.nan, 0.1, 0.2], "max", 0.2),
+        ([math.nan, 0.2, 0.1], "min", 0.1),
+        ([0.1, math.nan], "max", 0.1),
+        ([math.nan, math.nan], "max", math.nan),
+    ],
+)
+def test_any_number_is_better_than_none(values, mode, best):
+    watch = Patience(EarlyStopping(metric="kappa", mode=mode, patience=9))
+    assert not any(watch.spent(epoch, {"kappa": value}, due=True) for epoch, value in enumerate(values, 1))
+    assert watch.best == pytest.approx(best, nan_ok=True)
+    assert watch.best_epoch == (1 if math.isnan(best) else values.index(best) + 1)
+
+
+@pytest.mark.parametrize("metric", ["recall", "ami", "best.mse"])
+def test_an_unknown_metric_is_told_before_the_first_epoch_with_those_that_there_are(metric):
+    trial = pair_config(early_stopping={"metric": metric})
+    words = rf"'{metric}' is none of the trial's scores before its last epoch: .*, recall_at_1, .*"
+    with pytest.raises(UserError, match=words):
+        next(fit(trial, linear(), seed=0))
+
+
+def test_a_metric_of_a_later_stage_ends_nothing_before_it():
+    trial = config(method="conclus", epochs=4, evaluation={"every": 1}, early_stopping={"metric": "label_flips"})
+    assert len(rows(trial, blobs(), seed=0)) == 4
+
+
+def test_of_a_method_that_declares_nothing_an_unknown_metric_is_told_at_the_first_scores():
+    watch = Patience(EarlyStopping(metric="nmii"))
+    assert not watch.spent(1, {"loss": 1.0}, due=False)
+    with pytest.raises(UserError, match="'nmii' is none of the trial's scores: loss, nmi; did you mean 'nmi'"):
+        watch.spent(2, {"loss": 1.0, "nmi": 0.5}, due=True)

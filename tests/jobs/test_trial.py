@@ -285,3 +285,38 @@ def test_an_image_view_of_vectors_is_bad_input(payload):
     order = payload(overrides=["views.name=affine"])
     assert run_trial(order, ignore)["status"] == "failed"
     assert row(order)["reason"].startswith("BAD_INPUT: views 'affine' need images")
+
+
+MINE = """
+import math
+
+from core.evaluate import Scores
+from core.methods.cc import Method as Base
+from core.scoring import Scoring as BaseScoring
+
+
+class Scoring(BaseScoring):
+    values = iter(VALUES)
+
+    def __call__(self, method, *, due, last, outputs):
+        return Scores({"mine": next(self.values)}, {})
+
+
+class Method(Base):
+    loss_parts = ("loss_instance", "loss_cluster", "loss_entropy")
+    scores = ("mine",)
+
+    def scoring(self, task):
+        return Scoring()
+"""
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 3), ("min", 2)])
+def test_the_best_epoch_is_one_with_a_number_where_the_first_had_none(payload, tmp_path, mode, best):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE.replace("VALUES", "[math.nan, 0.1, 0.3, math.nan, 0.2, 0.1]") + f"# {mode}\n")
+    registry.allow_named(file)
+    order = payload(overrides=[f"method={file}"], metric="mine", mode=mode)
+    assert run_trial(order, ignore)["status"] == "ok"
+    found = row(order)
+    assert (found["best_epoch"], found["best.mine"]) == (best, {3: 0.3, 2: 0.1}[best])
