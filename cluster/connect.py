@@ -46,6 +46,9 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# What Ray sets in this process by itself, on import and when it starts.
+_SET_BY_RAY = ("RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
+
 # Ray itself gives a head that is gone so many seconds, then ends this process without a word: it must not be first.
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(int(10 * lookout.PATIENCE_SECONDS))}
 
@@ -60,7 +63,7 @@ def settings(**more: str) -> Generator[None]:
         **more: further variables, which are set whatever they were.
     """
     ours = {name: value for name, value in _SETTINGS.items() if name not in os.environ} | more
-    before = {name: os.environ.get(name) for name in ours}
+    before = {name: os.environ.get(name) for name in (*ours, *_SET_BY_RAY)}
     os.environ.update(ours)
     try:
         yield
@@ -91,6 +94,8 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
         quiet(log),
     ):
+        # Where Ray's documentation looks for its logs: in its temporary folder.
+        (folder / "session_latest").symlink_to("r/session_latest")
         try:
             _start(machine, folder / "r")
             yield

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +115,14 @@ class _Queue:
         self.open[self._numbers] = task
         return self._numbers
 
+    def put_back(self, number: int) -> None:
+        """Have an open task done again."""
+        self._again.append(number)
+
     def is_done(self) -> bool:
         """Whether nothing is open and nothing will come."""
         if not self.open and (number := self.take()) is not None:
-            self._again.append(number)
+            self.put_back(number)
         return not self.open
 
     def again(self) -> bool:
@@ -266,12 +271,14 @@ class _Listener(tune.Callback):
         self._queue, self._send = queue, send
         self._latest: dict[int, Mapping[str, Any]] = {}
         self._why: dict[int, str] = {}
+        self._starts = Counter[int]()
 
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
         self.running[trial.trial_id] = _Running(ray_compat.process_of(trial), trial.config["task"])
-        why = self._why.pop(trial.config["task"], "")
-        self._tell("started", trial, {"attempt": trial.num_failures + 1}, why)
+        task = trial.config["task"]
+        self._starts[task] += 1
+        self._tell("started", trial, {"attempt": self._starts[task]}, self._why.pop(task, ""))
 
     def on_trial_result(self, *_args: Any, **info: Any) -> None:
         trial, result = info["trial"], info["result"]
@@ -296,7 +303,12 @@ class _Listener(tune.Callback):
 
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
+        if trial.should_recover():
+            # Its process died between two tasks: Tune tries only those again that are running.
+            self.on_trial_recover(**info)
+            self._queue.put_back(trial.config["task"])
+        else:
+            self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
 
     def kill_silent(self, seconds: float) -> None:
         """Kill the process of every task that has not been heard of for so long."""
