@@ -7,10 +7,10 @@ import secrets
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path
 
-from cluster import lookout, probe, scratch, watchdog
+from cluster import lookout, probe, ray_compat, scratch, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
@@ -46,14 +46,30 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+# What Ray sets in this process by itself, on import and when it starts.
+_SET_BY_RAY = ("RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
+
 # Ray itself gives a head that is gone so many seconds, then ends this process without a word: it must not be first.
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(int(10 * lookout.PATIENCE_SECONDS))}
 
 
-def prepare() -> None:
-    """Set what Ray reads from the environment, some of it on import; what the user has set stands."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+@contextlib.contextmanager
+def settings(**more: str) -> Generator[None]:
+    """What Ray and Tune read from the environment, for the length of a with-block; what the user has set stands.
+
+    Some of it Ray reads on import, which therefore belongs in such a block too; its processes read it when they start.
+
+    Args:
+        **more: further variables, which are set whatever they were.
+    """
+    ours = {name: value for name, value in _SETTINGS.items() if name not in os.environ} | more
+    before = {name: os.environ.get(name) for name in (*ours, *_SET_BY_RAY)}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 @contextlib.contextmanager
@@ -71,9 +87,15 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
     Raises:
         ClusterError: Ray does not start.
     """
-    prepare()
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with scratch.folder() as folder, watchdog.watching(folder), quiet(log), _environment(token):
+    token = secrets.token_hex(32)
+    with (
+        scratch.folder() as folder,
+        watchdog.watching(folder),
+        _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
+        quiet(log),
+    ):
+        # Where Ray's documentation looks for its logs: in its temporary folder.
+        (folder / "session_latest").symlink_to("r/session_latest")
         try:
             _start(machine, folder / "r")
             yield
@@ -97,14 +119,14 @@ def attached(address: str, log: Path) -> Generator[None]:
         ClusterError: there is no cluster, it asks for a token and there is none here, the token is wrong, this
             machine is not one of its nodes, or its Ray or Python is another.
     """
-    prepare()
-    answer = probe.ask(probe.find(address))
+    with settings():
+        answer = probe.ask(probe.find(address))
     if not any(map(probe.is_here, answer.nodes)):
         raise ClusterError(
             f"This machine is not a node of the cluster at {answer.address}: hand the study over with "
             f"conclus submit STUDY --address http://{answer.address.rpartition(':')[0]}:{probe.JOBS_PORT}"
         )
-    with quiet(log), _environment({"RAY_AUTH_MODE": _mode(answer), **_PATIENCE}):
+    with _ray_settings(RAY_AUTH_MODE=_mode(answer), **_PATIENCE), quiet(log):
         _connect(answer)
         try:
             with lookout.kept(answer.address):
@@ -115,8 +137,8 @@ def attached(address: str, log: Path) -> Generator[None]:
 
 def connected_nodes() -> list[Node] | None:
     """The living nodes of the cluster this process is connected to, or None when it is not connected."""
-    prepare()
-    import ray
+    with settings():
+        import ray
 
     if not ray.is_initialized():
         return None
@@ -130,24 +152,18 @@ def connected_nodes() -> list[Node] | None:
 @contextlib.contextmanager
 def quiet(log: Path) -> Generator[None]:
     """What Ray says goes to a file and its warnings go nowhere for the length of a with-block."""
-    prepare()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from ray._private import worker
-
-    logger, show = logging.getLogger("ray"), worker.print_to_stdstream
-    handlers, handler = logger.handlers, logging.FileHandler(log, delay=True)
-    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
-    logger.handlers, logger.propagate = [handler], False
-    # The death of a worker is announced on the terminal even with log_to_driver off.
-    worker.print_to_stdstream = lambda data, **_: logger.warning("%s", data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.handlers, worker.print_to_stdstream = handlers, show
-        handler.close()
+    logger = logging.getLogger("ray")
+    with settings(), ray_compat.messages_to(lambda text: logger.warning("%s", text)):
+        handlers, handler = logger.handlers, logging.FileHandler(log, delay=True)
+        handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+        logger.handlers, logger.propagate = [handler], False
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logger.handlers = handlers
+            handler.close()
 
 
 @contextlib.contextmanager
@@ -177,7 +193,7 @@ def usr1_keeper() -> Callable[[], None]:
 
 def _start(machine: Node, folder: Path) -> None:
     try:
-        with same_signal_handlers(), _loopback():
+        with same_signal_handlers(), ray_compat.loopback():
             try:
                 _init(machine, folder)
             except Exception:
@@ -190,9 +206,8 @@ def _start(machine: Node, folder: Path) -> None:
 
 
 def _init(machine: Node, folder: Path) -> None:
-    import ray
-
-    ray.init(
+    ray_compat.start(
+        folder,
         address="local",
         num_cpus=int(machine.cpu),
         num_gpus=int(machine.gpu),
@@ -200,7 +215,6 @@ def _init(machine: Node, folder: Path) -> None:
         include_dashboard=False,
         logging_format=_LOG_FORMAT,
         log_to_driver=False,
-        _temp_dir=str(folder),
     )
 
 
@@ -222,7 +236,7 @@ def _connect(answer: probe.Answer) -> None:
     import ray
 
     try:
-        with same_signal_handlers(), _loopback() if answer.on_loopback else contextlib.nullcontext():
+        with same_signal_handlers(), ray_compat.loopback() if answer.on_loopback else contextlib.nullcontext():
             ray.init(address=answer.address, logging_format=_LOG_FORMAT, log_to_driver=False)
     except Exception as error:
         _shut_down()  # of what Ray has left half connected
@@ -234,19 +248,6 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split()) if "Version mismatch" in str(error) else one_line(error)
 
 
-@contextlib.contextmanager
-def _loopback() -> Generator[None]:
-    """Have Ray listen on the loopback device, as it does on macOS: it turns `_node_ip_address` 127.0.0.1 down."""
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
 def _shut_down() -> None:
     import ray
 
@@ -254,22 +255,11 @@ def _shut_down() -> None:
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str]) -> Generator[None]:
-    """Settings for this process and every one started from it, until the end of a with-block."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    _read_again()
+def _ray_settings(**more: str) -> Generator[None]:
+    """The same as `settings`, while no Ray runs here: its core, too, goes by them."""
     try:
-        yield
+        with settings(**more):
+            ray_compat.read_environment()
+            yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-        _read_again()
-
-
-def _read_again() -> None:
-    # Ray's core reads its settings on import and the token once; `ray get-auth-token` refreshes them like this.
-    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+        ray_compat.read_environment()

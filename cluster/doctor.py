@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster import connect, probe
+from cluster import connect, probe, ray_compat
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 25.0
@@ -85,9 +85,7 @@ def doors(address: str) -> list[Door]:
     Args:
         address: ``host:port``, or "" for the heads of all clusters that this machine is a node of.
     """
-    from ray._private import services
-
-    heads: Sequence[str] = [address] if address else sorted(services.find_gcs_addresses())
+    heads = [address] if address else ray_compat.local_heads()
     return [_door(head) for head in heads]
 
 

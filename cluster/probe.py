@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster import ray_compat
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 5.0
@@ -161,9 +162,7 @@ def _text(path: Path) -> str:
 
 
 def _only_local() -> str:
-    from ray._private import services
-
-    found = sorted(services.find_gcs_addresses())
+    found = ray_compat.local_heads()
     if not found:
         raise ClusterError(
             "No Ray cluster runs on this machine: give its head's address, such as --address "
@@ -194,17 +193,14 @@ class _Head:
     """The head's own interface, called once per question and without Ray's retries."""
 
     def __init__(self, address: str, channel: Any) -> None:
-        from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
-
-        self._address, self._stub = address, NodeInfoGcsServiceStub(channel)
+        self._address, self._head = address, ray_compat.Head(channel)
 
     def lets_in(self, own: Token | None) -> bool:
         """Whether it talks to one who has this token, or none."""
         import grpc
-        from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # pyright: ignore[reportAttributeAccessIssue]
 
         try:
-            self._stub.CheckAlive(CheckAliveRequest(), timeout=SECONDS, metadata=_bearer(own))
+            self._head.check_alive(timeout=SECONDS, metadata=_bearer(own))
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return False
@@ -213,11 +209,7 @@ class _Head:
 
     def nodes(self, own: Token | None) -> list[Any]:
         """The living nodes, as Ray describes them (GcsNodeInfo)."""
-        from ray.core.generated.gcs_pb2 import GcsNodeInfo  # pyright: ignore[reportAttributeAccessIssue]
-        from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoRequest  # pyright: ignore[reportAttributeAccessIssue]
-
-        reply = self._stub.GetAllNodeInfo(GetAllNodeInfoRequest(), timeout=SECONDS, metadata=_bearer(own))
-        return [node for node in reply.node_info_list if node.state == GcsNodeInfo.ALIVE]
+        return self._head.living_nodes(timeout=SECONDS, metadata=_bearer(own))
 
 
 @contextlib.contextmanager
@@ -237,10 +229,9 @@ def _head(address: str) -> Generator[_Head]:
 
 def _credentials() -> Any:
     import grpc
-    from ray._common.tls_utils import load_certs_from_env
 
     try:
-        certificate, key, authority = load_certs_from_env()
+        certificate, key, authority = ray_compat.tls_files()
     except (OSError, RuntimeError) as error:
         raise ClusterError(f"RAY_USE_TLS is set, but {one_line(error)}.") from error
     return grpc.ssl_channel_credentials(authority, key, certificate)

@@ -44,11 +44,10 @@ class Jobs:
     """
 
     def __init__(self, address: str, *, insecure: bool = False) -> None:
-        connect.prepare()
         if importlib.util.find_spec("aiohttp") is None:
             raise ClusterError("Ray's Jobs API needs ray[default] here: pip install 'conclus[cluster]'.")
         self.access = access.find(address, insecure=insecure)
-        with self._sentences(), _only(self.access.address):
+        with connect.settings(), self._sentences(), _only(self.access.address):
             from ray.job_submission import JobSubmissionClient
 
             for handler in logging.getLogger("ray").handlers:
@@ -180,8 +179,8 @@ def head_of(launcher: Path) -> str:
         raise ClusterError(f"--config {launcher}: it is not a cluster-launcher file: {one_line(error)}.") from error
     if isinstance(provider, dict) and (host := provider.get("head_ip")):
         return f"http://{host}:{probe.JOBS_PORT}"
-    connect.prepare()
-    from ray.autoscaler.sdk import get_head_node_ip
+    with connect.settings():
+        from ray.autoscaler.sdk import get_head_node_ip
 
     try:
         return f"http://{get_head_node_ip(str(launcher))}:{probe.JOBS_PORT}"

@@ -5,18 +5,17 @@ Tune's own state, logs and restore are not used: the work keeps its results itse
 
 import contextlib
 import logging
-import pickle
 import re
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from cluster import connect, scratch
+from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
     EarlyStopping,
@@ -34,16 +33,15 @@ from cluster.executor import (
 )
 from cluster.resources import Node, check, this_machine
 
-connect.prepare()  # before Ray is imported: it reads some of its settings then
+with connect.settings():  # Ray reads some of them when it is imported
+    import ray
+    from ray import tune
+    from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+    from ray.tune.search import Searcher
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError  # noqa: E402
-from ray.tune.experiment import Trial  # noqa: E402
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
-
-from cluster.worker import GRACE_SECONDS, Board, Worker  # noqa: E402
+    from cluster.worker import GRACE_SECONDS, Board, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +115,14 @@ class _Queue:
         self.open[self._numbers] = task
         return self._numbers
 
+    def put_back(self, number: int) -> None:
+        """Have an open task done again."""
+        self._again.append(number)
+
     def is_done(self) -> bool:
         """Whether nothing is open and nothing will come."""
         if not self.open and (number := self.take()) is not None:
-            self._again.append(number)
+            self.put_back(number)
         return not self.open
 
     def again(self) -> bool:
@@ -236,28 +238,17 @@ class _Asked(Searcher):
         return {}
 
 
-class _InOrder(FIFOScheduler):
-    """Leaves every choice to Tune's queue, which starts trials in the order of the plan.
-
-    The choice of the plain FIFOScheduler is the first trial that is not running, also when a worker is starting for
-    it: an idle worker then takes that trial over and the starting one is thrown away, so that of several workers
-    only one ever gets up as long as tasks are shorter than the start of a process.
-    """
-
-    def choose_trial_to_run(self, *_controller: Any, **_info: Any) -> None:
-        return None
+class _InOrder(ray_compat.InOrder, FIFOScheduler):
+    """Starts trials in the order of the plan."""
 
 
-class _Halving(AsyncHyperBandScheduler):
-    """ASHA with the choices of `_InOrder`."""
-
-    def choose_trial_to_run(self, *_controller: Any, **_info: Any) -> None:
-        return None
+class _Halving(ray_compat.InOrder, AsyncHyperBandScheduler):
+    """ASHA that starts trials in the order of the plan."""
 
 
 def _halving(rule: EarlyStopping) -> TrialScheduler:
     """ASHA whose rungs hold what earlier runs saw."""
-    scheduler: Any = _Halving(
+    scheduler = _Halving(
         time_attr="epoch",
         metric="value",
         mode=rule.mode,
@@ -266,11 +257,8 @@ def _halving(rule: EarlyStopping) -> TrialScheduler:
         reduction_factor=rule.reduction,
         stop_last_trials=False,
     )
-    for number, values in enumerate(rule.past):
-        trial = SimpleNamespace(trial_id=f"past-{number}")
-        scheduler.on_trial_add(None, trial)
-        for epoch, value in values:
-            scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value})
+    past = [[{"epoch": epoch, "value": value} for epoch, value in values] for values in rule.past]
+    ray_compat.tell_past(scheduler, past)
     return scheduler
 
 
@@ -283,12 +271,14 @@ class _Listener(tune.Callback):
         self._queue, self._send = queue, send
         self._latest: dict[int, Mapping[str, Any]] = {}
         self._why: dict[int, str] = {}
+        self._starts = Counter[int]()
 
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        self.running[trial.trial_id] = _Running(trial.temporary_state.ray_actor, trial.config["task"])
-        why = self._why.pop(trial.config["task"], "")
-        self._tell("started", trial, {"attempt": trial.run_metadata.num_failures + 1}, why)
+        self.running[trial.trial_id] = _Running(ray_compat.process_of(trial), trial.config["task"])
+        task = trial.config["task"]
+        self._starts[task] += 1
+        self._tell("started", trial, {"attempt": self._starts[task]}, self._why.pop(task, ""))
 
     def on_trial_result(self, *_args: Any, **info: Any) -> None:
         trial, result = info["trial"], info["result"]
@@ -313,7 +303,12 @@ class _Listener(tune.Callback):
 
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
+        if trial.should_recover():
+            # Its process died between two tasks: Tune tries only those again that are running.
+            self.on_trial_recover(**info)
+            self._queue.put_back(trial.config["task"])
+        else:
+            self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
 
     def kill_silent(self, seconds: float) -> None:
         """Kill the process of every task that has not been heard of for so long."""
@@ -354,7 +349,7 @@ class _Running:
 
 def _why(trial: Trial) -> str:
     """One line on why a task died for good."""
-    error = pickle.loads(Path(trial.pickled_error_file).read_bytes()) if trial.pickled_error_file else None
+    error = ray_compat.error_of(trial)
     if isinstance(error, RayTaskError):
         return one_line(error.cause)
     if isinstance(error, RayActorError):

@@ -10,15 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
-from ray.experimental.internal_kv import (
-    _internal_kv_del,  # pyright: ignore[reportPrivateUsage]
-    _internal_kv_exists,  # pyright: ignore[reportPrivateUsage]
-    _internal_kv_get,  # pyright: ignore[reportPrivateUsage]
-    _internal_kv_put,  # pyright: ignore[reportPrivateUsage]
-)
 
 from cluster.attempt import Attempt, Wish
 from cluster.executor import Work
+from cluster.ray_compat import Notes
 
 GRACE_SECONDS = 0.7
 """How long a task may take to leave when the run stops."""
@@ -34,29 +29,29 @@ class Board:
 
     def order(self, number: int, payload: Mapping[str, Any]) -> None:
         """Put up a task's payload."""
-        _internal_kv_put(self._key("task", number), pickle.dumps(dict(payload)))
+        Notes.put(self._key("task", number), pickle.dumps(dict(payload)))
 
     def payload(self, number: int) -> Mapping[str, Any]:
         """The payload of a task."""
-        return pickle.loads(_internal_kv_get(self._key("task", number)))
+        return pickle.loads(Notes.get(self._key("task", number)))
 
     def take_down(self, number: int) -> None:
         """Forget a task that is over."""
-        _internal_kv_del(self._key("task", number))
+        Notes.remove(self._key("task", number))
 
     def stop(self) -> None:
         """Every task is to leave."""
-        _internal_kv_put(self._key("stop"), b"1")
+        Notes.put(self._key("stop"), b"1")
 
     def end(self, number: int) -> None:
         """One task is to leave."""
-        _internal_kv_put(self._key("end", number), b"1")
+        Notes.put(self._key("end", number), b"1")
 
     def wish(self, number: int) -> Wish:
         """What the driver wants of a task."""
-        if _internal_kv_exists(self._key("stop")):
+        if Notes.has(self._key("stop")):
             return "stop"
-        return "end" if _internal_kv_exists(self._key("end", number)) else ""
+        return "end" if Notes.has(self._key("end", number)) else ""
 
     def _key(self, *parts: object) -> str:
         return "/".join(map(str, ("conclus", self._run_id, *parts)))

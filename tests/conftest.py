@@ -19,7 +19,7 @@ from tests.cluster.nodes import Nodes, new_token
 # One thread, as trials run; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Below `uv run pytest` every worker would get a copy of this folder and an installation of its own; read by Ray when it
-# is imported, which some tests do before `connect.prepare` is called.
+# is imported, which some tests do before `connect.settings` holds.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 # The machine may be busy: a slow example is no finding.

@@ -13,8 +13,8 @@ from cluster.executor import ClusterError
 
 def main():
     if version := os.environ.get("PRETENDED_RAY"):
-        connect.prepare()
-        import ray
+        with connect.settings():
+            import ray
 
         ray.__version__ = version
     try:

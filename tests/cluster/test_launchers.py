@@ -1,17 +1,20 @@
 """The files that bring a cluster up, checked by Ray's own schema and commands; each check also sees a broken copy."""
 
 import copy
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 import jsonschema
 import pytest
+import ray.autoscaler
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler import sdk
 from ray.scripts import scripts, symmetric_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,41 +91,61 @@ def complaints_of(command):
             yield f"ray start has no {option}"
 
 
+SCHEMA = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """What Ray makes of a launcher file, by its own schema; of one's own machines as `ray up` itself does it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # Ray keeps what it has made there
+
+    def prepared(config):
+        if config["provider"]["type"] == "local":
+            return sdk.bootstrap_config(config, no_config_cache=True)
+        # `ray up` would ask the cloud.
+        filled = sdk.fillout_defaults(config)
+        jsonschema.validate(filled, SCHEMA)
+        return filled
+
+    return prepared
+
+
 @pytest.mark.parametrize("name", LAUNCHERS)
-def test_ray_accepts_the_launcher_file(name):
-    prepared = prepare_config(load(name))
-    validate_config(prepared)
-    assert prepared["head_node_type"] in prepared["available_node_types"]
+def test_ray_accepts_the_launcher_file(name, prepare):
+    prepared = prepare(load(name))
+    types = prepared["available_node_types"]
+    assert prepared["head_node_type"] in types
+    assert sum(one.get("min_workers", 0) for one in types.values()) <= prepared["max_workers"]
     assert list(complaints(prepared)) == []
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
-def test_its_commands_are_shell(name):
-    config = prepare_config(load(name))
+def test_its_commands_are_shell(name, prepare):
+    config = prepare(load(name))
     for kind in ("setup_commands", "head_setup_commands", "head_start_ray_commands", "worker_start_ray_commands"):
         for one in config[kind]:
             done = subprocess.run(["bash", "-n", "-c", one], capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, ""), one
 
 
-def test_machines_of_ones_own_are_all_used():
-    prepared = prepare_config(load("ray_config.yaml"))
+def test_machines_of_ones_own_are_all_used(prepare):
+    prepared = prepare(load("ray_config.yaml"))
     (node_type,) = prepared["available_node_types"].values()
     assert node_type["min_workers"] == node_type["max_workers"] == len(prepared["provider"]["worker_ips"]) == 2
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 @pytest.mark.parametrize("change", [{"worker_ips": []}, {"provider": {"type": 5}}, {"setup_commands": "pip"}])
-def test_ray_refuses_a_broken_launcher_file(name, change):
+def test_ray_refuses_a_broken_launcher_file(name, change, prepare):
     with pytest.raises((jsonschema.ValidationError, click.ClickException, ValueError, TypeError, NotImplementedError)):
-        validate_config(prepare_config(load(name) | change))
+        prepare(load(name) | change)
 
 
-def test_machines_of_ones_own_need_their_addresses():
+def test_machines_of_ones_own_need_their_addresses(prepare):
     config = load("ray_config.yaml")
     del config["provider"]["head_ip"]
     with pytest.raises((click.ClickException, SystemExit)):
-        prepare_config(config)
+        prepare(config)
 
 
 @pytest.mark.parametrize(

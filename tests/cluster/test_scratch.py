@@ -82,6 +82,8 @@ def test_while_ray_runs_nobody_else_reaches_its_sockets(home, local):
     assert mode(first) == 0o700
     # Ray has opened its own to all: the one around it is what keeps others out.
     assert mode(first / "r") & 0o007
+    # Ray's logs are where its documentation looks for them.
+    assert (first / "session_latest" / "logs" / "raylet.out").is_file()
     process.communicate(timeout=60)
     assert left(home) == []
 

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 import ray
 from ray import cloudpickle
-from ray.air.execution._internal.actor_manager import RayActorManager
 
 from cluster import connect, tune
 from cluster.executor import ClusterError, EarlyStopping, EndedEarly, Resources, Stop, Task
@@ -25,11 +24,16 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray(tmp_path_factory):
-    handlers = [signal.getsignal(number) for number in SIGNALS]
+    handlers, before = [signal.getsignal(number) for number in SIGNALS], environment()
     with connect.local(machine=Node("here", 2, 0), log=tmp_path_factory.mktemp("ray") / "ray.log"):
         assert handlers == [signal.getsignal(number) for number in SIGNALS]
+        assert "RAY_AUTH_TOKEN" in os.environ
         yield
-    assert "RAY_AUTH_TOKEN" not in os.environ
+    assert environment() == before
+
+
+def environment():
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def run(work, tasks, *, workers=2, listener=None, stop=None, **options):
@@ -108,6 +112,25 @@ def test_the_dead_are_tried_again_and_the_others_finish(tmp_path):
     assert starts == [(1, ""), (2, "its process")]
 
 
+def whereabouts(payload, report):
+    return {"pid": os.getpid()}
+
+
+def test_a_process_that_dies_between_two_tasks_costs_neither():
+    events = []
+
+    def listener(event):
+        events.append(event)
+        if event.kind == "finished" and event.key in {"t1", "t3"}:
+            os.kill(event.data["pid"], signal.SIGKILL)  # Tune is about to give it the next task
+
+    run(whereabouts, [Task(f"t{x}", {}) for x in range(6)], workers=1, listener=listener)
+    assert ends(events) == {f"t{x}": "finished" for x in range(6)}
+    starts = [(event.key, event.data["attempt"]) for event in events if event.kind == "started"]
+    assert starts == [(f"t{x}", 1) for x in range(6)]
+    assert [event.key for event in events if event.error.startswith("its process")] == ["t2", "t4"]
+
+
 def always_killed(payload, report):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -165,16 +188,16 @@ def test_a_raising_listener_changes_nothing(caplog):
 
 
 def break_down(monkeypatch, times):
-    """Have Tune's own machinery raise at so many results, as it does for errors that it does not know."""
-    resolved, calls = RayActorManager._actor_task_resolved, []
+    """Have Tune's loop raise at so many results, as it does for errors that it does not know."""
+    heard, calls = tune._Listener.on_trial_result, []
 
     def broken(self, *args, **kwargs):
         calls.append(1)
         if len(calls) % 2 == 0 and len(calls) // 2 <= times:
             raise RuntimeError("Caught unexpected exception: out of memory")
-        return resolved(self, *args, **kwargs)
+        return heard(self, *args, **kwargs)
 
-    monkeypatch.setattr(RayActorManager, "_actor_task_resolved", broken)
+    monkeypatch.setattr(tune._Listener, "on_trial_result", broken)
 
 
 def test_what_a_breakdown_of_tune_leaves_is_started_again(monkeypatch, caplog):
@@ -186,7 +209,7 @@ def test_what_a_breakdown_of_tune_leaves_is_started_again(monkeypatch, caplog):
 
 
 def test_breakdowns_without_end_are_an_error(monkeypatch):
-    monkeypatch.setattr(RayActorManager, "next", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(tune._Stopper, "stop_all", lambda _: 1 / 0)
     with pytest.raises(ClusterError, match="broke down 4 times, with 1 trials"):
         run(square, [Task("a", {"x": 1})])
 
