@@ -77,7 +77,7 @@ class TrialConfig:
     """One complete, runnable configuration.
 
     Attributes:
-        data: the data set; it is never taken for granted.
+        data: the data set; a study must name it.
         encoder: the network from samples to features.
         views: how random views of a sample are drawn.
         method: what is trained, and by which objective.

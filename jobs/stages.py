@@ -41,11 +41,11 @@ STARTS = ("base", "best")
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a stage must reach for the next one to start; exactly one of the last three.
+    """What a stage must reach for the next one to start: exactly one of `improves`, `at_least` and `at_most`.
 
     Attributes:
-        metric: of the best configuration by it; the study's own by default.
-        improves: `interval`: over the best of the stage before, by more than the interval of that.
+        metric: what the best configuration is judged by; the study's own metric by default.
+        improves: `interval`: it is better than the best of the stage before, by more than the interval of that.
         at_least: the least mean over seeds that is enough.
         at_most: the largest mean over seeds that is enough.
     """
