@@ -66,9 +66,9 @@ class Visible:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str | bytes) -> int:
-        """Write the text as it can be seen; click writes what a shell completes by as the bytes of it."""
-        shown = visible(text if isinstance(text, str) else text.decode(errors="replace"))
+    def write(self, text: str) -> int:
+        """Write the text as it can be seen."""
+        shown = visible(text)
         encoding = self._stream.encoding or "utf-8"
         self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
