@@ -69,7 +69,7 @@ RIGHT = [
     "trial: {data: digits, method: null, n_clusters: auto}",
     "trial: {data: digit-halves, method: paired, loss: {name: cosine_mse, mse_weight: 1}}",
     "trial: {data: digits}\nspace: {method: {grid: [cc, {name: tcl, gamma: 1}]}}",
-    "trial: {data: digits, method: tcl}\nspace: {gamma: {uniform: [1, 2]}}\nsearch: {name: random, trials: 4}",
+    "trial: {data: digits, method: tcl}\nspace: {gamma: {uniform: [0.5, 1]}}\nsearch: {name: random, trials: 4}",
     "trial: {data: digit-halves, method: paired}\nspace: {loss: {grid: [mse, {name: info-nce, temperature: 0.1}]}}",
     "space: {data: {grid: [digits, fashion-mnist]}}",
     "trial: {data: digits}\nspace: {epochs: {int: [8, 9]}}\nsearch: grid\nselect: null\nresources: {memory_gb: null}",
