@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,54 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+GROUPS = {
+    "Plan and run": {
+        "plan": "Check a study; show its trials and what they will take.",
+        "run": "Run the trials that are missing; show the leaderboard.",
+        "status": "Show how studies stand: done, failed, best, time left.",
+        "watch": "Keep showing how studies stand.",
+        "logs": "Show what a study's job printed, and why trials failed.",
+        "stop": "Stop the study that is running.",
+        "resume": "Run what an interrupted study still lacks.",
+        "queue": "Let studies wait for the same machines, one after another.",
+        "methods": "List what a study may name, with all options.",
+        "schema": "Write the JSON Schema of study files, for editors.",
+    },
+    "Conclude": {
+        "aggregate": "Rank the configurations: means and intervals over seeds.",
+        "effect": "Show what one parameter does.",
+        "importance": "Show which parameters matter, and how much is luck.",
+        "interaction": "Show whether two parameters interact.",
+        "next": "Say where to look next, and write that study.",
+        "confirm": "Run more seeds of the best until it stands out.",
+        "selection": "Show what choosing without labels would have cost.",
+        "diff": "Compare two sets of results.",
+        "report": "Write a page, or a table for a paper.",
+        "plot": "Draw one figure.",
+    },
+    "Clusters": {
+        "submit": "Run a study on a Ray cluster.",
+        "doctor": "Examine this machine, or every node of a cluster.",
+    },
+    "Files": {
+        "import": "Take a table that was kept by hand into the results.",
+        "embed": "Map data to vectors by a kept model.",
+        "sql": "Ask the results a question in SQL.",
+        "compact": "Put many small result files into a few.",
+    },
+}
+"""The commands in the order of `conclus --help`, each in one line of at most 80 columns."""
+
+
 class Commands(click.Group):
     """Finds commands by file name in jobs/commands; a file is imported when its command or its help is asked for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click calls it so
+        """The commands in groups; none of their files is imported."""
+        width = max(len(name) for group in GROUPS.values() for name in group)
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", line) for name, line in group.items()])
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         """The names of the files."""
@@ -41,7 +88,10 @@ class Commands(click.Group):
         """The command of a file."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        return importlib.import_module(f"jobs.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"jobs.commands.{cmd_name}").command
+        # What a shell shows beside a name that it completes.
+        command.short_help = next((group[cmd_name] for group in GROUPS.values() if cmd_name in group), None)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -55,10 +105,14 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: eval "$(_CONCLUS_COMPLETE=bash_source conclus)" in ~/.bashrc; others: docs/completion.md',
+)
 @click.version_option(__version__)
 def cli() -> None:
-    """Studies of contrastive clustering: plan, run in parallel, keep as Parquet, conclude.
+    """Studies of contrastive clustering: plan, run, keep as Parquet, conclude.
 
     Start with:  conclus run studies/quickstart.yaml
     """
@@ -84,6 +138,9 @@ def main() -> None:
     if sentences := hidden_packages():
         click.echo("\n".join(f"Error: {one}" for one in sentences), err=True)
         sys.exit(2)
+    if os.environ.get("_CONCLUS_COMPLETE"):
+        # Names of ours alone, which click writes as bytes: `Visible` takes none. It ends the process.
+        cli.main(prog_name="conclus")
     from cluster.executor import ClusterError
     from core.errors import UserError
     from jobs.visible import Visible
@@ -100,7 +157,8 @@ def main() -> None:
 def _run(*mistakes: type[Exception]) -> None:
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
-        code: int | None = cli.main(standalone_mode=False)
+        # Of `python -m conclus` click would take the file's name for the command's.
+        code: int | None = cli.main(prog_name="conclus", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -27,7 +27,7 @@ _SCRIPTS = (
 )
 # Of whatever script, a single word of more letters than this is none: a sequence, a code, a run of words.
 _LONGEST = 24
-_INSTALL = "`uv sync --extra chinese`, or `pip install jieba`"
+_INSTALL = "`uv sync --extra chinese --inexact`"
 
 Split = Callable[[str], Sequence[str]]
 

@@ -28,7 +28,12 @@ from core.schema import (
 class Optimiser:
     """How weights follow their gradients.
 
-    `warmup` is the share of the epochs over which the rate rises linearly; `cosine` then lets it fall to 0.
+    Attributes:
+        name: Adam, or AdamW, whose weight decay is apart from the gradient.
+        learning_rate: the highest that the schedule reaches.
+        weight_decay: how strongly weights are drawn to 0.
+        schedule: `constant` keeps the rate, `cosine` lets it fall to 0 along half a cosine.
+        warmup: the share of the epochs over which the rate rises linearly before that.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -40,16 +45,23 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """When and how the clustering is scored; the last epoch is always evaluated."""
+    """When the trial is scored.
+
+    Attributes:
+        every: the epochs from one scoring to the next; the last epoch is always scored.
+    """
 
     every: PositiveInt = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Ends a trial in which no epoch for so long (`patience`, in epochs) was the best yet by `metric`; null: never.
+    """When a trial that no longer gains is ended.
 
-    The metric is any of the trial's scores, losses or `health` signals, of an epoch that has it.
+    Attributes:
+        metric: any of the trial's scores, losses or `health` signals, in epochs that have it; null: never.
+        mode: which way the metric is better.
+        patience: the trial ends when no epoch of so many was the best yet.
     """
 
     metric: str | None = None
@@ -61,8 +73,19 @@ class EarlyStopping:
 class TrialConfig:
     """One complete, runnable configuration.
 
-    `precision` is the number format that networks train in (`core.precision`): `auto` takes bf16 where it is known to
-    be faster, f32 elsewhere; which one it was stands in the result's row.
+    Attributes:
+        data: the data set; a study must name it.
+        encoder: the network from samples to features.
+        views: how random views of a sample are drawn.
+        method: what is trained, and by which objective.
+        optimiser: how weights follow their gradients.
+        n_clusters: how many clusters; `auto` estimates it, null takes the number of classes.
+        batch_size: samples per step.
+        epochs: how often training passes over all samples.
+        precision: the number format that networks train in: `auto` takes bf16 where it is known to be faster, f32
+            elsewhere; which one it was stands in the result's row.
+        evaluation: when the trial is scored.
+        early_stopping: when a trial that no longer gains is ended.
     """
 
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")  # noqa: RUF009 - frozen
@@ -104,6 +127,15 @@ def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> 
         if one.name not in values and (kind := plug_in_kind(hints[one.name])):
             values[one.name] = read_plug_in(kind, {"name": default_name(one)}, (*place, one.name), mistakes)
     return type_(**values)
+
+
+def section_options(type_: Any) -> tuple[Option, ...]:
+    """The keys of a section: the fields of its frozen dataclass, and what its docstring says of each."""
+    hints = typing.get_type_hints(type_, include_extras=True)
+    said = schema.descriptions(type_.__doc__)
+    return tuple(
+        Option(one.name, hints[one.name], one.default, description=said.get(one.name, "")) for one in fields(type_)
+    )
 
 
 def default_name(one: Any) -> str:

@@ -9,6 +9,11 @@ from core.data import SUFFIXES
 from core.errors import UserError
 
 
+def known_names() -> list[str]:
+    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty where it is not set."""
+    return sorted({path.stem for path in _named_files()})
+
+
 def find_named(name: str) -> Path | None:
     """The file in `$CONCLUS_DATA`, or in a folder in it, whose name without suffix is `name` ('-' is '_').
 

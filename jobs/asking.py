@@ -174,7 +174,7 @@ def _optuna() -> Any:
             warnings.simplefilter("ignore")
             import optuna
     except ImportError as error:
-        raise UserError("search: optuna is not installed: pip install 'conclus[search]'") from error
+        raise UserError("search: optuna is not installed: uv sync --extra search --inexact") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

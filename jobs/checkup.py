@@ -169,7 +169,7 @@ def _host(address: str) -> str:
 def _version(name: str, versions: Mapping[str, str]) -> Line:
     found = _grouped({node: version or "missing" for node, version in versions.items()})
     if "missing" in found:
-        right = "Install conclus[cluster] into the environment that Ray is started from, on every node."
+        right = "Install conclus with its extra `cluster` into the environment that Ray is started from, on every node."
         return Line(name, "wrong", _differing(found), right)
     if len(found) == 1:
         return Line(name, "ok", next(iter(found)))

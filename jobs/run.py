@@ -145,7 +145,7 @@ def ready(
     study = plan.study
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
-        raise UserError("select.save_model: safetensors is not installed: pip install 'conclus[safetensors]'")
+        raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")

@@ -24,7 +24,7 @@ class Search:
         name: all cells of a `grid`; `trials` many at `random`, spread evenly; or `trials` many that `optuna` (TPE)
             chooses by the results so far.
         trials: how many cells; with `scheduler: pbt` the size of the population.
-        seed: of whatever is random in it.
+        seed: the seed of the search's own draws; not the trials' seeds.
         scheduler: `asha` stops trials that fall behind, `pbt` lets them take over weights and change values.
         grace: epochs before `asha` may stop a trial, or between two exchanges of `pbt`; a ninth (a tenth) of all
             by default.

@@ -102,7 +102,9 @@ class Integer:
         return tuple(range(self.low, self.high + 1))
 
 
-KINDS = ("grid", "choice", "uniform", "log_uniform", "int")
+LISTS = ("grid", "choice")
+INTERVALS = {"uniform": Uniform, "log_uniform": LogUniform, "int": Integer}
+KINDS = (*LISTS, *INTERVALS)
 
 
 def read_range(value: Any) -> Range:
@@ -118,7 +120,7 @@ def read_range(value: Any) -> Range:
     kind, content = next(iter(value.items()))
     if not isinstance(content, list) or not content:
         raise ValueError(f"{kind} needs a list, and it is {_short(content)}")
-    if kind in {"grid", "choice"}:
+    if kind in LISTS:
         return _values(kind, content)
     return _interval(kind, content)
 
@@ -146,7 +148,7 @@ def _interval(kind: str, content: list[Any]) -> Range:
         raise ValueError(f"{kind}: [{low}, {high}] is empty; the lower end comes first")
     if kind == "log_uniform" and low <= 0:
         raise ValueError(f"log_uniform needs ends above 0, and the lower is {low}")
-    return {"uniform": Uniform, "log_uniform": LogUniform, "int": Integer}[kind](low, high)
+    return INTERVALS[kind](low, high)
 
 
 def grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:

@@ -28,18 +28,27 @@ from jobs.study import STAGES, Reader, Select, Study
 if TYPE_CHECKING:
     from jobs.analysis.gate import Verdict
 
-KEYS = ("name", "from", "trial", "space", "seeds", "search", "continue_if")
+KEYS = {
+    "name": "the stage's own name",
+    "from": "what the stage starts from: `base` is the file's trial, `best` the best configuration of the stage before",
+    "trial": "keys of the trial that this stage sets",
+    "space": "what this stage varies",
+    "seeds": "the seeds of this stage; the file's by default",
+    "search": "the search of this stage; the file's by default",
+    "continue_if": "what the stage must reach for the next one to start",
+}
+STARTS = ("base", "best")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a stage must reach for the next one to start; exactly one of the last three.
+    """What a stage must reach for the next one to start: exactly one of `improves`, `at_least` and `at_most`.
 
     Attributes:
-        metric: of the best configuration by it; the study's own by default.
-        improves: `interval`: over the best of the stage before, by more than the interval of that.
-        at_least: the mean over seeds.
-        at_most: the same.
+        metric: what the best configuration is judged by; the study's own metric by default.
+        improves: `interval`: it is better than the best of the stage before, by more than the interval of that.
+        at_least: the least mean over seeds that is enough.
+        at_most: the largest mean over seeds that is enough.
     """
 
     metric: str | None = None
@@ -277,7 +286,7 @@ class _Reader:
 
     def _check_start(self, where: Place, entry: Mapping[str, Any]) -> None:
         start = entry.get("from", "base")
-        if start not in {"base", "best"}:
+        if start not in STARTS:
             self._mistakes.add((*where, "from"), f"{start!r} is wrong: base (the file's trial) or best is needed")
         if start == "best" and where[1] == "0":
             self._mistakes.add((*where, "from"), "there is no stage before the first")

@@ -23,7 +23,10 @@ from jobs.searches import Search
 class Select:
     """The metric that configurations are ranked by.
 
-    With `save_model` each trial leaves its weights at its best epoch by it (`best_model.pt` and `.safetensors`).
+    Attributes:
+        metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
+        mode: which way the metric is better.
+        save_model: whether each trial keeps its weights at its best epoch (`best_model.pt` and `.safetensors`).
     """
 
     metric: str = "nmi"
@@ -33,9 +36,11 @@ class Select:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """When one run of the study hands out no more trials; those that run then end as they would.
+    """When one run of the study starts no more trials; those that run then end as they would. The next run goes on.
 
-    `hours` since it began, or so many `trials` started by it. The next run goes on.
+    Attributes:
+        hours: since the run began.
+        trials: how many the run may start.
     """
 
     hours: PositiveFloat | None = None
@@ -67,8 +72,11 @@ Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
 class Study:
     """A study file that was read and checked.
 
-    `trial` is the base configuration as nested mappings, every default in it; `space` maps dotted keys of it to
-    ranges.
+    Attributes:
+        name: the study's name; its results lie in a folder of that name.
+        trial: the base configuration, as nested mappings with every default in it.
+        space: what to vary: keys of the trial, and a range for each.
+        seeds: each configuration is run once with each of them.
     """
 
     name: str

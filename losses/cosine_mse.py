@@ -36,10 +36,14 @@ class Loss:
     """`cosine_mse` with its weights fixed; called with predictions and targets, both of shape (n, dim)."""
 
     def __init__(self, *, cosine_weight: float = 0.7, mse_weight: float = 0.3) -> None:
-        """Both weights are at least 0, one of them above it.
+        """The loss with these weights.
+
+        Args:
+            cosine_weight: weight of the cosine loss; both weights are at least 0, one of them above it.
+            mse_weight: weight of the squared error, whose size depends on the targets' unit.
 
         Raises:
-            ValueError: they are not.
+            ValueError: a weight is negative, or both are 0.
         """
         if min(cosine_weight, mse_weight) < 0 or cosine_weight + mse_weight == 0:
             raise ValueError(

@@ -158,10 +158,13 @@ class Loss:
     advised_batch = 16
 
     def __init__(self, *, temperature: float = 0.07) -> None:
-        """`temperature` divides the cosine similarities: 0.05 is hard, 0.1 soft.
+        """The loss at one temperature.
+
+        Args:
+            temperature: divides the cosine similarities: 0.05 is hard, 0.1 soft.
 
         Raises:
-            ValueError: it is not above 0.
+            ValueError: the temperature is not above 0.
         """
         if temperature <= 0:
             raise ValueError(f"temperature {temperature:g} is wrong: a number above 0 is needed")

@@ -16,7 +16,7 @@ def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNeg
     Args:
         validation: the share of the pairs that are not for the test to choose by.
         test: the share of all pairs that is kept for the end.
-        split_seed: of the chance that decides; it is not the trial's seed.
+        split_seed: the seed of that draw; it is not the trial's seed.
 
     Raises:
         UserError: scikit-learn is not installed, or its file is damaged; or too little is left to train on.

@@ -50,8 +50,8 @@ def load(
             that are surely no features.
         labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
             targets, if there.
-        scale: `auto` standardises the features of vectors and maps images to 0..1; the others as in
-            `core.scaling.scaled`.
+        scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps all numbers to
+            0..1, `none` changes nothing; `auto` is `standard` for vectors and `unit` for images.
         shape: what each row is reshaped to, e.g. [1, 28, 28].
         ignore: columns or arrays that are not read.
         id: column or array of the samples' names, which `conclus embed` keeps.

@@ -43,16 +43,16 @@ def load(
     """Loads inputs and targets as they are, unscaled.
 
     Args:
-        path: the file.
+        path: the npz, Parquet, CSV or TSV file that holds both.
         inputs: the array or column of the inputs (several columns with commas between).
-        targets: that of the targets, of the same form.
+        targets: the array or column of the targets (several columns with commas between).
         split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;
             or 0 and 1 for train and test. Without it, or where it names no validation part, parts are drawn by chance.
         validation: the share of the pairs that are not for the test to choose by.
         test: the share of all pairs that is kept for the end; a column decides instead.
-        split_seed: of that chance. It is not the trial's seed: all trials of a study have the same parts.
+        split_seed: the seed of the draw of parts. It is not the trial's: all trials of a study have the same parts.
         shape: what each input is reshaped to, e.g. [1, 28, 28].
-        texts: which of the two are columns of texts.
+        texts: which of inputs and targets are columns of texts.
         model: what makes vectors of texts: `tfidf`, `minilm`, or a folder; see the data set `text`.
         dimensions: numbers per text of `tfidf`.
         group_by: the array or column of what pairs have in common (a patient, a page): equal ones stay in one part, and

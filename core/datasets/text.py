@@ -66,7 +66,7 @@ def load(
             texts themselves cost, once.
         word_dropout: chance that a copy leaves a word out; a copy that would lose all keeps all.
         word_swap: chance that a copy exchanges a word with the next one, which TF-IDF does not see.
-        scale: as in `core.scaling.scaled`; `none` keeps what the model gives, rows of length 1, mapped from disk.
+        scale: as in the data set `file`; `none` keeps what the model gives, rows of length 1, mapped from disk.
         analyzer: what TF-IDF counts: each `word`, characters and pairs of them (`char`), words that jieba finds
             (`chinese`), or what a function of your own makes of a text (`PATH.py:function`, a list of strings). Without
             it words, and texts that have no spaces between them are refused.

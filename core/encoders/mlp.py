@@ -18,6 +18,12 @@ class Encoder(Base):
     any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, widths: tuple[PositiveInt, ...] = (512, 512, 256)) -> None:
+        """The layers.
+
+        Args:
+            sample_shape: any shape.
+            widths: of the layers; the last is the number of features.
+        """
         super().__init__()
         sizes = [math.prod(sample_shape), *widths]
         layers: list[nn.Module] = [nn.Flatten()]

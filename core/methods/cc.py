@@ -32,6 +32,15 @@ class Method(Base):
         entropy_weight: NonNegativeFloat = 1.0,
         instance_dim: PositiveInt = 128,
     ) -> None:
+        """The encoder and the two heads.
+
+        Args:
+            setting: what the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            cluster_temperature: divides the similarities of clusters.
+            entropy_weight: weight of the term that draws clusters to equal sizes.
+            instance_dim: width of the vectors that samples are contrasted by.
+        """
         super().__init__()
         self.views = setting.views
         self.instance_temperature = instance_temperature

@@ -58,16 +58,25 @@ class Method(ContrastiveClustering):
         tolerance: NonNegativeFloat = 0.01,
         marginal: Literal["uniform", "learned"] = "uniform",
     ) -> None:
-        """`sharpness` multiplies the cosines to the centroids that the second head starts from.
+        """The encoder, CC's two heads and the second one.
 
-        `tolerance` is how far the label-free score, the mutual information of samples and the head's assignment as a
-        share of log K, may fall below its best before an epoch is undone. The score was chosen with labels in sight: on
-        digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises and falls with NMI, epoch by epoch.
-        (The head's agreement with k-means, once half of it, differs by a tenth from one start of k-means to another.)
+        The label-free score is the mutual information of samples and the head's assignment as a share of log K. It was
+        chosen with labels in sight: on digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises and
+        falls with NMI, epoch by epoch. (The head's agreement with k-means, once half of it, differs by a tenth from one
+        start of k-means to another.)
 
-        `marginal` is what the second stage's entropy term draws the sizes of clusters to: equal ones, or those that
-        k-means found (for classes of unequal size). It starts with equal ones where they are to be equal and that
-        raises the inertia of k-means by a tenth at most.
+        Args:
+            setting: what the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            cluster_temperature: divides the similarities of clusters.
+            entropy_weight: weight of the term that draws clusters to equal sizes.
+            instance_dim: width of the vectors that samples are contrasted by.
+            warmup: the share of the epochs that train by CC, before the second head learns from its own labels.
+            sharpness: multiplies the cosines to the centroids that the second head starts from.
+            tolerance: how far the label-free score may fall below its best before an epoch is undone.
+            marginal: what sizes of clusters the second stage's entropy term draws to: equal ones (`uniform`), or those
+                that k-means found (`learned`, for classes of unequal size). `uniform` starts with equal sizes where
+                that raises the inertia of k-means by a tenth at most.
         """
         super().__init__(
             setting,

@@ -35,9 +35,15 @@ class Method(Base):
     deviation: Tensor
 
     def __init__(self, setting: Setting, *, loss: LossPlugIn = "cosine", standardise: bool = True) -> None:
-        """`standardise` gives each feature of the inputs (of images: each channel) mean 0 and variance 1.
+        """The encoder and the linear map.
 
-        Both are those of the samples that are trained on, and part of the weights: whoever loads them gives raw inputs.
+        The inputs' mean and variance are those of the samples that are trained on, and part of the weights: whoever
+        loads them gives raw inputs.
+
+        Args:
+            setting: what the method is built from.
+            loss: how far outputs are from their targets: `mse`, `cosine`, `cosine_mse`, `info_nce`, or your own file.
+            standardise: whether each feature of the inputs (of images: each channel) gets mean 0 and variance 1.
 
         Raises:
             UserError: the data has no targets, or the loss cannot be built.

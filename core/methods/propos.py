@@ -44,11 +44,19 @@ class Method(Base):
         projection_dim: PositiveInt = 256,
         predictor_rate: PositiveFloat = 1.0,
     ) -> None:
-        """`warmup` is the share of the epochs without scattering and noise, `momentum` what the target keeps per step.
+        """The online network, the target network and the predictor.
 
-        `noise` is the deviation of what is added to a projection before its prediction; `hidden` is the width of
-        projector and predictor (4096 in the paper); `predictor_rate` multiplies the predictor's learning rate (10 in
-        the paper, whose optimiser is SGD; with Adam 1 is better: on digits, three seeds, accuracy .952 against .912).
+        Args:
+            setting: what the method is built from.
+            temperature: divides the similarities of prototypes.
+            scattering_weight: weight of the term that pushes prototypes apart.
+            noise: standard deviation of what is added to a projection before its prediction.
+            momentum: the share of its weights that the target network keeps per step.
+            warmup: the share of the epochs without scattering and noise.
+            hidden: width of projector and predictor (4096 in the paper).
+            projection_dim: width of the projections, which k-means clusters.
+            predictor_rate: multiplies the predictor's learning rate (10 in the paper, whose optimiser is SGD; with Adam
+                1 is better: on digits, three seeds, accuracy .952 against .912).
         """
         super().__init__()
         self.views = setting.views

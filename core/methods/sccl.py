@@ -44,10 +44,17 @@ class Method(Base):
         head_rate: PositiveFloat = 1.0,
         warmup: Fraction = 0.0,
     ) -> None:
-        """`head_rate` times the learning rate is that of head and centroids: 100 in the paper, for a language model.
+        """The encoder, the contrastive head and the centroids.
 
-        `instance_weight` is the paper's eta, `freedom` the alpha of Student's t; `warmup` is the share of the
-        epochs before the centroids are placed (0, the paper's, places them before the first).
+        Args:
+            setting: what the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            instance_weight: weight of the contrast of samples beside the clusters' term; the paper's eta.
+            instance_dim: width of the vectors that samples are contrasted by.
+            freedom: degrees of freedom of Student's t; the paper's alpha.
+            head_rate: multiplies the learning rate of head and centroids (100 in the paper, for a language model).
+            warmup: the share of the epochs before the centroids are placed; 0 (the paper's) places them before the
+                first.
         """
         super().__init__()
         self.views = setting.views

@@ -51,10 +51,18 @@ class Method(Base):
         threshold: Fraction | Literal["adaptive"] = 0.99,
         gamma: Fraction = 0.5,
     ) -> None:
-        """`gamma` is the share of its fair share of a batch, n / K, that a cluster may label.
+        """The encoder, the two heads and the memory of labels.
 
-        `threshold` is the confidence below which a label is lost; "adaptive" takes, each epoch and for each cluster,
-        the mean confidence of the samples assigned to it: no cluster then is without samples above it.
+        Args:
+            setting: what the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            cluster_temperature: divides the similarities of clusters.
+            entropy_weight: weight of the term that draws clusters to equal sizes.
+            instance_dim: width of the vectors that samples are contrasted by.
+            boost: the share of the epochs, at the end, that learn from labels.
+            threshold: the confidence below which a label is lost; `adaptive` takes, each epoch and for each cluster,
+                the mean confidence of the samples assigned to it: no cluster then is without samples above it.
+            gamma: how many samples of a batch of n a cluster may label, as a share of n / K.
         """
         super().__init__()
         self.views = setting.views

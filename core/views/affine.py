@@ -26,7 +26,18 @@ class Views(Base):
         shift: Fraction = 0.05,
         noise: NonNegativeFloat = 0.2,
     ) -> None:
-        """`rotation` in degrees, `scale` and `shift` as shares of the size: all are the largest that is drawn."""
+        """The largest changes that are drawn.
+
+        Args:
+            sample_shape: (channels, height, width).
+            rotation: largest angle, in degrees.
+            scale: largest change of the size, as a share of it.
+            shift: largest shift, as a share of the image's side.
+            noise: standard deviation of Gaussian noise, in the samples' units.
+
+        Raises:
+            UserError: the samples are not images.
+        """
         if len(sample_shape) != 3:
             raise UserError(f"views 'affine' need images of shape (channels, height, width), not {sample_shape}")
         self.rotation = math.radians(rotation)

@@ -26,7 +26,16 @@ class Views(Base):
     data: Tensor
 
     def __init__(self, sample_shape: tuple[int, ...], *, count: PositiveInt = 20, dropout: Fraction = 0.1) -> None:
-        """`count` nearest by cosine, `dropout` the share of features set to zero."""
+        """What is drawn.
+
+        Args:
+            sample_shape: (features,).
+            count: how many nearest neighbours of a sample, by cosine, its views are drawn from.
+            dropout: share of the features set to zero.
+
+        Raises:
+            UserError: the samples are not vectors.
+        """
         if len(sample_shape) != 1:
             raise UserError(f"views 'neighbours' need vectors of shape (features,), not {sample_shape}")
         self.count = count

@@ -1,52 +1,204 @@
-"""`conclus methods`: the plug-ins that a study file may name, and their options."""
+"""`conclus methods`: what a study file may name, plug-ins and sections, and the options of each."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-KINDS = ("methods", "encoders", "views", "datasets", "losses")
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.schema import Option
 
 
-@click.command()
-@click.argument("kind", type=click.Choice(KINDS), default="methods")
-@click.argument("name", required=False)
-def command(kind: str, name: str | None) -> None:
-    """List what a study file may name: methods, encoders, views, datasets or losses.
+def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """For the shell: what may be asked for."""
+    return [one for one in _known() if one.startswith(begun)]
 
-    With NAME (or the path of a .py file): its options, each with its type and default.
+
+@click.command("methods")
+@click.argument("words", nargs=-1, metavar="[KIND] [NAME]", shell_complete=_complete)
+def command(words: tuple[str, ...]) -> None:
+    """List what a study file may name: methods, losses, views, encoders, data sets, searches and all other sections.
+
+    KIND is a kind of plug-ins, or a section, in the study file's own words: data, encoder, views, method, loss, search,
+    optimiser, … With NAME (cc, mlp, the path of a .py file): its options, each with its default, what it may be, and
+    what it does. NAME alone will do where no path is meant.
     """
+    click.echo("\n".join(_lines(words)))
+
+
+def _lines(words: tuple[str, ...]) -> Iterator[str]:
     from core import registry
 
-    if name is None:
-        names = registry.names(kind)
-        width = max(len(one) for one in names)
-        room = max(40, shutil.get_terminal_size().columns - width - 2)
-        for one in names:
-            first, *rest = textwrap.wrap(registry.summary(kind, one), room)
-            click.echo("\n".join([f"{one:{width}}  {first}", *(" " * (width + 2) + line for line in rest)]))
-        return
-    click.echo("\n".join([registry.summary(kind, name), "", *_options(kind, name)]))
+    if not words:
+        yield from _overview()
+    elif len(words) == 1:
+        yield from _found(words[0])
+    elif len(words) == 2 and (kind := _kind(words[0])):
+        yield from _plug_in(kind, words[1])
+    else:
+        known = ", ".join([*registry.ENTRY, *_sections()])
+        raise UserError(
+            f"{' '.join(words)!r}: give a kind and a name, as in `conclus methods losses mse`; kinds: {known}"
+        )
 
 
-def _options(kind: str, name: str) -> list[str]:
+def _overview() -> Iterator[str]:
     from core import registry
+
+    for kind in registry.ENTRY:
+        yield from [f"{kind}, in a study `{_key(kind)}: NAME`", *_indented(_names(kind)), ""]
+    rows = [(key, _summary(section)) for key, section in _sections().items()]
+    yield from ["sections, in a study `SECTION: {OPTION: VALUE}`", *_indented(_table(rows))]
+    yield from ["", "The options of one: conclus methods NAME"]
+
+
+def _found(word: str) -> Iterator[str]:
+    """What one word means: a kind, a section, or every plug-in of that name."""
+    from core import registry
+    from core.schema import did_you_mean
+
+    sections = {key: one for key, one in _sections().items() if word == key or _same(word, key.rpartition(".")[2])}
+    owners = [kind for kind in registry.ENTRY if word.replace("_", "-") in registry.names(kind)]
+    if kind := _kind(word):
+        yield from _names(kind)
+    elif sections:
+        for key, section in sections.items():
+            yield from _section(key, section)
+    elif owners:
+        for place, kind in enumerate(owners):
+            yield from [*([""] if place else []), f"{_key(kind)}: {word}", *_plug_in(kind, word)]
+    elif registry.is_path(word):
+        raise UserError(f"{word}: say of which kind it is, as in `conclus methods losses FILE.py`")
+    else:
+        near = did_you_mean(word, _known())
+        raise UserError(f"a study file can name no {word!r}{near}; `conclus methods` lists all that it can")
+
+
+def _same(word: str, name: str) -> bool:
+    """Whether a word is a name, in the singular or the plural."""
+    word = word.replace(" ", "").lower()
+    return name in {word, f"{word}s", f"{word}es"} or word in {f"{name}s", f"{name}es"}
+
+
+def _kind(word: str) -> str | None:
+    """The kind of plug-ins that a word means: its name, or the key that names one in a study file."""
+    from core import registry
+
+    return next((kind for kind in registry.ENTRY if any(_same(word, one) for one in (kind, *_keys(kind)))), None)
+
+
+def _key(kind: str) -> str:
+    """The key of a study file that names a plug-in of this kind."""
+    return _keys(kind)[-1]
+
+
+def _keys(kind: str) -> list[str]:
+    from jobs.keys import plug_in_fields
+
+    return [one for known, key in plug_in_fields() if known == kind for one in (key, key.rpartition(".")[2])]
+
+
+def _known() -> list[str]:
+    """All that one word may be, but for plurals."""
+    from core import registry
+
+    kinds = [one for kind in registry.ENTRY for one in (kind, *_keys(kind))]
+    plug_ins = [one for kind in registry.ENTRY for one in registry.names(kind)]
+    return [*kinds, *(key.rpartition(".")[2] for key in _sections()), *plug_ins]
+
+
+def _sections() -> dict[str, Any]:
+    """The sections of a study file and of its trial, by their keys."""
+    from core.config import TrialConfig, section_options
+    from jobs import stages, study
+
+    inner = {f"trial.{one.name}": one.type for one in section_options(TrialConfig) if is_dataclass(one.type)}
+    return {"trial": TrialConfig, **inner, **study.SECTIONS, "continue_if": stages.Gate}
+
+
+def _summary(section: Any) -> str:
+    """The first line of a section's docstring, and the names that its keys may have."""
+    from core.config import section_options
+
+    said = (section.__doc__ or "").partition("\n")[0]
+    choices = [f"{one.name}: {', '.join(texts)}" for one in section_options(section) if (texts := _texts(one.type))]
+    return f"{said} ({'; '.join(choices)})" if choices else said
+
+
+def _texts(type_: Any) -> list[str]:
+    """The names among which a type lets choose."""
+    return [one for one in get_args(type_) if isinstance(one, str)]
+
+
+def _names(kind: str) -> list[str]:
+    from core import named, registry
+
+    rows = [(one, registry.summary(kind, one)) for one in registry.names(kind)]
+    if kind == "datasets":
+        rows += [(one, "A file in the folder $CONCLUS_DATA.") for one in named.known_names()]
+    return _table(rows)
+
+
+def _plug_in(kind: str, name: str) -> list[str]:
+    from core import registry
+
+    return [registry.summary(kind, name), "", *_options(registry.options(kind, name))]
+
+
+def _section(key: str, section: Any) -> list[str]:
+    from core.config import section_options
+
+    return [f"{key}: {(section.__doc__ or '').partition(chr(10))[0]}", "", *_options(section_options(section))]
+
+
+def _options(options: Iterable[Option]) -> list[str]:
+    """Each option with its default and what it may be; below, what it does."""
     from core.schema import describe
 
-    options = registry.options(kind, name)
-    if not options:
-        return ["no options"]
-    width = max(len(one.name) for one in options)
-    defaults = ["required" if one.required else _default(one.default) for one in options]
-    return [
-        f"{one.name:{width}}  {default}  ({describe(one.type)})" for one, default in zip(options, defaults, strict=True)
-    ]
+    options = list(options)
+    width = max((len(one.name) for one in options), default=0)
+    lines: list[str] = []
+    for one in options:
+        if is_dataclass(one.type):
+            lines.append(f"{one.name:{width}}  (a section: conclus methods {one.name})")
+        else:
+            lines.append(f"{one.name:{width}}  {_default(one)}  ({describe(one.type)})")
+        lines += _indented(textwrap.wrap(one.description, max(40, _columns() - 4)), 4)
+    return lines or ["no options"]
 
 
-def _default(value: object) -> str:
+def _default(option: Option) -> str:
     """As a study file would have it."""
     import json
 
-    return json.dumps(value)
+    from core.schema import PlugIn
+
+    if option.required:
+        return "required"
+    return json.dumps(option.default.name if isinstance(option.default, PlugIn) else option.default)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _indented(lines: Iterable[str], by: int = 2) -> list[str]:
+    return [" " * by + line for line in lines]
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    """Names and what they are, side by side."""
+    width = max(len(name) for name, _ in rows)
+    room = max(40, _columns() - width - 4)
+    lines: list[str] = []
+    for name, text in rows:
+        first, *rest = textwrap.wrap(text, room) or [""]
+        lines += [f"{name:{width}}  {first}", *(" " * (width + 2) + line for line in rest)]
+    return lines

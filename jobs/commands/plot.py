@@ -89,5 +89,5 @@ def _picture(contents: "Contents", what: str, params: Sequence[str], suffix: str
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        raise UserError("Pictures need matplotlib: pip install 'conclus[plot]'.") from error
+        raise UserError("Pictures need matplotlib: uv sync --extra plot --inexact") from error
     return picture(contents, what, params, suffix)

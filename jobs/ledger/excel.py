@@ -114,7 +114,7 @@ def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
         import openpyxl
         from defusedxml.common import DefusedXmlException
     except ImportError as error:
-        raise UserError("Reading Excel files needs openpyxl and defusedxml: pip install 'conclus[import]'.") from error
+        raise UserError("Excel files need openpyxl and defusedxml: uv sync --extra import --inexact") from error
     from openpyxl.xml import DEFUSEDXML
 
     if not DEFUSEDXML:

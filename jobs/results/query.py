@@ -74,7 +74,7 @@ def _duckdb() -> Any:
     try:
         import duckdb
     except ImportError as error:
-        raise UserError("SQL needs duckdb: pip install 'conclus[sql]'.") from error
+        raise UserError("SQL needs duckdb: uv sync --extra sql --inexact") from error
     return duckdb
 
 

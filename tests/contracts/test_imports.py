@@ -30,6 +30,11 @@ def test_help_loads_click_and_nothing_else(root):
     assert loaded(call("--help"), root) == set()
 
 
+@pytest.mark.parametrize("words", [["methods"], ["methods", "cc"], ["methods", "search"], ["schema"]], ids=" ".join)
+def test_what_a_study_may_hold_is_told_without_a_numeric_library(root, words):
+    assert loaded(call(*words), root) <= {"yaml"}
+
+
 def test_plan_loads_no_numeric_library(root, tmp_path):
     plan = call("plan", str(root / "studies" / "quickstart.yaml"), "--results", str(tmp_path), "--no-data")
     assert loaded(plan, root) == {"yaml"}

@@ -1,9 +1,12 @@
 """What the repository promises of itself: its README's commands, its help, its wheel."""
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +54,62 @@ def test_every_command_has_help_and_stands_in_the_readme(readme):
             assert command.help, name
             assert all(one.help for one in command.params if isinstance(one, conclus.click.Option)), name
         assert re.search(rf"`(conclus )?{file}\b", readme), file
+
+
+def test_the_help_lists_every_command_once_and_cuts_no_line(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = command("--help")
+    assert code == 0
+    listed = [name for group in conclus.GROUPS.values() for name in group]
+    assert sorted(listed) == conclus.cli.list_commands(conclus.click.Context(conclus.cli))
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert all([name, line] in lines for group in conclus.GROUPS.values() for name, line in group.items())
+    assert all(f"{title}:" in out for title in ("Plan and run", "Conclude", "Clusters", "Files"))
+    assert "..." not in out.partition("Options:")[2]
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_it_runs_as_a_module_anywhere(tmp_path, root):
+    call = [sys.executable, "-m", "conclus", "plan", root / "studies" / "quickstart.yaml", "--no-data"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "24 trials" in done.stdout
+    done = subprocess.run([*call[:3], "plan"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage: conclus plan" in done.stderr
+
+
+def completed(words, tmp_path):
+    """What bash is given to choose from after these words."""
+    env = {**os.environ, "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    call = [Path(sys.executable).with_name("conclus")]
+    env["_CONCLUS_COMPLETE"] = "bash_complete"
+    done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["conclus", "pl"], {"plan", "plot"}),
+        (["conclus", "run", "--allow"], {"--allow-cpu"}),
+        (["conclus", "aggregate", "--mode", "m"], {"max", "min"}),
+        (["conclus", "methods", "resn"], {"resnet18"}),
+    ],
+)
+def test_a_shell_completes_commands_options_and_names(tmp_path, words, found):
+    assert set(completed(words, tmp_path)) == found
+
+
+def test_the_line_for_bash_is_one_that_bash_takes(tmp_path, root):
+    page = (root / "docs" / "completion.md").read_text()
+    line = 'eval "$(_CONCLUS_COMPLETE=bash_source conclus)"'
+    assert f"`{line}`" in page
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    call = ["bash", "-c", f"{line}\ncomplete -p conclus"]
+    done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert "_conclus_completion" in done.stdout
 
 
 def test_a_wrong_command_gets_the_nearest(command):

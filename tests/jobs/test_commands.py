@@ -1,29 +1,92 @@
 """The commands as a person meets them."""
 
+from dataclasses import is_dataclass
+
 import pytest
 
 from core import registry
+from core.config import TrialConfig, section_options
+from jobs import study
+from jobs.keys import plug_in_fields
+
+WORDS = {"methods": "method", "encoders": "encoder", "views": "view", "datasets": "data", "losses": "method.loss"}
 
 
-@pytest.mark.parametrize("kind", ["methods", "encoders", "views", "datasets", "losses"])
+@pytest.mark.parametrize("kind", WORDS)
 def test_methods_lists_every_plug_in_with_what_it_is(kind, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = command("methods", kind)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == list(registry.names(kind))
     assert all(len(line) <= 80 for line in out.splitlines())
+    assert command("methods", WORDS[kind]) == (0, out, "")
+
+
+def test_methods_lists_all_that_a_study_may_name(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = command("methods")
+    assert code == 0
+    named = {
+        line.split()[0].rpartition(".")[2] for line in out.splitlines() if line.startswith("  ") and line[2] != " "
+    }
+    plug_ins = {name for kind in registry.ENTRY for name in registry.names(kind)}
+    sections = {one.name for one in section_options(TrialConfig) if is_dataclass(one.type)} | set(study.SECTIONS)
+    assert named >= plug_ins | sections
+    assert all(f"`{key.rpartition('.')[2]}: NAME`" in out for _, key in plug_in_fields())
+    assert "(name: grid, random, optuna; scheduler: none, asha, pbt)" in " ".join(out.split())
+    assert all(len(line) <= 80 for line in out.splitlines())
 
 
 def test_methods_shows_the_options_of_one(command):
     _, out, _ = command("methods", "methods", "cc")
-    assert "instance_temperature  0.5  (a number above 0)" in out
+    assert "instance_temperature  0.5  (a number above 0)\n    divides the similarities of samples" in out
     assert "required" in command("methods", "datasets", "file")[1]
 
 
-def test_methods_names_the_nearest(command):
-    code, _, err = command("methods", "encoders", "mlpp")
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [
+        ("cc", "instance_temperature  0.5  (a number above 0)"),
+        ("nt_xent", "temperature  0.5  (a number)"),
+        ("mlp", "widths  [512, 512, 256]  (a list, each item a whole number at least 1)"),
+        ("searches", "name       \"grid\"  (one of 'grid', 'random', 'optuna')"),
+        ("optimiser", "learning_rate  0.001  (a number above 0)"),
+        ("trial.optimiser", "learning_rate  0.001  (a number above 0)"),
+        ("trial", "optimiser       (a section: conclus methods optimiser)"),
+        ("continue_if", "at_least  null  (a number or null)"),
+    ],
+)
+def test_methods_takes_the_study_s_own_words(command, word, option):
+    code, out, err = command("methods", word)
+    assert (code, err) == (0, "")
+    assert option in out
+
+
+def test_methods_reads_the_options_of_a_file_without_running_it(command, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        '"""Mine."""\nraise SystemExit(7)\n\nclass Loss:\n    def __init__(self, *, sharp: int = 3):\n'
+        '        """It.\n\n        Args:\n            sharp: how\n                sharp \x07 it is.\n        """\n'
+    )
+    code, out, _ = command("methods", "loss", file)
+    assert code == 0
+    assert out == "Mine.\n\nsharp  3  (a whole number)\n    how sharp \\x07 it is.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["encoders", "mlpp"], "did you mean 'mlp'?"),
+        (["metods"], "did you mean 'methods'?"),
+        (["ccc"], "did you mean 'cc'?"),
+        (["./mine.py"], "say of which kind it is"),
+        (["a", "b"], "kinds: datasets, encoders, views, methods, losses, trial,"),
+    ],
+)
+def test_methods_names_the_nearest(command, words, said):
+    code, _, err = command("methods", *words)
     assert code == 2
-    assert "did you mean 'mlp'?" in err
+    assert said in err
 
 
 STUDY = """study: s

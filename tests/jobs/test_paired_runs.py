@@ -149,7 +149,7 @@ def test_without_save_model_there_is_no_file(folder):
 
 def test_a_missing_safetensors_is_one_line_before_anything_starts(folder, monkeypatch):
     monkeypatch.setattr(running.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"pip install 'conclus\[safetensors\]'"):
+    with pytest.raises(UserError, match=r"uv sync --extra safetensors"):
         running.prepare(study.load(folder / "p.yaml"), "results", 1)
 
 

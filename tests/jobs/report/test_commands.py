@@ -115,4 +115,4 @@ def test_pictures_without_matplotlib_name_the_extra(results, tmp_path, command, 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "jobs.report.plots", raising=False)
     code, _, err = command("plot", results, "curves", "--out", tmp_path / "x.png")
-    assert (code, err) == (2, "Error: Pictures need matplotlib: pip install 'conclus[plot]'.\n")
+    assert (code, err) == (2, "Error: Pictures need matplotlib: uv sync --extra plot --inexact\n")
