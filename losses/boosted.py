@@ -85,6 +85,11 @@ class Loss:
     """`boosted_nt_xent` with its temperature fixed; called with two views (n, dim) and labels (n,)."""
 
     def __init__(self, *, temperature: float = 0.5) -> None:
+        """Fixes the options.
+
+        Args:
+            temperature: divides the cosine similarities; above 0.
+        """
         self.temperature = temperature
 
     def __call__(

@@ -34,6 +34,11 @@ class Loss:
     """`cluster_nt_xent` with its temperature fixed; called with two assignments of shape (n, k)."""
 
     def __init__(self, *, temperature: float = 1.0) -> None:
+        """Fixes the options.
+
+        Args:
+            temperature: divides the cosine similarities; above 0.
+        """
         self.temperature = temperature
 
     def __call__(self, p: Float[Tensor, "n k"], q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:

@@ -36,7 +36,11 @@ class Loss:
     """`cosine_mse` with its weights fixed; called with predictions and targets, both of shape (n, dim)."""
 
     def __init__(self, *, cosine_weight: float = 0.7, mse_weight: float = 0.3) -> None:
-        """Both weights are at least 0, one of them above it.
+        """Fixes the options.
+
+        Args:
+            cosine_weight: weight of `cosine`, at least 0.
+            mse_weight: weight of `mse`, at least 0; one of the two is above it.
 
         Raises:
             ValueError: they are not.

@@ -154,7 +154,10 @@ class Loss:
     advised_batch = 16
 
     def __init__(self, *, temperature: float = 0.07) -> None:
-        """`temperature` divides the cosine similarities: 0.05 is hard, 0.1 soft.
+        """Fixes the options.
+
+        Args:
+            temperature: divides the cosine similarities; above 0: 0.05 is hard, 0.1 soft.
 
         Raises:
             ValueError: it is not above 0.

@@ -110,6 +110,11 @@ class Loss:
     """`nt_xent` with its temperature fixed; called with two views of shape (n, dim)."""
 
     def __init__(self, *, temperature: float = 0.5) -> None:
+        """Fixes the options.
+
+        Args:
+            temperature: divides the cosine similarities; above 0.
+        """
         self.temperature = temperature
 
     def __call__(self, a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:

@@ -57,6 +57,11 @@ class Loss:
     """`prototype_scattering` with its temperature fixed; called with features (n, dim) twice and labels (n,)."""
 
     def __init__(self, *, temperature: float = 0.5) -> None:
+        """Fixes the options.
+
+        Args:
+            temperature: divides the cosine similarities; above 0.
+        """
         self.temperature = temperature
 
     def __call__(

@@ -73,6 +73,11 @@ class Loss:
     """`student_t_divergence` of the assignment of features (n, dim) to centroids (k, dim)."""
 
     def __init__(self, *, freedom: float = 1.0) -> None:
+        """Fixes the options.
+
+        Args:
+            freedom: degrees of freedom of Student's t; above 0.
+        """
         self.freedom = freedom
 
     def __call__(self, features: Float[Tensor, "n dim"], centroids: Float[Tensor, "k dim"]) -> Float[Tensor, ""]:

@@ -19,7 +19,11 @@ class Encoder(Base):
     gains_from_bf16 = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, dim: PositiveInt = 128) -> None:
-        """`dim` features.
+        """Builds the layers.
+
+        Args:
+            sample_shape: shape of one sample.
+            dim: number of features.
 
         Raises:
             UserError: the samples are not images of at least 8 x 8 pixels.

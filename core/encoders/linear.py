@@ -17,7 +17,12 @@ class Encoder(Base):
     any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, dim: PositiveInt = 256) -> None:
-        """`dim` features."""
+        """Builds the layers.
+
+        Args:
+            sample_shape: shape of one sample.
+            dim: number of features.
+        """
         super().__init__()
         self.layer = nn.Linear(math.prod(sample_shape), dim)
         self.dim = dim

@@ -18,6 +18,12 @@ class Encoder(Base):
     any_shape: ClassVar[bool] = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, widths: tuple[PositiveInt, ...] = (512, 512, 256)) -> None:
+        """Builds the layers.
+
+        Args:
+            sample_shape: shape of one sample.
+            widths: units of each layer; the last is the number of features.
+        """
         super().__init__()
         sizes = [math.prod(sample_shape), *widths]
         layers: list[nn.Module] = [nn.Flatten()]

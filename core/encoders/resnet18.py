@@ -21,7 +21,11 @@ class Encoder(Base):
     gains_from_bf16 = True
 
     def __init__(self, sample_shape: tuple[int, ...], *, stem: Literal["small", "large"] = "small") -> None:
-        """`small` begins with 3 x 3 and keeps the sides, `large` with 7 x 7 and pooling, which quarters them.
+        """Builds the layers.
+
+        Args:
+            sample_shape: shape of one sample.
+            stem: `small` begins with 3 x 3 and keeps the sides, `large` with 7 x 7 and pooling, which quarters them.
 
         Raises:
             UserError: the samples are not images of at least 8 x 8 (`large`: 32 x 32) pixels.

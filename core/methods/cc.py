@@ -28,6 +28,16 @@ class Method(Base):
         entropy_weight: NonNegativeFloat = 1.0,
         instance_dim: PositiveInt = 128,
     ) -> None:
+        """Builds the networks and the optimiser.
+
+        Args:
+            setting: what is known of the data and the trial.
+            instance_temperature: divides the cosine similarities of samples; a low one weighs the most similar
+                negatives more.
+            cluster_temperature: divides the cosine similarities of clusters.
+            entropy_weight: weight of the term that keeps all samples from falling into one cluster; 0 for none.
+            instance_dim: numbers per sample that the instance head contrasts.
+        """
         super().__init__()
         self.views = setting.views
         self.instance_temperature = instance_temperature

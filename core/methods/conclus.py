@@ -55,16 +55,26 @@ class Method(ContrastiveClustering):
         tolerance: NonNegativeFloat = 0.01,
         marginal: Literal["uniform", "learned"] = "uniform",
     ) -> None:
-        """`sharpness` multiplies the cosines to the centroids that the second head starts from.
+        """Builds the networks and the optimiser.
 
-        `tolerance` is how far the label-free score, the mutual information of samples and the head's assignment as a
-        share of log K, may fall below its best before an epoch is undone. The score was chosen with labels in sight: on
-        digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises and falls with NMI, epoch by epoch.
-        (The head's agreement with k-means, once half of it, differs by a tenth from one start of k-means to another.)
+        The score that `tolerance` speaks of was chosen with labels in sight: on digits, 10,000 images of Fashion-MNIST,
+        pbmc68k and Stack Overflow it rises and falls with NMI, epoch by epoch. (The head's agreement with k-means, once
+        half of it, differs by a tenth from one start of k-means to another.)
 
-        `marginal` is what the second stage's entropy term draws the sizes of clusters to: equal ones, or those that
-        k-means found (for classes of unequal size). It starts with equal ones where they are to be equal and that
-        raises the inertia of k-means by a tenth at most.
+        Args:
+            setting: what is known of the data and the trial.
+            instance_temperature: divides the cosine similarities of samples; a low one weighs the most similar
+                negatives more.
+            cluster_temperature: divides the cosine similarities of clusters.
+            entropy_weight: weight of the term that keeps all samples from falling into one cluster; 0 for none.
+            instance_dim: numbers per sample that the instance head contrasts.
+            warmup: share of the epochs of CC, before the second head learns.
+            sharpness: multiplies the cosines to the centroids that the second head starts from.
+            tolerance: how far the label-free score, the mutual information of samples and the head's assignment as a
+                share of log K, may fall below its best before an epoch is undone.
+            marginal: what the second stage's entropy term draws the sizes of clusters to: equal ones (`uniform`), or
+                those that k-means found (`learned`, for classes of unequal size). It starts with equal ones where they
+                are to be equal and that raises the inertia of k-means by a tenth at most.
         """
         super().__init__(
             setting,

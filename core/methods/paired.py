@@ -32,9 +32,13 @@ class Method(Base):
     deviation: Tensor
 
     def __init__(self, setting: Setting, *, loss: LossPlugIn = "cosine", standardise: bool = True) -> None:
-        """`standardise` gives each feature of the inputs (of images: each channel) mean 0 and variance 1.
+        """Builds the networks and the optimiser.
 
-        Both are those of the samples that are trained on, and part of the weights: whoever loads them gives raw inputs.
+        Args:
+            setting: what is known of the data and the trial.
+            loss: the loss of pairs, by name or as a mapping of its name and options.
+            standardise: gives each feature of the inputs (of images: each channel) mean 0 and variance 1. Both are
+                those of the samples that are trained on, and part of the weights: whoever loads them gives raw inputs.
 
         Raises:
             UserError: the data has no targets, or the loss cannot be built.

@@ -41,11 +41,19 @@ class Method(Base):
         projection_dim: PositiveInt = 256,
         predictor_rate: PositiveFloat = 1.0,
     ) -> None:
-        """`warmup` is the share of the epochs without scattering and noise, `momentum` what the target keeps per step.
+        """Builds the networks and the optimiser.
 
-        `noise` is the deviation of what is added to a projection before its prediction; `hidden` is the width of
-        projector and predictor (4096 in the paper); `predictor_rate` multiplies the predictor's learning rate (10 in
-        the paper, whose optimiser is SGD; with Adam 1 is better: on digits, three seeds, accuracy .952 against .912).
+        Args:
+            setting: what is known of the data and the trial.
+            temperature: divides the cosine similarities of prototypes in the scattering term.
+            scattering_weight: weight of the scattering term.
+            noise: standard deviation of what is added to a projection before its prediction.
+            momentum: what the target network keeps of itself per step.
+            warmup: share of the epochs without scattering and noise.
+            hidden: width of projector and predictor (4096 in the paper).
+            projection_dim: numbers per sample of a projection, which k-means clusters.
+            predictor_rate: multiplies the predictor's learning rate (10 in the paper, whose optimiser is SGD; with Adam
+                1 is better: on digits, three seeds, accuracy .952 against .912).
         """
         super().__init__()
         self.views = setting.views

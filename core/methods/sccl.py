@@ -40,10 +40,17 @@ class Method(Base):
         head_rate: PositiveFloat = 1.0,
         warmup: Fraction = 0.0,
     ) -> None:
-        """`head_rate` times the learning rate is that of head and centroids: 100 in the paper, for a language model.
+        """Builds the networks and the optimiser.
 
-        `instance_weight` is the paper's eta, `freedom` the alpha of Student's t; `warmup` is the share of the
-        epochs before the centroids are placed (0, the paper's, places them before the first).
+        Args:
+            setting: what is known of the data and the trial.
+            instance_temperature: divides the cosine similarities of samples; a low one weighs the most similar
+                negatives more.
+            instance_weight: weight of the contrast against the clustering term: the paper's eta.
+            instance_dim: numbers per sample that the instance head contrasts.
+            freedom: degrees of freedom of Student's t: the paper's alpha.
+            head_rate: multiplies the learning rate of head and centroids: 100 in the paper, for a language model.
+            warmup: share of the epochs before the centroids are placed; 0, the paper's, places them before the first.
         """
         super().__init__()
         self.views = setting.views

@@ -48,10 +48,19 @@ class Method(Base):
         threshold: Fraction | Literal["adaptive"] = 0.99,
         gamma: Fraction = 0.5,
     ) -> None:
-        """`gamma` is the share of its fair share of a batch, n / K, that a cluster may label.
+        """Builds the networks and the optimiser.
 
-        `threshold` is the confidence below which a label is lost; "adaptive" takes, each epoch and for each cluster,
-        the mean confidence of the samples assigned to it: no cluster then is without samples above it.
+        Args:
+            setting: what is known of the data and the trial.
+            instance_temperature: divides the cosine similarities of samples; a low one weighs the most similar
+                negatives more.
+            cluster_temperature: divides the cosine similarities of clusters.
+            entropy_weight: weight of the term that keeps all samples from falling into one cluster; 0 for none.
+            instance_dim: numbers per sample that the instance head contrasts.
+            boost: share of the epochs of the boosting stage, at the end.
+            threshold: the confidence below which a label is lost; `adaptive` takes, each epoch and for each cluster,
+                the mean confidence of the samples assigned to it: no cluster then is without samples above it.
+            gamma: the share of its fair share of a batch, n / K, that a cluster may label.
         """
         super().__init__()
         self.views = setting.views

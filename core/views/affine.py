@@ -26,7 +26,15 @@ class Views(Base):
         shift: Fraction = 0.05,
         noise: NonNegativeFloat = 0.2,
     ) -> None:
-        """`rotation` in degrees, `scale` and `shift` as shares of the size: all are the largest that is drawn."""
+        """The range of the views that are drawn.
+
+        Args:
+            sample_shape: shape of one sample.
+            rotation: largest rotation, in degrees.
+            scale: largest change of size, as a share of it.
+            shift: largest shift, as a share of the side.
+            noise: standard deviation of the pixel noise, in the samples' units.
+        """
         if len(sample_shape) != 3:
             raise UserError(f"views 'affine' need images of shape (channels, height, width), not {sample_shape}")
         self.rotation = math.radians(rotation)

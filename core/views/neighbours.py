@@ -26,7 +26,13 @@ class Views(Base):
     data: Tensor
 
     def __init__(self, sample_shape: tuple[int, ...], *, count: PositiveInt = 20, dropout: Fraction = 0.1) -> None:
-        """`count` nearest by cosine, `dropout` the share of features set to zero."""
+        """The range of the views that are drawn.
+
+        Args:
+            sample_shape: shape of one sample.
+            count: how many nearest neighbours, by cosine.
+            dropout: share of the features set to zero.
+        """
         if len(sample_shape) != 1:
             raise UserError(f"views 'neighbours' need vectors of shape (features,), not {sample_shape}")
         self.count = count

@@ -16,7 +16,13 @@ class Views(Base):
     def __init__(
         self, sample_shape: tuple[int, ...], *, noise: NonNegativeFloat = 0.3, dropout: Fraction = 0.2
     ) -> None:
-        """`noise` in the samples' units (standard deviations where they are standardised); any shape will do."""
+        """The range of the views that are drawn.
+
+        Args:
+            sample_shape: shape of one sample.
+            noise: standard deviation, in the samples' units (standard deviations where they are standardised).
+            dropout: share of the features set to zero.
+        """
         del sample_shape
         self.noise = noise
         self.dropout = dropout

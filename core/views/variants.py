@@ -28,7 +28,12 @@ class Views(Base):
     def __init__(
         self, sample_shape: tuple[int, ...], *, neighbours: NonNegativeInt = 20, dropout: Fraction = 0.1
     ) -> None:
-        """`neighbours` nearest by cosine, 0 for the sample's copies alone; `dropout` the share of features set to zero.
+        """The range of the views that are drawn.
+
+        Args:
+            sample_shape: shape of one sample.
+            neighbours: how many nearest neighbours, by cosine; 0 for the sample's copies alone.
+            dropout: share of the features set to zero.
 
         Raises:
             UserError: the samples are not vectors.
