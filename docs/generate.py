@@ -113,8 +113,8 @@ def descriptions(kind: str, name: str) -> dict[str, str]:
 
 def study_file() -> str:
     """Every key of a study file, with its default."""
-    about = """[The study file](../topics/study-file.md) tells how they are used. The keys at the top are `study` (a name),
-`trial`, `space`, `seeds`, `stages`, and the sections below. `study` and `trial.data` must be there.
+    about = """[The study file](../study-file.md) tells how they are used. At the top stand `study` (its name),
+`trial`, `space`, `seeds`, `stages`, and the sections below. `study` and `trial.data` are needed.
 """
     parts = [
         f"# Keys of a study file\n\n{NOTE}",
@@ -167,7 +167,7 @@ def python() -> str:
     for name in conclus.PUBLIC:
         thing = getattr(conclus, name)
         parts += [f"### `conclus.{name}`\n", _call(name, thing), _documented(thing)]
-    parts += ["## For plug-ins\n", "[Plug-ins](../topics/plug-ins.md) has an example of each kind.\n"]
+    parts += ["## For plug-ins\n", "[Plug-ins](../plug-ins.md) has an example of each kind.\n"]
     for thing in BASES:
         call = [_call(thing.__name__, thing)] if is_dataclass(thing) else []
         parts += [f"### `{thing.__module__}.{thing.__name__}`\n", *call, _documented(thing)]
