@@ -1,5 +1,5 @@
 # Everything that CI checks, in its order.
-check: lint types contracts test
+check: lint types contracts docs test
 
 # Style and format.
 lint:
@@ -17,6 +17,14 @@ contracts:
 # The tests; the same command as in the README.
 test:
     uv run pytest
+
+# The site, in site/. A dead link is an error.
+docs:
+    uv run --group docs zensical build --strict --clean
+
+# The reference in docs/reference, made from the program.
+reference:
+    uv run python docs/generate.py
 
 # What a machine can mend by itself.
 fix:
