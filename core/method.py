@@ -176,14 +176,12 @@ class StepGuard:
 
     Attributes:
         scale: what is left of the learning rates, 1 at first.
-        undone: how many steps were undone.
     """
 
     LIMIT = 3
 
     def __init__(self) -> None:
         self.scale = 1.0
-        self.undone = 0
         self.in_a_row = 0
 
     def take(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -200,7 +198,6 @@ class StepGuard:
         self._undo(modules, optimiser)
 
     def _undo(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        self.undone += 1
         self.in_a_row += 1
         if self.in_a_row >= self.LIMIT:
             raise DivergedError(f"{self.in_a_row} steps in a row gave gradients that are not finite")

@@ -63,19 +63,26 @@ class Method(Base):
         z_a, z_b = self.instance_head(features).chunk(2)
         p_a, p_b = self.cluster_head(features).softmax(dim=1).chunk(2)
         instance = nt_xent(z_a, z_b, self.instance_temperature)
-        cluster = cluster_nt_xent(p_a, p_b, self.cluster_temperature)
-        entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
-        return {
-            "loss": instance + cluster + self.entropy_weight * entropy,
-            "loss_instance": instance,
-            "loss_cluster": cluster,
-            "loss_entropy": entropy,
-        }
+        return objective(instance, p_a, p_b, self.cluster_temperature, self.entropy_weight)
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and the cluster head's probabilities."""
         features = self.encoder(samples)
         return Outputs(features, self.cluster_head(features).softmax(dim=1))
+
+
+def objective(
+    instance: Tensor, p_a: Tensor, p_b: Tensor, temperature: float, entropy_weight: float
+) -> dict[str, Tensor]:
+    """CC's objective and its parts, from that of the instances and both views' probabilities (n, K)."""
+    cluster = cluster_nt_xent(p_a, p_b, temperature)
+    entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
+    return {
+        "loss": instance + cluster + entropy_weight * entropy,
+        "loss_instance": instance,
+        "loss_cluster": cluster,
+        "loss_entropy": entropy,
+    }
 
 
 def head(dim: int, out: int) -> nn.Sequential:

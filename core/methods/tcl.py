@@ -19,11 +19,10 @@ from torch.nn import functional
 from core.evaluate import CHUNK, evaluation_mode
 from core.method import Batch, Setting, build_optimiser
 from core.method import Method as Base
+from core.methods.cc import objective
 from core.outputs import Outputs
 from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from losses.boosted import UNLABELLED, balanced_cross_entropy, boosted_nt_xent
-from losses.cluster_nt_xent import cluster_nt_xent
-from losses.marginal_entropy import marginal_entropy_gap
 from losses.nt_xent import nt_xent
 
 
@@ -107,14 +106,7 @@ class Method(Base):
         z_a, z_b, logits_a, logits_b = self._both(batch)
         p_a, p_b = logits_a.softmax(dim=1), logits_b.softmax(dim=1)
         instance = nt_xent(z_a, z_b, self.instance_temperature)
-        cluster = cluster_nt_xent(p_a, p_b, self.cluster_temperature)
-        entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
-        return {
-            "loss": instance + cluster + self.entropy_weight * entropy,
-            "loss_instance": instance,
-            "loss_cluster": cluster,
-            "loss_entropy": entropy,
-        }
+        return objective(instance, p_a, p_b, self.cluster_temperature, self.entropy_weight)
 
     def boosted_losses(self, batch: Batch) -> dict[str, Tensor]:
         """The second stage's objective and its parts, with gradients; labels are learnt by the strong view alone."""

@@ -13,8 +13,8 @@ from jobs.analysis.samples import samples
 from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
 from jobs.results import records
 from jobs.results.header import FINISHED
+from jobs.results.names import PARAM
 
-PARAM = "param."
 COLUMNS = ("param.*", "source", "code_hash", "data_hash", "env_hash", "env_json")
 """What this module reads of the store, beside what identifies a trial and the metric."""
 _STUDY, _DATA = "study", "data_hash"

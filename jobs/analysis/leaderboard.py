@@ -25,8 +25,7 @@ from jobs.analysis.scores import (
 )
 from jobs.analysis.ties import tied
 from jobs.results.header import FINISHED
-
-PARAM = "param."
+from jobs.results.names import PARAM
 
 
 class RescaledError(UserError):

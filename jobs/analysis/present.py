@@ -10,12 +10,11 @@ from jobs import tables
 from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import COLUMNS, Choice, Report
-from jobs.results.names import resolve, short_names
+from jobs.results.names import PARAM, resolve, short_names
 from jobs.results.reader import load
 from jobs.tables import Column
 
 _SIGNS = {True: "=", False: "", None: "?"}
-_PARAM = "param."
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
 _ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
@@ -48,7 +47,7 @@ def wanted_columns(metric: str) -> list[str]:
     """What a leaderboard reads of the store: less is faster, file by file."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{_PARAM}*", metric, "reason", "source", *names, *COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "source", *names, *COLUMNS]
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
@@ -186,9 +185,9 @@ def _values(table: pa.Table, name: str) -> list[Any]:
 
 
 def _param_column(name: str, columns: Sequence[str]) -> str:
-    params = [column for column in columns if column.startswith(_PARAM)]
-    known = any(column == _PARAM + name or column.endswith(f".{name}") for column in params)
-    return resolve(name, params) if known else _PARAM + name
+    params = [column for column in columns if column.startswith(PARAM)]
+    known = any(column == PARAM + name or column.endswith(f".{name}") for column in params)
+    return resolve(name, params) if known else PARAM + name
 
 
 def _varying(board: Leaderboard) -> list[str]:

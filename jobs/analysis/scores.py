@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable
 
 from core.data import PARTS
-from jobs.results.names import resolve
+from jobs.results.names import METRIC, resolve
 
-METRICS = ("metric.", "best.", "health.")
+METRICS = (METRIC, "best.", "health.")
 """What the columns of metrics begin with."""
 
 CONSENSUS = "consensus"
@@ -48,7 +48,7 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
 
 def metric_name(column: str) -> str:
     """What people call the metric of a column: `nmi` for `metric.nmi`; `best.nmi` stays."""
-    return column.removeprefix("metric.").removeprefix("health.")
+    return column.removeprefix(METRIC).removeprefix("health.")
 
 
 def bare(metric: str) -> str:

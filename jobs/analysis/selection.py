@@ -19,7 +19,7 @@ from core.metrics import ari, contingency
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
-from jobs.results.names import short_names
+from jobs.results.names import PARAM, short_names
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
@@ -258,7 +258,7 @@ def _choice(criterion: str, means: Mapping[str, Vector], params: Sequence[Mappin
 
 def _varying(table: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
     """The parameters of each row, of those that are not the same in all, by short name."""
-    values = {name: table[name].to_pylist() for name in table.column_names if name.startswith("param.")}
+    values = {name: table[name].to_pylist() for name in table.column_names if name.startswith(PARAM)}
     varying = [name for name, cells in values.items() if len({cells[row] for row in rows}) > 1]
-    names = short_names([name.removeprefix("param.") for name in values])
-    return [{names[name.removeprefix("param.")]: values[name][row] for name in varying} for row in rows]
+    names = short_names([name.removeprefix(PARAM) for name in values])
+    return [{names[name.removeprefix(PARAM)]: values[name][row] for name in varying} for row in rows]

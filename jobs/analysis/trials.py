@@ -16,9 +16,7 @@ from jobs.analysis import selection
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
-from jobs.results.names import resolve
-
-PARAM = "param."
+from jobs.results.names import PARAM, resolve
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -10,9 +10,10 @@ from core.errors import UserError
 from jobs.ledger import names, outcomes, trackers
 from jobs.ledger.cells import Moment, Number, has_decimal_comma, is_blank, moment, number
 from jobs.ledger.durations import duration, is_duration
-from jobs.ledger.names import METRIC, OUTCOME, PARAM, PARAMETER, Target
+from jobs.ledger.names import OUTCOME, PARAMETER, Target
 from jobs.ledger.questions import Answers, Question
 from jobs.ledger.table import RawColumn
+from jobs.results.names import METRIC, PARAM
 
 _SHOWN_MISTAKES = 10
 _TEXTS = frozenset({names.NOTE, names.IGNORE})

@@ -15,10 +15,10 @@ from jobs.ledger import outcomes, trackers
 from jobs.ledger.cells import normal
 from jobs.ledger.durations import UNITS
 from jobs.ledger.table import SECTION
+from jobs.results.names import METRIC, PARAM
 
 STARTED, SECONDS, SEED, NOTE, IGNORE = "started", "seconds", "seed", "note", "ignore"
 STATUS = "status"
-PARAM, METRIC = "param.", "metric."
 PARAMETER, OUTCOME = "parameter", "outcome"
 
 _ALIASES = {

@@ -13,7 +13,7 @@ from core.seal import canonical_json
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column
-from jobs.ledger.names import METRIC, PARAM
+from jobs.results.names import METRIC, PARAM
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id
 

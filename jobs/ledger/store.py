@@ -9,12 +9,12 @@ from typing import Any
 from core.errors import UserError
 from jobs.results import records, storage
 from jobs.results.layout import COMPACT, PREFIX
+from jobs.results.names import METRIC
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
 from jobs.results.writer import new_attempt_id, stored
 
 _COLUMNS = ("source", "env_json", "status", "metric.*")
-_MEASURED = "metric."
 
 
 def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
@@ -60,7 +60,7 @@ def _known(results: str, study: str) -> dict[str, dict[str, Any]]:
     if not folder.is_dir():
         return {}
     table = load(str(folder), columns=_COLUMNS).table
-    names = [name for name in table.column_names if name.startswith(_MEASURED)]
+    names = [name for name in table.column_names if name.startswith(METRIC)]
     wanted = table.select(
         ["trial_key", *(one for one in ("source", "env_json", "status") if one in table.column_names), *names]
     )
@@ -73,7 +73,7 @@ def _compare(row: Attempt, stored: dict[str, Any], results: str) -> None:
             f"{row.env['imported_from']}:{row.env['line']}: the run was imported as {stored['status']} before and is "
             f"{row.status} now: give another --study, or delete {_folder(results, row.study)} first."
         )
-    then = {key.removeprefix(_MEASURED): value for key, value in stored.items() if key.startswith(_MEASURED)}
+    then = {key.removeprefix(METRIC): value for key, value in stored.items() if key.startswith(METRIC)}
     for name in sorted(then.keys() | row.metrics.keys()):
         if then.get(name) != row.metrics.get(name):
             raise UserError(

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from core.errors import UserError
 
-_PREFIXES = ("param.", "metric.")
+PARAM, METRIC = "param.", "metric."
+"""What the columns of parameters and of metrics begin with."""
 
 
 def resolve(name: str, columns: Iterable[str]) -> str:
@@ -17,8 +18,8 @@ def resolve(name: str, columns: Iterable[str]) -> str:
     columns = list(columns)
     if name in columns:
         return name
-    found = [prefix + name for prefix in _PREFIXES if prefix + name in columns]
-    found = found or [column for column in columns if may_mean(name, column) and column.startswith("param.")]
+    found = [prefix + name for prefix in (PARAM, METRIC) if prefix + name in columns]
+    found = found or [column for column in columns if may_mean(name, column) and column.startswith(PARAM)]
     if len(found) == 1:
         return found[0]
     if found:

@@ -16,6 +16,7 @@ from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
 from jobs.results.layout import row_files, study_folders, study_name
+from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import REQUESTS, File, Remote
 from jobs.results.where import Where
@@ -271,7 +272,7 @@ def _same_types(tables: list[pa.Table]) -> list[pa.Table]:
     for table in tables:
         for field in table.schema:
             kinds.setdefault(field.name, set()).add(field.type)
-    mixed = {name for name, types in kinds.items() if len(types) > 1 and name.startswith("param.")}
+    mixed = {name for name, types in kinds.items() if len(types) > 1 and name.startswith(PARAM)}
     return [_as_text(table, mixed) for table in tables]
 
 
