@@ -23,7 +23,7 @@ from core.seal import seal_json, unseal_json
 from core.state import State
 from core.weights import Model
 from jobs import driver, snapshot, study
-from jobs.analysis.present import wanted_columns
+from jobs.analysis.leaderboard import wanted_columns
 from jobs.best_model import NAME, refuse_damaged
 from jobs.queue import Queue
 from jobs.results import compact, header, kept, peek, reader, writer

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import UserError
 from jobs import plan as planning
-from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
-from jobs.analysis.present import wanted_columns
+from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
 from jobs.analysis.race import Race, Rule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.known import known

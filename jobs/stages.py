@@ -130,8 +130,7 @@ class Course:
         if gate is None:
             return None
         from jobs.analysis.gate import improves, reaches
-        from jobs.analysis.leaderboard import by_seed, leaderboard
-        from jobs.analysis.present import wanted_columns
+        from jobs.analysis.leaderboard import by_seed, leaderboard, wanted_columns
         from jobs.analysis.scores import default_mode
         from jobs.results.reader import load
 
@@ -324,8 +323,7 @@ def _selected(stage: Study, results: str) -> Select:
 
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The configuration of a stage that its metric puts first."""
-    from jobs.analysis.leaderboard import leaderboard
-    from jobs.analysis.present import wanted_columns
+    from jobs.analysis.leaderboard import leaderboard, wanted_columns
     from jobs.results.reader import load
 
     select = _selected(stage, results)

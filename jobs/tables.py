@@ -101,19 +101,6 @@ def cell_text(value: Any) -> str:
     return _short(value, 4) if _is_number(value) else visible(" ".join(str(value).split()))
 
 
-def plus_minus(mean: float, half_width: float | None) -> str:
-    """A mean with its interval, three decimals, or more where the interval is smaller than those."""
-    decimals = _decimals(mean, half_width)
-    interval = "" if half_width is None else f" ±{half_width:.{decimals}f}"
-    return f"{mean:.{decimals}f}{interval}"
-
-
-def _decimals(mean: float, half_width: float | None) -> int:
-    if half_width is None or not 0 < half_width < 0.0005:
-        return 3 if abs(mean) < 1000 else 1
-    return min(6, 1 - math.floor(math.log10(half_width)))
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.ties import leads
 
@@ -62,7 +62,7 @@ def improves(metric: str, now: Sequence[Cell], before: Sequence[Cell], *, maximi
     order = sorted([reference, *repeated], key=lambda cell: sign * mean(list(cell.values())))
     place = next(i for i, cell in enumerate(order) if cell is reference)
     lead = leads(order, maximise=maximise)[place or 1]
-    gap = tables.plus_minus(lead.gap if place else -lead.gap, lead.half_width if isfinite(lead.half_width) else None)
+    gap = intervals.plus_minus(lead.gap if place else -lead.gap, lead.half_width if isfinite(lead.half_width) else None)
     if place and lead.is_sure:
         return Verdict(is_open=True, why=f"{told}: better by {gap}")
     return Verdict(is_open=False, why=f"{told}: {gap} is no improvement that the seeds tell from luck")
@@ -78,4 +78,4 @@ def _best(cells: Sequence[Cell], *, maximise: bool) -> Cell:
 
 def _shown(cell: Cell) -> str:
     values = list(cell.values())
-    return tables.plus_minus(mean(values), half_width(values))
+    return intervals.plus_minus(mean(values), half_width(values))

@@ -114,6 +114,13 @@ class _Cell:
     imported: int = 0
 
 
+def wanted_columns(metric: str) -> list[str]:
+    """What a leaderboard reads of the store: less is faster, file by file."""
+    kind = "best" if metric.startswith("best.") else "metric"
+    names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+    return [f"{PARAM}*", metric, "reason", "source", *names, *selection.COLUMNS]
+
+
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     """Rank the configurations of a results table by the mean of `metric` over their seeds.
 

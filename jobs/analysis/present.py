@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from jobs import tables
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard
+from jobs.analysis import intervals
+from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
-from jobs.analysis.selection import COLUMNS, Choice, Report
+from jobs.analysis.selection import Choice, Report
 from jobs.results.names import PARAM, resolve, short_names
 from jobs.results.reader import load
 from jobs.tables import Column
@@ -41,13 +42,6 @@ class Sheet:
             UserError: There is no such format.
         """
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
-
-
-def wanted_columns(metric: str) -> list[str]:
-    """What a leaderboard reads of the store: less is faster, file by file."""
-    kind = "best" if metric.startswith("best.") else "metric"
-    names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "source", *names, *COLUMNS]
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
@@ -241,7 +235,7 @@ def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 
 def _interval(score: Score | None) -> str:
-    return "" if score is None else tables.plus_minus(score.mean, score.half_width)
+    return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:

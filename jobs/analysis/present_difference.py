@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.difference import Difference, Pair
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.present import Sheet
@@ -41,7 +42,7 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
     lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
     overall = [pair.difference for pair in found.pairs if pair.difference is not None]
     if len(overall) > 1:
-        told = tables.plus_minus(mean(overall), half_width(overall))
+        told = intervals.plus_minus(mean(overall), half_width(overall))
         lines.append(f"Over the {len(overall)} configurations with shared seeds: {_signed(told)}.")
     if any(pair.verdict == "?" for pair in found.pairs):
         lines.append("? fewer than two shared seeds: nothing can be told.")
@@ -92,11 +93,11 @@ def _title(text: str, fmt: str, level: int) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "" if value is None else tables.plus_minus(value, None)
+    return "" if value is None else intervals.plus_minus(value, None)
 
 
 def _interval(pair: Pair) -> str:
-    return "" if pair.difference is None else _signed(tables.plus_minus(pair.difference, pair.half_width))
+    return "" if pair.difference is None else _signed(intervals.plus_minus(pair.difference, pair.half_width))
 
 
 def _signed(text: str) -> str:

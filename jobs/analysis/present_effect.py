@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.effect import Difference, Effect
 from jobs.analysis.present import Sheet
 from jobs.analysis.scores import metric_name
@@ -150,13 +151,13 @@ def _ends(one: Difference) -> str | None:
     """The metric's means at both values."""
     if one.mean_low is None or one.mean_high is None:
         return None
-    return f"{tables.plus_minus(one.mean_low, None)} → {tables.plus_minus(one.mean_high, None)}"
+    return f"{intervals.plus_minus(one.mean_low, None)} → {intervals.plus_minus(one.mean_high, None)}"
 
 
 def _signed(one: Difference) -> str | None:
     if one.estimate is None:
         return None
-    text = tables.plus_minus(one.estimate.mean, one.estimate.half_width)
+    text = intervals.plus_minus(one.estimate.mean, one.estimate.half_width)
     return f"+{text}" if one.estimate.mean > 0 else text
 
 

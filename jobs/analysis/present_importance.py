@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Contrast, Interaction
 from jobs.analysis.present import Sheet
@@ -149,7 +150,7 @@ def _cell(found: Interaction, place: tuple[int, int], ends: tuple[float, float],
     cell = found.cells.get(place)
     if cell is None:
         return _EMPTY
-    text = f"{tables.plus_minus(cell.mean, None)} ({cell.n})"
+    text = f"{intervals.plus_minus(cell.mean, None)} ({cell.n})"
     if not shades:
         return text
     low, high = ends
@@ -160,5 +161,5 @@ def _cell(found: Interaction, place: tuple[int, int], ends: tuple[float, float],
 
 def _contrast_cells(one: Contrast) -> list[Any]:
     steps = [f"{tables.cell_text(low)} → {tables.cell_text(high)}" for low, high in (one.first, one.second)]
-    text = "" if one.estimate is None else tables.plus_minus(one.estimate.mean, one.estimate.half_width)
+    text = "" if one.estimate is None else intervals.plus_minus(one.estimate.mean, one.estimate.half_width)
     return [*steps, text, one.n, one.verdict]

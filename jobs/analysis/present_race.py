@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.present import Sheet
@@ -39,7 +40,7 @@ def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
     """What came of it, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]
-    score = tables.plus_minus(mean(best.values), half_width(best.values))
+    score = intervals.plus_minus(mean(best.values), half_width(best.values))
     error = f"{rule.error:.2%} a round, 5 % over all that are planned"
     if race.end == "separated":
         text = f"Separated: the seeds tell the best from every other contender ({error})."
@@ -84,10 +85,10 @@ def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]
 
 
 def _told(one: Standing) -> tuple[str, str, str]:
-    score = tables.plus_minus(mean(one.values), half_width(one.values))
+    score = intervals.plus_minus(mean(one.values), half_width(one.values))
     has_lead = one.verdict != "best" and isfinite(one.gap)
     half = one.half_width if isfinite(one.half_width) else None
-    return score, tables.plus_minus(one.gap, half) if has_lead else "", one.verdict
+    return score, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
 
 
 def _named(board: Leaderboard, key: str) -> str:

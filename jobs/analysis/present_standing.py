@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.analysis.standing import Standing, Trial
 from jobs.results.names import short_names
@@ -41,7 +42,7 @@ def lines(one: Standing, width: int) -> Iterator[str]:
 def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
     names = short_names(best.params)
     values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
-    score = tables.plus_minus(best.score.mean, best.score.half_width)
+    score = intervals.plus_minus(best.score.mean, best.score.half_width)
     text = f"best {metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 

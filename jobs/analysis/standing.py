@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis.leaderboard import Entry, leaderboard
-from jobs.analysis.present import wanted_columns
+from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
 from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name

@@ -81,8 +81,8 @@ def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: st
 def _ranked_text(
     paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
 ) -> str:
-    from jobs.analysis.leaderboard import leaderboard
-    from jobs.analysis.present import board_sheet, board_text, wanted_columns
+    from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.analysis.present import board_sheet, board_text
 
     metric, mode = inputs.chosen_metric(paths, studies, *wanted)
     loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs import options
+from jobs.analysis import intervals
 from jobs.output import width
 from jobs.visible import control
 
@@ -83,10 +84,9 @@ def _screen(found: list[Standing]) -> str:
 
 def _line(one: Standing) -> str:
     """The counts and the best of a study."""
-    from jobs import tables
     from jobs.analysis.present_standing import headline
 
     if one.best is None:
         return headline(one)
     score = one.best.score
-    return f"{headline(one)}, best {one.metric} {tables.plus_minus(score.mean, score.half_width)} (n={score.n})"
+    return f"{headline(one)}, best {one.metric} {intervals.plus_minus(score.mean, score.half_width)} (n={score.n})"

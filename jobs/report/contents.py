@@ -13,8 +13,7 @@ from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard
-from jobs.analysis.present import wanted_columns
+from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.analysis.trials import Trials
 from jobs.results.reader import load

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
@@ -51,7 +51,7 @@ def _ranking(board: Leaderboard) -> list[Finding]:
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board.metric)} {tables.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {intervals.plus_minus(score.mean, score.half_width)}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 

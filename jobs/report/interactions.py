@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.present_effect import labels
 from jobs.analysis.present_importance import contrasts_sheet
@@ -57,7 +58,7 @@ def _cell(found: Interaction, place: tuple[int, int], low: float, high: float) -
     ground = colour((cell.mean - low) / (high - low) if high > low else 0.5)
     ink = "#fff" if 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] < 128 else "#000"
     style = f"background:#{bytes(ground).hex()};color:{ink}"
-    return tag("td", tables.plus_minus(cell.mean, None), tag("small", f"n = {cell.n}"), style=style)
+    return tag("td", intervals.plus_minus(cell.mean, None), tag("small", f"n = {cell.n}"), style=style)
 
 
 def colour(share: float) -> Colour:

@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from core.errors import UserError
 from jobs import tables
+from jobs.analysis import intervals
 from jobs.analysis.curves import Curve
 from jobs.analysis.effect import Effect
 from jobs.analysis.importance import Share
@@ -260,7 +261,7 @@ def _cells(figure: Figure, axes: Axes, found: Interaction) -> None:
             cell = found.cells.get((i, j))
             if cell is None:
                 axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="////", color="#bbbbbb"))
-            text = f"{tables.plus_minus(cell.mean, None)}\nn = {cell.n}" if cell else "not run"
+            text = f"{intervals.plus_minus(cell.mean, None)}\nn = {cell.n}" if cell else "not run"
             bright = cell is None or cell.mean > middle
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
 
