@@ -148,9 +148,11 @@ def test_without_save_model_there_is_no_file(folder):
 
 
 def test_a_missing_safetensors_is_one_line_before_anything_starts(folder, monkeypatch):
-    monkeypatch.setattr(running.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"uv sync --extra safetensors"):
-        running.prepare(study.load(folder / "p.yaml"), "results", 1)
+    read = study.load(folder / "p.yaml")
+    real = running.importlib.util.find_spec
+    monkeypatch.setattr(running.importlib.util, "find_spec", lambda one: None if one == "safetensors" else real(one))
+    with pytest.raises(UserError, match="uv sync --extra safetensors"):
+        running.prepare(read, "results", 1)
 
 
 # Going on from a checkpoint that lay elsewhere
