@@ -59,6 +59,8 @@ def test_what_torch_says_of_this_cpu_is_what_the_kernel_says():
         pytest.skip("there is no second witness")
     named = flags.read_text().split()
     found = precision.cpu_capabilities()
+    if not found:
+        pytest.skip("this torch says nothing of the CPU: 2.11 is the first that does")
     assert [found[name] for name in ("avx2", "avx512_bf16", "amx_bf16")] == [
         name in named for name in ("avx2", "avx512_bf16", "amx_bf16")
     ]
