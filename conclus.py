@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent
 PACKAGES = ("cluster", "jobs", "core", "losses")
 PUBLIC = {
     "ContrastiveClustering": ("core.estimator", "ContrastiveClustering"),
-    "Study": ("jobs.study", "Study"),
-    "load_study": ("jobs.study", "load"),
-    "run": ("jobs.run", "run"),
+    "Study": ("jobs.study.study", "Study"),
+    "load_study": ("jobs.study.study", "load"),
+    "run": ("jobs.execution.runner", "run"),
     "read_results": ("jobs.results.reader", "read_results"),
 }
 
@@ -98,7 +98,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest command named when there is no such one."""
         if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            from core.schema import did_you_mean
+            from core.config.schema import did_you_mean
 
             near = did_you_mean(args[0], self.list_commands(ctx))
             ctx.fail(f"no such command {args[0]!r}{near}")
@@ -143,7 +143,7 @@ def main() -> None:
         cli.main(prog_name="conclus")
     from cluster.executor import ClusterError
     from core.errors import UserError
-    from jobs.visible import Visible
+    from jobs.present.visible import Visible
 
     # What files hold is shown, never obeyed: by whatever prints, in whichever command.
     streams = sys.stdout, sys.stderr

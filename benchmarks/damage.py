@@ -20,16 +20,17 @@ import torch
 from benchmarks.trials import attempts
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
-from core.state import State
-from core.weights import Model
-from jobs import driver, snapshot, study
+from core.training.export import Model
+from core.training.state import State
 from jobs.analysis.leaderboard import wanted_columns
-from jobs.best_model import NAME, refuse_damaged
-from jobs.queue import Queue
+from jobs.execution import driver
+from jobs.models.best import NAME, refuse_damaged
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.layout import JOB
 from jobs.results.schema import Attempt
+from jobs.study import snapshot, study
+from jobs.submission.queue import Queue
 
 SEEN, SILENT, TRACEBACK, OTHER, NOTHING = "seen", "silent", "traceback", "another study", "no change"
 PAGE = 512

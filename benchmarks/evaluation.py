@@ -6,10 +6,10 @@ import sys
 
 import torch
 
-from core import registry
-from core.config import read_trial
-from core.fit import fit
-from core.schema import Mistakes
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.training.fit import fit
 
 LIMIT = 0.10
 
@@ -17,7 +17,7 @@ LIMIT = 0.10
 def share(every: int) -> tuple[float, float]:
     """Training seconds, and evaluation seconds as a share of them, over a whole trial."""
     config = read_trial({"evaluation": {"every": every}}, (), Mistakes())
-    data = registry.load("datasets", "digits")()
+    data = plugins.load("datasets", "digits")()
     rows = list(fit(config, data, seed=0))
     training = sum(row.train_seconds for row in rows)
     return training, sum(row.evaluation_seconds for row in rows) / training

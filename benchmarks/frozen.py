@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
-from core import assign, metrics
+from core.evaluation import kmeans, metrics
 from core.views.neighbours import nearest
 
 Matrix = NDArray[np.float32]
@@ -61,11 +61,11 @@ def main() -> None:
     with np.load(sys.argv[1]) as file:
         vectors, labels = file["emb"].astype(np.float32), np.unique(file["label"], return_inverse=True)[1]
     n_clusters = int(labels.max()) + 1
-    units = assign.unit_rows(vectors)
+    units = kmeans.unit_rows(vectors)
     for made in ([("unit vectors", units)], principal(units), graphs(units, n_clusters)):
         for name, features in made:
-            rows = assign.unit_rows(np.ascontiguousarray(features, np.float32))
-            found = [assign.kmeans(rows, n_clusters, seed=seed, starts=10).labels for seed in SEEDS]
+            rows = kmeans.unit_rows(np.ascontiguousarray(features, np.float32))
+            found = [kmeans.kmeans(rows, n_clusters, seed=seed, starts=10).labels for seed in SEEDS]
             scores = [metrics.scores(one, labels) for one in found]
             acc, nmi = (fmean(score[name] for score in scores) for name in ("acc", "nmi"))
             print(f"{name:30}  ACC {acc:.3f}  NMI {nmi:.3f}", flush=True)

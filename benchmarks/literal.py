@@ -27,11 +27,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from core import metrics, registry
-from core.config import TrialConfig, read_trial
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import TrialConfig, read_trial
 from core.encoders.convnet import Encoder
-from core.fit import fit
-from core.schema import Mistakes
+from core.evaluation import metrics
+from core.training.fit import fit
 from jobs.analysis.intervals import half_width
 
 BATCH, CLUSTERS = 256, 10
@@ -255,7 +256,7 @@ def main() -> int:
     torch.set_num_threads(1)
     path, epochs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4
     config = configuration(path, epochs)
-    data = registry.load("datasets", "file")(path=path)
+    data = plugins.load("datasets", "file")(path=path)
     images = np.rint(data.samples[:, 0] / data.samples.max() * 255).astype(np.uint8)
     own = report("conclus", [own_scores(config, data, seed) for seed in SEEDS])
     literal = report("literal", [literal_scores(images, data.labels, epochs, seed) for seed in SEEDS])

@@ -13,9 +13,9 @@ from typing import Any
 
 from quality import RESULTS, TARGETS, load
 
-from core import registry
-from jobs import plan as planning
-from jobs import run as running
+from core.config import plugins
+from jobs.execution import runner as running
+from jobs.planning import plan as planning
 from jobs.results.reader import read_results
 
 # Of whose images another study holds a part.
@@ -51,7 +51,7 @@ def main() -> None:
     """Prints one line per method and data set."""
     bad = False
     for name in sys.argv[1:] or [one for one in TARGETS if one not in ALREADY]:
-        for method in (one for one in registry.names("methods") if registry.load("methods", one).clusters):
+        for method in (one for one in plugins.names("methods") if plugins.load("methods", one).clusters):
             found = row(name, method)
             bad |= unseen(found)
             scores = [found.get(f"metric.{key}") or float("nan") for key in ("acc", "nmi", "input_kmeans_nmi")]

@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from core.data.catalog import find_named
 from core.errors import UserError
-from core.named import find_named
-from jobs import run as running
-from jobs import study as studies
 from jobs.analysis.intervals import half_width
+from jobs.execution import runner as running
 from jobs.results.reader import read_results
-from jobs.study import Study
+from jobs.study import study as studies
+from jobs.study.study import Study
 
 FOLDER = Path(__file__).with_name("quality")
 RESULTS = "results"

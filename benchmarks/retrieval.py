@@ -13,7 +13,7 @@ from statistics import quantiles
 
 import torch
 
-from core.retrieval import ranks
+from core.evaluation.retrieval import ranks
 from losses.info_nce import info_nce
 
 

@@ -24,15 +24,17 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from core import assign, device, precision, registry
-from core.config import read_trial
-from core.criteria import Probe
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
 from core.errors import UserError
-from core.evaluate import evaluate
-from core.fit import build, train_epoch
-from core.method import Batch, Method
-from core.schema import Mistakes
+from core.evaluation import kmeans
+from core.evaluation.clustering import evaluate
+from core.evaluation.label_free import Probe
 from core.seeds import Streams
+from core.training import device, precision
+from core.training.fit import build, train_epoch
+from core.training.method import Batch, Method
 
 SIDE, BATCH, CLUSTERS = 28, 256, 10
 CPU = torch.device("cpu")
@@ -140,7 +142,7 @@ def beside_the_peak(rounds: int) -> None:
 
 def evaluation() -> None:
     """What scoring 70,000 images costs beside training on them, at every fifth of 20 epochs."""
-    data = registry.load("datasets", "fashion-mnist")()
+    data = plugins.load("datasets", "fashion-mnist")()
     steps = Steps(CONVNET | {"epochs": 20}, data.samples)
     probe, share = Probe.of(data.samples), 40 * BATCH
     score = partial(evaluate, steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, probe=probe)
@@ -165,7 +167,7 @@ def memory(stage: str) -> None:
     """Prints the most memory that this process had, in MB, up to the end of a stage."""
     torch.set_num_threads(1)
     if stage != "imports":
-        data = registry.load("datasets", "fashion-mnist")()
+        data = plugins.load("datasets", "fashion-mnist")()
         if stage == "trained":
             steps = Steps(CONVNET, data.samples)
             train_epoch(steps.method, steps.samples[: 4 * BATCH], BATCH, steps.streams)
@@ -196,7 +198,7 @@ def main() -> None:
         memory(sys.argv[1])
         return
     device.limit_threads(1)
-    assign.kmeans(np.eye(4, dtype=np.float32), 2, seed=0)  # imports
+    kmeans.kmeans(np.eye(4, dtype=np.float32), 2, seed=0)  # imports
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     line("what, on one thread", "measured", "ratio: median (quartiles)", "")
     line("---", "---", "---", "---")

@@ -33,8 +33,8 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.config import TrialConfig
-    from core.data import Dataset
+    from core.config.trial import TrialConfig
+    from core.data.dataset import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 ASHA = {"scheduler": "asha"}
@@ -112,8 +112,8 @@ def train_literally(sweep: Sweep, chosen: Mapping[str, float], report: Callable[
     import numpy as np
     from sklearn.metrics import normalized_mutual_info_score
 
-    from core.config import read_trial
-    from core.schema import Mistakes
+    from core.config.schema import Mistakes
+    from core.config.trial import read_trial
 
     data = load(read_trial(sweep.trial, (), Mistakes()))
     images = data.samples[:, 0]
@@ -132,16 +132,16 @@ def train_literally(sweep: Sweep, chosen: Mapping[str, float], report: Callable[
 
 def load(config: TrialConfig) -> Dataset:
     """A trial's data set."""
-    from core import registry
+    from core.config import plugins
 
-    return registry.load("datasets", config.data.name)(**config.data.options)  # type: ignore[no-any-return]
+    return plugins.load("datasets", config.data.name)(**config.data.options)  # type: ignore[no-any-return]
 
 
 def train_with_the_core(sweep: Sweep, chosen: Mapping[str, float]) -> float:
     """The same by conclus's core; its NMI."""
-    from core.config import read_trial
-    from core.fit import fit
-    from core.schema import Mistakes
+    from core.config.schema import Mistakes
+    from core.config.trial import read_trial
+    from core.training.fit import fit
 
     temperatures = {name: value for name, value in chosen.items() if name.endswith("temperature")}
     trial = sweep.trial | {

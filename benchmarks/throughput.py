@@ -22,8 +22,11 @@ from overhead import meet
 
 from cluster import connect, tune
 from cluster.executor import Event, Feed, Listed, Report, Resources, Stop, Task
-from jobs import orders, plan, source, study
-from jobs.progress import Progress
+from jobs.execution import dispatch
+from jobs.execution.progress import Progress
+from jobs.planning import plan
+from jobs.search import source
+from jobs.study import study
 from tests.cluster.nodes import Nodes, new_token
 
 LIMIT, GROWTH_MB = 1.25, 50
@@ -72,8 +75,8 @@ def growth() -> float:
         file = Path(folder, "study.yaml")
         file.write_text(STUDY)
         made = plan.make(study.load(file))
-        shared = orders.shared(made.study, folder, (), device="cpu")
-    feed = orders.Orders(source.Listed(made.trials), shared, made.study.budget)
+        shared = dispatch.shared(made.study, folder, (), device="cpu")
+    feed = dispatch.Orders(source.Listed(made.trials), shared, made.study.budget)
     progress, sizes = Progress(made, LAST, 0, out=io.StringIO()), list[float]()
 
     def hear(event: Event) -> None:

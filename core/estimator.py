@@ -22,18 +22,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from core import assign, registry
-from core.config import Evaluation, TrialConfig, plug_in_files, read_plug_in, read_trial
-from core.data import Dataset, check_spread, check_values
+from core.config import plugins
+from core.config.schema import Mistakes, Place, PositiveInt, convert
+from core.config.trial import Evaluation, TrialConfig, plug_in_files, read_plug_in, read_trial
+from core.data.dataset import Dataset, check_spread, check_values
+from core.data.scaling import offset_and_divisor
 from core.errors import UserError
-from core.evaluate import predict
-from core.fit import build, fit
-from core.method import Method
-from core.n_clusters import count_clusters
-from core.outputs import Outputs
-from core.scaling import offset_and_divisor
-from core.schema import Mistakes, Place, PositiveInt, convert
-from core.state import State
+from core.evaluation import kmeans
+from core.evaluation.clustering import predict
+from core.evaluation.outputs import Outputs
+from core.training.fit import build, fit
+from core.training.method import Method
+from core.training.n_clusters import count_clusters
+from core.training.state import State
 
 # Where parameters of the estimator stand in the configuration of a trial; any other key is an option of its section.
 PARAMETERS: dict[Place, str] = {
@@ -51,7 +52,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
     one thread is best (`torch.set_num_threads(1)`): the number of threads is the caller's and is left alone.
 
     Args:
-        n_clusters: number of clusters; `auto` estimates it from X (see `core.assign.estimate_n_clusters`).
+        n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.kmeans.estimate_n_clusters`).
         method: name of a method, or path of the file of one's own. Such a file must still be there to unpickle.
         method_options: options of the method by name; None for its defaults, here and below.
         encoder: name or path of the encoder.
@@ -221,8 +222,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
-        registry.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
-        if not mistakes.found and not registry.load("methods", config.method.name).clusters:
+        plugins.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
+        if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
             raise ValueError("\n".join(f"{_parameter(one.place)}: {one.text}" for one in mistakes.found))
@@ -265,7 +266,7 @@ class Trained:
         """The most probable clusters (n,) or, without a head, those with the nearest of k-means' centroids."""
         if outputs.probabilities is not None:
             return outputs.probabilities.argmax(dim=1).numpy()
-        return assign.nearest(assign.unit_rows(outputs.features.numpy()), self.centroids)
+        return kmeans.nearest(kmeans.unit_rows(outputs.features.numpy()), self.centroids)
 
     def _method(self, device: torch.device) -> Method:
         """The method with its trained weights, made when first asked for."""

@@ -18,11 +18,12 @@ from typing import Any
 import click
 
 import conclus
-from core import config, registry
-from core.data import Dataset
-from core.method import Batch, Encoder, Method, Outputs, Setting, Views
-from core.schema import describe, plug_in_kind
-from jobs import stages, study
+from core.config import plugins, trial
+from core.config.schema import describe, plug_in_kind
+from core.data.dataset import Dataset
+from core.training.method import Batch, Encoder, Method, Outputs, Setting, Views
+from jobs.search import stages
+from jobs.study import study
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py: edit the program, then run it. -->\n"
@@ -75,14 +76,14 @@ def plug_ins() -> str:
     parts = [f"# Plug-ins\n\n{NOTE}\nWhat a study file may name, and the options of each.\n"]
     for kind in ("methods", "encoders", "views", "losses", "datasets"):
         parts.append(f"## {kind.capitalize()}\n")
-        for name in registry.names(kind):
-            text = ast.get_docstring(ast.parse(registry.source(kind, name).read_text(encoding="utf-8"))) or ""
+        for name in plugins.names(kind):
+            text = ast.get_docstring(ast.parse(plugins.source(kind, name).read_text(encoding="utf-8"))) or ""
             parts += [f"### {name}\n", markdown(text) + "\n", *_options(kind, name)]
     return "\n".join(parts)
 
 
 def _options(kind: str, name: str) -> list[str]:
-    found = registry.options(kind, name)
+    found = plugins.options(kind, name)
     if not found:
         return ["No options.\n"]
     told = descriptions(kind, name)
@@ -99,13 +100,13 @@ def descriptions(kind: str, name: str) -> dict[str, str]:
     Raises:
         KeyError: it says nothing of one.
     """
-    tree = ast.parse(registry.source(kind, name).read_text(encoding="utf-8"))
-    (entry,) = (one for one in tree.body if getattr(one, "name", None) == registry.ENTRY[kind])
+    tree = ast.parse(plugins.source(kind, name).read_text(encoding="utf-8"))
+    (entry,) = (one for one in tree.body if getattr(one, "name", None) == plugins.ENTRY[kind])
     if isinstance(entry, ast.ClassDef):
         entry = next(one for one in entry.body if getattr(one, "name", None) == "__init__")
     text = ast.get_docstring(entry) if isinstance(entry, ast.FunctionDef) else None
     said = _entries(_sections(text or "").get("Args", []))
-    return {one.name: said[one.name] for one in registry.options(kind, name)}
+    return {one.name: said[one.name] for one in plugins.options(kind, name)}
 
 
 # The study file
@@ -120,9 +121,9 @@ def study_file() -> str:
         f"# Keys of a study file\n\n{NOTE}",
         about,
         "## `trial`\n",
-        _keys(config.TrialConfig),
+        _keys(trial.TrialConfig),
     ]
-    parts += _nested("trial", config.TrialConfig)
+    parts += _nested("trial", trial.TrialConfig)
     for name, kind in study.SECTIONS.items():
         parts += [f"## `{name}`\n", _keys(kind)]
     parts += ["## `continue_if`, of a stage\n", _keys(stages.Gate)]

@@ -1,1 +1,1 @@
-"""Studies, plans, trials, results, conclusions and the commands."""
+"""Studies: their files, plans, trials, results and conclusions, and the commands."""

@@ -117,7 +117,7 @@ def s3(s3_server: str) -> Callable[[], str]:
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path_factory, monkeypatch):
     """No test reads or writes what conclus knows of the person who runs it, or lets a plug-in run for the next one."""
-    from core import registry
+    from core.config import plugins
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    monkeypatch.setattr(registry, "_allowed", set())
+    monkeypatch.setattr(plugins, "_allowed", set())

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from core.data import Dataset, fingerprint_of
+from core.config.schema import Fraction, NonNegativeInt
+from core.data.dataset import Dataset, fingerprint_of
 from core.datasets import digits
-from core.schema import Fraction, NonNegativeInt
 
 
 def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNegativeInt = 0) -> Dataset:
@@ -23,12 +23,12 @@ def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNeg
     """
     import numpy as np
 
-    from core import parts
+    from core.data import splits
 
     images = digits.load().samples
     upper, lower = (np.ascontiguousarray(half.reshape(len(images), -1)) for half in np.split(images, 2, axis=2))
-    split = parts.drawn(np.zeros(len(images), np.int8), "test", test, split_seed, "digit-halves")
-    split = parts.drawn(split, "validation", validation, split_seed, "digit-halves")
+    split = splits.drawn(np.zeros(len(images), np.int8), "test", test, split_seed, "digit-halves")
+    split = splits.drawn(split, "validation", validation, split_seed, "digit-halves")
     hashed = fingerprint(validation=validation, test=test, split_seed=split_seed)
     return Dataset("digit-halves", upper, None, (), hashed, {"target": lower}, split)
 

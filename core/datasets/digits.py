@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from core.data import Dataset, check_spread, check_values, fault, fingerprint_of
+from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_of
+from core.data.labels import encode_labels
 from core.errors import UserError
-from core.labels import encode_labels
 
 
 def load() -> Dataset:

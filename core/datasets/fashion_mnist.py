@@ -11,18 +11,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.data import (
-    Dataset,
-    cache_folder,
-    check_spread,
-    check_values,
-    fault,
-    fingerprint_of,
-    user_path,
-)
+from core.data.dataset import Dataset, cache_folder, check_spread, check_values, fault, fingerprint_of, user_path
+from core.data.labels import check_labels, encode_labels
+from core.data.scaling import scaled
 from core.errors import UserError
-from core.labels import check_labels, encode_labels
-from core.scaling import scaled
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.arrays import read_npy, read_npz
-from core.columns import Part, Wanted, listed
-from core.data import SUFFIXES, Dataset, check_spread, check_values, fault, fingerprint_of, user_path
-from core.labels import Labels, check_labels, read_labels
-from core.layout import Layout, shaped
-from core.scaling import offset_and_divisor, scaled
-from core.tables import read_table
+from core.data.arrays import read_npy, read_npz
+from core.data.columns import Part, Wanted, listed
+from core.data.dataset import SUFFIXES, Dataset, check_spread, check_values, fault, fingerprint_of, user_path
+from core.data.labels import Labels, check_labels, read_labels
+from core.data.layout import Layout, shaped
+from core.data.scaling import offset_and_divisor, scaled
+from core.data.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from core.data import Dataset, fault, fingerprint_of
+from core.config.schema import Fraction, NonNegativeInt, PositiveInt
+from core.data.dataset import Dataset, fault, fingerprint_of
 from core.datasets import file, text
 from core.errors import UserError
-from core.schema import Fraction, NonNegativeInt, PositiveInt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def load(
     """
     import numpy as np
 
-    from core import parts
+    from core.data import splits
 
     encode = partial(text.load, path=path, model=model, dimensions=dimensions, scale="none", analyzer=analyzer)
 
@@ -87,13 +87,13 @@ def load(
         raise fault(path, f"it has {len(found.samples)} inputs and {len(paired)} targets: each must have its own")
     with _called(labels="group_by"):
         codes = None if group_by is None else read(group_by).labels
-    groups = parts.together(found.samples, paired, *([] if codes is None else [_own(codes)]))
+    groups = splits.together(found.samples, paired, *([] if codes is None else [_own(codes)]))
     if found.labels is None:
-        split = parts.drawn(np.zeros(len(paired), np.int8), "test", test, split_seed, path, groups=groups)
+        split = splits.drawn(np.zeros(len(paired), np.int8), "test", test, split_seed, path, groups=groups)
     else:
-        split = parts.named(found.labels, found.class_names, path)
+        split = splits.named(found.labels, found.class_names, path)
     if not (split == 1).any():
-        split = parts.drawn(split, "validation", validation, split_seed, path, groups=groups)
+        split = splits.drawn(split, "validation", validation, split_seed, path, groups=groups)
     hashed = fingerprint(
         path=path,
         inputs=inputs,

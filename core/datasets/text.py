@@ -21,14 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from core import sentence_model
-from core.analyzer import identity, settings, told
-from core.columns import label_key, listed
-from core.data import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
+from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
+from core.data import sentence_model
+from core.data.analyzer import identity, settings, told
+from core.data.columns import label_key, listed
+from core.data.dataset import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
+from core.data.labels import Labels, read_labels
+from core.data.scaling import scaled
 from core.errors import UserError
-from core.labels import Labels, read_labels
-from core.scaling import scaled
-from core.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

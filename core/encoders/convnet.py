@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from core.config.schema import PositiveInt
 from core.errors import UserError
-from core.method import Encoder as Base
-from core.schema import PositiveInt
+from core.training.method import Encoder as Base
 
 # The least side that gives the third convolution 6 x 6 pixels.
 _LARGE = 21

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from core.method import Encoder as Base
+from core.training.method import Encoder as Base
 
 
 class Encoder(Base):

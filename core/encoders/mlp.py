@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from core.method import Encoder as Base
-from core.schema import PositiveInt
+from core.config.schema import PositiveInt
+from core.training.method import Encoder as Base
 
 
 class Encoder(Base):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.method import Encoder as Base
+from core.training.method import Encoder as Base
 
 
 class Encoder(Base):

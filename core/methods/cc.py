@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from core.method import Batch, Setting, build_optimiser
-from core.method import Method as Base
-from core.outputs import Outputs
-from core.schema import NonNegativeFloat, PositiveFloat, PositiveInt
+from core.config.schema import NonNegativeFloat, PositiveFloat, PositiveInt
+from core.evaluation.outputs import Outputs
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
 from losses.cluster_nt_xent import cluster_nt_xent
 from losses.marginal_entropy import marginal_entropy_gap
 from losses.nt_xent import nt_xent

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core import assign, metrics
-from core.evaluate import evaluation_mode, mutual_information, predict
-from core.method import Batch, Setting, build_optimiser
+from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.evaluation import kmeans, metrics
+from core.evaluation.clustering import evaluation_mode, mutual_information, predict
+from core.evaluation.outputs import Outputs
 from core.methods.cc import Method as ContrastiveClustering
-from core.outputs import Outputs
-from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.training.method import Batch, Setting, build_optimiser
 from losses.marginal_entropy import marginal_divergence
 from losses.nt_xent import nt_xent
 
@@ -154,7 +154,7 @@ class Method(ContrastiveClustering):
 
         Takes the features of all samples; returns them with the head's probabilities.
         """
-        found = self._kmeans(assign.unit_rows(features.numpy()))
+        found = self._kmeans(kmeans.unit_rows(features.numpy()))
         centroids, offsets = torch.from_numpy(found.centroids), torch.from_numpy(found.offsets)
         with torch.no_grad():
             self.prototypes.weight.copy_(self.sharpness * centroids)
@@ -167,12 +167,12 @@ class Method(ContrastiveClustering):
             logits = self._logits(features.to(self.prototypes.weight.device))
         return Outputs(features, logits.softmax(dim=1).cpu())
 
-    def _kmeans(self, rows: assign.Matrix) -> assign.KMeansResult:
-        free = assign.kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
+    def _kmeans(self, rows: kmeans.Matrix) -> kmeans.KMeansResult:
+        free = kmeans.kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
         if self.learns_marginal:
             return free
-        equal = assign.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
-        return equal if assign.inertia(rows, equal) <= (1 + _PRICE) * assign.inertia(rows, free) else free
+        equal = kmeans.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
+        return equal if kmeans.inertia(rows, equal) <= (1 + _PRICE) * kmeans.inertia(rows, free) else free
 
     def _keep(self, outputs: Outputs) -> bool:
         """Keeps the state as the best, or goes back to the best; whether it was kept."""

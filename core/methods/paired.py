@@ -2,7 +2,7 @@
 
 The data set holds inputs and targets (`data: {name: pairs, path: …}`); views play no part. Losses: `mse`, `cosine`,
 `cosine_mse`, `info_nce`, or a file of one's own. Runs with different losses are compared by cosine similarity and by
-retrieval on what was held out (see `core.pairs`), never by their losses.
+retrieval on what was held out (see `core.evaluation.pairs`), never by their losses.
 
 References: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021) for
 `info_nce`; Frome et al., "DeViSE: A Deep Visual-Semantic Embedding Model" (NeurIPS 2013) for maps to given vectors.
@@ -15,14 +15,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from core.config import build_loss
+from core.config.schema import LossPlugIn
+from core.config.trial import build_loss
 from core.errors import UserError
-from core.method import Batch, Setting, build_optimiser
-from core.method import Method as Base
-from core.outputs import Outputs
-from core.pairs import PairScoring
-from core.schema import LossPlugIn
-from core.scoring import Scoring, Task
+from core.evaluation.outputs import Outputs
+from core.evaluation.pairs import PairScoring
+from core.evaluation.scoring import Scoring, Task
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
 
 
 class Method(Base):

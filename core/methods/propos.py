@@ -14,12 +14,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from core import assign
-from core.evaluate import predict
-from core.method import Batch, Setting, build_optimiser
-from core.method import Method as Base
-from core.outputs import Outputs
-from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.evaluation import kmeans
+from core.evaluation.clustering import predict
+from core.evaluation.outputs import Outputs
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
 from losses.byol import byol
 from losses.prototype_scattering import prototype_scattering
 
@@ -83,8 +83,8 @@ class Method(Base):
         """After the warm-up: labels the samples by k-means of their unit projections."""
         self.scattering = epoch > self.warmup_epochs
         if self.scattering:
-            projections = assign.unit_rows(predict(self, samples).features.numpy())
-            found = assign.kmeans(projections, self.n_clusters, seed=self.seed)
+            projections = kmeans.unit_rows(predict(self, samples).features.numpy())
+            found = kmeans.kmeans(projections, self.n_clusters, seed=self.seed)
             self.labels.copy_(torch.from_numpy(found.labels))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

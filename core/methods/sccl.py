@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import assign
-from core.evaluate import CHUNK, predict
-from core.method import Batch, Setting, build_optimiser
-from core.method import Method as Base
+from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.evaluation import kmeans
+from core.evaluation.clustering import CHUNK, predict
+from core.evaluation.outputs import Outputs
 from core.methods.cc import head
-from core.outputs import Outputs
-from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
 from losses.nt_xent import nt_xent
 from losses.student_t import log_assignment, student_t_divergence
 
@@ -86,7 +86,7 @@ class Method(Base):
             self._place(samples)
 
     def _place(self, samples: Tensor) -> None:
-        found = assign.kmeans(predict(self, samples).features.numpy(), self.n_clusters, seed=self.seed, starts=10)
+        found = kmeans.kmeans(predict(self, samples).features.numpy(), self.n_clusters, seed=self.seed, starts=10)
         with torch.no_grad():
             self.centroids.weight.copy_(torch.from_numpy(found.centroids))
         self.placed = True

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.evaluate import CHUNK, evaluation_mode
-from core.method import Batch, Setting, build_optimiser
-from core.method import Method as Base
+from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.evaluation.clustering import CHUNK, evaluation_mode
+from core.evaluation.outputs import Outputs
 from core.methods.cc import objective
-from core.outputs import Outputs
-from core.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
 from losses.boosted import UNLABELLED, balanced_cross_entropy, boosted_nt_xent
 from losses.nt_xent import nt_xent
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.config.schema import Fraction, NonNegativeFloat
 from core.errors import UserError
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, NonNegativeFloat
+from core.training.method import Batch
+from core.training.method import Views as Base
 
 
 class Views(Base):

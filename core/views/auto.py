@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from core.method import Batch
-from core.method import Views as Base
+from core.training.method import Batch
+from core.training.method import Views as Base
 from core.views import affine, image, noise
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.config.schema import Fraction, NonNegativeFloat
 from core.errors import UserError
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, NonNegativeFloat
+from core.training.method import Batch
+from core.training.method import Views as Base
 
 # Weak views keep at least this share of the area.
 _WEAK = 0.6

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.config.schema import Fraction, PositiveInt
 from core.errors import UserError
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, PositiveInt
+from core.training.method import Batch
+from core.training.method import Views as Base
 
 # Rows of similarities held at once: 1024 x 100,000 floats are 400 MB.
 CHUNK = 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, NonNegativeFloat
+from core.config.schema import Fraction, NonNegativeFloat
+from core.training.method import Batch
+from core.training.method import Views as Base
 
 
 class Views(Base):

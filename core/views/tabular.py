@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.config.schema import Fraction, NonNegativeFloat
 from core.errors import UserError
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, NonNegativeFloat
+from core.training.method import Batch
+from core.training.method import Views as Base
 
 # How often an ordinary view's changes are made.
 _WEAK, _STRONG = 0.5, 2.0

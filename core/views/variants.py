@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from core.config.schema import Fraction, NonNegativeInt
 from core.errors import UserError
-from core.method import Batch
-from core.method import Views as Base
-from core.schema import Fraction, NonNegativeInt
+from core.training.method import Batch
+from core.training.method import Views as Base
 from core.views.neighbours import nearest
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 from core.errors import UserError
 
 POPULATION = "pbt"
-"""What the column `source` says of such a member; see `jobs.population`."""
+"""What the column `source` says of such a member; see `jobs.search.pbt`."""
 
 
 def samples(table: pa.Table) -> tuple[pa.Table, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from core.data import PARTS
+from core.data.dataset import PARTS
 from jobs.results.names import METRIC, resolve
 
 METRICS = (METRIC, "best.", "health.")
@@ -11,7 +11,7 @@ METRICS = (METRIC, "best.", "health.")
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
 LABEL_FREE = "label_free"
-"""The label-free score of one epoch; see `core.criteria.label_free`."""
+"""The label-free score of one epoch; see `core.evaluation.label_free.label_free`."""
 
 _LABELLED = frozenset(
     {
@@ -87,7 +87,7 @@ def quality_metric(keys: Collection[str]) -> str:
 
 
 def part_of_pairs(metric: str) -> str:
-    """Which part of the pairs a score of predictions is of, as `core.data.PARTS` calls them; empty for others."""
+    """Which part of the pairs a score of predictions is of, as `core.data.dataset.PARTS` calls them; empty for others."""
     name = _last(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.metrics import ari, contingency
+from core.evaluation.metrics import ari, contingency
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from jobs import inputs, options
-from jobs.output import PARQUET, deliver, format_of, remark, width
+from jobs.cli import inputs, options
+from jobs.present.output import PARQUET, deliver, format_of, remark, width
 
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
 
@@ -69,7 +69,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
     from jobs.analysis.leaderboard import import_notes
-    from jobs.analysis.present import attempts_sheet, ledger_sheet
+    from jobs.present.leaderboard import attempts_sheet, ledger_sheet
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts)
     table = loaded.table
@@ -82,7 +82,7 @@ def _ranked_text(
     paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
 ) -> str:
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
-    from jobs.analysis.present import board_sheet, board_text
+    from jobs.present.leaderboard import board_sheet, board_text
 
     metric, mode = inputs.chosen_metric(paths, studies, *wanted)
     loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))

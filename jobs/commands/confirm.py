@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import options
-from jobs.output import width
+from jobs.cli import options
+from jobs.present.output import width
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
-    from jobs.confirm import Confirmation, Heat
-    from jobs.run import Summary
-    from jobs.study import Study
+    from jobs.execution.runner import Summary
+    from jobs.search.confirm import Confirmation, Heat
+    from jobs.study.study import Study
 
 
 @click.command("confirm")
@@ -72,7 +72,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     The same command goes on after Ctrl-C; what is done is not run again.
     """
     from cluster.executor import Stop
-    from jobs.confirm import Confirmation
+    from jobs.search.confirm import Confirmation
 
     study, results = _study(place, results, name)
     metric, mode = _chosen(study, metric, mode)
@@ -82,13 +82,13 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     """The study, and where its results are."""
-    from jobs import study as studies
-    from jobs import trust
-    from jobs.driver import one_study
-    from jobs.next_study import base_study
-    from jobs.plug_ins import plug_in_files
+    from jobs.execution.driver import one_study
     from jobs.results import storage
     from jobs.results.layout import PREFIX
+    from jobs.search.next_study import base_study
+    from jobs.study import study as studies
+    from jobs.study import trust
+    from jobs.study.plug_ins import plug_in_files
 
     if storage.is_file(storage.at(place)):
         study = studies.load(place)
@@ -138,10 +138,10 @@ class _Rounds:
         self._conclude(heat)
 
     def _execute(self, heat: Heat) -> Summary:
-        from jobs import run as running
-        from jobs.foreground import execute
-        from jobs.progress import Progress
-        from jobs.study import Budget
+        from jobs.execution import runner as running
+        from jobs.execution.console import execute
+        from jobs.execution.progress import Progress
+        from jobs.study.study import Budget
 
         # A budget of nothing is none: what is over since long is spent at once.
         hours = None if self._end is None else max(1e-9, (self._end - time.monotonic()) / 3600)
@@ -151,7 +151,7 @@ class _Rounds:
 
     def _show(self, heat: Heat) -> None:
         """The rounds that were not shown yet, and what runs next."""
-        from jobs.analysis.present_race import round_text
+        from jobs.present.race import round_text
 
         rule = self._confirmation.rule
         if self._quiet:
@@ -167,7 +167,7 @@ class _Rounds:
             click.echo(f"{len(heat.lacking)} trials to run: {who}", err=True)
 
     def _conclude(self, heat: Heat) -> None:
-        from jobs.analysis.present_race import end_text
+        from jobs.present.race import end_text
 
         if not self._quiet:
             click.echo(end_text(heat.board, heat.race, self._confirmation.rule, width()))
@@ -182,7 +182,7 @@ def _seeds(heat: Heat) -> str:
 
 def _leave(summary: Summary, left: int) -> None:
     """Says why a round could not be finished, and how to go on."""
-    from jobs.foreground import again
+    from jobs.execution.console import again
 
     if summary.stopped and not (summary.paused or summary.unwritable):
         click.echo(f"{left} trials of this round are left; go on with: {again()}", err=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import inputs, options
-from jobs.output import deliver, format_of, remark, width
-from jobs.tables import FORMATS
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, format_of, remark, width
+from jobs.present.tables import FORMATS
 
 if TYPE_CHECKING:
     from jobs.analysis.difference import Difference
@@ -73,8 +73,8 @@ def _load(path: str, studies: list[str], metric: str, where: str) -> Loaded:
 
 
 def _text(found: Difference, names: tuple[str, str], fmt: str) -> str:
-    from jobs.analysis.present_difference import difference_text, notes, pairs_sheet
     from jobs.analysis.scores import metric_name
+    from jobs.present.difference import difference_text, notes, pairs_sheet
 
     if fmt in {"table", "markdown"}:
         return difference_text(found, names, fmt, width())

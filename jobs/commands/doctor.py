@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import options
-from jobs.output import width
+from jobs.cli import options
+from jobs.present.output import width
 
 if TYPE_CHECKING:
-    from jobs.checkup import Line
+    from jobs.submission.health_check import Line
 
 
 @click.command()
@@ -34,7 +34,7 @@ def command(address: str, results: str, fmt: str) -> None:
 def _examined(address: str, results: str) -> list[Line]:
     from cluster import doctor, probe
     from cluster.executor import ClusterError
-    from jobs.checkup import Line, examine
+    from jobs.submission.health_check import Line, examine
 
     if not address:
         return list(examine(doctor.here, "", results))
@@ -48,7 +48,7 @@ def _examined(address: str, results: str) -> list[Line]:
 
 def _text(lines: list[Line], fmt: str) -> str:
     """A table; for people the advice stands below it."""
-    from jobs.tables import Column, render
+    from jobs.present.tables import Column, render
 
     heads = [Column("check", right=False), Column("verdict", right=False), Column("found", right=False)]
     cells = [[line.check, line.verdict, line.found] for line in lines]

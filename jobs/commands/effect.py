@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import inputs, options
-from jobs.output import deliver, format_of, remark, width
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.effect import Effect
@@ -60,7 +60,7 @@ def _found(
 
 
 def _text(found: "Effect", fmt: str, part: str | None, slices: int) -> str:
-    from jobs.analysis.present_effect import PROSE, TABLES, effect_text, machine_sheet
+    from jobs.present.effect import PROSE, TABLES, effect_text, machine_sheet
 
     if fmt in PROSE:
         return effect_text(found, fmt, width(), slices, (part,) if part else TABLES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
-from jobs import options
+from jobs.cli import options
 
 
 @click.command()
@@ -30,7 +30,7 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
     """
     if out.suffix != ".parquet":
         raise UserError(f"--out {str(out)!r} should end in .parquet")
-    from jobs import embedding
+    from jobs.models import embedding
 
     table, matched = embedding.embed(checkpoint, data, column=column, device=device)
     click.echo(matched, err=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.output import width
+from jobs.cli import options
+from jobs.present.output import width
 
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
@@ -106,7 +106,7 @@ def _answered(answers: Answers, question: Question) -> Answers:
 
 def _show(prepared: Prepared) -> None:
     from jobs.ledger.prepare import preview
-    from jobs.tables import Column, render
+    from jobs.present.tables import Column, render
 
     columns = width()
     heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import inputs, options
-from jobs.output import deliver, format_of, remark, width
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.importance import Importance
@@ -40,8 +40,8 @@ def _found(paths: Sequence[str], metric: str | None, where: str, studies: Sequen
 
 
 def _text(found: "Importance", fmt: str) -> str:
-    from jobs.analysis.present_effect import PROSE
-    from jobs.analysis.present_importance import importance_rows, importance_text
+    from jobs.present.effect import PROSE
+    from jobs.present.importance import importance_rows, importance_text
 
     if fmt in PROSE:
         return importance_text(found, fmt, width())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import inputs, options
-from jobs.output import deliver, format_of, remark, width
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:
     from jobs.analysis.interaction import Interaction
@@ -52,8 +52,8 @@ def _found(
 
 
 def _text(found: "Interaction", fmt: str) -> str:
-    from jobs.analysis.present_effect import PROSE
-    from jobs.analysis.present_importance import interaction_rows, interaction_text
+    from jobs.present.effect import PROSE
+    from jobs.present.importance import interaction_rows, interaction_text
 
     if fmt in PROSE:
         return interaction_text(found, fmt, width())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
+from jobs.cli import options
 
 if TYPE_CHECKING:
     from jobs.results.storage import Place
@@ -38,7 +38,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     A trial that fails leaves its traceback with the results: --trial shows that of one.
     """
-    from jobs import driver
+    from jobs.execution import driver
 
     found = driver.job_of(results, studies, address, job) if trial is None else None
     if found is None:
@@ -49,7 +49,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     from cluster.submit import Jobs
-    from jobs.submission import watch
+    from jobs.submission.submit import watch
 
     jobs = Jobs(address, insecure=insecure)
     if follow:

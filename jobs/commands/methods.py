@@ -13,7 +13,7 @@ import click
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from core.schema import Option
+    from core.config.schema import Option
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -34,7 +34,7 @@ def command(words: tuple[str, ...]) -> None:
 
 
 def _lines(words: tuple[str, ...]) -> Iterator[str]:
-    from core import registry
+    from core.config import plugins
 
     if not words:
         yield from _overview()
@@ -43,16 +43,16 @@ def _lines(words: tuple[str, ...]) -> Iterator[str]:
     elif len(words) == 2 and (kind := _kind(words[0])):
         yield from _plug_in(kind, words[1])
     else:
-        known = ", ".join([*registry.ENTRY, *_sections()])
+        known = ", ".join([*plugins.ENTRY, *_sections()])
         raise UserError(
             f"{' '.join(words)!r}: give a kind and a name, as in `conclus methods losses mse`; kinds: {known}"
         )
 
 
 def _overview() -> Iterator[str]:
-    from core import registry
+    from core.config import plugins
 
-    for kind in registry.ENTRY:
+    for kind in plugins.ENTRY:
         yield from [f"{kind}, in a study `{_key(kind)}: NAME`", *_indented(_names(kind)), ""]
     rows = [(key, _summary(section)) for key, section in _sections().items()]
     yield from ["sections, in a study `SECTION: {OPTION: VALUE}`", *_indented(_table(rows))]
@@ -61,11 +61,11 @@ def _overview() -> Iterator[str]:
 
 def _found(word: str) -> Iterator[str]:
     """What one word means: a kind, a section, or every plug-in of that name."""
-    from core import registry
-    from core.schema import did_you_mean
+    from core.config import plugins
+    from core.config.schema import did_you_mean
 
     sections = {key: one for key, one in _sections().items() if word == key or _same(word, key.rpartition(".")[2])}
-    owners = [kind for kind in registry.ENTRY if word.replace("_", "-") in registry.names(kind)]
+    owners = [kind for kind in plugins.ENTRY if word.replace("_", "-") in plugins.names(kind)]
     if kind := _kind(word):
         yield from _names(kind)
     elif sections:
@@ -74,7 +74,7 @@ def _found(word: str) -> Iterator[str]:
     elif owners:
         for place, kind in enumerate(owners):
             yield from [*([""] if place else []), f"{_key(kind)}: {word}", *_plug_in(kind, word)]
-    elif registry.is_path(word):
+    elif plugins.is_path(word):
         raise UserError(f"{word}: say of which kind it is, as in `conclus methods losses FILE.py`")
     else:
         near = did_you_mean(word, _known())
@@ -89,9 +89,9 @@ def _same(word: str, name: str) -> bool:
 
 def _kind(word: str) -> str | None:
     """The kind of plug-ins that a word means: its name, or the key that names one in a study file."""
-    from core import registry
+    from core.config import plugins
 
-    return next((kind for kind in registry.ENTRY if any(_same(word, one) for one in (kind, *_keys(kind)))), None)
+    return next((kind for kind in plugins.ENTRY if any(_same(word, one) for one in (kind, *_keys(kind)))), None)
 
 
 def _key(kind: str) -> str:
@@ -100,24 +100,25 @@ def _key(kind: str) -> str:
 
 
 def _keys(kind: str) -> list[str]:
-    from jobs.keys import plug_in_fields
+    from jobs.study.keys import plug_in_fields
 
     return [one for known, key in plug_in_fields() if known == kind for one in (key, key.rpartition(".")[2])]
 
 
 def _known() -> list[str]:
     """All that one word may be, but for plurals."""
-    from core import registry
+    from core.config import plugins
 
-    kinds = [one for kind in registry.ENTRY for one in (kind, *_keys(kind))]
-    plug_ins = [one for kind in registry.ENTRY for one in registry.names(kind)]
+    kinds = [one for kind in plugins.ENTRY for one in (kind, *_keys(kind))]
+    plug_ins = [one for kind in plugins.ENTRY for one in plugins.names(kind)]
     return [*kinds, *(key.rpartition(".")[2] for key in _sections()), *plug_ins]
 
 
 def _sections() -> dict[str, Any]:
     """The sections of a study file and of its trial, by their keys."""
-    from core.config import TrialConfig, section_options
-    from jobs import stages, study
+    from core.config.trial import TrialConfig, section_options
+    from jobs.search import stages
+    from jobs.study import study
 
     inner = {f"trial.{one.name}": one.type for one in section_options(TrialConfig) if is_dataclass(one.type)}
     return {"trial": TrialConfig, **inner, **study.SECTIONS, "continue_if": stages.Gate}
@@ -125,7 +126,7 @@ def _sections() -> dict[str, Any]:
 
 def _summary(section: Any) -> str:
     """The first line of a section's docstring, and the names that its keys may have."""
-    from core.config import section_options
+    from core.config.trial import section_options
 
     said = (section.__doc__ or "").partition("\n")[0]
     choices = [f"{one.name}: {', '.join(texts)}" for one in section_options(section) if (texts := _texts(one.type))]
@@ -138,29 +139,30 @@ def _texts(type_: Any) -> list[str]:
 
 
 def _names(kind: str) -> list[str]:
-    from core import named, registry
+    from core.config import plugins
+    from core.data import catalog
 
-    rows = [(one, registry.summary(kind, one)) for one in registry.names(kind)]
+    rows = [(one, plugins.summary(kind, one)) for one in plugins.names(kind)]
     if kind == "datasets":
-        rows += [(one, "A file in the folder $CONCLUS_DATA.") for one in named.known_names()]
+        rows += [(one, "A file in the folder $CONCLUS_DATA.") for one in catalog.known_names()]
     return _table(rows)
 
 
 def _plug_in(kind: str, name: str) -> list[str]:
-    from core import registry
+    from core.config import plugins
 
-    return [registry.summary(kind, name), "", *_options(registry.options(kind, name))]
+    return [plugins.summary(kind, name), "", *_options(plugins.options(kind, name))]
 
 
 def _section(key: str, section: Any) -> list[str]:
-    from core.config import section_options
+    from core.config.trial import section_options
 
     return [f"{key}: {(section.__doc__ or '').partition(chr(10))[0]}", "", *_options(section_options(section))]
 
 
 def _options(options: Iterable[Option]) -> list[str]:
     """Each option with its default and what it may be; below, what it does."""
-    from core.schema import describe
+    from core.config.schema import describe
 
     options = list(options)
     width = max((len(one.name) for one in options), default=0)
@@ -178,7 +180,7 @@ def _default(option: Option) -> str:
     """As a study file would have it."""
     import json
 
-    from core.schema import PlugIn
+    from core.config.schema import PlugIn
 
     if option.required:
         return "required"

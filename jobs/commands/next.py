@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import inputs, options
-from jobs.output import deliver, width
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, width
+from jobs.present.tables import duration
 from jobs.results.storage import Place, Remote
-from jobs.tables import duration
 
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials
-    from jobs.next_study import Proposal
+    from jobs.search.next_study import Proposal
 
 
 @click.command("next")
@@ -44,7 +44,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
-    from jobs.driver import one_study
+    from jobs.execution.driver import one_study
     from jobs.results.layout import study_name
 
     folder = one_study(results, [study] if study else [])
@@ -60,8 +60,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:
-    from jobs.analysis.edges import MOST_SEEDS, advise
-    from jobs.next_study import base_study, propose
+    from jobs.analysis.next_step import MOST_SEEDS, advise
+    from jobs.search.next_study import base_study, propose
 
     if not trials.factors:
         raise UserError("No parameter varies over the finished trials: there is no direction to go in.")
@@ -69,7 +69,7 @@ def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: fl
 
 
 def _say(proposal: Proposal, trials: Trials) -> None:
-    from jobs.next_study import sentence
+    from jobs.search.next_study import sentence
 
     lines = [sentence(one) for one in proposal.advice]
     lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]

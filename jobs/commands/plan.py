@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import options
+from jobs.cli import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jobs.plan import Plan
-    from jobs.stages import Course
+    from jobs.planning.plan import Plan
+    from jobs.search.stages import Course
 
 
 @click.command()
@@ -34,7 +34,8 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
     The time is foretold from the trials that are done, or with --probe by trying.
     """
-    from jobs import stages, trust
+    from jobs.search import stages
+    from jobs.study import trust
 
     course = stages.load(study, overrides)
     trust.of_study(study, course.plug_in_files())
@@ -47,7 +48,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
     """Checks the data as `run` does and says what it was read as, what was said before not again."""
-    from jobs.checked import check_data
+    from jobs.planning.data_check import check_data
 
     checked = check_data(plan, gates)
     lines = [one for one in checked.lines if one not in told]
@@ -61,8 +62,8 @@ def _stages(
     course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
 ) -> Iterator[list[str]]:
     """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
-    from jobs import plan as planning
-    from jobs.known import known
+    from jobs.planning import plan as planning
+    from jobs.search.known import known
 
     decided, told = True, set[str]()
     for place, stage in enumerate(course.stages):
@@ -92,11 +93,11 @@ def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -
     """How long it will take: from trying, or from what is done."""
     able = _able(plan)
     if probe:
-        from jobs.outlook import from_probe
+        from jobs.planning.estimate import from_probe
 
         return [from_probe(able)]
     if (left := _left(plan, stored)) and "ok" in stored.values():
-        from jobs.outlook import from_done
+        from jobs.planning.estimate import from_done
 
         return [from_done(able, results, left)]
     return []
@@ -135,7 +136,7 @@ def _range(one: Any) -> str:
 
 
 def _standing(plan: Plan, stored: dict[str, str]) -> str:
-    from jobs.plan import counts
+    from jobs.planning.plan import counts
 
     found = counts(plan, stored)
     found["missing"] += plan.n_trials - len(plan.trials)
@@ -145,7 +146,7 @@ def _standing(plan: Plan, stored: dict[str, str]) -> str:
 
 def _left(plan: Plan, stored: dict[str, str]) -> int:
     """How many trials are to do."""
-    from jobs.plan import counts
+    from jobs.planning.plan import counts
 
     return plan.n_trials - counts(plan, stored)["done"]
 
@@ -154,7 +155,7 @@ def _able(plan: Plan) -> Plan:
     """The plan as this machine can run it: where there is no GPU that is said, and the CPU stands in."""
     if not plan.study.resources.gpu:
         return plan
-    from jobs.cards import NO_CARD, on_cpu, without_card
+    from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 
     if not without_card(plan.study):
         return plan

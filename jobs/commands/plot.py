@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.inputs import chosen_metric
-from jobs.output import warn
+from jobs.cli import options
+from jobs.cli.inputs import chosen_metric
+from jobs.present.output import warn
 
 if TYPE_CHECKING:
     from jobs.report.contents import Contents

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import options
-from jobs.output import warn, width
+from jobs.cli import options
+from jobs.present.output import warn, width
 
 if TYPE_CHECKING:
-    from jobs import tables
-    from jobs.queue import Entry, Queue
-    from jobs.queue_runner import Interrupts
+    from jobs.present import tables
+    from jobs.submission.queue import Entry, Queue
+    from jobs.submission.queue_runner import Interrupts
 
 _NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="NUMBER")
 
@@ -46,12 +46,12 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     The queue keeps a copy with every value in it: editing or deleting the file later changes nothing. Data are not
     copied.
     """
-    from jobs import plan as planning
-    from jobs import study as studies
-    from jobs import trust
-    from jobs.checked import check_data
-    from jobs.plug_ins import plug_in_files
-    from jobs.queue import Queue, in_order
+    from jobs.planning import plan as planning
+    from jobs.planning.data_check import check_data
+    from jobs.study import study as studies
+    from jobs.study import trust
+    from jobs.study.plug_ins import plug_in_files
+    from jobs.submission.queue import Queue, in_order
 
     queue = Queue(results)
     read = studies.load(study, overrides)
@@ -79,7 +79,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
 @options.fmt
 def show(results: str, fmt: str) -> None:
     """Show what runs, what waits, and how the others ended."""
-    from jobs.queue import Queue
+    from jobs.submission.queue import Queue
 
     queue = Queue(results)
     entries, skipped = queue.read()
@@ -97,7 +97,7 @@ def show(results: str, fmt: str) -> None:
 @click.option("--front", is_flag=True, help="One more than every other that waits.")
 def move(number: int, results: str, priority: int | None, *, front: bool) -> None:
     """Give the study NUMBER another priority."""
-    from jobs.queue import Queue
+    from jobs.submission.queue import Queue
 
     if priority is None and not front:
         raise click.UsageError("say where to: --priority N or --front")
@@ -110,7 +110,7 @@ def move(number: int, results: str, priority: int | None, *, front: bool) -> Non
 @options.results
 def cancel(number: int, results: str) -> None:
     """Take the study NUMBER out of the queue; stop it if it runs. Its results are kept."""
-    from jobs.queue import Queue
+    from jobs.submission.queue import Queue
 
     entry = Queue(results).cancel(number)
     how = "is being stopped by `conclus queue run`" if entry.state == "running" else "is cancelled"
@@ -128,8 +128,8 @@ def run(results: str, workers: int | None, address: str | None, *, keep_waiting:
     Each study runs as `conclus run`. One that fails is recorded, and the next starts. Others may be added, moved and
     cancelled meanwhile. Press Ctrl-C once to stop: the study that runs can be resumed, and keeps its place.
     """
-    from jobs.queue import Queue
-    from jobs.queue_runner import Interrupts, Runner
+    from jobs.submission.queue import Queue
+    from jobs.submission.queue_runner import Interrupts, Runner
 
     given = [("--workers", workers), ("--address", address)]
     passed = [text for name, value in given if value is not None for text in (name, str(value))]
@@ -159,8 +159,8 @@ def _count_signals(interrupts: Interrupts) -> None:
 
 def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> str:
     """What runs first, then what waits in its order, then the others as they ended."""
-    from jobs import tables
-    from jobs.queue import in_order
+    from jobs.present import tables
+    from jobs.submission.queue import in_order
 
     places = {one.number: place for place, one in enumerate(in_order(entries), start=1)}
     ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))
@@ -202,7 +202,7 @@ def _exact(entry: Entry, place: int | None, done: int | None) -> list[Any]:
 
 
 def _columns() -> list[tables.Column]:
-    from jobs.tables import Column
+    from jobs.present.tables import Column
 
     return [
         Column("place"),

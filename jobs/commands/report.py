@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.inputs import chosen_metric
-from jobs.output import deliver, warn
+from jobs.cli import options
+from jobs.cli.inputs import chosen_metric
+from jobs.present.output import deliver, warn
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
 

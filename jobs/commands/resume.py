@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
+from jobs.cli import options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     import tempfile
     from pathlib import Path
 
-    from jobs import driver, snapshot, state_folder
-    from jobs.foreground import run_study
+    from jobs.execution import driver
+    from jobs.execution.console import run_study
+    from jobs.present.output import warn
+    from jobs.study import snapshot, state_folder
 
     folder = driver.one_study(results, studies)
     job = None if here else driver.read(folder)
@@ -49,7 +51,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
         _refuse_running(job.job, asked, insecure=insecure)
     workers = workers or (job.workers if job else None)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
-        file = snapshot.fetch(folder, Path(scratch))
+        file, notes = snapshot.fetch(folder, Path(scratch))
+        warn(notes)
         if where is None:
             run_study(file, _home(results), own=False, workers=workers)
         else:
@@ -66,8 +69,8 @@ def _home(results: str) -> str:
 
 
 def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
-    from jobs import study as studies
-    from jobs.submission import send
+    from jobs.study import study as studies
+    from jobs.submission.submit import send
 
     if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)

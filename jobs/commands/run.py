@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from jobs import options
+from jobs.cli import options
 
 
 @click.command()
@@ -35,6 +35,6 @@ def command(
 
     Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
     """
-    from jobs.foreground import run_study
+    from jobs.execution.console import run_study
 
     run_study(study, results, overrides, checkpoint=checkpoint, quiet=quiet, **where)

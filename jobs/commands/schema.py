@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from core.schema import Option
+    from core.config.schema import Option
 
 _ABOUT = (
     "What a study file of conclus may hold. Rules that tie several keys together, such as a search that needs the "
@@ -29,17 +29,18 @@ def command(out: Path | None) -> None:
 
     It knows the plug-ins that are installed. The options of your own, which a study names by path, pass unchecked.
     """
-    from jobs.output import deliver
-    from jobs.visible import json_text
+    from jobs.present.output import deliver
+    from jobs.present.visible import json_text
 
     deliver(json_text(study_schema(), indent=1), out)
 
 
 def study_schema() -> dict[str, Any]:
     """The schema of a study file."""
-    from core import registry, schema
-    from core.config import TrialConfig, section_options
-    from jobs import stages, study
+    from core.config import plugins, schema
+    from core.config.trial import TrialConfig, section_options
+    from jobs.search import stages
+    from jobs.study import study
 
     options = section_options(TrialConfig)
     sections = {one.name: one.type for one in options if is_dataclass(one.type)}
@@ -72,7 +73,7 @@ def study_schema() -> dict[str, Any]:
                 "additionalProperties": False,
             },
             **{key: _section(kind) for key, kind in sections.items()},
-            **{key: one for kind in registry.ENTRY for key, one in _kind(kind, defaults.get(kind))},
+            **{key: one for kind in plugins.ENTRY for key, one in _kind(kind, defaults.get(kind))},
             "names_a_file": _names_a_file(),
         },
     }
@@ -80,8 +81,9 @@ def study_schema() -> dict[str, Any]:
 
 def _shapes() -> dict[str, dict[str, Any]]:
     """What may stand at each key of a study, or of a stage."""
-    from core.schema import json_schema
-    from jobs import stages, study
+    from core.config.schema import json_schema
+    from jobs.search import stages
+    from jobs.study import study
 
     name = {"type": "string", "pattern": f"^{study.NAME.pattern}$"}
     seeds = json_schema(tuple[study.Seed, ...]) | {"minItems": 1, "uniqueItems": True, "default": [0]}
@@ -118,7 +120,7 @@ def _first_line(documented: Any) -> str:
 
 def _property(option: Option) -> dict[str, Any]:
     """The schema of one option, with its description and default."""
-    from core.schema import PlugIn, json_schema
+    from core.config.schema import PlugIn, json_schema
 
     if is_dataclass(option.type):
         return _described(_at(option.name), option.description)
@@ -129,7 +131,7 @@ def _property(option: Option) -> dict[str, Any]:
 
 
 def _section(kind: Any) -> dict[str, Any]:
-    from core.config import section_options
+    from core.config.trial import section_options
 
     properties = {one.name: _property(one) for one in section_options(kind)}
     shape = {"type": "object", "properties": properties, "additionalProperties": False}
@@ -143,15 +145,15 @@ def _spellings(name: str) -> dict[str, list[str]]:
 
 def _kind(kind: str, default: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """A kind of plug-ins: by name or as a mapping; their names; the options of each."""
-    from core import registry
+    from core.config import plugins
 
-    names = registry.names(kind)
-    named = [_described(_spellings(one), registry.summary(kind, one)) for one in names]
+    names = plugins.names(kind)
+    named = [_described(_spellings(one), plugins.summary(kind, one)) for one in names]
     # A data set may also be a file in $CONCLUS_DATA, by its name.
     other = {"type": "string"} if kind == "datasets" else {"type": "string", "pattern": r"/|\.py$"}
     yield f"{kind}.name", {"anyOf": [*named, other]}
     for one in names:
-        properties = {option.name: _property(option) for option in registry.options(kind, one)}
+        properties = {option.name: _property(option) for option in plugins.options(kind, one)}
         yield f"{kind}.{one}", {"properties": {"name": {}, **properties}, "additionalProperties": False}
     own = [
         {
@@ -185,9 +187,9 @@ def _keys(options: Iterable[Option]) -> dict[str, list[str]]:
 
 def _places(options: Iterable[Option], at: str, prefix: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Dotted keys of options, the places of their schemas, and what is there."""
-    from core import registry
-    from core.config import section_options
-    from core.schema import json_schema, plug_in_kind
+    from core.config import plugins
+    from core.config.schema import json_schema, plug_in_kind
+    from core.config.trial import section_options
 
     for one in options:
         key = f"{prefix}{one.name}"
@@ -195,8 +197,8 @@ def _places(options: Iterable[Option], at: str, prefix: str = "") -> Iterator[tu
             yield key, kind, _at(kind)
             yield f"{key}.name", f"{kind}.name", _at(f"{kind}.name")
             # Of a loss within a loss, which a plug-in might have, only the name.
-            for name in registry.names(kind) if prefix.count(".") < 2 else ():
-                yield from _places(registry.options(kind, name), f"{kind}.{name}", f"{key}.")
+            for name in plugins.names(kind) if prefix.count(".") < 2 else ():
+                yield from _places(plugins.options(kind, name), f"{kind}.{name}", f"{key}.")
         elif is_dataclass(one.type):
             yield from _places(section_options(one.type), one.name, f"{key}.")
         else:
@@ -216,10 +218,10 @@ def _trial(options: Iterable[Option], keys: Mapping[str, Iterable[str]], fields:
 
 def _required(field: str, kind: str) -> Iterator[dict[str, Any]]:
     """What a plug-in cannot do without; it may stand in the plug-in's mapping or directly in the trial."""
-    from core import registry
+    from core.config import plugins
 
-    for name in registry.names(kind):
-        for option in (one.name for one in registry.options(kind, name) if one.required):
+    for name in plugins.names(kind):
+        for option in (one.name for one in plugins.options(kind, name) if one.required):
             this = {"type": "object", "properties": {"name": _spellings(name)}, "required": ["name"]}
             lacking = {**this, "not": {"required": [option]}}
             condition = {"properties": {field: {"anyOf": [_spellings(name), lacking]}}, "required": [field]}
@@ -234,7 +236,7 @@ def _space(keys: Mapping[str, Iterable[str]]) -> dict[str, Any]:
 
 def _range() -> dict[str, Any]:
     """One range; which values its key takes is said where the key is."""
-    from jobs import space
+    from jobs.study import space
 
     values = {"type": "array", "minItems": 1, "uniqueItems": True, "description": _first_line(space.Values)}
     properties: dict[str, Any] = dict.fromkeys(space.LISTS, values)

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
-from jobs import inputs, options
-from jobs.output import deliver, format_of, remark, width
+from jobs.cli import inputs, options
+from jobs.present.output import deliver, format_of, remark, width
 
 
 @click.command("selection")
@@ -26,8 +26,8 @@ def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt:
 
 
 def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) -> str:
-    from jobs.analysis.present import selection_notes, selection_sheet
     from jobs.analysis.selection import COLUMNS, criteria_report
+    from jobs.present.leaderboard import selection_notes, selection_sheet
 
     wanted = ["param.*", "source", "metric.nmi", "metric.acc", *COLUMNS]
     reports = criteria_report(inputs.rows(paths, where=where, studies=studies, columns=wanted).table)

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from core.errors import UserError
-from jobs import options
-from jobs.output import PARQUET, deliver, format_of, warn, width
+from jobs.cli import options
+from jobs.present.output import PARQUET, deliver, format_of, warn, width
 
 
 @click.command("sql")
@@ -45,7 +45,7 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     if out and out.suffix == PARQUET:
         _write_parquet(answer.table, out)
         return
-    from jobs.tables import Column, render
+    from jobs.present.tables import Column, render
 
     chosen = format_of(out, fmt)
     columns = [Column(field.name, right=_is_number(field.type)) for field in answer.table.schema]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import options
-from jobs.output import warn, width
+from jobs.cli import options
+from jobs.present.output import warn, width
 
 if TYPE_CHECKING:
-    from jobs.analysis.standing import Standing
-    from jobs.driver import Job
+    from jobs.analysis.status import Standing
+    from jobs.execution.driver import Job
 
 
 @click.command("status")
@@ -26,8 +26,8 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     trial is silent when it has not written for longer than it should: its process may be dead; the study run again
     takes it up.
     """
-    from jobs import driver
-    from jobs.analysis.standing import standing
+    from jobs.analysis.status import standing
+    from jobs.execution import driver
     from jobs.results.layout import study_folders
 
     folders = study_folders(results, studies)
@@ -43,7 +43,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
 
 def _lines(one: Standing, job: Job | None) -> Iterator[str]:
     """How a study stands, and the job that it was handed over as."""
-    from jobs.analysis.present_standing import lines
+    from jobs.present.status import lines
 
     yield from lines(one, width())
     if job is not None:
@@ -55,9 +55,9 @@ def _machine(found: list[tuple[Standing, Job | None]], fmt: str) -> str:
     """For programs: JSON with every trial that has begun, or one row per study."""
     from dataclasses import asdict
 
-    from jobs import tables
-    from jobs.analysis.present_standing import STATES
-    from jobs.visible import json_text
+    from jobs.present import tables
+    from jobs.present.status import STATES
+    from jobs.present.visible import json_text
 
     if fmt == "json":
         content = [{**asdict(one), "job": asdict(job) if job else None} for one, job in found]

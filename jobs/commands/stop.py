@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import options
+from jobs.cli import options
 
 if TYPE_CHECKING:
     from jobs.results.storage import Place
@@ -26,7 +26,7 @@ def command(results: str, studies: tuple[str, ...], address: str | None, job: st
 
     Results are kept and running trials can be resumed; it waits until they are. `conclus resume` goes on.
     """
-    from jobs import driver
+    from jobs.execution import driver
 
     found = driver.job_of(results, studies, address, job)
     was_running = found is not None and _stop_job(*found, insecure=insecure)
@@ -52,7 +52,7 @@ def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
 
 def _stop_process(folder: Place) -> bool:
     """Whether nothing runs any more."""
-    from jobs import driver
+    from jobs.execution import driver
 
     pid = driver.local_process(folder)
     if pid is None:
@@ -67,9 +67,9 @@ def _stop_process(folder: Place) -> bool:
 def _say_what_is_left(results: str, studies: tuple[str, ...], *, ended: bool) -> None:
     """One line, where the results can be seen from here."""
     from core.errors import UserError
-    from jobs import driver
-    from jobs.analysis.present_standing import headline
-    from jobs.analysis.standing import standing
+    from jobs.analysis.status import standing
+    from jobs.execution import driver
+    from jobs.present.status import headline
 
     try:
         click.echo(headline(standing(driver.one_study(results, studies), ended=ended)))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs import options
+from jobs.cli import options
 
 if TYPE_CHECKING:
-    from jobs.study import Study
+    from jobs.study.study import Study
 
 
 @click.command()
@@ -53,10 +53,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     The study is checked here first. Code, plug-ins and the study travel with the job; data do not: their paths must
     be the same on every node. Submitting it again runs what is missing.
     """
-    from jobs import study as studies
-    from jobs import trust
-    from jobs.plug_ins import plug_in_files
-    from jobs.submission import send
+    from jobs.study import study as studies
+    from jobs.study import trust
+    from jobs.study.plug_ins import plug_in_files
+    from jobs.submission.submit import send
 
     _check_results(results)
     where = _where(address, config)
@@ -91,8 +91,8 @@ def _where(address: str | None, config: Path | None) -> str:
 
 def _check(study: Study, *, remote_data: bool) -> None:
     """Everything that can be known here, before anything is sent."""
-    from jobs import plan as planning
-    from jobs.checked import check_data
+    from jobs.planning import plan as planning
+    from jobs.planning.data_check import check_data
 
     if remote_data:
         click.echo(f"{study.name}: the data are checked on the cluster; see `conclus logs`", err=True)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import options
 from jobs.analysis import intervals
-from jobs.output import width
-from jobs.visible import control
+from jobs.cli import options
+from jobs.present.output import width
+from jobs.present.visible import control
 
 if TYPE_CHECKING:
-    from jobs.analysis.standing import Standing
+    from jobs.analysis.status import Standing
 
 _CLEAR = "\x1b[H\x1b[J"
 """To the upper left corner, and nothing below."""
@@ -57,7 +57,7 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
 
 def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
     from core.errors import UserError
-    from jobs.analysis.standing import standing
+    from jobs.analysis.status import standing
     from jobs.results.layout import study_folders
 
     folders = study_folders(results, studies)
@@ -75,7 +75,7 @@ def _screen(found: list[Standing]) -> str:
     """All of it, from the top of the terminal; what does not fit stays away."""
     import shutil
 
-    from jobs.analysis.present_standing import lines
+    from jobs.present.status import lines
 
     told = [line for one in found for line in (*lines(one, width()), *one.warnings, "")]
     height = shutil.get_terminal_size().lines - 1
@@ -84,7 +84,7 @@ def _screen(found: list[Standing]) -> str:
 
 def _line(one: Standing) -> str:
     """The counts and the best of a study."""
-    from jobs.analysis.present_standing import headline
+    from jobs.present.status import headline
 
     if one.best is None:
         return headline(one)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.errors import UserError
 from jobs.ledger.table import Line, Table
-from jobs.visible import csv_plain
+from jobs.present.visible import csv_plain
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from core import registry
-from core.config import Evaluation, Optimiser, TrialConfig
+from core.config import plugins
+from core.config.trial import Evaluation, Optimiser, TrialConfig
 from core.errors import UserError
 from jobs.ledger import outcomes, trackers
 from jobs.ledger.cells import normal
@@ -217,8 +217,8 @@ def _keys() -> dict[str, str]:
     keys |= {f"optimiser.{field.name}" for field in dataclasses.fields(Optimiser)}
     keys |= {f"evaluation.{field.name}" for field in dataclasses.fields(Evaluation)}
     for kind, section in _SECTIONS.items():
-        for name in registry.names(kind):
-            keys |= {f"{section}.{option.name}" for option in registry.options(kind, name)}
+        for name in plugins.names(kind):
+            keys |= {f"{section}.{option.name}" for option in plugins.options(kind, name)}
     keys -= {"name", "every"}
     endings: dict[str, set[str]] = {}
     for key in keys:
@@ -228,6 +228,6 @@ def _keys() -> dict[str, str]:
 
 @cache
 def _words() -> dict[str, tuple[str, ...]]:
-    return {f"{section}.name": registry.names(kind) for kind, section in _SECTIONS.items()} | {
+    return {f"{section}.name": plugins.names(kind) for kind, section in _SECTIONS.items()} | {
         "optimiser.name": ("adam", "adamw")
     }

@@ -17,8 +17,8 @@ from jobs.ledger.questions import Answers, Question
 from jobs.ledger.read import Content, read, refuse_damaged
 from jobs.ledger.rows import Source, attempts
 from jobs.ledger.table import Table, columns
+from jobs.present.tables import display_width
 from jobs.results.schema import Attempt
-from jobs.tables import display_width
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SAMPLES = 4

@@ -7,8 +7,8 @@ from typing import Any
 
 from jobs.analysis.curves import Curve
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.present import params_sheet
 from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.present.leaderboard import params_sheet
 from jobs.report import scale, svg
 from jobs.report.markup import Markup, join, tag
 from jobs.report.scale import Scale

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobs import tables
 from jobs.analysis.effect import FEWEST, Difference, Effect
-from jobs.analysis.present import Sheet
-from jobs.analysis.present_effect import differences_sheet, labels
 from jobs.analysis.scores import metric_name
 from jobs.analysis.trials import Trials
+from jobs.present import tables
+from jobs.present.effect import differences_sheet, labels
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
 from jobs.report import pieces, scale, svg
 from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
 from jobs.report.scale import Axis, Scale
-from jobs.tables import Column
 
 _WIDTH = 150.0
 _PANEL = (380.0, 220.0)

@@ -9,9 +9,9 @@ from jobs.analysis import intervals
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
-from jobs.analysis.present import params_text
-from jobs.analysis.present_effect import labels
 from jobs.analysis.scores import metric_name
+from jobs.present.effect import labels
+from jobs.present.leaderboard import params_text
 from jobs.report.contents import Contents
 from jobs.results.header import FINISHED
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.analysis.importance import Importance, Share
-from jobs.analysis.present import Sheet
-from jobs.analysis.present_importance import hidden_pairs, importance_sheet, shown
+from jobs.present.importance import hidden_pairs, importance_sheet, shown
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
 from jobs.report import pieces, svg
 from jobs.report.markup import Markup, join
 from jobs.report.scale import Scale
-from jobs.tables import Column
 
 _WIDTH = 240.0
 _HEIGHT = 20.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobs import tables
 from jobs.analysis import intervals
 from jobs.analysis.interaction import Interaction
-from jobs.analysis.present_effect import labels
-from jobs.analysis.present_importance import contrasts_sheet
 from jobs.analysis.scores import metric_name
+from jobs.present import tables
+from jobs.present.effect import labels
+from jobs.present.importance import contrasts_sheet
 from jobs.report import pieces
 from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from jobs.visible import visible
+from jobs.present.visible import visible
 
 _VOID = frozenset({"meta", "wbr"})
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.present import board_sheet, settings_text, sign_notes
 from jobs.analysis.scores import metric_name
+from jobs.present.leaderboard import board_sheet, settings_text, sign_notes
+from jobs.present.tables import tex
+from jobs.present.visible import literal, one_line
 from jobs.report.contents import Contents
 from jobs.report.headline import count, findings
 from jobs.report.provenance import selection_rule
-from jobs.tables import tex
-from jobs.visible import literal, one_line
 
 
 def markdown(contents: Contents) -> str:

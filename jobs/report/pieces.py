@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jobs import tables
-from jobs.analysis.present import Sheet
+from jobs.present import tables
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
 from jobs.report.markup import Markup, join, tag
-from jobs.tables import Column
 
 
 def sheet_table(sheet: Sheet, label: str, *, wrap: Sequence[str] = (), sortable: bool = True) -> Markup:

@@ -13,23 +13,23 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from core.errors import UserError
-from jobs import tables
 from jobs.analysis import intervals
 from jobs.analysis.curves import Curve
 from jobs.analysis.effect import Effect
 from jobs.analysis.importance import Share
 from jobs.analysis.interaction import Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.present_effect import labels
-from jobs.analysis.present_importance import shown
 from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.analysis.trials import Trials, param_key
+from jobs.present import tables
+from jobs.present.effect import labels
+from jobs.present.importance import shown
+from jobs.present.visible import visible
 from jobs.report.charts import key, verdict
 from jobs.report.contents import Contents
 from jobs.report.headline import count, describe
 from jobs.report.paper import ranked
 from jobs.report.scale import is_wide
-from jobs.visible import visible
 
 _STYLE: Any = {
     "svg.hashsalt": "conclus",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from jobs import document, tables
 from jobs.analysis.origin import Origin
+from jobs.present import tables
+from jobs.present.tables import duration
 from jobs.report import pieces
 from jobs.report.contents import Contents
 from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
-from jobs.tables import duration
+from jobs.study import yaml_document
 
 _LISTED = 5
 
@@ -81,4 +82,4 @@ def _source(one: Origin) -> Markup | None:
     source = one.plan.get("source")
     if not source:
         return None
-    return tag("details", tag("summary", "The study file"), tag("pre", document.write(source)))
+    return tag("details", tag("summary", "The study file"), tag("pre", yaml_document.write(source)))

@@ -8,8 +8,9 @@ from typing import Any
 
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH, Trouble
-from jobs.analysis.present import Sheet, board_sheet, selection_notes, selection_sheet, settings_text
 from jobs.analysis.scores import is_loss, metric_name, rescales_loss
+from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text
+from jobs.present.tables import Column
 from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
@@ -18,7 +19,6 @@ from jobs.report.importance import importance
 from jobs.report.interactions import interactions
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
-from jobs.tables import Column
 
 _INTERVAL = 170.0
 _WORDS = {"best": "best", "tied": "tied", "worse": "worse", "unknown": "too few seeds"}

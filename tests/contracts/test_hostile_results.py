@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import conclus
-from core import registry
+from core.config import plugins
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
-from jobs import trust
+from jobs.study import trust
 
 STUDY = """study: s
 trial:
@@ -145,15 +145,15 @@ def test_the_same_file_runs_where_a_person_names_it(hostile):
     """The attack reaches its target: with leave the file is run, and from then on needs none."""
     model = str(min(hostile.parents[1].glob("models/*")))
     with pytest.raises(UserError, match="--plug-in"):
-        registry.load("methods", str(hostile))
+        plugins.load("methods", str(hostile))
     hostile.write_text(EVIL.partition("class Method")[0] + "class Method(Base):\n    pass\n")
     found = CliRunner().invoke(
         conclus.cli, ["embed", model, "mine.npz", "--out", "v.parquet", "--plug-in", str(hostile)]
     )
     assert found.exit_code == 0, f"{found.output} {found.exception}"
     assert Path("proof").read_text() == "imported "
-    registry._allowed.clear()
-    registry.function.cache_clear()
+    plugins._allowed.clear()
+    plugins.function.cache_clear()
     again = CliRunner().invoke(conclus.cli, ["embed", model, "mine.npz", "--out", "w.parquet"])
     assert again.exit_code == 0, f"{again.output} {again.exception}"
     assert Path("proof").read_text() == "imported imported "
@@ -168,7 +168,7 @@ def test_a_file_that_changed_after_it_was_named_is_refused(tmp_path):
     trust.name([plug_in])
     plug_in.write_text("class Loss:\n    other = True\n")
     with pytest.raises(UserError, match="neither named by you"):
-        registry.load("losses", str(plug_in))
+        plugins.load("losses", str(plug_in))
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,7 @@ def test_queue_loads_no_numeric_library(root, tmp_path):
 
 
 def test_a_text_that_is_written_to_a_file_loads_no_numeric_library(root, tmp_path):
-    written = (
-        f"from pathlib import Path; from jobs.output import deliver; deliver('x', Path({str(tmp_path)!r}, 'x.md'))"
-    )
+    written = f"from pathlib import Path; from jobs.present.output import deliver; deliver('x', Path({str(tmp_path)!r}, 'x.md'))"
     assert loaded(written, root) == set()
     assert (tmp_path / "x.md").read_text() == "x"
 
@@ -98,16 +96,16 @@ def test_the_contracts_are_kept(copy):
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("core/fit.py", "import jobs.plan"),
-        ("losses/nt_xent.py", "import core.fit"),
+        ("core/training/fit.py", "import jobs.planning.plan"),
+        ("losses/nt_xent.py", "import core.training.fit"),
         ("cluster/tune.py", "import core.errors"),
         ("cluster/executor.py", "import torch"),
-        ("jobs/run.py", "import ray"),
-        ("jobs/plan.py", "import torch"),
-        ("core/fit.py", "import ray"),
-        ("jobs/analysis/leaderboard.py", "def load():\n    import core.fit"),
+        ("jobs/execution/runner.py", "import ray"),
+        ("jobs/planning/plan.py", "import torch"),
+        ("core/training/fit.py", "import ray"),
+        ("jobs/analysis/leaderboard.py", "def load():\n    import core.training.fit"),
         ("losses/nt_xent.py", "import numpy"),
-        ("core/fit.py", "import click"),
+        ("core/training/fit.py", "import click"),
     ],
 )
 def test_a_contract_that_is_broken_is_seen(copy, file, line):

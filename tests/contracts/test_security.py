@@ -15,7 +15,7 @@ from tests.cluster.nodes import descendants
 ALLOWED = {
     "cluster/worker.py: pickle.loads",  # a task's payload, from the driver, through the cluster's own store
     "cluster/ray_compat.py: pickle.loads",  # the error that Tune has left in the run's own temporary folder
-    "core/registry.py: exec",  # a plug-in whose content the person named or has run before
+    "core/config/plugins.py: exec",  # a plug-in whose content the person named or has run before
 }
 
 LOADERS = {

@@ -8,8 +8,9 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from core import analyzer, registry
-from core.data import cache_folder
+from core.config import plugins
+from core.data import analyzer
+from core.data.dataset import cache_folder
 from core.datasets import pairs, text
 from core.errors import UserError
 
@@ -35,7 +36,7 @@ def apart(data):
 def own(tmp_path, body):
     file = tmp_path / "cut.py"
     file.write_text(body, encoding="utf-8")
-    registry.allow_named(file)
+    plugins.allow_named(file)
     return f"{file}:cut"
 
 

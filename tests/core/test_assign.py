@@ -7,12 +7,13 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from core import assign, registry
-from core.config import read_trial
-from core.data import Dataset
-from core.n_clusters import count_clusters
-from core.schema import Mistakes
-from jobs.run import check_data
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data.dataset import Dataset
+from core.evaluation import kmeans
+from core.training.n_clusters import count_clusters
+from jobs.execution.runner import check_data
 
 
 def blobs(k: int, n: int = 300, dim: int = 12) -> np.ndarray:
@@ -23,12 +24,12 @@ def blobs(k: int, n: int = 300, dim: int = 12) -> np.ndarray:
 
 @pytest.mark.parametrize("k", [2, 3, 7, 12])
 def test_the_number_of_well_separated_groups_is_found(k):
-    assert assign.estimate_n_clusters(blobs(k)) == k
+    assert kmeans.estimate_n_clusters(blobs(k)) == k
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_handful_of_samples_has_some_number(n):
-    assert 1 <= assign.estimate_n_clusters(blobs(2, n)) <= n
+    assert 1 <= kmeans.estimate_n_clusters(blobs(2, n)) <= n
 
 
 def test_auto_is_the_estimate():
@@ -59,8 +60,8 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
         asked.append(len(samples))
         return 3
 
-    monkeypatch.setattr(assign, "estimate_n_clusters", estimated)
-    monkeypatch.setattr(registry, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
+    monkeypatch.setattr(kmeans, "estimate_n_clusters", estimated)
+    monkeypatch.setattr(plugins, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
     trial = SimpleNamespace(config=config, config_key="c", data_hash="x")
     search = SimpleNamespace(name="grid", scheduler="none")
@@ -73,17 +74,17 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
 
 def test_the_same_seed_gives_the_same_bits_and_centroids_start_where_they_are_told():
     features = blobs(5)
-    first, second = (assign.kmeans(features, 5, seed=3) for _ in range(2))
+    first, second = (kmeans.kmeans(features, 5, seed=3) for _ in range(2))
     assert np.array_equal(first.centroids, second.centroids)
-    again = assign.kmeans(features, 5, seed=99, centroids=first.centroids)
+    again = kmeans.kmeans(features, 5, seed=99, centroids=first.centroids)
     assert np.array_equal(again.labels, first.labels)
 
 
 def test_starts_on_a_sample_end_where_starts_on_everything_do(monkeypatch):
     features = blobs(5, 3000)
-    whole = assign.kmeans(features, 5, seed=0, starts=10)
-    monkeypatch.setattr(assign, "SAMPLE", 200)
-    first, second = (assign.kmeans(features, 5, seed=0, starts=10) for _ in range(2))
+    whole = kmeans.kmeans(features, 5, seed=0, starts=10)
+    monkeypatch.setattr(kmeans, "SAMPLE", 200)
+    first, second = (kmeans.kmeans(features, 5, seed=0, starts=10) for _ in range(2))
     assert np.array_equal(first.labels, second.labels)
     assert np.array_equal(first.centroids, second.centroids)
     # The same groups, perhaps under other numbers, and centroids that are means of all rows.
@@ -93,8 +94,8 @@ def test_starts_on_a_sample_end_where_starts_on_everything_do(monkeypatch):
 
 
 def test_more_clusters_than_the_sample_has_rows_are_found(monkeypatch):
-    monkeypatch.setattr(assign, "SAMPLE", 5)
-    assert len(np.unique(assign.kmeans(blobs(12, 600), 12, seed=0, starts=3).labels)) == 12
+    monkeypatch.setattr(kmeans, "SAMPLE", 5)
+    assert len(np.unique(kmeans.kmeans(blobs(12, 600), 12, seed=0, starts=3).labels)) == 12
 
 
 def unequal(n: int = 600, k: int = 4, dim: int = 6) -> np.ndarray:
@@ -114,7 +115,7 @@ def squared_distances(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.square(rows[:, None] - centroids).sum(axis=2)
 
 
-@pytest.mark.parametrize("find", [assign.kmeans, assign.balanced_kmeans])
+@pytest.mark.parametrize("find", [kmeans.kmeans, kmeans.balanced_kmeans])
 def test_a_row_belongs_to_the_cluster_of_least_squared_distance_less_its_offset(find):
     rows = unequal()
     found = find(rows, 4, seed=0, starts=3)
@@ -123,8 +124,8 @@ def test_a_row_belongs_to_the_cluster_of_least_squared_distance_less_its_offset(
 
 def test_clusters_of_equal_size_are_those_of_an_exact_assignment():
     rows = unequal()
-    assert np.bincount(assign.kmeans(rows, 4, seed=0, starts=10).labels).max() > 1.2 * 150
-    found = assign.balanced_kmeans(rows, 4, seed=0, starts=10)
+    assert np.bincount(kmeans.kmeans(rows, 4, seed=0, starts=10).labels).max() > 1.2 * 150
+    found = kmeans.balanced_kmeans(rows, 4, seed=0, starts=10)
     sizes = np.bincount(found.labels, minlength=4)
     assert sizes.min() > 0.9 * 150
     assert sizes.max() < 1.1 * 150
@@ -141,7 +142,7 @@ def test_clusters_of_equal_size_are_those_of_an_exact_assignment():
 def test_single_starts_with_equal_sizes_end_in_one_place_where_those_with_free_sizes_do_not(apart):
     rows = touching(apart)
     free, equal = (
-        [find(rows, 10, seed=seed).labels for seed in range(10)] for find in (assign.kmeans, assign.balanced_kmeans)
+        [find(rows, 10, seed=seed).labels for seed in range(10)] for find in (kmeans.kmeans, kmeans.balanced_kmeans)
     )
     assert min(adjusted_rand_score(equal[0], other) for other in equal) > 0.9
     assert min(adjusted_rand_score(free[0], other) for other in free) < 0.9
@@ -149,9 +150,9 @@ def test_single_starts_with_equal_sizes_end_in_one_place_where_those_with_free_s
 
 def test_clusters_of_equal_size_on_a_sample_are_those_of_all_rows_and_the_same_bits_again(monkeypatch):
     rows = touching(3.0, 6000)
-    whole = assign.balanced_kmeans(rows, 10, seed=0, starts=3)
-    monkeypatch.setattr(assign, "SAMPLE", 600)
-    first, second = (assign.balanced_kmeans(rows, 10, seed=0, starts=3) for _ in range(2))
+    whole = kmeans.balanced_kmeans(rows, 10, seed=0, starts=3)
+    monkeypatch.setattr(kmeans, "SAMPLE", 600)
+    first, second = (kmeans.balanced_kmeans(rows, 10, seed=0, starts=3) for _ in range(2))
     assert np.array_equal(first.labels, second.labels)
     assert np.array_equal(first.centroids, second.centroids)
     assert adjusted_rand_score(first.labels, whole.labels) > 0.95
@@ -163,7 +164,7 @@ def test_clusters_of_equal_size_on_a_sample_are_those_of_all_rows_and_the_same_b
     [(np.ones((30, 3), np.float32), 3), (np.zeros((5, 2), np.float32), 5), (blobs(5, 5), 5), (blobs(2, 20), 1)],
 )
 def test_equal_sizes_of_rows_that_cannot_be_told_apart_or_hardly_suffice(rows, k):
-    found = assign.balanced_kmeans(rows, k, seed=2**32 - 1, starts=2)
+    found = kmeans.balanced_kmeans(rows, k, seed=2**32 - 1, starts=2)
     assert np.isfinite(found.centroids).all()
     assert np.isfinite(found.offsets).all()
     assert set(found.labels) <= set(range(k))
@@ -172,5 +173,5 @@ def test_equal_sizes_of_rows_that_cannot_be_told_apart_or_hardly_suffice(rows, k
 
 
 def test_unit_rows_have_length_one_and_zero_stays_zero():
-    rows = assign.unit_rows(np.array([[3.0, 4.0], [0, 0]], dtype=np.float32))
+    rows = kmeans.unit_rows(np.array([[3.0, 4.0], [0, 0]], dtype=np.float32))
     assert rows.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]

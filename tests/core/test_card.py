@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from core import device, registry
-from core.data import Dataset
+from core.config import plugins
+from core.data.dataset import Dataset
 from core.encoders.convnet import Encoder as Convnet
 from core.estimator import ContrastiveClustering
-from core.evaluate import predict
-from core.footprint import measure
-from core.retrieval import ranks
-from jobs.forecast import card_share
+from core.evaluation.clustering import predict
+from core.evaluation.retrieval import ranks
+from core.training import device
+from core.training.footprint import measure
+from jobs.planning.forecast import card_share
 from tests.core.test_methods import METHODS, STAGED, blobs, built, config, rows, straight_and_resumed
 
 pytestmark = pytest.mark.gpu
 CARD = "cuda"
 IMAGES = ("convnet", "resnet18")
-VECTORS = tuple(name for name in registry.names("encoders") if name not in IMAGES)
+VECTORS = tuple(name for name in plugins.names("encoders") if name not in IMAGES)
 
 
 @pytest.fixture(autouse=True)

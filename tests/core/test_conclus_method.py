@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from core import assign
-from core.config import read_trial
-from core.evaluate import predict
-from core.fit import build
-from core.method import Batch
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.evaluation import kmeans
+from core.evaluation.clustering import predict
+from core.evaluation.outputs import Outputs
 from core.methods.conclus import UNLABELLED
-from core.outputs import Outputs
-from core.schema import Mistakes
+from core.training.fit import build
+from core.training.method import Batch
 
 
 def samples(n=120, k=4, dim=6) -> torch.Tensor:
@@ -50,10 +50,10 @@ def batch(method) -> Batch:
 @pytest.mark.parametrize(
     ("rows", "marginal", "find"),
     [
-        (samples(), "uniform", assign.balanced_kmeans),
-        (samples(), "learned", assign.kmeans),
+        (samples(), "uniform", kmeans.balanced_kmeans),
+        (samples(), "learned", kmeans.kmeans),
         # One group of three in four, two of one in eight: clusters of equal size cut the first, at a price.
-        (lopsided(), "uniform", assign.kmeans),
+        (lopsided(), "uniform", kmeans.kmeans),
     ],
 )
 def test_the_second_head_assigns_as_k_means_of_the_features_does(rows, marginal, find):
@@ -63,10 +63,10 @@ def test_the_second_head_assigns_as_k_means_of_the_features_does(rows, marginal,
     assert method.best is None
     method.end_epoch(2, rows)
     outputs = predict(method, rows)
-    features = assign.unit_rows(outputs.features.numpy())
+    features = kmeans.unit_rows(outputs.features.numpy())
     expected = find(features, k, seed=method.seed, starts=10)
     assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected.labels)
-    other = assign.kmeans if find is assign.balanced_kmeans else assign.balanced_kmeans
+    other = kmeans.kmeans if find is kmeans.balanced_kmeans else kmeans.balanced_kmeans
     assert not np.array_equal(other(features, k, seed=method.seed, starts=10).labels, expected.labels)
 
 

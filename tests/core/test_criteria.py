@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
 
-from core import criteria
-from core.criteria import Probe, euclidean, feature_criteria, label_free, probe_rows, silhouette
-from core.evaluate import evaluate
-from core.outputs import Outputs
+from core.evaluation import label_free as criteria
+from core.evaluation.clustering import evaluate
+from core.evaluation.label_free import Probe, euclidean, feature_criteria, label_free, probe_rows, silhouette
+from core.evaluation.outputs import Outputs
 
 
 def points(m=60, dim=5, seed=0, scale=1.0, offset=0.0):

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from core.data.catalog import find_named
 from core.datasets import fashion_mnist, file
 from core.errors import UserError
-from core.named import find_named
 
 GRID = np.arange(24.0).reshape(6, 4)
 CLASSES = np.array([0, 1, 2, 0, 1, 2])

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import data
-from core.data import Dataset, content_hash
+from core.data import dataset as data
+from core.data.catalog import find_named
+from core.data.dataset import Dataset, content_hash
+from core.data.labels import encode_labels
+from core.data.scaling import scaled
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
-from core.labels import encode_labels
-from core.named import find_named
-from core.scaling import scaled
 
 GRID = np.arange(24.0).reshape(6, 4)
 HEAVY = {"numpy", "sklearn", "scipy", "torch", "pyarrow", "pandas", "gzip", "zipfile"}

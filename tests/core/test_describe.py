@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from core.data import Dataset
+from core.data.dataset import Dataset
+from core.data.describe import described, noted
 from core.datasets import file
-from core.describe import described, noted
 
 
 def dataset(samples, labels=None, names=(), **more):

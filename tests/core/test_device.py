@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import device
 from core.errors import UserError
+from core.training import device
 
 
 def test_a_cpu_gets_its_threads_and_nothing_else(monkeypatch):

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from core import registry
+from core.config import plugins
 from core.errors import UserError
 
 torch.set_num_threads(1)
 SHAPES = {"convnet": [(1, 28, 28), (3, 21, 32), (1, 20, 28), (3, 11, 8)], "resnet18": [(1, 8, 8), (3, 16, 12)]}
-EVERY = [(name, shape) for name in registry.names("encoders") for shape in SHAPES.get(name, [(6,), (1, 8, 8)])]
+EVERY = [(name, shape) for name in plugins.names("encoders") for shape in SHAPES.get(name, [(6,), (1, 8, 8)])]
 
 
 def built(name, shape, **options):
     torch.manual_seed(0)
-    return registry.load("encoders", name)(shape, **options)
+    return plugins.load("encoders", name)(shape, **options)
 
 
 @pytest.mark.parametrize(("name", "shape"), EVERY)
@@ -44,7 +44,7 @@ class TestEvery:
     def test_a_state_makes_another_the_same(self, name, shape):
         encoder = built(name, shape)
         encoder.train()(torch.rand(5, *shape))
-        other = registry.load("encoders", name)(shape)
+        other = plugins.load("encoders", name)(shape)
         other.load_state_dict(encoder.state_dict())
         samples = torch.rand(3, *shape)
         assert torch.equal(encoder.eval()(samples), other.eval()(samples))

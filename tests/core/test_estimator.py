@@ -17,15 +17,15 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import conclus
-from core import registry
-from core.assign import unit_rows
-from core.config import read_trial
-from core.data import Dataset
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data.dataset import Dataset
+from core.data.scaling import scaled
 from core.estimator import ContrastiveClustering
-from core.fit import fit
-from core.method import DivergedError
-from core.scaling import scaled
-from core.schema import Mistakes
+from core.evaluation.kmeans import unit_rows
+from core.training.fit import fit
+from core.training.method import DivergedError
 
 # Many of these models are barely trained.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -35,7 +35,7 @@ SMALL = {"encoder_options": {"widths": (64, 32)}, "epochs": 10, "batch_size": 16
 EXPECTED_FAILURES: dict[str, str] = {}
 
 WITHOUT_HEAD = """
-from core.outputs import Outputs
+from core.evaluation.outputs import Outputs
 from core.methods.cc import Method as Base
 
 class Method(Base):
@@ -117,7 +117,7 @@ def test_an_integer_gives_the_rows_of_a_trial_with_that_seed(blobs):
     assert np.bincount(model.labels_, minlength=3).tolist() == rows[-1].scores.cluster_sizes.tolist()
 
 
-@pytest.mark.parametrize("method", [one for one in registry.names("methods") if registry.load("methods", one).clusters])
+@pytest.mark.parametrize("method", [one for one in plugins.names("methods") if plugins.load("methods", one).clusters])
 @pytest.mark.parametrize("views", ["auto", "neighbours"])
 def test_every_method_predicts_the_same_after_pickling(method, views, blobs):
     model = tiny(method=method, views=views, epochs=4).fit(blobs[0])
@@ -131,7 +131,7 @@ def test_every_method_predicts_the_same_after_pickling(method, views, blobs):
 
 def test_what_is_pickled_needs_neither_modules_nor_views(monkeypatch, blobs):
     model = tiny(views="neighbours").fit(blobs[0])
-    monkeypatch.setattr(registry.load("views", "neighbours"), "prepare", lambda *_: pytest.fail("looked at samples"))
+    monkeypatch.setattr(plugins.load("views", "neighbours"), "prepare", lambda *_: pytest.fail("looked at samples"))
     again = pickle.loads(pickle.dumps(model))
     assert again._trained.made == {}
     assert again.predict(blobs[0]).tolist() == model.labels_.tolist()

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import registry
-from core.config import TrialConfig, read_trial
-from core.data import Dataset
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import TrialConfig, read_trial
+from core.data.dataset import Dataset
 from core.errors import UserError
-from core.fit import fit
-from core.method import DivergedError
 from core.methods.conclus import Method as Conclus
-from core.schema import Mistakes
-from core.state import State
+from core.training.fit import fit
+from core.training.method import DivergedError
+from core.training.state import State
 
-METHODS = registry.names("methods")
+METHODS = plugins.names("methods")
 
 
 def config(**values) -> TrialConfig:
@@ -111,7 +111,7 @@ def test_any_batch_size_trains(batch_size):
 
 def test_every_sample_is_seen_once_an_epoch_in_batches_as_equal_as_can_be(monkeypatch):
     seen = []
-    method = registry.load("methods", "cc")
+    method = plugins.load("methods", "cc")
     step = method.step
     monkeypatch.setattr(method, "step", lambda self, batch: seen.append(batch.rows) or step(self, batch))
     rows(config(batch_size=43, epochs=1), blobs(n=90), seed=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.health import warnings
+from core.evaluation.health import warnings
 
 GOOD = {"nmi": 0.8, "kmeans_nmi": 0.8, "input_kmeans_nmi": 0.7}
 WELL = {"clusters_empty": 0.0, "marginal_entropy": 0.95}

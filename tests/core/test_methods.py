@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import linalg
 
-from core import registry
-from core.config import TrialConfig, read_trial
-from core.data import Dataset
-from core.fit import build, fit, train_epoch
-from core.method import Batch
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import TrialConfig, read_trial
+from core.data.dataset import Dataset
 from core.methods.tcl import mean_confidence, refresh
-from core.reported import reported
-from core.schema import Mistakes
 from core.seeds import Streams
-from core.state import State
+from core.training.fit import build, fit, train_epoch
+from core.training.method import Batch
+from core.training.reported import reported
+from core.training.state import State
 
-METHODS = registry.names("methods")
-CLUSTERING = [one for one in METHODS if registry.load("methods", one).clusters]
+METHODS = plugins.names("methods")
+CLUSTERING = [one for one in METHODS if plugins.load("methods", one).clusters]
 # Stages that the defaults reach late or with nothing to carry over: labels in the memory, centroids placed half-way.
 STAGED = [
     {"name": "tcl", "boost": 0.5, "threshold": 0.0},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from core import metrics
+from core.evaluation import metrics
 
 labelings = (
     st.integers(1, 60)

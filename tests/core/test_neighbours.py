@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from core.errors import UserError
-from core.method import Batch
+from core.training.method import Batch
 from core.views import neighbours
 from core.views.neighbours import Views
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from core import optimisers
+from core.training import optimisers
 
 STEPS = 6
 TRAINS = """

@@ -8,17 +8,18 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from core import parts, registry
-from core.config import read_trial
-from core.data import Dataset
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data import splits
+from core.data.dataset import Dataset
 from core.datasets import digit_halves, pairs
 from core.errors import UserError
 from core.estimator import ContrastiveClustering
-from core.fit import build, fit
-from core.reported import reported
-from core.retrieval import scores
-from core.schema import Mistakes
-from core.state import State
+from core.evaluation.retrieval import scores
+from core.training.fit import build, fit
+from core.training.reported import reported
+from core.training.state import State
 from tests.core.test_methods import blobs
 
 LOSSES = ("mse", "cosine", "cosine_mse", "info_nce")
@@ -168,7 +169,7 @@ def test_images_are_inputs_as_well():
 
 def test_data_without_targets_is_refused():
     with pytest.raises(UserError, match=r"the data has no targets: use `data: \{name: pairs"):
-        next(fit(config(data="digits"), registry.load("datasets", "digits")(), seed=0))
+        next(fit(config(data="digits"), plugins.load("datasets", "digits")(), seed=0))
 
 
 def test_an_estimator_that_clusters_takes_no_method_that_does_not():
@@ -193,7 +194,7 @@ def test_a_loss_of_ones_own(tmp_path):
         "    def __init__(self, *, power: float = 1.0): self.power = power\n"
         "    def __call__(self, predictions, targets): return (predictions - targets).abs().pow(self.power).mean()\n"
     )
-    registry.allow_named(tmp_path / "mine.py")
+    plugins.allow_named(tmp_path / "mine.py")
     found = rows(config({"name": str(tmp_path / "mine.py"), "power": 2.0}), linear(), seed=0)
     assert found[-1]["test_loss"] == pytest.approx(found[-1]["test_mse"], rel=1e-5)
 
@@ -274,7 +275,7 @@ def test_pairs_of_equal_inputs_or_targets_stay_in_one_part(tmp_path, repeated):
 
 def test_pairs_without_repeats_are_split_as_ever(tmp_path):
     data = pairs.load(path=saved(tmp_path / "mine.npz"))
-    plain = parts.drawn(parts.drawn(np.zeros(40, np.int8), "test", 0.1, 0, "x"), "validation", 0.1, 0, "x")
+    plain = splits.drawn(splits.drawn(np.zeros(40, np.int8), "test", 0.1, 0, "x"), "validation", 0.1, 0, "x")
     rows = np.random.default_rng([0, 2]).permutation(40)[:4]
     assert data.parts.tolist() == plain.tolist()
     assert sorted(rows.tolist()) == (data.parts == 2).nonzero()[0].tolist()
@@ -317,7 +318,7 @@ def test_a_pair_without_a_part_is_refused(tmp_path):
 def test_what_belongs_together_does_so_by_way_of_others():
     inputs = np.array([[0.0], [-0.0], [1.0], [2.0], [3.0]])
     targets = np.array([[5], [6], [6], [7], [8]])
-    groups = parts.together(inputs, targets)
+    groups = splits.together(inputs, targets)
     assert len(set(groups[:3].tolist())) == 1
     assert len(set(groups.tolist())) == 3
 
@@ -399,18 +400,18 @@ def test_fingerprints_tell_data_and_split_apart(tmp_path, change):
 
 
 def test_digit_halves_are_the_halves_of_digits():
-    data, whole = digit_halves.load(), registry.load("datasets", "digits")()
+    data, whole = digit_halves.load(), plugins.load("datasets", "digits")()
     both = np.concatenate([data.samples, data.arrays["target"]], axis=1)
     assert np.array_equal(both, whole.samples.reshape(len(both), -1))
     assert np.bincount(data.parts).tolist() == [1455, 162, 180]
 
 
 def test_parts_are_drawn_without_replacement_from_what_is_trained_on():
-    first = parts.drawn(np.zeros(100, np.int8), "test", 0.3, 0, "x")
-    second = parts.drawn(first, "validation", 0.5, 0, "x")
+    first = splits.drawn(np.zeros(100, np.int8), "test", 0.3, 0, "x")
+    second = splits.drawn(first, "validation", 0.5, 0, "x")
     assert np.bincount(second).tolist() == [35, 35, 30]
     assert ((second == 2) == (first == 2)).all()
-    assert parts.drawn(first, "validation", 0.0, 0, "x").tolist() == first.tolist()
+    assert splits.drawn(first, "validation", 0.0, 0, "x").tolist() == first.tolist()
 
 
 def test_a_data_set_without_parts_is_all_trained_on():

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from core.config import EarlyStopping
+from core.config.trial import EarlyStopping
 from core.errors import UserError
-from core.fit import fit
-from core.patience import Patience
-from core.state import State
+from core.training.early_stopping import Patience
+from core.training.fit import fit
+from core.training.state import State
 from tests.core.test_fit import blobs, config, plain, rows
 from tests.core.test_pairs import config as pair_config
 from tests.core.test_pairs import linear

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from core import precision, registry
-from core.config import PlugIn, TrialConfig
-from core.evaluate import evaluation_mode
-from core.fit import build, fit
+from core.config import plugins
+from core.config.trial import PlugIn, TrialConfig
+from core.evaluation.clustering import evaluation_mode
 from core.methods import cc
-from core.state import State
+from core.training import precision
+from core.training.fit import build, fit
+from core.training.state import State
 from tests.core.test_fit import METHODS, blobs, config, rows
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -29,7 +30,7 @@ def test_auto_is_f32_for_small_matrices_on_a_cpu_bit_for_bit():
     assert rows(config(), data, seed=1) != rows(config(precision="bf16"), data, seed=1)
 
 
-@pytest.mark.parametrize("encoder", registry.names("encoders"))
+@pytest.mark.parametrize("encoder", plugins.names("encoders"))
 @pytest.mark.parametrize(("capability", "gained"), [((7, 5), "f32"), ((8, 0), "bf16"), ((10, 0), "bf16")])
 def test_auto_goes_by_the_card_and_the_encoder(encoder, capability, gained, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
@@ -37,7 +38,7 @@ def test_auto_goes_by_the_card_and_the_encoder(encoder, capability, gained, monk
     assert precision.resolve(trial, CARD) == (gained if encoder in GAINING else "f32")
 
 
-@pytest.mark.parametrize("encoder", registry.names("encoders"))
+@pytest.mark.parametrize("encoder", plugins.names("encoders"))
 @pytest.mark.parametrize(
     ("instructions", "gained"),
     [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "f32")],

@@ -9,8 +9,8 @@ import torch
 
 from core.datasets import file, text
 from core.errors import UserError
-from core.evaluate import evaluate
-from core.outputs import Outputs
+from core.evaluation.clustering import evaluate
+from core.evaluation.outputs import Outputs
 
 N = 60
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import retrieval
+from core.evaluation import retrieval
 from tests.losses.test_pairs import peak
 
 
@@ -78,7 +78,7 @@ def test_random_predictions_retrieve_as_chance_does():
 def test_memory_does_not_grow_with_the_square(root):
     """8,192 x 8,192 similarities are 256 MB, and twice that with what is made of them: it must take a part of it."""
     code = """
-from core.retrieval import ranks
+from core.evaluation.retrieval import ranks
 def work(n):
     ranks(torch.randn(2 * n, 8), torch.randn(2 * n, 8))
 """

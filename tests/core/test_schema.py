@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
-from core import schema
-from core.schema import Fraction, Mistakes, Option, PositiveFloat, PositiveInt
+from core.config import schema
+from core.config.schema import Fraction, Mistakes, Option, PositiveFloat, PositiveInt
 
 
 def read(value, type_):

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from core.fit import build, fit, train_epoch
 from core.seeds import Streams
-from core.state import State
+from core.training.fit import build, fit, train_epoch
+from core.training.state import State
 from tests.core.test_methods import METHODS, STAGED, blobs, config, one_epoch, tensors
 
 KEPT_AFTER, EPOCHS = 6, 8

@@ -15,8 +15,9 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from core import registry, sentence_model
-from core.data import cache_folder
+from core.config import plugins
+from core.data import sentence_model
+from core.data.dataset import cache_folder
 from core.datasets import text
 from core.errors import UserError
 
@@ -259,7 +260,7 @@ def test_a_missing_model_comes_with_the_line_that_installs_it(path, monkeypatch)
 
 
 def test_options_are_those_of_a_study_file():
-    names = {one.name: one.required for one in registry.options("datasets", "text")}
+    names = {one.name: one.required for one in plugins.options("datasets", "text")}
     optional = ["text", "labels", "model", "dimensions", "scale"]
     optional += ["analyzer", "tfidf_weight", "variants", "word_dropout", "word_swap"]
     assert names == dict.fromkeys(optional, False) | {"path": True}

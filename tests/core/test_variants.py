@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import read_trial
-from core.data import Dataset
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data.dataset import Dataset
 from core.errors import UserError
-from core.fit import fit
-from core.method import Batch
-from core.schema import Mistakes
+from core.training.fit import fit
+from core.training.method import Batch
 from core.views.neighbours import nearest
 from core.views.variants import Views
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core import registry
+from core.config import plugins
 from core.errors import UserError
-from core.method import Batch
+from core.training.method import Batch
 from core.views import image, tabular
 
 torch.set_num_threads(1)
@@ -25,7 +25,7 @@ def batch(samples, seed=0):
 
 
 def digits(n=512):
-    data = registry.load("datasets", "digits")()
+    data = plugins.load("datasets", "digits")()
     return torch.from_numpy(data.samples[:n])
 
 
@@ -39,12 +39,12 @@ def change(samples, view):
     return float((view - samples).square().mean())
 
 
-@pytest.mark.parametrize("name", registry.names("views"))
+@pytest.mark.parametrize("name", plugins.names("views"))
 @pytest.mark.parametrize("kind", ["__call__", "weak", "strong"])
 class TestEvery:
     def test_the_generator_alone_decides(self, name, kind):
         samples = made(SHAPES.get(name, (12,)))
-        views = registry.load("views", name)(tuple(samples.shape[1:]))
+        views = plugins.load("views", name)(tuple(samples.shape[1:]))
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         kept = samples.clone()
@@ -59,7 +59,7 @@ class TestEvery:
 
     def test_views_go_on_from_where_the_generator_stood(self, name, kind):
         samples = made(SHAPES.get(name, (12,)))
-        views = registry.load("views", name)(tuple(samples.shape[1:]))
+        views = plugins.load("views", name)(tuple(samples.shape[1:]))
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         draw, one = getattr(views, kind), batch(samples)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
+from core.config.schema import NonNegativeFloat
 from core.methods.cc import Method as Base
-from core.schema import NonNegativeFloat
 
 HERE = Path(__file__).parent
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs import plan, study
+from jobs.planning import plan
 from jobs.results import reader
+from jobs.study import study
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 300

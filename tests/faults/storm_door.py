@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import conclus
-from jobs import orders, queue_runner
+from jobs.execution import dispatch
+from jobs.submission import queue_runner
 
 synced = os.fsync
 
@@ -19,8 +20,8 @@ def slowly(descriptor: int) -> None:
 
 
 os.fsync = slowly
-shared = orders.shared
-orders.shared = lambda *arguments, **options: shared(*arguments, **options) | {"checkpoint_share": 1.0}
+shared = dispatch.shared
+dispatch.shared = lambda *arguments, **options: shared(*arguments, **options) | {"checkpoint_share": 1.0}
 queue_runner.FRONT_DOOR = Path(__file__).resolve()
 
 if __name__ == "__main__":

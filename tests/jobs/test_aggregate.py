@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 from core.errors import UserError
 from core.seal import seal_json
-from jobs import snapshot, study
-from jobs.analysis.present import leaderboard_text
 from jobs.commands.aggregate import command
 from jobs.commands.compact import command as compact_command
+from jobs.present.leaderboard import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
+from jobs.study import snapshot, study
 
 SCORES = ("loss", "oa", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi")
 
@@ -200,7 +200,7 @@ def test_compaction_changes_no_answer(results):
 
 def test_help_and_the_plan_load_nothing_heavy():
     code = (
-        "import sys, jobs.commands.aggregate, jobs.commands.compact, jobs.results.peek, jobs.tables\n"
+        "import sys, jobs.commands.aggregate, jobs.commands.compact, jobs.results.peek, jobs.present.tables\n"
         "heavy = {'torch', 'ray', 'pyarrow', 'numpy', 'scipy', 'pandas'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

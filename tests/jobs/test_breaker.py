@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.executor import Event, Stop
-from jobs.breaker import Breaker
+from jobs.execution.fail_fast import Breaker
 
 
 def failed(reason):

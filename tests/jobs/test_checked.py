@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from jobs import plan as planning
-from jobs import study
-from jobs.checked import check_data
 from jobs.commands.plan import command as plan
 from jobs.commands.run import command as run
+from jobs.planning import plan as planning
+from jobs.planning.data_check import check_data
+from jobs.study import study
 
 BLOBS = np.random.default_rng(0).normal(size=(40, 6)) + np.arange(40)[:, None] % 3 * 9
 

@@ -4,10 +4,10 @@ from dataclasses import is_dataclass
 
 import pytest
 
-from core import registry
-from core.config import TrialConfig, section_options
-from jobs import study
-from jobs.keys import plug_in_fields
+from core.config import plugins
+from core.config.trial import TrialConfig, section_options
+from jobs.study import study
+from jobs.study.keys import plug_in_fields
 
 WORDS = {"methods": "method", "encoders": "encoder", "views": "view", "datasets": "data", "losses": "method.loss"}
 
@@ -17,7 +17,7 @@ def test_methods_lists_every_plug_in_with_what_it_is(kind, command, monkeypatch)
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = command("methods", kind)
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == list(registry.names(kind))
+    assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == list(plugins.names(kind))
     assert all(len(line) <= 80 for line in out.splitlines())
     assert command("methods", WORDS[kind]) == (0, out, "")
 
@@ -29,7 +29,7 @@ def test_methods_lists_all_that_a_study_may_name(command, monkeypatch):
     named = {
         line.split()[0].rpartition(".")[2] for line in out.splitlines() if line.startswith("  ") and line[2] != " "
     }
-    plug_ins = {name for kind in registry.ENTRY for name in registry.names(kind)}
+    plug_ins = {name for kind in plugins.ENTRY for name in plugins.names(kind)}
     sections = {one.name for one in section_options(TrialConfig) if is_dataclass(one.type)} | set(study.SECTIONS)
     assert named >= plug_ins | sections
     assert all(f"`{key.rpartition('.')[2]}: NAME`" in out for _, key in plug_in_fields())
@@ -151,7 +151,7 @@ def test_results_that_cannot_be_written_are_one_line(folder, command):
 
 
 def test_many_files_are_gathered_into_one_and_nothing_changes(folder, command, monkeypatch):
-    monkeypatch.setattr("jobs.run.MANY_FILES", 3)
+    monkeypatch.setattr("jobs.execution.runner.MANY_FILES", 3)
     code, first, err = command("run", "study.yaml", "--workers", "1")
     assert code == 0, err
     assert len(list((folder / "results").rglob("trials/*.parquet"))) == 0

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from jobs import confirm, study
-from jobs import run as running
+from jobs.execution import runner as running
+from jobs.execution.runner import run
 from jobs.results.reader import read_results
-from jobs.run import run
+from jobs.search import confirm
+from jobs.study import study
 
 STUDY = """study: s
 trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]}}

@@ -10,8 +10,8 @@ import pytest
 
 from cluster import doctor
 from cluster.doctor import Door, Said
-from jobs import checkup, machine
-from jobs.provenance import code_hash
+from jobs.results.provenance import code_hash
+from jobs.submission import health_check, node_facts
 from tests.cluster.nodes import Nodes, new_token
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,10 +103,10 @@ def test_a_cluster_that_lets_everyone_in_is_found_out(tmp_path):
 
 
 def test_an_open_head_is_wrong_unless_it_listens_to_its_own_machine_alone():
-    assert checkup.access([Door("10.0.0.5:6379", "open"), Door("127.0.0.1:6379", "open")]).verdict == "wrong"
-    assert checkup.access([Door("127.0.0.1:6379", "open"), Door("10.0.0.5:6379", "token")]).verdict == "ok"
-    assert checkup.access([Door("10.0.0.5:6379", "silent")]).verdict == "warning"
-    assert checkup.access([]).verdict == "ok"
+    assert health_check.access([Door("10.0.0.5:6379", "open"), Door("127.0.0.1:6379", "open")]).verdict == "wrong"
+    assert health_check.access([Door("127.0.0.1:6379", "open"), Door("10.0.0.5:6379", "token")]).verdict == "ok"
+    assert health_check.access([Door("10.0.0.5:6379", "silent")]).verdict == "warning"
+    assert health_check.access([]).verdict == "ok"
 
 
 def two_machines(folders, change):
@@ -117,7 +117,7 @@ def two_machines(folders, change):
         for name, folder in folders.items():
             sent = time.time()
             data = question({**payload, "results": str(folder), "node": name, "ray_cpus": 1, "ray_gpus": 0})
-            if question is machine.examine and name == "b":
+            if question is node_facts.examine and name == "b":
                 change(data)
             answers.append(Said(name, sent, time.time(), data))
         return answers
@@ -127,7 +127,7 @@ def two_machines(folders, change):
 
 def judged(folders, change=dict):
     path = str(folders["a"])
-    return {line.check: line for line in checkup.examine(two_machines(folders, change), "", path)}
+    return {line.check: line for line in health_check.examine(two_machines(folders, change), "", path)}
 
 
 def test_two_machines_that_share_a_folder_are_well(tmp_path):
@@ -138,7 +138,7 @@ def test_two_machines_that_share_a_folder_are_well(tmp_path):
 
 
 def test_a_folder_that_is_not_shared_is_wrong(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(node_facts, "_PATIENCE_SECONDS", 0.3)
     line = judged({"a": tmp_path / "a", "b": tmp_path / "b"})["results"]
     assert (line.verdict, line.found) == ("wrong", "a, b cannot read")
     assert "FileNotFoundError" in line.right
@@ -175,10 +175,10 @@ def test_one_machine_that_differs_is_named(tmp_path, key, value, check, verdict)
 
 def test_modes_and_silent_nodes_and_cards_of_a_cluster():
     facts = {"a": {"auth": "token", "ray_gpus": 2, "cards": {"driver": 2, "torch": 0}}}
-    assert checkup.modes({**facts, "b": {"auth": ""}}).found == "token (a), unset (b)"
-    assert checkup.modes(facts).verdict == "ok"
-    assert checkup._cards(facts, has_ray=True).found == "a: Ray hands out 2, torch sees 0"
-    assert checkup.silent({"b": "it died"}, ["a"]) == checkup.Line(
+    assert health_check.modes({**facts, "b": {"auth": ""}}).found == "token (a), unset (b)"
+    assert health_check.modes(facts).verdict == "ok"
+    assert health_check._cards(facts, has_ray=True).found == "a: Ray hands out 2, torch sees 0"
+    assert health_check.silent({"b": "it died"}, ["a"]) == health_check.Line(
         "nodes", "wrong", "1 silent", "Every node answers. b: it died."
     )
 
@@ -187,12 +187,12 @@ def test_modes_and_silent_nodes_and_cards_of_a_cluster():
     ("sent", "clock", "received", "off"), [(10, 11, 12, 0), (10, 9, 12, -1), (10, 15, 12, 3), (10, 10, 10, 0)]
 )
 def test_a_clock_is_off_by_what_cannot_be_the_way(sent, clock, received, off):
-    assert checkup.skew(sent, clock, received) == off
+    assert health_check.skew(sent, clock, received) == off
 
 
 def test_a_clock_that_is_off_is_a_warning():
-    assert checkup.clocks({"a": 0.1, "b": -30.0}).found == "b is -30 s off"
-    assert checkup.clocks({"a": 0.1, "b": 1.0}).verdict == "ok"
+    assert health_check.clocks({"a": 0.1, "b": -30.0}).found == "b is -30 s off"
+    assert health_check.clocks({"a": 0.1, "b": 1.0}).verdict == "ok"
 
 
 def test_a_uri_is_written_and_read_through_arrow(command, tmp_path):

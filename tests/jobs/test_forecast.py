@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import forecast
+from jobs.planning import forecast
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import device
-from jobs import trial
+from core.training import device
+from jobs.execution import trial
 from jobs.results import reader
 from tests.jobs.test_trial import history, ignore, payload, row  # noqa: F401 - the fixture
 

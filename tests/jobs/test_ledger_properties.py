@@ -7,9 +7,9 @@ import openpyxl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import tables
 from jobs.ledger import store
 from jobs.ledger.prepare import prepare
+from jobs.present import tables
 from jobs.results.reader import read_results
 
 HEADS = {

@@ -15,7 +15,7 @@ PAIRED = "trial: {data: {name: pairs, path: pairs.npz}, method: paired, epochs: 
 
 MINE = """
 from core.methods.cc import Method as Base
-from core.schema import PositiveFloat
+from core.config.schema import PositiveFloat
 
 
 class Method(Base):

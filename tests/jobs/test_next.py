@@ -9,12 +9,12 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from jobs import plan as planning
-from jobs import study as studies
-from jobs.analysis.edges import advise, decide, log_spaced
+from jobs.analysis.next_step import advise, decide, log_spaced
 from jobs.analysis.trials import Trials, factor_of
+from jobs.planning import plan as planning
 from jobs.results import writer
 from jobs.results.schema import Attempt
+from jobs.study import study as studies
 
 RATES = (1e-4, 1e-3, 1e-2)
 

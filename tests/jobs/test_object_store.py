@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from jobs import lock
-from jobs.results import compact, layout, peek, reader, storage, writer
+from jobs.results import compact, layout, lock, peek, reader, storage, writer
 from jobs.results.schema import Attempt
 
 STUDY = """study: s

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UserError
-from jobs import document
-from jobs.queue import Queue
 from jobs.results import compact, peek, reader, records, storage, writer
 from jobs.results.header import HeaderRow, encode, seal
 from jobs.results.schema import Attempt
 from jobs.results.where import Where
+from jobs.study import yaml_document
+from jobs.submission.queue import Queue
 
 
 def attempt(key="a", study="s"):
@@ -222,7 +222,7 @@ STUDIES = {
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_file_is_bounded_before_it_is_built(name):
     with pytest.raises(UserError) as caught:
-        document.read(STUDIES[name], "s.yaml")
+        yaml_document.read(STUDIES[name], "s.yaml")
     assert str(caught.value).startswith("s.yaml")
     assert str(caught.value).count("\n") == 0
     assert len(str(caught.value)) < 300
@@ -238,9 +238,9 @@ def test_a_study_file_that_is_none_is_one_line(tmp_path, name, command):
 def test_a_study_file_in_another_encoding_is_one_line(tmp_path):
     (tmp_path / "s.yaml").write_bytes("study: s".encode("utf-16"))
     with pytest.raises(UserError, match="not UTF-8"):
-        document.load(tmp_path / "s.yaml")
+        yaml_document.load(tmp_path / "s.yaml")
     (tmp_path / "s.yaml").write_bytes("study: s".encode("utf-8-sig"))
-    assert document.load(tmp_path / "s.yaml").value == {"study": "s"}
+    assert yaml_document.load(tmp_path / "s.yaml").value == {"study": "s"}
 
 
 EXPRESSIONS = {

@@ -11,14 +11,16 @@ import safetensors.torch
 import torch
 from pyarrow import parquet
 
-from core.config import to_mapping
+from core.config.trial import to_mapping
 from core.errors import UserError
-from jobs import orders, plan, plug_ins, study
-from jobs import run as running
 from jobs.analysis.leaderboard import RescaledError, leaderboard
 from jobs.analysis.scores import default_mode, is_loss, part_of_pairs, rescales_loss
+from jobs.execution import dispatch
+from jobs.execution import runner as running
+from jobs.execution.trial import run_trial
+from jobs.planning import plan
 from jobs.results.reader import read_results
-from jobs.trial import run_trial
+from jobs.study import plug_ins, study
 
 TEXT = """study: p
 trial:
@@ -55,7 +57,7 @@ def folder(tmp_path, monkeypatch):
 def order(folder, results="results", overrides=(), file="p.yaml") -> dict:
     read = study.load(folder / file, overrides)
     (one,) = plan.make(read).trials
-    shared = orders.shared(read, str(folder / results), (), device="cpu")
+    shared = dispatch.shared(read, str(folder / results), (), device="cpu")
     own = {name: getattr(one, name) for name in ("trial_key", "config_key", "seed", "data_hash")}
     given = {"trial": to_mapping(one.config), "parameters": dict(one.parameters), "checkpoint_share": 1.0}
     return shared | own | given
@@ -161,7 +163,7 @@ def test_a_missing_safetensors_is_one_line_before_anything_starts(folder, monkey
 def test_a_checkpoint_is_gone_on_with_elsewhere(folder, command):
     run_trial(order(folder, "straight"), ignore)
     read = study.load(folder / "p.yaml")
-    code = orders.shared(read, "x", plug_ins.plug_in_files(read), device="cpu")["code_hash"]
+    code = dispatch.shared(read, "x", plug_ins.plug_in_files(read), device="cpu")["code_hash"]
     assert order(folder)["code_hash"] == code
     file = interrupted(folder, 3).rename(folder / "moved.pt")
     arguments = ("run", "p.yaml", "--workers", "1", "--results", "other", "--checkpoint", file)

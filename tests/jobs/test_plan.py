@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs import plan, study
+from jobs.planning import plan
+from jobs.study import study
 
 TEXT = """study: s
 trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 3}

@@ -9,9 +9,10 @@ import pytest
 
 from cluster import memory
 from cluster.executor import ClusterError
-from core import registry
-from core.config import to_mapping
-from jobs import forecast, outlook, plan, plug_ins, probe, study
+from core.config import plugins
+from core.config.trial import to_mapping
+from jobs.planning import estimate, forecast, plan, probe
+from jobs.study import plug_ins, study
 
 # Takes 300 MB whenever it is scored, and 200 MB more towards the end of a trial.
 HUNGRY = """import torch
@@ -59,8 +60,8 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(made):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_allowed", set())
-        registry.allow_named(*plug_ins.plug_in_files(made.study))
+        patch.setattr(plugins, "_allowed", set())
+        plugins.allow_named(*plug_ins.plug_in_files(made.study))
         return probe.probe(made)
 
 
@@ -87,7 +88,7 @@ def order(one, folder, gigabytes):
 
 
 def run_all(orders):
-    from jobs.trial import run_trial
+    from jobs.execution.trial import run_trial
 
     return [dict(run_trial(one, lambda _: None)) for one in orders]
 
@@ -97,16 +98,16 @@ def test_what_is_proposed_is_enough_and_a_third_of_it_is_not(made, found, tmp_pa
     proposed = forecast.memory_gb(found.memory_bytes)
     files = plug_ins.plug_in_files(made.study)
     tasks = [order(largest, tmp_path / "enough", proposed), order(largest, tmp_path / "short", proposed / 3)]
-    (enough, short), _ = memory.measured(partial(probe._load, registry.allow_named(*files)), run_all, tasks)
+    (enough, short), _ = memory.measured(partial(probe._load, plugins.allow_named(*files)), run_all, tasks)
     assert enough["status"] == "ok", enough
     assert (short["status"], short["reason"][:13]) == ("failed", "OUT_OF_MEMORY")
 
 
 def test_what_is_printed(made, found, monkeypatch):
     seen = dataclasses.replace(found, memory_bytes=10**9, train_seconds=2.0, evaluation_seconds=5.0)
-    monkeypatch.setattr(outlook, "probe", lambda _: seen)
-    monkeypatch.setattr(outlook, "_workers", lambda *_: 2)
-    text = outlook.from_probe(made)
+    monkeypatch.setattr(estimate, "probe", lambda _: seen)
+    monkeypatch.setattr(estimate, "_workers", lambda *_: 2)
+    text = estimate.from_probe(made)
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "the largest of 12 configurations" in text
     assert "main memory  1.00 GB" in text
@@ -121,9 +122,9 @@ def test_what_is_printed(made, found, monkeypatch):
 )
 def test_what_is_printed_of_a_card(held, words, made, found, monkeypatch):
     card = {"device": "NVIDIA X", "gpu_bytes": held * 10**9, "gpu_total": 80 * 10**9, "memory_bytes": 10**9}
-    monkeypatch.setattr(outlook, "probe", lambda _: dataclasses.replace(found, **card))
-    monkeypatch.setattr(outlook, "_workers", lambda *_: 16)
-    text = outlook.from_probe(made)
+    monkeypatch.setattr(estimate, "probe", lambda _: dataclasses.replace(found, **card))
+    monkeypatch.setattr(estimate, "_workers", lambda *_: 16)
+    text = estimate.from_probe(made)
     assert words in text
     assert f"GPU memory   {held}.00 GB of 80.0" in text
 

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from core.errors import UserError
 from core.seal import unseal_json
-from jobs import document, plan, study
-from jobs.queue import Queue, in_order
+from jobs.planning import plan
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
+from jobs.study import study, yaml_document
+from jobs.submission.queue import Queue, in_order
 
 PRIORITIES = st.integers(-2, 2)
 
@@ -187,7 +188,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_what_is_written_reads_as_the_same(value):
-    assert document.read(document.write({"key": value}), "x").value == {"key": value}
+    assert yaml_document.read(yaml_document.write({"key": value}), "x").value == {"key": value}
 
 
 STUDY = """study: s

@@ -12,11 +12,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import driver, study
-from jobs.driver import new_job
+from jobs.execution import driver
+from jobs.execution.driver import new_job
+from jobs.execution.runner import run
 from jobs.results import layout, reader, writer
 from jobs.results.schema import Attempt
-from jobs.run import run
+from jobs.study import study
 
 STUDY = """study: {name}
 trial:

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from cluster.executor import Event
 from core.errors import UserError
-from jobs import asking, population, searches
-from jobs import plan as planning
-from jobs import run as running
+from jobs.execution import runner as running
+from jobs.planning import plan as planning
 from jobs.results import reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
-from jobs.searches import Search
-from jobs.space import Integer, LogUniform, Uniform, Values
-from jobs.study import load
+from jobs.search import pbt, tpe
+from jobs.study import search as searches
+from jobs.study.search import Search
+from jobs.study.space import Integer, LogUniform, Uniform, Values
+from jobs.study.study import load
 
 STUDY = """study: s
 trial: {data: digits, encoder: {name: mlp, widths: [8]}, method: cc, epochs: 3, evaluation: {every: 3}}
@@ -117,8 +118,8 @@ def test_more_trials_go_on_where_the_search_was(study, tmp_path):
 def test_the_store_tells_optuna_what_was_seen(study, tmp_path):
     read = study("", "", "seeds=[0]")
     go(read, tmp_path / "results")
-    known = asking.known_cells(read, str(tmp_path / "results"))
-    search, _ = asking._optuna_study(read, known)
+    known = tpe.known_cells(read, str(tmp_path / "results"))
+    search, _ = tpe._optuna_study(read, known)
     values = {row["param.optimiser.learning_rate"]: row["metric.nmi"] for row in rows(tmp_path / "results")}
     assert {one.params["optimiser.learning_rate"]: one.value for one in search.trials} == pytest.approx(values)
     assert search.best_value == pytest.approx(max(values.values()))
@@ -127,7 +128,7 @@ def test_the_store_tells_optuna_what_was_seen(study, tmp_path):
 def test_rows_of_another_base_are_no_part_of_the_search(study, tmp_path):
     results = tmp_path / "results"
     go(study("", "", "search.trials=2", "seeds=[0]", "epochs=2"), results)
-    assert asking.known_cells(study("", "", "seeds=[0]"), str(results)) == []
+    assert tpe.known_cells(study("", "", "seeds=[0]"), str(results)) == []
 
 
 def test_a_finite_space_ends_the_search_when_it_holds_no_more(study, tmp_path):
@@ -167,9 +168,9 @@ def test_a_failed_cell_is_told_as_failed_and_the_search_goes_on(study, tmp_path)
     ],
 )
 def test_values_come_back_from_optuna_as_they_went(one, value, given_by_optuna):
-    assert asking._stored(one, value) == given_by_optuna
-    assert asking._value(one, given_by_optuna) == value
-    assert asking._distribution(one)._contains(given_by_optuna)
+    assert tpe._stored(one, value) == given_by_optuna
+    assert tpe._value(one, given_by_optuna) == value
+    assert tpe._distribution(one)._contains(given_by_optuna)
 
 
 # Populations
@@ -277,14 +278,14 @@ def test_members_are_no_samples_of_a_configuration(members):
 @given(st.integers(0, 10**6), st.floats(1e-4, 1e-1))
 def test_explored_values_stay_in_their_ranges(seed, value):
     space = {"a": LogUniform(1e-4, 1e-1), "b": Values((0.5, 0.1, 1.0))}
-    moved = population.explore({"a": value, "b": 0.5}, space, random.Random(seed))
+    moved = pbt.explore({"a": value, "b": 0.5}, space, random.Random(seed))
     assert 1e-4 <= moved["a"] <= 1e-1
     assert moved["b"] in {0.1, 0.5, 1.0}
 
 
 def test_an_exchange_that_half_of_the_members_did_not_live_to_see(members, tmp_path):
     plan = planning.make(members())
-    one = population.Population(plan, str(tmp_path))
+    one = pbt.Population(plan, str(tmp_path))
     keys = [one.take().trial.trial_key for _ in range(4)]
     assert one.take() is None
     for key, value in zip(keys, (0.1, 0.9, None, None), strict=True):
@@ -336,9 +337,9 @@ def test_defaults_follow_the_length_of_a_trial():
 def test_a_live_search_proposes_what_one_made_anew_from_the_rows_does(study, tmp_path, outcome):
     """Every third cell fails, is stopped or dies after it had scored well: only what its row says may count."""
     results, read = str(tmp_path / "results"), study("", "", "search.trials=16", "seeds=[0]")
-    live, proposed = asking.Asking(read, results), []
+    live, proposed = tpe.Asking(read, results), []
     for number in range(16):
-        taken, anew = live.take().trial, asking.Asking(read, results)
+        taken, anew = live.take().trial, tpe.Asking(read, results)
         # Made anew it runs failed trials again first.
         again = next(one for _ in range(17) if (one := anew.take().trial).trial_key not in proposed)
         assert again.parameters == taken.parameters, number
@@ -355,7 +356,7 @@ def test_each_key_of_a_search_is_hashed_once_however_many_cells_there_are(study,
     hashed, digest = [], planning._digest
     monkeypatch.setattr(planning, "_digest", lambda text: hashed.append(text) or digest(text))
     read = study("", "", "search.trials=24")
-    live = asking.Asking(read, str(tmp_path / "results"))
+    live = tpe.Asking(read, str(tmp_path / "results"))
     while taken := live.take():
         key = taken.trial.trial_key
         live.hear(Event("started", key))
@@ -366,7 +367,7 @@ def test_each_key_of_a_search_is_hashed_once_however_many_cells_there_are(study,
 @pytest.mark.parametrize("kind", ["finished", "died"])
 def test_a_failed_trial_leaves_no_value_whatever_it_had_reached(study, tmp_path, kind):
     read = study("", "", "search.trials=3", "seeds=[0]")
-    live = asking.Asking(read, str(tmp_path / "results"))
+    live = tpe.Asking(read, str(tmp_path / "results"))
     key = live.take().trial.trial_key
     live.hear(Event(kind, key, {"value": 0.99, "status": "failed"}))
     (asked,) = live._asked.values()

@@ -18,11 +18,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import leaderboard
-from jobs.analysis.present import leaderboard_text
 from jobs.analysis.scores import default_mode, uses_labels, within_trial
 from jobs.analysis.selection import PARTS, agreement, criteria_report, spearman, with_consensus
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
+from jobs.present.leaderboard import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt, to_table
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import space
-from jobs.space import Integer, LogUniform, Uniform, Values
+from jobs.study import space
+from jobs.study.space import Integer, LogUniform, Uniform, Values
 
 sizes = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 

@@ -3,7 +3,8 @@
 import pytest
 
 from core.errors import UserError
-from jobs import plan, plug_ins, study
+from jobs.planning import plan
+from jobs.study import plug_ins, study
 
 FILE = """
 study: methods
@@ -58,7 +59,7 @@ def test_a_key_that_none_has_is_unknown(tmp_path):
 
 
 def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
-    from jobs import document, snapshot
+    from jobs.study import snapshot, yaml_document
 
     (tmp_path / "cut.py").write_text("def cut(text):\n    return list(text)\n", encoding="utf-8")
     (tmp_path / "texts.csv").write_text("text\na b\nc d\n", encoding="utf-8")
@@ -69,7 +70,7 @@ def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
     read = study.load(tmp_path / "study.yaml")
     assert plug_ins.plug_in_files(read) == (tmp_path / "cut.py",)
     moved = snapshot.write(read, tmp_path / "kept")
-    analyzer = document.load(moved).value["trial"]["data"]["analyzer"]
+    analyzer = yaml_document.load(moved).value["trial"]["data"]["analyzer"]
     assert analyzer.endswith("/cut.py:cut")
     assert (moved.parent / analyzer.removesuffix(":cut")).read_text() == (tmp_path / "cut.py").read_text()
     again = plan.make(study.load(moved)).trials[0]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from jobs import stages, study
 from jobs.analysis.gate import improves, reaches
 from jobs.results.reader import read_results
+from jobs.search import stages
+from jobs.study import study
 
 TEXT = """study: s
 trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]},

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.submit import Jobs
 from core.seal import seal_json
-from jobs import state_folder
+from jobs.study import state_folder
 
 SECRET = "5ec7e7" * 8
 MINE = "http://127.0.0.1:9"

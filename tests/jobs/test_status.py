@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from core.seal import unseal_json
-from jobs import driver, snapshot, study
-from jobs.analysis.standing import standing
+from jobs.analysis.status import standing
+from jobs.execution import driver
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
+from jobs.study import snapshot, study
 
 HOUR = 3600
 

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
-from core.config import parameters
-from jobs import plan, stages, study
+from core.config.trial import parameters
+from jobs.planning import plan
+from jobs.search import stages
+from jobs.study import study
 
 TEXT = """study: s
 trial:

@@ -5,11 +5,12 @@ import json
 import jsonschema
 import pytest
 
-from core import registry
-from core.config import EarlyStopping, Evaluation, Optimiser, TrialConfig, section_options
+from core.config import plugins
+from core.config.trial import EarlyStopping, Evaluation, Optimiser, TrialConfig, section_options
 from core.errors import UserError
-from jobs import document, stages, study
 from jobs.commands.schema import study_schema
+from jobs.search import stages
+from jobs.study import study, yaml_document
 
 
 def leaves(error):
@@ -25,7 +26,7 @@ def check():
     validator = jsonschema.Draft202012Validator(schema)
 
     def check(text):
-        value = document.read(text, "study.yaml").value
+        value = yaml_document.read(text, "study.yaml").value
         return [f"{one.json_path}: {one.message}" for error in validator.iter_errors(value) for one in leaves(error)]
 
     return check
@@ -151,7 +152,7 @@ def test_a_data_set_of_ones_own_has_any_name(check, tmp_path, monkeypatch):
 
 
 SECTIONS = (TrialConfig, Optimiser, Evaluation, EarlyStopping, *study.SECTIONS.values(), stages.Gate)
-OWNERS = {f"{kind}.{name}": registry.options(kind, name) for kind in registry.ENTRY for name in registry.names(kind)}
+OWNERS = {f"{kind}.{name}": plugins.options(kind, name) for kind in plugins.ENTRY for name in plugins.names(kind)}
 OWNERS |= {section.__name__: section_options(section) for section in SECTIONS}
 
 

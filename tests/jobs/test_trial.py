@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import health, registry
-from core.config import to_mapping
-from jobs import plan, provenance, study
-from jobs.results import reader
-from jobs.trial import run_trial
+from core.config import plugins
+from core.config.trial import to_mapping
+from core.evaluation import health
+from jobs.execution.trial import run_trial
+from jobs.planning import plan
+from jobs.results import provenance, reader
+from jobs.study import study
 
 TEXT = """study: s
 trial:
@@ -128,7 +130,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(payload):
 def test_a_trial_killed_at_random_moments_ends_as_an_uninterrupted_one(payload, tmp_path):
     straight, order = payload("straight"), payload("killed")
     run_trial(straight, ignore)
-    slow = "import sys, json, time; sys.path.insert(0, {root!r}); from jobs.trial import run_trial\n"
+    slow = "import sys, json, time; sys.path.insert(0, {root!r}); from jobs.execution.trial import run_trial\n"
     slow += "run_trial(json.load(open(sys.argv[1])), lambda news: time.sleep(0.15))"
     (tmp_path / "order.json").write_text(json.dumps(order))
     code = slow.format(root=str(Path(__file__).resolve().parents[2]))
@@ -266,7 +268,7 @@ def test_an_error_of_a_plug_in_is_a_failed_row_with_its_traceback(payload, tmp_p
         "        if self.steps > self.at: raise RuntimeError('mine broke\\nbadly')\n"
         "        return super().step(batch)\n"
     )
-    registry.allow_named(tmp_path / "mine.py")
+    plugins.allow_named(tmp_path / "mine.py")
     order = payload(overrides=[f"method.name={tmp_path / 'mine.py'}", "method.at=5"])
     assert run_trial(order, ignore)["reason"] == "ERROR: RuntimeError: mine broke"
     found = row(order)
@@ -290,9 +292,9 @@ def test_an_image_view_of_vectors_is_bad_input(payload):
 MINE = """
 import math
 
-from core.evaluate import Scores
+from core.evaluation.clustering import Scores
 from core.methods.cc import Method as Base
-from core.scoring import Scoring as BaseScoring
+from core.evaluation.scoring import Scoring as BaseScoring
 
 
 class Scoring(BaseScoring):
@@ -315,7 +317,7 @@ class Method(Base):
 def test_the_best_epoch_is_one_with_a_number_where_the_first_had_none(payload, tmp_path, mode, best):
     file = tmp_path / "mine.py"
     file.write_text(MINE.replace("VALUES", "[math.nan, 0.1, 0.3, math.nan, 0.2, 0.1]") + f"# {mode}\n")
-    registry.allow_named(file)
+    plugins.allow_named(file)
     order = payload(overrides=[f"method={file}"], metric="mine", mode=mode)
     assert run_trial(order, ignore)["status"] == "ok"
     found = row(order)

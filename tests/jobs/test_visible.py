@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs import tables, visible
+from jobs.execution.progress import Progress
 from jobs.ledger import delimited, markdown
-from jobs.progress import Progress
+from jobs.present import tables, visible
 from jobs.results import writer
 from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.schema import to_table

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from core import registry
+from core.config import plugins
 
-NAMES = registry.names("losses")
+NAMES = plugins.names("losses")
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 HALVES = [torch.float16, torch.bfloat16]
 
@@ -44,7 +44,7 @@ def gradients(value, values, **options) -> tuple[torch.Tensor, ...]:
 
 def options(name) -> list[dict]:
     """A loss's own options, and where it has a temperature one at which float16 would overflow: exp(100)."""
-    made = registry.load("losses", name)
+    made = plugins.load("losses", name)
     return [{}, {"temperature": 0.01}] if "temperature" in inspect.signature(made).parameters else [{}]
 
 
@@ -60,7 +60,7 @@ def reordered(loss, values: list[torch.Tensor]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n", [1, 2, 6])
 def test_scalar_finite_and_differentiable_for_any_batch(name, n):
-    loss = registry.load("losses", name)()
+    loss = plugins.load("losses", name)()
     values = arguments(loss, n)
     value = loss(*values)
     assert value.shape == ()
@@ -72,14 +72,14 @@ def test_scalar_finite_and_differentiable_for_any_batch(name, n):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_not_depend_on_the_order_of_the_batch(name):
-    loss = registry.load("losses", name)()
+    loss = plugins.load("losses", name)()
     values = arguments(loss, 6)
     assert loss(*values).item() == pytest.approx(loss(*reordered(loss, values)).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstrings_give_shapes_and_a_source(name):
-    module = inspect.getmodule(registry.load("losses", name))
+    module = inspect.getmodule(plugins.load("losses", name))
     functions = [one for one in vars(module).values() if inspect.isfunction(one) and one.__module__ == module.__name__]
     documented = " ".join(inspect.getdoc(one) or "" for one in functions)
     assert "shape (" in documented
@@ -93,7 +93,7 @@ def test_docstrings_give_shapes_and_a_source(name):
 def test_half_precision_gives_the_loss_and_the_gradient_of_the_same_numbers_in_float32(
     name, given, half, width, device
 ):
-    loss = registry.load("losses", name)(**given)
+    loss = plugins.load("losses", name)(**given)
     cut = [one[:, :width] if one.is_floating_point() else one.clamp_max(width - 1) for one in arguments(loss, 6)]
     # Lengths whose squares are beyond float16, where lengths do not count.
     longer = 300 if name in {"nt-xent", "info-nce", "cosine", "byol", "prototype-scattering", "boosted"} else 1
@@ -112,7 +112,7 @@ def test_half_precision_gives_the_loss_and_the_gradient_of_the_same_numbers_in_f
 @pytest.mark.parametrize("half", HALVES, ids=str)
 @pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
 def test_autocast_changes_neither_the_loss_nor_its_gradient(name, given, half, device):
-    loss = registry.load("losses", name)(**given)
+    loss = plugins.load("losses", name)(**given)
     values = changed(arguments(loss, 6), lambda one: one.to(device))
     expected = loss(*values)
     found = gradients(expected, values)
@@ -128,7 +128,7 @@ def test_autocast_changes_neither_the_loss_nor_its_gradient(name, given, half, d
 @pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize("name", ["nt-xent", "info-nce"])
 def test_also_a_gradient_that_is_asked_for_inside_of_autocast_is_exact(name, twice, device):
-    loss = registry.load("losses", name)()
+    loss = plugins.load("losses", name)()
     values = changed(arguments(loss, 6), lambda one: one.to(device))
     expected = gradients(loss(*values), values)
     with torch.autocast(device, torch.bfloat16):
@@ -141,7 +141,7 @@ def test_also_a_gradient_that_is_asked_for_inside_of_autocast_is_exact(name, twi
 @pytest.mark.parametrize(("name", "given"), [one for one in WITH_OPTIONS if one[0] != "student-t"], ids=str)
 def test_gradients_can_be_differentiated_again(name, given, device):
     """A penalty on a gradient needs it. (The target of student_t counts as constant, which differences do not know.)"""
-    loss = registry.load("losses", name)(**given)
+    loss = plugins.load("losses", name)(**given)
     values = changed(arguments(loss, 5), lambda one: one.double() if one.is_floating_point() else one)
     values = changed(values, lambda one: one.to(device))
     first = values[0]
@@ -155,7 +155,7 @@ def test_gradients_can_be_differentiated_again(name, given, device):
 
 @pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
 def test_a_zero_row_leaves_the_second_derivative_finite(name, given):
-    loss = registry.load("losses", name)(**given)
+    loss = plugins.load("losses", name)(**given)
     values = changed(arguments(loss, 5), lambda one: one.double() if one.is_floating_point() else one)
     values[0].data[1] = 0
     (gradient,) = torch.autograd.grad(loss(*values), values[0], create_graph=True)
@@ -167,7 +167,7 @@ def test_a_zero_row_leaves_the_second_derivative_finite(name, given):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("name", "given"), WITH_OPTIONS, ids=str)
 def test_torch_func_gives_the_gradient_that_autograd_gives(name, given, device):
-    loss = registry.load("losses", name)(**given)
+    loss = plugins.load("losses", name)(**given)
     values = changed(arguments(loss, 6), lambda one: one.to(device))
     places = tuple(place for place, one in enumerate(values) if one.is_floating_point())
     expected = gradients(loss(*values), values)
@@ -188,7 +188,7 @@ def test_torch_func_gives_the_gradient_that_autograd_gives(name, given, device):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_half_precision_step_under_autocast_goes_down(name, device):
     """As a network in float16 has it: its outputs are half precision and the loss stands inside of autocast."""
-    loss = registry.load("losses", name)()
+    loss = plugins.load("losses", name)()
     values = changed(arguments(loss, 6), lambda one: one.to(device))
     with torch.autocast(device, torch.float16):
         halves = changed(values, lambda one: one.half() if one.is_floating_point() else one)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import damage
 from core.seal import is_sealed_text, seal, seal_json, seal_text, unseal, unseal_json
-from core.state import State
+from core.training.state import State
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.header import HeaderRow
 from jobs.results.schema import Attempt, to_table

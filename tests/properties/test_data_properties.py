@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pyarrow import csv, parquet
 
+from core.data.labels import encode_labels
+from core.data.scaling import scaled
 from core.datasets import file
-from core.labels import encode_labels
-from core.scaling import scaled
 
 GRID = np.arange(24.0).reshape(6, 4)
 TABLES = arrays.arrays(

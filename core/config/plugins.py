@@ -1,0 +1,293 @@
+"""Plug-ins by file name: `core/methods/cc.py` is the method `cc`.
+
+Names and options are read from the source, so that checking a study file imports neither torch nor the plug-in. A
+name with a slash or ending in `.py` is the path of the user's own file; a name that is none of our files is looked
+up in the entry-point group `conclus.<kind>`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import shlex
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from core.config import schema
+from core.config.annotations import type_of
+from core.config.schema import Option
+from core.errors import UserError
+
+# What a file of each kind defines; its keyword-only parameters are the options of the study file.
+ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
+
+_LARGEST = 2**20
+"""Bytes of a plug-in's source."""
+_allowed: set[str] = set()
+"""The sha256 of the content of each plug-in file that may be run in this process."""
+
+
+def is_path(name: str) -> bool:
+    """Whether a plug-in is named by the path of its file."""
+    return "/" in name or name.endswith(".py")
+
+
+def _folder(kind: str) -> Path:
+    package = "losses" if kind == "losses" else "core"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package {package!r} of conclus is not to be found: install conclus again")
+    root = Path(spec.submodule_search_locations[0])
+    return root if kind == "losses" else root / kind
+
+
+@lru_cache(maxsize=16)
+def names(kind: str) -> tuple[str, ...]:
+    """The plug-ins of a kind, sorted; nothing is imported. Underscores of file names are shown as hyphens."""
+    own = {path.stem.replace("_", "-") for path in _folder(kind).glob("*.py") if not path.stem.startswith("_")}
+    theirs = {point.name for point in metadata.entry_points(group=f"conclus.{kind}")} if _any_entry_points() else set()
+    return tuple(sorted(own | theirs))
+
+
+@lru_cache(maxsize=1)
+def _any_entry_points() -> bool:
+    """Whether any installed distribution brings plug-ins: scanned once, it reads every distribution's metadata."""
+    return any(group.startswith("conclus.") for group in metadata.entry_points().groups)
+
+
+def source(kind: str, name: str) -> Path:
+    """The file that defines a plug-in.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if is_path(name):
+        return _existing(kind, Path(name))
+    own = _folder(kind) / f"{name.replace('-', '_')}.py"
+    if own.is_file():
+        return own
+    for point in metadata.entry_points(group=f"conclus.{kind}", name=name):
+        spec = importlib.util.find_spec(point.module)
+        if spec is not None and spec.origin:
+            return Path(spec.origin)
+    near = schema.did_you_mean(name, names(kind))
+    also = ", or a file of that name in the folder $CONCLUS_DATA" if kind == "datasets" else ""
+    raise UserError(
+        f"{name!r} is none of the {kind}{near}; known: {', '.join(names(kind))}, or the path of a .py file{also}"
+    )
+
+
+def _existing(kind: str, path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"the file {path} of {kind} does not exist")
+    return path
+
+
+@lru_cache(maxsize=256)
+def options(kind: str, name: str) -> tuple[Option, ...]:
+    """The options of a plug-in: its entry's keyword-only parameters, read from the source by `ast`.
+
+    What a docstring of the entry says of them under `Args:` is their description.
+
+    Raises:
+        UserError: no such plug-in, its file does not define the entry, or an option has a type or default that a
+            study file cannot hold.
+    """
+    path = source(kind, name)
+    arguments, said = _parameters(path, ENTRY[kind])
+    return tuple(
+        _option(path, argument, default, said.get(argument.arg, ""))
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    )
+
+
+def _tree(path: Path) -> ast.Module:
+    """The syntax of a plug-in's source, which is not run.
+
+    Raises:
+        UserError: it cannot be read, or is not Python.
+    """
+    try:
+        return ast.parse(_content(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is not a Python file: {str(error) or 'it is nested too deep'}") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
+    except OSError as error:
+        raise UserError(f"the plug-in {path} cannot be read: {error.strerror or error}") from error
+    if content is None:
+        raise UserError(f"the plug-in {path} is no file of at most {_LARGEST // 2**20} MiB")
+    return content
+
+
+def _parameters(path: Path, entry: str) -> tuple[ast.arguments, dict[str, str]]:
+    """The parameters of a file's entry, and what its docstrings say of them."""
+    for node in _tree(path).body:
+        if isinstance(node, ast.FunctionDef) and node.name == entry:
+            return node.args, _said(node)
+        if isinstance(node, ast.ClassDef) and node.name == entry:
+            return _constructor(node)
+    raise UserError(f"{path} does not define {entry!r}: that name is what conclus loads from it")
+
+
+def _constructor(node: ast.ClassDef) -> tuple[ast.arguments, dict[str, str]]:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return item.args, _said(node) | _said(item)
+    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]), {}
+
+
+def _said(node: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
+    return schema.descriptions(ast.get_docstring(node))
+
+
+def _option(path: Path, argument: ast.arg, default: ast.expr | None, description: str) -> Option:
+    try:
+        type_ = type_of(argument.annotation)
+        value = None if default is None else ast.literal_eval(default)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"{path}, line {argument.lineno}: the option {argument.arg!r} needs a type that a study file can hold "
+            f"(int, float, bool, str, Literal, tuple, one of core.config.schema's) and a literal default: {error}"
+        ) from error
+    return Option(argument.arg, type_, value, required=default is None, description=description)
+
+
+@lru_cache(maxsize=256)
+def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
+    """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`.
+
+    Raises:
+        UserError: no such plug-in, or something else than a literal is assigned.
+    """
+    for node in _tree(source(kind, name)).body:
+        if isinstance(node, ast.ClassDef) and node.name == ENTRY[kind]:
+            for item in node.body:
+                if (value := _assigned(item, attribute)) is not None:
+                    return _literal(source(kind, name), attribute, value)
+    return default
+
+
+def _literal(path: Path, name: str, value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"{path}, line {value.lineno}: {name!r} must be written out, as it is read without running the file"
+        ) from error
+
+
+def _assigned(item: ast.stmt, name: str) -> ast.expr | None:
+    """What a statement assigns to a name."""
+    targets = item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
+    is_it = any(isinstance(one, ast.Name) and one.id == name for one in targets)
+    return getattr(item, "value", None) if is_it else None
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring."""
+    text = ast.get_docstring(_tree(source(kind, name))) or ""
+    return text.partition("\n")[0]
+
+
+def load(kind: str, name: str) -> Any:
+    """Imports a plug-in and returns its entry (a class or a function).
+
+    Raises:
+        UserError: no such plug-in, or it does not define its entry.
+    """
+    return function(kind, name, ENTRY[kind])
+
+
+@lru_cache(maxsize=256)
+def function(kind: str, name: str, attribute: str) -> Any:
+    """Imports a plug-in and returns what it defines under `attribute`.
+
+    Raises:
+        UserError: no such plug-in, or it does not define that.
+    """
+    module = _module(kind, name)
+    if not hasattr(module, attribute):
+        raise UserError(f"{module.__file__} does not define {attribute!r}, which conclus needs of its {kind}")
+    return getattr(module, attribute)
+
+
+def _module(kind: str, name: str) -> Any:
+    path = source(kind, name)
+    if is_path(name):
+        return _load_file(path.resolve())
+    if path.parent == _folder(kind):
+        package = "losses" if kind == "losses" else f"core.{kind}"
+        return importlib.import_module(f"{package}.{path.stem}")
+    return importlib.import_module(next(iter(metadata.entry_points(group=f"conclus.{kind}", name=name))).module)
+
+
+def allow(*digests: str) -> None:
+    """Lets plug-in files of this content (their sha256) be run in this process.
+
+    Results name plug-ins, too, and they may come from a stranger: a path is run only where a person has named it.
+    """
+    _allowed.update(digests)
+
+
+def allow_named(*paths: str | Path) -> list[str]:
+    """Lets the files be run that a person named; the sha256 of each.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    digests = [hashlib.sha256(_content(Path(path))).hexdigest() for path in paths]
+    allow(*digests)
+    return digests
+
+
+def checked(path: Path) -> str:
+    """The sha256 of a plug-in's file that may be run.
+
+    Raises:
+        UserError: it may not, or cannot be read.
+    """
+    return _checked(path)[1]
+
+
+def _checked(path: Path) -> tuple[bytes, str]:
+    content = _content(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in _allowed:
+        raise UserError(
+            f"the plug-in {path} is neither named by you nor of a content that you have run before: "
+            f"read it, and if you trust it, add --plug-in {shlex.quote(str(path))}"
+        )
+    return content, digest
+
+
+def file_function(path: str, name: str) -> Any:
+    """What the user's own file defines under a name.
+
+    Raises:
+        UserError: there is no such file or name, or the file may not be run.
+    """
+    module = _load_file(Path(path).resolve())
+    if not hasattr(module, name):
+        raise UserError(f"{path} does not define {name!r}")
+    return getattr(module, name)
+
+
+def _load_file(path: Path) -> Any:
+    """Runs the user's own file under a private name, so that it can hide none of ours: the bytes that were checked."""
+    content, digest = _checked(path)
+    module_name = f"conclus_plugin_{path.stem}_{digest[:16]}"
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
+    sys.modules[module_name] = module
+    exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102 - the only way to run the bytes that were checked
+    return module

@@ -1,0 +1,270 @@
+"""The configuration of one trial: everything that decides its result, except its seed and its data's content."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from core.config import plugins, schema
+from core.config.schema import (
+    Fraction,
+    Kind,
+    Mistakes,
+    NonNegativeFloat,
+    Option,
+    Place,
+    PlugIn,
+    PositiveFloat,
+    PositiveInt,
+    plug_in_kind,
+)
+from core.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How weights follow their gradients.
+
+    Attributes:
+        name: Adam, or AdamW, whose weight decay is apart from the gradient.
+        learning_rate: the highest that the schedule reaches.
+        weight_decay: how strongly weights are drawn to 0.
+        schedule: `constant` keeps the rate, `cosine` lets it fall to 0 along half a cosine.
+        warmup: the share of the epochs over which the rate rises linearly before that.
+    """
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Fraction = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """When the trial is scored.
+
+    Attributes:
+        every: the epochs from one scoring to the next; the last epoch is always scored.
+    """
+
+    every: PositiveInt = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """When a trial that no longer gains is ended.
+
+    Attributes:
+        metric: any of the trial's scores, losses or `health` signals, in epochs that have it; null: never.
+        mode: which way the metric is better.
+        patience: the trial ends when no epoch of so many was the best yet.
+    """
+
+    metric: str | None = None
+    mode: Literal["max", "min"] = "max"
+    patience: PositiveInt = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """One complete, runnable configuration.
+
+    Attributes:
+        data: the data set; a study must name it.
+        encoder: the network from samples to features.
+        views: how random views of a sample are drawn.
+        method: what is trained, and by which objective.
+        optimiser: how weights follow their gradients.
+        n_clusters: how many clusters; `auto` estimates it, null takes the number of classes.
+        batch_size: samples per step.
+        epochs: how often training passes over all samples.
+        precision: the number format that networks train in: `auto` takes bf16 where it is known to be faster, f32
+            elsewhere; which one it was stands in the result's row.
+        evaluation: when the trial is scored.
+        early_stopping: when a trial that no longer gains is ended.
+    """
+
+    data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")  # noqa: RUF009 - frozen
+    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")  # noqa: RUF009 - frozen
+    views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")  # noqa: RUF009 - frozen
+    method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="conclus")  # noqa: RUF009 - frozen
+    optimiser: Optimiser = Optimiser()
+    n_clusters: PositiveInt | Literal["auto"] | None = None
+    batch_size: PositiveInt = 256
+    epochs: PositiveInt = 60
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    evaluation: Evaluation = Evaluation()
+    early_stopping: EarlyStopping = EarlyStopping()
+
+
+def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
+    """The configuration that a mapping (the study file's `trial:`) describes, every default filled in.
+
+    Mistakes are collected, not raised: with any of them the result must not be used.
+    """
+    return read_section(TrialConfig, mapping, place, mistakes)
+
+
+def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> Any:
+    """A frozen dataclass from a mapping of its fields; with mistakes, what comes back must not be used."""
+    if not isinstance(mapping, Mapping):
+        mistakes.add(place, f"{mapping!r} is wrong: a mapping of keys to values is needed")
+        return type_()
+    hints = typing.get_type_hints(type_, include_extras=True)
+    for key in mapping:
+        if key not in hints:
+            mistakes.unknown((*place, key), hints)
+    values = {
+        one.name: _read_field(hints[one.name], one, mapping[one.name], (*place, one.name), mistakes)
+        for one in fields(type_)
+        if one.name in mapping
+    }
+    for one in fields(type_):
+        if one.name not in values and (kind := plug_in_kind(hints[one.name])):
+            values[one.name] = read_plug_in(kind, {"name": default_name(one)}, (*place, one.name), mistakes)
+    return type_(**values)
+
+
+def section_options(type_: Any) -> tuple[Option, ...]:
+    """The keys of a section: the fields of its frozen dataclass, and what its docstring says of each."""
+    hints = typing.get_type_hints(type_, include_extras=True)
+    said = schema.descriptions(type_.__doc__)
+    return tuple(
+        Option(one.name, hints[one.name], one.default, description=said.get(one.name, "")) for one in fields(type_)
+    )
+
+
+def default_name(one: Any) -> str:
+    """The plug-in that a field names when nothing is said."""
+    if one.default is MISSING:
+        raise TypeError(f"the plug-in field {one.name!r} needs a default")
+    return one.default.name
+
+
+def _read_field(hint: Any, one: Any, value: Any, place: Place, mistakes: Mistakes) -> Any:
+    if kind := plug_in_kind(hint):
+        return read_plug_in(kind, value, place, mistakes, default=default_name(one))
+    if is_dataclass(hint):
+        return read_section(hint, value, place, mistakes)
+    return schema.convert(value, hint, place, mistakes)
+
+
+def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, default: str | None = None) -> PlugIn:
+    """A plug-in from its mapping `{name: …, option: …}` (or its bare name), options checked and completed."""
+    mapping = {"name": value} if isinstance(value, str) else value
+    if not isinstance(mapping, Mapping):
+        mistakes.add(
+            place,
+            f"{value!r} is wrong: a mapping with a name is needed, one of {', '.join(plugins.names(kind))}",
+        )
+        return PlugIn(name="?")
+    name = mapping.get("name", default)
+    if not isinstance(name, str):
+        mistakes.add((*place, "name"), f"{name!r} is wrong: one of {', '.join(plugins.names(kind))} is needed")
+        return PlugIn(name="?")
+    try:
+        known = plugins.options(kind, name)
+    except UserError as error:
+        mistakes.add((*place, "name"), str(error))
+        return PlugIn(name=name)
+    rest = {key: one for key, one in mapping.items() if key != "name"}
+    allowed = [*known, Option("name", str)]
+    for key in rest:
+        if key not in {option.name for option in known}:
+            mistakes.unknown((*place, key), (option.name for option in allowed))
+    good = {key: one for key, one in rest.items() if key in {option.name for option in known}}
+    inner = {option.name: one for option in known if (one := plug_in_kind(option.type))}
+    plain = [option for option in known if option.name not in inner]
+    options = schema.read_options({key: one for key, one in good.items() if key not in inner}, plain, place, mistakes)
+    for option in known:
+        if option.name in inner:
+            value = good.get(option.name, option.default)
+            where = (*place, option.name)
+            options[option.name] = read_plug_in(inner[option.name], value, where, mistakes, default=option.default)
+    return PlugIn(name=name, options=options)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The configuration as plain nested mappings, every default visible; `read_trial` reads it back."""
+    return {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PlugIn):
+        return {"name": value.name, **{key: _plain(one) for key, one in value.options.items()}}
+    if is_dataclass(value):
+        return to_mapping(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys: `{"method": {"name": "cc"}}` gives `{"method.name": "cc"}`."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+# Keys whose value may be the path of a file or folder.
+PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name", "method.name", "method.loss.name"}
+
+
+def parameters(config: TrialConfig) -> dict[str, Any]:
+    """The configuration with dotted keys, as results store it.
+
+    Plug-ins and data given by path appear by file name: the same study on another machine has the same parameters.
+    """
+    flat = flatten(to_mapping(config))
+    for key, value in flat.items():
+        if isinstance(value, str) and (key == "data.path" or (key in PATHS and plugins.is_path(value))):
+            flat[key] = PurePath(value).name
+    return flat
+
+
+def plug_in_files(config: TrialConfig) -> list[str]:
+    """The paths of the plug-ins that a configuration names by path."""
+    flat = flatten(to_mapping(config))
+    names = [flat.get(key) for key in sorted(PATHS) if key.endswith(".name")]
+    return [name for name in names if isinstance(name, str) and plugins.is_path(name)]
+
+
+def build_loss(loss: PlugIn | str) -> Any:
+    """The loss that a method's option names, with its options.
+
+    Raises:
+        UserError: there is no such loss, or its options contradict one another.
+    """
+    chosen = PlugIn(name=loss) if isinstance(loss, str) else loss
+    try:
+        return plugins.load("losses", chosen.name)(**chosen.options)
+    except ValueError as error:
+        raise UserError(f"trial.method.loss: {chosen.name}: {error}") from error
+
+
+def check_loss(config: TrialConfig) -> list[str]:
+    """Checks the loss that a configuration names, if its method takes one; warnings about it, as `CODE=number`.
+
+    A loss that contrasts the samples of a batch says how many it needs (`least_batch`) and should have
+    (`advised_batch`): `SMALL_BATCH=n` is a batch of n, too few for the second.
+
+    Raises:
+        UserError: the loss cannot be built, or a batch is too small for it.
+    """
+    found: list[str] = []
+    for chosen in (one for one in config.method.options.values() if isinstance(one, PlugIn)):
+        loss = build_loss(chosen)
+        if config.batch_size < (least := getattr(loss, "least_batch", 1)):
+            raise UserError(
+                f"trial.batch_size: {config.batch_size} is too small for the loss {chosen.name}, which contrasts the "
+                f"samples of a batch: at least {least} are needed, better {loss.advised_batch}"
+            )
+        if config.batch_size < getattr(loss, "advised_batch", 1):
+            found.append(f"SMALL_BATCH={config.batch_size}")
+    return found

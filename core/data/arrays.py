@@ -1,0 +1,183 @@
+"""From `.npy` and `.npz` files to arrays, and which array is what."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from core.data.columns import Part, Wanted, check_named, is_id_name, is_label_name, label_key, listed
+from core.data.dataset import fault
+from core.data.layout import Layout, arranged
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_FEATURES = {"x", "data", "features", "embeddings", "emb", "images", "samples"}
+_CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
+# How a reason begins for which an array is no feature but names the samples.
+_ID = "id: "
+_SPARSE = ("data", "indices", "indptr", "shape")
+
+
+class _Head(NamedTuple):
+    """What the head of a saved array says."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
+    """Reads a file of one array: samples (n, …).
+
+    Raises:
+        UserError: it holds Python objects, or has two readings; or an option names what it has not.
+        ValueError, OSError: the file is damaged.
+    """
+    labels = wanted.labels
+    check_named(file, wanted, ())
+    if labels not in {None, "none"}:
+        raise fault(file, f"an .npy file has no labels {labels!r}: save samples and labels in one .npz")
+    with file.open("rb") as stream:
+        return Part(file, _arranged(_array(file, stream), wanted, layout, file))
+
+
+def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
+    """Reads one array; Python objects are refused, since unpickling runs whatever code is in them."""
+    from numpy.lib import format as npy
+
+    if _head(stream).dtype.hasobject:
+        what = f"the array {key!r}" if key else "it"
+        raise fault(
+            file,
+            f"{what} holds pickled Python objects (ragged rows?), which are never opened: "
+            "save an array of numbers, all rows of one length",
+        )
+    stream.seek(0)
+    return npy.read_array(stream, allow_pickle=False)
+
+
+def _head(stream: IO[bytes]) -> _Head:
+    from numpy.lib import format as npy
+
+    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return _Head(shape, dtype)
+
+
+def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
+    """Reads a file of several arrays, or a sparse matrix as scipy saves it.
+
+    Raises:
+        UserError: arrays are missing, ambiguous, of Python objects, or have two readings.
+        ValueError, OSError: the file is damaged.
+    """
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        heads = _heads(archive)
+        check_named(file, wanted, heads)
+        named = {wanted.id, *wanted.ignore}
+        labelled = label_key(file, [key for key in heads if key not in named], wanted.labels)
+        if wanted.features is None and heads.keys() >= set(_SPARSE):
+            key, samples = "", _sparse(file, archive, heads)
+        else:
+            key = _feature_key(file, heads, wanted, labelled)
+            samples = _member(file, archive, key)
+        others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
+        samples = _arranged(samples, wanted, layout, file, [head.shape for head in others.values()])
+        left = _left_out(others, len(samples), wanted, labelled) if key else {}
+        ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
+        labels = None if labelled is None else _member(file, archive, labelled)
+        return Part(
+            file,
+            samples,
+            labels.reshape(-1) if labels is not None and layout in {"hwc", "chw"} else labels,
+            class_names=_class_names(file, archive, heads),
+            left_out=tuple(f"{one} ({why.removeprefix(_ID)})" for one, why in left.items()),
+            label_name=labelled or "",
+            ids=None if ids is None else _member(file, archive, ids).reshape(-1),
+        )
+
+
+def _arranged(
+    samples: NDArray[Any],
+    wanted: Wanted,
+    layout: Layout | None,
+    file: Path,
+    beside: Sequence[tuple[int, ...]] = (),
+) -> NDArray[Any]:
+    # A trained model knows the shape of its samples: a second reading would be refused there.
+    return samples if layout is None and wanted.known is not None else arranged(samples, layout, file, beside=beside)
+
+
+def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
+    """The arrays that have a row for each sample but were not read, with the reason."""
+    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id not in heads else {wanted.id: f"{_ID}as told"})
+    for key, head in heads.items():
+        if key == labelled or not head.shape or head.shape[0] != n_samples:
+            continue
+        text = head.dtype.kind in "SU"
+        if len(head.shape) == 1 and is_id_name(key, text=text) and (text or head.dtype.kind in "iu"):
+            left[key] = f"{_ID}texts" if text else f"{_ID}whole numbers"
+        elif is_label_name(key) or (len(head.shape) == 1 and head.dtype.kind in "biuSU"):
+            left[key] = f"like a label; `labels: {key}` scores by it"
+        else:
+            left[key] = f"an array of shape {head.shape}; `features: {key}` learns from it"
+    return left
+
+
+def _heads(archive: zipfile.ZipFile) -> dict[str, _Head]:
+    heads: dict[str, _Head] = {}
+    for name in archive.namelist():
+        if name.endswith(".npy"):
+            with archive.open(name) as stream:
+                heads[name.removesuffix(".npy")] = _head(stream)
+    return heads
+
+
+def _member(file: Path, archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
+    with archive.open(f"{key}.npy") as stream:
+        return _array(file, stream, key)
+
+
+def _feature_key(file: Path, heads: dict[str, _Head], wanted: Wanted, labelled: str | None) -> str:
+    holds = listed(f"{key} {head.shape} {head.dtype}" for key, head in heads.items()) or "nothing"
+    if wanted.features is not None:
+        features = ", ".join(wanted.features)
+        if features not in heads:
+            raise fault(file, f"the option `features: {features}` names none of its arrays: {holds}")
+        return features
+    others = {key: head for key, head in heads.items() if key not in {labelled, wanted.id, *wanted.ignore}}
+    named = [key for key in others if key.lower() in _FEATURES]
+    wide = [key for key, head in others.items() if head.dtype.kind in "biufc" and len(head.shape) > 1]
+    wide = [key for key in wide if not is_label_name(key)] or wide
+    found = [key for key in wide if key in named] or wide or named
+    if not found:
+        raise fault(file, f"no array in it is of numbers with 2 or more dimensions, it holds {holds}")
+    if len(found) > 1:
+        raise fault(
+            file,
+            f"several arrays could be the samples, it holds {holds}: name one, as in `features: {found[0]}`",
+        )
+    return found[0]
+
+
+def _class_names(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> tuple[str, ...]:
+    texts = [key for key, head in heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
+    found = [key for key in texts if key.lower() in _CLASS_NAMES]
+    return tuple(_member(file, archive, found[0]).tolist()) if len(found) == 1 else ()
+
+
+def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> NDArray[Any]:
+    """A matrix in compressed sparse rows, as scipy's `save_npz` writes it, made dense."""
+    from scipy import sparse
+
+    if "format" in heads and _member(file, archive, "format") != b"csr":
+        raise fault(file, "it holds a sparse matrix that is not by rows: save `matrix.tocsr()`")
+    data, indices, indptr, shape = (_member(file, archive, key) for key in _SPARSE)
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    matrix.check_format(full_check=True)
+    return matrix.toarray()

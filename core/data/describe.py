@@ -1,0 +1,58 @@
+# ruff: noqa: RUF001, RUF002 - the sign of multiplication, as shapes are written
+"""What a data set was read as, in one line that a person can check before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.data.dataset import UNLABELLED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.data.dataset import Dataset
+
+# The axes of samples that are images, in the order of `Dataset.samples`.
+_IMAGE = ("channels", "height", "width")
+# So many names are all shown; of more the first and the last.
+_SHOWN = 4
+
+
+def described(data: Dataset) -> str:
+    """One line: the name, the samples and their shape, what was left out, the labels.
+
+    Like `mine: 240 samples × 6 features (a … f; id left out), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
+    """
+    line = f"{data.name}: {data.n_samples:,} samples × {_shape(data)}, {_labels(data)}"
+    return " ".join(line.splitlines())
+
+
+def noted(data: Dataset) -> list[str]:
+    """Further lines: why columns or arrays were left out, and what else was decided while reading."""
+    why = [f"left out: {', '.join(data.left_out)}"] if data.left_out else []
+    return [" ".join(f"{data.name}: {one}".splitlines()) for one in (*why, *data.notes)]
+
+
+def _shape(data: Dataset) -> str:
+    if len(data.sample_shape) == len(_IMAGE):
+        shape = " × ".join(f"{size} {axis}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
+        told = [f"read as {' × '.join(data.axes)}"] if data.axes else []
+    else:
+        shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
+        told = [_span(data.feature_names)] if data.feature_names else []
+    if data.left_out:
+        told.append(f"{', '.join(one.partition(' (')[0] for one in data.left_out)} left out")
+    return f"{shape} ({'; '.join(told)})" if told else shape
+
+
+def _labels(data: Dataset) -> str:
+    if data.labels is None:
+        return "no labels"
+    name = f"{data.label_name}, " if data.label_name else ""
+    text = f"labels: {name}{len(data.class_names)} classes ({_span(data.class_names)})"
+    missing = int((data.labels == UNLABELLED).sum())
+    return f"{text}, {missing:,} unlabelled ({UNLABELLED})" if missing else text
+
+
+def _span(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _SHOWN else f"{names[0]} … {names[-1]}"

@@ -1,0 +1,119 @@
+"""What each axis of an array means: told by `layout`, or by the shape where only one reading is possible."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.data.dataset import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Layout = Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwc", "chw"]
+_WORDS = {"n": "samples", "f": "features", "h": "height", "w": "width", "c": "channels"}
+_CHANNELS = {1, 3, 4}
+
+
+def arranged(
+    samples: NDArray[Any], layout: Layout | None, where: Path | str, *, beside: Collection[tuple[int, ...]] = ()
+) -> NDArray[Any]:
+    """Brings an array to one sample per row: (n, …).
+
+    Args:
+        samples: as stored, 2 to 4 dimensions.
+        layout: a letter for each axis. `fn` is features x samples; `hwc` and `chw` are a cube whose pixels are the
+            samples and whose bands are the features; the others have samples first.
+        where: the file, for the message.
+        beside: shapes of the labels and of further arrays of the file.
+
+    Raises:
+        UserError: the array has another number of axes, or two readings are possible and none is chosen.
+    """
+    if layout is None:
+        _check_one_reading(samples.shape, where, beside)
+        return samples
+    if samples.ndim != len(layout):
+        raise fault(where, f"`layout: {layout}` has {len(layout)} axes, the samples have the shape {samples.shape}")
+    if layout == "fn":
+        return samples.T
+    if layout == "chw":
+        samples = samples.transpose(1, 2, 0)
+    return samples.reshape(-1, samples.shape[-1]) if layout in {"hwc", "chw"} else samples
+
+
+def _check_one_reading(shape: tuple[int, ...], where: Path | str, beside: Collection[tuple[int, ...]]) -> None:
+    known = [one for one in beside if one != () and one[0] != shape[0]]
+    if len(shape) == 2 and any(one in {(shape[1],), (shape[1], 1)} for one in known):
+        raise _two(where, shape, "nf", "fn")
+    if len(shape) == 3:
+        if shape[:2] in beside:
+            raise _two(where, shape, "nhw", "hwc")
+        if shape[1:] in beside:
+            raise _two(where, shape, "nhw", "chw")
+        if shape[0] == shape[1] and not any(one[:1] == shape[:1] for one in beside):
+            raise _two(where, shape, "nhw", "hwc")
+
+
+def _two(where: Path | str, shape: tuple[int, ...], *layouts: Layout) -> Exception:
+    said = " or ".join(f"{_reading(shape, one)} (`layout: {one}`)" for one in layouts)
+    return fault(where, f"the shape {shape} can be read in two ways, as {said}: write the one that is right")
+
+
+def _reading(shape: tuple[int, ...], layout: Layout) -> str:
+    sizes = dict(zip(layout, shape, strict=True))
+    if "n" not in sizes:
+        return f"{sizes['h'] * sizes['w']} pixels of {sizes['c']} bands each"
+    if "f" in sizes:
+        return f"{sizes['n']} samples of {sizes['f']} features"
+    rest = " x ".join(f"{size} ({_WORDS[axis]})" for axis, size in sizes.items() if axis != "n")
+    return f"{sizes['n']} images of {rest}"
+
+
+def shaped(
+    samples: NDArray[Any], shape: Sequence[int] | None, layout: Layout | None, where: Path | str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Brings samples to (n, features) or (n, channels, height, width), and says what the axes were taken for.
+
+    (n, H, W) has one channel; of (n, A, B, C) that axis of A and C is the channels which is 1, 3 or 4.
+
+    Args:
+        samples: (n, …), 2 to 4 dimensions.
+        shape: what each sample is reshaped to before, in C order; None leaves it as it is.
+        layout: as for `arranged`.
+        where: the file, for the message.
+
+    Raises:
+        UserError: `shape` has not 1 to 3 positive numbers, or another number of values than a sample; or both or
+            none of A and C may be the channels.
+    """
+    if shape is not None:
+        size = math.prod(samples.shape[1:])
+        if not 1 <= len(shape) <= 3 or min(shape) < 1 or math.prod(shape) != size:
+            raise fault(
+                where,
+                f"a sample of {size} values does not fill the option `shape: {list(shape)}`: "
+                "give [features], [height, width] or [channels, height, width] with that product",
+            )
+        samples = samples.reshape(len(samples), *shape)
+    if samples.ndim == 2:
+        return samples, ()
+    if samples.ndim == 3:
+        return samples[:, None], ("height", "width")
+    if layout not in {"nhwc", "nchw"}:
+        layout = _channels(samples.shape, where, chosen=shape is not None)
+    axes = tuple(_WORDS[axis] for axis in layout[1:])
+    return (samples.transpose(0, 3, 1, 2) if layout == "nhwc" else samples), axes
+
+
+def _channels(shape: tuple[int, ...], where: Path | str, *, chosen: bool) -> Literal["nhwc", "nchw"]:
+    first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
+    if first != last:
+        return "nchw" if first else "nhwc"
+    # The option `shape` says that channels come first.
+    if chosen:
+        return "nchw"
+    raise _two(where, shape, "nchw", "nhwc")

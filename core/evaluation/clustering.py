@@ -1,0 +1,162 @@
+"""Scores a method on its whole data set: the head's assignment and k-means on its features, side by side.
+
+Of the label-free signals in `Scores.health`, those that look at the model's own features or probabilities alone
+(`silhouette`, `feature_std`, `confidence`, `assignment_entropy`) tell the epochs of one model apart. They are no
+measure between models: each brings its own ruler. `raw_silhouette` and `knn_consistency` measure in the input space,
+which all models of a data set share; ranking models without labels rests on these two, on `head_kmeans_nmi` and on
+`mutual_information` (see `core.evaluation.label_free`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.data.dataset import UNLABELLED
+from core.evaluation import kmeans, metrics
+from core.evaluation.label_free import Probe, feature_criteria, label_free
+from core.evaluation.outputs import Model, Outputs, Previous, Scores
+
+# Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
+CHUNK = 256
+
+
+def evaluate(
+    method: Model,
+    samples: Tensor,
+    labels: NDArray[np.int64] | None,
+    *,
+    n_clusters: int,
+    seed: int,
+    previous: Previous | None,
+    last: bool,
+    probe: Probe | None = None,
+    outputs: Outputs | None = None,
+) -> Scores:
+    """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
+
+    Samples without a label, `UNLABELLED`, are left out of the scores against the labels.
+
+    The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
+    the final score depends on no history. `probe` is that of the samples, `outputs` are what `predict` gives; they
+    are made where they are not given.
+    """
+    probe = probe or Probe.of(samples.cpu().numpy())
+    outputs = outputs or predict(method, samples)
+    features = kmeans.unit_rows(outputs.features.numpy())
+    begin = None if last or previous is None else previous.centroids
+    by_kmeans = kmeans.kmeans(features, n_clusters, seed=seed, starts=10 if last else 1, centroids=begin)
+    # A method without a head is assigned by k-means.
+    head = by_kmeans.labels if outputs.probabilities is None else outputs.probabilities.argmax(dim=1).numpy()
+    sizes = metrics.cluster_sizes(head, n_clusters)
+    health = _size_health(sizes) | _flips(head, previous) | _criteria(probe, features, head)
+    if outputs.probabilities is not None:
+        health |= _agreement(head, by_kmeans.labels) | _entropies(outputs.probabilities)
+    if (overall := label_free(health)) is not None:
+        health["label_free"] = overall
+    found: dict[str, float] = {}
+    if labels is not None and (labels != UNLABELLED).any():
+        found = _label_scores(head, by_kmeans.labels, labels, last=last)
+        if last:
+            found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
+    probe_labels = np.unique(head[probe.rows], return_inverse=True)[1]
+    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
+
+
+def predict(method: Model, samples: Tensor) -> Outputs:
+    """The method's outputs for all samples, in chunks, on the CPU, float32."""
+    with evaluation_mode(method):
+        parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
+    probabilities = [part.probabilities.float().cpu() for part in parts if part.probabilities is not None]
+    return Outputs(
+        torch.cat([part.features.float().cpu() for part in parts]),
+        torch.cat(probabilities) if probabilities else None,
+    )
+
+
+@contextmanager
+def evaluation_mode(method: Model) -> Generator[None]:
+    """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
+    before = method.training
+    method.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        method.train(before)
+
+
+def _label_scores(
+    head: NDArray[np.int64], by_kmeans: NDArray[np.int64], labels: NDArray[np.int64], *, last: bool
+) -> dict[str, float]:
+    known = labels != UNLABELLED
+    head, by_kmeans, labels = head[known], by_kmeans[known], labels[known]
+    found = metrics.scores(head, labels)
+    found |= {f"kmeans_{name}": value for name, value in metrics.scores(by_kmeans, labels).items()}
+    if last:
+        found |= {"ami": metrics.ami(head, labels), "kmeans_ami": metrics.ami(by_kmeans, labels)}
+    return found
+
+
+def _input_scores(samples: Tensor, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
+    """What k-means makes of the samples as they came: a method that does worse has learned nothing useful."""
+    rows = kmeans.unit_rows(samples.flatten(1).float().cpu().numpy())
+    known = labels != UNLABELLED
+    found = metrics.scores(kmeans.kmeans(rows, n_clusters, seed=seed, starts=3).labels[known], labels[known])
+    return {"input_kmeans_acc": found["acc"], "input_kmeans_nmi": found["nmi"]}
+
+
+def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
+    smallest, largest = int(sizes.min()), int(sizes.max())
+    return {
+        "cluster_size_min": float(smallest),
+        "cluster_size_max": float(largest),
+        "clusters_empty": float((sizes == 0).sum()),
+        "imbalance_pred": largest / max(smallest, 1),
+    }
+
+
+def _criteria(probe: Probe, features: kmeans.Matrix, head: NDArray[np.int64]) -> dict[str, float]:
+    """What the probe says of the assignment, in the input space and in the unit-length features (n, dim)."""
+    labels = head[probe.rows]
+    return probe.criteria(labels) | feature_criteria(features[probe.rows], labels)
+
+
+def _agreement(head: NDArray[np.int64], by_kmeans: NDArray[np.int64]) -> dict[str, float]:
+    """How far the head and k-means agree; nothing to say of a method without a head, which k-means assigns."""
+    return {"head_kmeans_nmi": metrics.nmi(metrics.contingency(head, by_kmeans))}
+
+
+def _flips(head: NDArray[np.int64], previous: Previous | None) -> dict[str, float]:
+    """The share of samples whose label changed since the last evaluation; none at the first."""
+    return {} if previous is None else {"label_flips": float((head != previous.labels).mean())}
+
+
+def _entropies(probabilities: Tensor) -> dict[str, float]:
+    marginal, assignment = entropies(probabilities)
+    return {
+        "marginal_entropy": marginal,
+        "assignment_entropy": assignment,
+        "mutual_information": marginal - assignment,
+        "confidence": float(probabilities.max(dim=1).values.double().mean()),
+    }
+
+
+def entropies(probabilities: Tensor) -> tuple[float, float]:
+    """Entropy of the mean row of assignments (n, K), and mean entropy of the rows; both as shares of log K."""
+    p = probabilities.double()
+    scale = math.log(p.shape[1]) or 1.0
+    marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
+    return marginal, float(torch.special.entr(p).sum(dim=1).mean()) / scale
+
+
+def mutual_information(probabilities: Tensor) -> float:
+    """An estimate of how much assignments (n, K) say of their samples, as a share of log K; 1 is sure and balanced."""
+    marginal, assignment = entropies(probabilities)
+    return marginal - assignment

@@ -1,0 +1,214 @@
+"""Scores of a clustering against classes, all from one contingency table.
+
+Definitions follow the deep-clustering field: ACC is the Hungarian one-to-one matching (OA is its name in remote
+sensing, and the same number), "F" is Fowlkes-Mallows, NMI has the arithmetic mean of both entropies in its
+denominator (scikit-learn's default since 0.22).
+
+The names of all that the scorings of `core` report stand here too (`reported`), where they are known without torch.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config.schema import did_you_mean
+from core.errors import UserError
+
+Labels = NDArray[np.int64]
+Table = NDArray[np.float64]
+
+_AGAINST_LABELS = ("acc", "oa", "nmi", "ari", "fmi", "pair_f1", "macro_f1", "balanced_acc", "kappa", "purity")
+AT_THE_END = ("ami", "kmeans_ami", "input_kmeans_acc", "input_kmeans_nmi")
+"""What is scored at the last epoch alone."""
+_LABELLED = (*_AGAINST_LABELS, *(f"kmeans_{name}" for name in _AGAINST_LABELS), *AT_THE_END)
+_OF_ASSIGNMENT = (
+    *("cluster_size_min", "cluster_size_max", "clusters_empty", "imbalance_pred", "label_flips"),
+    *("raw_silhouette", "knn_consistency", "silhouette", "feature_std", "label_free"),
+)
+_OF_HEAD = ("head_kmeans_nmi", "marginal_entropy", "assignment_entropy", "mutual_information", "confidence")
+SIGNALS = (*_OF_ASSIGNMENT, *_OF_HEAD)
+"""The label-free ones, whose columns begin with `health.`."""
+_RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
+_OF_PAIRS = ("cosine_similarity", "mse", "retrieval_accuracy", "retrieval_chance")
+_HELD_OUT = ("recall_chance", *_RETRIEVAL, *(f"reverse_{name}" for name in _RETRIEVAL))
+
+
+SCORINGS = ("head", "kmeans", "pairs")
+"""What a method may say in `scores` that it is scored by."""
+
+
+def reported(scores: str | Iterable[str], *, labelled: bool, parts: Iterable[str]) -> set[str]:
+    """The names of what a scoring reports in the course of a trial.
+
+    Args:
+        scores: as a method declares it, see `core.training.method.Method`.
+        labelled: whether samples that are trained on have labels.
+        parts: those of `core.data.dataset.PARTS` that hold samples.
+    """
+    if scores == "pairs":
+        return {name for part in parts for name in _of_part(part)}
+    if scores in {"head", "kmeans"}:
+        return {*_OF_ASSIGNMENT, *(_OF_HEAD if scores == "head" else ()), *(_LABELLED if labelled else ())}
+    return set(scores)
+
+
+def _of_part(part: str) -> list[str]:
+    prefix = "" if part == "validation" else f"{part}_"
+    scored = (*_OF_PAIRS, *(() if part == "train" else _HELD_OUT))
+    return [f"{part}_loss", *(f"{prefix}{name}" for name in scored)]
+
+
+def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "the trial's scores") -> None:
+    """Checks that a metric, which stands at a place of the study file, is one of these names.
+
+    Raises:
+        UserError: it is none of them; all are listed, and the nearest is named.
+    """
+    known = sorted(names)
+    if metric not in known:
+        near = did_you_mean(metric.rpartition(".")[2], known)
+        raise UserError(f"{place}: {metric!r} is none of {of}: {', '.join(known)}{near}")
+
+
+def contingency(predicted: Labels, true: Labels) -> Table:
+    """Counts n_ij of cluster i and class j, shape (clusters, classes); ids count from 0 and may have gaps.
+
+    Raises:
+        ValueError: the two differ in length, or are empty.
+    """
+    if len(predicted) != len(true) or len(true) == 0:
+        raise ValueError(f"labels of equal, non-zero length are needed, got {len(predicted)} and {len(true)}")
+    classes = int(true.max()) + 1
+    flat = np.bincount(predicted * classes + true, minlength=(int(predicted.max()) + 1) * classes)
+    return flat.reshape(-1, classes).astype(np.float64)
+
+
+def scores(predicted: Labels, true: Labels) -> dict[str, float]:
+    """All scores by name; see the functions below. `ami` is not among them: see `ami`."""
+    table = contingency(predicted, true)
+    matched = match(table)
+    return {
+        "acc": (accuracy := float(np.trace(matched) / table.sum())),
+        "oa": accuracy,
+        "nmi": nmi(table),
+        "ari": ari(table),
+        "fmi": fmi(table),
+        "pair_f1": pair_f1(table),
+        "macro_f1": macro_f1(matched),
+        "balanced_acc": balanced_accuracy(matched),
+        "kappa": kappa(matched),
+        "purity": float(table.max(axis=1).sum() / table.sum()),
+    }
+
+
+def match(table: Table) -> Table:
+    """The table made square, its rows reordered so that the diagonal holds the best one-to-one matching.
+
+    Rows and columns that had no partner are matched with zeros: surplus clusters count as errors. Where several
+    matchings are best, scores of single classes (`macro_f1`, `balanced_acc`, `kappa`) are those of the one found first.
+    """
+    # Here, not above: what scores labellings without matching them (jobs.analysis) starts without scipy.
+    from scipy.optimize import linear_sum_assignment
+
+    size = max(table.shape)
+    square = np.zeros((size, size))
+    square[: table.shape[0], : table.shape[1]] = table
+    rows, columns = linear_sum_assignment(square, maximize=True)
+    return square[rows[np.argsort(columns)]]
+
+
+def _entropy(counts: NDArray[np.float64]) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def mutual_information(table: Table) -> float:
+    """I(cluster; class) in nats, never below 0."""
+    n = table.sum()
+    rows, columns = np.nonzero(table)
+    joint = table[rows, columns]
+    expected = table.sum(axis=1)[rows] * table.sum(axis=0)[columns]
+    return max(0.0, float((joint / n * (np.log(joint * n) - np.log(expected))).sum()))
+
+
+def nmi(table: Table) -> float:
+    """Mutual information over the arithmetic mean of both entropies; 1 when both have one group only."""
+    entropies = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0))
+    return 1.0 if entropies == 0 else mutual_information(table) / (entropies / 2)
+
+
+def ami(predicted: Labels, true: Labels) -> float:
+    """Mutual information adjusted for chance (scikit-learn's; arithmetic mean)."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    with warnings.catch_warnings():
+        # Many clusters of few samples are a finding here, not a misuse of a classifier's metric.
+        warnings.simplefilter("ignore", UserWarning)
+        return float(adjusted_mutual_info_score(true, predicted))
+
+
+def _pairs(table: Table) -> tuple[float, float, float, float]:
+    """Pairs together in both, in the clustering, in the classes; and all pairs."""
+    both, clusters, classes = (
+        float((counts * (counts - 1)).sum() / 2) for counts in (table, table.sum(axis=1), table.sum(axis=0))
+    )
+    n = float(table.sum())
+    return both, clusters, classes, n * (n - 1) / 2
+
+
+def ari(table: Table, *, trivial: float = 1.0) -> float:
+    """Adjusted Rand index (Hubert and Arabie); `trivial` when both groupings are trivial and equal."""
+    both, clusters, classes, total = _pairs(table)
+    expected = clusters * classes / total if total else 0.0
+    highest = (clusters + classes) / 2
+    return trivial if highest == expected else (both - expected) / (highest - expected)
+
+
+def fmi(table: Table) -> float:
+    """Fowlkes-Mallows index, the "F" of the contrastive-clustering family; 0 when no pair is together in both."""
+    both, clusters, classes, _ = _pairs(table)
+    return both / math.sqrt(clusters * classes) if both else 0.0
+
+
+def pair_f1(table: Table) -> float:
+    """F1 over pairs of samples; 0 when no pair is together in both."""
+    both, clusters, classes, _ = _pairs(table)
+    return 2 * both / (clusters + classes) if both else 0.0
+
+
+def _recalls(matched: Table) -> NDArray[np.float64]:
+    present = matched.sum(axis=0) > 0
+    return np.diag(matched)[present] / matched.sum(axis=0)[present]
+
+
+def balanced_accuracy(matched: Table) -> float:
+    """Mean recall of the classes after matching (remote sensing: AA)."""
+    return float(_recalls(matched).mean())
+
+
+def macro_f1(matched: Table) -> float:
+    """Mean F1 of the classes after matching, over classes or clusters that hold any sample."""
+    totals = matched.sum(axis=0) + matched.sum(axis=1)
+    return float((2 * np.diag(matched)[totals > 0] / totals[totals > 0]).mean())
+
+
+def kappa(matched: Table) -> float:
+    """Cohen's kappa after matching; NaN, as scikit-learn has it, when there is one group only and it is matched.
+
+    Kappa is what is reached of what chance leaves to be reached: where chance is right always, that is 0 of 0. A 1
+    there would stand above every other trial; NaN is stored as it is, and no ranking takes it.
+    """
+    n = matched.sum()
+    observed = float(np.trace(matched)) / n
+    expected = float(matched.sum(axis=0) @ matched.sum(axis=1)) / n**2
+    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def cluster_sizes(predicted: Labels, n_clusters: int) -> Labels:
+    """Samples per cluster, shape (n_clusters,)."""
+    return np.bincount(predicted, minlength=n_clusters)

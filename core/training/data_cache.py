@@ -1,0 +1,42 @@
+"""The data set of a trial, kept in memory for the next trial of the same process."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from core.config import plugins
+from core.config.trial import PlugIn, TrialConfig
+from core.data.dataset import Dataset
+from core.errors import UserError
+
+
+def load_data(config: TrialConfig, data_hash: str) -> Dataset:
+    """The trial's data set, kept in memory for the next trial of this process.
+
+    Raises:
+        UserError: it cannot be read, or its content is not what the plan was made of.
+    """
+    data = _load(config.data.name, json.dumps(config.data.options))
+    if data.fingerprint != data_hash:
+        raise UserError(f"the data {data.name} changed since the plan was made: run the study again")
+    return data
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, options: str) -> Dataset:
+    return read(PlugIn(name=name, options=json.loads(options)))
+
+
+def read(plug_in: PlugIn) -> Dataset:
+    """What a data set plug-in gives.
+
+    Raises:
+        UserError: it cannot be read, or gives something else.
+    """
+    data: object = plugins.load("datasets", plug_in.name)(**plug_in.options)
+    if not isinstance(data, Dataset):
+        raise UserError(
+            f"the data set {plug_in.name} gives a {type(data).__name__}: a core.data.dataset.Dataset is needed"
+        )
+    return data

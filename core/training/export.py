@@ -1,0 +1,168 @@
+"""A trained method as files: its weights alone, and what is needed to make the method again around them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.evaluation import kmeans
+from core.evaluation.clustering import predict
+from core.training.fit import build
+from core.training.method import Method
+from core.training.state import State
+
+
+@dataclass(frozen=True)
+class Model:
+    """A method at one epoch.
+
+    Attributes:
+        weights: parameters and buffers by name, on the CPU.
+        rest: what else it needs to give outputs: plain values and tensors.
+        centroids: of the k-means of its features, (K, dim); None for a method that does not cluster.
+    """
+
+    weights: dict[str, Tensor]
+    rest: dict[str, Any]
+    centroids: Tensor | None
+
+    @classmethod
+    def of(cls, state: State) -> Model:
+        """A copy of what a state holds of the model."""
+        copied: dict[str, Tensor] = {name: _own(one) for name, one in state.method["modules"].items()}
+        rest = {name: _own(one) for name, one in state.method.items() if name not in _TRAINING}
+        return cls(copied, rest, None if state.previous is None else _own(state.previous["centroids"]))
+
+    def weights_file(self) -> bytes:
+        """`best_model.pt`: a dictionary of tensors, which `torch.load(…, weights_only=True)` reads."""
+        return _saved(self.weights)
+
+    def safetensors_file(self) -> bytes:
+        """The same as safetensors, which no code can hide in.
+
+        Raises:
+            UserError: safetensors is not installed.
+        """
+        return safetensors().save(self.weights)
+
+    def rest_file(self) -> bytes:
+        """What a method that clusters needs beside its weights."""
+        return _saved({"rest": self.rest, "centroids": self.centroids})
+
+
+_TRAINING = {"modules", "optimisers", "step_guard"}
+
+
+def _own(value: Any) -> Any:
+    """Tensors in it as copies on the CPU, without optimisers, which only training needs."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True).contiguous()
+    if isinstance(value, Mapping):
+        return {name: _own(one) for name, one in value.items() if name not in {"optimisers", "step_guard"}}
+    return value
+
+
+def _saved(content: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def safetensors() -> Any:
+    """The library that writes and reads safetensors files.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        from safetensors import torch as library
+    except ImportError as error:
+        raise UserError("safetensors is not installed: uv sync --extra safetensors --inexact") from error
+    return library
+
+
+def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[str, Any]:
+    """What a method is built from beside its weights, as JSON holds it; `data` is the part that was trained on."""
+    return {
+        "trial": dict(trial),
+        "sample_shape": list(data.sample_shape),
+        "n_samples": data.n_samples,
+        "n_clusters": n_clusters,
+        "arrays": {name: list(array.shape[1:]) for name, array in data.arrays.items()},
+    }
+
+
+def rebuilt(
+    plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device: str
+) -> tuple[Method, kmeans.Matrix | None]:
+    """The method of a blueprint with its weights, and the centroids of its k-means, if it clusters.
+
+    Args:
+        plan: as `blueprint` gives it.
+        weights: content of `best_model.pt` or `best_model.safetensors`.
+        rest: what `Model.rest_file` gave.
+        device: where it is to live.
+
+    Raises:
+        UserError: the weights are not those of the blueprint, or cannot be read.
+    """
+    mistakes = Mistakes()
+    trial = {**plan["trial"], "views": {"name": "noise"}}  # views are for training
+    config = read_trial(trial, ("trial",), mistakes)
+    if mistakes.found:
+        raise UserError(f"the model was trained with a configuration that is none here: {mistakes.found[0].text}")
+    blank = torch.zeros((), device=device)
+    samples = blank.expand(plan["n_samples"], *plan["sample_shape"])
+    arrays = {name: blank.expand(plan["n_samples"], *shape) for name, shape in plan["arrays"].items()}
+    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays)
+    try:
+        loaded: dict[str, Any] = {"rest": {}, "centroids": None}
+        if rest is not None:
+            loaded = torch.load(io.BytesIO(rest), map_location=device, weights_only=True)
+        method.load_state(method.state() | loaded["rest"] | {"modules": _tensors(weights, device)})
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the weights are not those of the model described beside them ({reason})") from error
+    return method, None if loaded["centroids"] is None else loaded["centroids"].cpu().numpy()
+
+
+def _tensors(content: bytes, device: str) -> dict[str, Tensor]:
+    if content[:2] == b"PK":
+        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return {name: one.to(device) for name, one in safetensors().load(content).items()}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors (n, dim); of a method that clusters also clusters (n,) and, with a head, their probabilities (n,)."""
+
+    vectors: NDArray[np.float32]
+    clusters: NDArray[np.int64] | None
+    probabilities: NDArray[np.float32] | None
+
+
+def embed(method: Method, centroids: kmeans.Matrix | None, samples: NDArray[np.float32], device: str) -> Embedded:
+    """What a method says of samples (n, *sample_shape).
+
+    Without a head a sample belongs to the nearest of the centroids of the k-means (K, dim).
+    """
+    found = predict(method, torch.from_numpy(samples).to(device))
+    vectors = found.features.numpy()
+    if found.probabilities is not None:
+        best = found.probabilities.max(dim=1)
+        return Embedded(vectors, best.indices.numpy(), best.values.numpy())
+    clusters = None if centroids is None else kmeans.nearest(kmeans.unit_rows(vectors), centroids)
+    return Embedded(vectors, clusters, None)

@@ -1,0 +1,89 @@
+"""What a trial takes: seconds, and memory of a graphics card; main memory is for the caller's system to count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from core.config.trial import Evaluation, TrialConfig
+from core.data.dataset import Dataset
+from core.training.device import CONTEXT_BYTES
+from core.training.fit import build, fit
+from core.training.n_clusters import count_clusters
+from core.training.state import State
+
+STAGE_EPOCHS = 20
+_FEW = 256
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One epoch's.
+
+    Attributes:
+        train_seconds: of an epoch's training.
+        evaluation_seconds: of scoring it as the last epoch, which is the longest.
+        gpu_bytes: the most of the card that the process held, with what CUDA itself takes; 0 on the CPU.
+        gpu_total: bytes of the card; 0 on the CPU.
+    """
+
+    train_seconds: float
+    evaluation_seconds: float
+    gpu_bytes: int
+    gpu_total: int
+
+
+def measure(config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu") -> Footprint:
+    """Trains, scores and checkpoints one epoch.
+
+    Before it, a short trial on a few batches goes through all stages of the method and is resumed once: the epoch then
+    finds everything loaded, and the most memory is that of the stage that takes most, in a trial that was resumed.
+
+    Raises:
+        UserError: configuration and data do not fit.
+        DivergedError: it does not train.
+    """
+    config = replace(config, n_clusters=count_clusters(config, data.part("train")))
+    resumed = _all_stages(config, data, seed=seed, device=device)
+    row = next(fit(replace(config, epochs=1), data, seed=seed, device=device))
+    row.state().to_bytes()
+    del resumed  # not before: a trial holds the state that it began with
+    return Footprint(row.train_seconds, row.evaluation_seconds, *_card(torch.device(device)))
+
+
+def count_parameters(config: TrialConfig, data: Dataset) -> int:
+    """How many numbers the method learns.
+
+    Raises:
+        UserError: configuration and data do not fit.
+    """
+    training = data.part("train")
+    arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
+    clusters = count_clusters(config, training)
+    method = build(config, torch.from_numpy(training.samples), clusters, seed=0, arrays=arrays)
+    return sum(one.numel() for one in method.parameters() if one.requires_grad)
+
+
+def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> State:
+    """A trial in which shares of the epochs from 1 / STAGE_EPOCHS occur; the state that its last epoch began with."""
+    batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
+    small = data.take(slice(batches * config.batch_size))
+    short = replace(config, epochs=STAGE_EPOCHS, evaluation=Evaluation(every=STAGE_EPOCHS))
+    content = b""
+    for row in fit(short, small, seed=seed, device=device):
+        if row.epoch == STAGE_EPOCHS - 1:
+            content = row.state().to_bytes()
+            break
+    state, _ = State.from_bytes(content, device)
+    next(fit(short, small, seed=seed, device=device, resume=state))
+    return state
+
+
+def _card(device: torch.device) -> tuple[int, int]:
+    """The most bytes of the card that this process held, and those of the card."""
+    if device.type != "cuda":
+        return 0, 0
+    held = torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES
+    return held, torch.cuda.get_device_properties(device).total_memory

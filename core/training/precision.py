@@ -1,0 +1,76 @@
+"""The number format that networks train in: bf16 where it is fast, f32 for everything that decides something.
+
+With `bf16` the modules of a method compute in bfloat16 while they train (torch's autocast); weights, their gradients
+and the optimiser stay in f32, and so does all that a method makes of its modules' outputs: views before them, and
+softmax, similarities, log-sum-exp and losses after them. In evaluation mode modules compute in f32: so do scores, and
+labels that a method draws for itself. A CPU without instructions for it (avx512_bf16, amx_bf16) computes convolutions
+in bf16 many times slower than in f32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.config import plugins
+from core.config.trial import TrialConfig
+from core.training.method import Method
+
+Precision = Literal["f32", "bf16"]
+
+
+def resolve(config: TrialConfig, device: torch.device) -> Precision:
+    """The format that a trial trains in on a device.
+
+    `auto` is bf16 where the hardware has it (an Nvidia card of compute capability 8.0 and more, a CPU with avx512_bf16
+    or amx_bf16) under an encoder that says that it gains (`Encoder.gains_from_bf16`: those of convolutions), and f32
+    everywhere else.
+    """
+    if config.precision != "auto":
+        return config.precision
+    encoder = plugins.load("encoders", config.encoder.name)
+    return "bf16" if encoder.gains_from_bf16 and _has_bf16(device) else "f32"
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and any(cpu_capabilities().get(name) for name in _CPU_BF16)
+
+
+_CPU_BF16 = ("avx512_bf16", "amx_bf16")
+
+
+def cpu_capabilities() -> Mapping[str, Any]:
+    """What torch says of the CPU's instructions, by name; nothing where torch is too old to say (before 2.11)."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
+
+
+def train_in_bf16(method: Method, device: torch.device) -> None:
+    """Has the method's modules compute in bf16 while they train, and give f32."""
+    for module in method.children():
+        _lower(module, device.type)
+
+
+def _lower(module: nn.Module, device: str) -> None:
+    if isinstance(module, nn.ModuleList | nn.ModuleDict):  # not called themselves
+        for inner in module.children():
+            _lower(inner, device)
+        return
+    full = module.forward
+
+    def forward(*inputs: Any, **options: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16, enabled=module.training):
+            return _full(full(*inputs, **options))
+
+    module.forward = forward
+
+
+def _full(value: Any) -> Any:
+    """In f32; also each tensor of a tuple."""
+    if isinstance(value, tuple):
+        return tuple(map(_full, value))
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.bfloat16 else value

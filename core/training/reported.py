@@ -1,0 +1,35 @@
+"""What a trial reports: the names of its losses, scores and signals, known before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.config import plugins
+from core.config.trial import TrialConfig
+from core.errors import UserError
+from core.evaluation import metrics
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
+    """The names of the losses, scores and signals that a trial reports; None where its method does not declare them.
+
+    Raises:
+        UserError: what the method declares is not what `core.training.method.Method` asks for.
+    """
+    name = config.method.name
+    parts, scores = (plugins.constant("methods", name, one, default=None) for one in ("loss_parts", "scores"))
+    if parts is None or scores is None:
+        return None
+    if not _are_names(parts) or not (scores in metrics.SCORINGS if isinstance(scores, str) else _are_names(scores)):
+        raise UserError(
+            f"{plugins.source('methods', name)}: 'loss_parts' must be a tuple of names, and 'scores' too, or one of "
+            f"{', '.join(metrics.SCORINGS)}"
+        )
+    return {"loss", *parts, *metrics.reported(scores, labelled=data.is_labelled, parts=data.held_parts)}
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, str) for one in value)

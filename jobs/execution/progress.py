@@ -1,0 +1,141 @@
+"""What a person sees while a study runs: one line that refreshes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import TextIO
+
+from cluster.executor import Event
+from jobs.analysis.scores import within_trial
+from jobs.planning.plan import Plan
+from jobs.present.tables import duration
+from jobs.present.visible import control, one_line
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.2
+
+
+@dataclass
+class Progress:
+    """Counts events; draws at most every so often. `total` counts the plan, `done_before` what earlier runs did."""
+
+    plan: Plan
+    total: int
+    done_before: int
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    done: int = 0
+    failed: int = 0
+    early: int = 0
+    running: dict[str, float] = field(default_factory=dict[str, float])
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: list[float] = field(default_factory=list[float])
+    drawn: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.live = self.out.isatty()
+
+    def hear(self, event: Event) -> None:
+        """Takes one event into account."""
+        if event.kind == "started":
+            self.running[event.key] = 0.0
+            if event.error:
+                self.say(f"trial {event.key} goes on in another process: {event.error}")
+        elif event.kind == "reported" and event.data.get("epochs"):
+            self.running[event.key] = event.data["epoch"] / event.data["epochs"]
+        elif event.kind in {"finished", "ended", "died"}:
+            self._end(event)
+        self.draw()
+
+    def _end(self, event: Event) -> None:
+        self.running.pop(event.key, None)
+        if event.data.get("status") == "paused":
+            self._tell(event)
+            return
+        failed = event.kind == "died" or event.data.get("status") == "failed"
+        self.failed += failed
+        self.done += not failed
+        if failed:
+            reason = event.error or event.data["reason"]
+            self.say(f"trial {event.key} failed: {reason}")
+            return
+        self._tell(event)
+        if event.kind == "ended":
+            self.early += 1
+            return
+        self.seconds.append(event.data["seconds"])
+        if event.data["value"] is not None:
+            self.values[event.data["config_key"]].append(event.data["value"])
+
+    def _tell(self, event: Event) -> None:
+        """Says what an attempt could not go on from."""
+        reason = event.data.get("reason", "")
+        if reason.startswith(("RESTARTED", "RESUMED")):
+            self.say(f"trial {event.key}: {reason}")
+
+    def say(self, text: str) -> None:
+        """Prints a whole line that stays."""
+        self._clear()
+        self.out.write(one_line(text) + "\n")
+        self.out.flush()
+        self.drawn = 0.0
+
+    def _clear(self) -> None:
+        if self.live:
+            control(self.out, "\r\x1b[K")
+
+    def draw(self, *, now: bool = False) -> None:
+        """Shows where things stand, if it is time to."""
+        moment = time.monotonic()
+        if not now and moment - self.drawn < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
+            return
+        self.drawn = moment
+        if self.live:
+            width = shutil.get_terminal_size().columns
+            self._clear()
+            self.out.write(one_line(self.line())[: width - 1])
+        else:
+            self.out.write(self.line() + "\n")
+        self.out.flush()
+
+    def close(self) -> None:
+        """Draws a last time and leaves the line."""
+        self.draw(now=True)
+        if self.live:
+            self.out.write("\n")
+            self.out.flush()
+
+    def line(self) -> str:
+        """Everything in one line."""
+        parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.early} stopped early"] if self.early else []
+        parts += [text for text in (self.best(), self.remaining()) if text]
+        return " · ".join(parts)
+
+    def best(self) -> str:
+        """The best configuration of this run so far by its mean, with its seeds' spread.
+
+        A consensus is a rank among all trials of a study: until they are done the label-free score stands for it.
+        """
+        if not self.values:
+            return ""
+        select = self.plan.study.select
+        chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
+        spread = f" ±{stdev(chosen):.3f}" if len(chosen) > 1 else ""
+        name, seeds = within_trial(select.metric), f"{len(chosen)} seed{'s' * (len(chosen) > 1)}"
+        return f"best {name} {fmean(chosen):.3f}{spread} ({seeds})"
+
+    def remaining(self) -> str:
+        """An estimate from the trials that ended; nothing before the first."""
+        if not self.seconds:
+            return ""
+        left = self.total - self.done_before - self.done - self.failed - sum(self.running.values())
+        # Wall time per trial as it was seen, overheads included.
+        per_trial = (time.monotonic() - self.started) / (len(self.seconds) + sum(self.running.values()))
+        return f"about {duration(max(0.0, left) * per_trial)} left"

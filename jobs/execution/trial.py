@@ -1,0 +1,401 @@
+"""One trial in its own process: the rows of `core.training.fit` become its result file, as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cluster import memory
+from cluster.executor import EndedEarly
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import check_loss, read_trial
+from core.errors import UserError
+from core.evaluation import health
+from core.training import device, precision
+from core.training.data_cache import load_data
+from core.training.early_stopping import beats
+from core.training.fit import EpochRow, fit
+from core.training.method import DivergedError
+from core.training.state import State
+from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.models.best import BestModel
+from jobs.results import kept, peek, storage
+from jobs.results.checkpoints import Checkpoints, try_to_read
+from jobs.results.kept import Kept
+from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
+from jobs.results.schema import Attempt
+from jobs.results.storage import File, Place, StorageError, put
+from jobs.results.writer import new_attempt_id, write
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a worker is told: one trial of a plan, where results go, and how to run it. Plain values only.
+
+    `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one is
+    trained again after a death; but writing takes at most the share `checkpoint_share` of the attempt's time: where it
+    costs more, some epochs go without. The result file's heartbeat is written at most every `heartbeat_seconds`.
+    `memory_bytes` bounds what the trial takes beyond what its process has, `gpu` is its share of a graphics card.
+
+    For a member of a population (see `jobs.search.pbt`): it trains from epoch `after` to epoch `until`, beginning with
+    the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
+    `plug_ins` are the sha256 of the plug-in files that the driver lets run.
+    """
+
+    study: str
+    results: str
+    trial_key: str
+    config_key: str
+    seed: int
+    trial: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    data_hash: str
+    code_hash: str
+    env: Mapping[str, str]
+    env_hash: str
+    metric: str
+    mode: str
+    save_model: bool = False
+    threads: int = 1
+    device: str = "cpu"
+    gpu: float = 0.0
+    memory_bytes: int | None = None
+    checkpoint_share: float = 0.05
+    heartbeat_seconds: float = 30.0
+    source: str = "run"
+    after: int = 0
+    until: int | None = None
+    inherit: str | None = None
+    changing: Sequence[str] = ()
+    plug_ins: Sequence[str] = ()
+
+
+def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """Runs one attempt at one trial, to its end or to the first `report` that raises SystemExit.
+
+    One that raises EndedEarly closes the row as `stopped`; any other leaves it to be resumed.
+
+    Goes on from the trial's checkpoint where there is one. Every exception but SystemExit and KeyboardInterrupt
+    becomes a `failed` row: nothing a method does can end the study.
+
+    Args:
+        payload: the fields of an `Order`.
+        report: hears after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether it was
+            `scored` in this one.
+
+    Returns:
+        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, the selection
+        metric's last `value` (None where there is none), and whether the row is `stored`: where results cannot be
+        written, this is all that anyone hears of the attempt.
+    """
+    order = Order(**payload)
+    plugins.allow(*order.plug_ins)
+    if _is_done(order):
+        known = {"status": "ok", "reason": "", "config_key": order.config_key}
+        return {**known, "seconds": 0.0, "value": None, "stored": True}
+    running = _Running(order)
+    try:
+        # What CUDA takes and the 1 GB that pyarrow reserves at its first row are the process's, not the trial's.
+        resume = running.begin()
+        with memory.at_most(order.memory_bytes):
+            running.train(report, resume)
+    except StorageError as error:
+        running.unwritable(error)
+    except UserError as error:
+        running.fail(f"BAD_INPUT: {error}")
+    except DivergedError as error:
+        running.fail(f"DIVERGED: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is this trial's end, not the study's
+        running.fail(f"{_kind(error)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+    return running.outcome()
+
+
+def _kind(error: Exception) -> str:
+    """The reason code of an exception that escaped from training."""
+    # torch's allocator on the CPU raises a plain RuntimeError, CUDA's libraries others than torch's allocator there.
+    refused = isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
+    return "OUT_OF_MEMORY" if refused or isinstance(error, MemoryError | torch.OutOfMemoryError) else "ERROR"
+
+
+_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+def _is_done(order: Order) -> bool:
+    """Whether an earlier attempt finished: a worker may die after its last write, before anyone hears of it."""
+    trials = study_folder(order.results, order.study) / TRIALS
+    paths = storage.files(trials, ".parquet", prefix=f"{order.trial_key}.")
+    return any(row.status == "ok" for path in paths for row in _header(path))
+
+
+def _header(path: File) -> list[peek.HeaderRow]:
+    """What a result file says of itself; nothing where it is damaged."""
+    try:
+        return peek.read_header(path).rows
+    except (ValueError, FileNotFoundError):
+        return []
+
+
+class _Running:
+    """An attempt under way: its row, its checkpoint and their clocks."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.config = read_trial(order.trial, ("trial",), Mistakes())
+        self.folder = study_folder(order.results, order.study)
+        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
+        self.metric = within_trial(order.metric)
+        self.attempt = _new_attempt(order, self.metric)
+        self.model = _best_model(order, self.folder) if order.save_model else None
+        self.label_free = float("-inf")
+        self.began = self.beaten = time.monotonic()
+        self.saving = 0.0
+        self.seconds = 0.0
+        self.stored = True
+
+    def begin(self) -> State | None:
+        """Readies the device and writes the first row; the state to go on from, where there is one."""
+        order = self.order
+        self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
+        self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
+        resume = self._resume()
+        write(order.results, self.attempt)
+        return resume
+
+    def train(self, report: Report, resume: State | None) -> None:
+        """Trains to the last epoch, writing as it goes."""
+        self.data = data = load_data(self.config, self.order.data_hash)
+        for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
+            self._record(row)
+            if row.last:
+                break
+            if row.epoch == self.order.until:
+                self._pause(row)
+                return
+            self._save(row)
+            try:
+                report(self._news(row))
+            except EndedEarly:
+                self._end_early(row)
+                return
+            except SystemExit:
+                self._interrupted(row)
+                raise
+        self.attempt.status = "ok"
+        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
+        self._write_model()
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
+
+    def fail(self, reason: str, *, log: bool = True) -> None:
+        """Ends the attempt as failed; the traceback goes to a file of its own."""
+        self.attempt.status, self.attempt.reason = "failed", reason
+        try:
+            write(self.order.results, self.attempt)
+        except StorageError:
+            self.stored = False
+        if log:
+            self._log(traceback.format_exc())
+            self.checkpoints.clear()
+
+    def unwritable(self, error: StorageError) -> None:
+        """Ends the attempt as its results cannot be written; once they can be, it goes on from its checkpoint."""
+        self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
+
+    def _log(self, text: str) -> None:
+        name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+        with contextlib.suppress(StorageError):  # The row has the reason.
+            put(self.folder / LOGS / name, text.encode())
+
+    def outcome(self) -> dict[str, Any]:
+        """What the driver hears of a finished attempt."""
+        attempt = self.attempt
+        return {
+            "status": "paused" if attempt.status == "running" else attempt.status,
+            "reason": attempt.reason,
+            "config_key": attempt.config_key,
+            "seconds": attempt.seconds,
+            "value": self._value(),
+            "stored": self.stored,
+        }
+
+    def _news(self, row: EpochRow) -> dict[str, Any]:
+        scored = row.scores is not None and self._value() is not None
+        return {"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value(), "scored": scored}
+
+    def _end_early(self, row: EpochRow) -> None:
+        self.attempt.status = "stopped"
+        self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        self._write_model()
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
+
+    def _pause(self, row: EpochRow) -> None:
+        """Stands still at an exchange of the population, until the next order."""
+        put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
+        waiting = f"WAITING: for the exchange at epoch {row.epoch}"
+        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, waiting]))
+        write(self.order.results, self.attempt)
+        self.checkpoints.clear()
+
+    def _warnings(self) -> list[str]:
+        return [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
+
+    def _value(self) -> float | None:
+        return self.attempt.metrics.get(self.metric, self.attempt.health.get(self.metric))
+
+    # Rows
+
+    def _record(self, row: EpochRow) -> None:
+        attempt = self.attempt
+        self.seconds += row.train_seconds + row.evaluation_seconds
+        attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
+        metrics, signals = _plain(row.metrics), _plain(row.health)
+        named = metrics | {f"health.{name}": value for name, value in signals.items()}
+        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in named.items()]
+        changing = {f"hp.{key}": self.order.parameters[key] for key in self.order.changing}
+        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in changing.items()]
+        attempt.metrics |= metrics
+        attempt.health |= signals
+        if row.scores is not None:
+            attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
+            attempt.probe_labels = _listed(row.scores.probe_labels)
+        self._keep_best(row.epoch, metrics | signals)
+        if self.model and attempt.best_epoch == row.epoch:
+            self.model.keep(row.state(), row.epoch, self.metric, attempt.best[self.metric])
+        self._keep_label_free(row.epoch, signals.get(LABEL_FREE))
+
+    def _keep_best(self, epoch: int, found: dict[str, float]) -> None:
+        name = self.metric
+        if name not in found:
+            return
+        if beats(found[name], self.attempt.best.get(name), self.order.mode):
+            self.attempt.best_epoch, self.attempt.best = epoch, found
+
+    def _keep_label_free(self, epoch: int, value: float | None) -> None:
+        if value is not None and value > self.label_free:
+            self.attempt.label_free_epoch, self.label_free = epoch, value
+
+    # Checkpoints
+
+    def _save(self, row: EpochRow) -> None:
+        now = time.monotonic()
+        if self.saving <= self.order.checkpoint_share * (now - self.began):
+            self._write_checkpoint(row)
+            self.saving += time.monotonic() - now
+        if now - self.beaten >= self.order.heartbeat_seconds:
+            write(self.order.results, self.attempt)
+            self.beaten = now
+
+    def _interrupted(self, row: EpochRow) -> None:
+        self._write_checkpoint(row)
+        self.attempt.reason = "INTERRUPTED"
+        write(self.order.results, self.attempt)
+
+    def _write_model(self) -> None:
+        if self.model:
+            self.model.write(self.config, self.data)
+
+    def _write_checkpoint(self, row: EpochRow) -> None:
+        self._write_model()
+        self.checkpoints.add(row.epoch, self._content(row))
+
+    def _content(self, row: EpochRow) -> bytes:
+        """The state after an epoch and what the attempt has come to, for its successor."""
+        attempt = kept.of_attempt(self.attempt)
+        return row.state().to_bytes(
+            origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
+        )
+
+    def _read(self, content: bytes) -> tuple[State, Kept]:
+        state, extra = State.from_bytes(content, self.order.device)
+        return state, kept.read(extra)
+
+    def _origin(self) -> dict[str, Any]:
+        """What must be the same for a resumed trial to equal an uninterrupted one."""
+        names = ("trial_key", "data_hash", "code_hash", "after")
+        same = {name: getattr(self.order, name) for name in names}
+        return same | {"device": self.attempt.device, "precision": self.attempt.precision}
+
+    def _resume(self) -> State | None:
+        """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
+        found = self.checkpoints.newest(self._read)
+        trouble = self.checkpoints.trouble
+        if found is None:
+            self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
+            return self._inherited() if self.order.inherit else None
+        state, told = found
+        if told.origin != self._origin():
+            self.checkpoints.reject()
+            self.attempt.reason = "RESTARTED: the checkpoint is of other code, data or device"
+            return None
+        self._adopt(told)
+        if trouble:
+            self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
+        return state
+
+    def _inherited(self) -> State | None:
+        """What a member of a population begins a stage with: weights perhaps of another, always its own history.
+
+        A member that failed before the exchange has left no history. Where a file of the exchange is damaged or gone
+        the member goes on with what is left: its own weights, or none, and trains from the first epoch.
+        """
+        place = exchange_file(self.folder, self.order.trial_key, self.order.after)
+        given, trouble = try_to_read(exchange_file(self.folder, str(self.order.inherit), self.order.after), self._read)
+        own, own_trouble = try_to_read(place, self._read)
+        if own:
+            self._adopt(own[1])
+        if trouble or (own_trouble and storage.is_file(place)):
+            self.attempt.reason = f"RESTARTED: the exchange could not be read ({trouble or own_trouble})"
+        found = given or own
+        return found[0] if found else None
+
+    def _adopt(self, told: Kept) -> None:
+        """Goes on with what an earlier attempt has come to."""
+        self.seconds, self.label_free = told.seconds, told.label_free
+        self.attempt = replace(self.attempt, **told.attempt)
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float]:
+    """Without numpy's scalars: torch refuses to load them from a checkpoint, and the trial would start again."""
+    return {name: float(value) for name, value in values.items()}
+
+
+def _best_model(order: Order, folder: Place) -> BestModel:
+    names = ("study", "trial_key", "seed", "data_hash", "code_hash")
+    return BestModel(model_folder(folder, order.trial_key), {name: getattr(order, name) for name in names})
+
+
+def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
+    return None if numbers is None else numbers.tolist()
+
+
+def _new_attempt(order: Order, metric: str) -> Attempt:
+    return Attempt(
+        study=order.study,
+        trial_key=order.trial_key,
+        config_key=order.config_key,
+        seed=order.seed,
+        attempt_id=new_attempt_id(),
+        source=order.source,
+        started=datetime.now(UTC),
+        host=socket.gethostname(),
+        params=dict(order.parameters),
+        code_hash=order.code_hash,
+        data_hash=order.data_hash,
+        env_hash=order.env_hash,
+        env=dict(order.env),
+        best_metric=metric,
+    )

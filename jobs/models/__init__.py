@@ -1,0 +1,1 @@
+"""Kept weights, and what they map new data to. It may import `results`."""

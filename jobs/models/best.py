@@ -1,0 +1,93 @@
+"""The weights of a trial at its best epoch, kept as files: `select: {save_model: true}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from core.config import plugins
+from core.config.trial import TrialConfig, to_mapping
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.seal import seal_json
+from core.training.export import Model, blueprint
+from core.training.n_clusters import count_clusters
+from core.training.state import State
+from jobs.results.storage import Place, put
+
+NAME = "best_model"
+
+
+@dataclass
+class BestModel:
+    """Files of one trial in its study's folder: `models/_<trial_key>/best_model.*`.
+
+    `.pt` and `.safetensors` hold the weights alone, `.json` tells what they are of, and `.rest` is what a method that
+    clusters needs beside them. The description holds a digest of each file and one of itself. They are written when the
+    trial ends, and before each checkpoint.
+
+    Attributes:
+        folder: where they lie.
+        about: the trial, by names that JSON holds.
+    """
+
+    folder: Place
+    about: Mapping[str, Any]
+    _unsaved: tuple[Model, dict[str, Any]] | None = None
+
+    def keep(self, state: State, epoch: int, metric: str, value: float) -> None:
+        """Holds the best epoch so far in memory."""
+        self._unsaved = Model.of(state), {"epoch": epoch, "metric": metric, "value": value}
+
+    def write(self, config: TrialConfig, data: Dataset) -> None:
+        """Writes what is not in the files yet, the description last.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        if self._unsaved is None:
+            return
+        model, epoch = self._unsaved
+        training = data.part("train")
+        n_clusters = count_clusters(config, training)
+        told = {
+            **self.about,
+            **epoch,
+            **blueprint(to_mapping(config), training, n_clusters),
+            "scaling": _scaling(config),
+            "feature_names": list(training.feature_names),
+        }
+        files = {f"{NAME}.pt": model.weights_file(), f"{NAME}.safetensors": model.safetensors_file()}
+        if n_clusters:
+            files[f"{NAME}.rest"] = model.rest_file()
+        for name, content in files.items():
+            put(self.folder / name, content)
+        told["files"] = {name: sha256(content).hexdigest() for name, content in files.items()}
+        put(self.folder / f"{NAME}.json", seal_json(told))
+        self._unsaved = None
+
+
+def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) -> None:
+    """Checks one of a model's files (None where it is not there) against the digest in its description.
+
+    Models of conclus 0.1.0 have none.
+
+    Raises:
+        UserError: it is not the file that was written with this description.
+    """
+    files = told.get("files") or {}
+    if files.get(name) != (None if content is None or not files else sha256(content).hexdigest()):
+        raise UserError(
+            f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended while "
+            "it wrote: run the study again"
+        )
+
+
+def _scaling(config: TrialConfig) -> list[list[Any]] | None:
+    """What the data set subtracts from samples and divides them by, if it is one of the user's files."""
+    if config.data.name != "file":
+        return None
+    found = plugins.function("datasets", "file", "scaling")(**config.data.options)
+    return None if found is None else [one.tolist() for one in found]

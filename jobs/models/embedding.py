@@ -1,0 +1,162 @@
+"""Vectors of any data by a trained model: from the files of `jobs.models.best` and a data file to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.data.columns import listed
+from core.errors import UserError
+from jobs.models.best import NAME, refuse_damaged
+from jobs.results import records, storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from core.data.dataset import Dataset
+    from core.training.export import Embedded
+
+_DESCRIPTION = {
+    "trial": {"data": dict},
+    "sample_shape": [int],
+    "n_samples": int,
+    "n_clusters": int,
+    "arrays": {str: [int]},
+    "scaling": (list, None),
+    "files": ({str: str}, None),
+}
+"""What is used of `best_model.json`."""
+
+
+def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> tuple[pa.Table, str]:
+    """The vectors of a file's samples, a row each, in the file's order, and a sentence on what of it was matched.
+
+    Args:
+        checkpoint: a trial's `best_model.pt` or `.safetensors`, or the folder of it.
+        data: a file as the model's data set reads it; targets, labels and parts are not needed.
+        column: its array or column (of texts, if the model was trained on texts); by default called as in training.
+        device: where the model runs, as torch names it.
+
+    Returns:
+        `vector` (a fixed-size list of float32); of a model that clusters `cluster`, and of one with a head
+        `probability`, that of the cluster.
+
+    Raises:
+        UserError: there is no such model, or the samples are not such as it was trained on.
+    """
+    from core.training.export import embed as embedded
+    from core.training.export import rebuilt
+
+    folder, name, weights = _files(checkpoint)
+    told = _description(folder)
+    refuse_damaged(told, name, weights)
+    found = _samples(told, data, column)
+    samples = found.samples
+    if list(samples.shape[1:]) != told["sample_shape"]:
+        raise UserError(
+            f"{data}: its samples have the shape {samples.shape[1:]}, the model was trained on "
+            f"{tuple(told['sample_shape'])}"
+        )
+    method, centroids = rebuilt(told, weights, _rest(folder, told), device)
+    table = _table(embedded(method, centroids, samples, device))
+    return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(found, data)
+
+
+def _matched(found: Dataset, data: str) -> str:
+    """What of a file the model was given."""
+    if found.feature_names:
+        said = f"{len(found.feature_names)} columns matched by name ({listed(found.feature_names)})"
+    else:
+        said = f"samples of shape {found.sample_shape}, matched by position"
+    left = f"; left out: {listed(found.left_out)}" if found.left_out else ""
+    return f"{data}: {found.n_samples} samples, {said}{left}"
+
+
+def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
+    """The folder of a model, and its weights: their file's name and content."""
+    place = storage.at(checkpoint)
+    file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
+    folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
+    if not storage.is_file(file):
+        raise UserError(
+            f"{checkpoint} is no model: give the folder models/_TRIAL of a study that was run with "
+            "`select: {save_model: true}`"
+        )
+    return folder, file.name, storage.read_regular(file, storage.LARGEST_MODEL)
+
+
+def _rest(folder: storage.Place, told: Mapping[str, Any]) -> bytes | None:
+    file = folder / f"{NAME}.rest"
+    content = storage.read_regular(file, storage.LARGEST_MODEL) if storage.is_file(file) else None
+    refuse_damaged(told, file.name, content)
+    return content
+
+
+def _description(folder: storage.Place) -> dict[str, Any]:
+    file = folder / f"{NAME}.json"
+    try:
+        return records.read(file, _DESCRIPTION)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no {NAME}.json beside the weights: without it nobody knows what they are of"
+        ) from error
+
+
+def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
+    """The samples of a file, read and scaled as those of the training were."""
+    import numpy as np
+
+    from core.datasets import file, text
+
+    data = told["trial"]["data"]
+    if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
+        if data["name"] == "text" and data["scale"] != "none":
+            raise UserError("the model was trained on scaled vectors of texts, whose scale is lost: use `scale: none`")
+        name = column or data.get("text") or data["inputs"]
+        encoding = {key: data[key] for key in ("model", "dimensions", "tfidf_weight") if key in data}
+        if encoding["model"] == "tfidf" or encoding.get("tfidf_weight"):
+            raise UserError("vectors of TF-IDF are those of their own texts: use a model of `minilm` or a folder")
+        return text.load(path=path, text=name, labels="none", scale="none", **encoding)
+    known = column or data.get("inputs") or data.get("features")
+    # Unnamed samples are all columns but the labels, which are to be found as they were in training.
+    found = file.samples_of(
+        path,
+        () if column else told.get("feature_names", ()),
+        features=known,
+        labels="none" if known else data.get("labels"),
+        shape=data.get("shape"),
+        **{name: data[name] for name in ("id", "layout", "decimal") if data.get(name)},
+    )
+    if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
+        offset, divisor = (np.asarray(one) for one in told["scaling"])
+        found = replace(found, samples=(found.samples - offset) / divisor)
+    return replace(found, samples=np.ascontiguousarray(found.samples, dtype=np.float32))
+
+
+def _table(found: Embedded) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(found.vectors).reshape(-1), pa.float32())
+    columns: dict[str, pa.Array] = {"vector": pa.FixedSizeListArray.from_arrays(flat, found.vectors.shape[1])}
+    if found.clusters is not None:
+        columns["cluster"] = pa.array(found.clusters, pa.int32())
+    if found.probabilities is not None:
+        columns["probability"] = pa.array(found.probabilities, pa.float32())
+    return pa.table(columns)
+
+
+def write(table: pa.Table, out: Path) -> None:
+    """The table as a Parquet file, all of it or nothing.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    storage.put(out, sink.getvalue().to_pybytes())

@@ -1,0 +1,20 @@
+"""A study that asks for graphics cards, on a machine that has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cluster.resources import this_machine
+from jobs.study.study import Study
+
+NO_CARD = "the study's trials ask for a GPU, and this machine shows none (nvidia-smi, CUDA_VISIBLE_DEVICES)"
+
+
+def without_card(study: Study) -> bool:
+    """Whether a study asks for a GPU where this machine has none."""
+    return bool(study.resources.gpu) and not this_machine().gpu
+
+
+def on_cpu(study: Study) -> Study:
+    """The study without its GPU."""
+    return replace(study, resources=replace(study.resources, gpu=0.0))

@@ -1,0 +1,157 @@
+"""Looks at the data of a plan before anything starts, as `plan`, `run` and `submit` do: they refuse the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.config import plugins
+from core.config.trial import TrialConfig, check_loss
+from core.data.dataset import Dataset
+from core.data.describe import described, noted
+from core.errors import UserError
+from core.training import data_cache
+from core.training.n_clusters import count_clusters
+from core.training.reported import reported
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
+from jobs.planning import plan as planning
+from jobs.planning.plan import Plan
+
+# So many data sets are described; of a plan with more, how many there are.
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A plan whose data can be used.
+
+    Attributes:
+        plan: the same; where its data has no labels and its study names no metric, it selects by consensus.
+        lines: what each data set was read as, for a person.
+        seconds: what reading and checking took.
+    """
+
+    plan: Plan
+    lines: Sequence[str]
+    seconds: float
+
+
+def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Checked:
+    """Loads every data set of the plan once, one after the other, and checks it for each configuration.
+
+    Args:
+        plan: of a study.
+        gates: further metrics that its trials must report, by their place in the study file (see `Course.gates`);
+            None stands for the metric that selects.
+
+    Raises:
+        UserError: a data set cannot be used or has not enough samples for the clusters, the encoder or the views do
+            not fit its samples, a loss cannot be built, or a metric is not reported, or needs labels that are not
+            there.
+    """
+    began = time.monotonic()
+    lines: list[str] = []
+    by_data = _configurations(plan)
+    unlabelled, unknown = False, dict[str, None]()
+    for place, configurations in enumerate(by_data):
+        plug_in = configurations[0].data
+        data = data_cache.read(plug_in)
+        for config in configurations:
+            _check(config, data)
+            lacking = _lacks_labels(plan, config, data, gates or {})
+            unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking))
+            unlabelled = unlabelled or lacking
+        if place < _SHOWN:
+            lines += [described(data), *noted(data)]
+        del data  # The next may be as large: one at a time is held.
+    if len(by_data) > _SHOWN:
+        lines.append(f"and {len(by_data) - _SHOWN} more data sets")
+    if unlabelled:
+        lines.append(f"no labels to score by: configurations are selected by {CONSENSUS} (`select: {{metric: …}}`)")
+        plan = replace(plan, study=replace(plan.study, select=replace(plan.study.select, metric=CONSENSUS)))
+    lines += unknown
+    return Checked(plan, lines, time.monotonic() - began)
+
+
+def _configurations(plan: Plan) -> list[list[TrialConfig]]:
+    """The plan's configurations by data set; of a search that chooses by results at least its first cell."""
+    found: dict[str, dict[str, TrialConfig]] = {}
+    for data_hash, key, config in _cells(plan):
+        found.setdefault(data_hash, {})[key] = config
+    return [list(one.values()) for one in found.values()]
+
+
+def _cells(plan: Plan) -> Iterator[tuple[str, str, TrialConfig]]:
+    for trial in plan.trials:
+        yield trial.data_hash, trial.config_key, trial.config
+    if plan.study.search.name == "optuna":
+        cell = planning.Cells(plan.study).make({key: one.examples[0] for key, one in plan.study.space.items()})
+        yield cell.data_hash, cell.key, cell.config
+
+
+def _check(config: TrialConfig, data: Dataset) -> None:
+    count_clusters(config, data.part("train"))
+    check_loss(config)
+    if _may_misfit(config):
+        from core.training.fit import check_shape
+
+        check_shape(config, data.sample_shape)
+
+
+def _may_misfit(config: TrialConfig) -> bool:
+    """Whether the encoder or the views have to be built to know: it takes torch, seconds to import."""
+    chosen: dict[str, Any] = {"encoders": config.encoder.name, "views": config.views.name}
+    return not all(plugins.constant(kind, name, "any_shape", default=False) for kind, name in chosen.items())
+
+
+def _lacks_labels(plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping[str, str | None]) -> bool:
+    """Whether the study left it open what selects, and that must go without labels here."""
+    if data.is_labelled or not plugins.constant("methods", config.method.name, "clusters", default=True):
+        return False
+    study = plan.study
+    named = {"trial.early_stopping.metric": config.early_stopping.metric, **gates}
+    if study.metric_written:
+        named["select.metric"] = study.select.metric
+    for place, metric in named.items():
+        if metric is not None and uses_labels(metric):
+            raise UserError(f"{place}: {metric} needs labels, and {data.name} has none: {_OTHERS}")
+    lacking = uses_labels(study.select.metric)
+    if lacking and (place := next((place for place, metric in gates.items() if metric is None), None)):
+        raise UserError(
+            f"{place}: {data.name} has no labels, and the consensus that selects then is a rank within one stage: "
+            f"name a metric, such as {LABEL_FREE}"
+        )
+    return lacking
+
+
+_OTHERS = "name a label-free one, such as label_free, or name its labels by trial.data.labels"
+
+
+def _unknown(
+    plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping[str, str | None], *, lacking: bool
+) -> Iterator[str]:
+    """Refuses a metric that the trials of a configuration do not report; says of which that is not known."""
+    from core.evaluation.metrics import AT_THE_END, SIGNALS, refuse_unreported
+    from core.training.early_stopping import Patience
+
+    names, method, select = reported(config, data), config.method.name, plan.study.select
+    Patience(config.early_stopping, names)
+    selecting = CONSENSUS if lacking else select.metric
+    where = "select.metric" if plan.study.metric_written else "select.metric (left out)"
+    named = {where: selecting, **{place: metric or selecting for place, metric in gates.items()}}
+    if names is None:
+        for metric in dict.fromkeys(named.values()):
+            if metric not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
+                yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
+        return
+    spelled = {*names, *(f"best.{one}" for one in names)}
+    spelled |= {f"{'health' if one in SIGNALS else 'metric'}.{one}" for one in names}
+    of = f"the scores of {method} on {data.name}"
+    for place, metric in named.items():
+        if metric not in spelled and not (metric == CONSENSUS and LABEL_FREE in names):
+            refuse_unreported(place, metric, names, of)
+    early = plan.study.search.scheduler
+    if early != "none" and selecting.rpartition(".")[2] in AT_THE_END:
+        refuse_unreported(where, selecting, names - {*AT_THE_END}, f"{of} before the last epoch, which {early} needs")

@@ -1,0 +1,164 @@
+"""`conclus plan --probe`: what the largest configuration of a study takes, measured in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from cluster import memory
+from cluster.executor import one_line
+from core.config import plugins
+from core.config.trial import TrialConfig, to_mapping
+from core.errors import UserError
+from core.seal import canonical_json
+from jobs.planning.plan import Cell, Cells, Plan
+from jobs.study.plug_ins import plug_in_files
+from jobs.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the probe saw.
+
+    Attributes:
+        config: the largest configuration.
+        n_parameters: numbers that it learns.
+        n_considered: configurations that it is the largest of.
+        device: `cpu`, or the card's name.
+        memory_bytes: the most main memory, beyond that of its process, as `resources.memory_gb` bounds it.
+        gpu_bytes: the most of the card, with what CUDA takes; 0 on the CPU.
+        gpu_total: bytes of the card; 0 on the CPU.
+        train_seconds: of an epoch.
+        evaluation_seconds: of an evaluation.
+    """
+
+    config: TrialConfig
+    n_parameters: int
+    n_considered: int
+    device: str
+    memory_bytes: int
+    gpu_bytes: int
+    gpu_total: int
+    train_seconds: float
+    evaluation_seconds: float
+
+
+def probe(plan: Plan) -> Found:
+    """Runs one epoch of the largest configuration, on the card where the study asks for one.
+
+    The largest is that of the most parameters x batch size; of a study whose configurations are still to be chosen,
+    among the ends of its ranges.
+
+    Raises:
+        UserError: it cannot be trained; the message says why.
+        ClusterError: the process that tried it died, or this is not Linux.
+    """
+    cells = _cells(plan)
+    candidates = list(_distinct(cells))
+    load = partial(_load, [plugins.checked(file) for file in plug_in_files(plan.study)])
+    counts, _ = memory.measured(load, _count, [(to_mapping(one.config), one.data_hash) for one in candidates])
+    _refuse(counts)
+    sizes = [count * one.config.batch_size for count, one in zip(counts["parameters"], candidates, strict=True)]
+    place = sizes.index(max(sizes))
+    largest = candidates[place]
+    found, held = memory.measured(load, _measure, _order(plan.study, largest))
+    _refuse(found)
+    return Found(
+        config=largest.config,
+        n_parameters=counts["parameters"][place],
+        n_considered=len(cells),
+        memory_bytes=held,
+        **found,
+    )
+
+
+def _cells(plan: Plan) -> list[Cell]:
+    """Every configuration of the plan once."""
+    if plan.open:
+        return list(_ends(plan.study))
+    made = {one.config_key: one for one in plan.trials}.values()
+    return [Cell(one.config_key, one.config, one.parameters, one.data_hash) for one in made]
+
+
+def _ends(study: Study) -> Iterable[Cell]:
+    """Cells in which each example of each range occurs."""
+    made = Cells(study)
+    for place in range(max(len(one.examples) for one in study.space.values())):
+        yield made.make({key: one.examples[min(place, len(one.examples) - 1)] for key, one in study.space.items()})
+
+
+def _distinct(cells: Iterable[Cell]) -> Iterable[Cell]:
+    """Of the cells that have the same parameters, those of the largest batch."""
+    largest: dict[str, Cell] = {}
+    for cell in cells:
+        trial = to_mapping(cell.config)
+        key = canonical_json([trial[name] for name in ("data", "encoder", "method", "views", "n_clusters")])
+        if key not in largest or cell.config.batch_size > largest[key].config.batch_size:
+            largest[key] = cell
+    return largest.values()
+
+
+def _order(study: Study, cell: Cell) -> dict[str, Any]:
+    return {
+        "trial": to_mapping(cell.config),
+        "data_hash": cell.data_hash,
+        "seed": study.seeds[0],
+        "threads": study.resources.cpu,
+        "gpu": study.resources.gpu,
+    }
+
+
+def _refuse(found: Mapping[str, Any]) -> None:
+    if "error" in found:
+        raise UserError(f"the probe failed: {found['error']}")
+
+
+# What follows runs in the other process.
+
+
+def _load(plug_ins: list[str]) -> None:
+    """What a worker has before its first trial, and the plug-ins that may run here."""
+    plugins.allow(*plug_ins)
+    importlib.import_module("jobs.execution.trial")
+
+
+def _count(cells: list[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
+    from core.training.footprint import count_parameters
+
+    return _guarded(lambda: {"parameters": [count_parameters(*_read(*one)) for one in cells]})
+
+
+def _measure(order: Mapping[str, Any]) -> dict[str, Any]:
+    return _guarded(lambda: _measured(order))
+
+
+def _measured(order: Mapping[str, Any]) -> dict[str, Any]:
+    from core.training import device
+    from core.training.footprint import measure
+
+    where = "cuda" if order["gpu"] else "cpu"
+    name = device.prepare(where, threads=order["threads"], share=1.0)
+    config, data = _read(order["trial"], order["data_hash"])
+    return {"device": name, **asdict(measure(config, data, seed=order["seed"], device=where))}
+
+
+def _read(trial: Mapping[str, Any], data_hash: str) -> tuple[TrialConfig, Any]:
+    from core.config.schema import Mistakes
+    from core.config.trial import read_trial
+    from core.training.data_cache import load_data
+
+    config = read_trial(trial, ("trial",), Mistakes())
+    return config, load_data(config, data_hash)
+
+
+def _guarded(action: Any) -> dict[str, Any]:
+    """What it returns, or why it failed."""
+    try:
+        return action()
+    except UserError as error:
+        return {"error": str(error)}
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is told in one line
+        return {"error": one_line(error)}

@@ -1,0 +1,110 @@
+"""A difference as a text for a pull request, and as a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs.analysis import intervals
+from jobs.analysis.difference import Difference, Pair
+from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.scores import metric_name
+from jobs.present import tables
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
+from jobs.present.visible import literal, one_line
+from jobs.results.names import short_names
+
+_SHOWN = 20
+
+
+def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:
+    """The whole comparison, A and B under these names, for a terminal (`table`) or in Markdown."""
+    metric = metric_name(found.metric)
+    better = "more" if found.mode == "max" else "less"
+    said = literal if fmt == "markdown" else one_line
+    here, there = (f"`{one_line(name)}`" if fmt == "markdown" and "`" not in name else said(name) for name in names)
+    parts = [
+        _title(f"A: {here}, B: {there}", fmt, 2),
+        "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
+        _title("Changed from A to B" if found.changes else "Nothing else changed from A to B", fmt, 3),
+        _changes_sheet(found).render(fmt, width) if found.changes else "",
+        _title(f"{said(metric)} of the {len(found.pairs)} configurations in both", fmt, 3) if found.pairs else "",
+        pairs_sheet(found, exact=False).render(fmt, width) if found.pairs else "",
+        _only("A", found.only_before, fmt),
+        _only("B", found.only_after, fmt),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def notes(found: Difference, metric: str, better: str) -> list[str]:
+    """What the numbers are, and how many there are on each side."""
+    here, there = len(found.only_before), len(found.only_after)
+    counts = f"{len(found.pairs)} configurations in both, {here} only in A, {there} only in B."
+    lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
+    overall = [pair.difference for pair in found.pairs if pair.difference is not None]
+    if len(overall) > 1:
+        told = intervals.plus_minus(mean(overall), half_width(overall))
+        lines.append(f"Over the {len(overall)} configurations with shared seeds: {_signed(told)}.")
+    if any(pair.verdict == "?" for pair in found.pairs):
+        lines.append("? fewer than two shared seeds: nothing can be told.")
+    if found.imported:
+        lines.append(f"{found.imported} rows are imported and unverified.")
+    return lines
+
+
+def pairs_sheet(found: Difference, *, exact: bool) -> Sheet:
+    """The configurations in both; `exact` with every number in a column of its own."""
+    keys = sorted({key for pair in found.pairs for key in pair.params})
+    short = short_names(keys)
+    heads = [Column(key if exact else short[key]) for key in keys]
+    params = [[_cell(pair.params.get(key)) for key in keys] for pair in found.pairs]
+    if exact:
+        heads += [Column(name) for name in ("a", "b", "seeds", "difference", "half_width", "verdict")]
+        cells = [[p.before, p.after, p.seeds, p.difference, p.half_width, p.verdict] for p in found.pairs]
+    else:
+        heads += [Column("A"), Column("B"), Column("B - A", right=False, strong=True), Column("seeds")]
+        heads += [Column("B is", right=False)]
+        cells = [[_value(p.before), _value(p.after), _interval(p), p.seeds, p.verdict] for p in found.pairs]
+    bold = tuple(i for i, pair in enumerate(found.pairs) if pair.verdict in {"better", "worse"})
+    return Sheet(heads, [first + second for first, second in zip(params, cells, strict=True)], bold)
+
+
+def _changes_sheet(found: Difference) -> Sheet:
+    heads = [Column(name, right=False) for name in ("what", "A", "B")]
+    return Sheet(heads, [[one.what, _cell(one.before), _cell(one.after)] for one in found.changes])
+
+
+def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str) -> str:
+    said = literal if fmt == "markdown" else one_line
+    if not configurations:
+        return ""
+    short = short_names(sorted({key for one in configurations for key in one}))
+    lines = [
+        said(" ".join(f"{short[key]}={tables.cell_text(_cell(value))}" for key, value in one.items()))
+        or "its one configuration"
+        for one in configurations[:_SHOWN]
+    ]
+    lines += [f"and {len(configurations) - _SHOWN} more"] if len(configurations) > _SHOWN else []
+    break_ = "\n" if fmt == "markdown" else ""
+    return _title(f"Only in {side}", fmt, 3) + break_ + "".join(f"- {line}\n" for line in lines)
+
+
+def _title(text: str, fmt: str, level: int) -> str:
+    return f"{'#' * level} {text}\n" if fmt == "markdown" else f"{text}\n"
+
+
+def _value(value: float | None) -> str:
+    return "" if value is None else intervals.plus_minus(value, None)
+
+
+def _interval(pair: Pair) -> str:
+    return "" if pair.difference is None else _signed(intervals.plus_minus(pair.difference, pair.half_width))
+
+
+def _signed(text: str) -> str:
+    return text if text.startswith("-") else f"+{text}"
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return "-"
+    return int(value) if isinstance(value, float) and value.is_integer() else value

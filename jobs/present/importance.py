@@ -1,0 +1,165 @@
+"""Importance and interactions as tables and sentences."""
+
+import math
+from typing import Any
+
+from jobs.analysis import intervals
+from jobs.analysis.importance import Importance, Share
+from jobs.analysis.interaction import Contrast, Interaction
+from jobs.analysis.scores import metric_name
+from jobs.present import tables
+from jobs.present.effect import labels, paragraphs
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
+
+_SHADES = "░▒▓█"
+_EMPTY = "·"
+_SHOWN_PAIRS = 10
+_BAR = 20
+
+
+def importance_text(found: Importance, fmt: str, width: int | None) -> str:
+    """The shares of all parameters, the largest interactions, luck, and what cannot be told."""
+    blocks = [
+        _importance_headline(found),
+        importance_sheet(found, bars=fmt != "latex").render(fmt, width),
+    ]
+    blocks += [f"{one} --format csv has them all." for one in hidden_pairs(found)]
+    blocks.append("What a row explains is beyond all other parameters; verdicts hold together (Holm, 5 %).")
+    return paragraphs([*blocks, *found.notes], fmt, width)
+
+
+def shown(found: Importance) -> list[Share]:
+    """What people are shown: every parameter, and the pairs that explain most."""
+    return [*found.parameters, *found.interactions[:_SHOWN_PAIRS]]
+
+
+def hidden_pairs(found: Importance) -> list[str]:
+    """A sentence on the pairs that they are not shown, where there are any."""
+    hidden = len(found.interactions) - _SHOWN_PAIRS
+    return [f"{hidden} more pairs explain less."] if hidden > 0 else []
+
+
+def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
+    """One row per parameter, the largest pairs, and luck, as people read them."""
+    names = labels(key for one in found.parameters for key in one.keys)
+    shares = shown(found)
+    rows = [[" x ".join(names[key] for key in one.keys), *_share_cells(one)] for one in shares]
+    if found.luck is not None:
+        rows.append(["luck (the seed)", f"{found.luck:.0%}", "", _bar(found.luck), ""])
+    columns = [Column("", right=False), Column("share", strong=True), Column("95 % interval")]
+    columns += [Column("of the variance", right=False, drop=1), Column("verdict", right=False)]
+    if not bars:
+        columns, rows = _without(columns, 3), [_without(row, 3) for row in rows]
+    bold = tuple(i for i, one in enumerate(shares) if one.verdict.startswith("matters"))
+    return Sheet(columns, rows, bold)
+
+
+def importance_rows(found: Importance) -> Sheet:
+    """Every share with all digits, for CSV and JSON."""
+    names = ("first", "second", "share", "low", "high", "p", "verdict")
+    shares = [*found.parameters, *found.interactions]
+    rows: list[list[Any]] = [
+        [one.keys[0], one.keys[1] if len(one.keys) > 1 else None, one.share, one.low, one.high, one.p, one.verdict]
+        for one in shares
+    ]
+    if found.luck is not None:
+        rows.append(["luck", None, found.luck, None, None, None, ""])
+    return Sheet([Column(name) for name in names], rows)
+
+
+def _without(cells: list[Any], place: int) -> list[Any]:
+    return [*cells[:place], *cells[place + 1 :]]
+
+
+def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
+    """The heat map and the differences of differences."""
+    names = labels(found.keys)
+    first, second = (names[key] for key in found.keys)
+    blocks = [
+        _map_headline(found, first, second),
+        heat_map(found, shades=fmt != "latex").render(fmt, width),
+    ]
+    if found.refusal:
+        blocks.append(found.refusal)
+    else:
+        blocks += [
+            f"How much more a step of {first} gains after a step of {second}, over trials equal in everything else:",
+            contrasts_sheet(found).render(fmt, width),
+        ]
+    return paragraphs([*blocks, *found.notes], fmt, width)
+
+
+def heat_map(found: Interaction, *, shades: bool = True) -> Sheet:
+    """The metric's mean, shade and number of trials in every cell."""
+    rows, columns = found.levels
+    values = [cell.mean for cell in found.cells.values()]
+    low, high = min(values), max(values)
+    texts = [
+        [tables.cell_text(value), *(_cell(found, (i, j), (low, high), shades=shades) for j in range(len(columns)))]
+        for i, value in enumerate(rows)
+    ]
+    return Sheet([Column(""), *(Column(tables.cell_text(value)) for value in columns)], texts)
+
+
+def contrasts_sheet(found: Interaction) -> Sheet:
+    """The differences of differences as people read them."""
+    names = labels(found.keys)
+    columns = [Column(names[key], right=False) for key in found.keys]
+    columns += [Column("difference of differences", right=False), Column("n"), Column("verdict", right=False)]
+    return Sheet(columns, [_contrast_cells(one) for one in found.contrasts])
+
+
+def interaction_rows(found: Interaction) -> Sheet:
+    """Every cell, run or not, with all digits, for CSV and JSON."""
+    rows, columns = found.levels
+    cells = [
+        [first, second, cell.mean if cell else None, cell.n if cell else 0]
+        for i, first in enumerate(rows)
+        for j, second in enumerate(columns)
+        for cell in [found.cells.get((i, j))]
+    ]
+    return Sheet([Column(name) for name in (*found.keys, metric_name(found.column), "n")], cells)
+
+
+def _importance_headline(found: Importance) -> str:
+    return (
+        f"What explains {metric_name(found.column)} over {found.trials} finished trials of {found.configurations} "
+        "configurations: shares of the variance between trials, with 95 % intervals."
+    )
+
+
+def _map_headline(found: Interaction, first: str, second: str) -> str:
+    return (
+        f"{metric_name(found.column)}: {first} down, {second} across; n in brackets, {_EMPTY} not run; "
+        f"{_SHADES[0]} lowest to {_SHADES[-1]} highest quarter of the range."
+    )
+
+
+def _share_cells(one: Share) -> list[str]:
+    if one.share is None or one.low is None or one.high is None:
+        return ["", "", "", one.verdict]
+    return [f"{one.share:.0%}", f"{one.low:.0%} … {one.high:.0%}", _bar(one.share), one.verdict]
+
+
+def _bar(share: float) -> str:
+    return "█" * round(share * _BAR)
+
+
+def _cell(found: Interaction, place: tuple[int, int], ends: tuple[float, float], *, shades: bool) -> str:
+    cell = found.cells.get(place)
+    if cell is None:
+        return _EMPTY
+    text = f"{intervals.plus_minus(cell.mean, None)} ({cell.n})"
+    if not shades:
+        return text
+    low, high = ends
+    part = (cell.mean - low) / (high - low) if high > low else 0.0
+    shade = _SHADES[min(len(_SHADES) - 1, math.floor(part * len(_SHADES)))]
+    return f"{shade} {text}"
+
+
+def _contrast_cells(one: Contrast) -> list[Any]:
+    steps = [f"{tables.cell_text(low)} → {tables.cell_text(high)}" for low, high in (one.first, one.second)]
+    text = "" if one.estimate is None else intervals.plus_minus(one.estimate.mean, one.estimate.half_width)
+    return [*steps, text, one.n, one.verdict]

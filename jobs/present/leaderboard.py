@@ -1,0 +1,287 @@
+"""A leaderboard as tables and sentences."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.analysis import intervals
+from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
+from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
+from jobs.analysis.selection import Choice, Report
+from jobs.present import tables
+from jobs.present.tables import Column
+from jobs.results.names import PARAM, resolve, short_names
+from jobs.results.reader import load
+
+_SIGNS = {True: "=", False: "", None: "?"}
+_LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
+_LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table ready for `jobs.present.tables.render`.
+
+    Attributes:
+        columns: Its columns.
+        rows: Its cells.
+        bold: Rows to stress.
+    """
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    bold: tuple[int, ...] = ()
+
+    def render(self, fmt: str, width: int | None = None) -> str:
+        """The sheet as text.
+
+        Raises:
+            UserError: There is no such format.
+        """
+        return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
+
+
+def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
+    """What `conclus run` shows at its end: the leaderboard of one study for a terminal of that width.
+
+    Raises:
+        UserError: There are no results, none with the metric, or the metric cannot rank them.
+    """
+    loaded = load(results_paths, columns=wanted_columns(metric), studies=[study])
+    return board_text(leaderboard(loaded.table, metric, mode), width)
+
+
+def board_text(board: Leaderboard, width: int | None) -> str:
+    """The leaderboard for a terminal: what is constant, the table, and the notes below it."""
+    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
+
+
+def header(board: Leaderboard, width: int | None) -> str:
+    """The constant parameters in lines of at most `width` characters."""
+    words = settings_text(board).split()
+    return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+
+
+def settings_text(board: Leaderboard) -> str:
+    """The constant parameters: `batch_size=256 epochs=60`."""
+    names = short_names([*board.constant, *_varying(board)])
+    found = {names[key]: value for key, value in board.constant.items() if value is not None}
+    return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
+
+
+def footer(board: Leaderboard, width: int | None) -> str:
+    """What the signs mean, and the notes, in lines of at most `width` characters."""
+    wrapped = [part for line in [*sign_notes(board), *board.notes] for part in _wrapped(line.split(), width)]
+    return "".join(f"{line}\n" for line in ["", *wrapped])
+
+
+def sign_notes(board: Leaderboard) -> list[str]:
+    """What the signs beside the metric mean, of those that the table has."""
+    flags = {entry.tied for entry in board.entries[1:]}
+    lines = ["= the seeds do not tell it from the best."] if True in flags else []
+    return lines + (["? too few seeds to tell it from the best."] if None in flags else [])
+
+
+def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
+    """The leaderboard for people, or, for CSV and JSON, with every number in a column of its own."""
+    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board)
+
+
+def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
+    """One row per trial in order of time, with the columns of the ledgers that people keep by hand.
+
+    Args:
+        table: Rows of the store, with `started`.
+        columns: All columns of the store.
+        exact: Every digit, instead of as many as a person reads.
+
+    Raises:
+        UserError: A parameter such as `learning_rate` could be one of several.
+    """
+    table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
+    sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
+    sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
+    cells = [table["started"].to_pylist(), *(_values(table, source) for source in sources)]
+    if not exact:
+        cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
+    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
+    return Sheet(
+        [Column(name, right=name != "date-time") for name in names],
+        [list(row) for row in zip(*cells, strict=True)],
+    )
+
+
+def attempts_sheet(table: pa.Table) -> Sheet:
+    """Every attempt, one row each."""
+    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
+    columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
+    return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
+
+
+def selection_sheet(reports: Sequence[Report]) -> Sheet:
+    """What each criterion would choose; the first of every study is bold."""
+    choices = [(report.study, choice) for report in reports for choice in report.choices]
+    picks: list[tuple[Column, Callable[[Choice], Any]]] = [
+        (Column("criterion", right=False, strong=True), lambda one: one.criterion),
+        (Column("n", drop=1), lambda one: one.n),
+        (Column("rank_corr_nmi"), lambda one: one.correlations["nmi"]),
+        (Column("rank_corr_acc", drop=2), lambda one: one.correlations["acc"]),
+        (Column("nmi_of_choice"), lambda one: one.nmi),
+        (Column("below_best"), lambda one: one.regret),
+        (Column("choice", right=False, drop=3), lambda one: _pairs_text(one.params)),
+    ]
+    parts = [(column, [pick(choice) for _, choice in choices]) for column, pick in picks]
+    if len(reports) > 1:
+        parts.insert(0, (Column("study", right=False), [study for study, _ in choices]))
+    bold = tuple(i for i, (_, choice) in enumerate(choices) if choice.criterion == CONSENSUS)
+    return _sheet([part for part in parts if any(value not in {None, ""} for value in part[1])], bold)
+
+
+def selection_notes(reports: Sequence[Report]) -> list[str]:
+    """What stands below the criteria: what saw labels, and what the best and a blind choice give."""
+    notes = [
+        "No criterion uses labels; the correlations (Spearman's, over configurations) and the nmi of each choice do.",
+        "Silhouette, confidence, marginal_entropy and feature_std look at a model's own outputs: no part of consensus.",
+    ]
+    for report in reports:
+        if report.best is not None:
+            notes.append(f"{report.study}: best nmi {report.best:.3f}, choosing by chance {report.average:.3f}.")
+        else:
+            notes.append(f"{report.study}: no labels; how good a choice is cannot be told.")
+    return notes
+
+
+def params_text(board: Leaderboard, entry: Entry) -> str:
+    """The parameters of a configuration that vary over the board: `learning_rate=0.001 threshold=0.95`."""
+    names = short_names([*board.constant, *_varying(board)])
+    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+
+
+def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
+    """Each varying parameter's short name with its values, and the same as texts, in the order of the board."""
+    names = short_names([*board.constant, *_varying(board)])
+    found: dict[str, tuple[list[Any], list[str]]] = {}
+    for key in _varying(board):
+        values = [entry.params[key] for entry in board.entries]
+        found[names[key]] = values, [tables.cell_text(one) for one in tables.numbers([_cell(one) for one in values])]
+    return found
+
+
+def _pairs_text(params: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in params.items())
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+
+
+def _param_column(name: str, columns: Sequence[str]) -> str:
+    params = [column for column in columns if column.startswith(PARAM)]
+    known = any(column == PARAM + name or column.endswith(f".{name}") for column in params)
+    return resolve(name, params) if known else PARAM + name
+
+
+def _varying(board: Leaderboard) -> list[str]:
+    return list(board.entries[0].params) if board.entries else []
+
+
+def _studies(board: Leaderboard) -> bool:
+    return len({entry.study for entry in board.entries}) > 1
+
+
+def _human_sheet(board: Leaderboard) -> Sheet:
+    metric = metric_name(board.metric)
+    parts: list[tuple[Column, list[Any]]] = [
+        (Column("#"), [entry.rank for entry in board.entries]),
+        *_identity(board),
+        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in board.entries]),
+        (Column("", right=False), [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]),
+        (Column("n"), [entry.score.n for entry in board.entries]),
+        *_troubles(board),
+        *_secondary(board),
+    ]
+    bold = tuple(i for i, entry in enumerate(board.entries) if entry.rank == 1 or entry.tied)
+    return _sheet([part for part in parts if part[0].name or any(part[1])], bold)
+
+
+def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    names = short_names([*board.constant, *_varying(board)])
+    studies = [(Column("study", right=False), [entry.study for entry in board.entries])] if _studies(board) else []
+    params = {key: [_cell(entry.params[key]) for entry in board.entries] for key in _varying(board)}
+    return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
+
+
+def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    counts = {
+        "failed": [entry.failed or None for entry in board.entries],
+        "running": [entry.running or None for entry in board.entries],
+        "imported": [entry.imported or None for entry in board.entries],
+    }
+    return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+
+
+def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    names = [name for name in SECONDARY if any(name in entry.secondary for entry in board.entries)]
+    return [
+        (
+            Column(name, right=False, drop=2 + i),
+            [_interval(entry.secondary.get(name)) for entry in board.entries],
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def _interval(score: Score | None) -> str:
+    return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
+
+
+def _machine_sheet(board: Leaderboard) -> Sheet:
+    picks: dict[str, Callable[[Entry], Any]] = {
+        "rank": lambda entry: entry.rank,
+        "study": lambda entry: entry.study,
+        "config_key": lambda entry: entry.config_key,
+    }
+    parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
+    parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
+    parts += _numbers(metric_name(board.metric), [entry.score for entry in board.entries])
+    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
+        parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
+    for name in SECONDARY:
+        if any(name in entry.secondary for entry in board.entries):
+            parts += _numbers(name, [entry.secondary.get(name) for entry in board.entries])
+    return _sheet(parts)
+
+
+def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, list[Any]]]:
+    return [
+        (Column(name), [score and score.mean for score in scores]),
+        (Column(f"{name}_half_width"), [score and score.half_width for score in scores]),
+        (Column(f"{name}_n"), [score and score.n for score in scores]),
+    ]
+
+
+def _sheet(parts: Sequence[tuple[Column, list[Any]]], bold: tuple[int, ...] = ()) -> Sheet:
+    rows = [list(row) for row in zip(*(values for _, values in parts), strict=True)]
+    return Sheet([column for column, _ in parts], rows, bold)
+
+
+def _cell(value: Any) -> Any:
+    """None is a value of a parameter, an empty cell would look like a missing one."""
+    if value is None:
+        return "-"
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _wrapped(words: Sequence[str], width: int | None) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        if lines and (width is None or len(lines[-1]) + 1 + len(word) <= width):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -1,0 +1,58 @@
+"""How commands say what they have to say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from core.errors import UserError
+from jobs.present.visible import one_line, visible
+
+PARQUET = ".parquet"
+_SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
+_SHOWN_WARNINGS = 5
+
+
+def deliver(text: str, out: Path | None) -> None:
+    """Print the text, or write it to a file and say so."""
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    from jobs.results.storage import put
+
+    put(out, visible(text).encode())
+    click.echo(f"Wrote {out}.")
+
+
+def format_of(out: Path | None, fmt: str) -> str:
+    """The format that a file's ending asks for, or `fmt` where there is no file.
+
+    Raises:
+        UserError: The ending is none of ours.
+    """
+    if out is None:
+        return fmt
+    if out.suffix not in _SUFFIXES:
+        raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*_SUFFIXES, PARQUET])}.")
+    return _SUFFIXES[out.suffix]
+
+
+def remark(sentences: Iterable[str]) -> None:
+    """What a table for a machine has no place for, on standard error."""
+    for sentence in sentences:
+        click.echo(one_line(sentence), err=True)
+
+
+def warn(skipped: Sequence[str]) -> None:
+    """Name the first few files that could not be read, after what else is told of them."""
+    remark(f"Warning: {sentence}" for sentence in skipped[:_SHOWN_WARNINGS])
+    if len(skipped) > _SHOWN_WARNINGS:
+        click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)
+
+
+def width() -> int:
+    """Characters of the terminal's lines."""
+    return shutil.get_terminal_size().columns

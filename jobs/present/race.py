@@ -1,0 +1,103 @@
+"""A race over seeds as tables and sentences."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from jobs.analysis import intervals
+from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.leaderboard import Leaderboard
+from jobs.analysis.race import Race, Rule, Standing
+from jobs.analysis.scores import metric_name
+from jobs.present import tables
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
+from jobs.results.names import short_names
+
+Look = tuple[int, int, Sequence[Standing]]
+"""A round's number from 1 on, its seeds per configuration, and how the configurations stand."""
+
+
+def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
+    """One round for a terminal: the configurations that raced in it; of the first, which sees all, those that go on.
+
+    Args:
+        board: For the parameters and the metric.
+        look: The round.
+        rule: How the race is run.
+        width: Characters of a line.
+    """
+    number, _, standings = look
+    shown = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
+    lines = textwrap.wrap(_headline(look, shown), width)
+    return "\n".join(["", *lines, ""]) + _sheet(board, shown).render("table", width)
+
+
+def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
+    """What came of it, in a few lines."""
+    count, standings = race.rounds[-1]
+    best = standings[0]
+    score = intervals.plus_minus(mean(best.values), half_width(best.values))
+    error = f"{rule.error:.2%} a round, 5 % over all that are planned"
+    if race.end == "separated":
+        text = f"Separated: the seeds tell the best from every other contender ({error})."
+    elif race.end == "as good":
+        text = f"As good: the {len(race.contenders)} that are left differ by no more than {rule.margin:g}."
+    else:
+        left, reach = len(race.contenders), _reach(standings)
+        text = f"Undecided after {count} seeds: {left} may be the best, within {reach:.3g} of each other."
+    named = f"The best: {_named(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
+    return "\n".join(
+        ["", *(part for line in (text, named) for part in textwrap.wrap(line, width, subsequent_indent="  "))]
+    )
+
+
+def _reach(standings: Sequence[Standing]) -> float:
+    """The largest lead that the intervals of those that are left allow."""
+    return max(one.gap + one.half_width for one in standings if one.verdict not in {"best", "worse"})
+
+
+def _headline(look: Look, shown: Sequence[Standing]) -> str:
+    number, count, standings = look
+    worse = sum(one.verdict == "worse" for one in standings)
+    left_out = len(standings) - worse - len(shown) if number == 1 else 0
+    text = f"round {number}: {count} seed{'s' * (count > 1)}, {len(standings)} configurations"
+    text += f", {worse} of them surely worse" if worse else ""
+    return text + (f"; {left_out} more may be as good and have no place (--top)" if left_out else "")
+
+
+def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
+    params = {entry.config_key: entry.params for entry in board.entries}
+    names = short_names([*board.constant, *board.entries[0].params])
+    keys = [key for key in board.entries[0].params if len({params[one.key][key] for one in shown}) > 1]
+    columns = [Column(names[key]) for key in keys or list(board.entries[0].params)]
+    columns += [Column(_metric(board), right=False), Column("the best leads by", right=False), Column("", right=False)]
+    values = [tables.numbers([params[one.key][key] for one in shown]) for key in keys or board.entries[0].params]
+    rows = [[*cells, *_told(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
+    return Sheet(columns, rows)
+
+
+def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+    return [[column[row] for column in columns] for row in range(count)]
+
+
+def _told(one: Standing) -> tuple[str, str, str]:
+    score = intervals.plus_minus(mean(one.values), half_width(one.values))
+    has_lead = one.verdict != "best" and isfinite(one.gap)
+    half = one.half_width if isfinite(one.half_width) else None
+    return score, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
+
+
+def _named(board: Leaderboard, key: str) -> str:
+    entry = next(entry for entry in board.entries if entry.config_key == key)
+    names = short_names([*board.constant, *entry.params])
+    return (
+        ", ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in entry.params.items()) or entry.config_key
+    )
+
+
+def _metric(board: Leaderboard) -> str:
+    return metric_name(board.metric)

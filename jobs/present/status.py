@@ -1,0 +1,71 @@
+"""How a study stands, in lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from jobs.analysis import intervals
+from jobs.analysis.leaderboard import Entry
+from jobs.analysis.status import Standing, Trial
+from jobs.present import tables
+from jobs.present.visible import one_line
+from jobs.results.names import short_names
+
+STATES = ("failed", "running", "silent", "interrupted")
+"""Of trials that have begun and are not done, the worst first."""
+_SHOWN = 5
+
+
+def headline(one: Standing) -> str:
+    """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
+    study = one_line(one.study)
+    if not one.planned:
+        return f"{study}: nothing has run yet"
+    counts = [f"{count} {state}" for state in STATES if (count := one.count(state))]
+    missing = [f"{one.missing} missing"] if one.missing else []
+    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *missing])
+
+
+def lines(one: Standing, width: int) -> Iterator[str]:
+    """How a study stands: counts, time left, the best, what runs and what failed."""
+    yield headline(one)
+    if one.seconds_left is not None:
+        rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
+        yield f"  about {tables.duration(one.seconds_left)} left{rate}"
+    if one.best is not None:
+        yield from _best(one.best, one.metric, width)
+    for state in STATES:
+        yield from _trials([trial for trial in one.begun if trial.state == state], width)
+
+
+def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
+    names = short_names(best.params)
+    values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
+    score = intervals.plus_minus(best.score.mean, best.score.half_width)
+    text = f"best {metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)})" + (values and f": {values}")
+    yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _trials(trials: list[Trial], width: int) -> Iterator[str]:
+    """The last few of one state: of the failed those that began last, of the others those longest unheard of."""
+    shown = trials[-_SHOWN:] if trials and trials[0].state == "failed" else _longest_silent(trials)
+    for trial in shown:
+        text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_told(trial)}"
+        text = one_line(text)
+        yield text if len(text) <= width else f"{text[: width - 1]}…"
+    if len(trials) > len(shown):
+        yield f"  … and {len(trials) - len(shown)} more {trials[0].state}"
+
+
+def _longest_silent(trials: list[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda one: one.heard or 0.0, reverse=True)[:_SHOWN]
+
+
+def _told(trial: Trial) -> str:
+    if trial.state == "failed":
+        return trial.reason
+    of = f"/{trial.epochs}" if trial.epochs else ""
+    last = "" if trial.state == "running" else "last "
+    heard = "" if trial.heard is None else f", {last}heard {tables.duration(trial.heard)} ago"
+    return f"epoch {trial.epoch}{of}{heard}" + (f" on {trial.host}" if trial.host else "")

@@ -1,0 +1,279 @@
+"""Tables as text: for the terminal, Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from core.errors import UserError
+from jobs.present.visible import csv_text, json_text, literal, one_line, visible
+
+FORMATS = ("table", "markdown", "csv", "json", "latex")
+_GAP = "  "
+_WIDE = "\u1100"
+"""No character before this one is two columns wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: Its head.
+        right: Whether cells stand at the right, as numbers do.
+        drop: On a terminal that is too narrow the columns of the largest number go first; 0 always stays.
+        strong: Whether the cells of the bold rows are bold.
+    """
+
+    name: str
+    right: bool = True
+    drop: int = 0
+    strong: bool = False
+
+
+Cells = list[list[str]]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    if seconds < 90 * 60:
+        return f"{math.ceil(seconds / 60)} min"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def render(
+    columns: Sequence[Column | str],
+    rows: Sequence[Sequence[Any]],
+    fmt: str,
+    *,
+    width: int | None = None,
+    bold: Collection[int] = (),
+) -> str:
+    """The table as text that ends in a newline.
+
+    Args:
+        columns: Names, or columns with their layout.
+        rows: Cells of any plain type; None is an empty cell. CSV and JSON keep every digit.
+        fmt: One of `FORMATS`.
+        width: Characters of the terminal; only `table` looks at it. Heads are folded and columns
+            dropped; cells are never cut.
+        bold: Indices of the rows whose `strong` cells are bold in Markdown and LaTeX.
+
+    Raises:
+        UserError: There is no such format.
+    """
+    described = [column if isinstance(column, Column) else Column(column) for column in columns]
+    if fmt == "csv":
+        return _csv(described, rows)
+    if fmt == "json":
+        return _json(described, rows)
+    described = [replace(column, name=one_line(column.name)) for column in described]
+    if fmt not in _TEXTS:
+        raise UserError(f"There is no format {fmt!r}: write one of {', '.join(FORMATS)}.")
+    cells = [[cell_text(value) for value in row] for row in rows]
+    if fmt == "table":
+        described, cells = _fitting(described, cells, width)
+    return _TEXTS[fmt](described, cells, bold)
+
+
+def numbers(values: Sequence[Any]) -> list[Any]:
+    """A column's numbers with as few digits, four or more, as keep different values different."""
+    found = {value for value in values if _is_number(value)}
+    digits = next((n for n in range(4, 17) if len({_short(v, n) for v in found}) == len(found)), 17)
+    return [_short(value, digits) if _is_number(value) else value for value in values]
+
+
+def cell_text(value: Any) -> str:
+    """A value as people read it: numbers to four digits, times in the reader's own time zone."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return _clock(value)
+    return _short(value, 4) if _is_number(value) else visible(" ".join(str(value).split()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(value: float, digits: int) -> str:
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.{digits}g}"
+
+
+def _clock(moment: datetime) -> str:
+    """The local time of the reader, as people write it in their own tables."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tuple[list[Column], Cells]:
+    """Leave out the least important columns of a table that is too wide; fold the heads when that is not enough."""
+    if width is None:
+        return list(columns), cells
+    keep = _kept(columns, _widths(columns, cells), width)
+    if keep is None:
+        columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
+        keep = _kept(columns, _widths(columns, cells), width)
+    if keep is None:
+        keep = [i for i, column in enumerate(columns) if not column.drop]
+    return [columns[i] for i in keep], [[row[i] for i in keep] for row in cells]
+
+
+def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[int] | None:
+    """The places of the columns that fit, the least important left out first; None if the others are too wide."""
+    keep = list(range(len(columns)))
+    while _total([widths[i] for i in keep]) > limit:
+        last = max(keep, key=lambda i: (columns[i].drop, i))
+        if not columns[last].drop:
+            return None
+        keep.remove(last)
+    return keep
+
+
+def _folded(column: Column, cells: Sequence[str]) -> Column:
+    """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
+    pieces = re.split(r"(?<=[_.])", column.name)
+    limit = max(_widest(pieces), _widest(cells))
+    lines = [""]
+    for piece in pieces:
+        if display_width(lines[-1] + piece) > limit:
+            lines.append("")
+        lines[-1] += piece
+    return replace(column, name="\n".join(lines))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
+    return [max(display_width(c.name), _widest([row[i] for row in cells])) for i, c in enumerate(columns)]
+
+
+def _widest(cells: Sequence[str]) -> int:
+    """The largest `display_width` of some cells of one line each; a long column is rarely more than its characters."""
+    if max("".join(cells), default="") < _WIDE:
+        return max(map(len, cells), default=0)
+    return max(map(display_width, cells))
+
+
+def display_width(text: str) -> int:
+    """Characters of the longest line on a terminal, where Chinese ones take two."""
+    if "\n" not in text and (text.isascii() or max(text) < _WIDE):
+        return len(text)
+    return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
+
+
+def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -> str:
+    widths = _widths(columns, cells)
+    heads = [column.name.split("\n") for column in columns]
+    depth = max(map(len, heads))
+    stacked = zip(*([""] * (depth - len(head)) + head for head in heads), strict=True)
+    lines = [*stacked, ["─" * width for width in widths], *cells]
+    return "".join(_padded(columns, widths, line, _GAP).rstrip() + "\n" for line in lines)
+
+
+def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
+    columns = [replace(column, name=literal(column.name)) for column in columns]
+    escaped = [[literal(cell) for cell in row] for row in cells]
+    body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
+    widths = [max(3, width) for width in _widths(columns, body)]
+    rule = ["-" * (width - 1) + (":" if c.right else "-") for c, width in zip(columns, widths, strict=True)]
+    lines = [[column.name for column in columns], rule, *body]
+    return "".join(f"| {_padded(columns, widths, line, ' | ')} |\n" for line in lines)
+
+
+def _latex(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
+    escaped = [[tex(cell) for cell in row] for row in cells]
+    body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
+    lines = [
+        rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
+        r"\toprule",
+        " & ".join(tex(column.name) for column in columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in body),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_TEXTS: dict[str, Callable[[Sequence[Column], Cells, Collection[int]], str]] = {
+    "table": _terminal,
+    "markdown": _markdown,
+    "latex": _latex,
+}
+_TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+    "·": r"$\cdot$",
+}
+
+
+def tex(text: str) -> str:
+    """The text as LaTeX that shows it."""
+    return "".join(_TEX_ESCAPES.get(c, c) for c in text)
+
+
+def _emphasised(columns: Sequence[Column], cells: Cells, bold: Collection[int], mark: Callable[[str], str]) -> Cells:
+    return [
+        [
+            mark(cell) if i in bold and column.strong and cell else cell
+            for column, cell in zip(columns, row, strict=True)
+        ]
+        for i, row in enumerate(cells)
+    ]
+
+
+def _padded(columns: Sequence[Column], widths: Sequence[int], line: Sequence[str], gap: str) -> str:
+    return gap.join(_pad(cell, width, right=c.right) for c, width, cell in zip(columns, widths, line, strict=True))
+
+
+def _pad(cell: str, width: int, *, right: bool) -> str:
+    blank = " " * (width - display_width(cell))
+    return blank + cell if right else cell + blank
+
+
+def _csv(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([csv_text(column.name) for column in columns])
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _json(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> str:
+    names = [column.name for column in columns]
+    records = [dict(zip(names, map(_strict, row), strict=True)) for row in rows]
+    return json_text(records, indent=2)
+
+
+def _csv_cell(value: Any) -> Any:
+    return value if value is None or _is_number(value) else csv_text(str(_plain(value)))
+
+
+def _strict(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity: they become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value

@@ -1,0 +1,55 @@
+"""What results were made with: hashes of our code and of the environment, and the versions in words."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("numpy", "pyarrow", "ray", "scikit-learn", "scipy", "torch")
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python, of the machine's kind, and of the packages that decide numbers."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **versions,
+    }
+
+
+def environment_hash(versions: dict[str, str]) -> str:
+    """One short hash of them."""
+    return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code_hash(plug_ins: tuple[Path, ...] = ()) -> str:
+    """A hash of the code that trains: packages `core` and `losses`, and the user's own plug-in files."""
+    digest = hashlib.sha256()
+    for path in (*_sources("core"), *_sources("losses"), *sorted(plug_ins)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources(package: str) -> list[Path]:
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return sorted(Path(folders[0]).rglob("*.py")) if folders else []
+
+
+def commit() -> str:
+    """The git commit of a checkout of conclus, with "+changes" where files differ from it; empty elsewhere."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")

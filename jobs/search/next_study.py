@@ -1,0 +1,209 @@
+"""The study file that follows from a study's results: `conclus next`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import trial as trial_config
+from core.config.schema import Mistakes
+from core.errors import UserError
+from jobs.planning import plan as planning
+from jobs.results import records
+from jobs.results.layout import STUDY_JSON, existing
+from jobs.results.storage import Place
+from jobs.study import keys, yaml_document
+from jobs.study import study as studies
+
+if TYPE_CHECKING:
+    from jobs.analysis.next_step import Advice
+
+_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A study that is ready to be written.
+
+    Attributes:
+        text: The study file.
+        advice: What it does about each parameter, in values that the parameters accept.
+        trials: How many trials it has.
+        missing: How many of them have no good row yet.
+        note: What keeps `missing` from being known; empty if it is.
+    """
+
+    text: str
+    advice: Sequence[Advice]
+    trials: int
+    missing: int
+    note: str
+
+
+def base_study(folder: Place) -> studies.Study:
+    """The study that the results of a folder were planned as.
+
+    Raises:
+        UserError: Its `_study.json` is missing or cannot be read.
+    """
+    file = existing(folder, STUDY_JSON)
+    try:
+        source = records.read(file, {"source": dict})["source"]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{file} is missing, so there is no study to go on from: rows that were not run have none."
+        ) from error
+    except records.RecordError as error:
+        raise UserError(f"{error}: restore it from where the study was run.") from error
+    # Its paths are absolute already: the folder of results gives none a meaning.
+    return studies.parse(yaml_document.write(source), str(file), Path())
+
+
+def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_seeds: int) -> Proposal:
+    """The next study: the same name, so that trials which are done already keep their place.
+
+    Args:
+        study: The study that the results come from.
+        advice: What to do about its parameters.
+        results: The folder of results, to see what is done.
+        most_seeds: No more seeds than these, however many would be needed.
+
+    Raises:
+        UserError: The study is not a valid one; it would be our mistake.
+    """
+    advice = [_accepted(study, one) for one in advice if one.key in trial_config.flatten(study.trial)]
+    content: dict[str, Any] = {
+        "study": study.name,
+        "trial": deepcopy(dict(study.source["trial"])),
+        "space": _space(study, advice),
+        "seeds": _seeds(study.seeds, advice, most_seeds),
+        "select": asdict(study.select),
+        "resources": asdict(study.resources),
+    }
+    for one in advice:
+        if one.kind == "fix":
+            _fix(content["trial"], one.key, one.values[0])
+    content["search"] = _search(study, content["space"])
+    text = "".join(f"# {line}\n" for line in ["What conclus next made of the results:", *map(sentence, advice)])
+    text += yaml_document.write(content)
+    return _counted(text, studies.parse(text, "the next study", Path()), advice, results)
+
+
+def sentence(one: Advice) -> str:
+    """What is done about a parameter and why."""
+    shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in one.values)
+    what = {
+        "extend": f"extend to {shown}",
+        "refine": f"refine to {shown}",
+        "fix": f"fix at {shown}",
+        "noisy": f"more seeds over {shown}",
+        "keep": "keep",
+    }[one.kind]
+    return f"{one.key}: {what}; {one.why}."
+
+
+# Values
+
+
+def _accepted(study: studies.Study, one: Advice) -> Advice:
+    """The advice with values that the parameter's type takes; beyond its bounds there is nothing to extend to."""
+    native = [value for value in (_native(study, one, value) for value in one.values) if value is not None]
+    values = tuple(value for i, value in enumerate(native) if value not in native[:i])
+    if one.kind == "extend" and not one.is_range and len(values) == 1:
+        return replace(one, kind="fix", values=values, why=f"{one.why}, and no value beyond it is allowed")
+    if one.is_range and len(values) < 2 and one.kind != "fix":
+        return replace(one, kind="keep", values=values, why=f"{one.why}, and no value beyond it is allowed")
+    return replace(one, values=tuple(sorted(values)) if _sortable(values) else values)
+
+
+def _sortable(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _native(study: studies.Study, one: Advice, value: Any) -> Any:
+    """The value as the study file writes it: whole numbers, lists, two digits for what is new; None if not allowed."""
+    return next((found for found in _spellings(value) if _is_allowed(study, one.key, found)), None)
+
+
+def _spellings(value: Any) -> list[Any]:
+    if isinstance(value, float):
+        tidy = float(f"{value:.2g}")
+        near = tidy if not math.isclose(value, float(f"{value:.6g}"), rel_tol=1e-9) else float(f"{value:.6g}")
+        return [int(near), near] if near.is_integer() else [near, round(near)]
+    if isinstance(value, str) and value.startswith("["):
+        return [json.loads(value)]
+    return [value]
+
+
+def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
+    mistakes = Mistakes()
+    trial_config.read_trial(keys.overlay(deepcopy(dict(study.trial)), {key: value}), (), mistakes)
+    # The options of another plug-in than the base's are no mistake of its name.
+    return not [one for one in mistakes.found if ".".join(one.place) == key]
+
+
+# The document
+
+
+def _space(study: studies.Study, advice: Sequence[Advice]) -> dict[str, Any]:
+    """The ranges of the study as written, and in their place what the advice says."""
+    space = {keys.matches(key, study.trial)[0]: content for key, content in study.source["space"].items()}
+    for one in advice:
+        if one.kind == "fix":
+            space.pop(one.key, None)
+        elif one.kind != "keep" or one.key not in space:
+            space[one.key] = _range(one, listed=study.search.name == "grid")
+    return space
+
+
+def _range(one: Advice, *, listed: bool) -> dict[str, Any]:
+    if not one.is_range:
+        return {"grid": list(one.values)}
+    low, high = one.values
+    if not listed:
+        whole = isinstance(low, int) and isinstance(high, int)
+        return {"log_uniform" if one.is_log else "int" if whole else "uniform": [low, high]}
+    shares = [i / (_POINTS - 1) for i in range(_POINTS)]
+    points = [low * (high / low) ** share if one.is_log else low + (high - low) * share for share in shares]
+    whole = isinstance(low, int) and isinstance(high, int)
+    return {"grid": sorted({round(point) if whole else float(f"{point:.3g}") for point in points})}
+
+
+def _fix(trial: dict[str, Any], key: str, value: Any) -> None:
+    """Puts the value into the trial; a plug-in's new name keeps the options that it knows."""
+    head, _, last = key.rpartition(".")
+    keys.put(trial, key, value)
+    if last != "name":
+        return
+    mistakes = Mistakes()
+    trial_config.read_trial(trial, (), mistakes)
+    for place in {one.place for one in mistakes.found if one.place[:-1] == (head,)}:
+        trial[head].pop(place[-1], None)
+
+
+def _seeds(seeds: Sequence[int], advice: Sequence[Advice], most: int) -> list[int]:
+    wanted = min(most, max([len(seeds), *(one.seeds for one in advice if one.kind == "noisy")]))
+    fresh = range(max(seeds) + 1, max(seeds) + 1 + max(0, wanted - len(seeds)))
+    return [*seeds, *fresh]
+
+
+def _search(study: studies.Study, space: Mapping[str, Any]) -> dict[str, Any]:
+    finite = all(set(content) <= {"grid", "choice"} for content in space.values())
+    search = {key: value for key, value in asdict(study.search).items() if value is not None}
+    return {"name": "grid"} if finite else search
+
+
+def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results: str) -> Proposal:
+    """How much there is to run; where the data are not at hand everything counts as missing."""
+    try:
+        plan = planning.make(study)
+    except UserError as error:
+        cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
+        count = cells * len(study.seeds)
+        return Proposal(text, advice, count, count, f"What is done already cannot be told here: {error}")
+    return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "")

@@ -1,0 +1,98 @@
+"""Dotted keys of a trial: which one a short name means, and setting one in nested mappings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.config import plugins, schema
+from core.config import trial as trial_config
+from core.errors import UserError
+
+
+def plug_in_fields() -> list[tuple[str, str]]:
+    """The kinds of plug-ins and the keys of the trial that name one, outer ones before those in them."""
+    fields = [("datasets", "data"), ("encoders", "encoder"), ("views", "views"), ("methods", "method")]
+    return [*fields, ("losses", "method.loss")]
+
+
+def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of the trial that a key means: itself, or all that end in it."""
+    flat = list(trial_config.flatten(trial))
+    named = [name for _, name in plug_in_fields() if f"{name}.name" in flat]
+    known = [*flat, *named]
+    return [key] if key in known else [one for one in known if one.endswith(f".{key}")]
+
+
+def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
+    """Why a key means no single one of the trial's; `found` are those that it could mean."""
+    if found:
+        return f"could mean {' or '.join(found)}; write the whole key"
+    flat = trial_config.flatten(trial)
+    near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
+    return f"unknown key{near}; allowed: {', '.join(sorted(flat))}"
+
+
+def belonging(key: str, space: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    """What to say of a key of the space that only some of the plug-ins have which the space names; else empty."""
+    for other, content in space.items():
+        where = matches(other, trial)
+        if len(where) != 1 or not _is_plug_in(where[0]) or not isinstance(content, Mapping):
+            continue
+        values = [one for listed in content.values() if isinstance(listed, list) for one in listed]
+        owners = [one for one in values if len(matches(key, _with(trial, where[0], one))) == 1]
+        if 0 < len(owners) < len(values):
+            names = [str(one["name"] if isinstance(one, Mapping) else one) for one in owners]
+            return (
+                f"only {', '.join(names)} of {where[0]} has this option, and every range is varied for all of them: "
+                f"give it a study of its own, with `{where[0].removesuffix('.name')}: {names[0]}` in its trial"
+            )
+    return ""
+
+
+def _is_plug_in(key: str) -> bool:
+    return key.removesuffix(".name") in {field for _, field in plug_in_fields()}
+
+
+def _with(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The trial with another plug-in and the options of that, every default in it."""
+    config = trial_config.read_trial(varied(trial, key, value), (), schema.Mistakes())
+    return trial_config.to_mapping(config)
+
+
+def varied(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The trial with a key set; another plug-in's name drops the options that only the old one has."""
+    result = overlay(trial, {key: value})
+    for kind, field in plug_in_fields():
+        if key == f"{field}.name" and isinstance(value, str):
+            with contextlib.suppress(UserError):  # What is wrong with the name is said where the trial is read.
+                known = {"name", *(one.name for one in plugins.options(kind, value))}
+                put(result, field, {name: one for name, one in get(result, field).items() if name in known})
+    return result
+
+
+def get(mapping: Mapping[str, Any], dotted: str) -> Any:
+    """What stands at a dotted key of nested mappings; None where nothing does."""
+    found: Any = mapping
+    for key in dotted.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def put(mapping: dict[str, Any], dotted: str, value: Any) -> None:
+    """Sets a dotted key in nested mappings, making those that are missing; a bare plug-in name becomes a mapping."""
+    *path, last = dotted.split(".")
+    for key in path:
+        inner = mapping.get(key)
+        mapping[key] = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if isinstance(inner, str) else {}
+        mapping = mapping[key]
+    mapping[last] = value
+
+
+def overlay(trial: Mapping[str, Any], assignment: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial with dotted keys set, whole sections first, so that a key inside a section is set in the new one."""
+    result = dict(trial)
+    for key in sorted(assignment, key=lambda one: one.count(".")):
+        put(result, key, assignment[key])
+    return result

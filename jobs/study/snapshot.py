@@ -1,0 +1,106 @@
+"""A study as it was run: one file with every default and override in it, and the user's own plug-ins beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.data.analyzer import file_of
+from core.errors import UserError
+from core.seal import is_sealed_text, seal_text
+from jobs.results import records, storage
+from jobs.results.layout import PLUG_INS, STUDY_YAML, existing
+from jobs.results.storage import Place, put
+from jobs.study import yaml_document
+from jobs.study.study import Select, Study
+
+
+def write(study: Study, folder: Place) -> Place:
+    """Writes `_study.yaml` into the folder, and the plug-ins that it names by path; the study file.
+
+    It is the same study wherever the folder is taken: plug-ins count by the names of their files.
+
+    Raises:
+        UserError: two plug-ins' files bear the same name.
+        StorageError: the folder cannot be written.
+    """
+    whole = yaml_document.read(study.whole(), study.name).value
+    moved: dict[str, str] = {}
+    for path in sorted(set(_plug_ins(whole))):
+        moved[path] = f"./{PLUG_INS}/{Path(path).name}"
+        if list(moved.values()).count(moved[path]) > 1:
+            raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
+        put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
+    put(folder / STUDY_YAML, seal_text(yaml_document.write(_renamed(whole, moved)).encode()))
+    return folder / STUDY_YAML
+
+
+def fetch(folder: Place, scratch: Path) -> tuple[Path, list[str]]:
+    """The study file of a snapshot; of one in an object store a copy in `scratch`, with its plug-ins.
+
+    Damage is for whoever reads the study to refuse. Beside the file stands what is to be told of it: that it has no
+    digest which would show damage.
+
+    Raises:
+        UserError: there is none.
+        StorageError: the object store does not answer.
+    """
+    file, plug_ins = existing(folder, STUDY_YAML), existing(folder, PLUG_INS)
+    if not storage.is_file(file):
+        raise UserError(f"{folder} holds no {STUDY_YAML} to go on with: use `conclus run STUDY` into the same results")
+    content = storage.read_regular(file, yaml_document.LARGEST)
+    notes: list[str] = []
+    with contextlib.suppress(ValueError):
+        notes = [] if is_sealed_text(content) else [records.without_digest(file)]
+    if isinstance(file, Path):
+        return file, notes
+    for one in map(storage.at, storage.files(plug_ins, ".py")):
+        put(scratch / plug_ins.name / one.name, storage.read_regular(one))
+    put(scratch / file.name, content)
+    return scratch / file.name, notes
+
+
+def select(folder: Place) -> dict[str, str] | None:
+    """The metric and the mode that a study is chosen by, as its copy says; None where there is no sound one."""
+    try:
+        value = yaml_document.load(existing(folder, STUDY_YAML)).value
+    except UserError:
+        return None
+    chosen = value.get("select") if isinstance(value, dict) else None
+    if not isinstance(chosen, dict):
+        return None
+    # `Study.whole` leaves out the metric that is the default one.
+    metric, mode = chosen.get("metric", Select.metric), chosen.get("mode")
+    return {"metric": metric, "mode": mode} if isinstance(metric, str) and mode in {"max", "min"} else None
+
+
+def _plug_ins(value: Any) -> Iterator[str]:
+    """Every text in it that is the path of a Python file."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _plug_ins(one)
+    elif isinstance(value, str) and (path := _file(value)).endswith(".py") and Path(path).is_file():
+        yield path
+
+
+def _file(value: str) -> str:
+    """The path in a name of a plug-in; an analyzer's has a function behind it."""
+    named = file_of(value)
+    return named[0] if named else value
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(one, names) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(one, names) for one in value]
+    return _moved(value, names) if isinstance(value, str) else value
+
+
+def _moved(value: str, names: dict[str, str]) -> str:
+    path = _file(value)
+    return names[path] + value[len(path) :] if path in names else value

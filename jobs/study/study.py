@@ -1,0 +1,378 @@
+"""The study file: one runnable trial, what to vary, seeds, and how to choose; every mistake is found before a start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from core.config import plugins, schema
+from core.config import trial as trial_config
+from core.config.schema import Bounds, Mistakes, NonNegativeFloat, Place, PositiveFloat, PositiveInt
+from core.data import catalog as named
+from core.data.analyzer import file_of
+from core.errors import UserError
+from jobs.study import search as searches
+from jobs.study import space, yaml_document
+from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
+from jobs.study.search import Search
+from jobs.study.yaml_document import Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """The metric that configurations are ranked by.
+
+    Attributes:
+        metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
+        mode: which way the metric is better.
+        save_model: whether each trial keeps its weights at its best epoch (`best_model.pt` and `.safetensors`).
+    """
+
+    metric: str = "nmi"
+    mode: Literal["max", "min"] = "max"
+    save_model: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When one run of the study starts no more trials; those that run then end as they would. The next run goes on.
+
+    Attributes:
+        hours: since the run began.
+        trials: how many the run may start.
+    """
+
+    hours: PositiveFloat | None = None
+    trials: PositiveInt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one trial holds while it runs.
+
+    Attributes:
+        cpu: cores, one thread each.
+        gpu: graphics cards; a fraction shares one.
+        memory_gb: main memory beyond what its process takes before it (10^9 bytes): a trial that wants more fails, as
+            OUT_OF_MEMORY, alone. Not limited by default.
+        timeout_minutes: a trial that finishes no epoch for so long is ended and tried again.
+    """
+
+    cpu: PositiveInt = 1
+    gpu: NonNegativeFloat = 0.0
+    memory_gb: PositiveFloat | None = None
+    timeout_minutes: PositiveFloat | None = 60.0
+
+
+Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study file that was read and checked.
+
+    Attributes:
+        name: the study's name; its results lie in a folder of that name.
+        trial: the base configuration, as nested mappings with every default in it.
+        space: what to vary: keys of the trial, and a range for each.
+        seeds: each configuration is run once with each of them.
+    """
+
+    name: str
+    trial: Mapping[str, Any]
+    space: Mapping[str, space.Range]
+    seeds: tuple[int, ...]
+    select: Select
+    search: Search
+    budget: Budget
+    resources: Resources
+    source: Mapping[str, Any]
+
+    @property
+    def metric_written(self) -> bool:
+        """Whether the file itself says what selects; where it does not, data without labels goes by consensus."""
+        select = self.source.get("select")
+        return isinstance(select, dict) and "metric" in select
+
+    def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
+        """The configuration of one cell: the base with the cell's values put in."""
+        return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
+
+    def whole(self) -> str:
+        """The study as a study file that depends on nothing: every default and override in it, every path absolute."""
+        content: dict[str, Any] = {
+            "study": self.name,
+            "trial": self.trial,
+            "space": self.source["space"],
+            "seeds": list(self.seeds),
+            **{key: asdict(getattr(self, key)) for key in SECTIONS},
+        }
+        if not self.metric_written and self.select.metric == Select.metric:
+            del content["select"]["metric"]  # Written, it would be refused of data without labels.
+        return yaml_document.write(content)
+
+
+SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
+KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
+STAGES = "stages"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Reads and checks a study file, with `dotted.key=value` overrides put over it.
+
+    Raises:
+        UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
+    """
+    return Reader(yaml_document.load(path), Path(path).parent).read(overrides)
+
+
+def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
+    """The same from the text of a study file, which messages call `name` and whose paths start at `folder`.
+
+    Raises:
+        UserError: as `load`.
+    """
+    return Reader(yaml_document.read(text, name), folder).read(overrides)
+
+
+class Reader:
+    """Reads one document; holds the mistakes found on the way."""
+
+    def __init__(self, content: Document, folder: Path) -> None:
+        self.content = content
+        self.folder = folder
+        self.mistakes = Mistakes()
+
+    def read(self, overrides: Sequence[str]) -> Study:
+        """The study, with `dotted.key=value` overrides put over it."""
+        root = self._root()
+        self._resolve_trial(root)
+        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        self._stop_at_mistakes()
+        self._override(root, trial_config.to_mapping(base), overrides)
+        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        self._stop_at_mistakes()
+        trial = trial_config.to_mapping(base)
+        study = Study(
+            name=self._name(root),
+            trial=trial,
+            space=self._space(root.get("space"), trial),
+            seeds=self._seeds(root.get("seeds", [0])),
+            source=root,
+            **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
+        )
+        self._check_data(study, root["trial"])
+        self._check_search(study)
+        self._stop_at_mistakes()
+        return study
+
+    def _root(self) -> dict[str, Any]:
+        root = self.content.value
+        if not isinstance(root, dict):
+            raise UserError(f"{self.content.origin(())}: a study file is a mapping with 'study:' and 'trial:'")
+        for key in root:
+            if key == STAGES:
+                self.mistakes.add(
+                    (key,), "only plan and run take a study with stages; the others take one stage's results"
+                )
+            elif key not in KEYS:
+                self.mistakes.unknown((key,), KEYS)
+        if root.get("trial") is None:
+            root["trial"] = {}
+        if root.get("space") is None:
+            root["space"] = {}
+        root["space"] = self._absolute(root["space"])
+        return root
+
+    def _stop_at_mistakes(self) -> None:
+        if self.mistakes.found:
+            raise UserError("\n".join(self.content.told(one.place, one.text) for one in self.mistakes.found))
+
+    def _name(self, root: Mapping[str, Any]) -> str:
+        name = root.get("study")
+        if name is None:
+            self.mistakes.add(("study",), "is missing: the study needs a name, for its results' folder")
+        elif not isinstance(name, str) or not NAME.fullmatch(name):
+            self.mistakes.add(("study",), f"{name!r} is wrong: letters, digits, '.', '_' and '-' make a study's name")
+        return str(name)
+
+    # The trial
+
+    def _resolve_trial(self, root: dict[str, Any]) -> None:
+        """Short names become dotted, names of data files become paths, relative paths become absolute."""
+        trial = root["trial"]
+        if not isinstance(trial, dict):
+            return
+        for key in [one for _, one in plug_in_fields() if one in trial and trial[one] is None]:
+            del trial[key]
+        self._locate_plug_ins(trial)
+        self._lift_short_names(trial)
+        self._locate_plug_ins(trial)
+
+    def _locate_plug_ins(self, trial: dict[str, Any]) -> None:
+        for kind, key in plug_in_fields():
+            if (value := get(trial, key)) is not None:
+                put(trial, key, self._located(kind, value))
+
+    def _absolute(self, value: Any) -> Any:
+        """A part of the space with the paths of plug-ins as seen from the study file."""
+        if isinstance(value, dict):
+            return {key: self._absolute(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._absolute(one) for one in value]
+        is_plug_in = isinstance(value, str) and value.endswith(".py")
+        return str((self.folder / value).resolve()) if is_plug_in else value
+
+    def _located(self, kind: str, value: Any) -> Any:
+        mapping = {"name": value} if isinstance(value, str) else value
+        if not isinstance(mapping, dict) or not isinstance(mapping.get("name", ""), str):
+            return value
+        name = mapping.get("name", "")
+        if plugins.is_path(name):
+            mapping = {**mapping, "name": str((self.folder / name).resolve())}
+        elif kind == "datasets" and name not in plugins.names(kind) and (found := named.find_named(name)):
+            mapping = {**mapping, "name": "file", "path": str(found)}
+        for key in ("path", "model", "analyzer"):
+            value = mapping.get(key)
+            if isinstance(value, str) and (key == "path" or plugins.is_path(value) or file_of(value)):
+                mapping = {**mapping, key: str((self.folder / value).resolve())}
+        return mapping
+
+    def _lift_short_names(self, trial: dict[str, Any]) -> None:
+        """`learning_rate: …` directly under `trial:` means `optimiser.learning_rate`."""
+        own = {one.name for one in fields(trial_config.TrialConfig)}
+        names = {name for _, name in plug_in_fields()}
+        # Names of plug-ins first: they decide which other keys there are.
+        for is_name in (True, False):
+            strangers = {key: trial[key] for key in trial if key not in own}
+            known = {key: trial[key] for key in trial if key in own}
+            base = trial_config.to_mapping(trial_config.read_trial(known, ("trial",), Mistakes())) if strangers else {}
+            for key, value in strangers.items():
+                full = matches(key, base)
+                if len(full) == 1 and (full[0] in names) == is_name and (is_name or not isinstance(value, dict)):
+                    del trial[key]
+                    self._put_once(trial, full[0], value, ("trial", key))
+
+    def _put_once(self, trial: dict[str, Any], dotted: str, value: Any, place: Place) -> None:
+        if get(trial, dotted) is not None:
+            self.mistakes.add(place, f"stands here and as {dotted}; keep one")
+            return
+        where = ("trial", *dotted.split("."))
+        self.content.origins[where] = self.content.origin(place)
+        put(trial, dotted, value)
+
+    # Overrides
+
+    def _override(self, root: dict[str, Any], base: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        for text in overrides:
+            key, equals, value = text.partition("=")
+            if not equals or not key:
+                raise UserError(f"--set {text}: write it as key=value")
+            parsed = yaml_document.parse_value(value)
+            if key.split(".")[0] in KEYS:
+                place = tuple(key.split("."))
+                put(root, key, parsed)
+            elif len(full := matches(key, base)) == 1 or "." in key:
+                place = ("trial", *(full[0] if full else key).split("."))
+                self._set_in_trial(root, ".".join(place[1:]), parsed)
+            else:
+                raise UserError(f"--set {text}: {which(key, full, base)}")
+            self.content.origins[place] = f"--set {text}"
+
+    def _set_in_trial(self, root: dict[str, Any], dotted: str, value: Any) -> None:
+        """Pins a key: it leaves the space. A plug-in's new name drops the options of the old one."""
+        head, _, last = dotted.rpartition(".")
+        kinds = {key: kind for kind, key in plug_in_fields()}
+        if last == "name" and head in kinds:
+            put(root["trial"], head, self._located(kinds[head], {"name": value}))
+        else:
+            put(root["trial"], dotted, value)
+            named = isinstance(value, str) and (dotted == "data.path" or (dotted == "data.analyzer" and file_of(value)))
+            if named:
+                put(root["trial"], dotted, str(Path(value).resolve()))
+        if isinstance(ranges := root["space"], dict):
+            for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
+                del ranges[key]
+
+    # The space, seeds and sections
+
+    def _space(self, value: Any, trial: Mapping[str, Any]) -> dict[str, space.Range]:
+        if not isinstance(value, dict):
+            self.mistakes.add(("space",), f"{value!r} is wrong: a mapping of keys of the trial to ranges is needed")
+            return {}
+        ranges: dict[str, space.Range] = {}
+        for key, content in value.items():
+            full = matches(key, trial)
+            if len(full) != 1:
+                self.mistakes.add(("space", key), belonging(key, value, trial) or which(key, full, trial))
+            elif said := belonging(key, value, trial):
+                self.mistakes.add(("space", key), said)
+            elif full[0] in ranges:
+                self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
+            else:
+                value[key] = self._located_range(full[0], content)
+                if found := self._range(key, full[0], value[key], trial):
+                    ranges[full[0]] = found
+        return ranges
+
+    def _located_range(self, dotted: str, content: Any) -> Any:
+        """The same range; relative paths among its values become absolute, as those of the trial do."""
+        if not isinstance(content, dict):
+            return content
+        return {
+            kind: [self._located_value(dotted, one) for one in values] if isinstance(values, list) else values
+            for kind, values in content.items()
+        }
+
+    def _located_value(self, dotted: str, value: Any) -> Any:
+        kinds = {key: kind for kind, key in plug_in_fields()}
+        head, _, last = dotted.rpartition(".")
+        if dotted in kinds:
+            located = self._located(kinds[dotted], value)
+            return value if located == {"name": value} else located
+        if head in kinds and isinstance(value, str):
+            located = self._located(kinds[head], {last: value})
+            # The name of a file in CONCLUS_DATA is more than a name: it stays what it is.
+            return located[last] if len(located) == 1 else value
+        return value
+
+    def _range(self, key: str, dotted: str, content: Any, trial: Mapping[str, Any]) -> space.Range | None:
+        try:
+            found = space.read_range(content)
+        except ValueError as error:
+            self.mistakes.add(("space", key), str(error))
+            return None
+        for value in found.examples:
+            inner = Mistakes()
+            trial_config.read_trial(varied(trial, dotted, value), (), inner)
+            if inner.found:
+                self.mistakes.add(("space", key), inner.found[0].text)
+                return None
+        return found
+
+    def _seeds(self, value: Any) -> tuple[int, ...]:
+        seeds = schema.convert(value, tuple[Seed, ...], ("seeds",), self.mistakes)
+        if isinstance(seeds, tuple) and (not seeds or len(set(seeds)) < len(seeds)):
+            self.mistakes.add(("seeds",), f"{list(seeds)} is wrong: at least one seed, none of them twice")
+        return seeds
+
+    def _section(self, key: str, kind: type, value: Any) -> Any:
+        before = len(self.mistakes.found)
+        mapping = {"name": value} if key == "search" and isinstance(value, str) else value
+        section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
+        return section if len(self.mistakes.found) == before else kind()
+
+    def _check_data(self, study: Study, written: Mapping[str, Any]) -> None:
+        """Data is named, never taken for granted: scores of the wrong data look like any others."""
+        if "data" not in written and not any(key.split(".")[0] == "data" for key in study.space):
+            self.mistakes.add(
+                ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
+            )
+
+    def _check_search(self, study: Study) -> None:
+        for place, text in searches.mistakes(study.search, study.trial, study.space):
+            self.mistakes.add(place, text)

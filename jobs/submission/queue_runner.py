@@ -1,0 +1,191 @@
+"""Works a queue off: one study after the other, each by `conclus run` in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import UserError
+from core.seal import is_sealed_text
+from jobs.results import records
+from jobs.results.storage import open_regular, open_to_lock, read_regular
+from jobs.submission.queue import Entry, Holder, Queue
+
+POLL_SECONDS = 0.2
+CHANGED = "its data or conclus itself changed since it was added: other trials were run"
+FRONT_DOOR = Path(__file__).resolve().parents[2] / "conclus.py"
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Interrupts:
+    """How often Ctrl-C was pressed; a plain number, because it is raised from a signal handler."""
+
+    count: int = 0
+
+
+@dataclass
+class Runner:
+    """What works a queue off.
+
+    Attributes:
+        queue: The queue.
+        results: The results folder, as `conclus run` is told it.
+        options: Further options of `conclus run`.
+        say: Prints a line about the queue.
+        show: Prints what a study's process prints.
+        interrupts: Once raised, the running study is asked to stop and no other starts.
+        ended: How many studies came to which end.
+    """
+
+    queue: Queue
+    results: str
+    options: Sequence[str]
+    say: Say
+    show: Say
+    interrupts: Interrupts
+    ended: Counter[str] = field(default_factory=Counter[str])
+
+    def work_off(self, *, keep_waiting: bool) -> None:
+        """Runs what waits, the next one first, until nothing does; with `keep_waiting` until it is interrupted.
+
+        Raises:
+            UserError: another process works this queue off.
+        """
+        with self.queue.working():
+            self._wait_for_orphan()
+            while not self.interrupts.count:
+                if taken := self.queue.take():
+                    self._run(*taken)
+                elif not keep_waiting:
+                    return
+                else:
+                    time.sleep(POLL_SECONDS)
+
+    def _run(self, entry: Entry, lock: int) -> None:
+        log = self.queue.path(entry.number, "log")
+        self.say(f"number {entry.number}, {entry.study}: starts; all it prints is also in {log}")
+        copy = self.queue.path(entry.number, "yaml")
+        # What is wrong with the copy is for its process to say.
+        with contextlib.suppress(OSError, ValueError):
+            if not is_sealed_text(read_regular(copy)):
+                self.say(records.without_digest(copy))
+        with os.fdopen(open_to_lock(log, os.O_APPEND), "ab") as out:
+            follower = _Follower(log, out.tell(), self.show)
+            # Its own session: a Ctrl-C in the terminal reaches the runner alone, which passes it on once.
+            process = subprocess.Popen(
+                self._command(entry),
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+        self.queue.sign(lock, process.pid)
+        asked = self._attend(entry, follower, lambda: process.poll() is not None, process.pid)
+        code = process.returncode
+        self._end(entry, code, _said(code, follower.text), asked=asked)
+        os.close(lock)
+
+    def _command(self, entry: Entry) -> list[str]:
+        """`conclus run` by its file: with `-m` a folder `core` in the current one would hide ours."""
+        snapshot = str(self.queue.path(entry.number, "yaml"))
+        return [sys.executable, str(FRONT_DOOR), "run", snapshot, "--results", self.results, *self.options]
+
+    def _attend(self, entry: Entry, follower: _Follower, is_over: Callable[[], bool], pid: int | None) -> bool:
+        """Waits for a study's process, showing what it prints and passing on Ctrl-C and `cancel`; whether any came."""
+        sent = 0
+        while not is_over():
+            wanted = max(self.interrupts.count, int(self.queue.is_cancelled(entry.number)))
+            if wanted > sent and pid is not None:
+                # Over since we looked: there is nobody left to ask.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT)
+                sent += 1
+            follower.go_on()
+            time.sleep(POLL_SECONDS)
+        follower.finish()
+        return sent > 0
+
+    def _end(self, entry: Entry, code: int, said: str, *, asked: bool) -> None:
+        if code == 0:
+            try:
+                said = CHANGED if self.queue.trials_done(entry, self.results) < entry.total else ""
+            except UserError as error:
+                said = str(error)
+        entry = self.queue.end(entry, code, said, asked=asked)
+        state = "interrupted" if entry.state == "waiting" else entry.state
+        self.ended[state] += 1
+        how = {
+            "failed": f"failed with exit code {code}: {said}",
+            "interrupted": "interrupted, it waits again",
+            "done": f"done; {said}" if said else "done",
+        }
+        self.say(f"number {entry.number}, {entry.study}: {how.get(state, state)}")
+
+    def _wait_for_orphan(self) -> None:
+        """Waits for the study that a killed runner left running: started a second time it would run twice."""
+        if not self.queue.busy():
+            return
+        holder, entry = self.queue.holder("study"), self.queue.running()
+        if entry is None:
+            raise UserError(f"{self.queue.folder}: {holder.text} still runs a study whose file is torn: stop it first")
+        self.say(
+            f"number {entry.number}, {entry.study}: {holder.text} still runs it, its runner was killed: "
+            "waiting for it to end"
+        )
+        log = self.queue.path(entry.number, "log")
+        follower = _Follower(log, log.stat().st_size if log.exists() else 0, self.show)
+        self._attend(entry, follower, lambda: self._is_left(holder), holder.pid)
+
+    def _is_left(self, holder: Holder) -> bool:
+        """Whether to wait for an orphan no longer; one that cannot be signalled from here is left running at Ctrl-C."""
+        return not self.queue.busy() or (holder.pid is None and self.interrupts.count > 0)
+
+
+class _Follower:
+    """Shows what is appended to a log, whole lines at a time, and keeps it."""
+
+    def __init__(self, path: Path, start: int, show: Say) -> None:
+        self.path = path
+        self.position = start
+        self.show = show
+        self.text = ""
+
+    def go_on(self) -> None:
+        new = self._new()
+        self._take(new[: new.rfind(b"\n") + 1])
+
+    def finish(self) -> None:
+        self._take(self._new())
+
+    def _new(self) -> bytes:
+        # A log that somebody deleted shows nothing more; the study goes on.
+        with contextlib.suppress(OSError), open_regular(self.path) as file:
+            file.seek(self.position)
+            return file.read()
+        return b""
+
+    def _take(self, new: bytes) -> None:
+        self.position += len(new)
+        if text := new.decode(errors="replace"):
+            self.text += text
+            self.show(text)
+
+
+def _said(code: int, output: str) -> str:
+    """One line about how a process ended: its signal, its first error, or the last thing it said."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    lines = [line for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    return [*errors[:1], *reversed(lines), ""][0]

@@ -1,0 +1,81 @@
+"""Hands a study to a Ray cluster as a job, and shows what the job prints."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import conclus
+from cluster.submit import Jobs
+from core.config import plugins
+from jobs.execution import driver
+from jobs.execution.driver import Job
+from jobs.results.layout import STUDY_YAML
+from jobs.study import snapshot, state_folder
+from jobs.study.plug_ins import plug_in_files
+
+if TYPE_CHECKING:
+    from jobs.study.study import Study
+
+
+def send(study: Study, address: str, results: str, workers: int | None, *, insecure: bool, follow: bool) -> int:
+    """Submits a checked study and says how to watch it; the exit code.
+
+    Raises:
+        UserError: a plug-in of it may not be run.
+        ClusterError: the cluster cannot be reached in safety, or refuses the job.
+    """
+    for file in plug_in_files(study):
+        plugins.checked(file)  # On the cluster they are a part of the job.
+    jobs = Jobs(address, insecure=insecure)
+    for warning in jobs.access.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    job = driver.new_job(study.name, jobs.access.address, results, workers)
+    _ship(jobs, job, study)
+    kept = all([driver.write(job, study), state_folder.remember_cluster(job.address)])
+    click.echo(f"submitted {job.job} to {job.address}", err=True)
+    if follow:
+        return watch(jobs, job.job)
+    _tell(job, kept=kept)
+    return 0
+
+
+def _tell(job: Job, *, kept: bool) -> None:
+    """How to watch and stop it, in commands to copy."""
+    study = shlex.join([job.results, "--study", job.study])
+    handle = study if kept else shlex.join([job.results, "--address", job.address, "--job", job.job])
+    click.echo(f"  conclus status {study}", err=True)
+    click.echo(f"  conclus logs {handle} --follow", err=True)
+    click.echo(f"  conclus stop {handle}", err=True)
+
+
+def watch(jobs: Jobs, job: str) -> int:
+    """Shows a job's log until it ends; the exit code."""
+    try:
+        state = jobs.follow(job, lambda text: click.echo(text, nl=False))
+    except KeyboardInterrupt:
+        click.echo("\nthe job goes on; it is stopped by: conclus stop", err=True)
+        return 130
+    click.echo(f"{job}: {state.status}", err=True)
+    return 0 if state.status == "SUCCEEDED" else 1
+
+
+def _ship(jobs: Jobs, job: Job, study: Study) -> None:
+    """Sends our packages, the study and its plug-ins as one folder, and the command that runs them."""
+    with tempfile.TemporaryDirectory(prefix="conclus-submit-") as name:
+        folder = Path(name)
+        for package in conclus.PACKAGES:
+            compiled = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(conclus.ROOT / package, folder / package, ignore=compiled)
+        shutil.copy(conclus.ROOT / "conclus.py", folder)
+        snapshot.write(study, folder)
+        workers = ["--workers", str(job.workers)] if job.workers else []
+        run = ["python", "-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
+        again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
+        about = {"study": study.name, "results": job.results, "by": job.by}
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
