@@ -49,22 +49,21 @@ def pages() -> dict[str, str]:
 
 def commands() -> str:
     """Every command with its help, as `--help` prints it."""
-    root = click.Context(conclus.cli, info_name="conclus")
-    parts = [f"# Commands\n\n{NOTE}"]
-    for name, command in _below(conclus.cli, root, "conclus"):
-        context = click.Context(command, info_name=name, terminal_width=88, max_content_width=88)
-        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
-    return "\n".join(parts)
+    root = click.Context(conclus.cli, info_name="conclus", terminal_width=88, **conclus.cli.context_settings)
+    shown = (f"## {one.command_path}\n\n```text\n{one.get_help()}\n```\n" for one in _below(root))
+    return "\n".join([f"# Commands\n\n{NOTE}", *shown])
 
 
-def _below(group: click.Group, context: click.Context, name: str) -> Iterator[tuple[str, click.Command]]:
-    for own in group.list_commands(context):
-        command = group.get_command(context, own)
-        if command is None:
-            continue
-        yield f"{name} {own}", command
-        if isinstance(command, click.Group):
-            yield from _below(command, context, f"{name} {own}")
+def _below(context: click.Context) -> Iterator[click.Context]:
+    """The context of each command below that of a group, in depth."""
+    group = context.command
+    if not isinstance(group, click.Group):
+        return
+    for name in group.list_commands(context):
+        if command := group.get_command(context, name):
+            own = click.Context(command, info_name=name, parent=context)
+            yield own
+            yield from _below(own)
 
 
 # Plug-ins
