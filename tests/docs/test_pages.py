@@ -156,6 +156,14 @@ def test_every_reason_not_to_run_a_command_is_needed():
         assert any(one.startswith(begin) for one in shown), begin
 
 
+def test_every_score_of_a_trial_is_explained(results):
+    text = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    columns = [name for name in conclus.read_results(results).column_names if name.startswith(("metric.", "health."))]
+    scores = {re.sub(r"^\w+\.(kmeans_)?|(?<=loss_)\w+", "", name) for name in columns}
+    assert len(scores) > 20
+    assert {one for one in scores if f"`{one}" not in text} == set()
+
+
 def test_the_command_that_a_page_adds_works(results):
     (block,) = (one for one in blocks(ROOT / "docs" / "extending.md") if one.title)
     space = {}

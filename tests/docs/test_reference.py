@@ -45,6 +45,14 @@ def test_every_page_stands_in_the_site_s_contents():
     assert set(re.findall(r'= "(.+?\.md)"', (ROOT / "zensical.toml").read_text())) == pages
 
 
+def test_the_page_of_data_names_every_option_and_that_of_methods_every_plug_in():
+    data, methods = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("data.md", "methods.md"))
+    options = {one.name for name in registry.names("datasets") for one in registry.options("datasets", name)}
+    assert {one for one in options if f"`{one}`" not in data} == set()
+    named = {name for kind in ("methods", "encoders", "views") for name in registry.names(kind)}
+    assert {name for name in named if f"| `{name}`" not in methods} == set()
+
+
 def test_the_extras_that_pages_name_are_there():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {
