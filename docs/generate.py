@@ -204,7 +204,7 @@ def _signature(name: str, thing: Any, *, lines: bool = True) -> str:
         if one.name != "self":
             shown.append(_parameter(one))
     returns = found.return_annotation
-    result = "" if returns is found.empty or inspect.isclass(thing) else f" -> {returns}"
+    result = "" if returns is found.empty or inspect.isclass(thing) else f" -> {_annotation(returns)}"
     if not lines or not shown:
         return f"{name}({', '.join(shown)}){result}"
     return f"{name}(\n" + "".join(f"    {one},\n" for one in shown) + f"){result}"
@@ -212,9 +212,14 @@ def _signature(name: str, thing: Any, *, lines: bool = True) -> str:
 
 def _parameter(one: inspect.Parameter) -> str:
     """As its source has it; `str` of one puts annotations that were not evaluated between quotes."""
-    annotation = "" if one.annotation is one.empty else f": {one.annotation}"
+    annotation = "" if one.annotation is one.empty else f": {_annotation(one.annotation)}"
     default = "" if one.default is one.empty else f"{' = ' if annotation else '='}{_value(one.default)}"
     return f"{one.name}{annotation}{default}"
+
+
+def _annotation(hint: Any) -> str:
+    """As its source has it, whether or not the module evaluates annotations."""
+    return hint if isinstance(hint, str) else inspect.formatannotation(hint, "collections.abc")
 
 
 def _value(default: Any) -> str:
