@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 # The reference is made from the program, and holds no commands to run.
 PAGES = [*READMES, *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")]
-_BLOCK = re.compile(r"^```(\w*)(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A block is a file where the text before it ends in the file's name.
+_BLOCK = re.compile(r"(?:`([\w-]+\.\w+)`[:\uff1a]\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(conclus [^`…]+)`")
 
 
@@ -32,7 +33,8 @@ def name_of(page: Path) -> str:
 
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks, in order."""
-    return [Block(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    found = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [Block(language, title, text) for title, language, text in found]
 
 
 def headings(page: Path) -> list[str]:
