@@ -50,22 +50,21 @@ def pages() -> dict[str, str]:
 
 def commands() -> str:
     """Every command with its help, as `--help` prints it."""
-    root = click.Context(conclus.cli, info_name="conclus")
-    parts = [f"# Commands\n\n{NOTE}"]
-    for name, command in _below(conclus.cli, root, "conclus"):
-        context = click.Context(command, info_name=name, terminal_width=88, max_content_width=88)
-        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
-    return "\n".join(parts)
+    root = click.Context(conclus.cli, info_name="conclus", terminal_width=88, **conclus.cli.context_settings)
+    shown = (f"## {one.command_path}\n\n```text\n{one.get_help()}\n```\n" for one in _below(root))
+    return "\n".join([f"# Commands\n\n{NOTE}", *shown])
 
 
-def _below(group: click.Group, context: click.Context, name: str) -> Iterator[tuple[str, click.Command]]:
-    for own in group.list_commands(context):
-        command = group.get_command(context, own)
-        if command is None:
-            continue
-        yield f"{name} {own}", command
-        if isinstance(command, click.Group):
-            yield from _below(command, context, f"{name} {own}")
+def _below(context: click.Context) -> Iterator[click.Context]:
+    """The context of each command below that of a group, in depth."""
+    group = context.command
+    if not isinstance(group, click.Group):
+        return
+    for name in group.list_commands(context):
+        if command := group.get_command(context, name):
+            own = click.Context(command, info_name=name, parent=context)
+            yield own
+            yield from _below(own)
 
 
 # Plug-ins
@@ -206,7 +205,7 @@ def _signature(name: str, thing: Any, *, lines: bool = True) -> str:
         if one.name != "self":
             shown.append(_parameter(one))
     returns = found.return_annotation
-    result = "" if returns is found.empty or inspect.isclass(thing) else f" -> {returns}"
+    result = "" if returns is found.empty or inspect.isclass(thing) else f" -> {_annotation(returns)}"
     if not lines or not shown:
         return f"{name}({', '.join(shown)}){result}"
     return f"{name}(\n" + "".join(f"    {one},\n" for one in shown) + f"){result}"
@@ -214,9 +213,14 @@ def _signature(name: str, thing: Any, *, lines: bool = True) -> str:
 
 def _parameter(one: inspect.Parameter) -> str:
     """As its source has it; `str` of one puts annotations that were not evaluated between quotes."""
-    annotation = "" if one.annotation is one.empty else f": {one.annotation}"
+    annotation = "" if one.annotation is one.empty else f": {_annotation(one.annotation)}"
     default = "" if one.default is one.empty else f"{' = ' if annotation else '='}{_value(one.default)}"
     return f"{one.name}{annotation}{default}"
+
+
+def _annotation(hint: Any) -> str:
+    """As its source has it, whether or not the module evaluates annotations."""
+    return hint if isinstance(hint, str) else inspect.formatannotation(hint, "collections.abc")
 
 
 def _value(default: Any) -> str:

@@ -87,7 +87,7 @@ def quality_metric(keys: Collection[str]) -> str:
 
 
 def part_of_pairs(metric: str) -> str:
-    """Which part of the pairs a score of predictions is of, as `core.data.dataset.PARTS` calls them; empty for others."""
+    """The part of the pairs that a score is of, as `core.data.dataset.PARTS` calls it; empty for other metrics."""
     name = _last(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)

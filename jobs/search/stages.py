@@ -314,9 +314,9 @@ _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 
 def _selected(stage: Study, results: str) -> Select:
     """What a stage is selected by; where its file leaves that out, it ran by consensus if its data has no labels."""
-    from jobs.cli.inputs import chosen_metric
+    from jobs.analysis.chosen import chosen
 
-    if not stage.metric_written and chosen_metric([results], [stage.name], None, None)[0] == CONSENSUS:
+    if not stage.metric_written and chosen([results], [stage.name]).metric == CONSENSUS:
         return replace(stage.select, metric=CONSENSUS)
     return stage.select
 

@@ -60,7 +60,8 @@ def test_queue_loads_no_numeric_library(root, tmp_path):
 
 
 def test_a_text_that_is_written_to_a_file_loads_no_numeric_library(root, tmp_path):
-    written = f"from pathlib import Path; from jobs.present.output import deliver; deliver('x', Path({str(tmp_path)!r}, 'x.md'))"
+    path = f"Path({str(tmp_path)!r}, 'x.md')"
+    written = f"from pathlib import Path; from jobs.present.output import deliver; deliver('x', {path})"
     assert loaded(written, root) == set()
     assert (tmp_path / "x.md").read_text() == "x"
 

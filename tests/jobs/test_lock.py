@@ -13,9 +13,12 @@ from core.errors import UserError
 from jobs.results import lock
 from jobs.results.lock import exclusive, holder
 
-LOOK = (
-    "import sys\nfrom pathlib import Path\nfrom jobs.results.lock import holder\nwhile True: holder(Path(sys.argv[1]))"
-)
+LOOK = """
+import sys
+from pathlib import Path
+from jobs.results.lock import holder
+while True: holder(Path(sys.argv[1]))
+"""
 
 
 def test_those_who_look_keep_no_driver_from_starting(tmp_path, root):

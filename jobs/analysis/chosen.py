@@ -1,0 +1,56 @@
+"""Which metric ranks, and which way is better: as asked, as the studies say, or as usual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import UserError
+from jobs.analysis.scores import default_mode
+from jobs.results import records
+from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, folders_of
+from jobs.results.storage import Place
+
+_DEFAULT_METRIC = "nmi"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A metric and its mode; `notes` name what is damaged, a sentence each."""
+
+    metric: str
+    mode: str
+    notes: list[str]
+
+
+def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = None, mode: str | None = None) -> Chosen:
+    """The metric and the mode: as asked, else as the studies agree, else the usual.
+
+    Where a `_study.json` is damaged, the copy of the study says what it would.
+
+    Raises:
+        UserError: That copy is not sound either, and metric and mode are not both asked for.
+    """
+    notes: list[str] = []
+    own = [_select(folder, notes, asked=bool(metric and mode)) for folder in folders_of(paths, studies)]
+    selects = {(select.get("metric"), select.get("mode")) for select in own}
+    own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
+    found = str(metric or own_metric or _DEFAULT_METRIC)
+    return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)
+
+
+def _select(folder: Place, notes: list[str], *, asked: bool) -> dict[str, Any]:
+    try:
+        return records.read(existing(folder, STUDY_JSON), records.STUDY).get("select") or {}
+    except FileNotFoundError:
+        return {}
+    except records.RecordError as error:
+        from jobs.study import snapshot  # Takes longer to import than all of the others, and is seldom asked.
+
+        found = snapshot.select(folder)
+        if found is None and not asked:
+            raise UserError(f"{error}: restore it, or give --metric and --mode.") from error
+        instead = f", its metric and mode are taken from {STUDY_YAML}" if found and not asked else ""
+        notes.append(f"{error}{instead}: restore it from a copy.")
+        return found or {}
