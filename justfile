@@ -14,6 +14,10 @@ types:
 contracts:
     uv run lint-imports
 
+# The packages, and who imports whom.
+architecture:
+    uv run python tests/contracts/architecture.py
+
 # The tests; the same command as in the README.
 test:
     uv run pytest

@@ -1,1 +1,1 @@
-"""From rows to conclusions: numpy, pyarrow and scipy, no torch."""
+"""From rows to conclusions, as numbers; no torch. `present` and all that lies above it import it."""

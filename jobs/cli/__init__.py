@@ -1,1 +1,1 @@
-"""What commands share: options, and what they read. It may import `present` and `study`."""
+"""What commands share: their options, and the results that they read. Only commands import it."""

@@ -1,1 +1,4 @@
-"""One file, one command: `command` in it; only click and the standard library at module level."""
+"""The commands: one file is one command, `command` in it, with light imports at its top.
+
+Nothing imports it but `conclus.py`.
+"""

@@ -1,1 +1,1 @@
-"""Running trials, here or through `cluster`. It may import `search` and all that `search` may."""
+"""Running trials, here or through `cluster`. `submission` and the commands import it."""

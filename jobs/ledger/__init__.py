@@ -1,1 +1,1 @@
-"""Tables that people keep by hand: read, understood column by column, and put beside the store's own rows."""
+"""Tables that people keep by hand, read column by column into results. Only commands import it."""

@@ -1,1 +1,1 @@
-"""Kept weights, and what they map new data to. It may import `results`."""
+"""Kept weights, and vectors of new data by them. `execution` and the commands import it."""

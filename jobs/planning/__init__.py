@@ -1,1 +1,4 @@
-"""From a study to its trials: their keys, their order, their data, their cost. It may import `study` and `analysis`."""
+"""From a study to its trials: their keys, their order, their data and their cost.
+
+`search` and what lies above it import it.
+"""

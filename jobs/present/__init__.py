@@ -1,1 +1,4 @@
-"""Conclusions as text: tables and sentences, safe to print. It may import `analysis` and `results`."""
+"""Conclusions as tables and sentences that are safe to print.
+
+`planning` and what lies above it, and `report`, import it.
+"""

@@ -1,1 +1,1 @@
-"""What a study found, as one offline page, as a table for a paper, and as pictures."""
+"""A page, a table for a paper, and figures of what a study found. Only commands import it."""

@@ -1,1 +1,1 @@
-"""Which trial, and which study, comes next. It may import `planning`, and `present` for what it says."""
+"""Which trial, and which study, comes next. `execution` and what lies above it import it."""

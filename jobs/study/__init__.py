@@ -1,1 +1,4 @@
-"""The study file: what a person writes, read and checked, and what of it may run. It may import `results`."""
+"""The study file: what a person writes, read and checked, and which plug-ins of it may run.
+
+All packages import it but `results` and `present`.
+"""

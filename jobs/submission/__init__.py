@@ -1,1 +1,1 @@
-"""Studies that run elsewhere or later: on a cluster, or from a queue. It may import `execution`."""
+"""Studies that run on a cluster or wait in a queue, and the examination of machines. Only commands import it."""
