@@ -1,5 +1,5 @@
 # Everything that CI checks, in its order.
-check: lint types contracts docs test
+check: lint types contracts docs bounds test
 
 # Style and format.
 lint:
@@ -17,6 +17,10 @@ contracts:
 # The packages, and who imports whom.
 architecture:
     uv run python tests/contracts/architecture.py
+
+# Tests with the lowest versions of all dependencies, and a run on the newest Python.
+bounds:
+    .ci/bounds
 
 # The tests; the same command as in the README.
 test:
