@@ -315,10 +315,13 @@ _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 def _selected(stage: Study, results: str) -> Select:
     """What a stage is selected by; where its file leaves that out, it ran by consensus if its data has no labels."""
     from jobs.analysis.chosen import chosen
+    from jobs.present.output import warn
 
-    if not stage.metric_written and chosen([results], [stage.name]).metric == CONSENSUS:
-        return replace(stage.select, metric=CONSENSUS)
-    return stage.select
+    if stage.metric_written:
+        return stage.select
+    ran = chosen([results], [stage.name])
+    warn(ran.notes)
+    return replace(stage.select, metric=CONSENSUS) if ran.metric == CONSENSUS else stage.select
 
 
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
