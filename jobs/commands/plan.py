@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @options.study
 @options.results
 @options.overrides
+@options.plug_in_once
 @click.option("--show", is_flag=True, help="Print the whole study with every default, as a study file.")
 @click.option(
     "--probe",
@@ -38,7 +39,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     from jobs.study import trust
 
     course = stages.load(study, overrides)
-    trust.of_study(study, course.plug_in_files())
+    trust.of_study(study, course.plug_in_files(), remember=False)
     if show:
         click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return

@@ -39,6 +39,7 @@ def command() -> None:
 @options.study
 @options.results
 @options.overrides
+@options.plug_in
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher ones run first.")
 def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) -> None:
     """Check STUDY and its data, and let it wait.
@@ -121,6 +122,7 @@ def cancel(number: int, results: str) -> None:
 @options.results
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; see `conclus run`.")
 @click.option("--address", help="The Ray cluster to run on; see `conclus run`.")
+@options.plug_in
 @click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
 def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
     """Run what waits, the best placed first, until nothing does.

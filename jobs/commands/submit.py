@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     help="Where results are kept: an absolute path that every node sees, or the URI of an object store.",
 )
 @options.overrides
+@options.plug_in
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: what the cluster holds]")
 @click.option("--remote-data", is_flag=True, help="The data lie on the cluster alone: they are checked there.")
 @options.insecure

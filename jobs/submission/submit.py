@@ -15,7 +15,7 @@ from cluster.submit import Jobs
 from core.config import plugins
 from jobs.execution import driver
 from jobs.execution.driver import Job
-from jobs.results.layout import STUDY_YAML
+from jobs.results.layout import PLUG_INS, STUDY_YAML
 from jobs.study import snapshot, state_folder
 from jobs.study.plug_ins import plug_in_files
 
@@ -76,6 +76,9 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
         run = ["python", "-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
+        # `send` has checked them. There they lie beside a copy of the study, which by itself lets nothing run.
+        for file in sorted((folder / PLUG_INS).glob("*.py")):
+            run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
         about = {"study": study.name, "results": job.results, "by": job.by}
         jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
