@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
-from jobs.results.layout import row_files, study_folders, study_name
+from jobs.results.layout import misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import REQUESTS, File, Remote
@@ -101,12 +101,13 @@ def load(
     choice = _Choice(columns, condition.names if condition else [], history=history)
     paths = [paths] if isinstance(paths, str) else paths
     found = _read_all(paths, studies, choice)
+    misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
     table = _ordered(found.table, attempts=attempts)
     if studies:
         table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         table = _filtered(table, condition, found.columns)
-    return Loaded(table, found.skipped, found.columns, found.notes)
+    return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
 
 
 def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
