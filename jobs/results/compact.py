@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jobs.results import storage
 from jobs.results.layout import COMPACT, QUEUE, TRIALS, existing, part_files, study_folders, study_name, trial_files
-from jobs.results.peek import read_header
+from jobs.results.peek import read_header, renamed
 from jobs.results.reader import read_files
 from jobs.results.schema import IDENTITY
 from jobs.results.storage import File, Place, Remote, put
@@ -82,10 +82,12 @@ def _finished(folder: Place, files: Sequence[File], *, sealed: bool = True) -> t
 
 
 def _source(path: File, *, sealed: bool) -> _Source | str | None:
-    """A file that `_finished` is to find; nothing for another, and for a torn one the sentence that says so."""
+    """A file that `_finished` is to find; nothing for another, and for a torn or renamed one a sentence on it."""
     try:
         source = _Source(path, storage.version(path))
         header = read_header(path)
+        if sentence := renamed(path, header):
+            return sentence
         is_wanted = sealed or not header.is_sealed
         return source if is_wanted and all(row.status != "running" for row in header.rows) else None
     except FileNotFoundError:
