@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import warn, width
+from jobs.present.output import remark, warn, width
 
 if TYPE_CHECKING:
     from jobs.present import tables
@@ -59,7 +59,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     trust.of_study(study, plug_in_files(read))
     plan = planning.make(read)
     for line in check_data(plan).lines:
-        click.echo(line, err=True)
+        remark([line])
     name, total = plan.study.name, len(plan.trials)
     entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
     entries = queue.read()[0]
@@ -146,7 +146,7 @@ def run(results: str, workers: int | None, address: str | None, *, keep_waiting:
 
 
 def _say(text: str) -> None:
-    click.echo(f"queue: {text}", err=True)
+    remark([f"queue: {text}"])
 
 
 def _count_signals(interrupts: Interrupts) -> None:

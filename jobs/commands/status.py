@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import warn, width
+from jobs.present.output import remark, warn, width
 
 if TYPE_CHECKING:
     from jobs.analysis.status import Standing
@@ -34,7 +34,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     found = [(standing(folder), driver.read(folder)) for folder in folders]
     warn([*misnamed_folders(results), *(sentence for one, _ in found for sentence in one.warnings)])
     if not found:
-        click.echo(f"no study {' or '.join(studies)} in {results}", err=True)
+        remark([f"no study {' or '.join(studies)} in {results}"])
     if fmt == "table":
         click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
     else:
