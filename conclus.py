@@ -155,6 +155,9 @@ def main() -> None:
 
 
 def _run(*mistakes: type[Exception]) -> None:
+    from core.errors import UserError
+    from jobs.present.visible import one_line
+
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
         # Of `python -m conclus` click would take the file's name for the command's.
@@ -163,13 +166,14 @@ def _run(*mistakes: type[Exception]) -> None:
         error.show()
         sys.exit(error.exit_code)
     except mistakes as error:
-        click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
+        lines = error.lines if isinstance(error, UserError) else (str(error),)
+        click.echo("\n".join(f"Error: {one_line(line)}" for line in lines), err=True)
         sys.exit(2)
     except OSError as error:
         # Whatever the system refuses of a file that somebody named; what has none is a mistake of ours.
         if error.filename is None:
             raise
-        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        click.echo(one_line(f"Error: {error.filename}: {error.strerror}"), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -23,7 +23,7 @@ from jobs.execution.progress import Progress
 from jobs.execution.runner import Ready, Summary
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
-from jobs.present.output import width
+from jobs.present.output import remark, width
 from jobs.search import stages
 from jobs.search.known import known
 from jobs.search.stages import Course
@@ -79,7 +79,7 @@ def run_study(
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
     key, epoch = adopt(known(planning.make(study), results), results, checkpoint)
     if not quiet:
-        click.echo(f"trial {key} goes on after epoch {epoch}", err=True)
+        remark([f"trial {key} goes on after epoch {epoch}"])
 
 
 def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
@@ -89,10 +89,10 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
         return
     name = course.stages[place].study.name
     if not verdict.is_open:
-        click.echo(f"{name}: the study ends here: {verdict.why}", err=True)
+        remark([f"{name}: the study ends here: {verdict.why}"])
         sys.exit(1)
     if not quiet:
-        click.echo(f"{name}: passed: {verdict.why}", err=True)
+        remark([f"{name}: passed: {verdict.why}"])
 
 
 def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> tuple[Summary, Study]:
@@ -102,18 +102,18 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
-    click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    remark([f"{study.name}: {total} trials, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
-        click.echo(sentence, err=True)
+        remark([sentence])
     if ready.plan.study.select.metric == CONSENSUS:
-        click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
+        remark([f"a consensus needs all trials: until they are done {LABEL_FREE} is shown"])
     return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
     """Runs what is ready until it is done or Ctrl-C asks it to stop, showing progress where there is one."""
     for line in ready.told if progress else ():
-        click.echo(line, err=True)
+        remark([line])
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
         return running.execute(ready, on_event=progress.hear if progress else _hear_nothing, stop=stop)
 
@@ -127,30 +127,25 @@ def _conclude(study: Study, results: str) -> None:
 
 def _leave(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
-        click.echo(f"Error: {summary.unwritable}; when it can be, go on with: {again()}", err=True)
+        remark([f"Error: {summary.unwritable}; when it can be, go on with: {again()}"])
         sys.exit(1)
     if summary.paused:
-        click.echo(
-            f"paused: the first trials failed alike ({summary.paused}). Mend that and run it again; "
-            "--keep-going runs the others all the same",
-            err=True,
-        )
+        why = f"paused: the first trials failed alike ({summary.paused})"
+        remark([f"{why}. Mend that and run it again; --keep-going runs the others all the same"])
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
+            remark([f"the budget is spent, {summary.missing} trials are left; go on with: {again()}"])
         return
     if summary.stopped and summary.missing:
-        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
+        remark([f"{summary.missing} trials are left; go on with: {again()}"])
         sys.exit(130)
     if summary.failed or summary.missing:
-        click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
-            err=True,
-        )
+        how = f"{summary.failed} trials failed, {summary.missing} are missing"
+        remark([f"{how}; try them again with: {again()}"])
         sys.exit(1)
     if not quiet:
-        click.echo(f"all {summary.done} trials are done", err=True)
+        remark([f"all {summary.done} trials are done"])
 
 
 def _hear_nothing(_event: Event) -> None:

@@ -113,7 +113,8 @@ def run(
         UserError: the data cannot be used, or the same study is being run into the same results.
         ClusterError: the machines cannot run what the study asks for.
     """
-    trust.name(plug_ins.plug_in_files(study))
+    trust.recall()
+    trust.name(trust.own(plug_ins.plug_in_files(study)))
     ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 

@@ -52,10 +52,42 @@ def study_folders(path: str | Place, studies: Collection[str] = ()) -> list[Plac
     root = storage.at(path)
     if not storage.is_folder(root):
         raise UserError(f"There is no results folder {str(root)!r}: give the folder that `conclus run` wrote to.")
-    found = [root] if root.name.startswith(PREFIX) else storage.folders(root, PREFIX)
+    found = [folder for folder in _named_as_ours(root) if not _misnamed(folder)]
     if not found:
         raise UserError(f"The folder {str(root)!r} holds no results: it should contain folders named {PREFIX}<name>.")
     return [folder for folder in found if not studies or study_name(folder) in studies]
+
+
+def misnamed_folders(path: str | Place) -> list[str]:
+    """A sentence for each `study=…` folder at or below `path` that no study of ours can be called by.
+
+    They are neither read nor changed.
+    """
+    root = storage.at(path)
+    return [
+        f"{folder} is skipped: {why}, so that conclus did not make it."
+        for folder in (_named_as_ours(root) if storage.is_folder(root) else ())
+        if (why := _misnamed(folder))
+    ]
+
+
+def _named_as_ours(root: Place) -> Sequence[Place]:
+    return [root] if root.name.startswith(PREFIX) else storage.folders(root, PREFIX)
+
+
+def _misnamed(folder: Place) -> str:
+    name = study_name(folder)
+    if not name:
+        return f"its name says no study after {PREFIX}"
+    return "" if _is_text(name) else "its name is not UTF-8 text"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Bytes of a name that are no text stand in it as halves of a character.
+        return False
+    return True
 
 
 def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Place]:

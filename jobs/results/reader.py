@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
-from jobs.results.layout import row_files, study_folders, study_name
+from jobs.results.layout import misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import REQUESTS, File, Remote
@@ -23,6 +23,8 @@ from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
 _RELISTINGS = 5
+_MOST_VALUES = 2**26
+"""In one column of a file: of the longest histories some 4 million are in a compacted one."""
 HISTORY_COLUMN = "history"
 
 
@@ -101,12 +103,13 @@ def load(
     choice = _Choice(columns, condition.names if condition else [], history=history)
     paths = [paths] if isinstance(paths, str) else paths
     found = _read_all(paths, studies, choice)
+    misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
     table = _ordered(found.table, attempts=attempts)
     if studies:
         table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         table = _filtered(table, condition, found.columns)
-    return Loaded(table, found.skipped, found.columns, found.notes)
+    return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
 
 
 def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
@@ -144,6 +147,7 @@ class _File:
     names: tuple[str, ...]
     table: pa.Table
     is_sealed: bool
+    note: str
 
 
 class _Choice:
@@ -187,27 +191,28 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
         results = list(pool.map(lambda file: _read_file(file[0], file[1], choice), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
-    names = {name for names in {file.names for file in read} for name in names}
-    notes = peek.without_digest(sum(not file.is_sealed for file in read), _origin(files))
-    table, foreign = _together(read, choice)
+    table, whole, foreign = _together(read, choice)
+    names = {name for names in {file.names for file in whole} for name in names}
+    notes = peek.without_digest(sum(not file.is_sealed for file in whole), _origin(files))
+    notes += [file.note for file in whole if file.note]
     return Loaded(table, [*skipped, *foreign], sorted(names), notes)
 
 
-def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, list[str]]:
-    """The rows of all files, and a sentence for each that bears our header and is not as conclus writes one.
+def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequence[_File], list[str]]:
+    """The rows of all files, those files, and a sentence for each that is not as conclus writes one.
 
     All are checked at once first: one by one it would cost a fifth of the time that reading takes.
     """
     try:
         table = _union([file.table for file in read] or [choice.nothing()])
         if not misfit(table):
-            return table, []
+            return table, read, []
     except pa.ArrowException:
         pass
     wrong = {file.path: why for file in read if (why := misfit(file.table))}
-    whole = [file.table for file in read if file.path not in wrong]
+    whole = [file for file in read if file.path not in wrong]
     sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
-    return _union(whole or [choice.nothing()]), sentences
+    return _union([file.table for file in whole] or [choice.nothing()]), whole, sentences
 
 
 def _origin(files: Sequence[tuple[File, str]]) -> str:
@@ -233,6 +238,9 @@ def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
         return peek.foreign(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
+            # Before anything is unpacked: equal rows without end take no space in a file.
+            if why := _too_much(file.metadata, header):
+                return f"{path} is skipped: {why}."
             return _parsed(path, file, study, header, choice)
     except (pa.ArrowException, OSError) as error:
         return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
@@ -249,7 +257,18 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
         table = table.add_column(0, "study", _repeated(known, table.num_rows))
-    return _File(path, names, table, bool(header and header.is_sealed))
+    note = peek.renamed(path, header) if header and study else ""
+    return _File(path, names, table, bool(header and header.is_sealed), note)
+
+
+def _too_much(about: pq.FileMetaData, header: Header | None) -> str:
+    """Why a file would unpack to more than its header says; empty where it would not."""
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if header is not None and not rows == about.num_rows == len(header.rows):
+        return f"it holds {rows:,} rows, and its header tells of {len(header.rows):,}"
+    values = max((sum(group.column(i).num_values for group in groups) for i in range(about.num_columns)), default=0)
+    return f"it has {values:,} values in a column, more than {_MOST_VALUES:,}" if values > _MOST_VALUES else ""
 
 
 def _repeated(text: str, count: int) -> pa.Array:

@@ -113,6 +113,11 @@ def is_folder(place: Place) -> bool:
     return place.is_dir() if isinstance(place, Remote) else kind_of(place) == stat.S_IFDIR
 
 
+def is_link(place: Place) -> bool:
+    """Whether it is a link, which may lead out of the results; an object store has none."""
+    return isinstance(place, Path) and place.is_symlink()
+
+
 def is_file(place: Place) -> bool:
     """Whether it is a file that can be read, and no FIFO, socket or device.
 

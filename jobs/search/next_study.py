@@ -17,8 +17,9 @@ from jobs.planning import plan as planning
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, existing
 from jobs.results.storage import Place
-from jobs.study import keys, yaml_document
+from jobs.study import keys, trust, yaml_document
 from jobs.study import study as studies
+from jobs.study.plug_ins import plug_in_files
 
 if TYPE_CHECKING:
     from jobs.analysis.next_step import Advice
@@ -36,6 +37,7 @@ class Proposal:
         trials: How many trials it has.
         missing: How many of them have no good row yet.
         note: What keeps `missing` from being known; empty if it is.
+        foreign: The plug-ins' files that it names and that lie in results.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Proposal:
     trials: int
     missing: int
     note: str
+    foreign: Sequence[Path]
 
 
 def base_study(folder: Place) -> studies.Study:
@@ -200,10 +203,11 @@ def _search(study: studies.Study, space: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results: str) -> Proposal:
     """How much there is to run; where the data are not at hand everything counts as missing."""
+    foreign = [file for file in plug_in_files(study) if trust.lies_in_results(file)]
     try:
         plan = planning.make(study)
     except UserError as error:
         cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
         count = cells * len(study.seeds)
-        return Proposal(text, advice, count, count, f"What is done already cannot be told here: {error}")
-    return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "")
+        return Proposal(text, advice, count, count, f"What is done already cannot be told here: {error}", foreign)
+    return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "", foreign)

@@ -182,7 +182,7 @@ class _Reader:
         stages = self._stages(entries, gates, base.trial) if base else []
         told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
         if lines := dict.fromkeys([*told, *self._lines]):
-            raise UserError("\n".join(lines))
+            raise UserError(*lines)
         return Course(stages, self)
 
     def _stages(

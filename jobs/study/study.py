@@ -190,7 +190,7 @@ class Reader:
 
     def _stop_at_mistakes(self) -> None:
         if self.mistakes.found:
-            raise UserError("\n".join(self.content.told(one.place, one.text) for one in self.mistakes.found))
+            raise UserError(*(self.content.told(one.place, one.text) for one in self.mistakes.found))
 
     def _name(self, root: Mapping[str, Any]) -> str:
         name = root.get("study")
