@@ -150,7 +150,7 @@ def main() -> None:
         click.echo("Error: standard output is closed: nothing can be shown; >/dev/null throws it away", err=True)
         sys.exit(1)
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as the process lives)
     # What files hold is shown, never obeyed: by whatever prints, in whichever command.
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (one if isinstance(one, Visible) else Visible(one) for one in streams)
