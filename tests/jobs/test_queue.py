@@ -422,7 +422,7 @@ def test_entries_without_a_digest_are_read_and_told_once(folder, command):
 
 def test_a_change_that_never_ends_is_said_and_not_waited_for_for_ever(folder, command, monkeypatch):
 
-    monkeypatch.setattr(lock, "_CHANGING_SECONDS", 0.1, raising=False)
+    monkeypatch.setattr(lock, "_CHANGING_SECONDS", 0.1)
     assert command("queue", "add", "studies/s.yaml")[0] == 0
     with next(folder.rglob("change.lock")).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
