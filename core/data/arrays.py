@@ -88,7 +88,8 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
             samples = _member(file, archive, key)
         others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
         samples = _arranged(samples, wanted, layout, file, [head.shape for head in others.values()])
-        left = _left_out(others, len(samples), wanted, labelled) if key else {}
+        # A single number has no length; it is refused by its shape, later.
+        left = _left_out(others, len(samples), wanted, labelled) if key and samples.ndim else {}
         ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
         labels = None if labelled is None else _member(file, archive, labelled)
         return Part(
@@ -178,6 +179,6 @@ def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> ND
     if "format" in heads and _member(file, archive, "format") != b"csr":
         raise fault(file, "it holds a sparse matrix that is not by rows: save `matrix.tocsr()`")
     data, indices, indptr, shape = (_member(file, archive, key) for key in _SPARSE)
-    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.reshape(-1).tolist()))
     matrix.check_format(full_check=True)
     return matrix.toarray()

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -190,14 +191,17 @@ def user_path(text: str) -> Path:
     """The path a user wrote; `~` in it is a folder's name, as everywhere in conclus: it is shells that replace it.
 
     Raises:
-        UserError: there is nothing there, or it may not be looked at.
+        UserError: there is nothing there, it may not be looked at, or it is neither a file nor a folder: who opens a
+            FIFO waits until somebody writes to it.
     """
     try:
         path = Path(text)
-        path.stat()
+        mode = path.stat().st_mode
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise fault(text, f"no such file or folder can be read ({reason}): check the path of the data") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise fault(text, "it is a FIFO, a socket or a device: name a file or a folder")
     return path
 
 
@@ -232,8 +236,8 @@ def content_hash(path: Path) -> str:
 
 def _state(path: Path) -> list[int]:
     # The change time too: tools that put back the modification time cannot put back this one.
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 
 def _hashed(path: Path) -> str:

@@ -239,6 +239,8 @@ def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
         what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
         raise fault(file, what) from error
     check_values(part.samples, file, part.columns)
+    if part.ids is not None and len(part.ids) != len(part.samples):
+        raise fault(file, f"`id` names {len(part.ids)} values for {len(part.samples)} samples: each must have its own")
     if part.labels is None or wanted.known is not None:
         return replace(part, labels=None)
     return replace(part, labels=check_labels(part.labels, len(part.samples), file))

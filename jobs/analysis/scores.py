@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from core.data.dataset import PARTS
+from core.errors import UserError
 from jobs.results.names import METRIC, resolve
 
 METRICS = (METRIC, "best.", "health.")
@@ -38,11 +39,13 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     """The column that a metric's name means: of a label-free signal `health.`, unless a metric has the same name.
 
     Raises:
-        UserError: None, or several.
+        UserError: None, or several; or it needs labels, and no metric of the results has seen any.
     """
     names = sorted({name for name in columns if name.startswith(METRICS)})
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
+    if uses_labels(metric) and names and not any(map(uses_labels, names)):
+        raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
 
 

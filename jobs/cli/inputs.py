@@ -16,10 +16,13 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     """What `jobs.results.reader.load` reads; files that it skips are named.
 
     Raises:
-        UserError: There is nothing.
+        UserError: There is nothing, or not one of the studies that are wanted.
     """
+    from jobs.results.layout import folders_of
     from jobs.results.reader import load
 
+    if studies := wanted.get("studies"):
+        folders_of([paths] if isinstance(paths, str) else paths, studies)
     loaded = load(paths, **wanted)
     warn([*loaded.notes, *loaded.skipped])
     return loaded.need_rows()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import remark, warn, width
+from jobs.present.output import warn, width
 
 if TYPE_CHECKING:
     from jobs.analysis.status import Standing
@@ -28,13 +28,11 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """
     from jobs.analysis.status import standing
     from jobs.execution import driver
-    from jobs.results.layout import misnamed_folders, study_folders
+    from jobs.results.layout import folders_of, misnamed_folders
 
-    folders = study_folders(results, studies)
+    folders = folders_of([results], studies)
     found = [(standing(folder), driver.read(folder)) for folder in folders]
     warn([*misnamed_folders(results), *(sentence for one, _ in found for sentence in one.warnings)])
-    if not found:
-        remark([f"no study {' or '.join(studies)} in {results}"])
     if fmt == "table":
         click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
     else:

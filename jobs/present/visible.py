@@ -6,9 +6,10 @@ front door puts around the standard streams; what it writes to files passes `vis
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, TextIO
 
 # Controls but tab and newline; soft hyphens, signs of no width, directions, separators, tags; halves of a character.
@@ -60,8 +61,16 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+class OutputError(OSError):
+    """What a person is to see cannot be written: the disk below standard output is full, for example."""
+
+
 class Visible:
-    """A text stream that shows whatever is written to it, and obeys `control` alone."""
+    """A text stream that shows whatever is written to it, and obeys `control` alone.
+
+    Raises:
+        OutputError: On writing, where the stream does not take it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -70,8 +79,14 @@ class Visible:
         """Write the text as it can be seen."""
         shown = visible(text)
         encoding = self._stream.encoding or "utf-8"
-        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        with _told():
+            self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with _told():
+            self._stream.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write them one by one."""
@@ -80,13 +95,22 @@ class Visible:
 
     def control(self, move: str) -> None:
         """Write a move of the cursor that is ours."""
-        self._stream.write(move)
+        with _told():
+            self._stream.write(move)
 
     def __getattr__(self, name: str) -> Any:
         # Its bytes would be a way around it: click takes that way where a terminal knows ASCII alone.
         if name == "buffer":
             raise AttributeError(name)
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 def control(stream: TextIO, move: str) -> None:

@@ -7,6 +7,7 @@ of everything here that holds no rows. Results of conclus 0.1.0 have the same na
 import os
 from collections.abc import Collection, Iterable, Sequence
 
+from core.config.schema import did_you_mean, nearest
 from core.errors import UserError
 from jobs.results import storage
 from jobs.results.storage import File, Place, Remote
@@ -94,11 +95,17 @@ def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Plac
     """The folders that `study_folders` finds at each of the paths; a path may also be a single file of rows.
 
     Raises:
-        UserError: As `study_folders`.
+        UserError: As `study_folders`; or one of the studies is at none of the paths.
     """
-    return [
-        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
-    ]
+    paths = [path for path in paths if not storage.is_file(storage.at(path))]
+    every = [folder for path in paths for folder in study_folders(path)]
+    there = [study_name(folder) for folder in every]
+    for one in studies:
+        if paths and one not in there:
+            where = " and ".join(str(storage.at(path)) for path in paths)
+            near = did_you_mean(one, there)
+            raise UserError(f"There is no study {one!r} in {where}{near}; there are {nearest(one, there)}.")
+    return [folder for folder in every if not studies or study_name(folder) in studies]
 
 
 def study_name(folder: Place) -> str:

@@ -28,6 +28,7 @@ STALE_SECONDS = 60.0
 _SHAPE = {"owner": str | None, "token": str | None, "written": int | float | None}
 """Of a lock in an object store."""
 _LOOKING_SECONDS = 5.0
+_CHANGING_SECONDS = 10.0
 _BYTES = 512
 """Of each lock in an object store. A reader asks for its length first: one that grows before it is read is cut off."""
 
@@ -56,7 +57,7 @@ def holder(folder: Place) -> str:
         return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
     try:
         with open_regular(folder / RUN_LOCK) as file:
-            if _is_taken(file.fileno(), fcntl.LOCK_SH):
+            if is_taken(file.fileno(), fcntl.LOCK_SH):
                 return _name_in(file.fileno()) or "a process that is just starting"
     except (FileNotFoundError, StorageError):
         return ""
@@ -87,8 +88,8 @@ def _take(descriptor: int, folder: Path) -> None:
         UserError: Another driver holds it.
     """
     end = time.monotonic() + _LOOKING_SECONDS
-    while _is_taken(descriptor, fcntl.LOCK_EX):
-        if _is_taken(descriptor, fcntl.LOCK_SH):  # Those who look hold it together; a driver holds it alone.
+    while is_taken(descriptor, fcntl.LOCK_EX):
+        if is_taken(descriptor, fcntl.LOCK_SH):  # Those who look hold it together; a driver holds it alone.
             owner = _name_in(descriptor) or "another process"
             raise UserError(f"{folder}: {owner} is running this study into these results: wait for it or stop it")
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -99,7 +100,22 @@ def _take(descriptor: int, folder: Path) -> None:
         time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
 
 
-def _is_taken(descriptor: int, how: int) -> bool:
+def wait_for(descriptor: int, file: Path) -> None:
+    """Takes a lock that is held for the moment of one change; it may be waiting for a slow disk.
+
+    Raises:
+        UserError: Another process keeps it.
+    """
+    end = time.monotonic() + _CHANGING_SECONDS
+    while is_taken(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > end:
+            raise UserError(
+                f"{file} has been held for {_CHANGING_SECONDS:.0f} s by another process: wait for it or end it"
+            )
+        time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
+
+
+def is_taken(descriptor: int, how: int) -> bool:
     """Whether somebody else keeps us from holding a lock this way; otherwise we hold it."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)

@@ -108,7 +108,8 @@ def load(
     if studies:
         table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
-        table = _filtered(table, condition, found.columns)
+        # A history is a list of thousands, which no expression can mean, and is not read where nobody asked for it.
+        table = _filtered(table, condition, [name for name in found.columns if name != HISTORY_COLUMN])
     return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
 
 

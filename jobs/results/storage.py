@@ -71,7 +71,7 @@ def at(location: str | Place) -> Place:
 def absolute(location: str) -> str:
     """The same place for a process in any folder."""
     place = at(location)
-    return str(place.resolve()) if isinstance(place, Path) else location
+    return os.path.realpath(place) if isinstance(place, Path) else location
 
 
 def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
