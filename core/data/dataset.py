@@ -124,6 +124,18 @@ def fault(where: Path | str, what: str) -> UserError:
     return UserError(" ".join(f"{where}: {what}".splitlines()))
 
 
+def damage() -> tuple[type[Exception], ...]:
+    """What the readers of files raise at damaged ones; arrow's errors are among these."""
+    import csv
+    import tokenize
+    import zipfile
+    import zlib
+
+    plain = (OSError, ValueError, EOFError, RuntimeError, MemoryError, KeyError)
+    # numpy takes a head it cannot evaluate for one of Python 2 and tokenises it.
+    return (*plain, csv.Error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+
+
 def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str] = ()) -> None:
     """Checks that one file's samples are finite numbers, one row per sample.
 

@@ -325,7 +325,7 @@ def test_columns_of_many_types_are_numbers(tmp_path):
         "flag": pa.array([True, False, True]),
         "money": pa.array([1, 2, 3]).cast(pa.decimal128(22, 2)),
         "small": pa.array([1, 2, 3], pa.int8()),
-        "category": pa.array([5.0, 6.0, 5.0]).dictionary_encode(),
+        "size": pa.array([5.0, 6.0, 5.0]).dictionary_encode(),
         "label": pa.array(["v", "u", "v"]).dictionary_encode(),
     }
     table(**columns)(tmp_path / "types.parquet")
