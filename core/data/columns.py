@@ -67,6 +67,7 @@ class Part:
         left_out: as in `core.data.dataset.Dataset`.
         label_name: the column or key of the labels.
         ids: (n,) what the file calls its samples.
+        notes: what else was decided while reading, in sentences.
     """
 
     file: Path
@@ -77,6 +78,7 @@ class Part:
     left_out: tuple[str, ...] = ()
     label_name: str = ""
     ids: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | None:

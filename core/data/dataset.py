@@ -55,6 +55,7 @@ class Dataset:
         axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
         notes: further sentences on how the data was read, where there was something to decide.
         ids: what the file calls the samples, (n_samples,); None where it has no column of ids.
+        unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Dataset:
     axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     ids: NDArray[Any] | None = None
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int:

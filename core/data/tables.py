@@ -17,7 +17,7 @@ from core.data.columns import (
     look_like_index,
 )
 from core.data.dataset import fault
-from core.data.text_tables import is_missing, is_number, read_text
+from core.data.text_tables import is_missing, is_number, read_text, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,8 @@ def read_table(file: Path, wanted: Wanted) -> Part:
         UserError: columns are missing, ambiguous or not numeric, or rows are of different length.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
-    table: Any = _parquet(file) if file.suffix.lower() == ".parquet" else read_text(file, wanted.decimal)
+    is_text = file.suffix.lower() != ".parquet"
+    table: Any = read_text(file, wanted.decimal) if is_text else _parquet(file)
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -65,6 +66,7 @@ def read_table(file: Path, wanted: Wanted) -> Part:
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else table[ids].to_numpy(),
+        notes=told(file, wanted.decimal) if is_text else (),
     )
 
 
@@ -226,10 +228,13 @@ def _numbers(file: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def _no_number(file: Path, name: str, column: Any) -> Exception:
-    values = ((row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None)
+    values = [(row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None]
     bad = next((pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])), None)
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
-    if bad and is_number(bad[1].replace(",", ".", 1)):
+    pointed = next((value for _, value in values if "." in value and is_number(value)), None)
+    if bad is None and pointed is not None:
+        said, advice = f"it has decimal points, as in {pointed}", 'leave out `decimal: ","`'
+    elif bad and is_number(bad[1].replace(",", ".", 1)):
         advice = 'it has decimal commas: write `decimal: ","`, or save it with decimal points'
     else:
         advice = (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import is_label_name
+from core.data.columns import is_label_name, listed
 from core.data.dataset import fault
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A number whose point may stand for thousands, and in so many lines it is looked for.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+_LOOKED_AT = 1000
 _MISSING = {"", "na", "n/a", "#n/a", "null", "none"}
 
 
@@ -66,6 +71,41 @@ def read_text(file: Path, decimal: str) -> Any:
         _check_widths(file, head.delimiter, len(head.columns))
         raise
     return table.rename_columns([name.strip() for name in table.column_names])
+
+
+def told(file: Path, decimal: str) -> tuple[str, ...]:
+    """What a person should know of a CSV or TSV file: that no line names its columns, or that points may be thousands.
+
+    Raises:
+        UserError: it is empty.
+        ValueError, OSError: it is damaged.
+    """
+    head = head_of(file, decimal)
+    found: list[str] = []
+    if not head.has_names:
+        last = head.columns[-1]
+        found.append(f"no line names the columns: they are called f0 to {last}; labels are named like `labels: {last}`")
+    if head.delimiter == ";" and decimal == "." and (columns := _may_be_thousands(file, head)):
+        found.append(
+            f"numbers like {columns[0][1]} are read with a decimal point: {listed(name for name, _ in columns)}; if it "
+            "stands for thousands, save them without it"
+        )
+    return tuple(found)
+
+
+def _may_be_thousands(file: Path, head: Head) -> list[tuple[str, str]]:
+    """The columns whose points all stand before three digits, with the first such number; of the first lines."""
+    import csv
+
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=head.delimiter)
+        rows = list(islice((row for row in reader if row), _LOOKED_AT))[int(head.has_names) :]
+    found: list[tuple[str, str]] = []
+    for name, values in zip(head.columns, zip(*rows, strict=False), strict=False):
+        pointed = [value for value in values if "." in value]
+        if pointed and all(_THOUSANDS.fullmatch(value.strip()) for value in pointed):
+            found.append((name.strip(), pointed[0].strip()))
+    return found
 
 
 def _first_lines(file: Path) -> tuple[list[str], list[str], str]:

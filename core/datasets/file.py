@@ -96,6 +96,8 @@ def load(
     found = Labels(None, ())
     if part.labels is not None:
         found = read_labels(part.labels, len(samples), path, names=part.class_names, unlabelled=unlabelled)
+    elif unlabelled:
+        raise fault(path, "`unlabelled` is of labels, and none are read: leave it out, or name them with `labels`")
     return Dataset(
         user_path(path).absolute().stem,
         scaled(samples, scale),
@@ -106,8 +108,9 @@ def load(
         left_out=part.left_out,
         label_name="" if found.codes is None else part.label_name,
         axes=axes,
-        notes=(*found.notes, *_told_columns(part, found.codes)),
+        notes=(*part.notes, *found.notes, *_told_columns(part, found.codes)),
         ids=part.ids,
+        unlabelled=found.missing,
     )
 
 
@@ -264,6 +267,8 @@ def _files(path: str) -> list[Path]:
 def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     """Reads and checks one file, turning whatever a reader says of a damaged one into a sentence."""
     suffix = file.suffix.lower()
+    if wanted.known is None:
+        _check_format(file, suffix, wanted, layout)
     try:
         if suffix == ".npy":
             part = read_npy(file, wanted, layout)
@@ -279,6 +284,17 @@ def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     if part.labels is None or wanted.known is not None:
         return replace(part, labels=None)
     return replace(part, labels=check_labels(part.labels, len(part.samples), file))
+
+
+def _check_format(file: Path, suffix: str, wanted: Wanted, layout: Layout | None) -> None:
+    """Refuses options that do nothing with files of this format."""
+    idle = {
+        "decimal": wanted.decimal != "." and suffix not in {".csv", ".tsv"},
+        "layout": layout is not None and suffix not in {".npy", ".npz"},
+        "features": wanted.features is not None and suffix == ".npy",
+    }
+    for option in (name for name, does_nothing in idle.items() if does_nothing):
+        raise fault(file, f"the option `{option}` does nothing with files of the format {suffix}: leave it out")
 
 
 def _check_same(parts: Sequence[Part]) -> None:
