@@ -47,7 +47,7 @@ def load(
     ignore: tuple[str, ...] | None = None,
     id: str | None = None,  # noqa: A002 - it is what the option is called
     unlabelled: tuple[int | str, ...] | None = None,
-    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwc", "chw"] | None = None,
+    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
 ) -> Dataset:
     """Loads samples, and labels where there are any.
@@ -67,8 +67,8 @@ def load(
         id: column or array of the samples' names, which `conclus embed` keeps.
         unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
             unlabelled; empty ones always.
-        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, or of a cube whose pixels
-            are the samples hwc, chw. Without it: the only possible reading.
+        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn (images last), or of a
+            cube whose pixels are the samples hwc, chw. Without it: the only possible reading with samples first.
         decimal: the decimal point of numbers in CSV and TSV.
 
     Returns:
