@@ -56,6 +56,7 @@ class Dataset:
         axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
         notes: further sentences on how the data was read, where there was something to decide.
         ids: what the file calls the samples, (n_samples,); None where it has no column of ids.
+        unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Dataset:
     axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     ids: NDArray[Any] | None = None
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int:
@@ -123,6 +125,18 @@ class Dataset:
 def fault(where: Path | str, what: str) -> UserError:
     """The error for a mistake in one file: a single line, whatever names and values it quotes."""
     return UserError(" ".join(f"{where}: {what}".splitlines()))
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What the readers of files raise at damaged ones; arrow's errors are among these."""
+    import csv
+    import tokenize
+    import zipfile
+    import zlib
+
+    plain = (OSError, ValueError, EOFError, RuntimeError, MemoryError, KeyError)
+    # numpy takes a head it cannot evaluate for one of Python 2 and tokenises it.
+    return (*plain, csv.Error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
 def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str] = ()) -> None:
