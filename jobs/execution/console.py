@@ -21,6 +21,7 @@ from jobs.execution.driver import AGAIN
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Ready, Summary
+from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.present.output import width
@@ -105,6 +106,8 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
     click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
     for sentence in ready.plan.statuses(results)[1]:
         click.echo(sentence, err=True)
+    for line in apart.told(ready.plan, results):
+        click.echo(line, err=True)
     if ready.plan.study.select.metric == CONSENSUS:
         click.echo(f"a consensus needs all trials: until they are done {LABEL_FREE} is shown", err=True)
     return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
