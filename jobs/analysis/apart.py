@@ -90,8 +90,8 @@ def told_protocols(found: Iterable[int | None]) -> list[str]:
     """What is to be told of trials of these protocols, without a full stop."""
     counts = Counter(one for one in found if one not in {None, PROTOCOL})
     return [
-        f"{_trials(count)} of {name_of(protocol)} {'is' if count == 1 else 'are'} read and shown apart: this conclus, of "
-        f"protocol {PROTOCOL}, would run {'it' if count == 1 else 'them'} again"
+        f"{_trials(count)} of {name_of(protocol)} {'is' if count == 1 else 'are'} read and shown apart from those of "
+        f"protocol {PROTOCOL}: this version would run {'it' if count == 1 else 'them'} again"
         for protocol, count in sorted(counts.items(), key=lambda one: -(one[0] or 0))
     ]
 
@@ -149,9 +149,7 @@ def _plug_ins(table: pa.Table, contents: Contents | None = None) -> list[dict[st
 
     Rows of conclus 0.1.0 say none: of them count the names that others, or `contents`, have under the key.
     """
-    if "plug_ins_json" not in table.column_names:
-        return [{} for _ in range(table.num_rows)]
-    texts = table["plug_ins_json"].to_pylist()
+    texts = _column(table, "plug_ins_json")
     known = {text: records.plug_ins(text) for text in set(texts)}
     rows: list[dict[str, tuple[str, str]]] = []
     own: dict[str, set[str]] = {key: set(names) for key, names in (contents or {}).items()}
