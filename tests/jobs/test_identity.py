@@ -230,6 +230,9 @@ def test_an_edited_plug_in_is_run_again_and_never_averaged_with_what_it_was(fold
     assert code == 0
     assert sorted(one["nmi_n"] for one in board) == [2, 3]
     assert {one["encoder.name.sha256"] for one in board} == {digest[:12] for _, digest in cells}
+    kept = folder / "results" / "study=s" / "_plugins"
+    for scale, (_, digest) in zip((1, 3), sorted(cells, key=lambda one: len(cells[one])), strict=True):
+        assert (kept / digest / "narrow.py").read_text() == ENCODER.replace("SCALE", str(scale))
     out = other_way(command, "status", folder)
     assert out.startswith("s: 3 of 3 trials done")
     assert said in out
