@@ -36,10 +36,12 @@ def finished_trials(
     Raises:
         UserError: There are none.
     """
+    from jobs.analysis import apart
     from jobs.analysis.trials import gather, wanted_columns
 
     metric, mode = chosen_metric(paths, studies, *wanted)
     loaded = rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    warn(apart.notes(loaded.table))
     return gather(loaded.table, metric, loaded.columns), mode
 
 

@@ -65,6 +65,7 @@ def _stages(
     course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
 ) -> Iterator[list[str]]:
     """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
+    from jobs.planning import apart
     from jobs.planning import plan as planning
     from jobs.search.known import known
 
@@ -87,6 +88,7 @@ def _stages(
             *_space(read),
             *start,
             _standing(plan, stored),
+            *(f"  {line}" for line in apart.told(plan, results)),
             *outlook,
             *_gate(course, place, results, known=decided),
         ]

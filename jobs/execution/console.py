@@ -21,6 +21,7 @@ from jobs.execution.driver import AGAIN
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Ready, Summary
+from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.present.output import remark, width
@@ -105,6 +106,7 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
     remark([f"{study.name}: {total} trials, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
         remark([sentence])
+    remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
         remark([f"a consensus needs all trials: until they are done {LABEL_FREE} is shown"])
     return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -18,7 +18,7 @@ class Order:
 
     For a member of a population (see `jobs.search.pbt`): it trains from epoch `after` to epoch `until`, beginning with
     the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
-    `plug_ins` are the sha256 of the plug-in files that the driver lets run.
+    `plug_ins` are the sha256 of the plug-in files that the driver lets run; of `contents` the trial's key was made.
     """
 
     study: str
@@ -47,3 +47,4 @@ class Order:
     inherit: str | None = None
     changing: Sequence[str] = ()
     plug_ins: Sequence[str] = ()
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
+from jobs.results.identity import PROTOCOL, protocol_of
 from jobs.results.layout import misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
@@ -26,6 +27,8 @@ _RELISTINGS = 5
 _MOST_VALUES = 2**26
 """In one column of a file: of the longest histories some 4 million are in a compacted one."""
 HISTORY_COLUMN = "history"
+PROTOCOL_COLUMN = "protocol"
+_KEY_PARTS = ("config_key", "data_hash", "params_json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +109,36 @@ def load(
     misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
     table = _ordered(found.table, attempts=attempts)
     if studies:
-        table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
+        table = take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         # A history is a list of thousands, which no expression can mean, and is not read where nobody asked for it.
         table = _filtered(table, condition, [name for name in found.columns if name != HISTORY_COLUMN])
     return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
 
 
-def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
+def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
     """For each finished trial of a study the (epoch, value) pairs of a metric or label-free signal, in order.
+
+    Trials of another protocol, and of plug-ins of other contents, are left out.
 
     Args:
         results: The results folder; one without the study has no trials.
         study: Its name.
         metric: The bare name, `nmi` or `label_free`.
+        contents: The `plug_ins_json` of rows that are wanted; one that says nothing counts as `{}`.
     """
+    wanted = [HISTORY_COLUMN, PROTOCOL_COLUMN, "plug_ins_json"]
     try:
-        table = load([results], history=True, columns=[HISTORY_COLUMN], studies=[study]).table
+        table = load([results], history=True, columns=wanted, studies=[study]).table
     except UserError:
         return []
     names = {metric, f"health.{metric}"}
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
-        for row in table.select(["status", HISTORY_COLUMN]).to_pylist()
+        for row in table.select([name for name in ("status", *wanted) if name in table.column_names]).to_pylist()
         if row["status"] in FINISHED
+        and row.get(PROTOCOL_COLUMN, PROTOCOL) == PROTOCOL
+        and (row.get("plug_ins_json") or "{}") in contents
     ]
 
 
@@ -258,6 +267,10 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
         table = table.add_column(0, "study", _repeated(known, table.num_rows))
+    if PROTOCOL_COLUMN not in inside and set(_KEY_PARTS) <= set(inside):
+        names = (*names, PROTOCOL_COLUMN)
+        if choice.of((PROTOCOL_COLUMN,)):
+            table = table.append_column(PROTOCOL_COLUMN, _protocols(file.read(_KEY_PARTS, use_threads=False)))
     note = peek.renamed(path, header) if header and study else ""
     return _File(path, names, table, bool(header and header.is_sealed), note)
 
@@ -272,8 +285,15 @@ def _too_much(about: pq.FileMetaData, header: Header | None) -> str:
     return f"it has {values:,} values in a column, more than {_MOST_VALUES:,}" if values > _MOST_VALUES else ""
 
 
+def _protocols(parts: pa.Table) -> pa.Array:
+    """The protocol of each row of a file whose rows do not tell it."""
+    found = array("i", map(protocol_of, *(parts[name].to_pylist() for name in _KEY_PARTS)))
+    # Not pa.array: see take.
+    return pa.Array.from_buffers(pa.int32(), len(found), [None, pa.py_buffer(found)])
+
+
 def _repeated(text: str, count: int) -> pa.Array:
-    # Not pa.array or pa.repeat: see _take.
+    # Not pa.array or pa.repeat: see take.
     content = text.encode()
     offsets = array("i", range(0, len(content) * count + 1, len(content)))
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content * count))
@@ -312,7 +332,7 @@ def _ordered(table: pa.Table, *, attempts: bool) -> pa.Table:
         if preference(status[row], attempt[row]) < preference(status[other], attempt[other]):
             chosen[key] = row
     place = list(zip(study, config, seed, trial, attempt, strict=True))
-    return _take(table, sorted(chosen.values(), key=place.__getitem__))
+    return take(table, sorted(chosen.values(), key=place.__getitem__))
 
 
 def _filtered(table: pa.Table, condition: Where, names: list[str]) -> pa.Table:
@@ -320,13 +340,14 @@ def _filtered(table: pa.Table, condition: Where, names: list[str]) -> pa.Table:
     used = condition.columns(names)
     columns = [table[name].to_pylist() for name in used]
     wanted = (matches(dict(zip(used, row, strict=True))) for row in _rows(columns, table.num_rows))
-    return _take(table, [row for row, is_wanted in enumerate(wanted) if is_wanted])
+    return take(table, [row for row, is_wanted in enumerate(wanted) if is_wanted])
 
 
 def _rows(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
     return zip(*columns, strict=True) if columns else [()] * count
 
 
-def _take(table: pa.Table, rows: list[int]) -> pa.Table:
+def take(table: pa.Table, rows: list[int]) -> pa.Table:
+    """These rows of a table, in this order."""
     # Not pa.array(rows): that imports pandas to see whether it was given a series, 0.2 s for nothing.
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))

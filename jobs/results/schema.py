@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from core.seal import canonical_json
 from jobs.results.header import STATUSES, HeaderRow, encode
+from jobs.results.identity import PROTOCOL
 
 HISTORY = pa.list_(
     pa.field(
@@ -43,6 +44,8 @@ FIXED = pa.schema(
         pa.field("device", pa.string()),
         pa.field("precision", pa.string()),
         pa.field("params_json", pa.string()),
+        pa.field("protocol", pa.int32()),
+        pa.field("plug_ins_json", pa.string()),
         pa.field("code_hash", pa.string()),
         pa.field("data_hash", pa.string()),
         pa.field("env_hash", pa.string()),
@@ -77,6 +80,8 @@ class Attempt:
         device: `cpu`, or the name of the graphics card that it trained on.
         precision: `f32` or `bf16`, whichever `auto` came to; empty where nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
+        protocol: The protocol that its key was made by; 0 for an imported row, whose key is of its values alone.
+        plug_ins: Of each plug-in that is not conclus's own, by dotted key, its `name` and the `sha256` of its file.
         env: Versions of what it ran with; of an imported row its file, its line and the notes that stood in it.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
@@ -103,6 +108,8 @@ class Attempt:
     device: str = ""
     precision: str = ""
     params: dict[str, Any] = field(default_factory=dict[str, Any])
+    protocol: int = PROTOCOL
+    plug_ins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     code_hash: str = ""
     data_hash: str = ""
     env_hash: str = ""
@@ -266,7 +273,7 @@ def _check(attempts: Sequence[Attempt]) -> None:
 
 
 def _fixed(name: str, attempts: Sequence[Attempt]) -> pa.Array:
-    derived = {"params_json": "params", "env_json": "env"}
+    derived = {"params_json": "params", "plug_ins_json": "plug_ins", "env_json": "env"}
     values: list[Any] = [getattr(attempt, derived.get(name, name)) for attempt in attempts]
     if name in derived:
         values = [canonical_json(value) for value in values]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from jobs.study.study import Select, Study
 def write(study: Study, folder: Place) -> Place:
     """Writes `_study.yaml` into the folder, and the plug-ins that it names by path; the study file.
 
-    It is the same study wherever the folder is taken: plug-ins count by the names of their files.
+    It is the same study wherever the folder is taken: plug-ins count by the names and the content of their files. Each
+    content also stays in a folder that its sha256 names.
 
     Raises:
         UserError: two plug-ins' files bear the same name.
@@ -32,7 +34,10 @@ def write(study: Study, folder: Place) -> Place:
         moved[path] = f"./{PLUG_INS}/{Path(path).name}"
         if list(moved.values()).count(moved[path]) > 1:
             raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
-        put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        put(folder / PLUG_INS / Path(path).name, content)
+        # Rows of earlier contents stay, and tell them by their digest.
+        put(folder / PLUG_INS / sha256(content).hexdigest() / Path(path).name, content)
     put(folder / STUDY_YAML, seal_text(yaml_document.write(_renamed(whole, moved)).encode()))
     return folder / STUDY_YAML
 

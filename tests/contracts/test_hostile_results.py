@@ -160,7 +160,8 @@ def test_the_same_file_runs_where_a_person_names_it(hostile):
     assert found.exit_code == 0, f"{found.output} {found.exception}"
     assert Path("proof").read_text() == "imported "
     plugins._allowed.clear()
-    plugins.function.cache_clear()
+    for name in [one for one in sys.modules if one.startswith("conclus_plugin_own_")]:
+        del sys.modules[name]
     again = CliRunner().invoke(conclus.cli, ["embed", model, "mine.npz", "--out", "w.parquet"])
     assert again.exit_code == 0, f"{again.output} {again.exception}"
     assert Path("proof").read_text() == "imported imported "
