@@ -19,5 +19,5 @@ def highest(rate: float, count: int, ordinary: float = 1.0) -> float:
 
 
 def missed_at_full_count(measured: str) -> pytest.MarkDecorator:
-    """Marks a case whose bound holds at the ordinary count and not with `-m counts`, with the rate that was measured."""
+    """Marks a case whose bound holds in the ordinary run and not with `-m counts`; `measured` says the rate."""
     return pytest.mark.xfail("'counts' in config.getoption('markexpr')", reason=measured, strict=True)

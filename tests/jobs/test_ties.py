@@ -38,7 +38,7 @@ def test_means_and_errors_agree_with_a_slow_implementation(draw, count):
     assert errors[0] == pytest.approx(slow_errors)
 
 
-# The critical ratio is itself the quantile of 4,000 simulated sweeps: by that its rate may be off by 0.0034 (one sigma).
+# The critical ratio is a quantile of 4,000 simulated sweeps, which gives its rate a standard error of 0.0034.
 TOO_OFTEN_TIED = missed_at_full_count("with gaps all are tied in 0.956 of 200,000 sweeps")
 
 
