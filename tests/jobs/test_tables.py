@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from core.errors import UserError
-from jobs.present.tables import Column, numbers, plus_minus, render
+from jobs.analysis.intervals import plus_minus
+from jobs.present.tables import Column, numbers, render
 
 COLUMNS = [Column("name", right=False), Column("score", strong=True), Column("more", drop=1), Column("most", drop=2)]
 ROWS = [["a|b_1", 0.5, None, True], ["聚类", 1e-5, 3, False]]
