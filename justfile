@@ -42,3 +42,7 @@ fix:
 # One benchmark, by name: `just bench overhead`. Some compare with torchvision.
 bench name:
     uv run --with torchvision python benchmarks/{{name}}.py
+
+# Benchmarks into docs/benchmarks.md: `just measure startup quality:digits`; without names those that take minutes.
+measure *names:
+    uv run --with torchvision python benchmarks/measure.py {{names}}
