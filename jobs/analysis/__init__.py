@@ -1,1 +1,1 @@
-"""From rows to conclusions: numpy, pyarrow and scipy, no torch."""
+"""Analyses of result rows: numpy, pyarrow and scipy, no torch."""

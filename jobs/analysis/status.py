@@ -1,4 +1,4 @@
-"""How a study stands, from its result files alone: on a running study, on a copy of it, years later."""
+"""The state of a study, read from its result files alone, whether the study is running, finished or copied."""
 
 import time
 from collections import Counter, defaultdict
@@ -18,9 +18,9 @@ from jobs.results.reader import load
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
-"""A running trial writes at least every 30 s once its epochs are shorter than that: three of these."""
+"""Three times 30 s, because a running trial with epochs under 30 s writes its file at least every 30 s."""
 _FIRST_EPOCH_SECONDS = 600.0
-"""How long nothing is thought of a trial's silence where no epoch of the study has been timed yet."""
+"""How long a trial may write nothing before it counts as silent, while no epoch of the study has been timed."""
 _LATEST = 20
 _COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs")
 
@@ -30,10 +30,10 @@ class Trial:
     """One trial that has begun and is not done.
 
     Attributes:
-        state: `running`, `silent` (its process may be dead), `interrupted` (it goes on where it was) or `failed`.
-        epoch: The last one that was written.
-        epochs: How many there are to be; None where it is not known.
-        heard: Seconds since its file was last written; None where that file is gone.
+        state: `running`, `silent` (its process may be dead), `interrupted` (it can be resumed) or `failed`.
+        epoch: The last epoch written.
+        epochs: Number of epochs planned; None if unknown.
+        heard: Seconds since its file was last written; None if the file is gone.
         reason: Why it failed.
     """
 
@@ -50,18 +50,18 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One study.
+    """The state of one study.
 
     Attributes:
-        planned: Trials of the last plan, or, where that is not there, those that have begun.
-        done: Trials that ended well or were stopped early on purpose.
-        missing: Trials that have not begun.
-        begun: The others.
-        metric: What the study is chosen by.
-        best: The best configuration so far; None before the first.
-        seconds_left: An estimate of the wall time, as long as something runs and one trial is done.
+        planned: Number of trials in the last plan; without a plan, the number of trials that have begun.
+        done: Number of trials that finished or were stopped early.
+        missing: Number of trials that have not begun.
+        begun: The trials that have begun and are not done.
+        metric: The metric by which the study selects.
+        best: The best configuration so far; None before the first result.
+        seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
-        per_hour: Trials done per hour, by the last 20 of them, while something runs.
+        per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
     """
 
     study: str
@@ -83,12 +83,12 @@ class Standing:
 def standing(folder: Place, *, ended: bool = False) -> Standing:
     """Reads one `study=…` folder.
 
-    Age is told by the files' own times, which `cp -p` and `rsync -a` keep.
+    The age of a file comes from its modification time, which `cp -p` and `rsync -a` keep.
 
     Args:
-        folder: The study's.
-        ended: Whether the caller knows that nothing runs it any more: a trial that was killed before it could write
-            so is interrupted then, however young its file is.
+        folder: The study's folder.
+        ended: Whether the caller knows that no process runs the study. An unfinished trial then counts as interrupted,
+            however recent its file is.
     """
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
@@ -97,7 +97,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
-    # A search names its trials as it goes on: what has begun is what it has named.
+    # A search algorithm adds trials while it runs, so its trials are those that have begun.
     own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
     planned = max(planned, len(own))
     done = {key: good for key, rows in own.items() if (good := _good(rows))}
@@ -119,22 +119,22 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
 
 
 def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
-    """`_study.json`; nothing where it is not there, and of a damaged one what the copy of the study says instead."""
+    """The content of `_study.json`, empty if it is missing; if it is damaged, `select` comes from the study's copy."""
     path = existing(folder, STUDY_JSON)
     try:
         return records.read(path, records.STUDY), []
     except FileNotFoundError:
         return {}, []
     except records.RecordError as error:
-        from jobs.study import snapshot  # Takes longer to import than all of the others, and is seldom asked.
+        from jobs.study import snapshot  # Slow to import and rarely needed.
 
         return {"select": snapshot.select(folder)}, [
-            f"{path} is skipped: it is torn or not as conclus wrote it ({error.reason})."
+            f"{path} is skipped: it is cut off or was changed ({error.reason})."
         ]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Every trial's attempts, the earliest first, each with the place of its row."""
+    """Every trial's attempts, the earliest first, each with its row number as `place`."""
     names = [name for name in ("trial_key", "attempt_id", "seed", "status", *_COLUMNS) if name in table.column_names]
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for place, row in enumerate(table.select(names).to_pylist()):
@@ -147,7 +147,7 @@ def _good(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _slowest(table: pa.Table) -> float | None:
-    """Seconds of the study's slowest epoch so far, on a trial's average."""
+    """Seconds per epoch of the study's slowest trial so far."""
     pairs = zip(table["seconds"].to_pylist(), table["epochs_done"].to_pylist(), strict=True)
     return max((seconds / epochs for seconds, epochs in pairs if seconds and epochs), default=None)
 
@@ -182,19 +182,19 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
 
 
 def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
-    """The leaderboard's first, of one row per trial."""
+    """The first entry of the leaderboard over one row per trial."""
     rows = [(_good(attempts) or attempts[-1])["place"] for attempts in own.values()]
     if not rows:
         return None
     try:
-        # Not table.take: making an array of a list imports pandas.
+        # slice, not take: take would make an array from a list, which imports pandas.
         return leaderboard(pa.concat_tables([table.slice(row, 1) for row in rows]), metric, mode).entries[0]
     except UserError:
         return None
 
 
 def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
-    """Wall seconds until all is done: what is left to train, by the mean of the trials done, among those that run."""
+    """Wall seconds until all trials are done: the remaining training time, shared among the running trials."""
     known = [one for one in seconds if one]
     states = Counter(one.state for one in begun)
     if not known or not states["running"]:
@@ -206,7 +206,7 @@ def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int)
 
 
 def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
-    """How fast trials come to their end; None while nothing runs or where it cannot be told."""
+    """Trials done per hour; None if no trial is running or fewer than two are done."""
     known = [row for row in done if row["started"] and row["seconds"]]
     ends = sorted(row["started"].timestamp() + row["seconds"] for row in known)[-_LATEST:]
     if len(ends) < 2 or ends[-1] == ends[0] or not any(one.state == "running" for one in begun):
