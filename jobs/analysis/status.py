@@ -128,9 +128,7 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
     except records.RecordError as error:
         from jobs.study import snapshot  # Slow to import and rarely needed.
 
-        return {"select": snapshot.select(folder)}, [
-            f"{path} is skipped: it is cut off or was changed ({error.reason})."
-        ]
+        return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:

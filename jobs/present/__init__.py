@@ -1,1 +1,1 @@
-"""Conclusions as text: tables and sentences, safe to print. It may import `analysis` and `results`."""
+"""Results of analyses as tables and sentences that are safe to print. It may import `analysis` and `results`."""

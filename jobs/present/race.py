@@ -18,17 +18,17 @@ from jobs.present.tables import Column
 from jobs.results.names import short_names
 
 Look = tuple[int, int, Sequence[Standing]]
-"""A round's number from 1 on, its seeds per configuration, and how the configurations stand."""
+"""A round's number from 1, its number of seeds per configuration, and the standings."""
 
 
 def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
-    """One round for a terminal: the configurations that raced in it; of the first, which sees all, those that go on.
+    """One round for a terminal: the configurations that raced in it; for the first round, those that remain.
 
     Args:
-        board: For the parameters and the metric.
+        board: The leaderboard with the parameters and the metric.
         look: The round.
-        rule: How the race is run.
-        width: Characters of a line.
+        rule: The settings of the race.
+        width: Characters per line.
     """
     number, _, standings = look
     shown = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
@@ -37,15 +37,15 @@ def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
 
 
 def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
-    """What came of it, in a few lines."""
+    """The result of the race, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]
     score = intervals.plus_minus(mean(best.values), half_width(best.values))
-    error = f"{rule.error:.2%} a round, 5 % over all that are planned"
+    error = f"error {rule.error:.2%} a round, 5 % over all planned rounds"
     if race.end == "separated":
-        text = f"Separated: the seeds tell the best from every other contender ({error})."
+        text = f"Separated: the best is surely better than every other contender ({error})."
     elif race.end == "as good":
-        text = f"As good: the {len(race.contenders)} that are left differ by no more than {rule.margin:g}."
+        text = f"As good: the {len(race.contenders)} remaining configurations differ by no more than {rule.margin:g}."
     else:
         left, reach = len(race.contenders), _reach(standings)
         text = f"Undecided after {count} seeds: {left} may be the best, within {reach:.3g} of each other."
@@ -56,7 +56,7 @@ def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
 
 
 def _reach(standings: Sequence[Standing]) -> float:
-    """The largest lead that the intervals of those that are left allow."""
+    """The largest lead over a remaining configuration that the intervals allow."""
     return max(one.gap + one.half_width for one in standings if one.verdict not in {"best", "worse"})
 
 
@@ -66,7 +66,7 @@ def _headline(look: Look, shown: Sequence[Standing]) -> str:
     left_out = len(standings) - worse - len(shown) if number == 1 else 0
     text = f"round {number}: {count} seed{'s' * (count > 1)}, {len(standings)} configurations"
     text += f", {worse} of them surely worse" if worse else ""
-    return text + (f"; {left_out} more may be as good and have no place (--top)" if left_out else "")
+    return text + (f"; {left_out} more may be as good but are left out (--top)" if left_out else "")
 
 
 def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:

@@ -1,1 +1,1 @@
-"""What a study found, as one offline page, as a table for a paper, and as pictures."""
+"""The results of a study as one offline page, as a table for a paper, and as pictures."""

@@ -125,7 +125,7 @@ def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeyp
 def test_a_decided_study_runs_nothing(folder, command):
     code, out, _ = command("confirm", "results", "--margin", "1000", "--workers", "1")
     assert code == 0
-    assert "As good: the 3 that are left differ by no more than 1000." in out
+    assert "As good: the 3 remaining configurations differ by no more than 1000." in out
     assert len(read_results("results")) == 6
 
 
