@@ -1,1 +1,1 @@
-"""What commands share: options, and what they read. It may import `present` and `study`."""
+"""Options and inputs shared by commands. It may import `present` and `study`."""

@@ -1,1 +1,1 @@
-"""Tables that people keep by hand: read, understood column by column, and put beside the store's own rows."""
+"""Import of users' own result tables: reads files, interprets the columns and writes the rows to the results."""

@@ -1,4 +1,4 @@
-"""Imported rows into the store: all of them or none, and none twice."""
+"""Writes imported rows to the results: all of them or none, and none twice."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _COLUMNS = ("source", "env_json", "status", "metric.*")
 
 
 def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
-    """Those of the rows that their study does not have yet.
+    """The rows that their study does not have yet.
 
     Raises:
-        UserError: A row is there with other values, or the file is there with another meaning of its columns.
+        UserError: A row was imported before with other values, or the file with another meaning of its columns.
     """
     known = _known(results, rows[0].study)
     fresh = [row for row in rows if row.trial_key not in known]
@@ -38,16 +38,16 @@ def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
 
 
 def write(results: str, rows: Sequence[Attempt]) -> None:
-    """Put the rows into one new file of their study: whatever happens, all of them are there or none.
+    """Writes the rows to one new file of their study, so that all of them are stored or none.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     folder = _folder(results, rows[0].study)
     try:
         storage.put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
-        raise UserError(f"{folder}: the rows cannot be written there: {storage.reason(error)}.") from error
+        raise UserError(f"{folder}: the rows cannot be written: {storage.reason(error)}.") from error
 
 
 def _folder(results: str, study: str) -> Path:

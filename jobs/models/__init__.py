@@ -1,1 +1,1 @@
-"""Kept weights, and what they map new data to. It may import `results`."""
+"""Saved weights of trials, and vectors of new data from them. It may import `results`."""

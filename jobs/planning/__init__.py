@@ -1,1 +1,1 @@
-"""From a study to its trials: their keys, their order, their data, their cost. It may import `study` and `analysis`."""
+"""The trials of a study: their keys, order, data and cost. It may import `study` and `analysis`."""

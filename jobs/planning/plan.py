@@ -1,4 +1,4 @@
-"""From a study to its trials: an explicit list, each with a key made of its content."""
+"""The plan of a study: an explicit list of its trials, each with a key made from its content."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from jobs.results.header import FINISHED
 from jobs.study import space
 from jobs.study.study import Study
 
-# Part of every key: raised when the meaning of a configuration or the way of scoring changes.
+# Part of every key; it is increased when the meaning of a configuration or the scoring changes.
 PROTOCOL = 5
 LARGEST = 200_000
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One configuration and one seed, with the keys that results are filed under."""
+    """One configuration and one seed, with the keys of their results."""
 
     trial_key: str
     config_key: str
@@ -36,9 +36,9 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a study, in an order in which any prefix is balanced over values and seeds.
+    """The trials of a study, in an order such that any prefix is balanced over values and seeds.
 
-    Where a search chooses its cells by results (`open`), `trials` are those of the cells that are known by now.
+    If a search algorithm chooses configurations by results (`open`), `trials` has those that are known so far.
     """
 
     study: Study
@@ -48,12 +48,12 @@ class Plan:
 
     @property
     def open(self) -> bool:
-        """Whether cells are still to be chosen."""
+        """Whether a search algorithm has yet to choose configurations."""
         return len(self.trials) < self.n_trials
 
     @property
     def n_trials(self) -> int:
-        """How many trials the study has in all."""
+        """Total number of trials of the study."""
         return self.n_cells * len(self.study.seeds)
 
     def statuses(self, results: str) -> tuple[dict[str, str], list[str]]:
@@ -62,9 +62,9 @@ class Plan:
         return {one.trial_key: stored[one.trial_key] for one in self.trials if one.trial_key in stored}, warnings
 
     def missing(self, results: str) -> list[PlannedTrial]:
-        """The trials that have no final good row: never run, interrupted or failed.
+        """The trials without a finished row: never run, interrupted or failed.
 
-        One that was stopped early is done where the study stops trials early, and else to be run to its end.
+        A trial that was stopped early counts as done if the study uses early stopping; else it is run to its end.
         """
         stored, _ = self.statuses(results)
         done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
@@ -86,14 +86,14 @@ class Cell:
 
 
 class Cells:
-    """Makes cells of a study; every data set's fingerprint is taken once."""
+    """Makes configurations of a study; the fingerprint of each data set is computed once."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._fingerprints: dict[str, str] = {}
 
     def make(self, assignment: Mapping[str, Any]) -> Cell:
-        """The cell in which the space's keys have these values.
+        """The configuration in which the space's keys have these values.
 
         Raises:
             UserError: its data cannot be found or read.
@@ -105,7 +105,7 @@ class Cells:
 
 
 def make(study: Study) -> Plan:
-    """The plan of a study; that of one whose cells are chosen by results has none of them yet.
+    """The plan of a study; without trials if a search algorithm chooses the configurations by results.
 
     Raises:
         UserError: it has too many trials, or its data cannot be found or read.
@@ -126,7 +126,7 @@ def make(study: Study) -> Plan:
 
 
 def _population(study: Study) -> Mapping[str, Any] | None:
-    """What sets the members of a population apart from ordinary trials: their values change on the way."""
+    """The settings that enter the keys of a population's members, which differ from ordinary trials; else None."""
     search = study.search
     if search.scheduler != "pbt":
         return None
@@ -179,12 +179,12 @@ def _digest(text: str) -> str:
 
 
 def config_key(values: Mapping[str, Any], data_hash: str, population: Mapping[str, Any] | None = None) -> str:
-    """The key of a configuration: its parameters after defaults and its data's content, wherever that lies.
+    """The key of a configuration: a hash of its parameters with defaults and of its data's content, not of its path.
 
     Args:
         values: the parameters, by dotted key.
         data_hash: the data's fingerprint.
-        population: for a member of a population, what decides how its values change.
+        population: for a member of a population, the settings that decide how its values change.
     """
     content = {key: value for key, value in values.items() if key != "data.path"}
     identity = {"protocol": PROTOCOL, "data": data_hash, "parameters": content}

@@ -1,1 +1,1 @@
-"""Which trial, and which study, comes next. It may import `planning`, and `present` for what it says."""
+"""Search algorithms, schedulers, stages and the next study. It may import `planning`, and `present` for messages."""

@@ -133,11 +133,11 @@ def test_a_decided_study_runs_nothing(folder, command):
     ("changes", "options", "told"),
     [
         ((), ["--seeds-at-most", "2"], "the study has 2 seeds already"),
-        ((), ["--metric", "consensus"], "a consensus is a rank among all trials"),
+        ((), ["--metric", "consensus"], "the consensus ranks all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
         ((), ["--study", "t"], "say which with --study NAME"),
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
-         ["--metric", "nmi"], "a population changes values while it trains"),
+         ["--metric", "nmi"], "members of a population change values while they train"),
         (["seeds=[0, 4, 9]"], [], "no configuration is done with every seed"),
     ],
 )  # fmt: skip

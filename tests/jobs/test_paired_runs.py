@@ -370,7 +370,7 @@ def test_embed_takes_columns_by_their_names(folder, command):
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),
         (
             ("TORN", "mine.npz", "--out", "v.parquet"),
-            "best_model.pt is not what was written with best_model.json beside it",
+            "best_model.pt does not belong to best_model.json beside it",
         ),
     ],
 )
