@@ -132,7 +132,7 @@ def test_a_decided_study_runs_nothing(folder, command):
 @pytest.mark.parametrize(
     ("changes", "options", "told"),
     [
-        ((), ["--seeds-at-most", "2"], "the study has 2 seeds already"),
+        ((), ["--seeds-at-most", "2"], "the study already has 2 seeds"),
         ((), ["--metric", "consensus"], "the consensus ranks all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
         ((), ["--study", "t"], "say which with --study NAME"),

@@ -364,7 +364,7 @@ def test_embed_takes_columns_by_their_names(folder, command):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("results", "mine.npz", "--out", "v.parquet"), "results is no model: give the folder models/_TRIAL"),
+        (("results", "mine.npz", "--out", "v.parquet"), "results is not a model: give the folder models/_TRIAL"),
         (("MODEL", "mine.npz", "--out", "v.csv"), "should end in .parquet"),
         (("MODEL", "mine.npz", "--column", "target", "--out", "v.parquet"), "trained on (6,)"),
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),
