@@ -1,1 +1,1 @@
-"""Running trials, here or through `cluster`. It may import `search` and all that `search` may."""
+"""Runs trials on this machine or, through `cluster`, on others. It may import `search` and all that `search` may."""

@@ -1,1 +1,1 @@
-"""Studies that run elsewhere or later: on a cluster, or from a queue. It may import `execution`."""
+"""Runs studies on a cluster or from a queue, and checks machines. It may import `execution`."""

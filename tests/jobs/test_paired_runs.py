@@ -173,7 +173,7 @@ def test_a_checkpoint_is_gone_on_with_elsewhere(folder, command):
     assert history("other") == history("straight")
     done, _, err = command(*arguments)
     assert done == 2
-    assert "is done: there is nothing to go on with" in err
+    assert "is done: there is nothing to continue" in err
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_is_no_checkpoint_is_refused(folder, command, content):
     (folder / "x.pt").write_bytes(content)
     code, _, err = command("run", "p.yaml", "--results", "other", "--checkpoint", "x.pt")
     assert code == 2
-    assert "it is no checkpoint that can be read" in err
+    assert "this is not a readable checkpoint" in err
 
 
 # Ranking and refusing
