@@ -1,1 +1,1 @@
-"""The study file: what a person writes, read and checked, and what of it may run. It may import `results`."""
+"""The study file: reads and checks it, and decides which plug-ins may run. It may import `results`."""

@@ -1,4 +1,4 @@
-"""Which plug-in files a study names."""
+"""The plug-in files that a study names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.study.study import Study
 
 
 def plug_in_files(study: Study) -> tuple[Path, ...]:
-    """The user's own plug-in files that a study's trials may load."""
+    """The user's plug-in files that a study's trials may load."""
     fields = [key for _, key in plug_in_fields()]
     chosen = {name for one in fields if (name := get(study.trial, f"{one}.name")) is not None}
     chosen |= {
@@ -27,7 +27,7 @@ def plug_in_files(study: Study) -> tuple[Path, ...]:
 
 
 def _analyzers(study: Study) -> list[str]:
-    """What the study may split texts by."""
+    """The text analyzers that the study may use."""
     data = study.space.get("data")
     values = [get(study.trial, "data.analyzer")]
     values += study.space["data.analyzer"].examples if "data.analyzer" in study.space else []

@@ -1,8 +1,8 @@
-"""Which plug-in files may run: those that the person names, and those of a content that this person has run before.
+"""Which plug-in files may run: those that the user names, and those with a content that the user ran before.
 
-Results name plug-ins by path, too: in the study that they were planned as, and beside a model. Results may come from a
-stranger, so that a path in them is no leave to run what lies there. What was run before is known by its content, in
-`$XDG_STATE_HOME/conclus/plug-ins`: a line of 64 letters each.
+Results also name plug-ins by path: in their copy of the study, and beside a model. Results may come from a stranger, so
+a path in them is no permission to run the file. Files that ran before are recognised by the sha256 of their content, in
+`$XDG_STATE_HOME/conclus/plug-ins`, one line of 64 characters each.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def name(files: Iterable[Path]) -> None:
-    """Lets plug-in files run that the person named, and remembers their content.
+    """Allows plug-in files that the user named, and stores the hash of their content.
 
-    Where it cannot be kept, they run all the same: they are asked for again next time.
+    If it cannot be stored, they still run, but must be named again next time.
 
     Raises:
         UserError: a file cannot be read.
@@ -34,7 +34,7 @@ def name(files: Iterable[Path]) -> None:
     try:
         file = kept()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # One write of whole lines at the end: two commands at once lose nothing of each other.
+        # Whole lines are appended in one write, so that two commands at a time lose no line.
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             os.write(descriptor, "".join(f"{digest}\n" for digest in sorted(new)).encode())
@@ -45,13 +45,13 @@ def name(files: Iterable[Path]) -> None:
 
 
 def of_study(file: Path, plug_ins: Iterable[Path]) -> None:
-    """Lets the plug-ins of a study file run that was named on the command line, if it is the person's own.
+    """Allows the plug-ins of a study file that was named on the command line, if it is the user's own.
 
-    A file that lies in results (the study as it was run, an entry of a queue) may be a stranger's: of its plug-ins
-    those run that were run before.
+    A file in results (the study as it was run, an entry of a queue) may come from a stranger: only those of its
+    plug-ins may run that ran before.
 
     Raises:
-        UserError: one of the person's own plug-ins cannot be read.
+        UserError: one of the user's own plug-ins cannot be read.
     """
     if lies_in_results(file):
         recall()
@@ -60,7 +60,7 @@ def of_study(file: Path, plug_ins: Iterable[Path]) -> None:
 
 
 def lies_in_results(file: Path) -> bool:
-    """Whether a study file is one that conclus wrote into a folder of results."""
+    """Whether a study file was written by conclus into a folder of results."""
     whole = file.resolve()
     return any(part.startswith(PREFIX) for part in whole.parts[:-1]) or (
         whole.parent.name in {QUEUE, QUEUE.removeprefix("_")} and whole.stem.isdigit()
@@ -68,12 +68,12 @@ def lies_in_results(file: Path) -> bool:
 
 
 def recall() -> None:
-    """Lets files run whose content this person has run before, whatever names them now."""
+    """Allows files whose content the user ran before, whatever their name is now."""
     plugins.allow(*_remembered())
 
 
 def kept() -> Path:
-    """The file of the content that was run before.
+    """The file with the hashes of content that ran before.
 
     Raises:
         FileNotFoundError: there is no home folder.
