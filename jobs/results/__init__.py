@@ -1,1 +1,1 @@
-"""The Parquet store: one immutable file per attempt, one row per trial."""
+"""The results as Parquet: one file per attempt, and a reader that gives one row per trial."""

@@ -1,4 +1,4 @@
-"""The columns of the store, with types that no value can change."""
+"""The columns of the results, with types that do not depend on the values."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -61,22 +61,22 @@ class Attempt:
     """One run of one trial, in plain Python values.
 
     Attributes:
-        seed: What the trial's random numbers start from; negative, and no other trial's, where it is not known.
+        seed: The seed of the trial's random numbers; a unique negative number if unknown.
         status: `running`, `ok`, `stopped` (ended early on purpose) or `failed`.
         reason: A code for why it was stopped or failed, else empty.
-        source: `run`, or `import` for a row that came from a person's own table.
-        started: When it began; without a time zone it is taken as UTC.
+        source: `run`, or `import` for a row from a user's own table.
+        started: When it began; without a time zone it counts as UTC.
         seconds: Wall time so far, in seconds.
-        device: `cpu`, or the name of the graphics card that it trained on.
-        precision: `f32` or `bf16`, whichever `auto` came to; empty where nothing was trained.
+        device: `cpu`, or the name of the GPU that trained it.
+        precision: `f32` or `bf16`, as chosen by `auto`; empty if nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
-        env: Versions of what it ran with; of an imported row its file, its line and the notes that stood in it.
+        env: Versions of Python and packages; for an imported row, its file, line and notes.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.
-        probe_labels: Clusters of the data set's probe at the last epoch, below 2,000.
+        probe_labels: Clusters of the data set's probe samples at the last epoch, each below 2,000.
         metrics: Scores and losses of the last epoch.
-        best: The same at `best_epoch`.
+        best: Scores and losses at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
     """
 
@@ -112,10 +112,10 @@ class Attempt:
 
 
 def to_table(attempts: Sequence[Attempt]) -> pa.Table:
-    """The attempts as rows of the store, one each, in the given order.
+    """The attempts as rows of results, one each, in the given order.
 
     Raises:
-        ValueError: A status is none of `STATUSES`.
+        ValueError: A status is not one of `STATUSES`.
     """
     _check(attempts)
     columns = {name: _fixed(name, attempts) for name in FIXED.names}
@@ -128,12 +128,12 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
 
 
 def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A `param.` column of any type as strings, spelled as `to_table` spells a column of mixed types."""
+    """A `param.` column of any type as strings, in the spelling of `to_table` for mixed types."""
     return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
 
 
 def misfit(table: pa.Table) -> str:
-    """What of a table's columns is not as conclus writes them, in a few words; empty where nothing is."""
+    """The first column of a table that is not as conclus writes it, in a few words; empty if all are."""
     for column in table.schema:
         if not _fits(column.type, _wanted(column.name)):
             return f"{column.name} is {column.type}"
@@ -141,7 +141,7 @@ def misfit(table: pa.Table) -> str:
         if table[name].null_count:
             return f"{name} lacks values"
     try:
-        table.validate(full=True)  # Text that is none is found here, not where it is printed.
+        table.validate(full=True)  # Finds invalid text here, before it is printed.
     except pa.ArrowInvalid as error:
         return str(error).splitlines()[0]
     return ""
@@ -156,7 +156,7 @@ def _wanted(name: str) -> pa.DataType | None:
 
 
 def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
-    """Whether values of one type can stand in a column of the other: numbers of another width, or none at all."""
+    """Whether a column of one type fits the other: equal types, numbers of another width, or only nulls."""
     if wanted is None:
         return not pa.types.is_nested(found)
     if found == wanted or pa.types.is_null(found):
@@ -166,7 +166,7 @@ def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
 
 
 def header(table: pa.Table, study: str) -> bytes:
-    """What `peek` reads from the footer: version, study, and key, attempt and status of each row."""
+    """The header for `peek`: version, study, and key, attempt and status of each row."""
     columns = [table[name].to_pylist() for name in HeaderRow._fields]
     return encode(map(HeaderRow, *columns), study)
 
@@ -203,7 +203,7 @@ def _number(value: float | None) -> float | None:
 
 def _params(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
     columns = {f"param.{name}": _param([row.get(name) for row in rows]) for name in _keys(rows)}
-    # A column of nulls has no type of its own, and any guess would clash with another file's: leave it out.
+    # A column of nulls is left out: it has no type, and a guess could differ from another file's type.
     return {name: column for name, column in columns.items() if column.null_count < len(column)}
 
 
@@ -218,7 +218,7 @@ def _param(values: list[Any]) -> pa.Array:
 
 
 def _cell(value: Any) -> bool | float | str | None:
-    """Every number is a float: files with 1 and 0.1 in one column were silently misread by DuckDB."""
+    """The value to store; every number becomes a float: DuckDB misreads files with 1 and 0.1 in one column."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
