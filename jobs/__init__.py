@@ -1,1 +1,1 @@
-"""Studies: their files, plans, trials, results and conclusions, and the commands."""
+"""Studies: their files, plans, trials, results and analyses, and the commands."""

@@ -1,1 +1,1 @@
-"""One file, one command: `command` in it; only click and the standard library at module level."""
+"""The commands, one per file, each named `command`. At module level, a file imports only light modules."""
