@@ -134,7 +134,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     _refuse_rescaled(metric, column, changed)
     kept = [key for key in keys if key not in changed]
     cells_a, cells_b = a.cells(kept), b.cells(kept)
-    telling = _telling([*cells_a, *cells_b])
+    telling = _differing_keys([*cells_a, *cells_b])
     shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
     return Difference(
         metric=column,
@@ -204,7 +204,7 @@ def _listed(values: set[str]) -> str | None:
     return ", ".join(sorted(values)) or None
 
 
-def _telling(cells: Sequence[Identity]) -> set[str]:
+def _differing_keys(cells: Sequence[Identity]) -> set[str]:
     """The keys in which any two of the configurations differ."""
     values: dict[str, set[Any]] = {}
     for identity in cells:

@@ -261,7 +261,7 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Differ
     else:
         comparisons = [(reference, other) for other in places if other != reference]
     found = [_difference(cells, low, high, mode) for low, high in comparisons]
-    return _judged(found, mode)
+    return _with_verdicts(found, mode)
 
 
 def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
@@ -271,8 +271,8 @@ def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
     return Difference(
         low=cells.factor.levels[low],
         high=cells.factor.levels[high],
-        mean_low=_evenly(before, owners),
-        mean_high=_evenly(after, owners),
+        mean_low=_mean_of_configurations(before, owners),
+        mean_high=_mean_of_configurations(after, owners),
         estimate=paired(after - before, owners),
         n=int(both.sum()),
         wins=int((gains > 0).sum()),
@@ -281,7 +281,7 @@ def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
     )
 
 
-def _evenly(values: Vector, owners: Codes) -> float | None:
+def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
     """The mean in which each configuration counts once."""
     if not len(values):
         return None
@@ -289,7 +289,7 @@ def _evenly(values: Vector, owners: Codes) -> float | None:
     return float((np.bincount(codes, values) / np.bincount(codes)).mean())
 
 
-def _judged(differences: Sequence[Difference], mode: str) -> list[Difference]:
+def _with_verdicts(differences: Sequence[Difference], mode: str) -> list[Difference]:
     """The differences with verdicts, by Holm's correction over all comparisons of the parameter."""
     p_values = [one.estimate.p for one in differences if one.estimate and one.estimate.p is not None]
     rejected = iter(holm(p_values))
@@ -309,7 +309,9 @@ def _verdict(one: Difference, rejected: Iterator[bool], mode: str) -> str:
 def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
     complete = np.isfinite(cells.means).all(axis=1)
     counts = np.bincount(cells.factor.codes, minlength=len(cells.factor.levels))
-    means: list[float | None] = [_evenly(column[complete], cells.configurations[complete]) for column in cells.means.T]
+    means: list[float | None] = [
+        _mean_of_configurations(column[complete], cells.configurations[complete]) for column in cells.means.T
+    ]
     rows = zip(cells.factor.levels, counts.tolist(), means, strict=True)
     return tuple(Level(value, n, mean) for value, n, mean in rows), int(complete.sum())
 

@@ -99,8 +99,8 @@ def importance(trials: Trials) -> Importance:
     interactions = [_pair(model, pair, means, total) for pair in _pairs(columns)]
     return Importance(
         column=trials.column,
-        parameters=_judged(parameters),
-        interactions=_judged(interactions),
+        parameters=_with_verdicts(parameters),
+        interactions=_with_verdicts(interactions),
         luck=None if means.noise is None or total == 0 else min(1.0, means.noise / total),
         trials=len(trials.values),
         configurations=len(means.values),
@@ -182,21 +182,23 @@ class Model:
         return max(0.0, float(self.values @ self.values) - explained), len(self.values) - 1 - rank
 
     def alone(self, key: str) -> tuple[float, int, float]:
-        """The sum of squares that a parameter explains beyond the others; see `_beyond`."""
+        """The sum of squares that a parameter explains beyond the others; see `_explained_beyond`."""
         own = self.places[key]
         others = np.setdiff1d(np.arange(len(self.gram)), own)
-        return _beyond(
+        return _explained_beyond(
             self.gram[np.ix_(own, own)], self.gram[np.ix_(own, others)], self.gram[np.ix_(others, others)],
             (self.cross[own], self.cross[others]),
         )  # fmt: skip
 
     def added(self, extra: Matrix) -> tuple[float, int, float]:
-        """The sum of squares that additional columns explain beyond all others; see `_beyond`."""
+        """The sum of squares that additional columns explain beyond all others; see `_explained_beyond`."""
         extra = extra - extra.mean(axis=0)
-        return _beyond(extra.T @ extra, extra.T @ self.design, self.gram, (extra.T @ self.values, self.cross))
+        return _explained_beyond(extra.T @ extra, extra.T @ self.design, self.gram, (extra.T @ self.values, self.cross))
 
 
-def _beyond(own: Matrix, shared: Matrix, others: Matrix, cross: tuple[Vector, Vector]) -> tuple[float, int, float]:
+def _explained_beyond(
+    own: Matrix, shared: Matrix, others: Matrix, cross: tuple[Vector, Vector]
+) -> tuple[float, int, float]:
     """Sum of squares and rank of columns after projecting out the others, and the share of the columns that remains."""
     project = shared @ np.linalg.pinv(others, rcond=_ALIASED, hermitian=True) if others.size else shared
     left = own - project @ shared.T
@@ -299,7 +301,7 @@ def _noncentrality(ratio: float, rank: int, freedom: int) -> tuple[float, float]
     return max(0.0, float(centre - half)), float(centre + half)
 
 
-def _judged(shares: Sequence[Share]) -> tuple[Share, ...]:
+def _with_verdicts(shares: Sequence[Share]) -> tuple[Share, ...]:
     """The shares with verdicts (Holm's correction over all of them), the largest first."""
     rejected = iter(holm([one.p for one in shares if one.p is not None]))
     judged = [one if one.p is None else _verdict(one, is_real=next(rejected)) for one in shares]

@@ -110,7 +110,7 @@ class _Rivals:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
         self.worse = {one.high for one in differences if one.verdict == "worse"}
-        self.close = {one.high for one in differences if one.estimate and _reach(one.estimate) <= margin}
+        self.close = {one.high for one in differences if one.estimate and _largest_difference(one.estimate) <= margin}
         self.open = [one.high for one in differences if one.high not in self.worse | self.close]
 
     def gain(self, value: Any) -> str:
@@ -121,7 +121,7 @@ class _Rivals:
         return f"{self.sign * one.estimate.mean:+.3g} ±{one.estimate.half_width:.2g}"
 
 
-def _reach(estimate: Estimate) -> float:
+def _largest_difference(estimate: Estimate) -> float:
     """The largest absolute difference inside the interval."""
     return math.inf if estimate.half_width is None else abs(estimate.mean) + estimate.half_width
 
@@ -138,7 +138,7 @@ def _best(factor: Factor, steps: Sequence[Difference], mode: str) -> Any:
 
 def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
     levels, place = factor.levels, factor.levels.index(best)
-    if factor.is_number and (moved := _moved(factor, place, rivals)):
+    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals)):
         return moved
     if not rivals.open:
         return _fixed(trials, factor, best, rivals, margin)
@@ -151,7 +151,7 @@ def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: f
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
-def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
+def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
     """The advice `extend` or `refine`, if either applies."""
     levels, is_log = factor.levels, log_spaced(factor.levels)
     best, last = levels[place], len(levels) - 1
@@ -161,7 +161,9 @@ def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
             return None
         end, step = ("lower", levels[0:2]) if place == 0 else ("upper", levels[-2:])
         why = f"the best, {_shown(best)}, is the {end} end, {rivals.gain(neighbour)} over {_shown(neighbour)}"
-        return Advice(factor.key, "extend", (best, *_beyond(step, place == 0, is_log=is_log)), why, is_log=is_log)
+        return Advice(
+            factor.key, "extend", (best, *_values_beyond(step, place == 0, is_log=is_log)), why, is_log=is_log
+        )
     below, above = levels[:place], levels[place + 1 :]
     if not (rivals.worse.intersection(below) and rivals.worse.intersection(above)):
         return None
@@ -171,7 +173,7 @@ def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
     return Advice(factor.key, "refine", middle, why, is_log=is_log)
 
 
-def _beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
+def _values_beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
     """Two more values beyond an edge with the spacing of the last step; the farthest last."""
     low, high = step
     if is_log:

@@ -114,9 +114,9 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         finished=sum(status in FINISHED for status in rows["status"]),
         imported=rows["source"].count("import"),
         seeds=tuple(sorted({seed for seed in rows["seed"] if seed is not None})),
-        hosts=_known(rows["host"]),
-        code=_known(rows["code_hash"]),
-        data=_known(rows["data_hash"]),
+        hosts=_distinct(rows["host"]),
+        code=_distinct(rows["code_hash"]),
+        data=_distinct(rows["data_hash"]),
         environments=_environments(rows["env_hash"], rows["env_json"]),
         first=min(started, default=None),
         last=max(started, default=None),
@@ -130,7 +130,7 @@ def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
     return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in microseconds]
 
 
-def _known(values: Iterable[str | None]) -> tuple[str, ...]:
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
 
 

@@ -53,13 +53,13 @@ def metric_name(column: str) -> str:
 
 def bare(metric: str) -> str:
     """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
-    name = _last(metric).removeprefix("kmeans_")
+    name = _without_prefix(metric).removeprefix("kmeans_")
     return name.removeprefix("train_").removeprefix("test_")
 
 
 def within_trial(metric: str) -> str:
     """The metric that one trial can report: the same name, but the label-free score in place of the consensus."""
-    name = _last(metric)
+    name = _without_prefix(metric)
     return LABEL_FREE if name == CONSENSUS else name
 
 
@@ -70,14 +70,14 @@ def uses_labels(metric: str) -> bool:
 
 def is_loss(metric: str) -> bool:
     """Whether the metric is a training loss or a part of one, on that loss's own scale."""
-    name = _last(metric)
+    name = _without_prefix(metric)
     is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
     return is_it and not is_loss_share(metric)
 
 
 def is_loss_share(metric: str) -> bool:
     """Whether the metric is a loss divided by its value for chance, such as `loss_share`."""
-    name = _last(metric)
+    name = _without_prefix(metric)
     return name.startswith("loss_") and name.endswith("share")
 
 
@@ -88,7 +88,7 @@ def quality_metric(keys: Collection[str]) -> str:
 
 def part_of_pairs(metric: str) -> str:
     """The part of the pairs on which a score was measured, a name of `core.data.dataset.PARTS`; else empty."""
-    name = _last(metric)
+    name = _without_prefix(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
@@ -109,6 +109,6 @@ def rescales_loss(key: str) -> bool:
     return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]
 
 
-def _last(metric: str) -> str:
+def _without_prefix(metric: str) -> str:
     """A metric's name without the column's prefix: `nmi` for `best.nmi`."""
     return metric.rsplit(".", 1)[-1]

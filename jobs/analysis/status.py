@@ -100,7 +100,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     # A search algorithm adds trials while it runs, so its trials are those that have begun.
     own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
     planned = max(planned, len(own))
-    done = {key: good for key, rows in own.items() if (good := _good(rows))}
+    done = {key: good for key, rows in own.items() if (good := _done_attempt(rows))}
     slowest = _slowest(loaded.table)
     begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
     missing = planned - len(own)
@@ -112,7 +112,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
         begun=begun,
         metric=metric,
         best=_best(loaded.table, own, metric, mode),
-        seconds_left=_left([row["seconds"] for row in done.values()], begun, missing),
+        seconds_left=_seconds_left([row["seconds"] for row in done.values()], begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         per_hour=_per_hour(list(done.values()), begun),
     )
@@ -140,7 +140,7 @@ def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
     return {key: sorted(rows, key=lambda row: row["attempt_id"]) for key, rows in found.items()}
 
 
-def _good(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _done_attempt(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return next((row for status in FINISHED for row in rows if row["status"] == status), None)
 
 
@@ -151,7 +151,7 @@ def _slowest(table: pa.Table) -> float | None:
 
 
 def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
-    heard = _heard(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
+    heard = _seconds_since_write(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
     return Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
@@ -165,7 +165,7 @@ def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ende
     )
 
 
-def _heard(path: Place) -> float | None:
+def _seconds_since_write(path: Place) -> float | None:
     moment = storage.modified(path)
     return None if moment is None else max(0.0, time.time() - moment)
 
@@ -181,7 +181,7 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
 
 def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
     """The first entry of the leaderboard over one row per trial."""
-    rows = [(_good(attempts) or attempts[-1])["place"] for attempts in own.values()]
+    rows = [(_done_attempt(attempts) or attempts[-1])["place"] for attempts in own.values()]
     if not rows:
         return None
     try:
@@ -191,7 +191,7 @@ def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: 
         return None
 
 
-def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
+def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
     """Wall seconds until all trials are done: the remaining training time, shared among the running trials."""
     known = [one for one in seconds if one]
     states = Counter(one.state for one in begun)

@@ -51,13 +51,13 @@ def _fraction(x: float, a: float, b: float) -> float:
             term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         else:
             term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d = 1 / _away(1 + term * d)
-        c = _away(1 + term / c)
+        d = 1 / _nonzero(1 + term * d)
+        c = _nonzero(1 + term / c)
         change = c * d
         value *= change
     return value
 
 
-def _away(value: float) -> float:
+def _nonzero(value: float) -> float:
     """The value, or a tiny number in place of zero, so that it can be a divisor."""
     return value if abs(value) > _TINY else _TINY

@@ -66,14 +66,14 @@ def run_study(
         read, before = course.at(place, results), summary
         summary, read = _run(read, results, where, stop, quiet=quiet)
         if summary.done and not quiet and not summary.unwritable:
-            _conclude(read, results)
+            _show_leaderboard(read, results)
         if before is not None:
             summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
         if summary.missing or summary.paused or summary.unwritable:
             break
         _pass_gate(course, place, results, quiet=quiet)
     if summary is not None:
-        _leave(summary, quiet=quiet)
+        _exit(summary, quiet=quiet)
 
 
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
@@ -115,17 +115,17 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
     for line in ready.told if progress else ():
         click.echo(line, err=True)
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
-        return running.execute(ready, on_event=progress.hear if progress else _hear_nothing, stop=stop)
+        return running.execute(ready, on_event=progress.hear if progress else _ignore, stop=stop)
 
 
-def _conclude(study: Study, results: str) -> None:
+def _show_leaderboard(study: Study, results: str) -> None:
     """Prints the leaderboard of the results so far."""
     from jobs.present.leaderboard import leaderboard_text  # Imported late, because it is slow to import.
 
     click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
 
 
-def _leave(summary: Summary, *, quiet: bool) -> None:
+def _exit(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
         click.echo(
             f"Error: {summary.unwritable}; when results can be written again, continue with: {again()}", err=True
@@ -155,7 +155,7 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         click.echo(f"all {summary.done} trials are done", err=True)
 
 
-def _hear_nothing(_event: Event) -> None:
+def _ignore(_event: Event) -> None:
     """Ignores an event, so that no progress is shown."""
 
 

@@ -38,7 +38,7 @@ class Orders:
             return None
         trial = following.trial
         self.given[trial.trial_key] = trial
-        return Task(trial.trial_key, {**self._shared, **_own(trial), **following.extra})
+        return Task(trial.trial_key, {**self._shared, **_of_trial(trial), **following.extra})
 
     def hear(self, event: Event) -> None:
         """Passes an event of a trial to the source."""
@@ -76,7 +76,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
     }
 
 
-def _own(trial: PlannedTrial) -> dict[str, Any]:
+def _of_trial(trial: PlannedTrial) -> dict[str, Any]:
     return {
         "trial_key": trial.trial_key,
         "config_key": trial.config_key,

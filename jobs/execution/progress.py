@@ -55,7 +55,7 @@ class Progress:
     def _end(self, event: Event) -> None:
         self.running.pop(event.key, None)
         if event.data.get("status") == "paused":
-            self._tell(event)
+            self._say_trouble(event)
             return
         failed = event.kind == "died" or event.data.get("status") == "failed"
         self.failed += failed
@@ -64,7 +64,7 @@ class Progress:
             reason = event.error or event.data["reason"]
             self.say(f"trial {event.key} failed: {reason}")
             return
-        self._tell(event)
+        self._say_trouble(event)
         if event.kind == "ended":
             self.early += 1
             return
@@ -72,7 +72,7 @@ class Progress:
         if event.data["value"] is not None:
             self.values[event.data["config_key"]].append(event.data["value"])
 
-    def _tell(self, event: Event) -> None:
+    def _say_trouble(self, event: Event) -> None:
         """Prints why an attempt could not continue from its checkpoint."""
         reason = event.data.get("reason", "")
         if reason.startswith(("RESTARTED", "RESUMED")):

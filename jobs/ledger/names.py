@@ -113,9 +113,9 @@ def _measured(name: str) -> Target:
     whole = _slug(name)
     found = _UNIT.search(name)
     if found is None:
-        return _named(whole)
+        return _target_of(whole)
     unit = _slug(found[1] or found[2]) if (found[1] or found[2]) != "%" else "%"
-    bare = _named(_slug(_ARROWS.sub("", name[: found.start()])))
+    bare = _target_of(_slug(_ARROWS.sub("", name[: found.start()])))
     if unit == "%":
         return dataclasses.replace(bare, percent=True)
     if unit in UNITS and bare.key in {STARTED, SECONDS}:
@@ -123,7 +123,7 @@ def _measured(name: str) -> Target:
     if power := _POWER.fullmatch(found[1]):
         return dataclasses.replace(bare, scale=float(f"1e{power[1] or power[2]}"))
     # `学习率 (lr)`: the brackets repeat the name and are not a unit.
-    return bare if bare.known and _named(unit) == bare else _named(whole)
+    return bare if bare.known and _target_of(unit) == bare else _target_of(whole)
 
 
 def wanted(name: str, header: str) -> Target:
@@ -142,7 +142,7 @@ def wanted(name: str, header: str) -> Target:
         return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
     if name.startswith((PARAM, METRIC)) and re.fullmatch(r"[\w.-]+", name):
         return Target(name, measured.scale, measured.percent)
-    found = _named(_slug(normal(name)))
+    found = _target_of(_slug(normal(name)))
     if not found.known:
         raise UserError(
             f"--map {header}={name}: {name!r} is not a known name: write param.NAME or metric.NAME for your own name, "
@@ -162,7 +162,7 @@ def house_word(key: str, word: str) -> str:
     return spelled if spelled in _words().get(key.removeprefix(PARAM), ()) else word
 
 
-def _named(slug: str) -> Target:
+def _target_of(slug: str) -> Target:
     if slug == SECTION:
         return Target(PARAM + SECTION, known=False)
     if slug in _BY_ALIAS:
@@ -181,7 +181,7 @@ def _parameter(name: str) -> Target:
     """The target of a parameter column: `lr`, `optimiser.learning_rate`, `optimiser/lr`, or any other name."""
     ending = re.split(r"[./]", re.sub(r"[./]name$", "", name))[-1]
     for whole in (name, ending):
-        found = _named(_slug(whole))
+        found = _target_of(_slug(whole))
         if found.known and found.key.startswith(PARAM):
             return found
         if found.key == SEED:
@@ -192,7 +192,7 @@ def _parameter(name: str) -> Target:
 def _metric(name: str) -> Target:
     """The target of a column that is an outcome."""
     unit = _UNIT.search(name)
-    found = _named(_slug(name[: unit.start()] if unit else name))
+    found = _target_of(_slug(name[: unit.start()] if unit else name))
     percent = unit is not None and "%" in unit[0]
     if found.key == SECONDS:
         return found

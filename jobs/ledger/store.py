@@ -23,7 +23,7 @@ def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
     Raises:
         UserError: A row was imported before with other values, or the file with another meaning of its columns.
     """
-    known = _known(results, rows[0].study)
+    known = _imported_rows(results, rows[0].study)
     fresh = [row for row in rows if row.trial_key not in known]
     for row in rows:
         if row.trial_key in known:
@@ -54,7 +54,7 @@ def _folder(results: str, study: str) -> Path:
     return Path(results, f"{PREFIX}{study}")
 
 
-def _known(results: str, study: str) -> dict[str, dict[str, Any]]:
+def _imported_rows(results: str, study: str) -> dict[str, dict[str, Any]]:
     """The imported rows of the study by key."""
     folder = _folder(results, study)
     if not folder.is_dir():

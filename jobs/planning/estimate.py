@@ -34,10 +34,10 @@ def from_probe(plan: Plan) -> str:
     """What a trial of the largest configuration needs, the proposed resources, and the time of the study with them."""
     found = probe(plan)
     share = _share(plan.study, found)
-    return "\n".join([*_found(found), _proposed(plan.study, found, share), _whole(plan, found, share)])
+    return "\n".join([*_probe_lines(found), _proposal(plan.study, found, share), _study_time(plan, found, share)])
 
 
-def _found(found: Found) -> list[str]:
+def _probe_lines(found: Found) -> list[str]:
     every = found.config.evaluation.every
     size = f"{found.n_parameters:,} parameters x batch size {found.config.batch_size}"
     scoring = f"{found.evaluation_seconds:.3g} s of scoring every {_count(every, 'epoch')}"
@@ -61,7 +61,7 @@ def _share(study: Study, found: Found) -> float | None:
     return forecast.card_share(found.gpu_bytes, found.gpu_total, _workers(on_cpu(study), 0.0))
 
 
-def _proposed(study: Study, found: Found, share: float | None) -> str:
+def _proposal(study: Study, found: Found, share: float | None) -> str:
     gpu = f"gpu: {share:g}, " if share else ""
     text = (
         f"proposed: resources: {{cpu: {study.resources.cpu}, {gpu}memory_gb: {forecast.memory_gb(found.memory_bytes)}}}"
@@ -69,7 +69,7 @@ def _proposed(study: Study, found: Found, share: float | None) -> str:
     return text + ("" if share is not None else "\n  one GPU is too small for it: use a smaller batch")
 
 
-def _whole(plan: Plan, found: Found, share: float | None) -> str:
+def _study_time(plan: Plan, found: Found, share: float | None) -> str:
     workers = _workers(plan.study, 1.0 if share is None else share)
     epochs = [one.config.epochs for one in plan.trials]
     epochs += [found.config.epochs] * (plan.n_trials - len(epochs))

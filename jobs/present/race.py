@@ -47,15 +47,15 @@ def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
     elif race.end == "as good":
         text = f"As good: the {len(race.contenders)} remaining configurations differ by no more than {rule.margin:g}."
     else:
-        left, reach = len(race.contenders), _reach(standings)
+        left, reach = len(race.contenders), _largest_lead(standings)
         text = f"Undecided after {count} seeds: {left} may be the best, within {reach:.3g} of each other."
-    named = f"The best: {_named(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
+    named = f"The best: {_described(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
     return "\n".join(
         ["", *(part for line in (text, named) for part in textwrap.wrap(line, width, subsequent_indent="  "))]
     )
 
 
-def _reach(standings: Sequence[Standing]) -> float:
+def _largest_lead(standings: Sequence[Standing]) -> float:
     """The largest lead over a remaining configuration that the intervals allow."""
     return max(one.gap + one.half_width for one in standings if one.verdict not in {"best", "worse"})
 
@@ -76,7 +76,7 @@ def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
     columns = [Column(names[key]) for key in keys or list(board.entries[0].params)]
     columns += [Column(_metric(board), right=False), Column("the best leads by", right=False), Column("", right=False)]
     values = [tables.numbers([params[one.key][key] for one in shown]) for key in keys or board.entries[0].params]
-    rows = [[*cells, *_told(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
+    rows = [[*cells, *_result_cells(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
     return Sheet(columns, rows)
 
 
@@ -84,14 +84,14 @@ def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]
     return [[column[row] for column in columns] for row in range(count)]
 
 
-def _told(one: Standing) -> tuple[str, str, str]:
+def _result_cells(one: Standing) -> tuple[str, str, str]:
     score = intervals.plus_minus(mean(one.values), half_width(one.values))
     has_lead = one.verdict != "best" and isfinite(one.gap)
     half = one.half_width if isfinite(one.half_width) else None
     return score, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
 
 
-def _named(board: Leaderboard, key: str) -> str:
+def _described(board: Leaderboard, key: str) -> str:
     entry = next(entry for entry in board.entries if entry.config_key == key)
     names = short_names([*board.constant, *entry.params])
     return (

@@ -51,7 +51,7 @@ def _trials(trials: list[Trial], width: int) -> Iterator[str]:
     """A few trials of one state: the failed ones that began last, else those whose files are oldest."""
     shown = trials[-_SHOWN:] if trials and trials[0].state == "failed" else _longest_silent(trials)
     for trial in shown:
-        text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_told(trial)}"
+        text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_details(trial)}"
         text = one_line(text)
         yield text if len(text) <= width else f"{text[: width - 1]}…"
     if len(trials) > len(shown):
@@ -62,7 +62,7 @@ def _longest_silent(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda one: one.heard or 0.0, reverse=True)[:_SHOWN]
 
 
-def _told(trial: Trial) -> str:
+def _details(trial: Trial) -> str:
     if trial.state == "failed":
         return trial.reason
     of = f"/{trial.epochs}" if trial.epochs else ""

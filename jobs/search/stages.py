@@ -210,7 +210,7 @@ class _Reader:
         for key in sorted(names, key=lambda one: one.removesuffix(".name").count(".")):
             keys.put(renamed, key.removesuffix(".name"), names[key])
         content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
-        content["study"] = self._named(entry)
+        content["study"] = self._study_name(entry)
         # A plug-in's new name drops the old plug-in's options; this first reading finds the new plug-in's options.
         trial = Reader(self._document({**content, "trial": renamed}, place), self._folder).read(()).trial
         known, origins = deepcopy(dict(trial)), dict[Place, str]()
@@ -226,7 +226,7 @@ class _Reader:
         overrides = [one for one in self._overrides if one.partition("=")[0] != "study"]
         return Reader(self._document(content, place, origins), self._folder).read(overrides)
 
-    def _named(self, entry: Mapping[str, Any]) -> str:
+    def _study_name(self, entry: Mapping[str, Any]) -> str:
         over = [one.partition("=")[2] for one in self._overrides if one.partition("=")[0] == "study"]
         return f"{over[-1] if over else self._common.get('study')}.{entry['name']}"
 

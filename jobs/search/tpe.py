@@ -62,13 +62,13 @@ class Asking:
         self._waiting: list[PlannedTrial] = []
         self._places: dict[str, tuple[_Asked, int]] = {}
         for one in self._asked.values():
-            self._place(one)
+            self._enqueue(one)
         self._exhausted = False
 
     def take(self) -> Next | None:
         """The next trial; None if all configurations are taken or the space is exhausted."""
         if not self._waiting and len(self._asked) < (self._study.search.trials or 0) and not self._exhausted:
-            self._ask()
+            self._draw()
         return Next(self._waiting.pop(0)) if self._waiting else None
 
     def hear(self, event: Event) -> None:
@@ -79,13 +79,13 @@ class Asking:
         failed = event.kind == "died" or event.data.get("status") == FAILED
         asked.values[seed] = None if failed else event.data.get("value")
 
-    def _place(self, asked: _Asked) -> None:
+    def _enqueue(self, asked: _Asked) -> None:
         """Queues the seeds of a configuration that have no value yet; each trial's key is made only here."""
         trials = {seed: asked.cell.trial(seed) for seed in self._study.seeds}
         self._places |= {trial.trial_key: (asked, seed) for seed, trial in trials.items()}
         self._waiting += [trial for seed, trial in trials.items() if seed not in asked.values]
 
-    def _ask(self) -> None:
+    def _draw(self) -> None:
         # Rebuilt for each configuration, so that a resumed search proposes the same as an uninterrupted one. A study
         # that is kept has its trials in the order in which they ended, and TPE depends on the order. After 400
         # configurations rebuilding takes 20 ms, about as long as TPE's own draw.
@@ -96,7 +96,7 @@ class Asking:
             cell = self._cells.make(assignment)
             if cell.key not in self._asked:
                 self._asked[cell.key] = _Asked(assignment, cell)
-                self._place(self._asked[cell.key])
+                self._enqueue(self._asked[cell.key])
                 return
             # Reporting its value again makes the sampler draw something else.
             _close(search, trial, self._asked[cell.key].mean())

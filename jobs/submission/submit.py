@@ -41,11 +41,11 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     click.echo(f"submitted {job.job} to {job.address}", err=True)
     if follow:
         return watch(jobs, job.job)
-    _tell(job, kept=kept)
+    _print_commands(job, kept=kept)
     return 0
 
 
-def _tell(job: Job, *, kept: bool) -> None:
+def _print_commands(job: Job, *, kept: bool) -> None:
     """Prints the commands that watch and stop the job."""
     study = shlex.join([job.results, "--study", job.study])
     handle = study if kept else shlex.join([job.results, "--address", job.address, "--job", job.job])
