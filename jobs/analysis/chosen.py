@@ -1,4 +1,4 @@
-"""Which metric ranks, and which way is better: as asked, as the studies say, or as usual."""
+"""Chooses the ranking metric and whether larger is better: from the request, the studies, or the defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT_METRIC = "nmi"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A metric and its mode; `notes` name what is damaged, a sentence each."""
+    """A metric and its mode; `notes` has one sentence per damaged file."""
 
     metric: str
     mode: str
@@ -25,12 +25,12 @@ class Chosen:
 
 
 def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = None, mode: str | None = None) -> Chosen:
-    """The metric and the mode: as asked, else as the studies agree, else the usual.
+    """The metric and the mode: those requested, else those on which the studies agree, else the defaults.
 
-    Where a `_study.json` is damaged, the copy of the study says what it would.
+    If a `_study.json` is damaged, they are read from the folder's copy of the study file.
 
     Raises:
-        UserError: That copy is not sound either, and metric and mode are not both asked for.
+        UserError: That copy is damaged too, and metric and mode are not both given.
     """
     notes: list[str] = []
     own = [_select(folder, notes, asked=bool(metric and mode)) for folder in folders_of(paths, studies)]
@@ -46,7 +46,7 @@ def _select(folder: Place, notes: list[str], *, asked: bool) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except records.RecordError as error:
-        from jobs.study import snapshot  # Takes longer to import than all of the others, and is seldom asked.
+        from jobs.study import snapshot  # Slow to import and rarely needed.
 
         found = snapshot.select(folder)
         if found is None and not asked:

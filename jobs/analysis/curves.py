@@ -12,7 +12,7 @@ from jobs.results.header import FINISHED
 from jobs.results.reader import HISTORY_COLUMN
 
 POINTS = 40
-"""Epochs that are kept of a curve: more than a drawing of a few hundred pixels shows."""
+"""The most epochs kept per curve; a plot of a few hundred pixels shows fewer."""
 
 Key = tuple[str, str]
 Points = dict[int, float]
@@ -23,10 +23,10 @@ class Curve:
     """One metric of one configuration over the epochs that all its finished trials have.
 
     Attributes:
-        epochs: At most `POINTS` of them, ascending.
-        means: Over the seeds, one per epoch.
+        epochs: At most `POINTS` epochs, ascending.
+        means: Mean over the seeds, one per epoch.
         half_widths: Half the 95 % t-interval of the mean, one per epoch; empty for one seed.
-        seeds: The trials themselves: seed, and a value per epoch.
+        seeds: One entry per trial: its seed, and its value per epoch.
     """
 
     epochs: tuple[int, ...]
@@ -36,7 +36,7 @@ class Curve:
 
 
 def curve_metrics(table: pa.Table) -> list[str]:
-    """The metrics that the histories hold, sorted; label-free signals have `health.` before their names."""
+    """The metrics in the histories, sorted; names of label-free signals start with `health.`."""
     if HISTORY_COLUMN not in table.column_names:
         return []
     items = table[HISTORY_COLUMN].combine_chunks().flatten()
@@ -61,11 +61,11 @@ def curves(table: pa.Table, metric: str) -> dict[Key, Curve]:
 
 
 def _points(table: pa.Table, metric: str) -> dict[int, Points]:
-    """Row to epoch to value, of those that are finite."""
+    """The finite values, by row and by epoch."""
     history = table[HISTORY_COLUMN].combine_chunks()
     items = history.flatten()
     names = items.field("metric").dictionary_encode()
-    # By numpy, not by pyarrow.compute: that makes a scalar of the name, and so imports pandas.
+    # numpy, because pyarrow.compute would turn the name into a scalar, which imports pandas.
     wanted = np.from_dlpack(names.indices) == names.dictionary.to_pylist().index(metric)
     columns = [history.value_parent_indices(), items.field("epoch"), items.field("value")]
     found: dict[int, Points] = {}
@@ -92,7 +92,7 @@ def _half_widths(values: np.ndarray) -> list[float]:
 
 
 def _thinned(epochs: Sequence[int]) -> list[int]:
-    """At most `POINTS` of the epochs, evenly spread, the first and the last among them."""
+    """At most `POINTS` of the epochs, evenly spread, with the first and the last."""
     if len(epochs) <= POINTS:
         return list(epochs)
     return [epochs[round(i * (len(epochs) - 1) / (POINTS - 1))] for i in range(POINTS)]

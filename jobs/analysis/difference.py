@@ -1,4 +1,4 @@
-"""What changed between two sets of results, and what that did to a metric, configuration by configuration."""
+"""What changed between two sets of results, and how the metric of each configuration changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,22 +18,22 @@ from jobs.results.identity import PROTOCOL
 from jobs.results.names import PARAM
 
 COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json")
-"""What this module reads of the store, beside what identifies a trial and the metric."""
+"""The columns that this module reads, besides the metric and those that identify a trial."""
 _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
 _PLACE = "data.path"
-"""Where a data set lies says nothing of what it holds."""
+"""The path of a data set, which is not compared: it does not tell the content."""
 
 Identity = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that has one value all over A, and another all over B.
+    """Something that has one value in all of A and another in all of B.
 
     Attributes:
         what: A parameter's dotted key, `data`, `code`, or the name of a package.
-        before: Its value in A; None where there is none.
-        after: Its value in B.
+        before: Its value in A; None if it has none.
+        after: Its value in B; None if it has none.
     """
 
     what: str
@@ -43,17 +43,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A configuration that is in both.
+    """A configuration that is in both A and B.
 
     Attributes:
-        params: The parameters that tell it from the others.
-        before: Mean of the metric over the seeds that it has in A; None without any.
-        after: The same in B.
-        seeds: Seeds that both have.
-        difference: Mean of B - A over those; None without any.
-        half_width: Half the 95 % t-interval of that mean; None for fewer than two.
-        verdict: `better` or `worse` for B where the seeds tell (5 %, Holm over all configurations), `=` where they do
-            not, `?` with fewer than two shared seeds.
+        params: The parameters in which configurations differ.
+        before: Mean of the metric over its seeds in A; None without any.
+        after: Mean over its seeds in B; None without any.
+        seeds: Number of seeds that both have.
+        difference: Mean of B - A over the shared seeds; None without any.
+        half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds.
+        verdict: `better` or `worse` for B if the difference is significant (5 %, Holm over all configurations), `=` if
+            it is not, `?` with fewer than two shared seeds.
     """
 
     params: Mapping[str, Any]
@@ -72,11 +72,11 @@ class Difference:
     Attributes:
         metric: The column that is compared.
         mode: `max` or `min`, whichever is better.
-        changes: What is another all over B than all over A.
+        changes: What has one value in all of A and another in all of B.
         pairs: The configurations in both.
-        only_before: Those in A alone, by the parameters that tell them apart.
-        only_after: Those in B alone.
-        imported: Rows on both sides that come from a person's own table.
+        only_before: The configurations only in A, by the parameters in which configurations differ.
+        only_after: The configurations only in B, likewise.
+        imported: Number of rows in both that were imported from a user's own table.
     """
 
     metric: str
@@ -90,7 +90,7 @@ class Difference:
 
 @dataclass(slots=True)
 class _Side:
-    """One set of results: for each row its parameters and its value."""
+    """One set of results: the parameters and the value of each row."""
 
     rows: list[dict[str, Any]]
     seeds: list[int]
@@ -100,12 +100,12 @@ class _Side:
     imported: int = 0
 
     def one(self, key: str) -> tuple[bool, Any]:
-        """Whether a key has one value in all rows, and which."""
+        """Whether a key has the same value in all rows, and that value."""
         found = {row.get(key) for row in self.rows}
         return len(found) == 1, next(iter(found))
 
     def cells(self, keys: Sequence[str]) -> dict[Identity, dict[int, float]]:
-        """The values by seed of each configuration, told apart by these keys."""
+        """The values of each configuration by seed; a configuration is identified by its values of `keys`."""
         cells: dict[Identity, dict[int, float]] = {}
         for row, seed, value in zip(self.rows, self.seeds, self.values, strict=True):
             cell = cells.setdefault(tuple((key, row.get(key)) for key in keys), {})
@@ -115,19 +115,19 @@ class _Side:
 
 
 def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Difference:
-    """Compare two results tables, the rows of A and of B.
+    """Compares two results tables, A and B.
 
-    A parameter that has one value all over A and another all over B counts as changed; configurations are the same
-    where all other parameters, and the data's content, agree. Seeds are compared with themselves only.
+    A parameter that has one value in all of A and another in all of B counts as changed. Configurations are the same
+    if all other parameters and the content of the data agree. Each seed is compared only with the same seed.
 
     Args:
-        before: A's rows from `read_results` with `COLUMNS` and the metric, one per trial.
-        after: B's.
+        before: The rows of A from `read_results` with `COLUMNS` and the metric, one per trial.
+        after: The rows of B, likewise.
         metric: A metric's name, such as `nmi`.
         mode: `max` or `min`.
 
     Raises:
-        UserError: Neither has the metric, or it is a loss and what changed rescales it.
+        UserError: Neither has the metric, or it is a loss and a changed parameter rescales it.
     """
     column = metric_column([*before.column_names, *after.column_names], metric)
     a, b = _side(before, column), _side(after, column)
@@ -136,7 +136,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     _refuse_rescaled(metric, column, changed)
     kept = [key for key in keys if key not in changed]
     cells_a, cells_b = a.cells(kept), b.cells(kept)
-    telling = _telling([*cells_a, *cells_b])
+    telling = _differing_keys([*cells_a, *cells_b])
     shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
     return Difference(
         metric=column,
@@ -196,7 +196,7 @@ def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[Change]:
 
 
 def _changed_code(a: _Side, b: _Side) -> list[Change]:
-    """Code and packages: they are no part of a configuration, and several may occur on one side."""
+    """Changes of code and packages, which do not belong to a configuration; each side may have several versions."""
     both = {"code": (a.code, b.code)}
     both |= {
         name: (a.versions.get(name, set()), b.versions.get(name, set())) for name in sorted({*a.versions, *b.versions})
@@ -208,8 +208,8 @@ def _listed(values: set[str]) -> str | None:
     return ", ".join(sorted(values)) or None
 
 
-def _telling(cells: Sequence[Identity]) -> set[str]:
-    """The keys by which any two of the configurations differ."""
+def _differing_keys(cells: Sequence[Identity]) -> set[str]:
+    """The keys in which any two of the configurations differ."""
     values: dict[str, set[Any]] = {}
     for identity in cells:
         for key, value in identity:

@@ -1,12 +1,12 @@
-"""What one hyper-parameter does to a metric, from trials that are equal in everything else.
+"""The effect of one hyper-parameter on a metric, from trials that are equal in everything else.
 
-`effect(trials, key, mode)` is the whole analysis, `compare(trials, key, mode)` its comparisons alone, and
-`paired(differences, configurations)` the interval of any matched differences.
+`effect(trials, key, mode)` is the whole analysis, `compare(trials, key, mode)` gives only the comparisons, and
+`paired(differences, configurations)` gives the interval of any matched differences.
 
-Two trials make a pair when data, seed and every other parameter are equal. A configuration of the others may react to
-the parameter in its own way, so its pairs are not independent witnesses: the configuration is what is counted. From
-four on, the interval is Student's of the configurations' mean differences, and speaks of configurations like these.
-Of fewer that were repeated, it is made from the scatter of the seeds inside each, and speaks of these configurations.
+Two trials make a pair if data, seed and every other parameter are equal. A configuration of the other parameters may
+react to the parameter in its own way, so its pairs are not independent and each configuration counts once. With four
+or more configurations, the interval is Student's interval of their mean differences and holds for similar
+configurations. With fewer, it comes from the scatter of the seeds in each and holds for these configurations only.
 """
 
 import math
@@ -24,22 +24,22 @@ from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
 FEWEST = 3
-"""Pairs below which nothing is said of a difference."""
+"""The fewest pairs for which a difference is estimated."""
 ENOUGH = 4
-"""Configurations from which on they are the unit of replication."""
+"""The fewest configurations for which they are the unit of replication."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean difference and what is known of it.
+    """A mean difference with its interval.
 
     Attributes:
         mean: The mean over configurations of each one's mean difference.
-        half_width: Half its 95 % interval; None where nothing tells its spread.
-        p: Of "there is no difference", two-sided; None likewise.
+        half_width: Half its 95 % interval; None if its spread is unknown.
+        p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
         n: Number of pairs.
         configurations: Number of configurations of the other parameters that they belong to.
-        unit: What was counted: `configuration` or `seed`; empty where nothing is said.
+        unit: The unit of replication: `configuration` or `seed`; empty without an interval.
     """
 
     mean: float
@@ -55,15 +55,15 @@ class Difference:
     """One value of the parameter against another, over matched pairs.
 
     Attributes:
-        low: The value that is compared with: the next lower one, or the reference.
+        low: The value to compare with: the next lower one, or the reference.
         high: The value that is compared.
-        mean_low: The metric's mean at `low`, over the pairs and each configuration once; None without pairs.
+        mean_low: The metric's mean at `low` over the pairs, with equal weight per configuration; None without pairs.
         mean_high: The same at `high`.
-        estimate: Of the metric at `high` less that at `low`; None for fewer than `FEWEST` pairs.
+        estimate: The metric at `high` minus the metric at `low`; None for fewer than `FEWEST` pairs.
         n: Number of pairs.
-        wins: Pairs in which `high` is the better one.
-        losses: Pairs in which it is the worse one.
-        verdict: `better`, `worse`, `no difference shown`, or why nothing is said.
+        wins: Number of pairs in which `high` is better.
+        losses: Number of pairs in which `high` is worse.
+        verdict: `better`, `worse`, `no difference shown`, or why there is no verdict.
     """
 
     low: Any
@@ -78,7 +78,7 @@ class Difference:
 
     @property
     def ties(self) -> int:
-        """Pairs in which both are equal."""
+        """Number of pairs in which both are equal."""
         return self.n - self.wins - self.losses
 
 
@@ -88,8 +88,8 @@ class Level:
 
     Attributes:
         value: The value.
-        n: Trials that have it.
-        matched: The metric's mean over the blocks that have every value; None where there are none.
+        n: Number of trials that have it.
+        matched: The metric's mean over the blocks that have every value; None if there are none.
     """
 
     value: Any
@@ -99,19 +99,19 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one parameter does.
+    """The effect of one parameter.
 
     Attributes:
         key: Its dotted key.
         column: The metric's column.
         mode: `max` or `min`.
-        reference: What each value is compared with; None where values have an order and neighbours are compared.
+        reference: The value that others are compared with; None for ordered values, which are compared with neighbours.
         differences: The comparisons.
         levels: Its values, with their means over complete blocks.
-        blocks: Number of complete blocks: equal in data, seed and other parameters, and with every value.
+        blocks: Number of complete blocks: trials equal in data, seed and other parameters, with every value present.
         slices: The slices with at least two values, the longest first.
-        refusal: Why its values must not be ranked by this metric; empty where they may.
-        notes: Sentences on what the numbers do not say.
+        refusal: Why its values must not be ranked by this metric; empty if they may be.
+        notes: Sentences on the limits of these numbers.
     """
 
     key: str
@@ -127,7 +127,7 @@ class Effect:
 
 
 def effect(trials: Trials, key: str, mode: str) -> Effect:
-    """What the parameter `key` does to the trials' metric.
+    """The effect of the parameter `key` on the trials' metric.
 
     Args:
         trials: From `jobs.analysis.trials.gather`.
@@ -156,14 +156,14 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
 
 
 def compare(trials: Trials, key: str, mode: str) -> list[Difference]:
-    """The comparisons of `effect` alone, whatever the metric: neighbours, or each value with the most frequent one."""
+    """Only the comparisons of `effect`, for any metric: neighbours, or each value with the most frequent one."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
     return _differences(cells, mode, _reference(cells.factor))
 
 
 def against(trials: Trials, key: str, mode: str, reference: Any) -> list[Difference]:
-    """Every other value of the parameter against the value `reference`."""
+    """The comparison of every other value of the parameter with the value `reference`."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
     return _differences(cells, mode, cells.factor.levels.index(reference))
@@ -172,12 +172,11 @@ def against(trials: Trials, key: str, mode: str, reference: Any) -> list[Differe
 def paired(differences: Vector, configurations: Codes) -> Estimate | None:
     """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
 
-    Each configuration counts once, however many seeds it was repeated with. Seeds are taken as independent between
-    configurations.
+    Each configuration counts once, however many seeds it has. Seeds are assumed independent between configurations.
 
     Args:
         differences: One per pair.
-        configurations: The configuration of the other parameters that each pair belongs to, any whole numbers.
+        configurations: For each pair, the number of its configuration of the other parameters (any integers).
     """
     n = len(differences)
     if n < FEWEST:
@@ -198,7 +197,7 @@ def paired(differences: Vector, configurations: Codes) -> Estimate | None:
 
 
 def own_options(trials: Trials, key: str) -> list[str]:
-    """The options that only some choices of a plug-in have: they go with its name `key` and are not held."""
+    """The options that only some choices of a plug-in have; they change with its name `key` and are not fixed."""
     head, _, last = key.rpartition(".")
     if last != "name":
         return []
@@ -216,7 +215,7 @@ def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, fl
     """Half the interval, and the two-sided p-value of "the mean is 0"."""
     error = math.sqrt(squared_error)
     half = quantile(freedom) * error
-    # Without any spread the difference is either nothing or certain.
+    # With no spread at all, the difference is either zero or certain.
     p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
     return half, p
 
@@ -226,9 +225,9 @@ def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, fl
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """One value per block and level: repeats that nothing tells apart are averaged.
+    """One value per block and level; identical repeats are averaged.
 
-    `means` has blocks as rows and levels as columns, NaN where nothing was run.
+    `means` has blocks as rows and levels as columns, NaN where no trial was run.
     """
 
     factor: Factor
@@ -251,7 +250,7 @@ class _Cells:
 
 
 def _reference(factor: Factor) -> int | None:
-    """For words the most frequent level, the first of several: chosen without the metric, which would favour it."""
+    """For words, the first of the most frequent levels: choosing by the metric would favour the reference."""
     return None if factor.is_number else int(np.bincount(factor.codes).argmax())
 
 
@@ -262,7 +261,7 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Differ
     else:
         comparisons = [(reference, other) for other in places if other != reference]
     found = [_difference(cells, low, high, mode) for low, high in comparisons]
-    return _judged(found, mode)
+    return _with_verdicts(found, mode)
 
 
 def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
@@ -272,8 +271,8 @@ def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
     return Difference(
         low=cells.factor.levels[low],
         high=cells.factor.levels[high],
-        mean_low=_evenly(before, owners),
-        mean_high=_evenly(after, owners),
+        mean_low=_mean_of_configurations(before, owners),
+        mean_high=_mean_of_configurations(after, owners),
         estimate=paired(after - before, owners),
         n=int(both.sum()),
         wins=int((gains > 0).sum()),
@@ -282,7 +281,7 @@ def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
     )
 
 
-def _evenly(values: Vector, owners: Codes) -> float | None:
+def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
     """The mean in which each configuration counts once."""
     if not len(values):
         return None
@@ -290,8 +289,8 @@ def _evenly(values: Vector, owners: Codes) -> float | None:
     return float((np.bincount(codes, values) / np.bincount(codes)).mean())
 
 
-def _judged(differences: Sequence[Difference], mode: str) -> list[Difference]:
-    """The verdicts, Holm's correction over all comparisons of the parameter."""
+def _with_verdicts(differences: Sequence[Difference], mode: str) -> list[Difference]:
+    """The differences with verdicts, by Holm's correction over all comparisons of the parameter."""
     p_values = [one.estimate.p for one in differences if one.estimate and one.estimate.p is not None]
     rejected = iter(holm(p_values))
     return [replace(one, verdict=_verdict(one, rejected, mode)) for one in differences]
@@ -310,12 +309,14 @@ def _verdict(one: Difference, rejected: Iterator[bool], mode: str) -> str:
 def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
     complete = np.isfinite(cells.means).all(axis=1)
     counts = np.bincount(cells.factor.codes, minlength=len(cells.factor.levels))
-    means: list[float | None] = [_evenly(column[complete], cells.configurations[complete]) for column in cells.means.T]
+    means: list[float | None] = [
+        _mean_of_configurations(column[complete], cells.configurations[complete]) for column in cells.means.T
+    ]
     rows = zip(cells.factor.levels, counts.tolist(), means, strict=True)
     return tuple(Level(value, n, mean) for value, n, mean in rows), int(complete.sum())
 
 
-# What must be said
+# Notes
 
 
 def _refusal(column: str, key: str) -> str:
@@ -323,9 +324,9 @@ def _refusal(column: str, key: str) -> str:
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
-        f"{key} is not ranked by {loss}: it rescales the loss itself, so that {loss} at two values of {name} is "
-        f"measured with two rulers, and the smaller one does not mean the better model. Give a quality metric, such "
-        f"as --on {quality_metric([key])}, or a loss as a share of its value for chance."
+        f"{key} is not ranked by {loss}: it rescales the loss itself, so a smaller {loss} at another {name} does not "
+        f"mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a share of "
+        "its value for chance."
     )
 
 
@@ -348,16 +349,16 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
 def _metric_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
-        return f"{name} is of the {part} part."
+        return f"{name} is measured on the {part} part."
     return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:
     rulers = [name for name in trials.factors if name != key and rescales_loss(name)]
-    notes = ["A smaller training loss is a better fit of its own task, not yet a better clustering: see --on nmi."]
+    notes = ["A smaller training loss means a better fit, which is not yet a better clustering: see --on nmi."]
     if rulers:
         notes.append(
-            f"Pairs share {' and '.join(rulers)}, and so their loss's ruler: within a pair the losses compare, but "
-            "the mean difference is one over several rulers: read won and lost."
+            f"Losses can be compared within a pair, which shares {' and '.join(rulers)}. The mean difference mixes "
+            "losses of different scales: read won and lost instead."
         )
     return notes

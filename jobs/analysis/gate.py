@@ -1,4 +1,4 @@
-"""Whether a study goes on after one of its stages: by the best configuration of the stage, and of the one before."""
+"""Decides whether a study continues after a stage, from the best configurations of this and the previous stage."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Cell = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a gate is open, and the numbers that say so, in one line."""
+    """Whether a gate is open, and the reason with its numbers, in one line."""
 
     is_open: bool
     why: str
 
 
 def reaches(metric: str, now: Sequence[Cell], *, at_least: float | None, at_most: float | None) -> Verdict:
-    """Whether the best configuration's mean of a metric reaches a number.
+    """Whether the best configuration's mean of a metric reaches a threshold.
 
     Args:
-        metric: Its name, to tell of it.
+        metric: Its name, for the message.
         now: The configurations.
-        at_least: The smallest mean that will do; the best is the largest.
-        at_most: The largest that will; the best is the smallest.
+        at_least: The smallest mean that passes; larger is then better.
+        at_most: The largest mean that passes; smaller is then better.
     """
     if not now:
         return _without_value(metric)
@@ -41,14 +41,14 @@ def reaches(metric: str, now: Sequence[Cell], *, at_least: float | None, at_most
 
 
 def improves(metric: str, now: Sequence[Cell], before: Sequence[Cell], *, maximise: bool) -> Verdict:
-    """Whether the best of these configurations is better than the best of those before, by more than its interval.
+    """Whether the best of these configurations beats the best of the previous ones by more than its interval.
 
-    The interval allows for the best being picked out of many; see `jobs.analysis.ties`.
+    The interval accounts for picking the best out of many; see `jobs.analysis.ties`.
 
     Args:
-        metric: Its name, to tell of it.
-        now: The configurations that may be better.
-        before: Those to compare with.
+        metric: Its name, for the message.
+        now: The new configurations.
+        before: The previous ones.
         maximise: Whether larger is better.
     """
     if not now or not before:
@@ -57,15 +57,15 @@ def improves(metric: str, now: Sequence[Cell], before: Sequence[Cell], *, maximi
     told = f"{metric} {_shown(_best(now, maximise=maximise))} after {_shown(reference)}"
     repeated = [cell for cell in now if len(cell) > 1]
     if len(reference) < 2 or not repeated:
-        return Verdict(is_open=False, why=f"{told}: one seed tells no improvement from luck")
-    # Of equals the reference comes first: what equals it is no improvement.
+        return Verdict(is_open=False, why=f"{told}: one seed cannot show an improvement")
+    # The sort is stable and the reference comes first, so an equal configuration is no improvement.
     order = sorted([reference, *repeated], key=lambda cell: sign * mean(list(cell.values())))
     place = next(i for i, cell in enumerate(order) if cell is reference)
     lead = leads(order, maximise=maximise)[place or 1]
     gap = intervals.plus_minus(lead.gap if place else -lead.gap, lead.half_width if isfinite(lead.half_width) else None)
     if place and lead.is_sure:
         return Verdict(is_open=True, why=f"{told}: better by {gap}")
-    return Verdict(is_open=False, why=f"{told}: {gap} is no improvement that the seeds tell from luck")
+    return Verdict(is_open=False, why=f"{told}: a gain of {gap} may be chance, by these seeds")
 
 
 def _without_value(metric: str) -> Verdict:

@@ -1,13 +1,13 @@
-"""Which parameters matter: the variance of a metric, shared out among parameters, their interactions and luck.
+"""Which parameters matter: the variance of a metric, split among parameters, their interactions and luck.
 
-`importance(trials)` is an analysis of variance of the configurations' means over seeds (what is repeated is no new
-witness), of type II: a parameter gets what it explains beyond all others. A parameter of up to `GRID` values has one
-effect per value; one of more, as random search draws them, a parabola over the ranks of its values. Luck is the
-variance of single trials between seeds of one configuration.
+`importance(trials)` is an analysis of variance of type II over the configurations' means (a repeat with another seed
+is not a new observation). A parameter gets what it explains beyond all others. A parameter of up to `GRID` values has
+one effect per value. One with more values, as in random search, has a parabola over the ranks of its values. Luck is
+the variance of single trials between seeds of one configuration.
 
-Not a random forest or PED-ANOVA, as other tools have them: those give a score without an error, share correlated
-parameters out by accident, and take 1.8 s to import. Here the shares have intervals (from the non-central F
-distribution), and what the trials cannot tell apart is said.
+Other tools use a random forest or PED-ANOVA. Those give scores without errors, split the importance of correlated
+parameters by accident, and take 1.8 s to import. Here the shares have intervals (from the non-central F distribution),
+and the result names parameters that the trials cannot tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,10 @@ from jobs.analysis.trials import Factor, Trials, Vector
 
 GRID = 6
 FEWEST_FREEDOM = 4
-"""Degrees of freedom of the error below which nothing is said."""
+"""The fewest degrees of freedom of the error for which shares are given."""
 MOST_PAIRS = 45
 _EXACT = 5000.0
-"""Above this scipy does not invert the distribution; a normal interval then holds 95 to 96 of 100."""
+"""Above this value scipy cannot invert the distribution; the normal interval used instead covers 95 to 96 %."""
 _ALIASED = 1e-8
 _ENTANGLED = 0.1
 
@@ -41,10 +41,10 @@ class Share:
 
     Attributes:
         keys: One or two dotted keys; `data` for the data set.
-        share: Of the variance between trials, 0 to 1; None where it cannot be told.
-        low: The lower end of its 95 % interval.
-        high: The upper end.
-        p: Of "it explains nothing"; None likewise.
+        share: Share of the variance between trials, 0 to 1; None if it cannot be told.
+        low: Lower end of its 95 % interval, or None.
+        high: Upper end, or None.
+        p: The p-value of "it explains nothing", or None.
         verdict: `matters`, `not shown to matter`, or why it cannot be told.
     """
 
@@ -64,10 +64,10 @@ class Importance:
         column: The metric's column.
         parameters: One share per parameter that varies, the largest first.
         interactions: One per pair of them, the largest first.
-        luck: Share of the variance between seeds of one configuration; None where nothing was repeated.
+        luck: Share of the variance between seeds of one configuration; None if nothing was repeated.
         trials: Number of trials.
         configurations: Number of configurations.
-        notes: Sentences on what the numbers do not say.
+        notes: Sentences on the limits of these numbers.
     """
 
     column: str
@@ -86,7 +86,7 @@ def importance(trials: Trials) -> Importance:
         trials: From `jobs.analysis.trials.gather`.
 
     Raises:
-        UserError: No parameter varies, or the metric is a loss and something that rescales it varies.
+        UserError: No parameter varies, or the metric is a loss and a parameter that rescales it varies.
     """
     _refuse(trials)
     means = Means.of(trials)
@@ -99,8 +99,8 @@ def importance(trials: Trials) -> Importance:
     interactions = [_pair(model, pair, means, total) for pair in _pairs(columns)]
     return Importance(
         column=trials.column,
-        parameters=_judged(parameters),
-        interactions=_judged(interactions),
+        parameters=_with_verdicts(parameters),
+        interactions=_with_verdicts(interactions),
         luck=None if means.noise is None or total == 0 else min(1.0, means.noise / total),
         trials=len(trials.values),
         configurations=len(means.values),
@@ -110,13 +110,13 @@ def importance(trials: Trials) -> Importance:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The mean of each configuration, and how seeds scatter around it.
+    """The mean of each configuration, and the scatter of its seeds.
 
     Attributes:
         values: One mean per configuration.
-        factors: What varies, one code per configuration.
-        noise: Variance of single trials within a configuration; None where nothing was repeated.
-        freedom: Its degrees of freedom.
+        factors: The parameters that vary, one code per configuration.
+        noise: Variance of single trials within a configuration; None if nothing was repeated.
+        freedom: Degrees of freedom of `noise`.
         per_mean: Mean of 1/n over configurations: the noise of a mean is `noise * per_mean`.
     """
 
@@ -128,7 +128,7 @@ class Means:
 
     @classmethod
     def of(cls, trials: Trials) -> "Means":
-        """The configurations of some trials."""
+        """The means of the trials' configurations."""
         owners = trials.groups(seeds=False)
         _, first = np.unique(owners, return_index=True)
         counts = np.bincount(owners)
@@ -142,13 +142,13 @@ class Means:
 
     @property
     def variance(self) -> float:
-        """The variance of a single trial of a configuration picked at random."""
+        """The variance of one trial of a randomly picked configuration."""
         between = float(self.values.var(ddof=1)) if len(self.values) > 1 else 0.0
         return between + (self.noise or 0.0) * (1 - self.per_mean)
 
 
 def basis(factor: Factor) -> Matrix:
-    """Centred columns that span a parameter's effects; zero rows where it has no value, so none for one value alone."""
+    """Centred columns that span a parameter's effects; rows without a value are zero. A single value has no columns."""
     there = factor.codes >= 0
     levels, codes = np.unique(factor.codes[there], return_inverse=True)
     if len(levels) < 2:
@@ -164,7 +164,7 @@ def basis(factor: Factor) -> Matrix:
 
 
 class Model:
-    """Least squares on centred columns, through their products: they are formed once."""
+    """Least squares on centred columns; the products of the columns are computed once."""
 
     def __init__(self, columns: Mapping[str, Matrix], values: Vector) -> None:
         self.columns = columns
@@ -182,22 +182,24 @@ class Model:
         return max(0.0, float(self.values @ self.values) - explained), len(self.values) - 1 - rank
 
     def alone(self, key: str) -> tuple[float, int, float]:
-        """What a parameter explains beyond the others; see `_beyond`."""
+        """The sum of squares that a parameter explains beyond the others; see `_explained_beyond`."""
         own = self.places[key]
         others = np.setdiff1d(np.arange(len(self.gram)), own)
-        return _beyond(
+        return _explained_beyond(
             self.gram[np.ix_(own, own)], self.gram[np.ix_(own, others)], self.gram[np.ix_(others, others)],
             (self.cross[own], self.cross[others]),
         )  # fmt: skip
 
     def added(self, extra: Matrix) -> tuple[float, int, float]:
-        """What further columns explain beyond all; see `_beyond`."""
+        """The sum of squares that additional columns explain beyond all others; see `_explained_beyond`."""
         extra = extra - extra.mean(axis=0)
-        return _beyond(extra.T @ extra, extra.T @ self.design, self.gram, (extra.T @ self.values, self.cross))
+        return _explained_beyond(extra.T @ extra, extra.T @ self.design, self.gram, (extra.T @ self.values, self.cross))
 
 
-def _beyond(own: Matrix, shared: Matrix, others: Matrix, cross: tuple[Vector, Vector]) -> tuple[float, int, float]:
-    """Sum of squares and rank of columns after the others are taken out, and the share of the columns that is left."""
+def _explained_beyond(
+    own: Matrix, shared: Matrix, others: Matrix, cross: tuple[Vector, Vector]
+) -> tuple[float, int, float]:
+    """Sum of squares and rank of columns after projecting out the others, and the share of the columns that remains."""
     project = shared @ np.linalg.pinv(others, rcond=_ALIASED, hermitian=True) if others.size else shared
     left = own - project @ shared.T
     scale = float(np.trace(own))
@@ -219,7 +221,7 @@ Error = tuple[float, int]
 
 
 def _error(model: Model, means: Means) -> Error | None:
-    """The mean square of what nothing explains, and its freedom: of configurations if they suffice, else of seeds."""
+    """The error's mean square and degrees of freedom: from the configurations if they suffice, else from the seeds."""
     squares, freedom = model.residual()
     return _chosen_error(squares, freedom, means)
 
@@ -243,7 +245,7 @@ def _parameter(model: Model, key: str, error: Error | None, total: float) -> Sha
 
 
 def _partner(model: Model, key: str) -> str:
-    """The other parameter that moves most together with this one."""
+    """The other parameter that is most correlated with this one."""
     own = model.columns[key]
     others = {other: model.columns[other] for other in model.columns if other != key}
     left = {
@@ -274,13 +276,13 @@ def _share(keys: tuple[str, ...], explained: tuple[float, int], error: Error | N
     if total == 0:
         return Share(keys, 0.0, 0.0, 0.0, 1.0, "")
     if square <= _ALIASED * total:
-        # Without any noise what is explained is certain.
+        # With no noise at all, the explained share is certain.
         exact = squares / (count - 1) / total
         return Share(keys, exact, exact, exact, float(exact <= _ALIASED), "")
     ratio = squares / rank / square
     unit = square / (count - 1)
     best = min(total, unit * max(0.0, ratio * rank - rank))
-    # What else there is stays, whatever this one is: with it the total grows.
+    # The rest of the variance stays fixed over the interval, so the total grows with this share.
     low, high = (_part(unit * end, total - best) for end in _noncentrality(ratio, rank, freedom))
     return Share(keys, best / total, low, high, float(fdtrc(rank, freedom, ratio)), "")
 
@@ -299,8 +301,8 @@ def _noncentrality(ratio: float, rank: int, freedom: int) -> tuple[float, float]
     return max(0.0, float(centre - half)), float(centre + half)
 
 
-def _judged(shares: Sequence[Share]) -> tuple[Share, ...]:
-    """With verdicts, Holm's correction over all of them; the largest first."""
+def _with_verdicts(shares: Sequence[Share]) -> tuple[Share, ...]:
+    """The shares with verdicts (Holm's correction over all of them), the largest first."""
     rejected = iter(holm([one.p for one in shares if one.p is not None]))
     judged = [one if one.p is None else _verdict(one, is_real=next(rejected)) for one in shares]
     return tuple(sorted(judged, key=lambda one: -1.0 if one.share is None else one.share, reverse=True))
@@ -313,12 +315,12 @@ def _verdict(one: Share, *, is_real: bool) -> Share:
 
 def _refuse(trials: Trials) -> None:
     if not trials.factors:
-        raise UserError("No parameter varies over the finished trials, so none can be more important than another.")
+        raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
     rulers = [key for key in trials.factors if rescales_loss(key)]
     if is_loss(trials.column) and rulers:
         name = metric_name(trials.column)
         raise UserError(
-            f"The variance of {name} cannot be shared out: the trials differ in {', '.join(rulers)}, which rescales "
+            f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which rescales "
             f"the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed with --where."
         )
 
@@ -331,7 +333,7 @@ def _notes(means: Means, columns: Mapping[str, Matrix], error: Error | None) -> 
             "repeated: add seeds or configurations."
         )
     if means.noise is None:
-        notes.append("Nothing was repeated with another seed: how much is luck cannot be told.")
+        notes.append("Nothing was repeated with another seed, so the share of luck is unknown.")
     pairs = len(columns) * (len(columns) - 1) // 2
     if pairs > MOST_PAIRS:
         notes.append(f"Only the first {MOST_PAIRS} of {pairs} pairs are looked at for interactions.")

@@ -1,4 +1,4 @@
-"""Whether the effect of one parameter depends on another: a table of both, and differences of differences.
+"""Whether the effect of one parameter depends on another: a table over both, and differences of differences.
 
 `interaction(trials, first, second, mode)` is the whole analysis.
 """
@@ -21,11 +21,11 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The trials with one value of each.
+    """The trials with one value of each of the two parameters.
 
     Attributes:
         mean: The metric's mean over them.
-        n: Their number; a cell of none is not there.
+        n: Their number, at least one; empty cells are left out.
     """
 
     mean: float
@@ -39,9 +39,9 @@ class Contrast:
     Attributes:
         first: The step of the first parameter: from, to.
         second: The step of the second.
-        estimate: The difference of the differences; None for too few fours of trials.
-        n: Fours of trials that are equal in everything else.
-        verdict: `depends`, `no dependence shown`, or why nothing is said.
+        estimate: The difference of the differences; None if there are too few groups of four trials.
+        n: Number of groups of four trials that are equal in everything else.
+        verdict: `depends`, `no dependence shown`, or why there is no verdict.
     """
 
     first: tuple[Any, Any]
@@ -59,10 +59,10 @@ class Interaction:
         keys: Their dotted keys.
         column: The metric's column.
         levels: The values of both.
-        cells: By place in `levels`, the cells that were run.
+        cells: The cells that were run, by their positions in `levels`.
         contrasts: The differences of differences between neighbouring values.
-        refusal: Why cells must not be ranked by this metric; empty where they may.
-        notes: Sentences on what the numbers do not say.
+        refusal: Why cells must not be ranked by this metric; empty if they may be.
+        notes: Sentences on the limits of these numbers.
     """
 
     keys: tuple[str, str]
@@ -80,15 +80,15 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     Args:
         trials: From `jobs.analysis.trials.gather`.
         first: The dotted key of one of `trials.factors`.
-        second: That of another.
+        second: The dotted key of another one.
 
     Raises:
-        UserError: They are the same, or have too many values for a table.
+        UserError: The keys are the same, or a parameter has too many values for a table.
     """
     if first == second:
         raise UserError(f"{first} cannot interact with itself: name two parameters.")
     if len(trials.factors[first].levels) < len(trials.factors[second].levels):
-        first, second = second, first  # the longer one down: a terminal has more lines than columns
+        first, second = second, first  # The longer one goes down: a terminal has more lines than columns.
     factors = (_tabular(trials.factors[first]), _tabular(trials.factors[second]))
     there = trials.only((factors[0].codes >= 0) & (factors[1].codes >= 0))
     cells = _cells(there, first, second)
@@ -134,7 +134,7 @@ def _contrasts(trials: Trials, first: str, second: str) -> list[Contrast]:
 
 
 def _blocks(trials: Trials, first: str, second: str) -> tuple[Vector, Codes]:
-    """One value per block (all else equal) and pair of levels, and the configuration that each block belongs to."""
+    """One value per block (all else equal) and pair of levels, and the configuration of each block."""
     free = [first, second, *own_options(trials, first), *own_options(trials, second)]
     blocks, configurations = trials.groups(free, seeds=True), trials.groups(free, seeds=False)
     rows, columns = trials.factors[first], trials.factors[second]
@@ -174,8 +174,8 @@ def _refusal(column: str, rulers: Sequence[str]) -> str:
     if not rulers:
         return ""
     return (
-        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} rescale the loss itself: "
-        f"cells are measured with different rulers. Give a quality metric, such as --on {quality_metric(rulers)}."
+        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} rescale the loss itself, so "
+        f"losses of different cells cannot be compared. Give a quality metric, such as --on {quality_metric(rulers)}."
     )
 
 

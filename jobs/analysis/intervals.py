@@ -1,4 +1,4 @@
-"""What a few seeds allow to be said about a mean, and how several tests hold together."""
+"""Intervals and tests for means over a few seeds, and the correction for several tests."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ def mean(values: Sequence[float]) -> float:
 
 
 def variance(values: Sequence[float]) -> float:
-    """The sample variance of two or more values (the statistics module's is exact and 20 times slower)."""
+    """The sample variance of two or more values; `statistics.variance` is exact, but 20 times slower."""
     centre = mean(values)
     return math.fsum([(value - centre) ** 2 for value in values]) / (len(values) - 1)
 
 
 @cache
 def quantile(freedom: float) -> float:
-    """Student's quantile of a two-sided interval: thousands of configurations have the same few numbers of seeds."""
+    """Student's quantile for a two-sided interval, cached: many configurations have the same number of seeds."""
     return student.quantile((1 + CONFIDENCE) / 2, freedom)
 
 
@@ -36,10 +36,10 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def paired_p(differences: Sequence[float]) -> float:
-    """The two-sided p-value of Student's test that two or more paired differences are 0 in the mean."""
+    """The two-sided p-value of Student's test that two or more paired differences have mean 0."""
     centre, error = mean(differences), math.sqrt(variance(differences) / len(differences))
     if error == 0:
-        # Without any spread the difference is either nothing or certain.
+        # With no spread at all, the difference is either zero or certain.
         return float(centre == 0)
     return 2 * student.upper(abs(centre) / error, len(differences) - 1)
 
@@ -58,7 +58,7 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
 
 
 def plus_minus(mean: float, half_width: float | None) -> str:
-    """A mean with its interval, three decimals, or more where the interval is smaller than those."""
+    """A mean with its interval, to three decimals, or more if the interval is smaller than that."""
     decimals = _decimals(mean, half_width)
     interval = "" if half_width is None else f" ±{half_width:.{decimals}f}"
     return f"{mean:.{decimals}f}{interval}"

@@ -1,4 +1,4 @@
-"""Configurations in order of a metric, with what the seeds do and do not tell apart."""
+"""Configurations ranked by a metric, with the ones that the seeds cannot tell from the best."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from jobs.results.names import PARAM
 
 
 class RescaledError(UserError):
-    """The metric is a loss, and the configurations measure it with different rulers."""
+    """The metric is a loss, and the configurations scale it differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Entry:
         study: The study it belongs to.
         config_key: Its key.
         params: The parameters that vary over the table, by full key without `param.`.
-        score: The metric that ranks.
-        minimum: Its smallest value over the seeds.
-        maximum: Its largest.
-        tied: Whether the seeds fail to tell it from the best; None where there are too few to ask.
-        failed: Trials of it that failed.
-        running: Trials of it that have not ended.
-        imported: Trials of it that come from a person's own table.
+        score: The ranking metric.
+        minimum: Smallest value of that metric over the seeds.
+        maximum: Largest value of that metric over the seeds.
+        tied: Whether the seeds cannot tell it from the best; None if it or the best has only one seed.
+        failed: Number of its trials that failed.
+        running: Number of its trials that have not ended.
+        imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
     """
@@ -87,11 +87,11 @@ class Leaderboard:
     """The order of the configurations.
 
     Attributes:
-        metric: The column that ranks, such as `metric.nmi`.
+        metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
         constant: Parameters with one value over the whole table.
         entries: The configurations that have a value, the best first.
-        notes: Sentences on what the numbers do not say.
+        notes: Sentences on the limits of these numbers.
         apart: The configurations of other protocols, which are compared with none of the others.
     """
 
@@ -120,27 +120,27 @@ class _Cell:
 
 
 def wanted_columns(metric: str) -> list[str]:
-    """What a leaderboard reads of the store: less is faster, file by file."""
+    """The columns that a leaderboard reads; reading fewer columns is faster."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
     return [f"{PARAM}*", metric, "reason", *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
-    """Rank the configurations of a results table by the mean of `metric` over their seeds.
+    """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
-    A configuration is tied with the one of the best mean unless it lies farther below than 95 % of sweeps without any
-    difference would show; see `jobs.analysis.ties`. Configurations of another protocol (see `jobs.analysis.apart`) are
+    A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
+    see `jobs.analysis.ties`. Configurations of another protocol (see `jobs.analysis.apart`) are
     ranked apart.
 
     Args:
-        table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus stands beside.
+        table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
         metric: A metric's name: `nmi`, `best.nmi`, a label-free signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
 
     Raises:
         UserError: No trial has the metric.
-        RescaledError: It is a loss and the configurations differ in what rescales it.
+        RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
     told = apart.notes(table)
@@ -173,7 +173,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
 def by_seed(
     table: pa.Table, column: str, statuses: Collection[str] = FINISHED
 ) -> dict[tuple[str, str], dict[int, float]]:
-    """The finite values of a column by study and configuration, and by seed, of trials that ended so."""
+    """The finite values of a column by (study, configuration) and by seed, of trials with one of `statuses`."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     columns = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
     for study, config_key, seed, status, value in zip(*columns, strict=True):
@@ -183,7 +183,7 @@ def by_seed(
 
 
 def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Parameters that vary, with their values row by row, and those that do not, with their value."""
+    """The parameters that vary, with one value per row, and the constant ones, with their value."""
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
     varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
@@ -274,7 +274,7 @@ def _score(values: Sequence[float]) -> Score:
 
 
 def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[Entry]:
-    """With `tied`; None for what was not repeated, and for all if the best was not."""
+    """The entries with `tied` set; it stays None for one seed, and for all if the best has one seed."""
     repeated = [i for i, cell in enumerate(cells) if len(cell.values) > 1]
     if 0 not in repeated:
         return list(entries)
@@ -286,11 +286,11 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     scored = [cell for cell in cells if cell.values]
     notes = [_label_note(column)]
     if column.startswith("best."):
-        notes.append("Each value is of the trial's own best epoch: choosing the epoch makes it look better.")
+        notes.append("Each value is from the trial's best epoch, so it looks better than the value of the last epoch.")
     if len(scored) > 1 and all(len(cell.values) == 1 for cell in scored):
         notes.append(
-            "Every configuration has one seed: the best of many single runs is lucky as well as good and "
-            "will do worse when repeated, and no two can be told apart. Add seeds to the top ones."
+            "Every configuration has one seed, so no two can be told apart. The best of many single runs is partly "
+            "lucky and will be worse when repeated. Add seeds to the top ones."
         )
     if len(scored) < len(cells):
         notes.append(f"{len(cells) - len(scored)} of {len(cells)} configurations have no finished value yet.")
@@ -300,7 +300,7 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
 
 
 def import_notes(table: pa.Table) -> list[str]:
-    """How many rows come from a person's own table, where any do."""
+    """One sentence with the number of imported rows, if there are any."""
     count = sum(_imported(table))
     return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
 
@@ -312,7 +312,7 @@ def _imported(table: pa.Table) -> list[bool]:
 
 
 def _warning_notes(table: pa.Table) -> list[str]:
-    """What finished trials said of themselves, counted by code."""
+    """One sentence with the warnings of finished trials, counted by code."""
     if "reason" not in table.column_names:
         return []
     rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
@@ -327,23 +327,23 @@ def _warning_notes(table: pa.Table) -> list[str]:
 def _label_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
-        held = ": what it says of this choice is too good" if part == "test" else ", which was not trained on"
+        held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
         return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
     if uses_labels(column):
-        return f"Ranked by {name}, which uses the labels: where there are none this choice could not be made."
+        return f"Ranked by {name}, which uses the labels. Without labels this choice is not possible."
     if name == CONSENSUS:
         return f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}."
     return f"Ranked by {name}, which uses no labels."
 
 
 def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
-    """What choosing without labels would have given, where they are there to tell."""
+    """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
     if len({entry.study for entry in entries}) > 1:
-        return ["Consensus is a rank within a study: between studies it compares nothing."] if known else []
+        return ["Consensus is a rank within a study and cannot be compared between studies."] if known else []
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
-    # From the last to the first: where several share the highest consensus, the worst of them counts.
+    # Reversed, so that the worst counts if several share the highest consensus.
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"

@@ -1,14 +1,14 @@
-"""Where to look next: for each parameter whether its range should move, narrow, end, or be measured better.
+"""Advice for the next study: extend, refine or fix the range of each parameter, or run more seeds.
 
-`decide(trials, key, mode, margin)` judges one parameter. The rule, on matched comparisons of every value with the best:
+`decide(trials, key, mode, margin)` judges one parameter by matched comparisons of every value with the best:
 
-- best at an edge of its range, its neighbour surely worse: `extend` beyond that edge;
-- best inside, values on both sides surely worse: `refine` around it;
-- what is not surely worse lies within the margin of the best: `fix` at the best, or at one that is a tenth cheaper;
-- anything else is `noisy`: more seeds, as many as show a difference of the margin with 80 % power.
+- the best is at an edge of the range and its neighbour is surely worse: `extend` beyond that edge;
+- the best is inside and values on both sides are surely worse: `refine` around it;
+- all values that are not surely worse are within the margin: `fix` at the best, or at one that takes a tenth less time;
+- anything else is `noisy`: run enough seeds to show a difference of the margin with 80 % power.
 
-Values drawn at random have no matched pairs: then a parabola through them, beside all other parameters, says how the
-metric goes at both edges.
+Values drawn at random have no matched pairs. For them a parabola is fitted, together with all other parameters, and
+its slopes at both edges decide.
 """
 
 import math
@@ -39,10 +39,10 @@ class Advice:
         key: Its dotted key.
         kind: `extend`, `refine`, `fix`, `noisy` or `keep`.
         values: Values for the next study: a list to try, or the two ends of a range (`is_range`).
-        why: One sentence.
-        seeds: How many seeds would tell, for `noisy`.
+        why: The reason, one sentence.
+        seeds: For `noisy`, the number of seeds needed.
         is_range: Whether `values` are the ends of a continuous range.
-        is_log: Whether its values are spaced by ratios.
+        is_log: Whether the values are spaced by ratios.
     """
 
     key: str
@@ -55,12 +55,12 @@ class Advice:
 
 
 def advise(trials: Trials, mode: str, margin: float) -> list[Advice]:
-    """What to do about every parameter that varies, but those of the data set: `decide` for each."""
+    """The advice of `decide` for every parameter that varies, except those of the data set."""
     return [decide(trials, key, mode, margin) for key in trials.factors if not key.startswith("data.")]
 
 
 def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
-    """What to do about the parameter `key`.
+    """The advice for the parameter `key`.
 
     Args:
         trials: From `jobs.analysis.trials.gather`.
@@ -70,9 +70,9 @@ def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
     """
     factor = trials.factors[key]
     if is_loss(trials.column) and rescales_loss(key):
-        return Advice(key, "keep", factor.levels, "it rescales the loss, by which it is therefore not judged")
+        return Advice(key, "keep", factor.levels, "it rescales the loss, so the loss cannot judge it")
     if len(factor.levels) < 2:
-        return Advice(key, "keep", factor.levels, "only some trials have it, all with one value")
+        return Advice(key, "keep", factor.levels, "only some trials have it, all with the same value")
     if factor.is_number and len(factor.levels) > GRID:
         return _along(trials, factor, mode, margin)
     steps = compare(trials, key, mode)
@@ -87,7 +87,7 @@ def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
 
 
 def log_spaced(levels: Sequence[Any]) -> bool:
-    """Whether numbers are spaced by ratios rather than by differences; two of them, if one is twice the other."""
+    """Whether numbers are spaced by ratios rather than differences; two are if one is at least twice the other."""
     if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
         return False
     if len(levels) == 2:
@@ -104,30 +104,30 @@ def _unevenness(levels: Sequence[float]) -> float:
 
 
 class _Rivals:
-    """How the other values stand against the best one."""
+    """How the other values compare with the best one."""
 
     def __init__(self, differences: Sequence[Difference], mode: str, margin: float) -> None:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
         self.worse = {one.high for one in differences if one.verdict == "worse"}
-        self.close = {one.high for one in differences if one.estimate and _reach(one.estimate) <= margin}
+        self.close = {one.high for one in differences if one.estimate and _largest_difference(one.estimate) <= margin}
         self.open = [one.high for one in differences if one.high not in self.worse | self.close]
 
     def gain(self, value: Any) -> str:
-        """How much better the best is than a value, with the interval."""
+        """How much better the best is than `value`, with the interval."""
         one = next(one for one in self.differences if one.high == value)
         if one.estimate is None or one.estimate.half_width is None:
             return f"{one.n} pairs"
         return f"{self.sign * one.estimate.mean:+.3g} ±{one.estimate.half_width:.2g}"
 
 
-def _reach(estimate: Estimate) -> float:
-    """The largest difference that the interval allows."""
+def _largest_difference(estimate: Estimate) -> float:
+    """The largest absolute difference inside the interval."""
     return math.inf if estimate.half_width is None else abs(estimate.mean) + estimate.half_width
 
 
 def _best(factor: Factor, steps: Sequence[Difference], mode: str) -> Any:
-    """The value that the mean matched differences put first."""
+    """The best value by the mean matched differences."""
     gains = [one.estimate.mean if one.estimate else 0.0 for one in steps]
     if factor.is_number:
         heights = dict(zip(factor.levels, np.cumsum([0.0, *gains]).tolist(), strict=True))
@@ -138,21 +138,21 @@ def _best(factor: Factor, steps: Sequence[Difference], mode: str) -> Any:
 
 def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
     levels, place = factor.levels, factor.levels.index(best)
-    if factor.is_number and (moved := _moved(factor, place, rivals)):
+    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals)):
         return moved
     if not rivals.open:
         return _fixed(trials, factor, best, rivals, margin)
     kept = tuple(level for level in levels if level == best or level not in rivals.worse)
     needed = _seeds_needed(trials, factor.key, best, rivals.open, margin)
     told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
-    why = f"too noisy: {told}; {needed} seeds would show a difference of {margin:g}"
+    why = f"too noisy: {told}; {needed} seeds can show a difference of {margin:g}"
     if needed <= len(trials.seeds.levels):
-        why = f"open: {told}; not for want of seeds, its effect differs between configurations (conclus interaction)"
+        why = f"open: {told}; more seeds do not help, its effect differs between configurations (conclus interaction)"
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
-def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
-    """`extend` or `refine`, if the values say so."""
+def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
+    """The advice `extend` or `refine`, if either applies."""
     levels, is_log = factor.levels, log_spaced(factor.levels)
     best, last = levels[place], len(levels) - 1
     if place in {0, last}:
@@ -161,7 +161,9 @@ def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
             return None
         end, step = ("lower", levels[0:2]) if place == 0 else ("upper", levels[-2:])
         why = f"the best, {_shown(best)}, is the {end} end, {rivals.gain(neighbour)} over {_shown(neighbour)}"
-        return Advice(factor.key, "extend", (best, *_beyond(step, place == 0, is_log=is_log)), why, is_log=is_log)
+        return Advice(
+            factor.key, "extend", (best, *_values_beyond(step, place == 0, is_log=is_log)), why, is_log=is_log
+        )
     below, above = levels[:place], levels[place + 1 :]
     if not (rivals.worse.intersection(below) and rivals.worse.intersection(above)):
         return None
@@ -171,8 +173,8 @@ def _moved(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
     return Advice(factor.key, "refine", middle, why, is_log=is_log)
 
 
-def _beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
-    """Two more values beyond an edge, in the spacing that leads there; the farthest last."""
+def _values_beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
+    """Two more values beyond an edge with the spacing of the last step; the farthest last."""
     low, high = step
     if is_log:
         return (
@@ -197,14 +199,14 @@ def _fixed(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: f
 
 
 def _cheapest(trials: Trials, factor: Factor, candidates: Sequence[Any]) -> Any:
-    """The first, or one whose trials take a tenth less time."""
+    """The first candidate, or the fastest one if its trials take over a tenth less time."""
     times = {one: trials.seconds[factor.codes == factor.levels.index(one)].mean() for one in candidates}
     cheapest = min(candidates, key=lambda one: times[one] if np.isfinite(times[one]) else math.inf)
     return cheapest if times[cheapest] < _CHEAPER * times[candidates[0]] else candidates[0]
 
 
 def _seeds_needed(trials: Trials, key: str, best: Any, rivals: Sequence[Any], margin: float) -> int:
-    """Seeds per configuration with which a paired comparison shows a difference of the margin with 80 % power."""
+    """Seeds per configuration that a paired comparison needs to show a difference of the margin with 80 % power."""
     means = Means.of(trials)
     noise = means.noise if means.noise is not None else float(means.values.var(ddof=1))
     configurations = trials.groups([key], seeds=False)
@@ -218,7 +220,7 @@ def _seeds_needed(trials: Trials, key: str, best: Any, rivals: Sequence[Any], ma
 
 
 def _along(trials: Trials, factor: Factor, mode: str, margin: float) -> Advice:
-    """Where a parabola through the configurations' means goes at both edges, all other parameters beside it."""
+    """The advice from a parabola fitted to the configurations' means together with all other parameters."""
     is_log = log_spaced(factor.levels)
     ends = (factor.levels[0], factor.levels[-1])
     fit = _Parabola(trials, factor, is_log=is_log, sign=1.0 if mode == "max" else -1.0)
@@ -245,7 +247,7 @@ def _along(trials: Trials, factor: Factor, mode: str, margin: float) -> Advice:
 
 
 class _Parabola:
-    """`b1 u + b2 u²` by least squares beside all other parameters; `u` runs from -1 to 1 over the parameter's range."""
+    """`b1 u + b2 u²`, fitted by least squares with all other parameters; `u` is -1 to 1 over the parameter's range."""
 
     def __init__(self, trials: Trials, factor: Factor, *, is_log: bool, sign: float) -> None:
         means = Means.of(trials)
@@ -266,7 +268,7 @@ class _Parabola:
         self.quantile = quantile(max(1, self.freedom))
 
     def slope(self, u: float) -> tuple[float, float]:
-        """How fast the metric gets better at `u`, and half the interval of that."""
+        """How fast the metric improves at `u`, and half the interval of that slope."""
         return self._linear(np.array([1.0, 2 * u]))
 
     def top(self) -> float:
@@ -276,7 +278,7 @@ class _Parabola:
         return max(candidates, key=lambda u: first * u + second * u * u)
 
     def reach(self) -> float:
-        """The largest difference between any two of its points that the intervals allow."""
+        """The largest difference between the ends and the middle that the intervals allow."""
         pairs = pairwise((-1.0, 0.0, 1.0, -1.0))
         found = [self._linear(np.array([b - a, b * b - a * a])) for a, b in pairs]
         return max(abs(mean) + half for mean, half in found)

@@ -1,4 +1,4 @@
-"""Where results come from: what `_study.json` and the rows themselves say of code, data, machines and seeds."""
+"""The origin of results: code, data, machines and seeds, from `_study.json` and the rows themselves."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from jobs.results.storage import Place
 
 _MADE = ("code_hash", "data_hash", "env_hash", "env_json", "plug_ins_json")
 COLUMNS = ("reason", "source", "started", "seconds", "host", "protocol", *_MADE)
-"""What this module and `outcomes` read of the store beside what identifies a trial."""
+"""The columns that this module and `outcomes` read, besides those that identify a trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One study's.
+    """The origin of one study's results.
 
     Attributes:
         study: Its name.
-        plan: The content of its `_study.json`; empty where there is no sound one.
-        trials: Rows of it that are here.
-        finished: Of those, finished.
-        imported: Of those, taken over from a person's own table.
-        seeds: The seeds that they have.
-        hosts: Machines that they ran on.
+        plan: The content of its `_study.json`; empty if the file is missing or damaged.
+        trials: Number of its rows in the table.
+        finished: Number of those that finished.
+        imported: Number of those imported from a user's own table.
+        seeds: The seeds of these rows.
+        hosts: The machines that ran them.
         code: Hashes of the code that trained them.
         plug_ins: Name and sha256 of each plug-in of the person's own.
         protocols: The protocols of their keys, in words.
         data: Hashes of their data.
-        environments: Hashes of the environments that they ran in, with the versions in words.
-        first: When the first of them began; None where no row says.
-        last: When the last began.
+        environments: Hashes of the environments that they ran in, each with its package versions.
+        first: When the first trial began; None if no row tells.
+        last: When the last trial began.
         seconds: Wall time of all trials together.
     """
 
@@ -58,13 +58,13 @@ class Origin:
 
     @property
     def planned(self) -> int | None:
-        """Trials that the plan lists; None where there is none."""
+        """Number of trials in the plan; None if there is no plan."""
         trials = self.plan.get("trials")
         return len(trials) if isinstance(trials, list) else None
 
     @property
     def commit(self) -> str:
-        """The commit of the checkout that ran it, with `+changes` where files differed; empty where unknown."""
+        """The commit of the checkout that ran it, with `+changes` if files differed; empty if unknown."""
         return str(self.plan.get("commit") or "")
 
 
@@ -73,7 +73,7 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
-        plans: What `read_plans` found.
+        plans: The result of `read_plans`.
     """
     names = table["study"].to_pylist()
     rows: dict[str, list[int]] = {}
@@ -88,7 +88,7 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
 
 
 def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """The `_study.json` of each study below the given folders, by its name; none of a study whose is damaged."""
+    """The content of `_study.json` by study name, for each study below the given folders with an undamaged one."""
     return {
         study_name(folder): plan
         for folder in folders_of(paths, studies)
@@ -100,7 +100,7 @@ def _plan(path: Place) -> dict[str, Any]:
     try:
         return records.read(path, records.STUDY)
     except (FileNotFoundError, records.RecordError):
-        return {}  # Whoever chooses the metric has told of a damaged one.
+        return {}  # `jobs.analysis.chosen` reports a damaged file.
 
 
 class _Rows:
@@ -123,11 +123,11 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         finished=sum(status in FINISHED for status in rows["status"]),
         imported=rows["source"].count("import"),
         seeds=tuple(sorted({seed for seed in rows["seed"] if seed is not None})),
-        hosts=_known(rows["host"]),
-        code=_known(rows["code_hash"]),
+        hosts=_distinct(rows["host"]),
+        code=_distinct(rows["code_hash"]),
         plug_ins=_plug_ins(rows["plug_ins_json"]),
-        protocols=_known(rows["protocol"]),
-        data=_known(rows["data_hash"]),
+        protocols=_distinct(rows["protocol"]),
+        data=_distinct(rows["data_hash"]),
         environments=_environments(rows["env_hash"], rows["env_json"]),
         first=min(started, default=None),
         last=max(started, default=None),
@@ -136,12 +136,12 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
 
 
 def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
-    # Not to_pylist() of the column itself: that imports pandas, half a second for nothing.
+    # Cast first: to_pylist() of the column itself imports pandas, which takes half a second.
     microseconds = column.cast(pa.int64()).to_pylist()
     return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in microseconds]
 
 
-def _known(values: Iterable[str | None]) -> tuple[str, ...]:
+def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
 
 

@@ -1,4 +1,4 @@
-"""How trials ended: states, failures and warnings by their codes, and the label-free signals of those that finished."""
+"""How trials ended: counts of states, failures and warnings, and the label-free signals of finished trials."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,13 +17,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One code, and whom it befell.
+    """One failure or warning code, and the trials that have it.
 
     Attributes:
         code: Such as `DIVERGED` or `EMPTY_CLUSTERS`.
-        trials: How many trials.
-        configurations: Of how many configurations.
-        example: What the first of them said, whole.
+        trials: Number of trials with it.
+        configurations: Number of configurations of these trials.
+        example: The full message of the first of them.
     """
 
     code: str
@@ -38,9 +38,9 @@ class Outcomes:
 
     Attributes:
         statuses: Trials by status.
-        failures: Why trials failed, the most frequent first.
-        warnings: What finished trials said of themselves, likewise.
-        imported: Rows from a person's own table: nobody saw them run.
+        failures: Why trials failed, the most frequent code first.
+        warnings: Warnings of finished trials, the most frequent code first.
+        imported: Number of rows imported from a user's own table, which conclus did not run.
     """
 
     statuses: Counter[str]
@@ -73,12 +73,12 @@ def outcomes(table: pa.Table) -> Outcomes:
 
 
 def reason_code(text: str) -> str:
-    """`EMPTY_CLUSTERS` of `EMPTY_CLUSTERS=2`, `DIVERGED` of `DIVERGED: three steps in a row …`."""
+    """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `DIVERGED` for `DIVERGED: three steps in …`."""
     return text.partition(":")[0].partition("=")[0]
 
 
 def signals(table: pa.Table) -> dict[str, dict[Key, float]]:
-    """Each label-free signal's mean over the finished trials of each configuration, where not all are the same."""
+    """Each label-free signal's mean over each configuration's finished trials; signals without spread are left out."""
     cells = list(zip(*(table[name].to_pylist() for name in ("study", "config_key", "status")), strict=True))
     names = [name for name in table.column_names if name.startswith(HEALTH)]
     found = {name.removeprefix(HEALTH): _cell_means(cells, table[name].to_pylist()) for name in names}

@@ -1,11 +1,11 @@
-"""Racing over seeds: the contenders of a study get more seeds until the best one stands out.
+"""Racing over seeds: the best configurations of a study get more seeds until one is certainly the best.
 
-The results are looked at again and again, and each look could mistake luck for a difference. So the looks are planned
-beforehand, and each is held to its share of the 5 %, 5 % / looks (Bonferroni). Within a look the test is that of the
-leaderboard (`jobs.analysis.ties`), which allows for the best being picked out of many. The first look, at the results
-that were there before, is one of the planned ones and sees all configurations, not the contenders alone.
+The results are tested several times, and each look could mistake luck for a difference. So the looks are planned
+beforehand, and each may err with probability 5 % / looks (Bonferroni). Each look uses the test of the leaderboard
+(`jobs.analysis.ties`), which accounts for picking the best out of many. The first look, at the study's own results, is
+one of the planned looks and tests all configurations, not only the contenders.
 
-`race` is a function of the results alone: what was done in earlier rounds is worked out anew from the same rows.
+`race` depends on the results alone: it works out earlier rounds again from the same rows.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from jobs.analysis.intervals import ALPHA, mean
 from jobs.analysis.ties import Lead, leads
 
 Values = Mapping[str, Mapping[int, float]]
-"""Configuration to seed to value."""
+"""Values by configuration and by seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a race is run.
+    """The settings of a race.
 
     Attributes:
-        looks: Seeds per configuration at which the results are looked at; the first are those of the study.
-        top: How many configurations race at most.
+        looks: The numbers of seeds per configuration at which the results are tested; the first is the study's own.
+        top: The most configurations that race.
         margin: A difference too small to care about.
         maximise: Whether larger is better.
     """
@@ -39,7 +39,7 @@ class Rule:
 
     @property
     def error(self) -> float:
-        """The error that one look may make; nothing can be told of one seed, which is no look."""
+        """The error probability of one look; one seed per configuration cannot be tested and is not counted."""
         return ALPHA / sum(count > 1 for count in self.looks)
 
 
@@ -49,9 +49,9 @@ class Standing:
 
     Attributes:
         key: Its `config_key`.
-        values: Its results so far, one a seed.
-        gap: How far the best lies above it.
-        half_width: Half the interval of that.
+        values: Its results so far, one per seed.
+        gap: How far the best is above it.
+        half_width: Half the interval of the gap.
         verdict: `best`, `worse`, `as good` (within the margin) or `open`.
     """
 
@@ -64,14 +64,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """How a race stands.
+    """The state of a race.
 
     Attributes:
-        contenders: Those that go on after the last look, the best first.
-        left_out: How many were tied with the best at the first look and had no place.
-        rounds: Seeds per configuration, and the standings, at each look so far.
+        contenders: The configurations that remain after the last look, the best first.
+        left_out: Number of configurations that were not worse than the best, but beyond the `top` ones.
+        rounds: For each look so far, the number of seeds per configuration and the standings.
         lacking: Configurations and seeds to run before the next look.
-        end: Why it is over: `separated`, `as good` or `undecided`; empty while it is not.
+        end: Why the race is over: `separated`, `as good` or `undecided`; empty while it goes on.
     """
 
     contenders: tuple[str, ...]
@@ -82,7 +82,7 @@ class Race:
 
 
 def looks(first: int, last: int) -> tuple[int, ...]:
-    """Numbers of seeds from `first` to `last`, each half as many again as the one before, two more at least."""
+    """Numbers of seeds from `first` to `last`; each is half larger than the one before, and at least two larger."""
     found = [first]
     while found[-1] < last:
         found.append(min(last, found[-1] + max(2, found[-1] // 2 + found[-1] % 2)))
@@ -90,12 +90,12 @@ def looks(first: int, last: int) -> tuple[int, ...]:
 
 
 def race(values: Values, seeds: Sequence[int], rule: Rule) -> Race:
-    """How the race of the configurations stands.
+    """The state of the race, worked out from the results so far.
 
     Args:
-        values: Results so far. Every configuration has those of the study's own seeds.
-        seeds: The study's own, `rule.looks[0]` of them, and after them those to add, in their order.
-        rule: How it is run.
+        values: Results so far. Every configuration has results for the study's own seeds.
+        seeds: The study's own `rule.looks[0]` seeds, then the seeds to add, in order.
+        rule: The settings of the race.
     """
     keys, rounds = list(values), list[tuple[int, tuple[Standing, ...]]]()
     left_out = 0

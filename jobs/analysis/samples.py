@@ -1,15 +1,15 @@
-"""Which rows are samples of a configuration: a member of a population is none, its values changed while it trained."""
+"""Which rows are samples of a configuration. A population member is not: its values changed while it trained."""
 
 import pyarrow as pa
 
 from core.errors import UserError
 
 POPULATION = "pbt"
-"""What the column `source` says of such a member; see `jobs.search.pbt`."""
+"""The value of the column `source` for a member of a population; see `jobs.search.pbt`."""
 
 
 def samples(table: pa.Table) -> tuple[pa.Table, int]:
-    """The rows without members of populations, and how many those were."""
+    """The rows that are not members of populations, and the number of members left out."""
     if "source" not in table.column_names:
         return table, 0
     sources = table["source"].to_pylist()
@@ -19,7 +19,7 @@ def samples(table: pa.Table) -> tuple[pa.Table, int]:
 
 
 def need_samples(table: pa.Table) -> pa.Table:
-    """The same, for what says nothing without samples.
+    """The rows that are not members of populations; there must be at least one.
 
     Raises:
         UserError: all rows are members of populations.
@@ -28,17 +28,17 @@ def need_samples(table: pa.Table) -> pa.Table:
     if members and not found.num_rows:
         raise UserError(
             f"All {members} trials are members of populations (search: pbt): their values changed while they trained, "
-            "so they say nothing of a configuration. conclus aggregate lists them."
+            "so they say nothing about a configuration. conclus aggregate lists them."
         )
     return found
 
 
 def notes(table: pa.Table) -> list[str]:
-    """What a ranking must say of rows that are no whole samples."""
+    """Sentences that a ranking shows about population members and trials stopped early."""
     said: list[str] = []
     _, members = samples(table)
     if members == table.num_rows and members:
-        said.append("These are members of populations: each ends with the values shown, and began with others.")
+        said.append("These trials are members of populations: each began with other values than those shown.")
     elif members:
         said.append(f"{members} members of populations are left out: their values changed while they trained.")
     if early := table["status"].to_pylist().count("stopped"):

@@ -1,4 +1,4 @@
-"""What is known of a metric from its name: which way is better, and whether it has seen the labels."""
+"""What a metric's name tells: whether larger is better, and whether the metric uses the labels."""
 
 from collections.abc import Collection, Iterable
 
@@ -7,7 +7,7 @@ from core.errors import UserError
 from jobs.results.names import METRIC, resolve
 
 METRICS = (METRIC, "best.", "health.")
-"""What the columns of metrics begin with."""
+"""Prefixes of the columns that hold metrics."""
 
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
@@ -32,11 +32,11 @@ SECONDARY = (
     *("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
 )
-"""The columns beside the metric that ranks, the most telling first."""
+"""Metrics shown beside the ranking metric, the most informative first."""
 
 
 def metric_column(columns: Iterable[str], metric: str) -> str:
-    """The column that a metric's name means: of a label-free signal `health.`, unless a metric has the same name.
+    """The column of a metric; a label-free signal is found as `health.<name>`, unless `metric.<name>` exists.
 
     Raises:
         UserError: None, or several; or it needs labels, and no metric of the results has seen any.
@@ -50,19 +50,19 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
 
 
 def metric_name(column: str) -> str:
-    """What people call the metric of a column: `nmi` for `metric.nmi`; `best.nmi` stays."""
+    """The name to show for a column: `nmi` for `metric.nmi`; `best.nmi` stays as it is."""
     return column.removeprefix(METRIC).removeprefix("health.")
 
 
 def bare(metric: str) -> str:
     """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
-    name = _last(metric).removeprefix("kmeans_")
+    name = _without_prefix(metric).removeprefix("kmeans_")
     return name.removeprefix("train_").removeprefix("test_")
 
 
 def within_trial(metric: str) -> str:
-    """What a trial by itself has of a metric: its own name, and for the consensus the label-free score."""
-    name = _last(metric)
+    """The metric that one trial can report: the same name, but the label-free score in place of the consensus."""
+    name = _without_prefix(metric)
     return LABEL_FREE if name == CONSENSUS else name
 
 
@@ -72,26 +72,26 @@ def uses_labels(metric: str) -> bool:
 
 
 def is_loss(metric: str) -> bool:
-    """Whether the metric is a training loss or a part of one, measured with that loss's own ruler."""
-    name = _last(metric)
+    """Whether the metric is a training loss or a part of one, on that loss's own scale."""
+    name = _without_prefix(metric)
     is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
     return is_it and not is_loss_share(metric)
 
 
 def is_loss_share(metric: str) -> bool:
-    """Whether the metric is a loss as a share of its value for chance, which has no ruler: `loss_share`."""
-    name = _last(metric)
+    """Whether the metric is a loss divided by its value for chance, such as `loss_share`."""
+    name = _without_prefix(metric)
     return name.startswith("loss_") and name.endswith("share")
 
 
 def quality_metric(keys: Collection[str]) -> str:
-    """A metric to give instead of a loss, by the parameters that the trials have."""
+    """A metric to suggest instead of a loss; it depends on the trials' parameters."""
     return "cosine_similarity" if any(key.startswith("method.loss") for key in keys) else "nmi"
 
 
 def part_of_pairs(metric: str) -> str:
-    """The part of the pairs that a score is of, as `core.data.dataset.PARTS` calls it; empty for other metrics."""
-    name = _last(metric)
+    """The part of the pairs on which a score was measured, a name of `core.data.dataset.PARTS`; else empty."""
+    name = _without_prefix(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
@@ -104,7 +104,7 @@ def default_mode(metric: str) -> str:
 
 
 def rescales_loss(key: str) -> bool:
-    """Whether a loss before and after a change of this parameter is measured with two different rulers."""
+    """Whether a change of this parameter changes the scale of the loss, so that values cannot be compared."""
     parts = key.split(".")
     if parts[-1] == "weight_decay":
         return False
@@ -112,6 +112,6 @@ def rescales_loss(key: str) -> bool:
     return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]
 
 
-def _last(metric: str) -> str:
-    """A metric's name without its column's kind: `nmi` for `best.nmi`."""
+def _without_prefix(metric: str) -> str:
+    """A metric's name without the column's prefix: `nmi` for `best.nmi`."""
     return metric.rsplit(".", 1)[-1]

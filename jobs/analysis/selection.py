@@ -1,9 +1,9 @@
-"""Choosing without labels: the consensus of label-free criteria, and how each of them does where labels exist.
+"""Choosing without labels: the consensus of label-free criteria, and how good each criterion is where labels exist.
 
-A criterion is worth what its choice is worth. None is best everywhere, and their units differ; so the consensus
-averages ranks: of each trial among the finished trials of its study, by every criterion that tells them apart. It
-follows the advice of Wang and Ye, "Deep Clustering Evaluation" (arXiv 2403.14830): scores in a model's own features
-(`silhouette`, `feature_std`) are not comparable between models and take no part.
+A criterion is judged by the configuration that it chooses. No criterion is best everywhere, and their units differ. So
+the consensus averages ranks: the rank of each trial among the finished trials of its study, by every criterion on which
+they differ. It follows the advice of Wang and Ye, "Deep Clustering Evaluation" (arXiv 2403.14830): scores in a model's
+own features (`silhouette`, `feature_std`) are not comparable between models and are not used.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +24,13 @@ from jobs.results.names import PARAM, short_names
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
-"""What the consensus is made of; `stability` is found here, from `probe_labels`."""
+"""The criteria of the consensus; `stability` is computed here, from `probe_labels`."""
 OTHERS = (LABEL_FREE, "silhouette", "confidence", "marginal_entropy", "feature_std")
-"""What is reported beside it."""
+"""Criteria that are reported, but not part of the consensus."""
 COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels")
-"""What this module reads of the store, beside scores and parameters."""
+"""The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
-"""The name that the consensus has as a column, though no file holds it."""
+"""The column of the consensus, which is computed and stored in no file."""
 _TRUTHS = ("nmi", "acc")
 
 Vector = NDArray[np.float64]
@@ -39,16 +39,16 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One criterion, and what choosing by it gives.
+    """One criterion, and the result of choosing by it.
 
     Attributes:
         criterion: Its name.
-        n: Configurations that have a value of it.
+        n: Number of configurations that have a value of it.
         correlations: Spearman's rank correlation of the configurations' means with `nmi` and `acc`; None for fewer
-            than three configurations, where all are equal, and without labels.
-        nmi: Of the configuration that it chooses, the mean where several share the highest value.
-        regret: How far that is below the best configuration's.
-        params: The chosen configuration's parameters, of those that vary; the first's where several share the place.
+            than three configurations, if all are equal, and without labels.
+        nmi: NMI of the configuration that it chooses; if several share the highest value, their mean.
+        regret: How far that is below the best configuration's NMI.
+        params: The varied parameters of the chosen configuration; of the first one if several share the highest value.
     """
 
     criterion: str
@@ -66,8 +66,8 @@ class Report:
     Attributes:
         study: Its name.
         best: NMI of its best configuration; None without labels.
-        average: Mean NMI of its configurations: what choosing by chance gives.
-        choices: One per criterion that is there, the consensus first.
+        average: Mean NMI of its configurations, the expected result of a random choice.
+        choices: One per criterion that has values, the consensus first.
     """
 
     study: str
@@ -77,12 +77,12 @@ class Report:
 
 
 def with_consensus(table: pa.Table) -> pa.Table:
-    """The table with `health.consensus`: each trial's mean rank by `PARTS` in its study, from 0 (last) to 1 (first).
+    """Adds `health.consensus`: each trial's mean rank by `PARTS` in its study, from 0 (last) to 1 (first).
 
-    Finished trials are ranked, not configurations' means: the values of a configuration's seeds then say how sure its
-    place is, as with any other metric. A criterion by which all are equal takes no part; a trial is ranked by those
-    that it has, and is in the middle where none tells it apart. The one exception is a trial with one cluster alone:
-    it has no silhouette, and counts as last by it.
+    Finished trials are ranked, not means of configurations, so the spread over a configuration's seeds shows how
+    certain its rank is, as with any other metric. A criterion with the same value for all trials is not used. A trial
+    is ranked by the criteria that it has, and gets 0.5 if none is usable. There is one exception: a trial with a single
+    cluster has no silhouette and counts as last by that criterion.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
@@ -91,13 +91,13 @@ def with_consensus(table: pa.Table) -> pa.Table:
         The table with one more column; NaN for a trial that is not finished or has none of the criteria.
     """
     values = _consensus(table, _signals(table))
-    # Not pa.array(values): that imports pandas to see whether it was given a series, 0.2 s for nothing.
+    # Not pa.array(values): it imports pandas to check for a series, which takes 0.2 s.
     column = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
     return table.append_column(CONSENSUS_COLUMN, column)
 
 
 def criteria_report(table: pa.Table) -> list[Report]:
-    """For each study, how every criterion's order of the configurations (by means over seeds) agrees with the labels.
+    """For each study, how well each criterion's order of the configurations (means over seeds) agrees with the labels.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial; of
@@ -113,17 +113,17 @@ def criteria_report(table: pa.Table) -> list[Report]:
 
 
 def agreement(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """The adjusted Rand index (Hubert and Arabie) of two labellings (m,) from 0 up; 0 where both have one cluster only.
+    """The adjusted Rand index (Hubert and Arabie) of two labellings (m,) from 0 up; 0 if both have a single cluster.
 
-    Elsewhere two such would count as equal. Here a model that puts everything into one cluster must not be praised
-    for doing so with every seed.
+    The usual value for two single clusters is 1. Here it is 0, because a model that puts everything into one cluster
+    must not count as stable.
     """
     return ari(contingency(first.astype(np.int64), second.astype(np.int64)), trivial=0.0)
 
 
 def spearman(first: Vector, second: Vector) -> float | None:
-    """Spearman's rank correlation over the places where both have a value; None for fewer than three, or no spread."""
-    # Not scipy's: `scipy.stats` takes longer to import than a whole `conclus aggregate`.
+    """Spearman's rank correlation over positions where both have a value; None for fewer than three or no spread."""
+    # Not from scipy: importing `scipy.stats` takes longer than a whole `conclus aggregate`.
     there = np.isfinite(first) & np.isfinite(second)
     a, b = _ranks(first[there]), _ranks(second[there])
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -135,7 +135,7 @@ def spearman(first: Vector, second: Vector) -> float | None:
 
 
 def _signals(table: pa.Table) -> dict[str, Vector]:
-    """The criteria by name, NaN where a trial lacks one or is not finished."""
+    """The criteria by name; NaN if a trial has no value or is not finished."""
     found = {name: _numbers(table, f"health.{name}") for name in (*PARTS, *OTHERS)}
     found[STABILITY] = _stability(table)
     lone = np.isnan(found["raw_silhouette"]) & np.isfinite(found["knn_consistency"])
@@ -155,7 +155,7 @@ def _numbers(table: pa.Table, column: str) -> Vector:
 
 
 def _stability(table: pa.Table) -> Vector:
-    """Each trial's mean agreement with the other seeds of its configuration; NaN for one seed alone."""
+    """Each trial's mean agreement with the other seeds of its configuration; NaN if there is only one seed."""
     values = np.full(table.num_rows, np.nan)
     if "probe_labels" not in table.column_names:
         return values
@@ -171,7 +171,7 @@ def _stability(table: pa.Table) -> Vector:
 
 
 def _mean_agreements(labellings: Sequence[NDArray[Any]]) -> Vector:
-    """Of each labelling with the others of its length; NaN for one alone."""
+    """The mean agreement of each labelling with the others of the same length; NaN if there are none."""
     table = np.full((len(labellings), len(labellings)), np.nan)
     for i, j in combinations(range(len(labellings)), 2):
         if len(labellings[i]) == len(labellings[j]):
@@ -191,7 +191,7 @@ def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
 
 
 def _shares(values: Vector) -> Vector:
-    """Ranks from 0 to 1; NaN where there is no value, and everywhere if all are equal."""
+    """Ranks scaled to 0 to 1; NaN where there is no value, and everywhere if all values are equal."""
     shares = np.full(len(values), np.nan)
     there = np.isfinite(values)
     if there.any() and np.ptp(values[there]) > 0:
@@ -200,13 +200,13 @@ def _shares(values: Vector) -> Vector:
 
 
 def _ranks(values: Vector) -> Vector:
-    """Ranks from 0 up; equal values share the mean of their ranks."""
+    """Ranks from 0; equal values share the mean of their ranks."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts + 1) / 2)[places]
 
 
 def _means(rows: Vector) -> Vector:
-    """The mean of what each row has; NaN where it has nothing."""
+    """The mean of the finite values of each row; NaN if a row has none."""
     there = np.isfinite(rows)
     counts = there.sum(axis=1)
     return np.where(counts, np.where(there, rows, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
@@ -259,7 +259,7 @@ def _choice(criterion: str, means: Mapping[str, Vector], params: Sequence[Mappin
 
 
 def _varying(table: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """The parameters of each row, of those that are not the same in all, by short name."""
+    """The parameters of each row that differ between rows, by short name."""
     values = {name: table[name].to_pylist() for name in table.column_names if name.startswith(PARAM)}
     varying = [name for name, cells in values.items() if len({cells[row] for row in rows}) > 1]
     names = short_names([name.removeprefix(PARAM) for name in values])

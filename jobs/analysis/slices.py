@@ -1,4 +1,4 @@
-"""A metric along one parameter with all others held: the tables that people draw up by hand."""
+"""A metric over the values of one parameter while all other parameters are fixed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Point:
         mean: The metric's mean over repeats.
         minimum: The smallest.
         maximum: The largest.
-        n: Their number.
+        n: Number of repeats.
     """
 
     value: Any
@@ -31,10 +31,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The metric along the parameter, all others held.
+    """The metric over the values of one parameter, with all others fixed.
 
     Attributes:
-        fixed: What is held, of what varies: dotted key to value.
+        fixed: The fixed values of the other varied parameters, by dotted key.
         points: One per value of the parameter that was run.
     """
 
@@ -46,9 +46,9 @@ def slices(trials: Trials, key: str, own: Sequence[str]) -> list[Slice]:
     """The slices with at least two values of the parameter `key`, the longest first.
 
     Args:
-        trials: Trials that have a value of it.
-        key: Its dotted key.
-        own: Parameters that go with it and are not held.
+        trials: Trials that have a value of the parameter.
+        key: The parameter's dotted key.
+        own: Parameters that change with it and are not fixed.
     """
     configurations = trials.groups([key, *own], seeds=False)
     factor = trials.factors[key]

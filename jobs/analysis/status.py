@@ -1,4 +1,4 @@
-"""How a study stands, from its result files alone: on a running study, on a copy of it, years later."""
+"""The state of a study, read from its result files alone, whether the study is running, finished or copied."""
 
 import time
 from collections import Counter, defaultdict
@@ -19,9 +19,9 @@ from jobs.results.reader import load, take
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
-"""A running trial writes at least every 30 s once its epochs are shorter than that: three of these."""
+"""Three times 30 s, because a running trial with epochs under 30 s writes its file at least every 30 s."""
 _FIRST_EPOCH_SECONDS = 600.0
-"""How long nothing is thought of a trial's silence where no epoch of the study has been timed yet."""
+"""How long a trial may write nothing before it counts as silent, while no epoch of the study has been timed."""
 _LATEST = 20
 _COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs")
 
@@ -31,10 +31,10 @@ class Trial:
     """One trial that has begun and is not done.
 
     Attributes:
-        state: `running`, `silent` (its process may be dead), `interrupted` (it goes on where it was) or `failed`.
-        epoch: The last one that was written.
-        epochs: How many there are to be; None where it is not known.
-        heard: Seconds since its file was last written; None where that file is gone.
+        state: `running`, `silent` (its process may be dead), `interrupted` (it can be resumed) or `failed`.
+        epoch: The last epoch written.
+        epochs: Number of epochs planned; None if unknown.
+        heard: Seconds since its file was last written; None if the file is gone.
         reason: Why it failed.
     """
 
@@ -51,18 +51,18 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One study.
+    """The state of one study.
 
     Attributes:
-        planned: Trials of the last plan, or, where that is not there, those that have begun.
-        done: Trials that ended well or were stopped early on purpose.
-        missing: Trials that have not begun.
-        begun: The others.
-        metric: What the study is chosen by.
-        best: The best configuration so far; None before the first.
-        seconds_left: An estimate of the wall time, as long as something runs and one trial is done.
+        planned: Number of trials in the last plan; without a plan, the number of trials that have begun.
+        done: Number of trials that finished or were stopped early.
+        missing: Number of trials that have not begun.
+        begun: The trials that have begun and are not done.
+        metric: The metric by which the study selects.
+        best: The best configuration so far; None before the first result.
+        seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
-        per_hour: Trials done per hour, by the last 20 of them, while something runs.
+        per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
         apart: Sentences on trials of another protocol or of another content of a plug-in, without a full stop.
     """
 
@@ -86,12 +86,12 @@ class Standing:
 def standing(folder: Place, *, ended: bool = False) -> Standing:
     """Reads one `study=…` folder.
 
-    Age is told by the files' own times, which `cp -p` and `rsync -a` keep.
+    The age of a file comes from its modification time, which `cp -p` and `rsync -a` keep.
 
     Args:
-        folder: The study's.
-        ended: Whether the caller knows that nothing runs it any more: a trial that was killed before it could write
-            so is interrupted then, however young its file is.
+        folder: The study's folder.
+        ended: Whether the caller knows that no process runs the study. An unfinished trial then counts as interrupted,
+            however recent its file is.
     """
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
@@ -100,14 +100,14 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
-    # A search names its trials as it goes on: what has begun is what it has named.
+    # A search algorithm adds trials while it runs, so its trials are those that have begun.
     one_each = take(loaded.table, [_row(rows)["place"] for rows in attempts.values()])
     contents = plan.get("plug_ins") or {}
     own = {key: attempts[key] for key in keys if key in attempts}
     if planned > len(keys) or not keys:
         own |= {key: attempts[key] for key in _belonging(one_each, contents)}
     planned = max(planned, len(own))
-    done = {key: good for key, rows in own.items() if (good := _good(rows))}
+    done = {key: good for key, rows in own.items() if (good := _done_attempt(rows))}
     slowest = _slowest(loaded.table)
     begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
     missing = planned - len(own)
@@ -119,7 +119,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
         begun=begun,
         metric=metric,
         best=_best(loaded.table, own, metric, mode),
-        seconds_left=_left([row["seconds"] for row in done.values()], begun, missing),
+        seconds_left=_seconds_left([row["seconds"] for row in done.values()], begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         per_hour=_per_hour(list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
@@ -127,22 +127,20 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
 
 
 def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
-    """`_study.json`; nothing where it is not there, and of a damaged one what the copy of the study says instead."""
+    """The content of `_study.json`, empty if it is missing; if it is damaged, `select` comes from the study's copy."""
     path = existing(folder, STUDY_JSON)
     try:
         return records.read(path, records.STUDY), []
     except FileNotFoundError:
         return {}, []
     except records.RecordError as error:
-        from jobs.study import snapshot  # Takes longer to import than all of the others, and is seldom asked.
+        from jobs.study import snapshot  # Slow to import and rarely needed.
 
-        return {"select": snapshot.select(folder)}, [
-            f"{path} is skipped: it is torn or not as conclus wrote it ({error.reason})."
-        ]
+        return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
 
 
 def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Every trial's attempts, the earliest first, each with the place of its row."""
+    """Every trial's attempts, the earliest first, each with its row number as `place`."""
     names = [name for name in ("trial_key", "attempt_id", "seed", "status", *_COLUMNS) if name in table.column_names]
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for place, row in enumerate(table.select(names).to_pylist()):
@@ -159,21 +157,21 @@ def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
 
 def _row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of a trial's attempts the one that stands for it."""
-    return _good(rows) or rows[-1]
+    return _done_attempt(rows) or rows[-1]
 
 
-def _good(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _done_attempt(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return next((row for status in FINISHED for row in rows if row["status"] == status), None)
 
 
 def _slowest(table: pa.Table) -> float | None:
-    """Seconds of the study's slowest epoch so far, on a trial's average."""
+    """Seconds per epoch of the study's slowest trial so far."""
     pairs = zip(table["seconds"].to_pylist(), table["epochs_done"].to_pylist(), strict=True)
     return max((seconds / epochs for seconds, epochs in pairs if seconds and epochs), default=None)
 
 
 def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
-    heard = _heard(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
+    heard = _seconds_since_write(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
     return Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
@@ -187,7 +185,7 @@ def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ende
     )
 
 
-def _heard(path: Place) -> float | None:
+def _seconds_since_write(path: Place) -> float | None:
     moment = storage.modified(path)
     return None if moment is None else max(0.0, time.time() - moment)
 
@@ -212,8 +210,8 @@ def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: 
         return None
 
 
-def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
-    """Wall seconds until all is done: what is left to train, by the mean of the trials done, among those that run."""
+def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
+    """Wall seconds until all trials are done: the remaining training time, shared among the running trials."""
     known = [one for one in seconds if one]
     states = Counter(one.state for one in begun)
     if not known or not states["running"]:
@@ -225,7 +223,7 @@ def _left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int)
 
 
 def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
-    """How fast trials come to their end; None while nothing runs or where it cannot be told."""
+    """Trials done per hour; None if no trial is running or fewer than two are done."""
     known = [row for row in done if row["started"] and row["seconds"]]
     ends = sorted(row["started"].timestamp() + row["seconds"] for row in known)[-_LATEST:]
     if len(ends) < 2 or ends[-1] == ends[0] or not any(one.state == "running" for one in begun):

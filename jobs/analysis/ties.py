@@ -1,9 +1,9 @@
-"""Which configurations the seeds fail to tell from the best one.
+"""Which configurations cannot be told from the best one, given their seeds.
 
-The best is picked by looking at the values, so it is partly the luckiest; a test of two that were chosen beforehand
-finds it better far too often (in 27 of 100 sweeps of 24 equal configurations with five seeds). Here the whole procedure
-is repeated on simulated sweeps in which all configurations are equal, with the same seeds and gaps, and a difference
-counts as real if it is larger than the largest that 95 % of those show.
+The best is picked by its values, so part of its lead is luck. A test made for two configurations that were chosen
+beforehand calls it better far too often (in 27 of 100 sweeps of 24 equal configurations with five seeds). So the whole
+procedure is repeated on simulated sweeps in which all configurations are equal, with the same seeds and gaps. A
+difference counts as real if it is larger than the largest one in 95 % of those sweeps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ from jobs.analysis.intervals import ALPHA
 Matrix = NDArray[np.floating]
 _DRAWS = 3_000_000
 _LEAST, _MOST = 400, 4000
-"""Simulated sweeps at an error of 5 %: as many as make `_DRAWS` values in all, within these ends."""
+"""Limits of the number of simulated sweeps at an error of 5 %, which aims at `_DRAWS` values in total."""
 _BLOCK = 200_000
-"""Values that are worked on at a time: as many as a processor's cache holds."""
+"""Number of values processed at a time; they fit into a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How far the best configuration lies above another one.
+    """How far the best configuration is above another one.
 
     Attributes:
-        gap: The difference of their means, without what a seed adds to all.
-        half_width: Half the interval of it, which holds for all of the others together and for a best that was picked;
-            infinite where there are no others.
+        gap: The difference of their means, without the effects of the seeds.
+        half_width: Half the interval of the gap. It holds for all other configurations together and accounts for
+            picking the best; infinite if there are no others.
     """
 
     gap: float
@@ -38,26 +38,26 @@ class Lead:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the other one is surely worse."""
+        """Whether the other configuration is certainly worse, at the given error."""
         return self.gap > self.half_width
 
 
 def tied(cells: Sequence[Mapping[int, float]], *, maximise: bool) -> list[bool]:
-    """Of each configuration whether it may be as good as the first; see `leads`."""
+    """For each configuration, whether it may be as good as the first; see `leads`."""
     return [not lead.is_sure for lead in leads(cells, maximise=maximise)]
 
 
 def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float = ALPHA) -> list[Lead]:
-    """How far the first configuration lies above each, itself included.
+    """How far the first configuration is above each one, itself included.
 
-    Seeds that at least two configurations share are taken as blocks: what a seed adds to all, the median of what it
-    adds to each, is no noise. The noise is the median over configurations, or a configuration's own where that is
-    larger. So one that diverges now and then neither hides the others nor counts as sure.
+    Seeds shared by at least two configurations are blocks: the effect of a seed, the median of its effects on each
+    configuration, does not count as noise. A configuration's noise is the median noise over all configurations, or its
+    own if that is larger. So a configuration that sometimes diverges does not hide the others and is not called sure.
 
     Args:
-        cells: Seed to value of each configuration, two seeds or more, the one of the best mean first.
+        cells: Value by seed of each configuration, with two or more seeds; the best mean comes first.
         maximise: Whether larger is better.
-        error: The share of sweeps without any difference in which some lead may be sure.
+        error: The share of sweeps of equal configurations in which any lead may be called sure.
     """
     layout = _Layout(cells)
     sign = 1.0 if maximise else -1.0
@@ -72,16 +72,16 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
 
 @lru_cache(maxsize=256)
 def _factor(seeds: tuple[tuple[int, ...], ...], error: float) -> float:
-    """The same seeds have the same factor, look after look."""
+    """The critical ratio for these seeds, cached because every look of a race asks for the same."""
     return _critical(_Layout([dict.fromkeys(one, 0.0) for one in seeds]), error)
 
 
 class _Layout:
-    """Where the values of each configuration and each seed stand in a row of all values."""
+    """The positions of each configuration's and each seed's values in a row of all values."""
 
     def __init__(self, cells: Sequence[Mapping[int, float]]) -> None:
         counts = [len(cell) for cell in cells]
-        self.counts = np.array(counts, np.float32)  # So that simulated values stay as short as they are.
+        self.counts = np.array(counts, np.float32)  # float32, so that simulated values stay float32.
         self.starts = np.cumsum([0, *counts[:-1]])
         self.owners = np.repeat(np.arange(len(cells)), counts)
         seeds = np.array([seed for cell in cells for seed in sorted(cell)])
@@ -90,7 +90,7 @@ class _Layout:
         self.shared = {code: np.flatnonzero(self.codes == code) for code in range(len(known)) if uses[code] > 1}
 
     def summary(self, values: Matrix) -> tuple[Matrix, Matrix]:
-        """Of each row of values the configurations' means without the seeds' effects, and their squared errors."""
+        """For each row of values, the configurations' means without the seeds' effects, and their squared errors."""
         residuals = values - self._means(values).take(self.owners, axis=1)
         effects = np.zeros((len(values), self.seeds), values.dtype)
         for code, places in self.shared.items():
@@ -107,7 +107,7 @@ class _Layout:
 
 
 def _critical(layout: _Layout, error: float = ALPHA) -> float:
-    """The ratio that the best reaches over another one in a share `error` of sweeps without any difference."""
+    """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations."""
     total = len(layout.owners)
     sweeps = int(min(_MOST, max(_LEAST, _DRAWS // total)) * ALPHA / error)
     rng = np.random.default_rng(0)
@@ -117,21 +117,21 @@ def _critical(layout: _Layout, error: float = ALPHA) -> float:
 
 
 def _largest(layout: _Layout, rng: np.random.Generator, sweeps: int) -> Matrix:
-    """The ratio that the best reaches over the farthest one in each of some sweeps without any difference."""
+    """The largest ratio of a lead to its error in each of `sweeps` simulated sweeps of equal configurations."""
     draws = rng.standard_normal((sweeps, len(layout.owners)), np.float32)
     means, errors = layout.summary(draws)
     return _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
 
 
 def _ratios(means: Matrix, errors: Matrix, best: NDArray[np.int64]) -> Matrix:
-    """How many standard errors the best one lies above each."""
+    """How many standard errors the best one is above each."""
     gaps, scales = _gaps(means, errors, best)
-    # Without any noise a difference is either nothing or certain.
+    # With no noise at all, a difference is either zero or certain.
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gaps == 0, 0.0, gaps / scales)
 
 
 def _gaps(means: Matrix, errors: Matrix, best: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-    """How far the best one lies above each, and the standard errors of that."""
+    """How far the best one is above each, and the standard errors of these gaps."""
     rows = np.arange(len(means))
     return means[rows, best][:, None] - means, np.sqrt(errors + errors[rows, best][:, None])

@@ -1,4 +1,4 @@
-"""Finished trials as arrays: a metric's values beside what was varied, ready for effects and importance.
+"""Finished trials as arrays: a metric's values and the varied parameters, for the effect and importance analyses.
 
 `gather(table, metric)` reads them from a results table; `Trials` can be made of plain arrays as well.
 """
@@ -29,7 +29,7 @@ class Factor:
     Attributes:
         key: Its dotted key.
         levels: Its different values, numbers in order.
-        codes: Per trial the place of its value in `levels`; -1 where it has none.
+        codes: For each trial, the position of its value in `levels`; -1 if it has none.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Factor:
 
     @property
     def is_number(self) -> bool:
-        """Whether its values are numbers, so that some are neighbours."""
+        """Whether its values are numbers and so have an order."""
         return all(isinstance(level, int | float) and not isinstance(level, bool) for level in self.levels)
 
 
@@ -50,11 +50,11 @@ class Trials:
         column: The metric's column, such as `metric.nmi`.
         values: Its value per trial.
         seeds: The seeds; an imported row without one has a level of its own.
-        data: The data set by content; rows that do not know it are told apart by study.
-        factors: By dotted key, the parameters that vary over these trials.
-        constant: The others, with their value.
-        seconds: Wall time per trial; NaN where it is not known.
-        left_out: Finished trials without a finite value.
+        data: The data set by content hash, or by study name for rows without a hash.
+        factors: The parameters that vary over these trials, by dotted key.
+        constant: The value of each other parameter, by dotted key.
+        seconds: Wall time per trial; NaN if unknown.
+        left_out: Number of finished trials without a finite value.
     """
 
     column: str
@@ -67,11 +67,11 @@ class Trials:
     left_out: int = 0
 
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
-        """Per trial the number of its group: those that share the data and all parameters but `without`.
+        """The group number of each trial; trials of a group share the data and all parameters except `without`.
 
         Args:
-            without: Keys of parameters that may differ inside a group; one of the data's lets the data differ.
-            seeds: Whether they also share the seed.
+            without: Keys of parameters that may differ in a group; with a key of `data`, the data set may differ too.
+            seeds: Whether trials of a group also share the seed.
         """
         columns = [self.seeds.codes] if seeds else []
         if not any(key.startswith("data.") for key in without):
@@ -94,7 +94,7 @@ class Trials:
 
 
 def wanted_columns(metric: str) -> list[str]:
-    """What `gather` reads of the store."""
+    """The columns that `gather` reads."""
     names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *apart.COLUMNS]
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
@@ -105,10 +105,10 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     Args:
         table: Rows from `jobs.results.reader`, one per trial, with `wanted_columns(metric)`.
         metric: A metric's name: `nmi`, `best.nmi`, `raw_silhouette`, `consensus`.
-        columns: All columns of the store, from which a wrong name gets its suggestion.
+        columns: All columns of the results, to suggest a name if the metric is not known.
 
     Raises:
-        UserError: There is no such metric, or no finished trial has a value of it, or all are members of populations.
+        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations.
     """
     table, _ = apart.split(apart.with_contents(need_samples(table)))
     table = selection.with_consensus(table) if metric == CONSENSUS else table
@@ -138,7 +138,7 @@ def param_key(name: str, trials: Trials) -> str:
     """The dotted key of a parameter that varies; `method` is short for `method.name`.
 
     Raises:
-        UserError: There is none of that name, it could be one of several, or it has one value everywhere.
+        UserError: No parameter or several parameters fit the name, or it has the same value in all trials.
     """
     columns = [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)]
     plug_in = f"{PARAM}{name.removeprefix(PARAM)}.name"
@@ -146,14 +146,14 @@ def param_key(name: str, trials: Trials) -> str:
     key = column.removeprefix(PARAM)
     if key in trials.constant:
         raise UserError(
-            f"{key} is {trials.constant[key]!r} in every finished trial, so nothing can be said of its effect: "
-            f"it would have to vary, as {_listed(trials.factors)}."
+            f"{key} is {trials.constant[key]!r} in every finished trial, so its effect cannot be measured. "
+            f"Name a parameter that varies, as {_listed(trials.factors)}."
         )
     return key
 
 
 def factor_of(key: str, values: Sequence[Any]) -> Factor:
-    """The values of a parameter, trial by trial, as levels and codes; None is no level."""
+    """One value per trial as levels and codes; None stands for no value and is not a level."""
     there = {value for value in values if value is not None}
     levels = tuple(sorted(there, key=lambda value: (isinstance(value, str), value)))
     places: dict[Any, int] = {level: place for place, level in enumerate(levels)} | {None: -1}
@@ -161,7 +161,7 @@ def factor_of(key: str, values: Sequence[Any]) -> Factor:
 
 
 def combined(columns: Sequence[Codes], count: int) -> Codes:
-    """One number from 0 up for each different row of the columns."""
+    """Numbers the distinct rows of the columns from 0; returns the number of each row, shape (count,)."""
     codes = np.zeros(count, np.int64)
     for column in columns:
         _, codes = np.unique(codes * (column.max(initial=0) + 2) + column + 1, return_inverse=True)
@@ -177,7 +177,7 @@ def _part(factor: Factor, wanted: NDArray[np.bool_]) -> Factor:
 
 
 def _params(table: pa.Table, there: NDArray[np.bool_]) -> list[tuple[str, list[Any]]]:
-    # A data set's content counts, not where each machine keeps it.
+    # The content of a data set counts, not its path on each machine.
     names = sorted(name for name in table.column_names if name.startswith(PARAM) and name != f"{PARAM}data.path")
     return [(name.removeprefix(PARAM), _picked(table, name, there)) for name in names]
 

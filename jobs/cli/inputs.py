@@ -1,4 +1,4 @@
-"""What commands read: rows, finished trials, and the metric that is meant."""
+"""Inputs of commands: rows, finished trials, and the metric to use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
-    """What `jobs.results.reader.load` reads; files that it skips are named.
+    """The rows of `jobs.results.reader.load`; prints a warning for each skipped file.
 
     Raises:
         UserError: There is nothing, or not one of the studies that are wanted.
@@ -31,7 +31,7 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
 def finished_trials(
     paths: Sequence[str], studies: Sequence[str], where: str, wanted: tuple[str | None, str | None]
 ) -> tuple[Trials, str]:
-    """The finished trials with a value of the metric that is meant, and which way is better.
+    """The finished trials with a value of the chosen metric, and the mode, `max` or `min`.
 
     Raises:
         UserError: There are none.
@@ -48,10 +48,10 @@ def finished_trials(
 def chosen_metric(
     paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None
 ) -> tuple[str, str]:
-    """The metric and the mode that are meant; see `jobs.analysis.chosen`. What is damaged is named.
+    """The metric and the mode to use, see `jobs.analysis.chosen`; prints a warning for each damaged file.
 
     Raises:
-        UserError: They cannot be known, and are not both asked for.
+        UserError: They cannot be read from the studies and are not both given.
     """
     from jobs.analysis.chosen import chosen
 

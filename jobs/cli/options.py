@@ -1,4 +1,4 @@
-"""Options that mean the same in every command."""
+"""Options that have the same meaning in every command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ overrides = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Put a value over the study file's; repeatable. A key taken from the space is pinned to it.",
+    help="Override a value of the study file; repeatable. A key of the space is fixed at the value.",
 )
 
 
@@ -49,47 +49,47 @@ plug_in = _plug_ins(remember=True)
 plug_in_once = _plug_ins(remember=False)
 """Of a command that runs no trials: what is looked at once is not known from then on."""
 
-# Of the commands that run trials.
+# Options of commands that run trials.
 
 workers = click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Trials side by side; 1 runs without Ray. [default: what fits]",
+    help="Number of parallel trials; 1 runs without Ray. [default: as many as fit]",
 )
 ray_address = click.option(
     "--address",
     metavar="ADDRESS",
-    help="A running Ray cluster, HOST:PORT or auto. [default: this machine alone]",
+    help="A running Ray cluster, HOST:PORT or auto. [default: only this machine]",
 )
-allow_cpu = click.option(
-    "--allow-cpu", is_flag=True, help="Where there is no GPU, run trials that ask for one on the CPU."
-)
+allow_cpu = click.option("--allow-cpu", is_flag=True, help="Without a GPU, run trials that ask for one on the CPU.")
 quiet = click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
 
-# Of the commands that analyse results.
+# Options of commands that analyse results.
 
 analysed = click.argument("results", nargs=-1, type=click.Path())
 on_metric = click.option(
     "--on", "--metric", "metric", help="The metric: nmi, best.acc, kmeans_nmi.  [default: the study's own, else nmi]"
 )
 mode = click.option(
-    "--mode", type=click.Choice(["max", "min"]), help="Which way is better.  [default: the study's own]"
+    "--mode", type=click.Choice(["max", "min"]), help="Which values are better.  [default: the study's own]"
 )
-where = click.option("--where", default="", help="Only these rows: \"learning_rate < 1e-3 and method.name == 'cc'\".")
-studies = click.option("--study", "studies", multiple=True, help="Only this study; may be given several times.")
+where = click.option(
+    "--where", default="", help="Only matching rows: \"learning_rate < 1e-3 and method.name == 'cc'\"."
+)
+studies = click.option("--study", "studies", multiple=True, help="Only this study; repeatable.")
 fmt = click.option(
-    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
+    "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True, help="The output format."
 )
 out = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write: .csv, .md, .tex or .json."
 )
-one_study = click.option("--study", "studies", multiple=True, help="The study, where RESULTS holds several.")
+one_study = click.option("--study", "studies", multiple=True, help="The study, if RESULTS contains several.")
 address = click.option(
     "--address",
     metavar="URL",
-    help="The head node's dashboard: http://HEAD:8265.  [default: what _job.json says, if you submitted to it]",
+    help="The head node's dashboard: http://HEAD:8265.  [default: from _job.json, if you submitted to it]",
 )
-job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: what _job.json says]")
+job = click.option("--job", metavar="ID", help="The job's name on the cluster.  [default: from _job.json]")
 insecure = click.option(
-    "--insecure", is_flag=True, help="Allow a cluster that asks for no token, beyond this machine too."
+    "--insecure", is_flag=True, help="Allow a cluster without a token even if it is on another machine."
 )

@@ -1,4 +1,4 @@
-"""`conclus aggregate`: results in, leaderboard out."""
+"""`conclus aggregate`: the leaderboard of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +43,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Gather the results in the folders RESULTS (default: results) and rank the configurations.
 
-    Each configuration is shown with its mean over seeds and the 95 % interval of that mean; those that the seeds
-    do not tell from the best are marked.
+    Each configuration is shown with its mean over seeds and the 95 % interval of that mean. Configurations that the
+    seeds cannot tell from the best are marked.
     """
     paths = results or ("results",)
     if out and out.suffix == PARQUET:

@@ -1,4 +1,4 @@
-"""`conclus compact`: many small files into a few."""
+"""`conclus compact`: moves many small files of results into a few."""
 
 import click
 
@@ -9,9 +9,9 @@ from jobs.present.visible import one_line
 @click.command("compact")
 @click.argument("results", default="results", type=click.Path())
 def command(results: str) -> None:
-    """Gather the finished rows in the folder RESULTS (default: results) in a few files that read faster.
+    """Move the finished rows in the folder RESULTS (default: results) to a few files that are faster to read.
 
-    Nothing is lost whenever this is interrupted; trials that are running are left alone.
+    It can be interrupted at any moment without loss. Running trials are left alone.
     """
     from jobs.results.compact import compact
     from jobs.results.layout import misnamed_folders

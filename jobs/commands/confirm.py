@@ -1,4 +1,4 @@
-"""`conclus confirm`: more seeds for the contenders, until the best of them stands out."""
+"""`conclus confirm`: more seeds for the best configurations, until one is surely the best."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Run more seeds of the best configuration and of those tied with it, until the seeds tell them apart.
 
-    The study is that of the folder RESULTS (default: results), or a STUDY file with --results. Round by round each
-    contender gets more seeds; one that is surely worse gets no more. It ends when one is left, when those that are
-    left differ by less than --margin, or with --seeds-at-most. The rounds are planned and share an error of 5 %:
-    without any difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end is
-    a new plan, with its own 5 %. Exit code 1 when it ends undecided.
+    The study is the one in the folder RESULTS (default: results), or a STUDY file with --results. In each round, every
+    contender gets more seeds; one that is surely worse gets no more. It ends when one contender is left, when the
+    remaining ones differ by less than --margin, or at --seeds-at-most. The planned rounds share an error of 5 %: if
+    there is no difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end makes a
+    new plan with its own 5 %. The exit code is 1 if the end is undecided.
 
-    The same command goes on after Ctrl-C; what is done is not run again.
+    After Ctrl-C, the same command continues; finished trials are not run again.
     """
     from cluster.executor import Stop
     from jobs.search.confirm import Confirmation
@@ -81,7 +81,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
-    """The study, and where its results are."""
+    """The study, and the place of its results."""
     from jobs.execution.driver import one_study
     from jobs.results import storage
     from jobs.results.layout import PREFIX
@@ -125,7 +125,7 @@ class _Rounds:
         self._end = None if hours is None else time.monotonic() + hours * 3600
 
     def run(self) -> None:
-        """Until it is decided or cannot be."""
+        """Runs rounds until the race is decided or cannot continue."""
         heat = self._confirmation.heat()
         self._show(heat)
         while heat.lacking:
@@ -150,7 +150,7 @@ class _Rounds:
         return execute(ready, self._stop, progress=None if self._quiet else Progress(plan, len(heat.lacking), 0))
 
     def _show(self, heat: Heat) -> None:
-        """The rounds that were not shown yet, and what runs next."""
+        """Shows the new rounds, and the trials to run next."""
         from jobs.present.race import round_text
 
         rule = self._confirmation.rule
@@ -181,7 +181,7 @@ def _seeds(heat: Heat) -> str:
 
 
 def _leave(summary: Summary, left: int) -> None:
-    """Says why a round could not be finished, and how to go on."""
+    """Prints why a round could not be finished, and how to continue."""
     from jobs.execution.console import again
 
     if summary.stopped and not (summary.paused or summary.unwritable):

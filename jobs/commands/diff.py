@@ -44,8 +44,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Compare the results in the folders A and B, for a pull request.
 
-    What changed (parameters, code, data, packages), which configurations are in one only, and for those in both the
-    metric's difference B - A, seed by seed, with its interval.
+    It shows changes of parameters, code, data and packages, the configurations that are in only one of A and B, and for
+    those in both the difference B - A of the metric, seed by seed, with its interval.
     """
     from jobs.analysis.difference import difference
 

@@ -1,4 +1,4 @@
-"""`conclus doctor`: is this machine, or this cluster, fit to run studies?"""
+"""`conclus doctor`: checks whether this machine or a cluster can run studies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 @options.results
 @options.fmt
 def command(address: str, results: str, fmt: str) -> None:
-    """Examine this machine, or every node of a running cluster, in under a minute.
+    """Check this machine, or every node of a running cluster, in under a minute.
 
-    Versions, code, the results path, tokens, clocks, room and cards. Exit code 1 when something is wrong.
+    It checks versions, code, the results path, tokens, clocks, memory, disk space and GPUs. The exit code is 1 if
+    something is wrong.
     """
     lines = _examined(address, results if "://" in results else str(Path(results).absolute()))
     click.echo(_text(lines, fmt), nl=False)
@@ -47,7 +48,7 @@ def _examined(address: str, results: str) -> list[Line]:
 
 
 def _text(lines: list[Line], fmt: str) -> str:
-    """A table; for people the advice stands below it."""
+    """The lines as a table; for people, followed by the advice."""
     from jobs.present.tables import Column, render
 
     heads = [Column("check", right=False), Column("verdict", right=False), Column("found", right=False)]

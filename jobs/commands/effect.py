@@ -1,4 +1,4 @@
-"""`conclus effect`: what one hyper-parameter does, from trials that are equal in everything else."""
+"""`conclus effect`: the effect of one hyper-parameter, from trials that are equal in everything else."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,11 +39,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     fmt: str,
     out: Path | None,
 ) -> None:
-    """Show what the parameter PARAM does in RESULTS (default: results).
+    """Show the effect of the parameter PARAM in RESULTS (default: results).
 
-    Trials are compared that are equal in everything else, seed and data included: the mean difference between
-    neighbouring values with its 95 % interval, pairs won and lost, and the metric along PARAM with all else held.
-    A loss is never ranked across what rescales it.
+    It compares trials that are equal in everything else, also in seed and data. It shows the mean difference between
+    neighbouring values with its 95 % interval, pairs won and lost, and the metric over PARAM with all else fixed.
+    A loss is never ranked over a parameter that rescales it.
     """
     found = _found(results or ("results",), param, (metric, mode), where, studies)
     deliver(_text(found, format_of(out, fmt), part, slices), out)

@@ -1,4 +1,4 @@
-"""`conclus embed`: vectors of any data by a trained model."""
+"""`conclus embed`: vectors of any data from a trained model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from jobs.present.output import remark
 @options.plug_in
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu or cuda.")
 def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
-    """Map the samples of DATA to vectors by the model CHECKPOINT; of one that clusters, to clusters as well.
+    """Map the samples of DATA to vectors with the model CHECKPOINT, and to clusters if it is a clustering model.
 
     CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/_TRIAL in the folder of a study that
-    was run with `select: {save_model: true}`. DATA is a file of samples (.npz, .npy, Parquet, CSV) as in training.
+    was run with `select: {save_model: true}`. DATA is a file with samples (.npz, .npy, Parquet, CSV) as in training.
     """
     if out.suffix != ".parquet":
         raise UserError(f"--out {str(out)!r} should end in .parquet")

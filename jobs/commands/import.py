@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the file's name is the command's
-"""`conclus import`: a table that was kept by hand becomes rows of the store."""
+"""`conclus import`: imports a handwritten table of results."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     encoding: str,
     yes: bool,
 ) -> None:
-    """Take the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
+    """Import the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
 
-    What each column means is shown first, and asked for. All rows are taken or none; the same file twice adds
-    nothing. Tables show the rows as imported: nobody has checked them.
+    It first shows what each column means, and asks if something is unclear. It imports all rows or none; importing the
+    same file again adds nothing. Tables mark the rows as imported, because nobody has checked them.
     """
     from jobs.ledger import store
     from jobs.ledger.prepare import prepare, study_name
@@ -127,10 +127,10 @@ def _asked_year() -> int | None:
 
 
 def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool) -> None:
-    """Ask, unless there is nothing to write or the answer was given.
+    """Asks for confirmation, unless there is nothing to write or the answer was given.
 
     Raises:
-        UserError: Nobody is there to be asked.
+        UserError: There is no terminal to ask on.
     """
     if yes or not new:
         return

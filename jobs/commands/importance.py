@@ -1,4 +1,4 @@
-"""`conclus importance`: which parameters matter, and how sure that is."""
+"""`conclus importance`: which parameters matter, with intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Show which parameters matter in RESULTS (default: results), which of them interact, and how much is luck.
 
-    Each is given the share of the variance that it explains beyond all others, with a 95 % interval; where the
-    trials cannot tell parameters apart, or are too few, that is said instead.
+    For each parameter it shows the share of the variance that it explains beyond all others, with a 95 % interval. If
+    the trials are too few or cannot tell parameters apart, it says so instead.
     """
     found = _found(results or ("results",), metric, where, studies)
     deliver(_text(found, format_of(out, fmt)), out)

@@ -34,8 +34,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Show the metric over the parameters A and B in RESULTS (default: results), and whether they interact.
 
-    A heat map with the number of trials in each cell, empty ones included, and for neighbouring values how much
-    the effect of A changes with B: the difference of differences with its 95 % interval.
+    It shows a heat map with the number of trials in each cell, also for empty cells. For neighbouring values it shows
+    how much the effect of A changes with B: the difference of differences with its 95 % interval.
     """
     found = _found(results or ("results",), (first, second), metric, where, studies)
     deliver(_text(found, format_of(out, fmt)), out)

@@ -1,4 +1,4 @@
-"""`conclus logs`: what a job printed, and the tracebacks of failed trials."""
+"""`conclus logs`: the output of a job, and the tracebacks of failed trials."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     job: str | None,
     insecure: bool,
 ) -> None:
-    """Show what the job of the study in RESULTS (default: results) printed; without a job, how trials failed.
+    """Show the output of the job of the study in RESULTS (default: results); without a job, tracebacks of trials.
 
-    A trial that fails leaves its traceback with the results: --trial shows that of one.
+    A trial that fails stores its traceback with the results; --trial shows those of one trial.
     """
     from jobs.execution import driver
 
@@ -64,7 +64,7 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
 
 
 def _text(file: Place) -> str:
-    """What a file of the results holds, or the sentence that says why that is not seen."""
+    """The text of a file in the results, or a sentence on why it cannot be read."""
     from jobs.results import storage
 
     try:

@@ -1,4 +1,4 @@
-"""`conclus methods`: what a study file may name, plug-ins and sections, and the options of each."""
+"""`conclus methods`: the plug-ins and sections that a study file may use, and their options."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """For the shell: what may be asked for."""
+    """The possible words, for completion in the shell."""
     return [one for one in _known() if one.startswith(begun)]
 
 
 @click.command("methods")
 @click.argument("words", nargs=-1, metavar="[KIND] [NAME]", shell_complete=_complete)
 def command(words: tuple[str, ...]) -> None:
-    """List what a study file may name: methods, losses, views, encoders, data sets, searches and all other sections.
+    """List what a study file may use: methods, losses, views, encoders, data sets, searches and all other sections.
 
-    KIND is a kind of plug-ins, or a section, in the study file's own words: data, encoder, views, method, loss, search,
-    optimiser, … With NAME (cc, mlp, the path of a .py file): its options, each with its default, what it may be, and
-    what it does. NAME alone will do where no path is meant.
+    KIND is a kind of plug-in or a section, as named in a study file: data, encoder, views, method, loss, search,
+    optimiser, … With NAME (cc, mlp, the path of a .py file), it lists the options, each with its default, its allowed
+    values and its meaning. NAME alone is enough unless it is a path.
     """
     click.echo("\n".join(_lines(words)))
 
@@ -60,7 +60,7 @@ def _overview() -> Iterator[str]:
 
 
 def _found(word: str) -> Iterator[str]:
-    """What one word means: a kind, a section, or every plug-in of that name."""
+    """The lines for one word: a kind, a section, or every plug-in of that name."""
     from core.config import plugins
     from core.config.schema import did_you_mean
 
@@ -82,13 +82,13 @@ def _found(word: str) -> Iterator[str]:
 
 
 def _same(word: str, name: str) -> bool:
-    """Whether a word is a name, in the singular or the plural."""
+    """Whether a word equals a name, in the singular or the plural."""
     word = word.replace(" ", "").lower()
     return name in {word, f"{word}s", f"{word}es"} or word in {f"{name}s", f"{name}es"}
 
 
 def _kind(word: str) -> str | None:
-    """The kind of plug-ins that a word means: its name, or the key that names one in a study file."""
+    """The kind of plug-in for a word: the kind's name, or its key in a study file; else None."""
     from core.config import plugins
 
     return next((kind for kind in plugins.ENTRY if any(_same(word, one) for one in (kind, *_keys(kind)))), None)
@@ -106,7 +106,7 @@ def _keys(kind: str) -> list[str]:
 
 
 def _known() -> list[str]:
-    """All that one word may be, but for plurals."""
+    """All possible words, without plurals."""
     from core.config import plugins
 
     kinds = [one for kind in plugins.ENTRY for one in (kind, *_keys(kind))]
@@ -134,7 +134,7 @@ def _summary(section: Any) -> str:
 
 
 def _texts(type_: Any) -> list[str]:
-    """The names among which a type lets choose."""
+    """The names allowed by a type."""
     return [one for one in get_args(type_) if isinstance(one, str)]
 
 
@@ -161,7 +161,7 @@ def _section(key: str, section: Any) -> list[str]:
 
 
 def _options(options: Iterable[Option]) -> list[str]:
-    """Each option with its default and what it may be; below, what it does."""
+    """Each option with its default and allowed values, and its meaning below."""
     from core.config.schema import describe
 
     options = list(options)
@@ -177,7 +177,7 @@ def _options(options: Iterable[Option]) -> list[str]:
 
 
 def _default(option: Option) -> str:
-    """As a study file would have it."""
+    """The option's default as written in a study file."""
     import json
 
     from core.config.schema import PlugIn
@@ -196,7 +196,7 @@ def _indented(lines: Iterable[str], by: int = 2) -> list[str]:
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:
-    """Names and what they are, side by side."""
+    """Names and their descriptions in two columns."""
     width = max(len(name) for name, _ in rows)
     room = max(40, _columns() - width - 4)
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""`conclus next`: the study that follows from a study's results."""
+"""`conclus next`: proposes the next study from a study's results."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0917 (click passes them by name)
     results: str, metric: str | None, mode: str | None, where: str, study: str | None, margin: float, out: Path | None
 ) -> None:
-    """Say where to look next after the results in RESULTS (default: results), and write the study that does so.
+    """Propose the next study from the results in RESULTS (default: results).
 
-    For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
-    noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
+    For each parameter: if the best value is at an edge of its range, extend the range; if it is inside, refine around
+    it; if the metric is flat, fix the value; if it is too noisy, run as many seeds as needed. Finished trials are part
+    of the new study and are not run again.
     """
     from jobs.execution.driver import one_study
     from jobs.results.layout import study_name

@@ -1,4 +1,4 @@
-"""`conclus plan`: what a study will run, and what of it is done."""
+"""`conclus plan`: the trials of a study, and how many are done."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 )
 @click.option("--no-data", is_flag=True, help="Do not look at the data: no check of what `run` would refuse in it.")
 def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool, probe: bool, no_data: bool) -> None:
-    """Check STUDY and its data, and show its trials: how many, how many are done, how long the others will take.
+    """Check STUDY and its data, and show how many trials it has, how many are done, and how long the others will take.
 
-    The time is foretold from the trials that are done, or with --probe by trying.
+    The time is estimated from the trials that are done, or with --probe from one epoch.
     """
     from jobs.search import stages
     from jobs.study import trust
@@ -50,7 +50,7 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
 
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
-    """Checks the data as `run` does and says what it was read as, what was said before not again."""
+    """Checks the data as `run` does and prints how they were read, without repeating lines printed before."""
     from jobs.planning.data_check import check_data
 
     checked = check_data(plan, gates)
@@ -95,7 +95,7 @@ def _stages(
 
 
 def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -> list[str]:
-    """How long it will take: from trying, or from what is done."""
+    """How long it will take: from a probe, or from the trials that are done."""
     able = _able(plan)
     if probe:
         from jobs.planning.estimate import from_probe
@@ -109,7 +109,7 @@ def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -
 
 
 def _gate(course: Course, place: int, results: str, *, known: bool) -> list[str]:
-    """What a stage must reach, and whether it did."""
+    """The condition of a stage's gate, and whether it is met."""
     gate = course.stages[place].gate
     if gate is None:
         return []
@@ -150,14 +150,14 @@ def _standing(plan: Plan, stored: dict[str, str]) -> str:
 
 
 def _left(plan: Plan, stored: dict[str, str]) -> int:
-    """How many trials are to do."""
+    """Number of trials still to run."""
     from jobs.planning.plan import counts
 
     return plan.n_trials - counts(plan, stored)["done"]
 
 
 def _able(plan: Plan) -> Plan:
-    """The plan as this machine can run it: where there is no GPU that is said, and the CPU stands in."""
+    """The plan as this machine can run it: without a GPU, it prints a warning and plans for the CPU."""
     if not plan.study.resources.gpu:
         return plan
     from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card

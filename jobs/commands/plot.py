@@ -1,4 +1,4 @@
-"""`conclus plot`: one conclusion as a picture."""
+"""`conclus plot`: one result as a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.report.contents import Contents
 
 _WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
-"""What can be drawn, and of how many parameters."""
+"""The pictures, and the number of parameters of each."""
 _SUFFIXES = (".png", ".svg")
 
 
@@ -50,7 +50,7 @@ For example:  conclus plot results effect learning_rate --out effect.svg
 def command(  # noqa: PLR0917 (click passes them by name)
     words: tuple[str, ...], metric: str | None, mode: str | None, where: str, studies: tuple[str, ...], out: Path
 ) -> None:
-    """Draws what was asked for."""
+    """Draws the requested picture."""
     paths, what, params = _parsed(words)
     if out.suffix not in _SUFFIXES:
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
@@ -62,7 +62,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
-    """Folders, what to draw, and its parameters: the first word that is a drawing's name parts them."""
+    """The folders, the picture and its parameters; the first word that names a picture separates them."""
     at = next((i for i, word in enumerate(words) if word in _WHAT), None)
     if at is None:
         raise UserError(f"{words[-1]!r} is nothing to draw: write one of {', '.join(_WHAT)}.")

@@ -27,11 +27,11 @@ _NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="NUMBER")
 def command() -> None:
     """Let studies wait for the same machines, and run them one after the other.
 
-    The one of the highest priority is next; among equal ones the one that was added first. The queue lies in the
-    results folder, as files: whatever is killed, `conclus queue run` goes on where it was.
+    The study with the highest priority is next; with equal priority, the one that was added first. The queue is stored
+    as files in the results folder: if anything is killed, `conclus queue run` continues where it stopped.
 
-    A queue decides which study is next, no more: one study at a time has the whole machine, or the whole cluster,
-    where Ray places its trials.
+    A queue only decides which study is next: one study at a time has the whole machine, or the whole cluster, where Ray
+    places its trials.
     """
 
 
@@ -42,10 +42,9 @@ def command() -> None:
 @options.plug_in
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher ones run first.")
 def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) -> None:
-    """Check STUDY and its data, and let it wait.
+    """Check STUDY and its data, and add it to the queue.
 
-    The queue keeps a copy with every value in it: editing or deleting the file later changes nothing. Data are not
-    copied.
+    The queue keeps a complete copy of the study: editing or deleting the file later has no effect. Data are not copied.
     """
     from jobs.planning import plan as planning
     from jobs.planning.data_check import check_data
@@ -79,7 +78,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
 @options.results
 @options.fmt
 def show(results: str, fmt: str) -> None:
-    """Show what runs, what waits, and how the others ended."""
+    """Show which study runs, which ones wait, and how the others ended."""
     from jobs.submission.queue import Queue
 
     queue = Queue(results)
@@ -125,10 +124,10 @@ def cancel(number: int, results: str) -> None:
 @options.plug_in
 @click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
 def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
-    """Run what waits, the best placed first, until nothing does.
+    """Run the waiting studies in order until none is left.
 
-    Each study runs as `conclus run`. One that fails is recorded, and the next starts. Others may be added, moved and
-    cancelled meanwhile. Press Ctrl-C once to stop: the study that runs can be resumed, and keeps its place.
+    Each study runs as `conclus run`. If one fails, this is recorded and the next one starts. Studies can be added,
+    moved and cancelled meanwhile. Press Ctrl-C once to stop: the running study can be resumed, and keeps its place.
     """
     from jobs.submission.queue import Queue
     from jobs.submission.queue_runner import Interrupts, Runner
@@ -160,7 +159,7 @@ def _count_signals(interrupts: Interrupts) -> None:
 
 
 def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> str:
-    """What runs first, then what waits in its order, then the others as they ended."""
+    """The table of entries: the running one, then the waiting ones in order, then the others as they ended."""
     from jobs.present import tables
     from jobs.submission.queue import in_order
 
@@ -174,7 +173,7 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
 
 
 def _done(queue: Queue, entry: Entry, results: str) -> int | None:
-    """How many of an entry's trials are done; None, and told, where that cannot be known."""
+    """Number of an entry's trials that are done; None, with a warning, if it is unknown."""
     from core.errors import UserError
 
     try:
@@ -232,12 +231,12 @@ def _short(entry: Entry, place: int | None, done: int | None) -> list[Any]:
 
 
 def _minute(moment: str) -> str:
-    """The reader's local time, without the year."""
+    """A time in the local time zone, without the year."""
     return f"{datetime.fromisoformat(moment).astimezone():%m-%d %H:%M}" if moment else ""
 
 
 def _notes(queue: Queue, entries: Sequence[Entry], results: str) -> list[str]:
-    """What does not fit into a table: why a study failed, or waits again, and how to go on with one that failed."""
+    """Notes below the table: why a study failed or waits again, and how to retry one that failed."""
     notes = [
         f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
         for one in entries

@@ -1,4 +1,4 @@
-"""`conclus report`: the conclusions as one page, or as a table for a paper."""
+"""`conclus report`: the results as one page, or as a table for a paper."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,10 +40,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     fmt: str | None,
     out: Path | None,
 ) -> None:
-    """Write what the results in the folders RESULTS (default: results) say.
+    """Write a report on the results in the folders RESULTS (default: results).
 
-    As one HTML page that needs no network: conclusions in words, leaderboard, drawings, health, provenance. As Markdown
-    or LaTeX (booktabs): the leaderboard with the best and all tied with it in bold, and how it came about below.
+    As HTML, it is one page that needs no network: conclusions in words, leaderboard, drawings, health, provenance. As
+    Markdown or LaTeX (booktabs), it is the leaderboard, with the best and all tied with it in bold, and a footnote on
+    how it was made.
     """
     paths = results or ("results",)
     fmt = _format(fmt, out)

@@ -1,4 +1,4 @@
-"""`conclus resume`: goes on with a study that has results."""
+"""`conclus resume`: continues a study that has results."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     insecure: bool,
     workers: int | None,
 ) -> None:
-    """Run what the study in RESULTS (default: results) still lacks: where it ran before, with what was set then.
+    """Run the missing trials of the study in RESULTS (default: results) in the same place with the same options.
 
-    The study is the one that was last run into RESULTS, overrides included. Trials that are done are not run again.
+    The study is the one that was last run into RESULTS, with its overrides. Finished trials are not run again.
     """
     import tempfile
     from pathlib import Path
@@ -60,7 +60,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 
 def _home(results: str) -> str:
-    """The results that a `study=…` folder lies in; what was given where it is not one."""
+    """The results folder that contains a `study=…` folder; any other folder unchanged."""
     from jobs.results import storage
     from jobs.results.layout import PREFIX
 
@@ -77,7 +77,7 @@ def _submit(file: Path, address: str, results: str, workers: int | None, *, inse
 
 
 def _refuse_running(job: str, address: str, *, insecure: bool) -> None:
-    """A second driver of one study would be turned away on the cluster, after a while and out of sight."""
+    """Refuses a second job for a study that still runs; the cluster itself would refuse it later and unseen."""
     from cluster.executor import ClusterError
     from cluster.submit import Jobs
 

@@ -29,12 +29,12 @@ from jobs.cli import options
 def command(
     study: Path, results: str, overrides: tuple[str, ...], *, checkpoint: Path | None, quiet: bool, **where: Any
 ) -> None:
-    """Run every trial of STUDY that its results lack; then show the leaderboard.
+    """Run every missing trial of STUDY, then show the leaderboard.
 
-    A study with stages runs one after the other, as long as each reaches what its continue_if asks for; at one that
-    does not the exit code is 1.
+    The stages of a study run one after the other, as long as each meets its continue_if; if one does not, the run ends
+    with exit code 1.
 
-    Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command goes on.
+    Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command continues.
     """
     from jobs.execution.console import run_study
 

@@ -1,4 +1,4 @@
-"""`conclus schema`: the study file as a JSON Schema, made of the declarations that read it."""
+"""`conclus schema`: the JSON Schema of the study file, made from the declarations that read it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NULL = {"type": "null"}
 @click.command("schema")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write it to.")
 def command(out: Path | None) -> None:
-    """Print the JSON Schema (draft 2020-12) of the study file, by which editors complete and check it.
+    """Print the JSON Schema (draft 2020-12) of the study file, with which editors complete and check it.
 
     The first line of a study names it:  # yaml-language-server: $schema=study.schema.json
 
-    It knows the plug-ins that are installed. The options of your own, which a study names by path, pass unchecked.
+    It knows the installed plug-ins. Options of your own plug-ins, named by path, are not checked.
     """
     from jobs.present.output import deliver
     from jobs.present.visible import json_text
@@ -80,7 +80,7 @@ def study_schema() -> dict[str, Any]:
 
 
 def _shapes() -> dict[str, dict[str, Any]]:
-    """What may stand at each key of a study, or of a stage."""
+    """The allowed values at each key of a study or of a stage."""
     from core.config.schema import json_schema
     from jobs.search import stages
     from jobs.study import study
@@ -139,12 +139,12 @@ def _section(kind: Any) -> dict[str, Any]:
 
 
 def _spellings(name: str) -> dict[str, list[str]]:
-    """A plug-in's name as a study file may have it."""
+    """The allowed spellings of a plug-in's name in a study file."""
     return {"enum": sorted({name, name.replace("-", "_")})}
 
 
 def _kind(kind: str, default: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A kind of plug-ins: by name or as a mapping; their names; the options of each."""
+    """The schemas of a kind of plug-ins: a name or a mapping; their names; the options of each."""
     from core.config import plugins
 
     names = plugins.names(kind)
@@ -173,7 +173,7 @@ def _kind(kind: str, default: str | None) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _keys(options: Iterable[Option]) -> dict[str, list[str]]:
-    """The keys of a trial, whole and by their ends, and the places of the schemas of each."""
+    """The keys of a trial, full and short, with the places of their schemas."""
     whole: dict[str, dict[str, str]] = {}
     ends: dict[str, dict[str, str]] = {}
     for key, place, shape in _places(options, "trial"):
@@ -186,7 +186,7 @@ def _keys(options: Iterable[Option]) -> dict[str, list[str]]:
 
 
 def _places(options: Iterable[Option], at: str, prefix: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Dotted keys of options, the places of their schemas, and what is there."""
+    """Dotted keys of options, with the places of their schemas and the schemas."""
     from core.config import plugins
     from core.config.schema import json_schema, plug_in_kind
     from core.config.trial import section_options
@@ -196,7 +196,7 @@ def _places(options: Iterable[Option], at: str, prefix: str = "") -> Iterator[tu
         if kind := plug_in_kind(one.type):
             yield key, kind, _at(kind)
             yield f"{key}.name", f"{kind}.name", _at(f"{kind}.name")
-            # Of a loss within a loss, which a plug-in might have, only the name.
+            # A loss inside a loss, which a plug-in may have, is listed only by name.
             for name in plugins.names(kind) if prefix.count(".") < 2 else ():
                 yield from _places(plugins.options(kind, name), f"{kind}.{name}", f"{key}.")
         elif is_dataclass(one.type):
@@ -206,7 +206,7 @@ def _places(options: Iterable[Option], at: str, prefix: str = "") -> Iterator[tu
 
 
 def _trial(options: Iterable[Option], keys: Mapping[str, Iterable[str]], fields: Mapping[str, str]) -> dict[str, Any]:
-    """A trial: its own keys, and those of its sections and plug-ins by their ends."""
+    """The schema of a trial: its own keys, and the short keys of its sections and plug-ins."""
     own = {one.name: _property(one) for one in options}
     for key in fields:
         shape = own[key]
@@ -217,7 +217,7 @@ def _trial(options: Iterable[Option], keys: Mapping[str, Iterable[str]], fields:
 
 
 def _required(field: str, kind: str) -> Iterator[dict[str, Any]]:
-    """What a plug-in cannot do without; it may stand in the plug-in's mapping or directly in the trial."""
+    """The required options of a plug-in, which may be in the plug-in's mapping or directly in the trial."""
     from core.config import plugins
 
     for name in plugins.names(kind):
@@ -235,7 +235,7 @@ def _space(keys: Mapping[str, Iterable[str]]) -> dict[str, Any]:
 
 
 def _range() -> dict[str, Any]:
-    """One range; which values its key takes is said where the key is."""
+    """The schema of one range; its key's schema says which values are allowed."""
     from jobs.study import space
 
     values = {"type": "array", "minItems": 1, "uniqueItems": True, "description": _first_line(space.Values)}
@@ -250,7 +250,7 @@ def _range() -> dict[str, Any]:
 
 
 def _names_a_file() -> dict[str, Any]:
-    """Whether a value holds the path of a plug-in, however deep: its options are not known here."""
+    """A schema that matches a value with the path of a plug-in at any depth, whose options are not known here."""
     this = _at("names_a_file")
     return {
         "anyOf": [
@@ -262,14 +262,14 @@ def _names_a_file() -> dict[str, Any]:
 
 
 def _keys_are_known() -> dict[str, Any]:
-    """Trials and spaces have no other keys than the known ones, unless the study names a plug-in of its own."""
+    """The rule that trials and spaces have only known keys, unless the study names a plug-in by path."""
     closed = {"trial": _at("trial_keys"), "space": _at("space_keys")}
     stages = {"items": {"properties": closed}}
     return {"if": {"not": _at("names_a_file")}, "then": {"properties": {**closed, "stages": stages}}}
 
 
 def _data_is_named() -> dict[str, Any]:
-    """The trial names its data, unless the space does."""
+    """The rule that the trial names its data, unless the space does."""
     anything = {"type": "object", "not": {"propertyNames": {"not": {"pattern": r"^data(\.|$)"}}}}
     in_space = {"properties": {"space": anything}, "required": ["space"]}
     in_trial = {"type": "object", "if": {"not": anything}, "then": {"required": ["data"]}}

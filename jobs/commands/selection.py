@@ -19,8 +19,8 @@ from jobs.present.output import deliver, format_of, remark, width
 def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt: str, out: Path | None) -> None:
     """Show how well each label-free criterion chooses among the configurations in RESULTS (default: results).
 
-    Where there are labels: its rank correlation with nmi and acc, and what its choice costs against the best. Trust
-    a criterion on unlabelled data as far as it did well on labelled data of the same kind.
+    For data with labels, it shows the criterion's rank correlation with nmi and acc, and how far its choice is below
+    the best. Trust a criterion on unlabelled data only if it did well on labelled data of the same kind.
     """
     deliver(_text(results or ("results",), where, studies, format_of(out, fmt)), out)
 

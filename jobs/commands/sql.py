@@ -21,7 +21,7 @@ from jobs.present.output import PARQUET, deliver, format_of, warn, width
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file: .csv, .md, .tex, .json or .parquet."
 )
 def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
-    """Answer an SQL QUERY (DuckDB's) over the folders RESULTS (default: results).
+    """Run an SQL QUERY (DuckDB's SQL) over the folders RESULTS (default: results).
 
     \b
     trials    one row per trial: parameters "param.optimiser.learning_rate",
@@ -29,8 +29,8 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     attempts  the same, every attempt
     history   one row per trial, epoch and metric: trial_key, epoch, t, metric, value
 
-    Columns with a dot stand in double quotes. `describe trials` lists them. The query reads these views alone: no
-    file, no network; nothing can be changed.
+    Write columns with a dot in double quotes. `describe trials` lists the columns. The query can read only these views,
+    no files and no network, and can change nothing.
 
     \b
     conclus sql "select study, max(\\"metric.nmi\\") from trials group by study"
@@ -72,7 +72,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as tables and JSON hold it."""
+    """A value in a form for tables and JSON."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""`conclus status`: how studies stand, read from their files alone."""
+"""`conclus status`: the state of studies, read from their files alone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @options.studies
 @options.fmt
 def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
-    """Show how the studies in the folder RESULTS (default: results) stand: done, running, failed, best, time left.
+    """Show the state of the studies in the folder RESULTS (default: results): done, running, failed, best, time left.
 
-    It reads result files only: it works on a running study, on a copy of its folder, and without the cluster. A
-    trial is silent when it has not written for longer than it should: its process may be dead; the study run again
-    takes it up.
+    It reads only result files, so it works on a running study, on a copy of its folder, and without the cluster. A
+    trial is silent if it has not written for longer than expected: its process may be dead. Running the study again
+    continues the trial.
     """
     from jobs.analysis.status import standing
     from jobs.execution import driver
@@ -40,7 +40,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
 
 
 def _lines(one: Standing, job: Job | None) -> Iterator[str]:
-    """How a study stands, and the job that it was handed over as."""
+    """The state of a study, and its job on a cluster if it has one."""
     from jobs.present.status import lines
 
     yield from lines(one, width())

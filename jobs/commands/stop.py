@@ -1,4 +1,4 @@
-"""`conclus stop`: ends a study that runs, and leaves it resumable."""
+"""`conclus stop`: stops a running study so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ _PATIENCE_SECONDS = 60.0
 def command(results: str, studies: tuple[str, ...], address: str | None, job: str | None, insecure: bool) -> None:
     """Stop the study that is running into RESULTS (default: results): its job, or its process on this machine.
 
-    Results are kept and running trials can be resumed; it waits until they are. `conclus resume` goes on.
+    Results are kept, and running trials are saved so that they can be resumed; it waits until this is done. `conclus
+    resume` continues the study.
     """
     from jobs.execution import driver
 
     found = driver.job_of(results, studies, address, job)
     was_running = found is not None and _stop_job(*found, insecure=insecure)
-    # A study that was submitted may since have been run here.
+    # A study that was submitted may have been run on this machine since then.
     is_stopped = was_running or (address and job) or _stop_process(driver.one_study(results, studies))
     _say_what_is_left(results, studies, ended=bool(is_stopped))
     if not is_stopped:
@@ -39,7 +40,7 @@ def command(results: str, studies: tuple[str, ...], address: str | None, job: st
 
 
 def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
-    """Whether there was something to stop; it is stopped then."""
+    """Stops the job; returns False if it was not running."""
     from cluster.submit import Jobs
 
     jobs = Jobs(address, insecure=insecure)
@@ -52,7 +53,7 @@ def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
 
 
 def _stop_process(folder: Place) -> bool:
-    """Whether nothing runs any more."""
+    """Stops the process; returns whether no process runs any more."""
     from jobs.execution import driver
 
     pid = driver.local_process(folder)
@@ -66,7 +67,7 @@ def _stop_process(folder: Place) -> bool:
 
 
 def _say_what_is_left(results: str, studies: tuple[str, ...], *, ended: bool) -> None:
-    """One line, where the results can be seen from here."""
+    """Prints one line on the remaining trials, if the results can be read from here."""
     from core.errors import UserError
     from jobs.analysis.status import standing
     from jobs.execution import driver

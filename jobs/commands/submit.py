@@ -1,4 +1,4 @@
-"""`conclus submit`: a study to a Ray cluster, as a job."""
+"""`conclus submit`: submits a study to a Ray cluster as a job."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     insecure: bool,
     follow: bool,
 ) -> None:
-    """Run STUDY on a Ray cluster: its results appear in FOLDER, whatever becomes of this machine.
+    """Run STUDY on a Ray cluster: its results appear in FOLDER, even if this machine is switched off.
 
-    The study is checked here first. Code, plug-ins and the study travel with the job; data do not: their paths must
-    be the same on every node. Submitting it again runs what is missing.
+    The study is first checked here. Code, plug-ins and the study are sent with the job, but data are not: their paths
+    must be the same on every node. Submitting it again runs the missing trials.
     """
     from jobs.study import study as studies
     from jobs.study import trust
@@ -92,7 +92,7 @@ def _where(address: str | None, config: Path | None) -> str:
 
 
 def _check(study: Study, *, remote_data: bool) -> None:
-    """Everything that can be known here, before anything is sent."""
+    """Checks everything that can be checked here before anything is sent."""
     from jobs.planning import plan as planning
     from jobs.planning.data_check import check_data
 

@@ -1,4 +1,4 @@
-"""`conclus watch`: `conclus status` again and again, until the studies are done."""
+"""`conclus watch`: repeats `conclus status` until the studies are done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobs.analysis.status import Standing
 
 _CLEAR = "\x1b[H\x1b[J"
-"""To the upper left corner, and nothing below."""
+"""Moves the cursor to the upper left corner and clears the screen."""
 
 
 @click.command("watch")
@@ -34,9 +34,9 @@ _CLEAR = "\x1b[H\x1b[J"
 def command(results: str, studies: tuple[str, ...], every: float) -> None:
     """Watch the studies in the folder RESULTS (default: results) until they are done, or until Ctrl-C.
 
-    It shows what conclus status shows, read from result files only: of a running study, of a copy that is still being
-    copied, of one that a cluster works on. On a terminal the screen is drawn anew; elsewhere a line is printed whenever
-    something changed. Exit code 1 when trials failed.
+    It shows the same as `conclus status`, read only from result files, so it also works on a copy of a study or on one
+    that runs on a cluster. On a terminal the screen is redrawn; elsewhere a line is printed whenever something changes.
+    The exit code is 1 if trials failed.
     """
     shown: list[str] = []
     while True:
@@ -63,12 +63,12 @@ def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
 
 
 def _is_over(one: Standing) -> bool:
-    """Whether every trial that is planned has come to an end."""
+    """Whether every planned trial has ended."""
     return one.planned > 0 and one.done + one.count("failed") == one.planned
 
 
 def _screen(found: list[Standing]) -> str:
-    """All of it, from the top of the terminal; what does not fit stays away."""
+    """The whole screen from the top of the terminal; lines that do not fit are left out."""
     import shutil
 
     from jobs.present.status import lines
@@ -79,7 +79,7 @@ def _screen(found: list[Standing]) -> str:
 
 
 def _line(one: Standing) -> str:
-    """The counts and the best of a study."""
+    """One line with the counts and the best configuration of a study."""
     from jobs.present.status import headline
 
     if one.best is None:

@@ -1,4 +1,4 @@
-"""Runs studies before a person's eyes: what is shown, what Ctrl-C does, and how to go on."""
+"""Runs studies from a terminal: shows progress, handles Ctrl-C, and prints how to continue."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def run_study(
     quiet: bool = False,
     **where: Any,
 ) -> None:
-    """Run what the results lack of a study, stage by stage; exit with another code than 0 where it ends badly.
+    """Runs the missing trials of a study, stage by stage; exits with a code other than 0 if it ends badly.
 
     Args:
         file: The study file.
-        results: Where its results are kept.
-        overrides: Of `--set`.
-        checkpoint: One that lay elsewhere, which a trial of the study goes on from.
-        own: Whether a person named the file; of results, what was run before may run.
-        quiet: Show errors only.
-        where: What `jobs.execution.runner.prepare` takes: `workers`, `address`, `allow_cpu`, `keep_going`.
+        results: The place of its results.
+        overrides: The values of `--set`.
+        checkpoint: A checkpoint from elsewhere, from which a trial of the study continues.
+        own: Whether the user named the file; for a file from results, only plug-ins that ran before may run.
+        quiet: Show only errors.
+        where: Arguments of `jobs.execution.runner.prepare`: `workers`, `address`, `allow_cpu`, `keep_going`.
     """
     course = stages.load(file, overrides)
     if own:
         trust.of_study(file, course.plug_in_files())
     if checkpoint is not None:
         _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
-    if len(course.stages) > 1:  # Nothing of a later one is to fail after the training of those before.
+    if len(course.stages) > 1:  # A later stage must not fail after the training of earlier ones.
         for place, stage in enumerate(course.stages):
             check_data(planning.make(stage.study), course.gates(place))
     stop = Stop()
@@ -67,14 +67,14 @@ def run_study(
         read, before = course.at(place, results), summary
         summary, read = _run(read, results, where, stop, quiet=quiet)
         if summary.done and not quiet and not summary.unwritable:
-            _conclude(read, results)
+            _show_leaderboard(read, results)
         if before is not None:
             summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
         if summary.missing or summary.paused or summary.unwritable:
             break
         _pass_gate(course, place, results, quiet=quiet)
     if summary is not None:
-        _leave(summary, quiet=quiet)
+        _exit(summary, quiet=quiet)
 
 
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
@@ -84,7 +84,7 @@ def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None
 
 
 def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
-    """Says what the gate after a stage says, and ends the run at one that is closed."""
+    """Prints the verdict of the gate after a stage, and ends the run if the gate is closed."""
     verdict = course.verdict(place, results)
     if verdict is None:
         return
@@ -97,7 +97,7 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
 
 
 def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> tuple[Summary, Study]:
-    """How it ended, and the study as it was run: one whose data has no labels may select by consensus."""
+    """The summary, and the study as it was run; without labels it may select by consensus."""
     ready = running.prepare(study, results, **where)
     if quiet or not ready.anything:
         return execute(ready, stop, progress=None), ready.plan.study
@@ -108,32 +108,32 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         remark([sentence])
     remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
-        remark([f"a consensus needs all trials: until they are done {LABEL_FREE} is shown"])
+        remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
     return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
-    """Runs what is ready until it is done or Ctrl-C asks it to stop, showing progress where there is one."""
+    """Runs a prepared study until it is done or Ctrl-C stops it; shows progress unless `progress` is None."""
     for line in ready.told if progress else ():
         remark([line])
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
-        return running.execute(ready, on_event=progress.hear if progress else _hear_nothing, stop=stop)
+        return running.execute(ready, on_event=progress.hear if progress else _ignore, stop=stop)
 
 
-def _conclude(study: Study, results: str) -> None:
-    """The leaderboard of what there is."""
-    from jobs.present.leaderboard import leaderboard_text  # Only now: it takes longer to import than all of the others.
+def _show_leaderboard(study: Study, results: str) -> None:
+    """Prints the leaderboard of the results so far."""
+    from jobs.present.leaderboard import leaderboard_text  # Imported late, because it is slow to import.
 
     click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
 
 
-def _leave(summary: Summary, *, quiet: bool) -> None:
+def _exit(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
-        remark([f"Error: {summary.unwritable}; when it can be, go on with: {again()}"])
+        remark([f"Error: {summary.unwritable}; when results can be written, go on with: {again()}"])
         sys.exit(1)
     if summary.paused:
-        why = f"paused: the first trials failed alike ({summary.paused})"
-        remark([f"{why}. Mend that and run it again; --keep-going runs the others all the same"])
+        why = f"paused: the first trials all failed for the same reason ({summary.paused})"
+        remark([f"{why}. Fix it and run it again, or use --keep-going to run the others anyway"])
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
@@ -150,16 +150,16 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         remark([f"all {summary.done} trials are done"])
 
 
-def _hear_nothing(_event: Event) -> None:
-    """Shows no progress."""
+def _ignore(_event: Event) -> None:
+    """Ignores an event, so that no progress is shown."""
 
 
 @contextlib.contextmanager
 def _stopped_by_signals(stop: Stop) -> Generator[None]:
-    """While trials run the first Ctrl-C (or SIGTERM) asks, the second leaves at once; before and after every one does.
+    """While trials run, the first Ctrl-C (or SIGTERM) asks them to stop and the second ends the process at once.
 
-    SIGUSR1, with which Slurm says that the time is nearly over, asks and never more. Planning has nothing to keep, and
-    may wait for long for a data set that is on a slow disk.
+    Before and after, every Ctrl-C ends it at once: planning has nothing to save and may wait long for a slow disk.
+    SIGUSR1, by which Slurm announces the end of the time limit, only ever asks trials to stop.
     """
 
     def handle(number: int, _frame: Any) -> None:
@@ -168,7 +168,7 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
                 return
             raise KeyboardInterrupt
         stop.request()
-        click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again leaves at once", err=True)
+        click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again quits at once", err=True)
 
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
@@ -179,5 +179,5 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
 
 
 def again() -> str:
-    """The command that was typed; in a job that was submitted, the one that goes on with it from outside."""
+    """The command to continue with: the one that was typed, or in a submitted job the one for its user."""
     return os.environ.get(AGAIN) or shlex.join(["conclus", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""From trials to tasks: what a worker is told, one trial after the other, as long as the budget lasts."""
+"""Turns trials into tasks for workers, one after the other, until the budget is spent."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from jobs.study.study import Budget, Study
 
 
 class Orders:
-    """The feed of an executor: the source's trials as tasks, until the budget is spent.
+    """Feeds an executor with the source's trials as tasks, until the budget is spent.
 
     Attributes:
-        given: every trial handed out, by its key.
-        spent: whether the budget ended it.
+        given: every trial that was handed out, by its key.
+        spent: whether the budget ended the run.
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
@@ -38,10 +38,10 @@ class Orders:
             return None
         trial = following.trial
         self.given[trial.trial_key] = trial
-        return Task(trial.trial_key, {**self._shared, **_own(trial), **following.extra})
+        return Task(trial.trial_key, {**self._shared, **_of_trial(trial), **following.extra})
 
     def hear(self, event: Event) -> None:
-        """Passes on what became of a trial."""
+        """Passes an event of a trial to the source."""
         self._source.hear(event)
 
     def _is_spent(self) -> bool:
@@ -52,10 +52,10 @@ class Orders:
 
 
 def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str) -> dict[str, Any]:
-    """What the orders of all trials of a run have in common.
+    """The fields that the orders of all trials of a run have in common.
 
     Raises:
-        UserError: a plug-in may not be run.
+        UserError: a plug-in is not allowed to run.
     """
     env = provenance.environment()
     resources = study.resources
@@ -76,7 +76,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
     }
 
 
-def _own(trial: PlannedTrial) -> dict[str, Any]:
+def _of_trial(trial: PlannedTrial) -> dict[str, Any]:
     return {
         "trial_key": trial.trial_key,
         "config_key": trial.config_key,

@@ -1,4 +1,4 @@
-"""What drives a study: a job on a cluster, as `_job.json` says, or a process of this machine, as `_run.lock` says."""
+"""Finds what runs a study: a job on a cluster, recorded in `_job.json`, or a local process, named in `_run.lock`."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from jobs.study.study import Study
 
 _SHAPE = {**dict.fromkeys(("job", "address", "study", "results", "submitted", "by"), str), "workers": int | None}
 AGAIN = "CONCLUS_AGAIN"
-"""The environment variable in which a job that was submitted finds the command that its people go on with."""
+"""The environment variable that tells a submitted job the command with which its user can continue."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was submitted: its name on the cluster, and the results' path as the cluster sees it."""
+    """A submitted job: its name on the cluster, and the path of the results on the cluster."""
 
     job: str
     address: str
@@ -46,7 +46,7 @@ class Job:
 
 
 def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
-    """The record of a job that is about to be submitted, with a name that no cluster has seen."""
+    """The record of a job to submit, with a new unique name."""
     from jobs.results.writer import new_attempt_id
 
     by = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -55,7 +55,7 @@ def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
 
 
 def write(job: Job, study: Study) -> bool:
-    """Keeps the record and the study with the results, if their folder can be reached from here; whether it can."""
+    """Stores the record and the study with the results; False if their folder cannot be reached from here."""
     from jobs.study import snapshot
 
     folder = study_folder(job.results, job.study)
@@ -70,10 +70,10 @@ def write(job: Job, study: Study) -> bool:
 
 
 def read(folder: Place) -> Job | None:
-    """The job that was last submitted for a study, if any was; one whose record holds no digest is told.
+    """The job last submitted for a study, or None; warns if its record has no digest.
 
     Raises:
-        UserError: its record is damaged.
+        UserError: the record is damaged.
     """
     path = existing(folder, JOB)
     try:
@@ -88,11 +88,11 @@ def read(folder: Place) -> Job | None:
 
 
 def job_of(results: str, studies: Collection[str], address: str | None, job: str | None) -> tuple[str, str] | None:
-    """Address and name of the job that is meant: as given, else as the results' record says; None for a local run.
+    """Address and name of the job: as given, else from the record in the results; None for a local run.
 
     Raises:
-        UserError: one of the two is neither given nor on record, it is not clear which study is meant, or this person
-            has nothing to do with the address on record; see `address_of`.
+        UserError: one of the two is neither given nor recorded, it is not clear which study is meant, or the recorded
+            address is not trusted; see `address_of`.
     """
     if address and job:
         return address, job
@@ -105,61 +105,61 @@ def job_of(results: str, studies: Collection[str], address: str | None, job: str
 
 
 def address_of(record: Job, given: str | None) -> str:
-    """Where requests about a job go, and with them the token: as given, else as its record says.
+    """The address for requests about a job, which carry the token: as given, else from its record.
 
-    The record lies in the results, which may come from a stranger: its address counts if this person submitted to it
-    before or has it in RAY_ADDRESS.
+    The record is part of the results, which may come from a stranger. Its address is trusted only if this user
+    submitted to it before or has it in RAY_ADDRESS.
 
     Raises:
-        UserError: it does not.
+        UserError: the recorded address is not trusted.
     """
     if given:
         return given
     if not state_folder.knows_cluster(record.address):
         shown = shlex.quote(one_line(record.address))
         raise UserError(
-            f"{JOB} names the cluster at {shown}, to which you have submitted nothing from here: if it is yours, add "
+            f"{JOB} names the cluster at {shown}, but you never submitted to it from here: if it is yours, add "
             f"--address {shown}"
         )
     return record.address
 
 
 def one_study(results: str, studies: Collection[str] = ()) -> Place:
-    """The folder of the one study that is meant.
+    """The folder of the one study below `results`, or of the named one.
 
     Raises:
-        UserError: there are several, or there is no such one.
+        UserError: there are several studies, or none.
     """
     folders = folders_of([results], studies)
     if len(folders) == 1:
         return folders[0]
     names = ", ".join(study_name(one) for one in folders)
-    raise UserError(f"{results} holds {names}: say which with --study NAME")
+    raise UserError(f"{results} has several studies, {names}: choose one with --study NAME")
 
 
 def local_process(folder: Place) -> int | None:
-    """The process of this machine that runs the study right now: it holds the lock file and is named in it.
+    """The process on this machine that runs the study now: it holds the lock file, which names it. None if none does.
 
     Raises:
-        UserError: another machine runs it, or a process that is not the `conclus` command.
+        UserError: another machine runs the study, or a process that is not the `conclus` command.
     """
     held = holder(folder)
     if not held:
         return None
     owner = re.match(r"process (\d+) on (.+)", held)
     if owner is None or owner[2] != socket.gethostname() or not _is_conclus(int(owner[1])):
-        raise UserError(f"{folder}: {held} runs this study: stop it where it was started")
+        raise UserError(f"{folder}: {held} runs this study: stop it on the machine that started it")
     return int(owner[1])
 
 
 def _is_conclus(pid: int) -> bool:
-    """Whether that process is ours to stop: numbers are given away again, also to what runs in a container beside."""
+    """Whether the process is a `conclus` command; its number may have been reused, or belong to another container."""
     found = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return "conclus" in found.stdout
 
 
 def interrupt(pid: int, *, seconds: float) -> bool:
-    """Asks the process to stop as Ctrl-C does; whether it has gone within this time."""
+    """Stops the process like Ctrl-C; True if it has ended within `seconds`."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
     end = time.monotonic() + seconds

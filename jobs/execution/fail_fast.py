@@ -1,4 +1,4 @@
-"""Pauses a run whose first trials fail, all for the same reason: the others would, one by one, for days."""
+"""Pauses a run if its first trials all fail for the same reason, because the others would fail too."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ FIRST = 3
 
 
 class Breaker:
-    """Asks the run to stop when the first trials that end in it have failed alike.
+    """Asks the run to stop if the first trials that end have all failed for the same reason.
 
     Attributes:
-        reason: what they failed for; empty while there is no such thing.
+        reason: the common reason; empty without one.
     """
 
     def __init__(self, stop: Stop, *, armed: bool) -> None:
@@ -20,7 +20,7 @@ class Breaker:
         self._reasons: list[str] = []
 
     def hear(self, event: Event) -> None:
-        """Takes one event into account."""
+        """Counts the result of a trial."""
         if not self._armed or event.kind not in {"finished", "ended", "died"}:
             return
         reason = event.error or (event.data["reason"] if event.data.get("status") == "failed" else "")

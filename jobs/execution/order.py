@@ -1,4 +1,4 @@
-"""What a worker is told of a trial."""
+"""The order by which a worker runs a trial."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a worker is told: one trial of a plan, where results go, and how to run it. Plain values only.
+    """An order to a worker: one trial of a plan, the place of results, and how to run it. It has plain values only.
 
-    `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one is
-    trained again after a death; but writing takes at most the share `checkpoint_share` of the attempt's time: where it
-    costs more, some epochs go without. The result file's heartbeat is written at most every `heartbeat_seconds`.
-    `memory_bytes` bounds what the trial takes beyond what its process has, `gpu` is its share of a graphics card.
+    `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one
+    epoch is repeated after a crash. If writing takes more than the share `checkpoint_share` of the attempt's time, some
+    epochs are skipped. The result file's heartbeat is written at most every `heartbeat_seconds`. `memory_bytes` limits
+    the trial's memory beyond that of its process, and `gpu` is its share of a GPU.
 
     For a member of a population (see `jobs.search.pbt`): it trains from epoch `after` to epoch `until`, beginning with
     the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.

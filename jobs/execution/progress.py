@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: one line that refreshes on a terminal, plain lines elsewhere."""
+"""Progress of a running study: one refreshing line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIVE_SECONDS = 0.2
 
 @dataclass
 class Progress:
-    """Counts events; draws at most every so often. `total` counts the plan, `done_before` what earlier runs did."""
+    """Counts events and draws from time to time. `total` counts the plan, `done_before` the trials of earlier runs."""
 
     plan: Plan
     total: int
@@ -41,7 +41,7 @@ class Progress:
         self.live = self.out.isatty()
 
     def hear(self, event: Event) -> None:
-        """Takes one event into account."""
+        """Counts one event."""
         if event.kind == "started":
             self.running[event.key] = 0.0
             if event.error:
@@ -55,7 +55,7 @@ class Progress:
     def _end(self, event: Event) -> None:
         self.running.pop(event.key, None)
         if event.data.get("status") == "paused":
-            self._tell(event)
+            self._say_trouble(event)
             return
         failed = event.kind == "died" or event.data.get("status") == "failed"
         self.failed += failed
@@ -64,7 +64,7 @@ class Progress:
             reason = event.error or event.data["reason"]
             self.say(f"trial {event.key} failed: {reason}")
             return
-        self._tell(event)
+        self._say_trouble(event)
         if event.kind == "ended":
             self.early += 1
             return
@@ -72,14 +72,14 @@ class Progress:
         if event.data["value"] is not None:
             self.values[event.data["config_key"]].append(event.data["value"])
 
-    def _tell(self, event: Event) -> None:
-        """Says what an attempt could not go on from."""
+    def _say_trouble(self, event: Event) -> None:
+        """Prints why an attempt could not continue from its checkpoint."""
         reason = event.data.get("reason", "")
         if reason.startswith(("RESTARTED", "RESUMED")):
             self.say(f"trial {event.key}: {reason}")
 
     def say(self, text: str) -> None:
-        """Prints a whole line that stays."""
+        """Prints a line that is not overwritten."""
         self._clear()
         self.out.write(one_line(text) + "\n")
         self.out.flush()
@@ -90,7 +90,7 @@ class Progress:
             control(self.out, "\r\x1b[K")
 
     def draw(self, *, now: bool = False) -> None:
-        """Shows where things stand, if it is time to."""
+        """Shows the progress if enough time has passed, or at once with `now`."""
         moment = time.monotonic()
         if not now and moment - self.drawn < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
             return
@@ -104,14 +104,14 @@ class Progress:
         self.out.flush()
 
     def close(self) -> None:
-        """Draws a last time and leaves the line."""
+        """Draws a last time and ends the line."""
         self.draw(now=True)
         if self.live:
             self.out.write("\n")
             self.out.flush()
 
     def line(self) -> str:
-        """Everything in one line."""
+        """The progress in one line."""
         parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.early} stopped early"] if self.early else []
@@ -119,9 +119,9 @@ class Progress:
         return " · ".join(parts)
 
     def best(self) -> str:
-        """The best configuration of this run so far by its mean, with its seeds' spread.
+        """The best configuration of this run so far by its mean, with the spread over its seeds.
 
-        A consensus is a rank among all trials of a study: until they are done the label-free score stands for it.
+        The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         """
         if not self.values:
             return ""
@@ -132,10 +132,10 @@ class Progress:
         return f"best {name} {fmean(chosen):.3f}{spread} ({seeds})"
 
     def remaining(self) -> str:
-        """An estimate from the trials that ended; nothing before the first."""
+        """The time left, estimated from the trials that ended; empty before the first."""
         if not self.seconds:
             return ""
         left = self.total - self.done_before - self.done - self.failed - sum(self.running.values())
-        # Wall time per trial as it was seen, overheads included.
+        # Measured wall time per trial, with all overheads.
         per_trial = (time.monotonic() - self.started) / (len(self.seconds) + sum(self.running.values()))
         return f"about {duration(max(0.0, left) * per_trial)} left"

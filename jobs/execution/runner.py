@@ -1,4 +1,4 @@
-"""Runs what a study's results lack, on this machine or on a cluster: `conclus run`, and `conclus.run` in Python."""
+"""Runs the missing trials of a study, on this machine or on a cluster: `conclus run`, and `conclus.run` in Python."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Summary:
     """How a run ended.
 
     Attributes:
-        done: trials that have a good row.
-        failed: trials whose last attempt failed.
-        missing: trials that have neither.
+        done: number of trials with a finished row.
+        failed: number of trials whose last attempt failed.
+        missing: number of the other trials.
         stopped: whether it was asked to stop.
         spent: whether the budget ended it.
-        paused: why it paused by itself: the reason that its first trials failed for, all alike; else empty.
-        unwritable: what ended it early where results could no longer be written; else empty.
+        paused: if it paused by itself, the common reason for which its first trials failed; else empty.
+        unwritable: if results could no longer be written, the error that ended it; else empty.
     """
 
     done: int
@@ -65,10 +65,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ready:
-    """A study that can start: planned, its data checked, its trials known to fit where they are to run.
+    """A study that can start: it is planned, its data are checked, and its trials fit the machines.
 
-    With `only`, a budget, the trials of `todo` and no others run within it, each to its end, whatever the search.
-    `told` is what its data was read as.
+    With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
+    `told` describes how its data were read.
     """
 
     plan: Plan
@@ -82,7 +82,7 @@ class Ready:
 
     @property
     def anything(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether there are trials to run."""
         return bool(self.todo) or (self.plan.open and self.only is None)
 
 
@@ -97,23 +97,23 @@ def run(
     on_event: Listener | None = None,
     stop: Stop | None = None,
 ) -> Summary:
-    """Trains every trial of the study that has no good row in `results`.
+    """Trains every trial of the study that has no finished row in `results`.
 
     Args:
-        study: a study that `jobs.study.study.load` read.
-        results: the folder of results, made where it is missing (on a cluster every node must see it); or the address
-            of an object store's prefix.
-        workers: how many trials run side by side: 1 runs in this process without Ray. By default as many as cores
-            and GPUs can hold.
-        address: of a running Ray cluster, `host:port` or `auto`; by default this machine alone.
-        allow_cpu: trials that ask for a GPU run on the CPU where there is none.
-        keep_going: go on also when the first trials fail, all for the same reason.
-        on_event: hears what happens to each trial.
-        stop: once requested, running trials are left resumable and no other is started.
+        study: a study from `jobs.study.study.load`.
+        results: the folder of results, created if missing (on a cluster every node must see it); or the address of an
+            object store's prefix.
+        workers: number of parallel trials; 1 runs in this process without Ray. By default as many as fit the cores
+            and GPUs.
+        address: the address of a running Ray cluster, `host:port` or `auto`; by default only this machine is used.
+        allow_cpu: without a GPU, run trials that ask for one on the CPU.
+        keep_going: continue even if the first trials all fail for the same reason.
+        on_event: receives the events of each trial.
+        stop: once requested, running trials are saved for resuming and no other trial starts.
 
     Raises:
-        UserError: the data cannot be used, or the same study is being run into the same results.
-        ClusterError: the machines cannot run what the study asks for.
+        UserError: the data cannot be used, or another process runs the same study into the same results.
+        ClusterError: the machines do not have what the study asks for.
     """
     trust.recall()
     trust.name(trust.own(plug_ins.plug_in_files(study)))
@@ -130,7 +130,7 @@ def prepare(
     allow_cpu: bool = False,
     keep_going: bool = False,
 ) -> Ready:
-    """Plans and checks, and starts nothing; see `run`."""
+    """Plans and checks a study without starting it; see `run`."""
     plan = known(planning.make(study), results)
     todo = plan.missing(results)
     return ready(plan, todo, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
@@ -147,7 +147,7 @@ def ready(
     keep_going: bool = False,
     only: Budget | None = None,
 ) -> Ready:
-    """Checks the data and the machines for the trials `todo` of a plan; see `Ready` and `run`."""
+    """Checks the data and the machines for the trials `todo` of a plan; see `run`."""
     study = plan.study
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
@@ -165,7 +165,7 @@ def ready(
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
-    """Trains what is to do; see `run`."""
+    """Trains the trials of a prepared study; see `run`."""
     name, end = ready.plan.study.name, _End()
     storage.sweep(study_folder(ready.results, name))
     storage.sweep(existing(storage.at(ready.results), QUEUE))
@@ -176,7 +176,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
             end.unwritable = end.unwritable or _tidy(ready)
     try:
         summary = summarise(known(ready.plan, ready.results), ready.results)
-    except StorageError as error:  # An object store that went away: what was known before the start is what is known.
+    except StorageError as error:  # The object store cannot be reached: the state before the start is reported.
         left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
         summary = Summary(before, 0, left)
         end.unwritable = end.unwritable or str(error)
@@ -193,7 +193,7 @@ class _End:
 
 
 def _tidy(ready: Ready) -> str:
-    """Leaves the study's folder for readers; what kept it from that, all rows being where they were."""
+    """Tidies the study's folder for readers; returns the error if that fails, in which case no row is lost."""
     try:
         if ready.plan.open and ready.only is None:
             _write_study(ready.results, known(ready.plan, ready.results))
@@ -204,7 +204,7 @@ def _tidy(ready: Ready) -> str:
 
 
 def _gather(results: str, study: str) -> None:
-    """Puts many small files into one: opening each of thousands is what reading results costs."""
+    """Compacts many small files into one, because opening thousands of files makes reading slow."""
     folder = study_folder(results, study)
     if len(storage.files(folder / TRIALS, ".parquet")) > MANY_FILES:
         from jobs.results.compact import compact
@@ -213,11 +213,11 @@ def _gather(results: str, study: str) -> None:
 
 
 def _ignore(event: Event) -> None:
-    """Hears nothing."""
+    """Ignores an event."""
 
 
 def summarise(plan: Plan, results: str) -> Summary:
-    """How things stand, from the result files alone."""
+    """The summary of a plan, from the result files alone."""
     stored, _ = plan.statuses(results)
     counts = planning.counts(plan, stored)
     unchosen = plan.n_trials - len(plan.trials)
@@ -225,7 +225,7 @@ def summarise(plan: Plan, results: str) -> Summary:
 
 
 def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
-    """As many as asked for, or as fit on these machines."""
+    """The number of workers: as requested, or as many as fit on these machines."""
     asked = _resources(study)
     check(asked, nodes, workers=wanted or 1)
     return wanted or fitting(asked, nodes)
@@ -256,7 +256,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
                 _write_failure(ready.plan, feed.given[event.key], shared, reason)
             feed.hear(event)
         except StorageError as error:
-            # Neither the trial nor the driver can write: whatever is trained from here on would be lost.
+            # Neither the trial nor the driver can write results: further training would be lost.
             end.unwritable = end.unwritable or str(error)
             stop.request()
         breaker.hear(event)
@@ -267,7 +267,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
 
 
 def _unwritten(event: Event) -> str:
-    """The reason of a failure that stands in no row yet, because the trial could not write it itself."""
+    """The reason of a failure that is in no row yet because the trial could not write it; else empty."""
     if event.kind == "died":
         return event.error if event.error.startswith("TIMEOUT") else f"DIED: {event.error}"
     return event.data["reason"] if event.kind == "finished" and not event.data.get("stored", True) else ""
@@ -315,7 +315,7 @@ def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None
 
 @contextlib.contextmanager
 def _machines(address: str | None) -> Generator[None]:
-    """A connection to the cluster at an address; without one nothing: the executor starts its own."""
+    """Connects to the cluster at an address; without an address it does nothing, as the executor starts its own."""
     if address is None:
         yield
         return
@@ -326,7 +326,7 @@ def _machines(address: str | None) -> Generator[None]:
 
 
 def _early_stopping(ready: Ready) -> EarlyStopping | None:
-    """ASHA as the study wishes, its rungs filled with the histories of the store."""
+    """ASHA with the study's settings, its rungs filled from the stored histories; None without early stopping."""
     study = ready.plan.study
     search, epochs = study.search, study.trial["epochs"]
     if search.scheduler != "asha" or ready.only is not None:
@@ -348,7 +348,7 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
 
 
 def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
-    """The row of a trial that could not write it itself, as when its process died."""
+    """Writes the row of a trial that could not write it itself, as when its process died."""
     from jobs.results.schema import Attempt
     from jobs.results.writer import new_attempt_id, write
 
@@ -375,7 +375,7 @@ def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], r
 
 
 def _write_study(results: str, plan: Plan) -> None:
-    """What the results of this folder were planned as: `_study.json` for readers, `_study.yaml` to go on with."""
+    """Writes the plan to the folder: `_study.json` for readers, `_study.yaml` to continue the study."""
     from jobs.study import snapshot
 
     study = plan.study

@@ -1,4 +1,4 @@
-"""One trial in its own process: the rows of `core.training.fit` become its result file, as they come."""
+"""Runs one trial in its own process and writes the rows of `core.training.fit` to its result file as they come."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ Report = Callable[[Mapping[str, Any]], None]
 def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     """Runs one attempt at one trial, to its end or to the first `report` that raises SystemExit.
 
-    One that raises EndedEarly closes the row as `stopped`; any other leaves it to be resumed.
+    If it raises EndedEarly, the row is closed as `stopped`; after any other SystemExit the trial can be resumed.
 
-    Goes on from the trial's checkpoint where there is one. Every exception but SystemExit and KeyboardInterrupt
-    becomes a `failed` row: nothing a method does can end the study.
+    It continues from the trial's checkpoint if there is one. Every exception except SystemExit and KeyboardInterrupt
+    becomes a `failed` row, so that no method can end the study.
 
     Args:
         payload: the fields of an `Order`.
-        report: hears after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether it was
-            `scored` in this one.
+        report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether this
+            epoch was `scored`.
 
     Returns:
         `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, the selection
-        metric's last `value` (None where there is none), and whether the row is `stored`: where results cannot be
-        written, this is all that anyone hears of the attempt.
+        metric's last `value` (None without one), and whether the row is `stored`. If results cannot be written, this is
+        the only record of the attempt.
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
@@ -68,7 +68,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         return {**known, "seconds": 0.0, "value": None, "stored": True}
     running = _Running(order)
     try:
-        # What CUDA takes and the 1 GB that pyarrow reserves at its first row are the process's, not the trial's.
+        # CUDA's own memory and the 1 GB that pyarrow reserves at its first row belong to the process, not the trial.
         resume = running.begin()
         with memory.at_most(order.memory_bytes):
             running.train(report, resume)
@@ -78,14 +78,14 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
         running.fail(f"DIVERGED: {error}")
-    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is this trial's end, not the study's
+    except Exception as error:  # noqa: BLE001 - any error of a plug-in ends only this trial, not the study
         running.fail(f"{_kind(error)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return running.outcome()
 
 
 def _kind(error: Exception) -> str:
-    """The reason code of an exception that escaped from training."""
-    # torch's allocator on the CPU raises a plain RuntimeError, CUDA's libraries others than torch's allocator there.
+    """The reason code of an exception from training."""
+    # Out of memory, torch's CPU allocator raises a plain RuntimeError, and CUDA libraries raise errors of their own.
     refused = isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
     return "OUT_OF_MEMORY" if refused or isinstance(error, MemoryError | torch.OutOfMemoryError) else "ERROR"
 
@@ -94,14 +94,14 @@ _REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS
 
 
 def _is_done(order: Order) -> bool:
-    """Whether an earlier attempt finished: a worker may die after its last write, before anyone hears of it."""
+    """Whether an earlier attempt finished: a worker may die after its last write and before it reports."""
     trials = study_folder(order.results, order.study) / TRIALS
     paths = storage.files(trials, ".parquet", prefix=f"{order.trial_key}.")
     return any(row.status == "ok" for path in paths for row in _header(path))
 
 
 def _header(path: File) -> list[peek.HeaderRow]:
-    """What a result file says of itself; nothing where it is damaged."""
+    """The header rows of a result file; empty if it is damaged."""
     try:
         return peek.read_header(path).rows
     except (ValueError, FileNotFoundError):
@@ -109,7 +109,7 @@ def _header(path: File) -> list[peek.HeaderRow]:
 
 
 class _Running:
-    """An attempt under way: its row, its checkpoint and their clocks."""
+    """A running attempt: its row, its checkpoint, and when each was last written."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -126,7 +126,7 @@ class _Running:
         self.stored = True
 
     def begin(self) -> State | None:
-        """Readies the device and writes the first row; the state to go on from, where there is one."""
+        """Prepares the device and writes the first row; returns the state to resume from, or None."""
         order = self.order
         if plug_ins.contents(self.config) != order.contents:
             raise UserError("a plug-in was edited after the study was planned, or is another one here: run it again")
@@ -137,7 +137,7 @@ class _Running:
         return resume
 
     def train(self, report: Report, resume: State | None) -> None:
-        """Trains to the last epoch, writing as it goes."""
+        """Trains to the last epoch and writes rows and checkpoints."""
         self.data = data = load_data(self.config, self.order.data_hash)
         for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
             self._record(row)
@@ -162,7 +162,7 @@ class _Running:
         self.checkpoints.clear()
 
     def fail(self, reason: str, *, log: bool = True) -> None:
-        """Ends the attempt as failed; the traceback goes to a file of its own."""
+        """Ends the attempt as failed and writes the traceback to a separate file."""
         self.attempt.status, self.attempt.reason = "failed", reason
         try:
             write(self.order.results, self.attempt)
@@ -173,7 +173,7 @@ class _Running:
             self.checkpoints.clear()
 
     def unwritable(self, error: StorageError) -> None:
-        """Ends the attempt as its results cannot be written; once they can be, it goes on from its checkpoint."""
+        """Ends the attempt because its results cannot be written; a later attempt continues from its checkpoint."""
         self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
 
     def _log(self, text: str) -> None:
@@ -182,7 +182,7 @@ class _Running:
             put(self.folder / LOGS / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
-        """What the driver hears of a finished attempt."""
+        """The report on a finished attempt for the driver."""
         attempt = self.attempt
         return {
             "status": "paused" if attempt.status == "running" else attempt.status,
@@ -205,7 +205,7 @@ class _Running:
         self.checkpoints.clear()
 
     def _pause(self, row: EpochRow) -> None:
-        """Stands still at an exchange of the population, until the next order."""
+        """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         waiting = f"WAITING: for the exchange at epoch {row.epoch}"
         self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, waiting]))
@@ -275,7 +275,7 @@ class _Running:
         self.checkpoints.add(row.epoch, self._content(row))
 
     def _content(self, row: EpochRow) -> bytes:
-        """The state after an epoch and what the attempt has come to, for its successor."""
+        """The bytes of a checkpoint: the state after an epoch and the attempt's results so far."""
         attempt = kept.of_attempt(self.attempt)
         return row.state().to_bytes(
             origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
@@ -286,13 +286,13 @@ class _Running:
         return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
-        """What must be the same for a resumed trial to equal an uninterrupted one."""
+        """The values that must be equal for a resumed trial to equal an uninterrupted one."""
         names = ("trial_key", "data_hash", "code_hash", "after")
         same = {name: getattr(self.order, name) for name in names}
         return same | {"device": self.attempt.device, "precision": self.attempt.precision}
 
     def _resume(self) -> State | None:
-        """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
+        """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
         found = self.checkpoints.newest(self._read)
         trouble = self.checkpoints.trouble
         if found is None:
@@ -309,10 +309,10 @@ class _Running:
         return state
 
     def _inherited(self) -> State | None:
-        """What a member of a population begins a stage with: weights perhaps of another, always its own history.
+        """The state with which a member of a population starts a stage: perhaps another's weights, but its own history.
 
-        A member that failed before the exchange has left no history. Where a file of the exchange is damaged or gone
-        the member goes on with what is left: its own weights, or none, and trains from the first epoch.
+        A member that failed before the exchange has no history. If a file of the exchange is damaged or missing, the
+        member continues with its own weights, or without any from the first epoch.
         """
         place = exchange_file(self.folder, self.order.trial_key, self.order.after)
         given, trouble = try_to_read(exchange_file(self.folder, str(self.order.inherit), self.order.after), self._read)
@@ -325,13 +325,13 @@ class _Running:
         return found[0] if found else None
 
     def _adopt(self, told: Kept) -> None:
-        """Goes on with what an earlier attempt has come to."""
+        """Takes over the results so far of an earlier attempt."""
         self.seconds, self.label_free = told.seconds, told.label_free
         self.attempt = replace(self.attempt, **told.attempt)
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
-    """Without numpy's scalars: torch refuses to load them from a checkpoint, and the trial would start again."""
+    """The values as Python floats: torch refuses to load numpy scalars, and the trial would restart."""
     return {name: float(value) for name, value in values.items()}
 
 

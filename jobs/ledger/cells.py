@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
-"""What one cell says: a number, a number with its spread, a range, a share in percent, a date, or nothing."""
+"""Parses one cell: a number, a number with its spread, a range, a percentage, a date, or a blank."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Number:
 
     Attributes:
         value: The number; the middle of a range.
-        spread: What stands behind `±`, as it is: whether deviation or interval is not known.
+        spread: The number after `±`; it may be a deviation or an interval.
         low: The lower end of a range.
         high: The upper end of a range.
-        percent: Whether `%` stands with it.
-        in_brackets: Whether the spread stands in brackets without `±`, and may be another number.
+        percent: Whether it is written with `%`.
+        in_brackets: Whether the spread is in brackets without `±`, so that it may be another number.
     """
 
     value: float
@@ -64,7 +64,7 @@ class Number:
     in_brackets: bool = field(default=False, compare=False)
 
     def scaled(self, factor: float) -> Number:
-        """The number in another unit, rounded to the 15 digits that were certain."""
+        """The number in another unit, rounded to the 15 significant digits of a double."""
         parts = (self.value, self.spread, self.low, self.high)
         value, spread, low, high = (None if part is None else float(f"{part * factor:.15g}") for part in parts)
         return Number(value or 0.0, spread, low, high, self.percent)
@@ -72,7 +72,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date, its year and its zone where they are written."""
+    """A date; year and time zone are None if they are not written."""
 
     year: int | None
     rest: tuple[int, int, int, int, int]
@@ -81,14 +81,14 @@ class Moment:
 
     @property
     def text(self) -> str:
-        """Month, day and time: what tells the rows of one ledger apart, however they were written."""
+        """Month, day and time in one spelling, to tell rows of a table apart."""
         month, day, hour, minute, second = self.rest
         fraction = f".{self.microsecond:06}" if self.microsecond else ""
         zone = f" {self.zone}" if self.zone else ""
         return f"{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}{zone}"
 
     def at(self, year: int | None) -> datetime | None:
-        """The moment, in the time zone of this machine where none is written; None where no year is known.
+        """The date and time, in this machine's time zone if none is written; None if no year is known.
 
         Raises:
             ValueError: There is no such day in that year.
@@ -101,22 +101,22 @@ class Moment:
 
 
 def is_blank(text: str) -> bool:
-    """Whether the cell says nothing."""
+    """Whether the cell is blank or a mark for "no value"."""
     return text.strip().lower() in _BLANKS
 
 
 def normal(text: str) -> str:
-    """One spelling: plain digits and signs for full-width and raised ones, lower case."""
+    """The text in one spelling: lower case, with plain digits and signs for full-width and raised ones."""
     text = _RAISED.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPTS), text)
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-").lower()
     return " ".join(text.split())
 
 
 def has_decimal_comma(cells: Iterable[tuple[str, str]]) -> bool:
-    """Whether numbers are written `0,84` among these cells, each with its place for messages.
+    """Whether any of these (place, text) cells has a decimal comma, as in `0,84`.
 
     Raises:
-        ValueError: Both `0,84` and `0.84` occur, or `1,024` may be 1024 or not; the message has the place.
+        ValueError: Both `0,84` and `0.84` occur, or `1,024` is ambiguous; the message contains the place.
     """
     numeric = [(place, normal(text)) for place, text in cells if _NUMERIC.fullmatch(normal(text))]
     commas = [(place, text) for place, text in numeric if "," in text]
@@ -125,22 +125,22 @@ def has_decimal_comma(cells: Iterable[tuple[str, str]]) -> bool:
     odd = [(place, text) for place, text in commas if not _THOUSANDS.fullmatch(text)]
     pointed = any("." in text and "," not in text for _, text in numeric)
     if pointed and odd:
-        raise ValueError(f"{odd[0][0]}: {odd[0][1]!r} has a decimal comma and other cells have points: choose one.")
+        raise ValueError(f"{odd[0][0]}: {odd[0][1]!r} has a decimal comma and other cells have points: use one.")
     if not pointed and not odd:
         place, text = commas[0]
-        raise ValueError(f"{place}: {text!r} may be a thousand or a fraction: write it without the comma.")
+        raise ValueError(f"{place}: {text!r} may mean thousands or a fraction: write it without the comma.")
     return bool(odd)
 
 
 def number(text: str, *, comma: bool = False) -> Number | None:
-    """The number that a cell holds; None for a blank.
+    """The number in a cell; None for a blank.
 
     Args:
         text: The cell without markup.
-        comma: Whether decimals stand behind a comma.
+        comma: Whether the table uses decimal commas.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The cell holds no number.
     """
     if is_blank(text):
         return None
@@ -155,12 +155,12 @@ def number(text: str, *, comma: bool = False) -> Number | None:
         return Number(_finite(mean), spread=_finite(spread), percent=percent, in_brackets=in_brackets)
     if found := _RANGE.fullmatch(body) or _HYPHENED.fullmatch(body):
         return _range(_finite(found[1]), _finite(found[2]), percent=percent)
-    raise ValueError(f"{text!r} is no number, number ± spread or range")
+    raise ValueError(f"{text!r} is not a number, number ± spread or range")
 
 
 def _range(low: float, high: float, *, percent: bool) -> Number:
     if low > high:
-        raise ValueError(f"the range {low:g} to {high:g} runs backwards")
+        raise ValueError(f"the range {low:g} to {high:g} has its larger end first")
     return Number(float(f"{(low + high) / 2:.15g}"), low=low, high=high, percent=percent)
 
 
@@ -181,12 +181,12 @@ def _digits(text: str, *, comma: bool) -> str:
 
 
 def moment(text: str) -> Moment | None:
-    """The date that a cell holds, in any of the ledgers' notations; None for a blank.
+    """The date in a cell, in any of the known notations; None for a blank.
 
-    A name that holds a date with its year (`20news_clean_2021-08-20-10-08_topic50`) counts.
+    A name that contains a date with its year (`20news_clean_2021-08-20-10-08_topic50`) counts as a date.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The cell holds no date.
     """
     if is_blank(text):
         return None
@@ -200,7 +200,9 @@ def moment(text: str) -> Moment | None:
         for pattern in _DATES:
             if found := pattern.fullmatch(candidate.upper()):
                 return _moment(found, text, zone)
-    raise ValueError(f"{text!r} is no date such as 2026-06-07 08:18:15, 06-07 08:18, 6月11日 08:18:15 or 0611_081815")
+    raise ValueError(
+        f"{text!r} is not a date such as 2026-06-07 08:18:15, 06-07 08:18, 6月11日 08:18:15 or 0611_081815"
+    )
 
 
 def _of_unix(seconds: float) -> Moment:
@@ -217,7 +219,7 @@ def _zone(text: str) -> timezone:
     try:
         return timezone(-away if text[0] == "-" else away)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no time zone") from error
+        raise ValueError(f"{text!r} is not a time zone") from error
 
 
 def _moment(found: re.Match[str], text: str, zone: timezone | None) -> Moment:
@@ -234,5 +236,5 @@ def _moment(found: re.Match[str], text: str, zone: timezone | None) -> Moment:
     try:
         result.at(_LEAP_YEAR)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no date: {error}") from error
+        raise ValueError(f"{text!r} is not a date: {error}") from error
     return result

@@ -1,4 +1,4 @@
-"""Columns understood: what each becomes, and every cell read, before anything is written."""
+"""Interprets the columns of a table: finds what each one means and reads every cell, before anything is written."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TEXTS = frozenset({names.NOTE, names.IGNORE})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, read.
+    """One column after reading.
 
     Attributes:
         header: Its name in the file.
-        target: What it becomes.
+        target: The column of the results that it becomes.
         values: One per row: `Number`, `Moment`, text, or None for a blank.
-        texts: The cells as they stand in the file.
-        read_as: How they were understood, in a word or two.
+        texts: The cells as written in the file.
+        read_as: How the cells were read, in a word or two.
         notes: Sentences on cells that were left empty.
-        questions: What a person must say before the column can be taken.
+        questions: Questions that the user must answer before the column can be imported.
     """
 
     header: str
@@ -43,16 +43,16 @@ class Column:
 
 
 def understand(raw: Sequence[RawColumn], source: str, answers: Answers) -> list[Column]:
-    """Read every cell of every column.
+    """Reads every cell of every column.
 
     Args:
         raw: The columns of the table.
         source: The file's name, for messages.
-        answers: What a person said: of columns over what their names say.
+        answers: The user's answers, which take precedence over the names of columns.
 
     Raises:
-        UserError: One line for each cell that cannot be read, with its line; or a name that means nothing, or two
-            columns that mean the same.
+        UserError: Cells cannot be read (one line of message per cell, with its line number), no column is known, or
+            two columns have the same meaning.
     """
     targets = _targets(raw, source, answers.mapping)
     answers.check(targets, source)
@@ -89,19 +89,19 @@ def _targets(raw: Sequence[RawColumn], source: str, mapping: Mapping[str, str]) 
         if found.key in taken and found.key not in _TEXTS:
             raise UserError(
                 f"{source}: the columns {taken[found.key]!r} and {header!r} both mean {found.key}: "
-                f"set one apart, such as --map '{header}=note'."
+                f"import one as a note: --map '{header}=note'."
             )
         taken[found.key] = header
     if not any(one.known and one.key not in _TEXTS for one in targets.values()):
         raise UserError(
-            f"{source}: no column is known among {', '.join(headers)}: say what they are, such as "
+            f"{source}: none of the columns {', '.join(headers)} is known: say what they are, such as "
             f"--map '{headers[0]}=learning_rate'."
         )
     return targets
 
 
 def _first_wins(targets: dict[str, Target], mapping: Mapping[str, str]) -> None:
-    """Of a tracker's columns for one moment (`date` and `timestamp`) the first is taken, the others are notes."""
+    """If a tracker writes one time in several columns (`date` and `timestamp`), keeps one; the others become notes."""
     for header in list(targets):
         others = [one for one, found in targets.items() if one != header and found.key == names.STARTED]
         if header not in mapping and targets[header].key == names.STARTED and others and names.is_spare(header):
@@ -109,7 +109,7 @@ def _first_wins(targets: dict[str, Target], mapping: Mapping[str, str]) -> None:
 
 
 def _in_percent(raw: Sequence[RawColumn], targets: Mapping[str, Target], *, comma: bool) -> str:
-    """A column of shares without a sign that holds numbers above 1, and one of them: the table is in percent."""
+    """A column of shares with a number above 1 and no `%`, and that number: the table seems to be in percent."""
     for column in raw:
         target = targets[column.header]
         if not _is_share(target.key) or target.percent:
@@ -122,9 +122,9 @@ def _in_percent(raw: Sequence[RawColumn], targets: Mapping[str, Target], *, comm
 
 
 class _Reader:
-    """Reads one column; its mistakes join those of the others."""
+    """Reads one column and adds its mistakes to a list shared by all columns."""
 
-    def __init__(  # noqa: PLR0917 (what all columns of a table share)
+    def __init__(  # noqa: PLR0917 (shared by all columns of a table)
         self, raw: RawColumn, target: Target, source: str, mistakes: list[str], answers: Answers, beside: str
     ) -> None:
         self.raw = raw
@@ -141,7 +141,7 @@ class _Reader:
         if key in _TEXTS:
             values, read_as = [None if is_blank(text) else text for text in self.raw.cells], "text"
         elif key == names.STARTED and self._is_length(comma=comma):
-            self._ask("holds no dates: how long the run took?", "--map", ("seconds", "minutes", "hours", "note"))
+            self._ask("holds no dates: is it how long the run took?", "--map", ("seconds", "minutes", "hours", "note"))
             values, read_as = list(self.raw.cells), "text"
         elif key == names.STARTED:
             values, read_as = self._moments(), "date"
@@ -164,19 +164,19 @@ class _Reader:
         self.questions.append(Question(f"{self.source}: {self.raw.header} {what}", option, prefix, tuple(words)))
 
     def _ask_what(self, *, comma: bool) -> None:
-        """Nothing but its name says what a column is; what is said above a table is of its setting."""
+        """Asks what an unknown column means; names from headings above the table are parameters and are not asked."""
         if self.target.known or self.raw.is_heading:
             return
         filled = [text for text in self.raw.cells if not is_blank(text)]
         if self._has_numbers(comma=comma) or any(map(_is_time, filled)):
-            what = "holds numbers under a name that is not known: a parameter or an outcome?"
+            what = "holds numbers and its name is not known: is it a parameter or an outcome?"
             self._ask(what, "--map", (PARAMETER, OUTCOME, names.NOTE, names.IGNORE))
         elif len(filled) > 1 and len(set(filled)) == len(filled) == len(self.raw.cells):
-            what = "holds another text in every row: a parameter, or a note on the run?"
+            what = "holds a different text in every row: is it a parameter, or a note on the run?"
             self._ask(what, "--map", (PARAMETER, names.NOTE, names.IGNORE))
 
     def _is_length(self, *, comma: bool) -> bool:
-        """Whether a column called `time` holds lengths of time, not moments."""
+        """Whether a column called `time` holds durations instead of dates."""
         filled = [text for text in self.raw.cells if not is_blank(text)]
         return bool(filled) and all(
             not _is_moment(text) and (_is_number(text, comma=comma) or is_duration(text)) for text in filled
@@ -186,7 +186,7 @@ class _Reader:
         try:
             return trackers.status(text)
         except ValueError as error:
-            self._complain(line, f"{error}; --map '{self.raw.header}=note' takes it as a note")
+            self._complain(line, f"{error}; --map '{self.raw.header}=note' imports it as a note")
             return None
 
     def _duration(self, line: int, text: str) -> Number | None:
@@ -202,7 +202,7 @@ class _Reader:
         self.mistakes.append(f"{self.source}:{line}: {self.raw.header}: {what}.")
 
     def _has_numbers(self, *, comma: bool) -> bool:
-        """Whether any cell is a number: the others must be numbers then, too."""
+        """Whether any cell is a number; then the others must be numbers too."""
         return any(_is_number(text, comma=comma) for text in self.raw.cells if not is_blank(text))
 
     def _moments(self) -> list[Moment | None]:
@@ -235,31 +235,31 @@ class _Reader:
         try:
             found = number(text, comma=comma)
         except ValueError as error:
-            self._complain(line, f"{error}, as the column's other cells are")
+            self._complain(line, f"{error}, like the column's other cells")
             return None
         whole = self.target.key.startswith(METRIC) or found is None or (found.spread is None and found.low is None)
         if not whole:
-            self._complain(line, f"{text!r} is no single number, which a parameter must be")
+            self._complain(line, f"{text!r} is not a single number, as a parameter must be")
         return found
 
     def _without_brackets(self, one: Number) -> Number:
-        """What stands in brackets as the person says: the spread, or another number that is left out."""
+        """The number with its bracketed part treated as the user said: kept as the spread, or dropped."""
         if not one.in_brackets or self.answers.brackets == "spread":
             return one
         if self.answers.brackets == "ignore":
             return Number(one.value, percent=one.percent)
         if not any(asked.option == "--brackets" for asked in self.questions):
-            what = f"has two numbers in a cell ({one.value:g} and {one.spread:g}): is the one in brackets its spread?"
+            what = f"has two numbers in a cell ({one.value:g} and {one.spread:g}): is the one in brackets the spread?"
             self._ask(what, "--brackets", ("spread", "ignore"), whole=True)
         return one
 
     def _factor(self, found: Sequence[Number | None]) -> tuple[float, str]:
-        """What the numbers are to be multiplied by, and what that makes them."""
+        """The factor for the numbers, and how they were read: `percent`, `fraction` or `number`."""
         there = [(line, one) for line, one in zip(self.raw.lines, found, strict=True) if one is not None]
         signs = {one.percent for _, one in there}
         if len(signs) > 1:
             line = next(line for line, one in there if one.percent != there[0][1].percent)
-            self._complain(line, "some cells have % and others not: write all in one way")
+            self._complain(line, "some cells have % and others do not: write all in the same way")
             return 0.01, "percent"
         if signs == {True} or (self.target.percent and there):
             return 0.01, "percent"
@@ -270,10 +270,10 @@ class _Reader:
         large = [line for line, one in there if abs(one.value) > 1]
         small = [line for line, one in there if 0 < abs(one.value) <= 1]
         if large and small:
-            what = f"is above 1, and line {small[0]} is not: percent or fraction?"
+            what = f"is above 1, but line {small[0]} is not: percent or fraction?"
             self._ask_unit(f"{self.source}:{large[0]}: {self.raw.header}: {what}")
         elif small and self.beside:
-            what = f"lies below 1 (line {small[0]}) beside {self.beside}: percent or fraction?"
+            what = f"is at most 1 (line {small[0]}), but {self.beside} is above 1: percent or fraction?"
             self._ask_unit(f"{self.source}:{small[0]}: {self.raw.header} {what}")
         return (0.01, "percent") if large or (self.beside and not small) else (1.0, "fraction")
 
@@ -285,13 +285,13 @@ class _Reader:
             if one is None:
                 continue
             if _is_share(self.target.key) and abs(one.value) > 1:
-                self._complain(line, f"{text!r} is no share: it lies above 1, and above 100 %")
+                self._complain(line, f"{text!r} is not a share: it is above 1, or above 100 %")
             if self.target.key == names.SEED and not (one.value.is_integer() and 0 <= one.value < 2**31):
-                self._complain(line, f"{text!r} is no seed: a whole number from 0 to {2**31 - 1} is needed")
+                self._complain(line, f"{text!r} is not a seed: a whole number from 0 to {2**31 - 1} is needed")
 
 
 def _is_share(key: str) -> bool:
-    """Whether the values lie between -1 and 1 by definition."""
+    """Whether the values are between -1 and 1 by definition."""
     return key.startswith(METRIC) and outcomes.is_share(key.removeprefix(METRIC))
 
 

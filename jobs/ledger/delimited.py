@@ -1,4 +1,4 @@
-"""CSV and TSV: the delimiter is found in the header."""
+"""Reads CSV and TSV files; the delimiter is found from the header."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def tables(lines: Sequence[str], source: str) -> list[Table]:
-    """The one table of a file.
+    """The table of a file, as a list of one.
 
     Raises:
-        UserError: No delimiter, or several, divide the header, or a quote has no end.
+        UserError: No delimiter fits the header, several fit it, or a quote is not closed.
     """
     delimiter = _delimiter(lines, source)
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
@@ -36,7 +36,7 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
 
 
 def _padded(row: Line, width: int) -> Line:
-    """A line of spaces alone is a blank row."""
+    """The row, or a row of `width` empty cells if it is blank."""
     return Line(row.number, ("",) * width) if row.is_blank else row
 
 
@@ -46,8 +46,8 @@ def _delimiter(lines: Sequence[str], source: str) -> str:
     most = max(counts.values())
     best = [one for one, count in counts.items() if count == most]
     if most < 2:
-        raise UserError(f"{source}:{at}: no comma, semicolon, tab or bar divides the header into columns.")
+        raise UserError(f"{source}:{at}: the header has no comma, semicolon, tab or bar between columns.")
     if len(best) > 1:
         names = " and ".join(_DELIMITERS[one] for one in best)
-        raise UserError(f"{source}:{at}: the header could be divided by {names}: quote the names that hold one.")
+        raise UserError(f"{source}:{at}: the header may be separated by {names}: quote names that contain one.")
     return best[0]

@@ -1,4 +1,4 @@
-"""How long a run took, as Slurm, W&B, pandas, MLflow and Excel write it."""
+"""Parses durations as Slurm, W&B, pandas, MLflow and Excel write them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHORT = re.compile(r"\d{1,5}:\d{2}(?:\.\d+)?")
 
 
 def duration(text: str) -> float:
-    """The seconds of `0:10:12`, `1-02:03:04`, `0 days 00:01:02.5`, `1h 2m`, `350ms`.
+    """The seconds of a duration such as `0:10:12`, `1-02:03:04`, `0 days 00:01:02.5`, `1h 2m`, `350ms`.
 
     Raises:
-        ValueError: It is no duration, or one that can be read in two ways.
+        ValueError: The text is not a duration, or is ambiguous.
     """
     body = normal(text)
     if found := _CLOCK.fullmatch(body):
@@ -35,11 +35,11 @@ def duration(text: str) -> float:
     parts = re.findall(_WORD, body) if len(body) <= 100 and _WORDS.fullmatch(body) else []
     if parts and all(unit in UNITS for _, unit in parts):
         return sum(float(number) * UNITS[unit] for number, unit in parts)
-    raise ValueError(f"{text!r} is no duration such as 612, 0:10:12, 1-02:03:04 or 1h 2m")
+    raise ValueError(f"{text!r} is not a duration such as 612, 0:10:12, 1-02:03:04 or 1h 2m")
 
 
 def is_duration(text: str) -> bool:
-    """Whether the text can be read as one."""
+    """Whether the text is a duration, perhaps an ambiguous one."""
     try:
         duration(text)
     except ValueError:
@@ -49,5 +49,5 @@ def is_duration(text: str) -> bool:
 
 def _sum(days: str | None, hours: str, minutes: str, seconds: str, *, text: str) -> float:
     if int(minutes) > 59 or float(seconds) >= 60 or (days is not None and int(hours) > 23):
-        raise ValueError(f"{text!r} is no duration: minutes and seconds end at 59, hours behind days at 23")
+        raise ValueError(f"{text!r} is not a duration: minutes and seconds go to 59, and hours after days to 23")
     return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,4 +1,4 @@
-"""Excel workbooks by openpyxl, from the extra `conclus[import]`."""
+"""Reads Excel workbooks with openpyxl, from the extra `conclus[import]`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from jobs.ledger.table import Line, Table
 _MOST_BYTES = 128 * 2**20
 _MOST_CELLS = 2_000_000
 _OLD = b"\xd0\xcf\x11\xe0"
-"""How files begin that are no zip: workbooks of Excel before 2007, and those with a password."""
-# What a number format holds beside its signs: quoted and escaped text, room for a letter, colours.
+"""The first bytes of workbooks that are not zip files: those of Excel before 2007, and those with a password."""
+# Parts of a number format that are not format signs: quoted and escaped text, padding, colours.
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
-# Whatever makes openpyxl build cells: its last column and row.
+# XML elements from which openpyxl builds cells, with their last column and row.
 _REACH = re.compile(
     rb"""<(?:\w+:)?(?:c|row|mergeCell|hyperlink)\s(?:[^>]*\s)?(?:r|ref)=["'](?:[A-Za-z]+\d+:)?([A-Za-z]{0,4})(\d{1,9})["']"""
 )
 _TAG = 4096
-"""More bytes than an element's name and attributes take."""
+"""An upper bound on the bytes of an element's name and attributes."""
 
 
 def tables(path: Path, sheet: str | None) -> list[Table]:
     """The table on the named sheet, or on the first.
 
     Raises:
-        UserError: openpyxl or defusedxml is missing, this is no workbook, or it is too large once it is unpacked, there
-            is no such sheet, cells are merged, or a formula has no stored value.
+        UserError: openpyxl or defusedxml is missing, the file is not a workbook or too large after unpacking, there is
+            no such sheet, cells are merged, or a formula has no stored value.
     """
     _check(path)
     values = _sheet(path, sheet, formulas=False)
@@ -47,11 +47,11 @@ def tables(path: Path, sheet: str | None) -> list[Table]:
 
 
 def _check(path: Path) -> None:
-    """Look at what it unpacks to before anything is read: a small file can hold gigabytes, or one far cell."""
+    """Checks the unpacked size and the extent of the cells: a small file can hold gigabytes, or one cell far away."""
     if path.read_bytes()[:4] == _OLD:
         raise UserError(
-            f"{path.name} is no Excel workbook of today: it is of Excel before 2007 or has a password: save it again "
-            "as .xlsx without one, or as CSV."
+            f"{path.name} was written by Excel before 2007 or has a password: save it again as .xlsx without a "
+            "password, or as CSV."
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -71,7 +71,7 @@ def _check(path: Path) -> None:
 
 
 def _measure(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str, size: int) -> int:
-    """Unpack the part piece by piece, whatever size its header claims, and look how far the cells of a sheet reach.
+    """Unpacks the part piece by piece, because its header may lie about its size, and checks the extent of the cells.
 
     Returns:
         The bytes of all parts so far.
@@ -92,8 +92,8 @@ def _measure(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str, size: i
 def _bound(rows: int, columns: int, name: str) -> None:
     if rows * columns > _MOST_CELLS:
         raise UserError(
-            f"{name}: its cells reach to row {rows} and column {columns}, and a table of at most {_MOST_CELLS} cells "
-            "is read: copy the table into a new workbook, or save it as CSV."
+            f"{name}: its cells reach to row {rows} and column {columns}, more than {_MOST_CELLS} cells: copy the "
+            "table into a new workbook, or save it as CSV."
         )
 
 
@@ -106,7 +106,7 @@ def _column(letters: bytes) -> int:
 
 def _no_workbook(path: Path, error: Exception) -> UserError:
     told = " ".join(str(error).split())[:200] or type(error).__name__
-    return UserError(f"{path.name} is no Excel workbook ({told}): save it again as .xlsx, or as CSV.")
+    return UserError(f"{path.name} is not an Excel workbook ({told}): save it again as .xlsx, or as CSV.")
 
 
 def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
@@ -118,11 +118,11 @@ def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
     from openpyxl.xml import DEFUSEDXML
 
     if not DEFUSEDXML:
-        raise UserError("openpyxl reads workbooks without defusedxml: unset OPENPYXL_DEFUSEDXML.")
+        raise UserError("openpyxl does not use defusedxml: unset OPENPYXL_DEFUSEDXML.")
     try:
         book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), data_only=not formulas)
     except DefusedXmlException as error:
-        raise UserError(f"{path.name} defines entities, as no workbook of Excel does: it is not read.") from error
+        raise UserError(f"{path.name} defines XML entities, which no Excel workbook does: it is not read.") from error
     except Exception as error:  # openpyxl raises whatever a damaged part leads to
         raise _no_workbook(path, error) from error
     names = [one.title for one in book.worksheets]
@@ -139,7 +139,7 @@ def _line(number: int, cells: Any, sources: Any, name: str) -> Line:
         if source.data_type == "f" and cell.value is None:
             raise UserError(f"{name}:{number}: the formula in {cell.coordinate} has no stored value: save it in Excel.")
         if cell.data_type == "e":
-            raise UserError(f"{name}:{number}: {cell.coordinate} holds the error {cell.value}: mend or empty it.")
+            raise UserError(f"{name}:{number}: {cell.coordinate} holds the error {cell.value}: correct or empty it.")
         texts.append(_text(cell.value, cell.number_format))
     return Line(number, tuple(texts))
 
@@ -152,6 +152,6 @@ def _text(value: Any, number_format: str) -> str:
     if isinstance(value, timedelta):
         return f"{value.days} days {timedelta(seconds=value.seconds, microseconds=value.microseconds)}"
     if isinstance(value, int | float) and not isinstance(value, bool) and "%" in number_format:
-        # Shown as 84.3 %, it is stored as 0.843 where the sign is the format's own, and as 84.3 where it is a text.
+        # 84.3 % is stored as 0.843 if the % is a format sign, and as 84.3 if it is literal text of the format.
         return f"{value * 100:.15g}%" if "%" in _LITERAL.sub("", number_format) else f"{value:.15g}%"
     return " ".join(str(value).split())

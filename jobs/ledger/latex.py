@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
-r"""LaTeX tables: booktabs or plain, `\textbf`, `\pm`; merged cells are refused."""
+r"""Reads LaTeX tables: booktabs or plain, `\textbf`, `\pm`; merged cells are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WORDS = {
 _WORD = re.compile(r"\\([A-Za-z]+)(\s*\{\})?")
 _SPACES = re.compile(r"(?<!\\)~|\\[,;:! ]")
 _ESCAPED = re.compile(r"\\([&%$#_{}])")
-# Escaped signs stand aside while braces and dollars go: the private characters cannot be in a text by chance.
+# Escaped signs are replaced by private characters, which no text contains, while braces and dollars are removed.
 _ASIDE = {sign: chr(0xE000 + i) for i, sign in enumerate("&%$#_{}")}
 _BACK = {ord(aside): sign for sign, aside in _ASIDE.items()} | {0: "\\"}
 
@@ -80,7 +80,7 @@ def _word(found: re.Match[str]) -> str:
 
 
 def _after_arguments(text: str, at: int, environment: str) -> int:
-    """Where the body starts: after the width, the position and the columns."""
+    """The index where the body starts, after the arguments for width, position and columns."""
     braces = 2 if environment in {"tabular*", "tabularx", "tabulary"} else 1
     while braces:
         while text[at].isspace():
@@ -108,7 +108,7 @@ def _rows(body: str, first: int, source: str) -> list[Line]:
     at = 0
     for end in [*_ROW_END.finditer(body), None]:
         raw = body[at : end.start() if end else len(body)]
-        # A rule stands before the row that it is above, often on a line of its own.
+        # A rule is written before the row below it, often on a line of its own.
         kept = _RULES.sub(lambda rule: "\n" * rule[0].count("\n"), raw)
         number = first + body.count("\n", 0, at) + len(kept[: len(kept) - len(kept.lstrip())].split("\n")) - 1
         at = end.end() if end else at
@@ -123,4 +123,4 @@ def _cells(row: str, place: str) -> tuple[str, ...]:
     try:
         return tuple(plain(cell) for cell in _CELL_END.split(row))
     except ValueError as error:
-        raise UserError(f"{place}: the command {error} is not known in a table: write what it stands for.") from error
+        raise UserError(f"{place}: the command {error} is not known in a table: write its meaning as text.") from error

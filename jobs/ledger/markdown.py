@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
-"""Markdown: pipe tables, and the bold `**name:** value` lines and titles above them."""
+"""Reads Markdown: pipe tables, and the bold `**name:** value` lines and titles above them."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _MARKS = [
 _LONGEST = 10_000
 _MATH = re.compile(r"\$([^$]+)\$")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&:@])")
-# Escaped signs stand aside while markup goes: the private characters cannot be in a text by chance.
+# Escaped signs are replaced by private characters, which no text contains, while markup is removed.
 _ASIDE = 0xF000
 _BACK = {_ASIDE + code: code for code in range(128)}
 
 
 def is_rule(line: str) -> bool:
-    """Whether the line is what stands between a table's header and its rows."""
+    """Whether the line is the rule between a table's header and its rows."""
     return "|" in line and bool(_RULE.fullmatch(line))
 
 
 def tables(lines: Sequence[str], source: str) -> list[Table]:
-    """The tables of a document, in their order, those inside code fences left out.
+    """The tables of a document in order, except those inside code fences.
 
     Raises:
         UserError: A line is too long.
     """
     for number, line in enumerate(lines, 1):
         if len(line) > _LONGEST:
-            raise UserError(f"{source}:{number}: the line has more than {_LONGEST} characters: no table has such.")
+            raise UserError(f"{source}:{number}: the line has more than {_LONGEST} characters, too many for a table.")
     found: list[Table] = []
     pairs: list[Heading] = []
     section: list[Heading] = []
@@ -80,7 +80,7 @@ def plain(cell: str) -> str:
 
 
 def _math(found: re.Match[str]) -> str:
-    """What stands between dollars, as text; as it is where it holds a command that is not known."""
+    """The text of a formula between dollars; unchanged if it has an unknown command."""
     try:
         return latex.plain(found[1])
     except ValueError:

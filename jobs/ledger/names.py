@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001, RUF002 - the signs that people write: full-width, Greek, dashes
-"""From the names that people give their columns to those of the store."""
+"""Maps the names that users give to columns to the column names of the results."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ hidden_size latent_dim embedding_dim embed_dim feature_dim projection_dim n_laye
 num_heads vocab_size max_length n_neighbors n_neighbours warmup warmup_epochs warmup_steps max_epochs
 accumulation_steps
 """
-"""Hyper-parameters that conclus does not have, under names that leave no doubt."""
+"""Common names of hyper-parameters that conclus itself does not have."""
 _SECTIONS = {"methods": "method", "encoders": "encoder", "views": "views", "datasets": "data"}
 _UNIT = re.compile(r"\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|/\s*(%))\s*$")
 _POWER = re.compile(r"[x×*·]?\s*(?:1e([+-]?\d+)|10\s*\^\s*([+-]?\d+))")
@@ -78,13 +78,13 @@ _ARROWS = re.compile(r"[↑↓\s]+$")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a column becomes.
+    """The column of the results that a column of the file becomes.
 
     Attributes:
         key: `param.…`, `metric.…`, `started`, `seconds`, `seed`, `status`, `note` or `ignore`.
-        scale: What its numbers are multiplied by: 60 for minutes, 1e-3 for `lr (×1e-3)`.
-        percent: Whether the header says that they are percent.
-        known: Whether the name is one of conclus's, or was given by the user.
+        scale: The factor for its numbers: 60 for minutes, 1e-3 for `lr (×1e-3)`.
+        percent: Whether the header says that the numbers are percentages.
+        known: Whether conclus knows the name, or the user gave it.
     """
 
     key: str
@@ -94,13 +94,13 @@ class Target:
 
 
 def target(header: str) -> Target:
-    """What a column of this name becomes; of a name that is not known, a parameter of that name."""
+    """The target of a column of this name; an unknown name becomes a parameter of that name."""
     name = trackers.plain(_ARROWS.sub("", normal(header)))
     return _prefixed(name) or _measured(name)
 
 
 def _prefixed(name: str) -> Target | None:
-    """What a tracker says that a column is."""
+    """The target given by a tracker's prefix, such as `params_` or `metrics.`; None without one."""
     if rest := trackers.parameter(name):
         return _parameter(rest)
     if rest := trackers.metric(name):
@@ -109,25 +109,25 @@ def _prefixed(name: str) -> Target | None:
 
 
 def _measured(name: str) -> Target:
-    """What a column of this name and unit becomes."""
+    """The target of a column whose name may end in a unit."""
     whole = _slug(name)
     found = _UNIT.search(name)
     if found is None:
-        return _named(whole)
+        return _target_of(whole)
     unit = _slug(found[1] or found[2]) if (found[1] or found[2]) != "%" else "%"
-    bare = _named(_slug(_ARROWS.sub("", name[: found.start()])))
+    bare = _target_of(_slug(_ARROWS.sub("", name[: found.start()])))
     if unit == "%":
         return dataclasses.replace(bare, percent=True)
     if unit in UNITS and bare.key in {STARTED, SECONDS}:
         return dataclasses.replace(bare, key=SECONDS, scale=UNITS[unit])
     if power := _POWER.fullmatch(found[1]):
         return dataclasses.replace(bare, scale=float(f"1e{power[1] or power[2]}"))
-    # `学习率 (lr)`: the same name twice is no unit.
-    return bare if bare.known and _named(unit) == bare else _named(whole)
+    # `学习率 (lr)`: the brackets repeat the name and are not a unit.
+    return bare if bare.known and _target_of(unit) == bare else _target_of(whole)
 
 
 def wanted(name: str, header: str) -> Target:
-    """What `--map HEADER=name` asks for.
+    """The target that `--map HEADER=name` asks for.
 
     Raises:
         UserError: There is no such kind of column.
@@ -142,27 +142,27 @@ def wanted(name: str, header: str) -> Target:
         return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
     if name.startswith((PARAM, METRIC)) and re.fullmatch(r"[\w.-]+", name):
         return Target(name, measured.scale, measured.percent)
-    found = _named(_slug(normal(name)))
+    found = _target_of(_slug(normal(name)))
     if not found.known:
         raise UserError(
-            f"--map {header}={name}: {name!r} is no known name: write param.NAME or metric.NAME for one of your own, "
+            f"--map {header}={name}: {name!r} is not a known name: write param.NAME or metric.NAME for your own name, "
             f"or {PARAMETER}, {OUTCOME}, {STARTED}, {SECONDS}, {SEED}, {STATUS}, {NOTE} or {IGNORE}."
         )
     return dataclasses.replace(found, scale=measured.scale, percent=measured.percent)
 
 
 def is_spare(header: str) -> bool:
-    """Whether a tracker writes the column beside another one that says when the run began."""
+    """Whether trackers write this column in addition to another column for the start time."""
     return _slug(normal(header)) in {"timestamp", "created", "created_at", "start_time", "time"}
 
 
 def house_word(key: str, word: str) -> str:
-    """A plug-in or optimiser under its own spelling: `cc` for `CC`; any other word as it is."""
+    """A plug-in's or optimiser's name in conclus's spelling, `cc` for `CC`; any other word unchanged."""
     spelled = "-".join(normal(word).replace("_", " ").split())
     return spelled if spelled in _words().get(key.removeprefix(PARAM), ()) else word
 
 
-def _named(slug: str) -> Target:
+def _target_of(slug: str) -> Target:
     if slug == SECTION:
         return Target(PARAM + SECTION, known=False)
     if slug in _BY_ALIAS:
@@ -178,10 +178,10 @@ def _named(slug: str) -> Target:
 
 
 def _parameter(name: str) -> Target:
-    """What is said to be a parameter: `lr`, `optimiser.learning_rate`, `optimiser/lr`, or a name of its own."""
+    """The target of a parameter column: `lr`, `optimiser.learning_rate`, `optimiser/lr`, or any other name."""
     ending = re.split(r"[./]", re.sub(r"[./]name$", "", name))[-1]
     for whole in (name, ending):
-        found = _named(_slug(whole))
+        found = _target_of(_slug(whole))
         if found.known and found.key.startswith(PARAM):
             return found
         if found.key == SEED:
@@ -190,9 +190,9 @@ def _parameter(name: str) -> Target:
 
 
 def _metric(name: str) -> Target:
-    """What is said to be an outcome."""
+    """The target of a column that is an outcome."""
     unit = _UNIT.search(name)
-    found = _named(_slug(name[: unit.start()] if unit else name))
+    found = _target_of(_slug(name[: unit.start()] if unit else name))
     percent = unit is not None and "%" in unit[0]
     if found.key == SECONDS:
         return found
@@ -212,7 +212,7 @@ def _slug(name: str) -> str:
 
 @cache
 def _keys() -> dict[str, str]:
-    """The short names of all options that a study file may set, where they mean one key only."""
+    """The short names of all options of a study file that belong to one key only, with that key."""
     keys = {field.name for field in dataclasses.fields(TrialConfig)}
     keys |= {f"optimiser.{field.name}" for field in dataclasses.fields(Optimiser)}
     keys |= {f"evaluation.{field.name}" for field in dataclasses.fields(Evaluation)}

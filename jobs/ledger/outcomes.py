@@ -1,4 +1,4 @@
-"""Which names say that a column is an outcome, though conclus has no score of that name."""
+"""Names that mark a column as an outcome, although conclus has no score of that name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ f1 f_score fscore f_measure fmeasure f1_score precision recall auc auroc jaccard
 
 
 def core(slug: str) -> str:
-    """The name without what it is the best, the mean, the test, … of: `acc` of `best_test_acc` and `acc_std`."""
+    """The name without words such as best, mean or test: `acc` for `best_test_acc` and `acc_std`."""
     words = slug.split("_")
     while len(words) > 1 and words[0] in _words(_OF):
         words = words[1:]
@@ -33,14 +33,14 @@ def core(slug: str) -> str:
 
 
 def is_outcome(slug: str) -> bool:
-    """Whether a name says by itself that the column was measured: `val_loss`, `F-score`, `error`, `best epoch`."""
+    """Whether the name alone shows that the column is an outcome: `val_loss`, `F-score`, `error`, `best epoch`."""
     bare = core(slug)
     words = {slug, bare, bare.rpartition("_")[2], slug.rpartition("_")[0] if slug.rpartition("_")[2].isdigit() else ""}
     return bool(words & _words(_OUTCOMES))
 
 
 def is_share(name: str) -> bool:
-    """Whether the values lie between -1 and 1 by definition; the spread of such values does as well."""
+    """Whether the values, or the spread of such values, are between -1 and 1 by definition."""
     bare = core(name)
     return uses_labels(name) or uses_labels(bare) or bare in _words(_SHARES)
 

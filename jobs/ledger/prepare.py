@@ -1,4 +1,4 @@
-"""From a file to rows that are ready to be written, and to what a person should see first."""
+"""Turns a file into rows that are ready to be written, and a preview for the user."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from jobs.results.schema import Attempt
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SAMPLES = 4
 _PLAIN = ("number", "words", "text", "date")
-"""Ways of reading that a cell shows by itself."""
+"""Values of `read_as` that are obvious from a cell, so that the preview does not show them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that was read and checked as a whole.
+    """A file that was read and checked completely.
 
     Attributes:
         source: The file, and the line of each row.
-        columns: What its columns were understood as.
+        columns: Its columns after reading.
         notes: Sentences on what was left out, repaired or left empty.
     """
 
@@ -42,14 +42,14 @@ class Prepared:
 
     @property
     def questions(self) -> list[Question]:
-        """What a person must say before the rows can be taken."""
+        """Questions that the user must answer before the rows can be imported."""
         found = {one.text: one for column in self.columns for one in column.questions}
         brackets = [one for one in found.values() if one.option == "--brackets"]
         return [one for one in found.values() if one not in brackets[1:]]
 
     @property
     def lacks_year(self) -> bool:
-        """Whether any date stands without its year."""
+        """Whether any date is written without its year."""
         return any(isinstance(one, Moment) and one.year is None for column in self.columns for one in column.values)
 
     def rows(self, study: str, year: int | None) -> list[Attempt]:
@@ -66,19 +66,19 @@ def prepare(
     sheet: str | None = None,
     encoding: str = "utf-8",
 ) -> Prepared:
-    """Read and check a file.
+    """Reads and checks a file.
 
     Args:
-        path: Markdown, CSV, TSV, LaTeX, Excel or text.
-        mapping: Header to what it shall become.
-        answers: Everything that a person said, instead of `mapping` alone.
-        table: Which table of the file, from 1; by default the first with a column that is known. Those with the same
-            header are taken with it.
-        sheet: Of a workbook.
-        encoding: Of a text file.
+        path: A Markdown, CSV, TSV, LaTeX, Excel or text file.
+        mapping: The meaning of columns, by header.
+        answers: All answers of the user, instead of `mapping` alone.
+        table: The number of the table in the file, from 1; by default the first one with a known column. Tables with
+            the same header are read with it.
+        sheet: The sheet of a workbook.
+        encoding: The encoding of a text file.
 
     Raises:
-        UserError: One line for each thing that is wrong, with its line; nothing is half read.
+        UserError: Something is wrong; the message has one line per mistake with its line number.
     """
     content = read(path, sheet=sheet, encoding=encoding)
     answers = answers or Answers(mapping or {})
@@ -91,19 +91,19 @@ def prepare(
 
 
 def study_name(path: Path, name: str | None) -> str:
-    """The study that the rows become: as asked, else the file's name.
+    """The study's name for the rows: the requested one, else one from the file's name.
 
     Raises:
-        UserError: That cannot be a study's name.
+        UserError: It is not a valid name of a study.
     """
     chosen = name or re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
     if not _NAME.fullmatch(chosen):
-        raise UserError(f"{name or path.stem!r} cannot name a study: give --study, letters, digits, '.', '_' and '-'.")
+        raise UserError(f"{name or path.stem!r} cannot name a study: give --study: letters, digits, '.', '_' or '-'.")
     return chosen
 
 
 def preview(prepared: Prepared, width: int) -> list[list[str]]:
-    """For each column its name, what it becomes, and as many of its different values as fit into a line."""
+    """For each column its name, its target, and as many of its different values as fit into a line."""
     named = [
         (column.header, column.target.key + ("" if column.target.known else " (new)")) for column in prepared.columns
     ]
@@ -126,7 +126,7 @@ def _values_text(column: Column, room: int) -> str:
 
 
 def _sample(text: str, value: Any) -> str:
-    """The cell, and behind an arrow what it becomes where that is another number."""
+    """The cell, followed by an arrow and its value if that is a different number."""
     text = text if len(text) <= 24 else f"{text[:23]}…"
     if isinstance(value, Number) and not _same(text, value.value):
         return f"{text} → {value.value:.6g}"
@@ -171,23 +171,23 @@ def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Col
 def _value_notes(read_columns: Sequence[Column]) -> list[str]:
     ends = Counter(one for column in read_columns if column.target.key == names.STATUS for one in column.values)
     told = [f"{_rows(count)} {status} ({reason})" for (status, reason), count in sorted(ends.items()) if reason]
-    notes = [f"Not taken as finished: {', '.join(told)}."] if told else []
+    notes = [f"Not counted as finished: {', '.join(told)}."] if told else []
     for column in read_columns:
         empty = sum(one is None for one in column.values)
         if column.target.key.startswith(names.PARAM) and empty:
-            notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given there.")
+            notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given.")
     metrics = [column for column in read_columns if column.target.key.startswith(names.METRIC)]
     bare = sum(not any(values) for values in zip(*(column.values for column in metrics), strict=True))
     if not metrics:
         notes.append("No column is a score or a loss: the rows hold parameters only.")
     elif bare:
-        notes.append(f"Neither score nor loss is in {_rows(bare)}.")
+        notes.append(f"Without score or loss: {_rows(bare)}.")
     ranges = [one for column in metrics for one in column.values if one is not None and one.low is not None]
     spreads = [one for column in metrics for one in column.values if one is not None and one.spread is not None]
     if ranges:
-        notes.append("Of a range the middle is kept as the value, its ends as NAME_low and NAME_high.")
+        notes.append("The value of a range is its middle; its ends are kept as NAME_low and NAME_high.")
     if spreads:
-        notes.append("A number behind ± is kept as NAME_spread; whether deviation or interval is not known.")
+        notes.append("A number after ± is kept as NAME_spread; it may be a deviation or an interval.")
     return notes
 
 

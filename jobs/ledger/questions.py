@@ -1,4 +1,4 @@
-"""What a table does not say by itself, and what a person said about it."""
+"""Questions about a table that only the user can answer, and the answers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ UNITS = ("percent", "fraction")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing that nobody but a person knows.
+    """One question that only the user can answer.
 
     Attributes:
         text: The question, with its file and column.
         option: The option that answers it, such as `--map`.
-        prefix: What stands before the answer, such as `dropout=`.
-        answers: The words to choose from.
+        prefix: The text before the answer, such as `dropout=`.
+        answers: The possible answers.
     """
 
     text: str
@@ -39,12 +39,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a person said.
+    """The user's answers.
 
     Attributes:
-        mapping: Header to what it becomes.
-        units: Header to `percent` or `fraction`; the empty one is that of the whole table.
-        brackets: What a number in brackets behind another is: `spread`, `ignore`, or empty where nobody said.
+        mapping: The meaning of columns, by header.
+        units: `percent` or `fraction` by header; the empty header stands for the whole table.
+        brackets: How to read a number in brackets after another: `spread`, `ignore`, or empty without an answer.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -52,11 +52,11 @@ class Answers:
     brackets: str = ""
 
     def unit(self, header: str) -> str:
-        """That of a column; empty where nobody said."""
+        """The unit of a column; empty without an answer."""
         return self.units.get(header) or self.units.get("", "")
 
     def check(self, headers: Collection[str], source: str) -> None:
-        """See that each unit is of a column.
+        """Checks that each unit belongs to a column.
 
         Raises:
             UserError: There is no such column.
@@ -68,7 +68,7 @@ class Answers:
                 )
 
     def also(self, question: Question, answer: str) -> Answers:
-        """With one more answer."""
+        """A copy with one more answer."""
         header = question.prefix.removesuffix("=")
         if question.option == "--map":
             return Answers({**self.mapping, header: answer}, self.units, self.brackets)

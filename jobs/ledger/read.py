@@ -1,4 +1,4 @@
-"""A file's tables, whatever it is written in."""
+"""Reads the tables of a file in any supported format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DAMAGED = re.compile(
 )
 _MOST_BYTES = 32 * 2**20
 _LOST = "\ufffd"
-# What is left of a letter where a byte of it was lost: no repair can tell what stood there.
+# Remains of letters that lost a byte and cannot be repaired.
 _RESIDUE = re.compile(
     "[\u0080-\u00a6\u00a8-\u00af\u00b4\u00b6\u00b8-\u00d6\u00d8-\u00ff"
     "\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u201a\u201e\u2020-\u2022\u2030\u2039\u203a\u20ac\u2122]"
@@ -35,13 +35,13 @@ _RESIDUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         name: The file's name without its folder.
         digest: A hash of its bytes.
         tables: All of its tables.
-        repaired: Lines that had been damaged by a wrong encoding; what could not be read again holds U+FFFD.
+        repaired: Numbers of the lines that a wrong encoding had damaged; U+FFFD marks letters that stay lost.
     """
 
     name: str
@@ -54,22 +54,22 @@ def read(path: Path, *, sheet: str | None = None, encoding: str = "utf-8") -> Co
     """The tables of a Markdown, CSV, TSV, LaTeX, Excel or text file.
 
     Args:
-        path: The file; what is in a `.txt` is found by looking.
-        sheet: The sheet of a workbook, by default its first.
-        encoding: Of a text file without a byte-order mark.
+        path: The file; the format of a `.txt` file is found from its content.
+        sheet: The sheet of a workbook, by default the first.
+        encoding: The encoding of a text file without a byte-order mark.
 
     Raises:
         UserError: The file cannot be read, is of another kind, or has no table.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path.name}: a file that ends in {', '.join(SUFFIXES)} is needed.")
+        raise UserError(f"{path.name}: the file must end in one of {', '.join(SUFFIXES)}.")
     data = _bytes(path)
     repaired: set[int] = set()
     if suffix in _EXCEL:
         tables = excel.tables(path, sheet)
     elif sheet is not None:
-        raise UserError(f"--sheet is for Excel workbooks, and {path.name} is none.")
+        raise UserError(f"--sheet is for Excel workbooks, and {path.name} is not one.")
     else:
         original = _text(data, path.name, encoding).splitlines()
         lines = [_repaired(line) for line in original]
@@ -81,30 +81,30 @@ def read(path: Path, *, sheet: str | None = None, encoding: str = "utf-8") -> Co
 
 
 def refuse_damaged(columns: Sequence[RawColumn], source: str, header_line: int) -> None:
-    """Stop at text that a wrong encoding has damaged beyond repair.
+    """Refuses text that a wrong encoding has damaged beyond repair.
 
     Raises:
-        UserError: With the line.
+        UserError: There is such text; the message names the line.
     """
     cells = [(header_line, column.header) for column in columns] + [cell for column in columns for cell in column]
     for line, text in cells:
         if _LOST in text:
             raise UserError(
-                f"{source}:{line}: {text!r} is damaged by a wrong encoding and cannot be repaired: write it anew."
+                f"{source}:{line}: {text!r} is damaged by a wrong encoding and cannot be repaired: type it again."
             )
 
 
 def _bytes(path: Path) -> bytes:
-    """The file, where it is one and no larger than a table that a person keeps."""
+    """The bytes of a regular file that is no larger than `_MOST_BYTES`."""
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"{path}: this is no file.")
+            raise UserError(f"{path}: this is not a regular file.")
         with path.open("rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: the file cannot be read: {error.strerror}.") from error
     if len(data) > _MOST_BYTES:
-        raise UserError(f"{path.name} has more than {_MOST_BYTES >> 20} MiB: a table that was kept by hand is smaller.")
+        raise UserError(f"{path.name} has more than {_MOST_BYTES >> 20} MiB, too many for a table of results.")
     return data
 
 
@@ -121,7 +121,7 @@ def _text(data: bytes, name: str, encoding: str) -> str:
             "--encoding gb18030."
         ) from error
     if "\0" in text:
-        raise UserError(f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: this is no text file.")
+        raise UserError(f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: this is not a text file.")
     return text
 
 
@@ -154,4 +154,4 @@ def _expected(suffix: str) -> str:
         return r"a tabular environment"
     if suffix in _EXCEL:
         return "a sheet with a row of names and rows below it"
-    return "a row of names between bars, a row of dashes (| --- | --- |), and rows below them"
+    return "a row of names between bars, a row of dashes (| --- | --- |) and rows of cells"

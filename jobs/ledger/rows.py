@@ -1,4 +1,4 @@
-"""Columns become rows of the store, with keys made of their content."""
+"""Turns columns into rows of results, with keys made from their content."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from jobs.results.writer import new_attempt_id
 
 _UNKNOWN_SEEDS = 10**9
 ORIGIN = ("imported_from", "sha256", "line")
-"""What `env_json` of an imported row holds, beside its notes."""
+"""The keys in `env_json` of an imported row, besides its notes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where rows come from.
+    """The origin of rows.
 
     Attributes:
         name: The file's name.
@@ -39,17 +39,17 @@ class Source:
 
 
 def attempts(columns: Sequence[Column], source: Source, study: str, year: int | None) -> list[Attempt]:
-    """The rows as attempts, `source` being `import`: those end well whose table does not say otherwise.
+    """The rows as attempts with `source` set to `import`; they count as finished unless the table says otherwise.
 
-    A trial's key is made of its parameters and of what tells it from others with the same: its seed, else its date as
-    it is written, else its number among those. A seed that is not known becomes a negative number that no other trial
-    has, so that no analysis takes two runs for a pair.
+    A trial's key is made of its parameters and its seed. Without a seed it uses the date as written, and without a date
+    the number among rows with the same parameters. An unknown seed becomes a negative number that no other trial has,
+    so that no analysis pairs two runs by mistake.
 
     Args:
-        columns: What `understand` read.
-        source: Where they stand.
-        study: The study that they become.
-        year: That of the dates without one; None leaves those empty.
+        columns: The result of `understand`.
+        source: The file and lines of the rows.
+        study: The study that the rows become.
+        year: The year of dates without one; None leaves those dates empty.
 
     Raises:
         UserError: Two rows have the same parameters and the same seed or date, or a date does not exist.
@@ -66,13 +66,13 @@ def attempts(columns: Sequence[Column], source: Source, study: str, year: int | 
         undated[config_key] += not row.identity
         trial_key = _digest([config_key, told_apart])
         if trial_key in seen and (row.status != "ok" or seen[trial_key] in unfinished):
-            # A run that crashed and was started again stands twice in a tracker's table.
+            # A run that crashed and was restarted has two rows in a tracker's table.
             repeats[trial_key] += 1
             trial_key = _digest([config_key, told_apart, row.status, repeats[trial_key]])
         if trial_key in seen:
             raise UserError(
-                f"{source.name}:{line}: the parameters and the {row.kind} are those of line {seen[trial_key]}: "
-                "correct one, or leave one row out."
+                f"{source.name}:{line}: the parameters and the {row.kind} are the same as in line {seen[trial_key]}: "
+                "correct or remove one of them."
             )
         seen[trial_key] = line
         if row.status != "ok":
@@ -82,7 +82,7 @@ def attempts(columns: Sequence[Column], source: Source, study: str, year: int | 
 
 
 class _Row:
-    """One row, by what its columns mean."""
+    """One row, with its values sorted by meaning."""
 
     def __init__(self, columns: Sequence[Column], at: int) -> None:
         self.params: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class _Row:
 
     @property
     def kind(self) -> str:
-        """What tells this row from others with the same parameters."""
+        """What distinguishes this row from others with the same parameters: `seed` or `date`."""
         return "seed" if self.seed is not None else "date"
 
     @property

@@ -1,4 +1,4 @@
-"""Imported rows into the store: all of them or none, and none twice."""
+"""Writes imported rows to the results: all of them or none, and none twice."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _COLUMNS = ("source", "env_json", "status", "metric.*")
 
 
 def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
-    """Those of the rows that their study does not have yet.
+    """The rows that their study does not have yet.
 
     Raises:
-        UserError: A row is there with other values, or the file is there with another meaning of its columns.
+        UserError: A row was imported before with other values, or the file with another meaning of its columns.
     """
-    known = _known(results, rows[0].study)
+    known = _imported_rows(results, rows[0].study)
     fresh = [row for row in rows if row.trial_key not in known]
     for row in rows:
         if row.trial_key in known:
@@ -38,23 +38,23 @@ def new_rows(results: str, rows: Sequence[Attempt]) -> list[Attempt]:
 
 
 def write(results: str, rows: Sequence[Attempt]) -> None:
-    """Put the rows into one new file of their study: whatever happens, all of them are there or none.
+    """Writes the rows to one new file of their study, so that all of them are stored or none.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     folder = _folder(results, rows[0].study)
     try:
         storage.put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
-        raise UserError(f"{folder}: the rows cannot be written there: {storage.reason(error)}.") from error
+        raise UserError(f"{folder}: the rows cannot be written: {storage.reason(error)}.") from error
 
 
 def _folder(results: str, study: str) -> Path:
     return Path(results, f"{PREFIX}{study}")
 
 
-def _known(results: str, study: str) -> dict[str, dict[str, Any]]:
+def _imported_rows(results: str, study: str) -> dict[str, dict[str, Any]]:
     """The imported rows of the study by key."""
     folder = _folder(results, study)
     if not folder.is_dir():

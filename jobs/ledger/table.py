@@ -1,4 +1,4 @@
-"""A table as it stands in a file: cells of text, each with its line, and the words above it."""
+"""A table as written in a file: cells of text with their line numbers, and the headings above it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Table:
     Attributes:
         source: The file's name, for messages.
         header: The names of its columns.
-        rows: What is below, blank rows included.
-        headings: What is said above it, since the table before.
+        rows: The rows below it, with blank ones.
+        headings: The headings between the previous table and this one.
     """
 
     source: str
@@ -60,10 +60,10 @@ class RawColumn:
     """One column of all tables that are imported together.
 
     Attributes:
-        header: Its name as it stands in the file.
+        header: Its name in the file.
         cells: One per row.
-        lines: Where each of them stands.
-        is_heading: Whether it comes from lines above the tables.
+        lines: The line number of each cell.
+        is_heading: Whether it comes from headings above the tables.
     """
 
     header: str
@@ -77,21 +77,20 @@ class RawColumn:
 
 
 def columns(tables: Sequence[Table]) -> list[RawColumn]:
-    """The columns of tables that have the same header, one below the other, with their headings as columns.
+    """The columns of several tables with the same header, joined, with their headings as further columns.
 
-    Blank rows are left out, and so are columns without a name that hold nothing. Section titles become a column
-    where they differ.
+    Blank rows and empty columns without a name are left out. Section titles become a column if they differ.
 
     Raises:
-        UserError: A row has another number of cells than the header, a column that holds something has no name, two
-            have the same, or there is no row.
+        UserError: A row has another number of cells than the header, a column with content has no name, two columns
+            have the same name, or there is no row.
     """
     for table in tables:
         _check(table)
     rows = [(table, row) for table in tables for row in table.rows if not row.is_blank]
     first = tables[0]
     if not rows:
-        raise UserError(f"{first.source}:{first.header.number}: the table has no row that holds anything.")
+        raise UserError(f"{first.source}:{first.header.number}: the table has no rows with content.")
     numbers = tuple(row.number for _, row in rows)
     own = [
         RawColumn(name, tuple(row.cells[i] for _, row in rows), numbers)
@@ -107,7 +106,7 @@ def _check(table: Table) -> None:
     for row in table.rows:
         if len(row.cells) != wanted:
             raise UserError(
-                f"{table.source}:{row.number}: the row has {len(row.cells)} cells and the header (line "
+                f"{table.source}:{row.number}: the row has {len(row.cells)} cells, but the header (line "
                 f"{header.number}) has {wanted}: write one cell per column."
             )
     for i, name in enumerate(header.cells):
@@ -116,7 +115,7 @@ def _check(table: Table) -> None:
         is_index = i == 0 and [row.cells[0] for row in filled] == [str(n) for n in range(len(filled))]
         if not name and filled and not is_index:
             raise UserError(
-                f"{table.source}:{filled[0].number}: the cell {filled[0].cells[i]!r} stands in column {i + 1}, which "
+                f"{table.source}:{filled[0].number}: the cell {filled[0].cells[i]!r} is in column {i + 1}, which "
                 f"has no name in the header (line {header.number}): name it."
             )
         if name and name in header.cells[:i]:
@@ -129,8 +128,8 @@ def _heading_names(tables: Sequence[Table]) -> list[str]:
         for heading in table.headings:
             if heading.name in table.header.cells:
                 raise UserError(
-                    f"{table.source}:{heading.line}: {heading.name!r} is said above the table and is a column of it "
-                    f"(line {table.header.number}) as well: keep one."
+                    f"{table.source}:{heading.line}: {heading.name!r} is given above the table and is also a column "
+                    f"(line {table.header.number}): keep one of them."
                 )
             names[heading.name] = None
     return list(names)

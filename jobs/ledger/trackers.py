@@ -1,4 +1,4 @@
-"""What the exports of W&B, Optuna, Ray Tune and MLflow call their columns and the ends of their runs."""
+"""Names of columns and of final states in exports of W&B, Optuna, Ray Tune and MLflow."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ _STATUS = {word: status for status, words in _ENDS.items() for word in words.spl
 
 
 def parameter(name: str) -> str | None:
-    """The name of the parameter that a column holds by its prefix: `lr` of `params_lr`, `config/lr`, `params.lr`."""
+    """The parameter's name after a prefix: `lr` for `params_lr`, `config/lr`, `params.lr`; None without a prefix."""
     found = _PARAMS.fullmatch(name)
     return found[1] if found else None
 
 
 def metric(name: str) -> str | None:
-    """The name of the outcome that a column holds by its prefix: `acc` of `metrics.acc`."""
+    """The outcome's name after a prefix: `acc` for `metrics.acc`; None without a prefix."""
     found = _METRICS.fullmatch(name)
     return found[1] if found else None
 
 
 def plain(name: str) -> str:
-    """The name without a prefix that tells nothing about what it is."""
+    """The name without a prefix that has no meaning, such as `user_attrs_`."""
     found = _PLAIN.fullmatch(name)
     return found[1] if found else name
 
 
 def is_about(name: str, slug: str) -> bool:
-    """Whether the column is about the run, and neither a parameter nor an outcome."""
+    """Whether the column describes the run and is neither a parameter nor an outcome."""
     return slug in _words(_META) or bool(_ABOUT.fullmatch(name)) or not slug
 
 
 def status(word: str) -> tuple[str, str]:
-    """How a run ended and why: `ok` and nothing, or `failed` or `stopped` and the word.
+    """The final state of a run and the reason: `ok` and an empty text, or `failed` or `stopped` and the word.
 
-    `stopped` is what a scheduler ended on purpose: its last scores count. What was killed, or had not ended when the
-    table was made, is no result: its scores do not.
+    `stopped` means that a scheduler stopped the run early, so its last scores count. A run that was killed, or had not
+    ended when the table was made, is `failed`: its scores do not count.
 
     Raises:
-        ValueError: The word is none that a tracker uses.
+        ValueError: No tracker uses the word.
     """
     slug = re.sub(r"\W+", "_", word.strip().lower().rpartition(".")[2]).strip("_")
     found = _STATUS.get(slug)
     if found is None:
-        raise ValueError(f"{word!r} is no end of a run such as finished, failed, crashed, killed, pruned or running")
+        raise ValueError(f"{word!r} is not a final state such as finished, failed, crashed, killed, pruned or running")
     if found == "open":
         return "failed", f"it was {slug.replace('_', ' ')} when the table was made"
     return found, "" if found == "ok" else slug

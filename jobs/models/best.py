@@ -1,4 +1,4 @@
-"""The weights of a trial at its best epoch, kept as files: `select: {save_model: true}`."""
+"""Saves the weights of a trial at its best epoch: `select: {save_model: true}`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NAME = "best_model"
 class BestModel:
     """Files of one trial in its study's folder: `models/_<trial_key>/best_model.*`.
 
-    `.pt` and `.safetensors` hold the weights alone, `.json` tells what they are of, and `.rest` is what a method that
-    clusters needs beside them. The description holds a digest of each file and one of itself. They are written when the
-    trial ends, and before each checkpoint.
+    `.pt` and `.safetensors` contain only the weights, `.json` describes the model, and `.rest` has what a clustering
+    method needs besides the weights. The description contains a digest of each file and of itself. The files are
+    written when the trial ends and before each checkpoint.
 
     Attributes:
-        folder: where they lie.
-        about: the trial, by names that JSON holds.
+        folder: the folder of the files.
+        about: entries on the trial for the description, as JSON values.
     """
 
     folder: Place
@@ -38,11 +38,11 @@ class BestModel:
     _unsaved: tuple[Model, dict[str, Any]] | None = None
 
     def keep(self, state: State, epoch: int, metric: str, value: float) -> None:
-        """Holds the best epoch so far in memory."""
+        """Keeps a copy of the best epoch so far in memory."""
         self._unsaved = Model.of(state), {"epoch": epoch, "metric": metric, "value": value}
 
     def write(self, config: TrialConfig, data: Dataset) -> None:
-        """Writes what is not in the files yet, the description last.
+        """Writes the best epoch if it is newer than the files, the description last.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -70,9 +70,9 @@ class BestModel:
 
 
 def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) -> None:
-    """Checks one of a model's files (None where it is not there) against the digest in its description.
+    """Checks one of a model's files (None if it is missing) against the digest in its description.
 
-    Models of conclus 0.1.0 have none.
+    Models of conclus 0.1.0 have no digests.
 
     Raises:
         UserError: it is not the file that was written with this description.
@@ -80,13 +80,13 @@ def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) ->
     files = told.get("files") or {}
     if files.get(name) != (None if content is None or not files else sha256(content).hexdigest()):
         raise UserError(
-            f"{name} is not what was written with {NAME}.json beside it: it is damaged, or the trial was ended while "
-            "it wrote: run the study again"
+            f"{name} does not belong to {NAME}.json beside it: it is damaged, or the trial was killed while it wrote: "
+            "run the study again"
         )
 
 
 def _scaling(config: TrialConfig) -> list[list[Any]] | None:
-    """What the data set subtracts from samples and divides them by, if it is one of the user's files."""
+    """The offset and divisor with which the data set scales samples, if it is one of the user's files."""
     if config.data.name != "file":
         return None
     found = plugins.function("datasets", "file", "scaling")(**config.data.options)

@@ -1,4 +1,4 @@
-"""Vectors of any data by a trained model: from the files of `jobs.models.best` and a data file to a table."""
+"""Vectors of any data from a trained model: reads the files of `jobs.models.best` and a data file, makes a table."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ _DESCRIPTION = {
     "scaling": (list, None),
     "files": ({str: str}, None),
 }
-"""What is used of `best_model.json`."""
+"""The keys of `best_model.json` that are used."""
 
 
 def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> tuple[pa.Table, str]:
-    """The vectors of a file's samples, a row each, in the file's order, and a sentence on what of it was matched.
+    """The vectors of a file's samples, one row each in the file's order, and a sentence on the matched columns.
 
     Args:
-        checkpoint: a trial's `best_model.pt` or `.safetensors`, or the folder of it.
-        data: a file as the model's data set reads it; targets, labels and parts are not needed.
-        column: its array or column (of texts, if the model was trained on texts); by default called as in training.
-        device: where the model runs, as torch names it.
+        checkpoint: a trial's `best_model.pt` or `.safetensors`, or its folder.
+        data: a file in a format of the model's data set; it needs no targets, labels or parts.
+        column: the array or column with the samples (texts, if the model was trained on texts); by default the name
+            used in training.
+        device: the torch device that runs the model.
 
     Returns:
-        `vector` (a fixed-size list of float32); of a model that clusters `cluster`, and of one with a head
-        `probability`, that of the cluster.
+        A table with `vector` (a fixed-size list of float32); for a clustering model also `cluster`, and with a
+        clustering head `probability`, the probability of that cluster.
 
     Raises:
-        UserError: there is no such model, or the samples are not such as it was trained on.
+        UserError: there is no such model, or the samples do not fit the model.
     """
     from core.training.export import embed as embedded
     from core.training.export import rebuilt
@@ -56,7 +57,7 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
     samples = found.samples
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(
-            f"{data}: its samples have the shape {samples.shape[1:]}, the model was trained on "
+            f"{data}: its samples have the shape {samples.shape[1:]}, but the model was trained on "
             f"{tuple(told['sample_shape'])}"
         )
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)
@@ -65,7 +66,7 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
 
 
 def _matched(found: Dataset, data: str) -> str:
-    """What of a file the model was given."""
+    """A sentence on the part of a file that the model was given."""
     if found.feature_names:
         said = f"{len(found.feature_names)} columns matched by name ({listed(found.feature_names)})"
     else:
@@ -75,13 +76,13 @@ def _matched(found: Dataset, data: str) -> str:
 
 
 def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
-    """The folder of a model, and its weights: their file's name and content."""
+    """The folder of a model, and the name and content of its file of weights."""
     place = storage.at(checkpoint)
     file = place if place.name.endswith((".pt", ".safetensors")) else place / f"{NAME}.pt"
     folder = storage.at(checkpoint.rpartition("/")[0] or ".") if file is place else place
     if not storage.is_file(file):
         raise UserError(
-            f"{checkpoint} is no model: give the folder models/_TRIAL of a study that was run with "
+            f"{checkpoint} is not a model: give the folder models/_TRIAL of a study that was run with "
             "`select: {save_model: true}`"
         )
     return folder, file.name, storage.read_regular(file, storage.LARGEST_MODEL)
@@ -100,12 +101,12 @@ def _description(folder: storage.Place) -> dict[str, Any]:
         return records.read(file, _DESCRIPTION)
     except FileNotFoundError as error:
         raise UserError(
-            f"there is no {NAME}.json beside the weights: without it nobody knows what they are of"
+            f"there is no {NAME}.json beside the weights, which describes the model: copy it there"
         ) from error
 
 
 def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
-    """The samples of a file, read and scaled as those of the training were."""
+    """The samples of a file, read and scaled as in training."""
     import numpy as np
 
     from core.datasets import file, text
@@ -113,14 +114,16 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
     data = told["trial"]["data"]
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
         if data["name"] == "text" and data["scale"] != "none":
-            raise UserError("the model was trained on scaled vectors of texts, whose scale is lost: use `scale: none`")
+            raise UserError(
+                "the model was trained on scaled vectors of texts, and no scale was saved: train with `scale: none`"
+            )
         name = column or data.get("text") or data["inputs"]
         encoding = {key: data[key] for key in ("model", "dimensions", "tfidf_weight") if key in data}
         if encoding["model"] == "tfidf" or encoding.get("tfidf_weight"):
-            raise UserError("vectors of TF-IDF are those of their own texts: use a model of `minilm` or a folder")
+            raise UserError("TF-IDF vectors cannot be made for new texts: train with `minilm` or a model folder")
         return text.load(path=path, text=name, labels="none", scale="none", **encoding)
     known = column or data.get("inputs") or data.get("features")
-    # Unnamed samples are all columns but the labels, which are to be found as they were in training.
+    # Without names, the samples are all columns but the labels, which are found as in training.
     found = file.samples_of(
         path,
         () if column else told.get("feature_names", ()),
@@ -149,7 +152,7 @@ def _table(found: Embedded) -> pa.Table:
 
 
 def write(table: pa.Table, out: Path) -> None:
-    """The table as a Parquet file, all of it or nothing.
+    """Writes the table as a Parquet file, completely or not at all.
 
     Raises:
         StorageError: it cannot be written.

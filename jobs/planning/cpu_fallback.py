@@ -1,4 +1,4 @@
-"""A study that asks for graphics cards, on a machine that has none."""
+"""Runs a study that asks for GPUs on a machine without one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from cluster.resources import this_machine
 from jobs.study.study import Study
 
-NO_CARD = "the study's trials ask for a GPU, and this machine shows none (nvidia-smi, CUDA_VISIBLE_DEVICES)"
+NO_CARD = "the study's trials ask for a GPU, but this machine has none (see nvidia-smi, CUDA_VISIBLE_DEVICES)"
 
 
 def without_card(study: Study) -> bool:
-    """Whether a study asks for a GPU where this machine has none."""
+    """Whether a study asks for a GPU and this machine has none."""
     return bool(study.resources.gpu) and not this_machine().gpu
 
 

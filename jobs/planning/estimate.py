@@ -1,4 +1,4 @@
-"""What `conclus plan` foretells, in words: from the trials that are done, or from one that is tried."""
+"""The estimates of `conclus plan` in words: from the trials that are done, or from a probe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobs.study.study import Study
 
 
 def from_done(plan: Plan, results: str, missing: int) -> str:
-    """How long the missing trials take on this machine, if they are like those that are done."""
+    """How long the missing trials take on this machine if they take as long as those that are done."""
     from jobs.results.reader import load
 
     table = load([results], columns=["seconds"], studies=[plan.study.name]).table
@@ -25,19 +25,19 @@ def from_done(plan: Plan, results: str, missing: int) -> str:
     workers = _workers(plan.study, plan.study.resources.gpu)
     return (
         f"to go: about {duration(forecast.from_done(seconds, missing, workers))}, an estimate: {missing} trials x "
-        f"{statistics.median(seconds):.3g} s{_over(workers)}\n  ({_count(len(seconds), 'done trial')} took so long in "
-        "the median)"
+        f"{statistics.median(seconds):.3g} s{_over(workers)}\n  (median of "
+        f"{_count(len(seconds), 'done trial')})"
     )
 
 
 def from_probe(plan: Plan) -> str:
-    """What a trial of the largest configuration takes, what to ask for, and how long the study takes with that."""
+    """What a trial of the largest configuration needs, the proposed resources, and the time of the study with them."""
     found = probe(plan)
     share = _share(plan.study, found)
-    return "\n".join([*_found(found), _proposed(plan.study, found, share), _whole(plan, found, share)])
+    return "\n".join([*_probe_lines(found), _proposal(plan.study, found, share), _study_time(plan, found, share)])
 
 
-def _found(found: Found) -> list[str]:
+def _probe_lines(found: Found) -> list[str]:
     every = found.config.evaluation.every
     size = f"{found.n_parameters:,} parameters x batch size {found.config.batch_size}"
     scoring = f"{found.evaluation_seconds:.3g} s of scoring every {_count(every, 'epoch')}"
@@ -55,21 +55,21 @@ def _found(found: Found) -> list[str]:
 
 
 def _share(study: Study, found: Found) -> float | None:
-    """Of a card, for each trial; 0 on the CPU, None where a card is too small."""
+    """The share of a GPU for each trial; 0 on the CPU, None if one GPU is too small."""
     if not found.gpu_total:
         return 0.0
     return forecast.card_share(found.gpu_bytes, found.gpu_total, _workers(on_cpu(study), 0.0))
 
 
-def _proposed(study: Study, found: Found, share: float | None) -> str:
+def _proposal(study: Study, found: Found, share: float | None) -> str:
     gpu = f"gpu: {share:g}, " if share else ""
     text = (
         f"proposed: resources: {{cpu: {study.resources.cpu}, {gpu}memory_gb: {forecast.memory_gb(found.memory_bytes)}}}"
     )
-    return text + ("" if share is not None else "\n  one card is too small for it: give it a smaller batch")
+    return text + ("" if share is not None else "\n  one GPU is too small for it: use a smaller batch")
 
 
-def _whole(plan: Plan, found: Found, share: float | None) -> str:
+def _study_time(plan: Plan, found: Found, share: float | None) -> str:
     workers = _workers(plan.study, 1.0 if share is None else share)
     epochs = [one.config.epochs for one in plan.trials]
     epochs += [found.config.epochs] * (plan.n_trials - len(epochs))
@@ -86,7 +86,7 @@ def _seconds(found: Found) -> float:
 
 
 def _workers(study: Study, gpu: float) -> int:
-    """How many trials with such a share of a card this machine runs side by side; 1 where not even one fits."""
+    """How many trials with this share of a GPU the machine runs at the same time; at least 1."""
     asked = Resources(cpu=study.resources.cpu, gpu=gpu)
     return max(1, fitting(asked, [this_machine(gpus=gpu > 0)]))
 

@@ -1,4 +1,4 @@
-"""What a study will take, from what was measured: resources for a trial, time for the whole. Arithmetic alone."""
+"""Computes the resources for a trial and the time for a study from measured values."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import statistics
 from collections.abc import Sequence
 
 MARGIN = 1.25
-"""Trials of other seeds, and later epochs, take a little more than the one that was measured."""
+"""Other seeds and later epochs may take a little more than the measured trial."""
 _SPARE_BYTES = 1e8
 _FINEST = 10_000
-"""Ray keeps shares of a card to a ten-thousandth."""
+"""Ray rounds shares of a GPU to 1/10,000."""
 
 
 def memory_gb(held: float) -> float:
-    """The bound on main memory to ask for (10^9 bytes), for a trial that held so many bytes.
+    """The main memory to ask for, in GB (10^9 bytes), for a trial that used `held` bytes.
 
-    A quarter more and 0.1 GB, rounded up to a tenth.
+    It is a quarter more plus 0.1 GB, rounded up to a tenth.
     """
     return math.ceil((held * MARGIN + _SPARE_BYTES) / 1e8 - 1e-9) / 10
 
 
 def card_share(held: float, total: float, most: int) -> float | None:
-    """The share of a card to ask for: the smallest of 1, 1/2, 1/3 … that holds what was measured and a quarter more.
+    """The share of a GPU to ask for: the smallest of 1, 1/2, 1/3 … with room for the measured memory plus a quarter.
 
     Args:
-        held: bytes that a trial held of the card.
-        total: bytes of the card.
-        most: trials that the rest of the machine can run side by side; at least 1.
+        held: bytes of GPU memory that a trial used.
+        total: bytes of the GPU's memory.
+        most: trials that the rest of the machine can run at the same time; at least 1.
 
     Returns:
-        A share that so many trials may have of one card, cut to four decimals; None where one card is too small.
+        The share, cut to four decimals; None if one GPU is too small.
     """
     wanted = held * MARGIN
     for trials in range(max(1, most), 0, -1):
@@ -41,15 +41,15 @@ def card_share(held: float, total: float, most: int) -> float | None:
 
 
 def epoch_seconds(train: float, evaluation: float, every: int) -> float:
-    """Of an average epoch, where each `every`-th is scored."""
+    """Seconds of an average epoch if every `every`-th one is scored."""
     return train + evaluation / every
 
 
 def study_seconds(lengths: Sequence[float], workers: int) -> float:
-    """How long trials of these lengths take side by side: their sum over the workers, but no less than the longest."""
+    """Seconds for trials of these lengths in parallel: their sum divided by the workers, at least the longest."""
     return max(sum(lengths) / max(1, workers), max(lengths, default=0.0))
 
 
 def from_done(seconds: Sequence[float], missing: int, workers: int) -> float:
-    """How long the missing trials take, each as long as the median of those that are done."""
+    """Seconds for the missing trials if each takes the median time of those that are done."""
     return study_seconds([statistics.median(seconds)] * missing, workers)

@@ -1,4 +1,4 @@
-"""From a study to its trials: an explicit list, each with a key made of its content."""
+"""The plan of a study: an explicit list of its trials, each with a key made from its content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Contents = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One configuration and one seed, with the keys that results are filed under."""
+    """One configuration and one seed, with the keys of their results."""
 
     trial_key: str
     config_key: str
@@ -39,9 +39,9 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a study, in an order in which any prefix is balanced over values and seeds.
+    """The trials of a study, in an order such that any prefix is balanced over values and seeds.
 
-    Where a search chooses its cells by results (`open`), `trials` are those of the cells that are known by now.
+    If a search algorithm chooses configurations by results (`open`), `trials` has those that are known so far.
     """
 
     study: Study
@@ -51,12 +51,12 @@ class Plan:
 
     @property
     def open(self) -> bool:
-        """Whether cells are still to be chosen."""
+        """Whether a search algorithm has yet to choose configurations."""
         return len(self.trials) < self.n_trials
 
     @property
     def n_trials(self) -> int:
-        """How many trials the study has in all."""
+        """Total number of trials of the study."""
         return self.n_cells * len(self.study.seeds)
 
     def statuses(self, results: str) -> tuple[dict[str, str], list[str]]:
@@ -65,9 +65,9 @@ class Plan:
         return {one.trial_key: stored[one.trial_key] for one in self.trials if one.trial_key in stored}, warnings
 
     def missing(self, results: str) -> list[PlannedTrial]:
-        """The trials that have no final good row: never run, interrupted or failed.
+        """The trials without a finished row: never run, interrupted or failed.
 
-        One that was stopped early is done where the study stops trials early, and else to be run to its end.
+        A trial that was stopped early counts as done if the study uses early stopping; else it is run to its end.
         """
         stored, _ = self.statuses(results)
         done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
@@ -99,7 +99,7 @@ class Cells:
         self._contents: dict[tuple[Any, ...], Contents] = {}
 
     def make(self, assignment: Mapping[str, Any]) -> Cell:
-        """The cell in which the space's keys have these values.
+        """The configuration in which the space's keys have these values.
 
         Raises:
             UserError: its data or a plug-in cannot be found or read.
@@ -119,7 +119,7 @@ class Cells:
 
 
 def make(study: Study) -> Plan:
-    """The plan of a study; that of one whose cells are chosen by results has none of them yet.
+    """The plan of a study; without trials if a search algorithm chooses the configurations by results.
 
     Raises:
         UserError: it has too many trials, or its data cannot be found or read.
@@ -140,7 +140,7 @@ def make(study: Study) -> Plan:
 
 
 def _population(study: Study) -> Mapping[str, Any] | None:
-    """What sets the members of a population apart from ordinary trials: their values change on the way."""
+    """The settings that enter the keys of a population's members, which differ from ordinary trials; else None."""
     search = study.search
     if search.scheduler != "pbt":
         return None

@@ -1,4 +1,4 @@
-"""`conclus plan --probe`: what the largest configuration of a study takes, measured in a process of its own."""
+"""`conclus plan --probe`: measures what the largest configuration of a study needs, in a separate process."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from jobs.study.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the probe saw.
+    """The result of a probe.
 
     Attributes:
         config: the largest configuration.
-        n_parameters: numbers that it learns.
-        n_considered: configurations that it is the largest of.
-        device: `cpu`, or the card's name.
-        memory_bytes: the most main memory, beyond that of its process, as `resources.memory_gb` bounds it.
-        gpu_bytes: the most of the card, with what CUDA takes; 0 on the CPU.
-        gpu_total: bytes of the card; 0 on the CPU.
-        train_seconds: of an epoch.
-        evaluation_seconds: of an evaluation.
+        n_parameters: number of its trained parameters.
+        n_considered: number of configurations that were compared in size.
+        device: `cpu`, or the GPU's name.
+        memory_bytes: peak main memory beyond that of an idle process, as bounded by `resources.memory_gb`.
+        gpu_bytes: peak GPU memory with that of CUDA itself; 0 on the CPU.
+        gpu_total: bytes of the GPU's memory; 0 on the CPU.
+        train_seconds: seconds of training per epoch.
+        evaluation_seconds: seconds of one evaluation.
     """
 
     config: TrialConfig
@@ -47,14 +47,14 @@ class Found:
 
 
 def probe(plan: Plan) -> Found:
-    """Runs one epoch of the largest configuration, on the card where the study asks for one.
+    """Runs one epoch of the largest configuration, on a GPU if the study asks for one.
 
-    The largest is that of the most parameters x batch size; of a study whose configurations are still to be chosen,
-    among the ends of its ranges.
+    The largest configuration has the largest product of parameters and batch size. If a search algorithm chooses the
+    configurations, the ends of its ranges are compared.
 
     Raises:
         UserError: it cannot be trained; the message says why.
-        ClusterError: the process that tried it died, or this is not Linux.
+        ClusterError: the process died, or the system is not Linux.
     """
     cells = _cells(plan)
     candidates = list(_distinct(cells))
@@ -76,7 +76,7 @@ def probe(plan: Plan) -> Found:
 
 
 def _cells(plan: Plan) -> list[Cell]:
-    """Every configuration of the plan once."""
+    """The distinct configurations of the plan."""
     if plan.open:
         return list(_ends(plan.study))
     made = {one.config_key: one for one in plan.trials}.values()
@@ -84,14 +84,14 @@ def _cells(plan: Plan) -> list[Cell]:
 
 
 def _ends(study: Study) -> Iterable[Cell]:
-    """Cells in which each example of each range occurs."""
+    """Configurations that together contain each example of each range."""
     made = Cells(study)
     for place in range(max(len(one.examples) for one in study.space.values())):
         yield made.make({key: one.examples[min(place, len(one.examples) - 1)] for key, one in study.space.items()})
 
 
 def _distinct(cells: Iterable[Cell]) -> Iterable[Cell]:
-    """Of the cells that have the same parameters, those of the largest batch."""
+    """The configuration with the largest batch out of those with the same model and data."""
     largest: dict[str, Cell] = {}
     for cell in cells:
         trial = to_mapping(cell.config)
@@ -116,11 +116,11 @@ def _refuse(found: Mapping[str, Any]) -> None:
         raise UserError(f"the probe failed: {found['error']}")
 
 
-# What follows runs in the other process.
+# The following functions run in the other process.
 
 
 def _load(plug_ins: list[str]) -> None:
-    """What a worker has before its first trial, and the plug-ins that may run here."""
+    """Loads what a worker loads before its first trial, and allows the plug-ins."""
     plugins.allow(*plug_ins)
     importlib.import_module("jobs.execution.trial")
 
@@ -155,10 +155,10 @@ def _read(trial: Mapping[str, Any], data_hash: str) -> tuple[TrialConfig, Any]:
 
 
 def _guarded(action: Any) -> dict[str, Any]:
-    """What it returns, or why it failed."""
+    """The result of `action`, or the error in one line."""
     try:
         return action()
     except UserError as error:
         return {"error": str(error)}
-    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is told in one line
+    except Exception as error:  # noqa: BLE001 - any error of a plug-in is reported in one line
         return {"error": one_line(error)}

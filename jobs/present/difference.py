@@ -1,4 +1,4 @@
-"""A difference as a text for a pull request, and as a table."""
+"""A difference between two sets of results as text for a pull request, and as a table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _SHOWN = 20
 
 
 def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:
-    """The whole comparison, A and B under these names, for a terminal (`table`) or in Markdown."""
+    """The whole comparison, for a terminal (`table`) or in Markdown; `names` are shown for A and B."""
     metric = metric_name(found.metric)
     better = "more" if found.mode == "max" else "less"
     said = literal if fmt == "markdown" else one_line
@@ -36,7 +36,7 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
 
 
 def notes(found: Difference, metric: str, better: str) -> list[str]:
-    """What the numbers are, and how many there are on each side."""
+    """Sentences on what the numbers mean, and on the number of configurations in A and B."""
     here, there = len(found.only_before), len(found.only_after)
     counts = f"{len(found.pairs)} configurations in both, {here} only in A, {there} only in B."
     lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
@@ -45,14 +45,14 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
         told = intervals.plus_minus(mean(overall), half_width(overall))
         lines.append(f"Over the {len(overall)} configurations with shared seeds: {_signed(told)}.")
     if any(pair.verdict == "?" for pair in found.pairs):
-        lines.append("? fewer than two shared seeds: nothing can be told.")
+        lines.append("? fewer than two shared seeds: too few to compare.")
     if found.imported:
         lines.append(f"{found.imported} rows are imported and unverified.")
     return lines
 
 
 def pairs_sheet(found: Difference, *, exact: bool) -> Sheet:
-    """The configurations in both; `exact` with every number in a column of its own."""
+    """The configurations in both A and B; if `exact`, every number has a column of its own."""
     keys = sorted({key for pair in found.pairs for key in pair.params})
     short = short_names(keys)
     heads = [Column(key if exact else short[key]) for key in keys]

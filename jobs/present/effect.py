@@ -23,11 +23,11 @@ def effect_text(found: Effect, fmt: str, width: int | None, slices: int, parts: 
     """The whole analysis for people, in one of the formats of `PROSE`.
 
     Args:
-        found: What `effect` found.
+        found: The result of `effect`.
         fmt: `table`, `markdown` or `latex`.
-        width: Characters of the terminal; only `table` looks at it.
-        slices: How many slices are shown, the longest first.
-        parts: Which of `TABLES`.
+        width: Characters per line of the terminal; only `table` uses it.
+        slices: Number of slices to show, the longest first.
+        parts: The tables to show, of `TABLES`.
     """
     blocks = [_headline(found)]
     if "differences" in parts:
@@ -47,7 +47,7 @@ def machine_sheet(found: Effect, part: str) -> Sheet:
 
 
 def differences_sheet(found: Effect) -> Sheet:
-    """The comparisons as people read them."""
+    """The comparisons in a form for people."""
     name = metric_name(found.column)
     rows = found.differences
     parts: list[tuple[Column, list[Any]]] = [
@@ -64,7 +64,7 @@ def differences_sheet(found: Effect) -> Sheet:
 
 
 def values_sheet(found: Effect) -> Sheet:
-    """The parameter's values with their trials and, where every value has matched trials, their means."""
+    """The parameter's values with their numbers of trials and, if there are complete blocks, their means."""
     columns = [Column(_name(found), right=_numeric(found)), Column("trials")]
     rows: list[list[Any]] = [[level.value, level.n] for level in found.levels]
     if found.blocks:
@@ -74,7 +74,7 @@ def values_sheet(found: Effect) -> Sheet:
 
 
 def slice_sheet(found: Effect, one: Slice) -> Sheet:
-    """The metric along the parameter in one slice; where a value was repeated also n and the range."""
+    """The metric over the parameter in one slice; if a value was repeated, also n and the range."""
     columns = [Column(_name(found), right=_numeric(found)), Column(metric_name(found.column))]
     rows: list[list[Any]] = [[point.value, point.mean] for point in one.points]
     if any(point.n > 1 for point in one.points):
@@ -85,21 +85,21 @@ def slice_sheet(found: Effect, one: Slice) -> Sheet:
 
 
 def slice_title(found: Effect, one: Slice) -> str:
-    """Such as "learning_rate at instance_temperature = 0.03, threshold = 0.95"."""
+    """The title of a slice, such as "learning_rate at instance_temperature = 0.03, threshold = 0.95"."""
     names = labels([found.key, *one.fixed])
     fixed = ", ".join(f"{names[key]} = {tables.cell_text(value)}" for key, value in one.fixed.items())
     return f"{names[found.key]} at {fixed}" if fixed else names[found.key]
 
 
 def labels(keys: Iterable[str]) -> dict[str, str]:
-    """Each dotted key to the name that people read: `learning_rate`, and `method` for `method.name`."""
+    """The name to show for each dotted key: `learning_rate`, and `method` for `method.name`."""
     return {
         key: key.removesuffix(".name") if key.endswith(".name") else name for key, name in short_names(keys).items()
     }
 
 
 def paragraphs(blocks: Sequence[str], fmt: str, width: int | None) -> str:
-    """Sentences, folded for a terminal, and tables, which end in a newline and stay, with blank lines between."""
+    """Joins blocks by blank lines; wraps sentences for a terminal and leaves tables, which end in a newline."""
     return "\n".join(block if block.endswith("\n") else _sentence(block, fmt, width) for block in blocks)
 
 
@@ -132,13 +132,13 @@ def _compared(found: Effect) -> str:
     return (
         f"Each value against {against}, over pairs equal in everything else"
         + (f"; 95 % intervals over {interval}" if interval else "")
-        + "; verdicts hold together (Holm, 5 %)."
+        + "; verdicts corrected for all comparisons (Holm, 5 %)."
     )
 
 
 def _matched(found: Effect) -> str:
     if not found.blocks:
-        return "No other configuration was run with every value: means of all trials would compare unlike ones."
+        return "No other configuration was run with every value, so means per value would not be comparable."
     blocks = f"{found.blocks} blocks" if found.blocks > 1 else "one block"
     return f"Means over the {blocks} (configuration and seed) that were run with every value:"
 

@@ -19,29 +19,29 @@ _BAR = 20
 
 
 def importance_text(found: Importance, fmt: str, width: int | None) -> str:
-    """The shares of all parameters, the largest interactions, luck, and what cannot be told."""
+    """The shares of all parameters, the largest interactions, luck, and notes."""
     blocks = [
         _importance_headline(found),
         importance_sheet(found, bars=fmt != "latex").render(fmt, width),
     ]
     blocks += [f"{one} --format csv has them all." for one in hidden_pairs(found)]
-    blocks.append("What a row explains is beyond all other parameters; verdicts hold together (Holm, 5 %).")
+    blocks.append("A share is what the row explains beyond all other parameters; verdicts use Holm's correction (5 %).")
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
 def shown(found: Importance) -> list[Share]:
-    """What people are shown: every parameter, and the pairs that explain most."""
+    """The shares to show: every parameter, and the pairs that explain most."""
     return [*found.parameters, *found.interactions[:_SHOWN_PAIRS]]
 
 
 def hidden_pairs(found: Importance) -> list[str]:
-    """A sentence on the pairs that they are not shown, where there are any."""
+    """A sentence on the pairs that are not shown, if there are any."""
     hidden = len(found.interactions) - _SHOWN_PAIRS
     return [f"{hidden} more pairs explain less."] if hidden > 0 else []
 
 
 def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
-    """One row per parameter, the largest pairs, and luck, as people read them."""
+    """One row per parameter, the largest pairs, and luck, in a form for people."""
     names = labels(key for one in found.parameters for key in one.keys)
     shares = shown(found)
     rows = [[" x ".join(names[key] for key in one.keys), *_share_cells(one)] for one in shares]
@@ -84,7 +84,7 @@ def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
         blocks.append(found.refusal)
     else:
         blocks += [
-            f"How much more a step of {first} gains after a step of {second}, over trials equal in everything else:",
+            f"How much more a step of {first} gains after a step of {second}, for trials equal in everything else:",
             contrasts_sheet(found).render(fmt, width),
         ]
     return paragraphs([*blocks, *found.notes], fmt, width)
@@ -103,7 +103,7 @@ def heat_map(found: Interaction, *, shades: bool = True) -> Sheet:
 
 
 def contrasts_sheet(found: Interaction) -> Sheet:
-    """The differences of differences as people read them."""
+    """The differences of differences in a form for people."""
     names = labels(found.keys)
     columns = [Column(names[key], right=False) for key in found.keys]
     columns += [Column("difference of differences", right=False), Column("n"), Column("verdict", right=False)]

@@ -28,7 +28,7 @@ class Sheet:
     Attributes:
         columns: Its columns.
         rows: Its cells.
-        bold: Rows to stress.
+        bold: Indices of the rows to emphasise.
     """
 
     columns: list[Column]
@@ -45,7 +45,7 @@ class Sheet:
 
 
 def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
-    """What `conclus run` shows at its end: the leaderboard of one study for a terminal of that width.
+    """The leaderboard of one study, shown at the end of `conclus run`, for a terminal of that width.
 
     Raises:
         UserError: There are no results, none with the metric, or the metric cannot rank them.
@@ -55,7 +55,7 @@ def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode
 
 
 def board_text(board: Leaderboard, width: int | None) -> str:
-    """The leaderboard for a terminal: what is constant, the table, and the notes below it."""
+    """The leaderboard for a terminal: constant parameters, the table, and notes."""
     return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
 
 
@@ -73,31 +73,31 @@ def settings_text(board: Leaderboard) -> str:
 
 
 def footer(board: Leaderboard, width: int | None) -> str:
-    """What the signs mean, and the notes, in lines of at most `width` characters."""
+    """The meaning of the signs, and the notes, in lines of at most `width` characters."""
     wrapped = [part for line in [*sign_notes(board), *board.notes] for part in _wrapped(line.split(), width)]
     return "".join(f"{line}\n" for line in ["", *wrapped])
 
 
 def sign_notes(board: Leaderboard) -> list[str]:
-    """What the signs beside the metric mean, of those that the table has."""
+    """The meaning of each sign that is used beside the metric."""
     flags = {entry.tied for entry in board.entries[1:]}
-    lines = ["= the seeds do not tell it from the best."] if True in flags else []
+    lines = ["= the seeds cannot tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
     return lines + (["Without a rank: of another protocol, compared with none of the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
-    """The leaderboard for people, or, for CSV and JSON, with every number in a column of its own."""
+    """The leaderboard for people; for CSV and JSON, every number has a column of its own."""
     return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board)
 
 
 def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
-    """One row per trial in order of time, with the columns of the ledgers that people keep by hand.
+    """One row per trial in order of time, with the usual columns of a handwritten results table.
 
     Args:
-        table: Rows of the store, with `started`.
-        columns: All columns of the store.
-        exact: Every digit, instead of as many as a person reads.
+        table: Result rows with `started`.
+        columns: All columns of the results.
+        exact: Keep every digit instead of rounding for people.
 
     Raises:
         UserError: A parameter such as `learning_rate` could be one of several.
@@ -123,7 +123,7 @@ def attempts_sheet(table: pa.Table) -> Sheet:
 
 
 def selection_sheet(reports: Sequence[Report]) -> Sheet:
-    """What each criterion would choose; the first of every study is bold."""
+    """The configuration that each criterion would choose; the consensus is bold."""
     choices = [(report.study, choice) for report in reports for choice in report.choices]
     picks: list[tuple[Column, Callable[[Choice], Any]]] = [
         (Column("criterion", right=False, strong=True), lambda one: one.criterion),
@@ -142,27 +142,27 @@ def selection_sheet(reports: Sequence[Report]) -> Sheet:
 
 
 def selection_notes(reports: Sequence[Report]) -> list[str]:
-    """What stands below the criteria: what saw labels, and what the best and a blind choice give."""
+    """Notes below the criteria: which numbers use labels, and the NMI of the best and of a random choice."""
     notes = [
         "No criterion uses labels; the correlations (Spearman's, over configurations) and the nmi of each choice do.",
-        "Silhouette, confidence, marginal_entropy and feature_std look at a model's own outputs: no part of consensus.",
+        "Silhouette, confidence, marginal_entropy and feature_std use a model's own outputs: not part of consensus.",
     ]
     for report in reports:
         if report.best is not None:
             notes.append(f"{report.study}: best nmi {report.best:.3f}, choosing by chance {report.average:.3f}.")
         else:
-            notes.append(f"{report.study}: no labels; how good a choice is cannot be told.")
+            notes.append(f"{report.study}: no labels, so the quality of a choice is unknown.")
     return notes
 
 
 def params_text(board: Leaderboard, entry: Entry) -> str:
-    """The parameters of a configuration that vary over the board: `learning_rate=0.001 threshold=0.95`."""
+    """A configuration's parameters that vary over the board: `learning_rate=0.001 threshold=0.95`."""
     names = short_names([*board.constant, *_varying(board)])
     return _pairs_text({names[key]: value for key, value in entry.params.items()})
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
-    """Each varying parameter's short name with its values, and the same as texts, in the order of the board."""
+    """For each varying parameter's short name, its values and their texts, in the order of the board."""
     names = short_names([*board.constant, *_varying(board)])
     found: dict[str, tuple[list[Any], list[str]]] = {}
     for key in _varying(board):
@@ -287,7 +287,7 @@ def _sheet(parts: Sequence[tuple[Column, list[Any]]], bold: tuple[int, ...] = ()
 
 
 def _cell(value: Any) -> Any:
-    """None is a value of a parameter, an empty cell would look like a missing one."""
+    """The value to show; None is a value of a parameter and becomes "-", because an empty cell would look missing."""
     if value is None:
         return "-"
     if isinstance(value, float) and value.is_integer():

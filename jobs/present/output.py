@@ -1,4 +1,4 @@
-"""How commands say what they have to say."""
+"""Output of commands: text, files, remarks and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_WARNINGS = 5
 
 
 def deliver(text: str, out: Path | None) -> None:
-    """Print the text, or write it to a file and say so."""
+    """Prints the text, or writes it to the file `out` and prints its name."""
     if out is None:
         click.echo(text, nl=False)
         return
@@ -28,10 +28,10 @@ def deliver(text: str, out: Path | None) -> None:
 
 
 def format_of(out: Path | None, fmt: str) -> str:
-    """The format that a file's ending asks for, or `fmt` where there is no file.
+    """The format given by a file's ending, or `fmt` if there is no file.
 
     Raises:
-        UserError: The ending is none of ours.
+        UserError: The ending is not known.
     """
     if out is None:
         return fmt
@@ -41,13 +41,13 @@ def format_of(out: Path | None, fmt: str) -> str:
 
 
 def remark(sentences: Iterable[str]) -> None:
-    """What a table for a machine has no place for, on standard error."""
+    """Prints sentences on standard error, so that a table for a machine stays clean."""
     for sentence in sentences:
         click.echo(one_line(sentence), err=True)
 
 
 def warn(skipped: Sequence[str]) -> None:
-    """Name the first few files that could not be read, after what else is told of them."""
+    """Prints warnings about skipped files on standard error, only the first few in full."""
     remark(f"Warning: {sentence}" for sentence in skipped[:_SHOWN_WARNINGS])
     if len(skipped) > _SHOWN_WARNINGS:
         click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)

@@ -18,17 +18,17 @@ from jobs.present.tables import Column
 from jobs.results.names import short_names
 
 Look = tuple[int, int, Sequence[Standing]]
-"""A round's number from 1 on, its seeds per configuration, and how the configurations stand."""
+"""A round's number from 1, its number of seeds per configuration, and the standings."""
 
 
 def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
-    """One round for a terminal: the configurations that raced in it; of the first, which sees all, those that go on.
+    """One round for a terminal: the configurations that raced in it; for the first round, those that remain.
 
     Args:
-        board: For the parameters and the metric.
+        board: The leaderboard with the parameters and the metric.
         look: The round.
-        rule: How the race is run.
-        width: Characters of a line.
+        rule: The settings of the race.
+        width: Characters per line.
     """
     number, _, standings = look
     shown = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
@@ -37,26 +37,26 @@ def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
 
 
 def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
-    """What came of it, in a few lines."""
+    """The result of the race, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]
     score = intervals.plus_minus(mean(best.values), half_width(best.values))
-    error = f"{rule.error:.2%} a round, 5 % over all that are planned"
+    error = f"error {rule.error:.2%} a round, 5 % over all planned rounds"
     if race.end == "separated":
-        text = f"Separated: the seeds tell the best from every other contender ({error})."
+        text = f"Separated: the best is surely better than every other contender ({error})."
     elif race.end == "as good":
-        text = f"As good: the {len(race.contenders)} that are left differ by no more than {rule.margin:g}."
+        text = f"As good: the {len(race.contenders)} remaining configurations differ by no more than {rule.margin:g}."
     else:
-        left, reach = len(race.contenders), _reach(standings)
+        left, reach = len(race.contenders), _largest_lead(standings)
         text = f"Undecided after {count} seeds: {left} may be the best, within {reach:.3g} of each other."
-    named = f"The best: {_named(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
+    named = f"The best: {_described(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
     return "\n".join(
         ["", *(part for line in (text, named) for part in textwrap.wrap(line, width, subsequent_indent="  "))]
     )
 
 
-def _reach(standings: Sequence[Standing]) -> float:
-    """The largest lead that the intervals of those that are left allow."""
+def _largest_lead(standings: Sequence[Standing]) -> float:
+    """The largest lead over a remaining configuration that the intervals allow."""
     return max(one.gap + one.half_width for one in standings if one.verdict not in {"best", "worse"})
 
 
@@ -66,7 +66,7 @@ def _headline(look: Look, shown: Sequence[Standing]) -> str:
     left_out = len(standings) - worse - len(shown) if number == 1 else 0
     text = f"round {number}: {count} seed{'s' * (count > 1)}, {len(standings)} configurations"
     text += f", {worse} of them surely worse" if worse else ""
-    return text + (f"; {left_out} more may be as good and have no place (--top)" if left_out else "")
+    return text + (f"; {left_out} more may be as good but are left out (--top)" if left_out else "")
 
 
 def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
@@ -76,7 +76,7 @@ def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
     columns = [Column(names[key]) for key in keys or list(board.entries[0].params)]
     columns += [Column(_metric(board), right=False), Column("the best leads by", right=False), Column("", right=False)]
     values = [tables.numbers([params[one.key][key] for one in shown]) for key in keys or board.entries[0].params]
-    rows = [[*cells, *_told(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
+    rows = [[*cells, *_result_cells(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
     return Sheet(columns, rows)
 
 
@@ -84,14 +84,14 @@ def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]
     return [[column[row] for column in columns] for row in range(count)]
 
 
-def _told(one: Standing) -> tuple[str, str, str]:
+def _result_cells(one: Standing) -> tuple[str, str, str]:
     score = intervals.plus_minus(mean(one.values), half_width(one.values))
     has_lead = one.verdict != "best" and isfinite(one.gap)
     half = one.half_width if isfinite(one.half_width) else None
     return score, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
 
 
-def _named(board: Leaderboard, key: str) -> str:
+def _described(board: Leaderboard, key: str) -> str:
     entry = next(entry for entry in board.entries if entry.config_key == key)
     names = short_names([*board.constant, *entry.params])
     return (

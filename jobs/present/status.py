@@ -1,4 +1,4 @@
-"""How a study stands, in lines for a terminal."""
+"""The state of a study in lines for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.present.visible import one_line
 from jobs.results.names import short_names
 
 STATES = ("failed", "running", "silent", "interrupted")
-"""Of trials that have begun and are not done, the worst first."""
+"""States of trials that have begun and are not done, the worst first."""
 _SHOWN = 5
 
 
@@ -28,7 +28,7 @@ def headline(one: Standing) -> str:
 
 
 def lines(one: Standing, width: int) -> Iterator[str]:
-    """How a study stands: counts, time left, the best, what runs and what failed."""
+    """The state of a study: counts, time left, the best configuration, running and failed trials."""
     yield headline(one)
     if one.seconds_left is not None:
         rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
@@ -50,10 +50,10 @@ def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
 
 
 def _trials(trials: list[Trial], width: int) -> Iterator[str]:
-    """The last few of one state: of the failed those that began last, of the others those longest unheard of."""
+    """A few trials of one state: the failed ones that began last, else those whose files are oldest."""
     shown = trials[-_SHOWN:] if trials and trials[0].state == "failed" else _longest_silent(trials)
     for trial in shown:
-        text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_told(trial)}"
+        text = f"  {trial.state:11} {trial.trial_key} seed {trial.seed}  {_details(trial)}"
         text = one_line(text)
         yield text if len(text) <= width else f"{text[: width - 1]}…"
     if len(trials) > len(shown):
@@ -64,7 +64,7 @@ def _longest_silent(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda one: one.heard or 0.0, reverse=True)[:_SHOWN]
 
 
-def _told(trial: Trial) -> str:
+def _details(trial: Trial) -> str:
     if trial.state == "failed":
         return trial.reason
     of = f"/{trial.epochs}" if trial.epochs else ""

@@ -16,7 +16,7 @@ from jobs.present.visible import csv_text, json_text, literal, one_line, visible
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
 _WIDE = "\u1100"
-"""No character before this one is two columns wide."""
+"""The first character that is two columns wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Column:
 
     Attributes:
         name: Its head.
-        right: Whether cells stand at the right, as numbers do.
-        drop: On a terminal that is too narrow the columns of the largest number go first; 0 always stays.
+        right: Whether cells are aligned right, as for numbers.
+        drop: If the terminal is too narrow, columns with the largest number are dropped first; 0 is always kept.
         strong: Whether the cells of the bold rows are bold.
     """
 
@@ -62,7 +62,7 @@ def render(
         columns: Names, or columns with their layout.
         rows: Cells of any plain type; None is an empty cell. CSV and JSON keep every digit.
         fmt: One of `FORMATS`.
-        width: Characters of the terminal; only `table` looks at it. Heads are folded and columns
+        width: Characters per line of the terminal; only `table` uses it. Heads may be broken into lines and columns
             dropped; cells are never cut.
         bold: Indices of the rows whose `strong` cells are bold in Markdown and LaTeX.
 
@@ -84,14 +84,14 @@ def render(
 
 
 def numbers(values: Sequence[Any]) -> list[Any]:
-    """A column's numbers with as few digits, four or more, as keep different values different."""
+    """A column's numbers with the fewest digits, at least four, that keep different values different."""
     found = {value for value in values if _is_number(value)}
     digits = next((n for n in range(4, 17) if len({_short(v, n) for v in found}) == len(found)), 17)
     return [_short(value, digits) if _is_number(value) else value for value in values]
 
 
 def cell_text(value: Any) -> str:
-    """A value as people read it: numbers to four digits, times in the reader's own time zone."""
+    """A value for people: numbers to four digits, times in the local time zone."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -112,12 +112,12 @@ def _short(value: float, digits: int) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    """The local time of the reader, as people write it in their own tables."""
+    """The time in the local time zone: `2024-05-31 14:05:09`."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tuple[list[Column], Cells]:
-    """Leave out the least important columns of a table that is too wide; fold the heads when that is not enough."""
+    """Drops the least important columns of a table that is too wide; breaks heads into lines if that is not enough."""
     if width is None:
         return list(columns), cells
     keep = _kept(columns, _widths(columns, cells), width)
@@ -130,7 +130,7 @@ def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tupl
 
 
 def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[int] | None:
-    """The places of the columns that fit, the least important left out first; None if the others are too wide."""
+    """The indices of the columns that fit after dropping the least important ones; None if the rest is too wide."""
     keep = list(range(len(columns)))
     while _total([widths[i] for i in keep]) > limit:
         last = max(keep, key=lambda i: (columns[i].drop, i))
@@ -141,7 +141,7 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[
 
 
 def _folded(column: Column, cells: Sequence[str]) -> Column:
-    """The column with its head broken behind `_` and `.` into lines that are no wider than they must be."""
+    """The column with its head broken after `_` and `.` into lines as narrow as possible."""
     pieces = re.split(r"(?<=[_.])", column.name)
     limit = max(_widest(pieces), _widest(cells))
     lines = [""]
@@ -161,14 +161,14 @@ def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
 
 
 def _widest(cells: Sequence[str]) -> int:
-    """The largest `display_width` of some cells of one line each; a long column is rarely more than its characters."""
+    """The largest `display_width` of one-line cells, with a fast path for cells without wide characters."""
     if max("".join(cells), default="") < _WIDE:
         return max(map(len, cells), default=0)
     return max(map(display_width, cells))
 
 
 def display_width(text: str) -> int:
-    """Characters of the longest line on a terminal, where Chinese ones take two."""
+    """Terminal columns of the longest line; a Chinese character takes two."""
     if "\n" not in text and (text.isascii() or max(text) < _WIDE):
         return len(text)
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
@@ -234,7 +234,7 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def tex(text: str) -> str:
-    """The text as LaTeX that shows it."""
+    """The text escaped for LaTeX."""
     return "".join(_TEX_ESCAPES.get(c, c) for c in text)
 
 
@@ -276,7 +276,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _strict(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: they become null."""
+    """The value for JSON, which has neither NaN nor infinity: they become null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return _plain(value)

@@ -1,7 +1,7 @@
-"""Whatever comes from files is shown as text: what a terminal or a page would obey or hide is written out.
+"""Shows untrusted text safely: control characters and invisible characters are replaced by escapes.
 
-Names, cells, reasons and logs may come from a stranger. Everything that conclus prints passes `Visible`, which its
-front door puts around the standard streams; what it writes to files passes `visible` or `json_text`.
+Names, cells, reasons and logs may come from strangers. Everything that conclus prints passes through `Visible`, which
+the command line puts around the standard streams. Everything it writes to files passes `visible` or `json_text`.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ import re
 from collections.abc import Generator, Iterable
 from typing import Any, TextIO
 
-# Controls but tab and newline; soft hyphens, signs of no width, directions, separators, tags; halves of a character.
+# Control characters except tab and newline; soft hyphens, zero-width and direction marks, separators, tags, surrogates.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-# What a spreadsheet takes for a formula at the beginning of a cell, also in its full-width forms.
+# Characters at the start of a cell that make a spreadsheet read it as a formula, with their full-width forms.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
-# Of Markdown: what begins code, stress, links, HTML, entities, columns, mathematics; a heading; an address by itself.
+# Markdown syntax: code, emphasis, links, HTML, entities, columns, mathematics, headings, bare addresses.
 _MARKS = re.compile(r"[\\`*\[\]<|~$]|^\s*>|&(?=#?\w+;)|#(?=.)|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|@", re.IGNORECASE)
 _BREAKS = str.maketrans({"\n": r"\n", "\t": " "})
 
 
 def visible(text: str) -> str:
-    r"""The text with every sign that is not to be seen written out, `\x1b` for escape; tabs and new lines stay."""
+    r"""The text with each control or invisible character as an escape such as `\x1b`; tabs and newlines stay."""
     return _HIDDEN.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    """The same without new lines: what is one sentence stays one."""
+    """The same on one line: newlines become escapes and tabs become blanks."""
     return visible(text).translate(_BREAKS)
 
 
 def json_text(value: Any, *, indent: int, default: Any = None) -> str:
-    """JSON that ends in a newline; signs that are not to be seen in its own escapes."""
+    """JSON that ends in a newline, with control and invisible characters in JSON escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=default)
     return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1] if found[0] != "\x7f" else r"\u007f", text) + "\n"
 
 
 def csv_text(cell: str) -> str:
-    """The cell of a CSV file that no spreadsheet takes for a formula; `csv_plain` takes the sign off again."""
+    """The cell with a leading `'` if a spreadsheet would read it as a formula; `csv_plain` removes the `'`."""
     return f"'{visible(cell)}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else visible(cell)
 
 
@@ -52,7 +52,7 @@ def csv_plain(cell: str) -> str:
 
 
 def literal(text: str) -> str:
-    """One line of Markdown that shows the text as it is: no heading, link, column or HTML of its own."""
+    """The text escaped as one line of Markdown, so that it makes no heading, link, column or HTML."""
     return _MARKS.sub(r"\\\g<0>", one_line(text))
 
 
@@ -76,7 +76,7 @@ class Visible:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text as it can be seen."""
+        """Writes the text after `visible`."""
         shown = visible(text)
         encoding = self._stream.encoding or "utf-8"
         with _told():
@@ -89,7 +89,7 @@ class Visible:
             self._stream.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write them one by one."""
+        """Writes the lines one by one."""
         for line in lines:
             self.write(line)
 
@@ -99,7 +99,7 @@ class Visible:
             self._stream.write(move)
 
     def __getattr__(self, name: str) -> Any:
-        # Its bytes would be a way around it: click takes that way where a terminal knows ASCII alone.
+        # The byte stream would bypass the escapes: click uses it if the terminal's encoding is ASCII.
         if name == "buffer":
             raise AttributeError(name)
         return getattr(self._stream, name)
@@ -114,5 +114,5 @@ def _told() -> Generator[None]:
 
 
 def control(stream: TextIO, move: str) -> None:
-    """Move the cursor of a terminal, through `Visible` where that stands before it."""
+    """Moves the cursor of a terminal, also if the stream is wrapped in `Visible`."""
     getattr(stream, "control", stream.write)(move)

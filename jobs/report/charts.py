@@ -17,21 +17,21 @@ Key = tuple[str, str]
 Curves = Mapping[Key, Curve]
 
 _STYLES = ("best", "tied", "square", "triangle")
-"""Marks of the first configurations' curves; each has a colour and a dash pattern of the same name."""
+"""Marks of the first configurations' curves; the style sheet has a colour and a dash pattern for each."""
 _PANEL = (380.0, 250.0)
 _CROWD = 100
-"""Configurations above which the lines of the many are drawn fainter."""
+"""With more configurations than this, their lines are drawn fainter."""
 _BACKGROUND = 16
-"""Points of a line that stands for the many."""
+"""The most points of a faint background line."""
 
 
 def key(entry: Entry) -> Key:
-    """What a configuration is known by outside the leaderboard."""
+    """The key of a configuration: its study and its `config_key`."""
     return entry.study, entry.config_key
 
 
 def verdict(entry: Entry) -> str:
-    """The mark of a configuration, by what its seeds say of it against the best: one of four words."""
+    """The mark of a configuration compared with the best: `best`, `tied`, `worse` or `unknown`."""
     if entry.rank == 1:
         return "best"
     return {True: "tied", False: "worse", None: "unknown"}[entry.tied]
@@ -41,13 +41,13 @@ def verdict(entry: Entry) -> str:
 
 
 def interval_scale(board: Leaderboard, width: float) -> Scale:
-    """From the lowest to the highest single trial: intervals of few seeds may reach far beyond."""
+    """A scale from the lowest to the highest trial; intervals of few seeds may reach far beyond and are cut."""
     ends = [end for entry in board.entries for end in (entry.minimum, entry.maximum)]
     return scale.over(ends, 6, width - 6)
 
 
 def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
-    """One row's mean and 95 % interval, before the best one's interval as a strip."""
+    """One row's mean and 95 % interval, drawn over the best one's interval as a strip."""
     height = 20.0
     left, right = _ends(best, places)
     parts = [
@@ -103,7 +103,7 @@ def parallel(board: Leaderboard) -> Markup:
 
 
 def _spread(one: scale.Axis, values: Sequence[Any], score: Scale) -> list[float]:
-    """Places on an axis; the lines through one of few values stand side by side, the better ones above."""
+    """Positions on an axis; with few values, lines through the same value are spread, the better ones above."""
     if len(one.places) > scale.FEW:
         return [one.places[value] for value in values]
     room = 0.6 * min((score.start - score.end) / max(len(one.places), 1), 60.0)
@@ -131,7 +131,7 @@ def _configuration(entry: Entry, points: Sequence[svg.Point], score: Scale, *, c
 def _vertical(
     x: float, name: str, labels: Iterable[tuple[float, str]], ends: tuple[float, float], *, raised: int, side: int = -1
 ) -> Markup:
-    """A vertical axis, its values at the left (-1) or at the right (1); every other name is raised out of the way."""
+    """A vertical axis with its values at the left (-1) or the right (1); `raised` names leave room for others."""
     anchor = "end" if side < 0 else "start"
     return join(
         [
@@ -146,7 +146,7 @@ def _vertical(
 
 
 def overview(curves: Curves, board: Leaderboard, metric: str) -> Markup:
-    """All configurations' means, the first ones of the leaderboard marked."""
+    """The mean curves of all configurations; the first ones of the leaderboard are marked."""
     order = [entry for entry in board.entries if key(entry) in curves]
     shown = [curves[key(entry)] for entry in order]
     x, y = _panel_scales(shown, [value for one in shown for value in one.means])
@@ -161,7 +161,7 @@ def overview(curves: Curves, board: Leaderboard, metric: str) -> Markup:
 
 
 def _first(first: Sequence[tuple[Entry, Curve, str]], x: Scale, y: Scale) -> list[Markup]:
-    """The first configurations' lines with a mark and the rank at their ends."""
+    """The lines of the first configurations, each ending in a mark and the rank."""
     lines = [svg.line(_points(one.epochs, one.means, x, y), f"curve {style}") for _, one, style in reversed(first)]
     ends = [(x.place(one.epochs[-1]), y.place(one.means[-1])) for _, one, _ in first]
     labels = svg.apart([y_end for _, y_end in ends], 13, y.start - 4)
@@ -173,7 +173,7 @@ def _first(first: Sequence[tuple[Entry, Curve, str]], x: Scale, y: Scale) -> lis
 
 
 def seeds(curve: Curve, reference: Curve, name: str, metric: str, bounds: Sequence[float]) -> Markup:
-    """One configuration: its seeds, their mean with the 95 % band, and the best one's mean dotted."""
+    """One configuration: its seeds, their mean with the 95 % band, and the best one's mean as a dotted line."""
     x, y = _panel_scales([curve, reference], bounds)
     parts = [svg.line(_points(reference.epochs, reference.means, x, y), "reference")] if curve != reference else []
     if curve.half_widths:
@@ -186,13 +186,13 @@ def seeds(curve: Curve, reference: Curve, name: str, metric: str, bounds: Sequen
 
 
 def seed_bounds(curves: Iterable[Curve]) -> list[float]:
-    """The lowest and the highest value of all seeds: one scale for drawings that are compared."""
+    """The lowest and the highest value of all seeds, for a common scale of several drawings."""
     values = [value for one in curves for _, row in one.seeds for value in row]
     return [min(values), max(values)]
 
 
 def _band(curve: Curve, x: Scale, y: Scale) -> tuple[list[svg.Point], list[svg.Point]]:
-    """Both edges, cut off where the interval leaves the drawing."""
+    """Both edges of the band, cut off at the limits of the drawing."""
     edges: list[list[svg.Point]] = []
     for sign in (1, -1):
         values = [mean + sign * half for mean, half in zip(curve.means, curve.half_widths, strict=True)]
@@ -224,7 +224,7 @@ def _points(
 
 
 def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None) -> Markup:
-    """A label-free signal's mean for each configuration as a dot, the best configuration marked."""
+    """A label-free signal: a dot for the mean of each configuration, and a mark for the best configuration."""
     width, y = 340.0, 26.0
     x = scale.over(values.values(), 14, width - 14)
     found = [(x.place(value), y + 5 * (i % 3 - 1)) for i, value in enumerate(values.values())]
@@ -243,7 +243,7 @@ def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None) ->
 
 
 def against_consensus(board: Leaderboard) -> Markup | None:
-    """The consensus of the label-free criteria and what ranks, one dot for each configuration."""
+    """The ranking metric against the consensus of label-free criteria, one dot per configuration."""
     known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
     if len(known) < 3:
         return None

@@ -1,4 +1,4 @@
-"""Everything that a report shows, read once from the store; nothing here knows how it is drawn."""
+"""All data of a report, read once from the results; drawing is done elsewhere."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ _PAIRS = 6
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a report shows.
+    """The data of a report.
 
     Attributes:
-        metric: What ranks, as it was asked for.
+        metric: The ranking metric, as requested.
         mode: `max` or `min`.
-        where: The expression that rows had to match; empty where all were read.
-        board: The leaderboard; None where the metric may not rank these configurations.
-        refused: Then why.
+        where: The expression that selected the rows; empty if all were read.
+        board: The leaderboard; None if the metric may not rank these configurations.
+        refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
-        origins: Where each study comes from.
-        choices: What choosing by each label-free criterion would have given, study by study.
-        signals: Label-free signals, configuration by configuration.
-        curves: Metric to configuration to its learning curve: what ranks first, then the label-free score and the loss.
+        origins: The origin of each study.
+        choices: For each study, the result of choosing by each label-free criterion.
+        signals: Label-free signals by name and configuration.
+        curves: Learning curves by metric and configuration: the ranking metric first, then the label-free score and
+            the loss.
         trials: The finished trials with a value of the metric, for drawings.
-        importance: How much of the metric's variance each parameter explains; None where that cannot be said.
-        unshared: Then why.
-        effects: What each parameter does to the metric, the largest difference first.
-        interactions: The metric over pairs of them, those that do most first.
+        importance: How much of the metric's variance each parameter explains; None if it cannot be computed.
+        unshared: The reason if there is no importance.
+        effects: The effect of each parameter on the metric, the largest difference first.
+        interactions: The metric over pairs of parameters, those with the largest effects first.
         skipped: Files that could not be read, as whole sentences.
-        notes: What else is told of the files, as whole sentences.
+        notes: Other remarks on the files, as whole sentences.
     """
 
     metric: str
@@ -72,10 +73,10 @@ class Contents:
 def gather(
     paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = (), drawn: bool = True
 ) -> Contents:
-    """Reads the results below `paths`, without what only drawings need if nothing is `drawn`.
+    """Reads the results below `paths`; if `drawn` is false, it skips the data that only drawings need.
 
     Raises:
-        UserError: There are none, `where` is wrong, or no trial has the metric.
+        UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
     wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
@@ -133,12 +134,12 @@ def _effects(trials: Trials, mode: str) -> list[Effect]:
 
 
 def _largest(one: Effect) -> tuple[float, str]:
-    """Sorts by the largest difference, downwards."""
+    """The sort key that puts the largest difference first."""
     return -max((abs(each.estimate.mean) for each in one.differences if each.estimate), default=0.0), one.key
 
 
 def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
-    """Of the parameters with few values, the pairs that come first; an option of one plug-in meets no other plug-in."""
+    """Interactions of the first pairs of parameters with few values; pairs that no trial has together are left out."""
     keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
     found = [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]
     return [one for one in found if one.refusal or one.cells]

@@ -1,4 +1,4 @@
-"""The part of the page on what each parameter does, from matched pairs."""
+"""The part of the page on the effect of each parameter, from matched pairs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _ROWS = 12
 _SLICES = 150
 _DRAWN = "95 % interval"
 _EXPLAINED = """\
-Trials are compared that are equal in everything else, seed and data included. Triangle: better. Cross: worse. Circle:
-no difference shown (Holm over one parameter's comparisons, 5 %). Dotted: no difference; all tables share one scale. In
-the drawings a thin line is one setting of the others, the thick one the mean of all that have every value; dots are
-trials whose other settings differ too, so that they compare unlike ones."""
+The compared trials are equal in everything else, also in seed and data. Triangle: better. Cross: worse. Circle: no
+difference shown (Holm over one parameter's comparisons, 5 %). Dotted line: zero difference. All tables share one scale.
+In the drawings, a thin line is one setting of the other parameters. The thick line is the mean of all settings that
+have every value. Dots are trials whose other settings differ too, so they cannot be compared directly."""
 _MARKS = {"better": "triangle", "worse": "worse"}
 
 
 def effects(found: Sequence[Effect], trials: Trials | None) -> Markup | None:
-    """Every parameter that varies: a drawing of the metric along it, and its differences in a table."""
+    """For every parameter that varies, a drawing of the metric over it and a table of its differences."""
     if not found or trials is None:
         return None
     names = labels([one.key for one in found])
@@ -43,7 +43,7 @@ def effects(found: Sequence[Effect], trials: Trials | None) -> Markup | None:
 
 
 def _common_scale(found: Sequence[Effect]) -> Scale:
-    """Holds every mean difference, zero, and the intervals up to twice that far."""
+    """A scale around zero for every mean difference; intervals are shown up to twice the largest one."""
     estimates = [one.estimate for each in found for one in each.differences if one.estimate]
     furthest = max((abs(one.mean) for one in estimates), default=0.0)
     ends = [abs(one.mean) + (one.half_width or 0.0) for one in estimates]
@@ -65,7 +65,7 @@ def _differences(one: Effect, name: str, places: Scale) -> Markup:
     hidden = len(one.differences) - len(shown[:_ROWS])
     remark = (
         pieces.note(
-            f"Of its {len(one.levels):,} values {count(hidden, 'more comparison')}: fewer than {FEWEST} matched pairs, "
+            f"{count(hidden, 'more comparison')} of its {len(one.levels):,} values: fewer than {FEWEST} matched pairs, "
             "or no room here."
         )
         if hidden
@@ -88,7 +88,7 @@ def _with_pictures(one: Effect, places: Scale) -> Sheet:
 
 
 def _whisker(one: Difference, places: Scale) -> Markup:
-    """The mean difference and its interval on the common scale, before a line at zero."""
+    """The mean difference and its interval on the common scale, with a line at zero."""
     zero, y = places.place(0.0), 10.0
     parts = [svg.line([(zero, 0.0), (zero, 2 * y)], "zero")]
     if one.estimate:
@@ -100,7 +100,7 @@ def _whisker(one: Difference, places: Scale) -> Markup:
 
 
 def slopes(one: Effect, name: str) -> Markup:
-    """The metric along the parameter: a thin line for each setting of the others, the matched mean thick."""
+    """The metric over the parameter: a thin line for each setting of the others, a thick line for the matched mean."""
     x, y = _scales(one, [point.mean for each in one.slices for point in each.points])
     lines = [
         svg.line([(x.places[point.value], y.place(point.mean)) for point in each.points], "many")
@@ -114,7 +114,7 @@ def slopes(one: Effect, name: str) -> Markup:
 
 
 def scatter(one: Effect, name: str, trials: Trials) -> Markup:
-    """The metric of each trial by its value of the parameter, where no two trials make a pair."""
+    """The metric of each trial by its value of the parameter, for a parameter without matched pairs."""
     factor = trials.factors[one.key]
     found = [(factor.levels[code], value) for code, value in zip(factor.codes, trials.values, strict=True) if code >= 0]
     x, y = _scales(one, [value for _, value in found])

@@ -1,4 +1,4 @@
-"""The conclusions in words: what is best and how surely, how it was chosen, what failed."""
+"""The conclusions in words: the best configuration, how certain it is, how it was chosen, and failures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jobs.report.contents import Contents
 from jobs.results.header import FINISHED
 
 _NAMED = 6
-"""Configurations that a sentence lists by name."""
+"""The most configurations that one sentence lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A conclusion: what it is about, in a word or two, and a sentence."""
+    """A conclusion: its subject in one or two words, and a sentence."""
 
     about: str
     text: str
@@ -57,7 +57,7 @@ def _best(entry: Entry, board: Leaderboard) -> str:
 
 
 def describe(entry: Entry, board: Leaderboard) -> str:
-    """A configuration by what it does not share with all others."""
+    """The parameters, and the study, by which a configuration differs from others."""
     params = params_text(board, entry)
     study = entry.study if len({one.study for one in board.entries}) > 1 else ""
     return " ".join(filter(None, [study, params])) or "the only configuration"
@@ -71,18 +71,18 @@ def _ties(rest: Sequence[Entry]) -> list[str]:
     sentences = [_tied_sentence(tied, len(rest))] if len(unknown) < len(rest) else []
     if unknown:
         sentences.append(
-            f"{count(len(unknown), 'configuration has', 'configurations have')} too few seeds to be told from the best."
+            f"{count(len(unknown), 'configuration has', 'configurations have')} too few seeds to compare with the best."
         )
     return sentences
 
 
 def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
     if not tied:
-        return "No other configuration: the seeds tell the best from each of those that have two seeds or more."
+        return "No other configuration: each one with two or more seeds is surely worse than the best."
     if len(tied) == others:
-        return f"The seeds tell none of the {count(others, 'other configuration')} from it."
+        return f"The seeds cannot tell any of the {count(others, 'other configuration')} from the best."
     ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")
-    return f"The seeds do not tell {len(tied):,} of the {others:,} other configurations from it ({ranks})."
+    return f"The seeds cannot tell {len(tied):,} of the {others:,} other configurations from the best ({ranks})."
 
 
 def _matters(found: Importance) -> str:
@@ -90,7 +90,7 @@ def _matters(found: Importance) -> str:
     real = [one for one in found.parameters if one.verdict.startswith("matters")]
     known = [one for one in found.parameters if one.share is not None]
     parts = [f"{names[one.keys[0]]} {one.share:.0%} ({one.low:.0%} … {one.high:.0%})" for one in real[:_NAMED]]
-    nothing = "No parameter is shown to" if known else "Too few trials to tell which parameters do"
+    nothing = "No parameter is shown to matter" if known else "Too few trials to tell which parameters matter"
     told = f"Of the variance between trials {', '.join(parts)}" if parts else nothing
     return f"{told}." if found.luck is None else f"{told}; luck (the seed) {found.luck:.0%}."
 
@@ -120,4 +120,4 @@ def _trouble(one: Trouble) -> str:
 def _imported(ended: Outcomes) -> list[str]:
     if not ended.imported:
         return []
-    return [f"{count(ended.imported, 'row was', 'rows were')} imported from a table: nobody saw these trials run."]
+    return [f"{count(ended.imported, 'row was', 'rows were')} imported from a table: conclus did not run these trials."]

@@ -1,4 +1,4 @@
-"""The page: one file that needs no network, no other file and, to be read, no script."""
+"""The page: one file that needs no network and no other file, and can be read without scripts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def page(contents: Contents, made: str) -> str:
     """The whole page as text.
 
     Args:
-        contents: What it shows.
-        made: By what and when it was made, as a sentence.
+        contents: The data of the report.
+        made: A sentence on the program and the time that made it.
     """
     title = ", ".join(one.study for one in contents.origins)
     parts = [part for part in sections.all_sections(contents) if part.body]
@@ -39,7 +39,7 @@ def _asset(name: str) -> str:
 
 
 def _head(title: str) -> Markup:
-    """Forbids everything that is not in the file: even a text that slipped through unescaped would not run."""
+    """The head, with a policy that forbids everything outside this file: even unescaped text would not run."""
     script, style = (base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode() for name in _ASSETS)
     policy = (
         f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; style-src-attr 'unsafe-inline'"

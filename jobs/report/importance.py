@@ -16,13 +16,14 @@ _WIDTH = 240.0
 _HEIGHT = 20.0
 _PLACES = Scale(0.0, 1.0, 6.0, _WIDTH - 6.0)
 _EXPLAINED = """\
-The variance between trials, shared out: what a parameter explains beyond all others, a pair beyond its two parts, and
-what only the seed does. The bar is the share, from nothing at the left to all at the right, the line its 95 % interval.
-Square: matters. Circle: not shown to matter (Holm over all parameters, and over all pairs, 5 %)."""
+How the variance between trials is split: what a parameter explains beyond all others, what a pair explains beyond its
+two parameters, and what the seed alone explains. The bar is the share, from 0 % at the left to 100 % at the right. The
+line is its 95 % interval. Square: matters. Circle: not shown to matter (Holm over all parameters and over all pairs,
+5 %)."""
 
 
 def importance(found: Importance | None, refusal: str) -> Markup | None:
-    """A row for each parameter, for the pairs that explain most, and for luck."""
+    """A table with a row for each parameter, for the pairs that explain most, and for luck."""
     if found is None:
         return pieces.note(refusal) if refusal else None
     table = pieces.sheet_table(_with_pictures(found), "Shares of the variance", wrap=["verdict"], sortable=False)
@@ -39,7 +40,7 @@ def _with_pictures(found: Importance) -> Sheet:
 
 
 def _picture(one: Share) -> Markup | None:
-    """The share as a bar and its interval as a line; nothing where the share cannot be told."""
+    """The share as a bar and its interval as a line; None if the share is unknown."""
     if one.share is None or one.low is None or one.high is None:
         return None
     y = _HEIGHT / 2
@@ -49,7 +50,7 @@ def _picture(one: Share) -> Markup | None:
 
 
 def _drawn(share: float, *marks: Markup) -> Markup:
-    """A bar over the line that all shares begin and end at."""
+    """A bar between lines at 0 % and 100 %, with marks."""
     left, right, y = _PLACES.start, _PLACES.end, _HEIGHT / 2
     frame = [svg.line([(x, 0.0), (x, _HEIGHT)], "zero") for x in (left, right)]
     bar = svg.bar(left, y - 5, _PLACES.place(share) - left, 10)

@@ -1,4 +1,4 @@
-"""The part of the page on pairs of parameters: heat maps that show what was not run."""
+"""The part of the page on pairs of parameters: heat maps that also show cells that were not run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from jobs.report.markup import Markup, join, tag
 Colour = tuple[int, int, int]
 
 _CIVIDIS: tuple[Colour, ...] = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (188, 175, 111), (255, 234, 70))
-"""From low to high, even in brightness and safe for the colour-blind (Nuñez, Anderton and Renslow, PLoS ONE 2018)."""
+"""Colours from low to high, readable for the colour-blind (Nuñez, Anderton and Renslow, PLoS ONE 2018)."""
 _EXPLAINED = """\
-Each cell is the mean of its trials, with their number; the brighter, the higher. A hatched cell was not run. Whether
-the effect of one parameter depends on the other is told from fours of trials that are equal in everything else."""
+Each cell is the mean of its trials, with their number. Brighter means higher. A hatched cell was not run. Whether the
+effect of one parameter depends on the other is tested on groups of four trials that are equal in everything else."""
 
 
 def interactions(found: Sequence[Interaction]) -> Markup | None:
@@ -73,7 +73,7 @@ def _dependence(found: Interaction) -> str:
     depends = sum(one.verdict == "depends" for one in found.contrasts)
     known = sum(one.estimate is not None and one.estimate.p is not None for one in found.contrasts)
     if not known:
-        told = "Too few fours of trials to tell whether one depends on the other."
+        told = "Too few groups of four trials to test whether one depends on the other."
     elif depends:
         told = f"One depends on the other in {depends} of {count(known, 'comparison')}."
     else:

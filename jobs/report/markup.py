@@ -1,4 +1,4 @@
-"""HTML and SVG from nested calls: every text is escaped unless it is markup already."""
+"""HTML and SVG from nested calls; every text that is not `Markup` is escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VOID = frozenset({"meta", "wbr"})
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is already markup and is not escaped."""
 
     __slots__ = ()
 
@@ -22,8 +22,8 @@ def tag(name: str, *children: str | Iterable[str | None] | None, **attributes: s
     Args:
         name: Its name.
         children: Texts, markup, sequences of both, or None for nothing.
-        attributes: Its attributes; `_` stands for `-`, a trailing one is dropped (`class_`); None and False leave
-            the attribute out, True gives it no value.
+        attributes: Its attributes. `_` becomes `-` and a trailing `_` is dropped (`class_`). None and False omit the
+            attribute; True writes it without a value.
     """
     start = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
     return Markup(start if name in _VOID else f"{start}{join(children)}</{name}>")
@@ -50,5 +50,5 @@ def _attribute(key: str, value: str | float | bool | None) -> str:
 
 
 def number(value: float) -> str:
-    """A length or place in a drawing: a tenth of a pixel is enough."""
+    """A length or position in a drawing, to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")

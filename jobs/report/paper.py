@@ -1,4 +1,4 @@
-"""The leaderboard for a paper: Markdown or LaTeX, with a footnote that says how it came about."""
+"""The leaderboard for a paper: Markdown or LaTeX, with a footnote on how it was made."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ PAPERS = {"markdown": markdown, "latex": latex}
 
 
 def ranked(contents: Contents) -> Leaderboard:
-    """The leaderboard, where there is one.
+    """The leaderboard of the report.
 
     Raises:
-        UserError: There is none.
+        UserError: The metric may not rank these configurations.
     """
     if contents.board is None:
         raise UserError(str(contents.refused))
@@ -64,10 +64,10 @@ def ranked(contents: Contents) -> Leaderboard:
 
 
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:
-    """Sentences: what the numbers are, how many seeds, how it was chosen, and from which commit."""
+    """Sentences on the meaning of the numbers, the seeds, the selection rule and the commit."""
     found = [f"Mean ± half the 95 % t-interval over {_seeds(board)}.", *sign_notes(board)]
     found.append(
-        "Bold: the best and all tied with it (5 % over all configurations, by simulated sweeps of equal ones)."
+        "Bold: the best and all tied with it (error 5 % over all configurations, by simulated sweeps of equal ones)."
     )
     found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
     found += [f"The same in all: {text}."] if (text := settings_text(board)) else []

@@ -13,13 +13,13 @@ from jobs.report.markup import Markup, join, tag
 
 
 def sheet_table(sheet: Sheet, label: str, *, wrap: Sequence[str] = (), sortable: bool = True) -> Markup:
-    """A sheet as a table that scrolls by itself where the window is narrow.
+    """A sheet as a table that scrolls sideways if the window is narrow.
 
     Args:
-        sheet: The table; a cell that is markup already stays as it is.
-        label: What a screen reader calls it.
+        sheet: The table; cells of type `Markup` are not escaped.
+        label: Its name for screen readers.
         wrap: Names of the columns whose cells may be broken into lines.
-        sortable: Whether its columns sort it.
+        sortable: Whether a click on a head sorts the table.
     """
     rows = [row_cells(sheet.columns, row, wrap, strong=i in sheet.bold) for i, row in enumerate(sheet.rows)]
     return scrolling(table(head(sheet.columns), rows, sortable=sortable), label)
@@ -41,7 +41,7 @@ def head(columns: Sequence[Column]) -> Markup:
 
 
 def head_cell(column: Column, *, fixed: bool = False) -> Markup:
-    """A column's head, which may be broken behind `_` and `.`; one that is fixed does not sort."""
+    """A column's head, which may be broken after `_`, `.` and `/`; a fixed one does not sort."""
     pieces = re.split(r"(?<=[_./])(?=.)", column.name)
     name = join([join([tag("wbr") if i else None, piece]) for i, piece in enumerate(pieces)])
     return tag("th", name, scope="col", class_="right" if column.right else None, data_fixed=fixed)
@@ -55,7 +55,7 @@ def row_cells(
     strong: bool = False,
     mark: int | None = None,
 ) -> Markup:
-    """One row; `mark` is the rank by which scripts know the configuration."""
+    """One row; `mark` is the rank by which the script identifies the configuration."""
     cells = [_cell(column, value, column.name in wrap) for column, value in zip(columns, row, strict=True)]
     return tag("tr", cells, class_="strong" if strong else None, data_c=None if mark is None else str(mark))
 
@@ -77,10 +77,10 @@ def panels(figures: Iterable[Markup]) -> Markup:
 
 
 def facts(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
-    """Names with what they are; those with nothing are left out."""
+    """A list of names and values; empty values are left out."""
     return tag("dl", [join([tag("dt", name), tag("dd", value)]) for name, value in pairs if value], class_="facts")
 
 
 def note(*words: str | Markup) -> Markup:
-    """A remark in soft print."""
+    """A remark in paler text."""
     return tag("p", words, class_="note")

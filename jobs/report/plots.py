@@ -1,4 +1,4 @@
-"""Pictures for papers and slides, by matplotlib, without a display; the same results give the same SVG."""
+"""Pictures for papers and slides with matplotlib, without a display; the same results give the same SVG."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _STYLE: Any = {
     "grid.color": "#e4e4e4",
     "axes.axisbelow": True,
 }
-# Okabe and Ito's colours, each with a mark and a dash of its own.
+# The colours of Okabe and Ito, each with its own mark and dash pattern.
 _LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))
 _MARKS = {"best": ("#0072b2", "D"), "tied": ("#d55e00", "o"), "worse": ("#666666", "x"), "unknown": ("#666666", "o")}
 _ROWS = 30
@@ -51,13 +51,13 @@ def picture(contents: Contents, what: str, params: Sequence[str], suffix: str) -
     """One picture as the bytes of a `.png` or `.svg` file.
 
     Args:
-        contents: What `jobs.report.contents.gather` read.
+        contents: The result of `jobs.report.contents.gather`.
         what: One of `PLOTS`.
-        params: The parameters that it is of.
+        params: The parameters to draw.
         suffix: `.png` or `.svg`.
 
     Raises:
-        UserError: There is nothing to draw, a parameter is unknown, or the metric may not rank what would be drawn.
+        UserError: There is nothing to draw, a parameter is unknown, or the metric may not rank the configurations.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(layout="constrained")
@@ -65,7 +65,7 @@ def picture(contents: Contents, what: str, params: Sequence[str], suffix: str) -
         out = io.BytesIO()
         metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
         figure.savefig(out, format=suffix.removeprefix("."), metadata=metadata)
-    # An SVG holds the texts that it draws as comments, too.
+    # An SVG also contains its texts as comments.
     return visible(out.getvalue().decode()).encode() if suffix == ".svg" else out.getvalue()
 
 
@@ -128,7 +128,7 @@ def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     board = ranked(contents)
     known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
     if len(known) < 2:
-        raise UserError("There is no consensus to draw: it needs label-free criteria of two configurations or more.")
+        raise UserError("There is no consensus to draw: it needs label-free criteria of at least two configurations.")
     figure.set_size_inches(5.0, 4.0)
     axes = figure.subplots()
     for kind, (colour, mark) in _MARKS.items():
@@ -166,7 +166,7 @@ def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
 def _importance(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     found = contents.importance
     if found is None:
-        raise UserError(contents.unshared or "Nothing varies over the finished trials, so nothing is important.")
+        raise UserError(contents.unshared or "No parameter varies over the finished trials: nothing to compare.")
     names = labels(key for one in found.parameters for key in one.keys)
     shares = shown(found)
     rows = [" x ".join(names[key] for key in one.keys) for one in shares]
@@ -191,7 +191,7 @@ def _share(axes: Axes, row: int, one: Share) -> None:
         return
     colour, mark, face = ("#009e73", "s", "#009e73") if one.verdict.startswith("matters") else ("#666666", "o", "none")
     axes.barh(row, one.share, height=0.5, color=colour, alpha=0.3)
-    # The best guess may lie outside of its interval by a hair: there the line has no length.
+    # Rounding may put the estimate slightly outside its interval; that side then has length 0.
     reach = [[max(0.0, one.share - one.low)], [max(0.0, one.high - one.share)]]
     axes.errorbar(one.share, row, xerr=reach, fmt=mark, color=colour, markerfacecolor=face, capsize=3, markersize=5)
 
@@ -287,4 +287,4 @@ PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
     "effect": _effect,
     "interaction": _interaction,
 }
-"""What can be drawn."""
+"""The pictures by name."""

@@ -1,4 +1,4 @@
-"""The part of the page that says where the results come from."""
+"""The part of the page on the origin of the results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LISTED = 5
 
 
 def provenance(contents: Contents) -> Markup:
-    """Study by study: plan, seeds, selection rule, commit, hashes, versions, machines, and what is to be doubted."""
+    """For each study: warnings, plan, seeds, selection rule, commit, hashes, versions and machines."""
     return join(
         [join([tag("h3", one.study), *_cautions(one), _facts(one, contents), _source(one)]) for one in contents.origins]
     )
 
 
 def selection_rule(contents: Contents) -> str:
-    """How configurations were ranked, in a few words."""
+    """The rule that ranked the configurations, in a few words."""
     better = "larger" if contents.mode == "max" else "smaller"
     return f"mean of {contents.metric} over the seeds, the {better} the better"
 
@@ -56,9 +56,9 @@ def _cautions(one: Origin) -> list[Markup]:
     if one.commit.endswith("+changes"):
         found.append("The checkout had changes that are in no commit.")
     if one.imported:
-        found.append(f"{count(one.imported, 'row')} of {one.trials:,} came from a person's own table: unverified.")
+        found.append(f"{count(one.imported, 'row')} of {one.trials:,} came from a user's own table: unverified.")
     if not one.plan:
-        found.append("There is no sound _study.json beside the rows: what was planned is not known.")
+        found.append("The file _study.json is missing or damaged, so the plan is unknown.")
     return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]
 
 

@@ -1,4 +1,4 @@
-"""From values to places in a drawing, and the round numbers that stand beside an axis."""
+"""Maps values to positions in a drawing, and chooses round numbers for the ticks of an axis."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 FEW = 12
-"""Different values up to which an axis has them evenly spaced."""
+"""Up to this many different values are evenly spaced on an axis."""
 _WIDE = 20.0
-"""A range of positive values this many times wider at its end than at its start is drawn with a logarithmic axis."""
+"""Positive values with at least this ratio of largest to smallest are drawn on a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Numbers from `low` to `high`, at places from `start` to `end`; logarithmic or not."""
+    """Maps numbers from `low` to `high` to positions from `start` to `end`, linearly or logarithmically."""
 
     low: float
     high: float
@@ -24,7 +24,7 @@ class Scale:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value stands."""
+        """The position of a value."""
         low, high, value = (math.log(one) if self.log else one for one in (self.low, self.high, value))
         share = (value - low) / (high - low) if high > low else 0.5
         return self.start + share * (self.end - self.start)
@@ -35,7 +35,7 @@ class Scale:
 
 
 def over(values: Iterable[float], start: float, end: float, *, margin: float = 0.04, log: bool = False) -> Scale:
-    """A scale that holds all the values, with some air at both ends."""
+    """A scale over all the values, with a margin at both ends."""
     found = list(values)
     low, high = min(found), max(found)
     if log:
@@ -50,8 +50,8 @@ class Axis:
     """The values of one parameter along an axis: numbers in proportion, anything else evenly spaced.
 
     Attributes:
-        places: Each value to its place.
-        labels: What stands beside the axis: place and text.
+        places: Position by value.
+        labels: Position and text of each label.
         log: Whether it is logarithmic.
     """
 
@@ -64,10 +64,10 @@ def axis(values: Sequence[Any], start: float, end: float, text: dict[Any, str]) 
     """The axis of a parameter.
 
     Args:
-        values: Its values, as often as they come.
-        start: The place of the first.
-        end: The place of the last.
-        text: Each value in words.
+        values: Its values, with repeats.
+        start: The position of the first value.
+        end: The position of the last value.
+        text: The text for each value.
     """
     distinct = sorted(set(values), key=_order)
     if len(distinct) <= FEW or not all(map(_is_number, distinct)):
@@ -81,12 +81,12 @@ def axis(values: Sequence[Any], start: float, end: float, text: dict[Any, str]) 
 
 
 def is_wide(values: Sequence[float]) -> bool:
-    """Whether positive values span so much that only a logarithmic axis shows them."""
+    """Whether positive values span so much that they need a logarithmic axis."""
     return min(values) > 0 and max(values) / min(values) >= _WIDE
 
 
 def short(value: float) -> str:
-    """A tick's value: `0.001`, `2e-05`, `1,000`."""
+    """The text of a tick's value: `0.001`, `2e-05`, `1,000`."""
     if value and not 1e-4 <= abs(value) < 1e5:
         return f"{value:.3g}"
     return f"{value:,.4f}".rstrip("0").rstrip(".")
@@ -97,7 +97,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    """Nothing first, then numbers, then words."""
+    """The sort key that puts None first, then numbers, then words."""
     if value is None:
         return 0, 0
     return (1, value) if isinstance(value, int | float) else (2, str(value))

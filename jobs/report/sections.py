@@ -36,7 +36,7 @@ class Section:
 
 
 def all_sections(contents: Contents) -> list[Section]:
-    """Every part, those with nothing to show with an empty body."""
+    """All parts of the page; the body of a part is None if it has nothing to show."""
     board = contents.board
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
@@ -54,7 +54,7 @@ def all_sections(contents: Contents) -> list[Section]:
 
 
 def subtitle(contents: Contents) -> str:
-    """What the page is about, in numbers."""
+    """The numbers of trials, configurations and seeds, and the ranking metric."""
     board = contents.board
     trials = count(sum(one.trials for one in contents.origins), "trial")
     cells = count(len(board.entries), "configuration") if board else ""
@@ -88,7 +88,7 @@ def _leaderboard(board: Leaderboard) -> Markup:
 
 
 def _with_pictures(board: Leaderboard) -> Sheet:
-    """The leaderboard's sheet, its sign replaced by a word and the interval drawn beside."""
+    """The leaderboard's sheet with a word in place of the sign, and a column with the interval as a drawing."""
     sheet = board_sheet(board, "table")
     places = charts.interval_scale(board, _INTERVAL)
     keep = [i for i, column in enumerate(sheet.columns) if column.name]
@@ -108,7 +108,7 @@ def _with_pictures(board: Leaderboard) -> Sheet:
 
 
 def _leaderboard_head(columns: Sequence[Column]) -> Markup:
-    """The drawn column does not sort: its numbers stand beside it."""
+    """The head row; the column of drawings does not sort, because its numbers have their own column."""
     return tag("tr", [pieces.head_cell(one, fixed=one.name == _DRAWN) for one in columns])
 
 
@@ -120,15 +120,15 @@ def _settings(board: Leaderboard) -> Markup | None:
 def _legend() -> Markup:
     words = {
         "best": "the best mean; the strip is its interval",
-        "tied": "tied: the seeds do not tell it from the best",
-        "worse": "worse than the best (5 % over all configurations, the pick of the best counted in)",
+        "tied": "tied: the seeds cannot tell it from the best",
+        "worse": "worse than the best (error 5 % over all configurations, allowing for the pick of the best)",
         "unknown": "too few seeds to tell",
     }
     parts: list[Markup] = []
     for kind, text in words.items():
         sign = svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True)
         parts.append(tag("span", sign, f" {text}. "))
-    return tag("p", parts, "An interval that is cut off by its column reaches further.", class_="legend")
+    return tag("p", parts, "An interval cut off at the edge of its column continues beyond it.", class_="legend")
 
 
 # Drawings
@@ -140,7 +140,7 @@ def _parallel(board: Leaderboard | None) -> Markup | None:
     drawing = pieces.scrolling(charts.parallel(board), "Parallel coordinates")
     explained = pieces.note(
         "One line for each configuration. Thick with a diamond: the best. Dashed: tied with it. "
-        "The fainter, the lower its score. Lines through one value stand side by side, in the order of their ranks."
+        "Fainter lines have lower scores. Lines through the same value are side by side, in the order of their ranks."
     )
     return join([explained, drawing])
 
@@ -155,8 +155,8 @@ def _curves(contents: Contents) -> Markup | None:
         if any(charts.key(entry) in found for entry in board.entries)
     ]
     explained = pieces.note(
-        "Each line is the mean over a configuration's seeds, at the epochs that all of them have; the first four of "
-        "the leaderboard have a mark, a dash and their rank."
+        "Each line is the mean over a configuration's seeds, at the epochs that all of them have. The first four of "
+        "the leaderboard have a mark, a dash pattern and their rank."
     )
     return join([explained, pieces.panels(overviews), _seed_panels(contents, board)]) if overviews else None
 
@@ -178,7 +178,7 @@ def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
     ]
     heading = f"{metric_name(metric)} of the first {len(first)}, seed by seed"
     explained = pieces.note(
-        "Thin: the seeds. Thick: their mean, with the 95 % interval of it as a band. Dotted: the mean of the best."
+        "Thin: the seeds. Thick: their mean, with its 95 % interval as a band. Dotted: the mean of the best."
     )
     return join([tag("h3", heading), explained, pieces.panels(drawings)])
 
@@ -188,7 +188,7 @@ def _curve_detail(metric: str, board: Leaderboard) -> str:
         return "without labels"
     rescaling = [key for key in board.entries[0].params if rescales_loss(key)]
     if is_loss(metric) and rescaling:
-        return f"heights do not compare: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
+        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
     return ""
 
 
@@ -235,7 +235,7 @@ def _trouble_table(title: str, found: Sequence[Trouble], none: str) -> list[Mark
         Column("code", right=False),
         Column("trials"),
         Column("configurations"),
-        Column("what the first of them said", right=False),
+        Column("message of the first", right=False),
     ]
     rows: list[list[Any]] = [[one.code, one.trials, one.configurations, one.example] for one in found]
     return [heading, pieces.sheet_table(Sheet(columns, rows), title, wrap=[columns[-1].name])]
@@ -247,23 +247,24 @@ def _reading() -> Markup:
 
 _READING = """\
 A configuration is a set of parameters; it was run with several seeds. Its score is the mean over them, ± half the 95 %
-t-interval of that mean. With three seeds the interval is wide: that is what three seeds say.
+t-interval of that mean. With three seeds the interval is wide, because three seeds say little.
 
-Tied does not mean equal. It means that these seeds do not show which is better: of sweeps whose configurations are all
-equal, with the same seeds and gaps, more than 5 % show a best one that leads by as much.
+Tied does not mean equal. It means that these seeds do not show which is better: in more than 5 % of sweeps of equal
+configurations, with the same seeds and gaps, the best one leads by as much.
 
-The best of many is lucky as well as good: repeated with new seeds it will do somewhat worse.
+The best of many is partly lucky. Repeated with new seeds, it will be somewhat worse.
 
-A parameter's share of the variance depends on the values that were tried: one that was varied little explains little.
+A parameter's share of the variance depends on the values that were tried: a parameter that was varied little explains
+little.
 
-What a parameter does is told from pairs of trials that are equal in everything else. Where there are too few such
-pairs, nothing is said.
+The effect of a parameter is measured on pairs of trials that are equal in everything else. With too few such pairs,
+no effect is given.
 
-A score that compares clusters with true classes has seen the labels. Choosing by it is not possible where there are
-none; “Choosing without labels” says what choosing blindly would have cost.
+A score that compares clusters with true classes uses the labels. Without labels, choosing by it is not possible;
+“Choosing without labels” shows how much a choice without labels would have lost.
 
 A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss rescale it.
 This page ranks by a loss only where none of these differ.
 
-Table heads sort when clicked or pressed. The number at the start of a row of the leaderboard marks that configuration
-in the drawings."""
+A click on a table head sorts the table. The number at the start of a row of the leaderboard marks that configuration in
+the drawings."""

@@ -1,4 +1,4 @@
-"""The pieces that all drawings are made of: frame, axes, marks, lines and bands."""
+"""The elements of all drawings: frame, axes, marks, lines and bands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = {
     "square": "M{l} {t}H{r}V{b}H{l}Z",
     "triangle": "M{x} {t}L{r} {b}L{l} {b}Z",
 }
-"""A mark for each thing that must be told apart without colour."""
+"""The shapes of the marks, which differ without colour too."""
 _SIZES = {"best": 5.5, "tied": 3.6, "unknown": 3.6, "worse": 3.2, "square": 3.2, "triangle": 3.8}
 
 
@@ -30,7 +30,7 @@ def drawing(
     class_: str = "chart",
     wide: bool = False,
 ) -> Markup:
-    """A whole drawing; the title is what a screen reader says of it. One that is wide keeps about its width."""
+    """A whole drawing; screen readers read the title. A wide drawing keeps about its width."""
     return tag(
         "svg",
         *parts,
@@ -45,7 +45,7 @@ def drawing(
 
 
 def inline(width: float, height: float, parts: Iterable[str | None], *, key: bool = False) -> Markup:
-    """A small drawing beside a text that says the same, hidden from screen readers."""
+    """A small drawing hidden from screen readers, because the text beside it says the same."""
     return tag(
         "svg",
         parts,
@@ -81,7 +81,7 @@ def band(upper: Sequence[Point], lower: Sequence[Point]) -> Markup:
 
 
 def bar(x: float, y: float, width: float, height: float) -> Markup:
-    """A bar from its upper left corner."""
+    """A bar; `x` and `y` are its upper left corner."""
     return tag("rect", class_="bar", x=x, y=y, width=width, height=height)
 
 
@@ -104,7 +104,7 @@ def x_axis(scale: Scale, y: float, label: str, n: int = 5) -> Markup:
 
 
 def y_axis(scale: Scale, left: float, right: float, n: int = 4) -> Markup:
-    """Ticks at the left, with a fine line across for each."""
+    """Ticks at the left, each with a fine line across the drawing."""
     ticks = [(scale.place(value), short(value)) for value in scale.ticks(n)]
     return join(
         [
@@ -115,7 +115,7 @@ def y_axis(scale: Scale, left: float, right: float, n: int = 4) -> Markup:
 
 
 def apart(places: Sequence[float], gap: float, lowest: float) -> list[float]:
-    """The places, moved as far as labels that stand there need to be apart, none of them below `lowest`."""
+    """The positions of labels, moved so that they are `gap` apart and none is below `lowest`."""
     moved = list(places)
     order = sorted(range(len(places)), key=places.__getitem__)
     for before, after in pairwise(order):

@@ -1,4 +1,4 @@
-"""The last two checkpoints of a trial that is not done: when the newest is damaged, the one before it serves."""
+"""The last two checkpoints of an unfinished trial: if the newest is damaged, the one before it is used."""
 
 import contextlib
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ _State = TypeVar("_State")
 
 
 def try_to_read(file: File | Path, read: Callable[[bytes], _State]) -> tuple[_State | None, str]:
-    """What `read` makes of a file's content; None, and what is wrong, where it is missing, damaged or foreign.
+    """The result of `read` on a file's content; None and the error if it is missing, damaged or foreign.
 
     Raises:
         StorageError: The object store does not answer.
@@ -26,10 +26,10 @@ def try_to_read(file: File | Path, read: Callable[[bytes], _State]) -> tuple[_St
 
 
 class Checkpoints:
-    """The files of one trial. Their names carry the epoch: which is the newest needs no clock and no rename.
+    """The checkpoint files of one trial. Their names contain the epoch, so finding the newest needs no clock.
 
     Attributes:
-        trouble: What kept newer ones from being read, once `newest` has been asked.
+        trouble: After `newest`, why newer files could not be read.
     """
 
     def __init__(self, folder: Place, trial_key: str) -> None:
@@ -39,7 +39,7 @@ class Checkpoints:
         self._useless: list[File] = []
 
     def newest(self, read: Callable[[bytes], _State]) -> _State | None:
-        """What `read` makes of the newest one that it can read; None if there is none.
+        """The result of `read` on the newest file that it can read; None if there is none.
 
         Raises:
             StorageError: The object store does not answer.
@@ -53,14 +53,14 @@ class Checkpoints:
         return None
 
     def reject(self) -> None:
-        """Does without all there are: they go when the next one is stored."""
+        """Ignores all existing files; they are deleted when the next one is stored."""
         self._useless, self._kept = [*self._useless, *self._kept], []
 
     def add(self, epoch: int, content: bytes) -> None:
-        """Stores the state after an epoch, then drops all but the one before it.
+        """Stores the state after an epoch, then deletes all files but this and the one before it.
 
         Raises:
-            StorageError: It cannot be written; those that are there stay.
+            StorageError: It cannot be written; existing files are kept.
         """
         place = self._folder / f"{self._key}.{epoch:09}.pt"
         put(place, content)
@@ -70,13 +70,13 @@ class Checkpoints:
         self._kept, self._useless = [*before[-1:], file], []
 
     def clear(self) -> None:
-        """Drops them all."""
+        """Deletes all files."""
         _delete([*self._useless, *self._kept])
         self._kept, self._useless = [], []
 
 
 def _delete(files: Iterable[File]) -> None:
-    """Deletes what may be gone; what cannot be deleted does no harm."""
+    """Deletes files that may be gone already; those that cannot be deleted do no harm."""
     for file in files:
         with contextlib.suppress(OSError):
             storage.delete(file)

@@ -1,4 +1,4 @@
-"""Gather the finished rows of many small files in a few large ones."""
+"""Compaction: moves the finished rows of many small files to a few large ones."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from jobs.results.storage import File, Place, Remote, put
 from jobs.results.writer import new_attempt_id, stored
 
 _ROWS_PER_PART = 2000
-"""Bounds the memory: the histories of the rows of one part are held at once, some 50 KB a row."""
+"""Limits memory: the histories of all rows of a part are in memory at once, some 50 KB per row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What compaction did to one study.
+    """The result of compacting one study.
 
     Attributes:
         study: Its name.
@@ -42,12 +42,12 @@ class _Source(NamedTuple):
 
 
 def compact(results: str | Place) -> list[Compacted]:
-    """Move every row that is not `running` from `trials/` to a new file in `compact/`, study by study.
+    """Moves every row that is not `running` from `trials/` to a new file in `compact/`, study by study.
 
-    So are the rows of files in `compact/` that hold no digest, as conclus 0.1.0 wrote them: new files have one.
+    Files in `compact/` without a digest, as written by conclus 0.1.0, are rewritten with one.
 
-    Safe at any moment and on any machine: the part is written before its sources go, so whatever dies in
-    between leaves rows twice, never not at all, and the reader shows each trial once.
+    It is safe at any moment and on any machine: the part is written before its sources are deleted. So a crash in
+    between leaves rows twice but loses none, and the reader shows each trial once.
 
     Raises:
         UserError: There are no results at `results`.
@@ -75,7 +75,7 @@ def _compact_study(folder: Place) -> Compacted:
 
 
 def _finished(folder: Place, files: Sequence[File], *, sealed: bool = True) -> tuple[list[_Source], list[str]]:
-    """Those of the files whose rows have all ended, without the `sealed` ones if they are not wanted."""
+    """The files whose rows have all ended; with `sealed=False`, only those without a digest."""
     found = list(storage.each(lambda file: _source(file, sealed=sealed), files, folder))
     sources = [one for one in found if isinstance(one, _Source)]
     return sources, [one for one in found if isinstance(one, str)]
@@ -104,7 +104,7 @@ def _move(folder: Place, sources: Sequence[_Source]) -> tuple[int, list[str]]:
     try:
         loaded = read_files([source.path for source in sources], study_name(folder))
     except FileNotFoundError:
-        return 0, []  # Another compaction is at work on the same files: they are its to move.
+        return 0, []  # Another compaction is moving the same files.
     if loaded.table.num_rows:
         place = folder / COMPACT / f"part-{new_attempt_id()}.parquet"
         part = place if isinstance(place, Remote) else str(place)
@@ -125,7 +125,7 @@ def _holds(part: File, rows: pa.Table, study: str) -> bool:
 
 
 def _remove(source: _Source) -> None:
-    """Delete a source, unless its attempt has written it anew since it was read."""
+    """Deletes a source, unless its attempt has rewritten it since it was read."""
     with contextlib.suppress(FileNotFoundError):
         if storage.version(source.path) == source.version:
             storage.delete(source.path)

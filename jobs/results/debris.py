@@ -1,4 +1,4 @@
-"""Temporary files whose writer died before it could rename them: named so that it can be told, and swept."""
+"""Temporary files whose writer died before renaming them: their names tell the writer, so they can be deleted."""
 
 import contextlib
 import hashlib
@@ -16,16 +16,16 @@ _NAME = re.compile(r"\.[0-9a-f]{8}-([0-9a-f]{8})-(\d{1,9})-(\d{1,20})\.tmp")
 
 
 def temporary_name() -> str:
-    """A name that nobody else gives, which says what process of what machine writes the file.
+    """A unique name that contains the process and the machine that write the file.
 
-    It does not begin with the name that the file will bear: that may be as long as names can be.
+    It does not start with the final name, which may already have the greatest allowed length.
     """
     pid = os.getpid()
     return f".{secrets.token_hex(4)}-{_machine()}-{pid}-{_started(pid)}.tmp"
 
 
 def sweep(folder: Path) -> int:
-    """Deletes the temporary files in a folder, and in those below it, whose writers are gone; how many.
+    """Deletes abandoned temporary files in a folder and the folders below it; returns their number.
 
     No link is followed, nor is the folder swept if it is one: it could lead out of the results. Only names that
     `temporary_name` gives count. What cannot be listed or deleted stays where it is.
@@ -40,7 +40,7 @@ def sweep(folder: Path) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+    """Whether a process of this number exists on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -65,7 +65,7 @@ def _is_orphan(path: Path, written: re.Match[str]) -> bool:
 
 
 def _machine() -> str:
-    """Where numbers of processes mean something: a host, and there a container."""
+    """An identifier of the host and container in which process numbers are unique."""
     try:
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path: `pid:[…]`)
     except OSError:
@@ -74,7 +74,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> int:
-    """When a process began, in ticks since the machine did; 0 where the system does not tell."""
+    """When a process started, in ticks since the machine's start; 0 if unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,6 +1,6 @@
-"""The few words about each row in a file's footer, and the digest of the whole file.
+"""The header in a file's footer: key, attempt and status of each row, and the digest of the whole file.
 
-By the standard library alone: pyarrow takes 0.2 s to import, and a plan of thousands of files is read in half of that.
+It uses only the standard library: pyarrow takes 0.2 s to import, and thousands of headers are read in half of that.
 """
 
 import json
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 VERSION = 2
 KEY = b"conclus"
 STATUSES = ("ok", "stopped", "failed", "running")
-"""From the best to the worst: of several attempts at one trial the first in this order is the trial's row."""
+"""Statuses from best to worst; of several attempts at a trial, the first in this order is the trial's row."""
 FINISHED = STATUSES[:2]
-"""Those of a trial that came to an end on purpose."""
+"""Statuses of trials that ended as intended."""
 
 _BINARY = b"\x18"
 _MARK = _BINARY + bytes([len(KEY)]) + KEY + _BINARY
@@ -21,11 +21,11 @@ _MAGIC = b"PAR1"
 _TAIL = 8
 _OPENING = b'{"sha256":"'
 _UNKNOWN = b"0" * 64
-"""What stands for the digest while it is computed."""
+"""The placeholder for the digest while it is computed."""
 
 
 class HeaderRow(NamedTuple):
-    """One attempt, as far as a plan needs to know it."""
+    """The data on one attempt that a plan needs."""
 
     trial_key: str
     attempt_id: str
@@ -33,12 +33,12 @@ class HeaderRow(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """The header of a file.
 
     Attributes:
-        rows: The attempts that it holds.
-        study: Their study, where the file holds rows of one and has no column that says it.
-        is_sealed: Whether a digest vouches for all of the file; files of conclus 0.1.0 have none.
+        rows: The attempts in the file.
+        study: Their study, if the file has rows of one study and no column for it.
+        is_sealed: Whether the file has a digest of all its bytes; files of conclus 0.1.0 have none.
     """
 
     rows: list[HeaderRow]
@@ -47,7 +47,7 @@ class Header(NamedTuple):
 
 
 def preference(status: str, attempt_id: str) -> tuple[int, str]:
-    """Sort key of the attempts at one trial: `ok` first, then the earliest."""
+    """The sort key of attempts at one trial: by status, `ok` first, then the earliest."""
     return STATUSES.index(status) if status in STATUSES else len(STATUSES), attempt_id
 
 
@@ -58,10 +58,10 @@ def encode(rows: Iterable[HeaderRow], study: str) -> bytes:
 
 
 def seal(file: bytes) -> bytes:
-    """The Parquet file with its digest in its header: of all bytes, those of the digest taken as zeros.
+    """The Parquet file with a digest of all its bytes in its header; the digest's own bytes count as zeros.
 
     Raises:
-        ValueError: It holds no header.
+        ValueError: It has no header.
     """
     found = _locate(file)
     if found is None:
@@ -71,13 +71,13 @@ def seal(file: bytes) -> bytes:
 
 
 def read(file: bytes) -> Header | None:
-    """The header of a whole Parquet file, once the digest has vouched for every byte of it; None if it has none.
+    """The header of a whole Parquet file after checking its digest; None if it has no header.
 
-    The one check of `peek` and of the reader. Only a header that looks in every word as conclus 0.1.0 wrote it goes
-    without a digest: no small damage makes one of today's look so.
+    `peek` and the reader both use this check. A header without a digest is accepted only if it is exactly as conclus
+    0.1.0 wrote it; small damage cannot make a newer header look like that.
 
     Raises:
-        ValueError: It is no Parquet file, it is damaged, or its header is none of ours.
+        ValueError: It is not a Parquet file, it is damaged, or conclus did not write its header.
     """
     found = _locate(file)
     if found is None:
@@ -98,11 +98,10 @@ def read(file: bytes) -> Header | None:
 
 
 def _locate(file: bytes) -> tuple[int, int] | None:
-    """Where the header begins and ends.
+    """The start and end of the header.
 
-    The compact protocol writes a string as its length in a varint and then its bytes, so the pair is found by
-    the spelling of its key. The last match counts: the key-value pairs come after the schema, where a column
-    could bear any name.
+    The compact protocol writes a string as its length in a varint followed by its bytes, so the pair is found by its
+    key. The last match counts: the key-value pairs come after the schema, where a column could have any name.
     """
     length = int.from_bytes(file[-_TAIL:-4], "little")
     if file[-4:] != _MAGIC or length > len(file) - _TAIL:
@@ -115,7 +114,7 @@ def _locate(file: bytes) -> tuple[int, int] | None:
 
 
 def _digest(file: bytes, place: int) -> bytes:
-    """The digest of all bytes, those of the digest itself, from `place` on, taken as zeros."""
+    """The digest of all bytes; the bytes of the digest itself, from `place` on, count as zeros."""
     view = memoryview(file)
     state = sha256(view[:place])
     state.update(_UNKNOWN)

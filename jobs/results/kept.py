@@ -1,4 +1,4 @@
-"""What an attempt hands to its successor beside the state of its training, each part by name and type."""
+"""The data that an attempt passes to the next one besides its training state, checked by name and type."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,13 +7,13 @@ from jobs.results.schema import Attempt
 
 
 class Kept(NamedTuple):
-    """What a checkpoint tells of the attempt that wrote it.
+    """The data on an attempt in its checkpoint.
 
     Attributes:
-        origin: What must be the same for a resumed trial to equal an uninterrupted one.
+        origin: The values that must be equal for a resumed trial to equal an uninterrupted one.
         seconds: Wall time so far.
         label_free: The highest label-free score so far.
-        attempt: The attributes of `Attempt` that go on, by name.
+        attempt: The attributes of `Attempt` that the next attempt takes over, by name.
     """
 
     origin: dict[str, Any]
@@ -23,15 +23,15 @@ class Kept(NamedTuple):
 
 
 def of_attempt(attempt: Attempt) -> dict[str, Any]:
-    """The attributes that the successor goes on with."""
+    """The attributes that the next attempt takes over."""
     return {name: getattr(attempt, name) for name in _PARTS}
 
 
 def read(extra: Mapping[str, Any]) -> Kept:
-    """What the extra values of a checkpoint say.
+    """Reads the extra values of a checkpoint.
 
     Raises:
-        ValueError: A part is missing, has another type, or is none of those that an attempt hands on.
+        ValueError: A part is missing, unknown, or of the wrong type.
     """
     attempt = extra.get("attempt")
     if not isinstance(attempt, dict) or attempt.keys() != _PARTS.keys():

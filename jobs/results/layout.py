@@ -1,7 +1,7 @@
-"""Where the files of a store lie. Standard library only: `conclus plan` must start fast.
+"""The layout of the results. Standard library only, so that `conclus plan` starts fast.
 
-Other programs open the root as one table, and pass over files and folders whose names begin with `_`: so do the names
-of everything here that holds no rows. Results of conclus 0.1.0 have the same names without the `_`; see `existing`.
+Other programs open the root as one table and skip files and folders whose names start with `_`. So everything that has
+no rows has such a name here. Results of conclus 0.1.0 have the same names without the `_`; see `existing`.
 """
 
 import os
@@ -28,7 +28,7 @@ MODELS = "models"
 
 
 def existing(folder: Place, name: str) -> Place:
-    """The file or folder of that name; where only its older name is there, without the `_`, that one."""
+    """The file or folder of that name, or the one with the older name without `_` if only that exists."""
     today, before = folder / name, folder / name.removeprefix("_")
     return before if _is_there(before) and not _is_there(today) else today
 
@@ -40,15 +40,15 @@ def _is_there(place: Place) -> bool:
 
 
 def study_folder(results: str | Place, study: str) -> Place:
-    """Where the results of one study lie, or will."""
+    """The folder for the results of one study; it may not exist yet."""
     return storage.at(results) / f"{PREFIX}{study}"
 
 
 def study_folders(path: str | Place, studies: Collection[str] = ()) -> list[Place]:
-    """The `study=…` folders at or below `path`, sorted, only those named in `studies` if any are.
+    """The `study=…` folders at or below `path`, sorted; only those of `studies` if any are named.
 
     Raises:
-        UserError: There is no such folder, or no study in it.
+        UserError: There is no such folder, or it has no study.
     """
     root = storage.at(path)
     if not storage.is_folder(root):
@@ -92,7 +92,7 @@ def _is_text(name: str) -> bool:
 
 
 def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Place]:
-    """The folders that `study_folders` finds at each of the paths; a path may also be a single file of rows.
+    """The folders of `study_folders` for each of the paths; a path may also be a single file of rows.
 
     Raises:
         UserError: As `study_folders`; or one of the studies is at none of the paths.
@@ -114,21 +114,21 @@ def study_name(folder: Place) -> str:
 
 
 def trial_files(folder: Place) -> list[File]:
-    """Those of the Parquet files of one study folder that hold one attempt each."""
+    """The Parquet files of one study folder that contain one attempt each."""
     return [*_listed(folder / TRIALS)]
 
 
 def part_files(folder: Place) -> list[File]:
-    """Those of the Parquet files of one study folder that hold the rows that were compacted."""
+    """The Parquet files of one study folder that contain compacted rows."""
     return [*_listed(folder / COMPACT)]
 
 
 def row_files(folder: Place) -> list[File]:
     """The Parquet files of one study folder.
 
-    The trials come first: compaction writes the part before it deletes its sources, so a trial that is
-    already gone from this listing is in a part that the second listing sees. One of the two folders that cannot be
-    listed stands for its files: who reads it says so.
+    The trials are listed first: compaction writes the part before it deletes its sources, so a trial that is missing in
+    the first listing is in a part of the second. If one of the two folders cannot be listed, the folder itself is
+    returned, so that reading it reports the error.
     """
     return [*trial_files(folder), *part_files(folder)]
 
@@ -143,10 +143,10 @@ def _listed(folder: Place) -> Sequence[File]:
 
 
 def exchange_file(folder: Place, trial_key: str, epoch: int) -> Place:
-    """The checkpoint that a member of a population leaves in its study's folder at an exchange."""
+    """The checkpoint file of a member of a population at an exchange."""
     return folder / EXCHANGES / f"{trial_key}.{epoch}.pt"
 
 
 def model_folder(folder: Place, trial_key: str) -> Place:
-    """Where the kept model of a trial lies: a name with `_`, so that `models` stays the name that people look for."""
+    """The folder for a trial's saved model; it is named with `_`, so that `models` itself needs none."""
     return folder / MODELS / f"_{trial_key}"

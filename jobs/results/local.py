@@ -1,4 +1,4 @@
-"""Files of a folder: opened without waiting for anything, written as a whole, and what the system says as one line."""
+"""Files in a folder: opens them without blocking, writes them atomically, and reports system errors in one line."""
 
 import errno
 import os
@@ -21,10 +21,10 @@ _KINDS = {
 
 
 class StorageError(UserError, OSError):
-    """Results cannot be read or written, or an object store cannot be reached: one line that says which and why.
+    """Results cannot be read or written, or an object store cannot be reached; the message names the place and why.
 
     Attributes:
-        reason: Why alone.
+        reason: Only the reason.
     """
 
     def __init__(self, text: str, reason: str = "") -> None:
@@ -33,14 +33,14 @@ class StorageError(UserError, OSError):
 
 
 def open_regular(file: str | Path) -> BinaryIO:
-    """Opens a file of a folder to be read; whatever else bears its name is refused, and is not waited for.
+    """Opens a regular file for reading; anything else at its path is refused without blocking.
 
     Raises:
         FileNotFoundError: It is gone.
-        StorageError: It cannot be opened, or is no file.
+        StorageError: It cannot be opened, or is not a regular file.
     """
     with answering(file, "read"):
-        # A FIFO would block until somebody writes to it, and a terminal would become ours.
+        # A FIFO would block until somebody writes to it, and a terminal would become our controlling terminal.
         descriptor = os.open(str(file), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             _refuse_irregular(file, os.fstat(descriptor))
@@ -51,12 +51,12 @@ def open_regular(file: str | Path) -> BinaryIO:
 
 
 def open_to_lock(path: Path, flags: int = 0) -> int:
-    """A descriptor of a file of ours that is locked or appended to, made where there is none.
+    """Opens a file to lock or to append to, and creates it if it is missing; returns the descriptor.
 
-    A link is not followed: in results that a stranger packed it could lead to any file of the user.
+    Links are not followed: in results from a stranger, a link could lead to any file of the user.
 
     Raises:
-        StorageError: It cannot be opened, or is no file.
+        StorageError: It cannot be opened, or is not a regular file.
     """
     with answering(path, "written"):
         wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | flags
@@ -70,13 +70,13 @@ def open_to_lock(path: Path, flags: int = 0) -> int:
 
 
 def put_through(path: Path, data: bytes) -> None:
-    """Lets a file hold `data`, all of it or none, also through a crash or a power cut.
+    """Writes `data` to a file, completely or not at all, even if the machine crashes.
 
     Raises:
-        OSError: It cannot be written; what was there before stays.
+        OSError: It cannot be written; the old content stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not ending in .parquet: the globs of DuckDB and polars would pick it up.
+    # The name does not end in .parquet, because the globs of DuckDB and polars would match it.
     temporary = path.with_name(debris.temporary_name())
     try:
         _write_through(temporary, data)
@@ -87,7 +87,7 @@ def put_through(path: Path, data: bytes) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Why something went wrong, in the words of the system where it has any."""
+    """The reason of an error, in the system's words if it has any."""
     if isinstance(error, StorageError):
         return error.reason
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -95,7 +95,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def answering(place: str | Path, deed: str) -> Generator[None]:
-    """Turns whatever the system answers into one line; only that a file is gone stays what it is."""
+    """Turns system errors into a StorageError with one line; FileNotFoundError is passed on."""
     try:
         yield
     except StorageError:
@@ -110,7 +110,7 @@ def answering(place: str | Path, deed: str) -> Generator[None]:
 
 
 def kind_of(path: Path) -> int:
-    """What a path leads to, by `stat`'s kinds; 0 where that is nothing."""
+    """The file type of a path's target, a constant of `stat`; 0 if there is nothing."""
     try:
         with answering(path, "found"):
             return stat.S_IFMT(path.stat().st_mode)
@@ -123,7 +123,7 @@ def kind_of(path: Path) -> int:
 
 
 def is_folder_entry(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder; not if it is a link that leads nowhere or to itself."""
+    """Whether an entry is a folder; False for a link to nothing or to itself."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""One driver for each study and place of results."""
+"""A lock that allows one driver per study and place of results."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from jobs.results.storage import Place, Remote, StorageError, open_regular, open
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 60.0
-"""An object store has no locks that end with their process: after so long without a sign of life one is free."""
+"""In an object store a lock does not end with its process: it is free after this time without a write."""
 _SHAPE = {"owner": str | None, "token": str | None, "written": int | float | None}
-"""Of a lock in an object store."""
+"""The structure of a lock in an object store."""
 _LOOKING_SECONDS = 5.0
 _CHANGING_SECONDS = 10.0
 _BYTES = 512
-"""Of each lock in an object store. A reader asks for its length first: one that grows before it is read is cut off."""
+"""The fixed length of a lock in an object store: a reader asks for its length first, so a growing one would be cut."""
 
 
 @contextlib.contextmanager
 def exclusive(results: str, study: str) -> Generator[None]:
     """Holds the study's lock while the caller runs it.
 
-    In a folder the system lets go of it however this process ends. In an object store it is an object that is written
-    again and again, and is free when that has stopped for `STALE_SECONDS` by the clocks of the two machines. There two
-    drivers that start within one moment may both get it: they do the same work twice, and the results stay right.
+    In a folder, the system releases the lock however this process ends. In an object store, the lock is an object that
+    is rewritten regularly; it is free after `STALE_SECONDS` without a write, by the clocks of the two machines. Two
+    drivers that start there at the same moment may both get it; then work is done twice, but the results are correct.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds the lock.
         StorageError: the results cannot be written.
     """
     folder = study_folder(results, study)
@@ -51,7 +51,7 @@ def exclusive(results: str, study: str) -> Generator[None]:
 
 
 def holder(folder: Place) -> str:
-    """Who runs the study of this folder right now, as `process N on HOST`; empty when nobody does."""
+    """The process that runs the study of this folder now, as `process N on HOST`; empty if there is none."""
     if isinstance(folder, Remote):
         held = _content(folder / RUN_LOCK)
         return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
@@ -73,7 +73,7 @@ def _file(folder: Path) -> Generator[None]:
         raise StorageError(f"{folder}: results cannot be written there: {reason(error)}") from error
     try:
         _take(descriptor, folder)
-        with contextlib.suppress(OSError):  # On a full disk the lock holds all the same, without a name in it.
+        with contextlib.suppress(OSError):  # On a full disk, the lock still works without a name in it.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, _owner().encode(), 0)
         yield
@@ -82,7 +82,7 @@ def _file(folder: Path) -> Generator[None]:
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    """Takes the lock from under those who only look whether it is held: that takes them a moment.
+    """Takes the lock; waits for processes that hold it for a moment only to check it.
 
     Raises:
         UserError: Another driver holds it.
@@ -97,7 +97,7 @@ def _take(descriptor: int, folder: Path) -> None:
             raise UserError(
                 f"{folder / RUN_LOCK} has been held for {_LOOKING_SECONDS:.0f} s by a process that reads it"
             )
-        time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
+        time.sleep(0.002 * random.random())  # noqa: S311 (so that two processes do not retry in step)
 
 
 def wait_for(descriptor: int, file: Path) -> None:
@@ -125,7 +125,7 @@ def is_taken(descriptor: int, how: int) -> bool:
 
 
 def _name_in(descriptor: int) -> str:
-    """The driver that a lock names; empty where that is one of this machine that is gone: who holds it writes soon."""
+    """The driver named in a lock; empty if that process on this machine is gone, as the new holder writes soon."""
     name = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
     own = re.fullmatch(rf"process (\d{{1,9}}) on {re.escape(socket.gethostname())}", name)
     return "" if own and not is_alive(int(own[1])) else name
@@ -143,7 +143,7 @@ def _object(folder: Remote) -> Generator[None]:
     finally:
         leave.set()
         beating.join()
-        with contextlib.suppress(OSError):  # What is left of it ends by itself.
+        with contextlib.suppress(OSError):  # A lock that is left expires by itself.
             if _content(lock).get("token") == token:
                 lock.unlink()
 
@@ -159,7 +159,7 @@ def _refuse_if_held(folder: Remote, held: dict[str, Any]) -> None:
 
 
 def _content(lock: Remote) -> dict[str, Any]:
-    """What a lock says; nothing where there is none."""
+    """The content of a lock; empty if there is none."""
     try:
         return records.decode(lock.read_bytes(), _SHAPE)
     except (FileNotFoundError, ValueError):
@@ -168,7 +168,7 @@ def _content(lock: Remote) -> dict[str, Any]:
 
 def _keep_beating(lock: Remote, token: str, leave: threading.Event) -> None:
     while not leave.wait(BEAT_SECONDS):
-        with contextlib.suppress(OSError):  # The next beat may come through.
+        with contextlib.suppress(OSError):  # The next write may succeed.
             _beat(lock, token)
 
 

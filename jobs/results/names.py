@@ -6,14 +6,14 @@ from core.config.schema import did_you_mean, nearest
 from core.errors import UserError
 
 PARAM, METRIC = "param.", "metric."
-"""What the columns of parameters and of metrics begin with."""
+"""Prefixes of the columns of parameters and metrics."""
 
 
 def resolve(name: str, columns: Iterable[str]) -> str:
     """The column that `name` means: a full name, a key without its prefix, or the end of one parameter's key.
 
     Raises:
-        UserError: No column is meant, or more than one.
+        UserError: No column fits, or more than one.
     """
     columns = list(columns)
     if name in columns:
@@ -28,12 +28,12 @@ def resolve(name: str, columns: Iterable[str]) -> str:
 
 
 def may_mean(name: str, column: str) -> bool:
-    """Whether `name` could be short for `column`, before it is known what other columns there are."""
+    """Whether `name` could be short for `column`, without knowing the other columns."""
     return column == name or column.endswith(f".{name}")
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Each dotted key to its shortest ending that no other of the keys shares."""
+    """For each dotted key, its shortest ending that no other key shares."""
     keys = list(keys)
     return {key: _shortest(key, keys) for key in keys}
 

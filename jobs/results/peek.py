@@ -10,7 +10,7 @@ from jobs.results.storage import File, Place, Remote, StorageError, each, read_r
 
 
 class Peek(NamedTuple):
-    """What the headers of a study's files say.
+    """The data from the headers of a study's files.
 
     Attributes:
         statuses: Trial key to the status of the attempt that stands for the trial.
@@ -23,7 +23,7 @@ class Peek(NamedTuple):
 
 
 def statuses(results: str, study: str) -> Peek:
-    """The status of every trial of `study`, by the reader's rule; empty when nothing has run yet."""
+    """The status of every trial of `study`, by the same rule as the reader; empty if nothing has run yet."""
     folder = study_folder(results, study)
     headers, skipped = _headers(folder)
     chosen: dict[str, HeaderRow] = {}
@@ -37,10 +37,10 @@ def statuses(results: str, study: str) -> Peek:
 
 
 def checked(path: File) -> tuple[bytes, Header | None]:
-    """All bytes of one file, none of them another than was written, and its header; None if it has none.
+    """All bytes of one file after checking its digest, and its header, or None if it has no header.
 
     Raises:
-        ValueError: The file is damaged, or no Parquet file; the sentence says so.
+        ValueError: The file is damaged or not a Parquet file; the message says which.
         StorageError: The object store does not answer.
         FileNotFoundError: It is gone.
     """
@@ -51,7 +51,7 @@ def checked(path: File) -> tuple[bytes, Header | None]:
         raise
     except StorageError as error:
         if isinstance(path, Remote):
-            raise  # The store does not answer: the file is not to blame.
+            raise  # The store does not answer; the file may be fine.
         raise ValueError(f"{path} is skipped: {error.reason}.") from error
     except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
@@ -61,10 +61,10 @@ def checked(path: File) -> tuple[bytes, Header | None]:
 
 
 def read_header(path: File) -> Header:
-    """What one file says it holds.
+    """The header of one file.
 
     Raises:
-        ValueError: The file is damaged, or not one of ours; the sentence says so.
+        ValueError: The file is damaged or foreign; the message says which.
         StorageError: The object store does not answer.
         FileNotFoundError: It is gone.
     """
@@ -75,7 +75,7 @@ def read_header(path: File) -> Header:
 
 
 def foreign(path: File) -> str:
-    """The sentence about a file without a header of ours."""
+    """The sentence on a file without a header of conclus."""
     return f"{path} is skipped: it was not written by conclus (no header)."
 
 
@@ -91,7 +91,7 @@ def renamed(path: File, found: Header) -> str:
 
 
 def without_digest(count: int, where: str) -> list[str]:
-    """The one sentence about rows that nothing vouches for; none where there are none."""
+    """One sentence on files without a digest; none if there are none."""
     if not count:
         return []
     files = "1 file holds" if count == 1 else f"{count} files hold"
@@ -109,13 +109,13 @@ def _headers(folder: Place) -> tuple[dict[File, Header], list[str]]:
             else:
                 found[path] = one
     except FileNotFoundError:
-        # Compaction took it away while we read: the part it went into has to be listed again.
+        # Compaction moved it while we read: list the folder again to find its part.
         return _headers(folder)
     return found, skipped
 
 
 def _read(path: File) -> Header | str:
-    """The header of a file, or the sentence that says why it is skipped."""
+    """The header of a file, or a sentence on why it is skipped."""
     try:
         return read_header(path)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What results were made with: hashes of our code and of the environment, and the versions in words."""
+"""The provenance of results: hashes of the code and of the environment, and package versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("numpy", "pyarrow", "ray", "scikit-learn", "scipy", "torch")
 
 
 def environment() -> dict[str, str]:
-    """Versions of Python, of the machine's kind, and of the packages that decide numbers."""
+    """The Python version, the kind of machine, and the versions of packages that affect numbers."""
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),
@@ -24,12 +24,12 @@ def environment() -> dict[str, str]:
 
 
 def environment_hash(versions: dict[str, str]) -> str:
-    """One short hash of them."""
+    """A short hash of the versions."""
     return hashlib.sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_hash(plug_ins: tuple[Path, ...] = ()) -> str:
-    """A hash of the code that trains: packages `core` and `losses`, and the user's own plug-in files."""
+    """A hash of the training code: packages `core` and `losses`, and the user's plug-in files."""
     digest = hashlib.sha256()
     for path in (*_sources("core"), *_sources("losses"), *sorted(plug_ins)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -43,7 +43,7 @@ def _sources(package: str) -> list[Path]:
 
 
 def commit() -> str:
-    """The git commit of a checkout of conclus, with "+changes" where files differ from it; empty elsewhere."""
+    """The git commit of a checkout of conclus, with "+changes" if files differ from it; empty outside a checkout."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""SQL over results: DuckDB sees the reader's own tables, so that one rule says which attempt stands for a trial."""
+"""SQL over results: DuckDB reads the reader's tables, so the same rule decides which attempt counts for a trial."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from core.errors import UserError
 from jobs.results.reader import HISTORY_COLUMN, load
 
 VIEWS = ("trials", "attempts", "history")
-"""One row per trial; one per attempt; one per trial, epoch and metric."""
+"""The views: one row per trial; per attempt; per trial, epoch and metric."""
 
 _LOCKED = (
     "set enable_external_access = false",
@@ -19,7 +19,7 @@ _LOCKED = (
     "set errors_as_json = true",
     "set lock_configuration = true",
 )
-"""No file, no network, no extension, no variable of ours: only the views can be read, and this cannot be undone."""
+"""Settings after which a query can read only the views: no files, network, extensions or Python variables."""
 _TRIAL = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 
@@ -28,11 +28,11 @@ _DOTTED = re.compile(r"(?:param|metric|best|health)(?:\.\w+)+")
 
 
 class Answer(NamedTuple):
-    """What a query gave.
+    """The result of a query.
 
     Attributes:
         table: Its rows.
-        skipped: Files of the results that are torn or not ours, as whole sentences.
+        skipped: Files of the results that are damaged or foreign, as whole sentences.
     """
 
     table: pa.Table
@@ -40,17 +40,17 @@ class Answer(NamedTuple):
 
 
 def query(paths: Sequence[str], text: str) -> Answer:
-    """Run one `select` over the views `trials`, `attempts` and `history` of results folders.
+    """Runs one `select` over the views `trials`, `attempts` and `history` of results folders.
 
-    Only the views that the text names are read.
+    Only the views named in the text are read.
 
     Raises:
-        UserError: duckdb is missing, there are no results, or the text is no single query or has a mistake; then with
-            its position.
+        UserError: duckdb is missing, there are no results, the text is not a single query, or it has a mistake, whose
+            position is named.
     """
     duckdb = _duckdb()
     tables, skipped = _views(paths, text)
-    # An idle session of its own, in memory: what it could write would be gone with it.
+    # A separate session in memory, so that nothing it writes is kept.
     with duckdb.connect(":memory:") as connection:
         for name, table in tables.items():
             connection.register(name, table)
@@ -64,7 +64,7 @@ def query(paths: Sequence[str], text: str) -> Answer:
 
 
 def history_table(table: pa.Table) -> pa.Table:
-    """One row per trial, epoch and metric, from rows with their histories inside."""
+    """One row per trial, epoch and metric, from rows that contain their histories."""
     import pyarrow.compute as pc
 
     nested = table[HISTORY_COLUMN].combine_chunks()
@@ -99,7 +99,7 @@ def _duckdb() -> Any:
 
 
 def _views(paths: Sequence[str], text: str) -> tuple[dict[str, pa.Table], list[str]]:
-    """The views that the text names; without any name the trials, so that `show tables` shows something."""
+    """The views named in the text; without any, the trials, so that `show tables` shows something."""
     named = [name for name in VIEWS if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or ["trials"]
     loaded = {name: load(paths, attempts=name == "attempts", **_choice(name)) for name in named}
     tables = {name: history_table(one.table) if name == "history" else one.table for name, one in loaded.items()}
@@ -115,13 +115,13 @@ def _check(statements: Sequence[Any]) -> None:
     if len(statements) != 1:
         raise UserError(f"The query holds {len(statements)} statements: write one select.")
     kind = statements[0].type.name
-    # A pivot is several statements to DuckDB.
+    # DuckDB treats a pivot as several statements.
     if kind not in {"SELECT", "EXPLAIN", "MULTI"}:
         raise UserError(f"The query is a {kind.lower()}: results are only read, by a select over {', '.join(VIEWS)}.")
 
 
 def _fault(connection: Any, text: str, error: Exception) -> str:
-    """The error's message; `sql` does not tell where in the text a mistake is, `execute` does."""
+    """The error's message, with its position: `execute` gives it, `sql` does not."""
     try:
         connection.execute(text)
     except _duckdb().Error as again:
@@ -130,7 +130,7 @@ def _fault(connection: Any, text: str, error: Exception) -> str:
 
 
 def _sentence(message: str, text: str) -> str:
-    """DuckDB's message on one line, with the place that it means."""
+    """DuckDB's message on one line, with the position of the mistake."""
     try:
         content = json.loads(message[message.index("{") :])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Read results of any number of folders and machines as one table, one row per trial."""
+"""Reads results of any number of folders and machines as one table, one row per trial."""
 
 import fnmatch
 import os
@@ -33,13 +33,13 @@ _KEY_PARTS = ("config_key", "data_hash", "params_json")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What reading found.
+    """The result of reading.
 
     Attributes:
         table: The rows.
-        skipped: Files that are damaged or not ours, each with the reason, as whole sentences.
-        columns: All columns that any of the files has, also those that were not read.
-        notes: What else is to be told of the files, as whole sentences.
+        skipped: Files that are damaged or foreign, each with the reason, as whole sentences.
+        columns: All columns of all files, also those that were not read.
+        notes: Other remarks on the files, as whole sentences.
     """
 
     table: pa.Table
@@ -48,7 +48,7 @@ class Loaded:
     notes: list[str]
 
     def need_rows(self) -> "Loaded":
-        """The same.
+        """Returns itself if there are rows.
 
         Raises:
             UserError: There is no row.
@@ -70,14 +70,14 @@ def read_results(
 
     Args:
         paths: Results folders, `study=…` folders or single Parquet files.
-        attempts: Every attempt instead of the one that stands for its trial.
-        history: Also the column `history`, which is most of the bytes.
-        columns: Names or patterns (`param.*`) of the columns to read; what identifies a trial always comes.
+        attempts: Return every attempt instead of the one that counts for its trial.
+        history: Also read the column `history`, which has most of the bytes.
+        columns: Names or patterns (`param.*`) of the columns to read; those that identify a trial are always read.
         where: An expression such as `learning_rate < 1e-3 and method.name == 'cc'`.
 
     Returns:
-        A table; a column that some files lack is null there. Files that are damaged or foreign are left out with
-        a warning.
+        A table; a column that a file does not have is null in its rows. Damaged or foreign files are left out with a
+        warning.
 
     Raises:
         UserError: A path holds no results, or `where` is wrong.
@@ -97,10 +97,10 @@ def load(
     where: str = "",
     studies: Collection[str] = (),
 ) -> Loaded:
-    """What `read_results` reads, with the skipped files as a list; only `studies` if any are named.
+    """Like `read_results`, but returns the skipped files too; only `studies` are read if any are named.
 
     Raises:
-        UserError: As `read_results`.
+        UserError: As in `read_results`.
     """
     condition = Where(where) if where else None
     choice = _Choice(columns, condition.names if condition else [], history=history)
@@ -143,10 +143,10 @@ def values_by_epoch(results: str, study: str, metric: str, contents: Collection[
 
 
 def read_files(paths: Sequence[File], study: str) -> Loaded:
-    """Every row and column of the given files of one study, which must bear our header.
+    """Every row and column of the given files of one study, which must have a header of conclus.
 
     Raises:
-        FileNotFoundError: One of them is gone.
+        FileNotFoundError: One of the files is gone.
     """
     return _read([(path, study) for path in paths], _Choice(None, [], history=True))
 
@@ -161,7 +161,7 @@ class _File:
 
 
 class _Choice:
-    """Which of a file's columns to read; worked out once per set of columns, not once per file."""
+    """Chooses which columns of a file to read; computed once per set of columns, not once per file."""
 
     def __init__(self, columns: Sequence[str] | None, names: Sequence[str], *, history: bool) -> None:
         self._patterns = None if columns is None else [*IDENTITY, *columns, *names, *(f"*.{n}" for n in names)]
@@ -174,7 +174,7 @@ class _Choice:
         return self._known[names]
 
     def nothing(self) -> pa.Table:
-        """No rows of the columns that every file has, as far as they are chosen."""
+        """An empty table with the chosen ones of the columns that every file has."""
         schema = FIXED.append(pa.field(HISTORY_COLUMN, HISTORY))
         return schema.empty_table().select(self.of(tuple(schema.names)))
 
@@ -185,7 +185,7 @@ class _Choice:
 
 
 def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -> Loaded:
-    """Read every file; when one is gone, compaction has moved its row, and the folders are listed again."""
+    """Reads every file; if one is gone, compaction has moved its row, and the folders are listed again."""
     for _ in range(_RELISTINGS):
         try:
             return _read([item for path in paths for item in _listed(path, studies)], choice)
@@ -211,7 +211,7 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
 def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequence[_File], list[str]]:
     """The rows of all files, those files, and a sentence for each that is not as conclus writes one.
 
-    All are checked at once first: one by one it would cost a fifth of the time that reading takes.
+    All files are checked together first; checking them one by one takes a fifth of the reading time.
     """
     try:
         table = _union([file.table for file in read] or [choice.nothing()])
@@ -226,12 +226,12 @@ def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequenc
 
 
 def _origin(files: Sequence[tuple[File, str]]) -> str:
-    """What a sentence about all of the files calls them."""
+    """The name of the files for a sentence on all of them."""
     return str(files[0][0]) if len(files) == 1 else f"{len(files)} files of results"
 
 
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
-    """The files of one path, each with the study whose folder it lies in; none for a file that is named by itself."""
+    """The files of one path, each with the study of its folder; the study is empty for a file given directly."""
     place = storage.at(path)
     if storage.is_file(place):
         return [(place if isinstance(place, Remote) else str(place), "")]
@@ -239,7 +239,7 @@ def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
 
 
 def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
-    """The file's rows, or the sentence that says why it is skipped; one of a study's folder must bear our header."""
+    """The file's rows, or a sentence on why it is skipped; a file in a study's folder must have a header."""
     try:
         content, header = peek.checked(path)
     except ValueError as error:
@@ -257,7 +257,7 @@ def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
 
 
 def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None, choice: _Choice) -> _File | str:
-    """The rows, with their study where only the folder, or for a file by itself the header, says it."""
+    """The rows, with a column for their study if only the folder or the header names it."""
     inside = tuple(file.schema_arrow.names)
     known = study or (header.study if header else "")
     names = inside if "study" in inside or not known else ("study", *inside)
@@ -307,7 +307,7 @@ def _union(tables: list[pa.Table]) -> pa.Table:
 
 
 def _same_types(tables: list[pa.Table]) -> list[pa.Table]:
-    """A parameter that is a number here and a word there becomes text everywhere."""
+    """The tables with a parameter as text everywhere if it is a number in one and a word in another."""
     kinds: dict[str, set[pa.DataType]] = {}
     for table in tables:
         for field in table.schema:
@@ -323,7 +323,7 @@ def _as_text(table: pa.Table, names: set[str]) -> pa.Table:
 
 
 def _ordered(table: pa.Table, *, attempts: bool) -> pa.Table:
-    """Rows in their order, one per trial, or one per attempt: compaction that was cut short leaves copies."""
+    """The sorted rows, one per trial or one per attempt: an interrupted compaction leaves copies."""
     study, trial, config, seed, attempt, status = (table[name].to_pylist() for name in IDENTITY)
     chosen: dict[tuple[str, ...], int] = {}
     for row in range(table.num_rows):

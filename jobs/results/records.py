@@ -1,7 +1,8 @@
-"""Small JSON that lies beside rows or in them: one reader for all of it, which bounds it and checks its types.
+"""Reads small JSON records beside rows or in them; limits their size and checks their types.
 
-A shape says what is used of a record: a type (`int | None`), a list of one shape for every item, a mapping of names to
-shapes (a missing name counts as None), `{str: shape}` for every value of a mapping, or a tuple of alternatives.
+A shape describes the used part of a record: a type (`int | None`), a list with one shape for every item, a mapping of
+names to shapes (a missing name counts as None), `{str: shape}` for every value of a mapping, or a tuple of
+alternatives.
 """
 
 import json
@@ -13,7 +14,7 @@ from core.seal import verified
 from jobs.results.storage import Place, StorageError, read_regular
 
 LARGEST = 2**26
-"""Bytes of a record: a plan of 100,000 trials has 8 million."""
+"""The most bytes of a record; a plan of 100,000 trials has 8 million."""
 DEEPEST = 50
 STUDY = {
     "source": (dict, None),
@@ -23,11 +24,11 @@ STUDY = {
     "trials": ([[str | int]], None),
     "plug_ins": ({str: {str: [str]}}, None),
 }
-"""What is used of `study.json`."""
+"""The used keys of `_study.json`."""
 
 
 class RecordError(UserError):
-    """A record is damaged, or was not written by conclus; `reason` says how."""
+    """A record is damaged or was not written by conclus; `reason` says what is wrong."""
 
     def __init__(self, place: Place, reason: str) -> None:
         super().__init__(f"{place} cannot be read ({reason})")
@@ -35,21 +36,21 @@ class RecordError(UserError):
 
 
 def read(place: Place, shape: Mapping[Any, Any]) -> dict[str, Any]:
-    """A record.
+    """Reads a record.
 
     Raises:
         FileNotFoundError: There is none.
-        RecordError: It cannot be read, is damaged, or what is used of it has another shape.
+        RecordError: It cannot be read, is damaged, or its used part has another shape.
     """
     return load(place, shape)[0]
 
 
 def load(place: Place, shape: Mapping[Any, Any]) -> tuple[dict[str, Any], bool]:
-    """A record, and whether a digest vouches for it; none does for one of conclus 0.1.0, or one that a person wrote.
+    """A record, and whether it has a digest; records of conclus 0.1.0 or written by hand have none.
 
     Raises:
         FileNotFoundError: There is none.
-        RecordError: As `read`.
+        RecordError: As in `read`.
     """
     try:
         content = decode(read_regular(place, LARGEST), shape)
@@ -62,15 +63,15 @@ def load(place: Place, shape: Mapping[Any, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def without_digest(place: Place) -> str:
-    """The sentence about a file that is read though no digest vouches for it."""
+    """The sentence on a file that is read although it has no digest."""
     return f"{place} holds no digest (conclus 0.1.0 or a person wrote it): it is read, but damage in it is not seen."
 
 
 def decode(text: bytes | str, shape: Mapping[Any, Any]) -> dict[str, Any]:
-    """A record from its text.
+    """Parses the text of a record.
 
     Raises:
-        ValueError: It is no JSON, is nested too deep, holds text that is none, or has another shape.
+        ValueError: It is not JSON, is nested too deep, has invalid text, or has another shape.
     """
     try:
         value = json.loads(text)
@@ -87,7 +88,7 @@ def decode(text: bytes | str, shape: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def parameters(text: str | None) -> dict[str, Any]:
-    """The parameters that a row tells of; empty where it tells none that can be read."""
+    """The parameters in a row's JSON; empty if they are missing or cannot be read."""
     try:
         return decode(text or "{}", {})
     except ValueError:
@@ -103,7 +104,7 @@ def plug_ins(text: str | None) -> dict[str, dict[str, str]] | None:
 
 
 def versions(text: str | None) -> dict[str, str]:
-    """The environment that a row tells of; empty where it tells none that can be read."""
+    """The environment in a row's JSON; empty if it is missing or cannot be read."""
     try:
         return decode(text or "{}", {str: str | int | float | None})
     except ValueError:
@@ -111,7 +112,7 @@ def versions(text: str | None) -> dict[str, str]:
 
 
 def _check_whole(value: Any) -> None:
-    """Walks the levels one after the other: what is deep must not be walked by recursion."""
+    """Checks a value level by level, without recursion, because it may be nested too deep."""
     level = [value]
     for _ in range(DEEPEST):
         for one in level:
@@ -126,7 +127,7 @@ def _check_whole(value: Any) -> None:
 
 
 def _misfit(value: Any, shape: Any, name: str) -> str:
-    """The name of the first part that has another shape; empty where there is none."""
+    """The name of the first part with another shape; empty if all fit."""
     if isinstance(shape, tuple):
         found = [_misfit(value, one, name) for one in shape]
         return "" if "" in found else found[0]
@@ -150,5 +151,5 @@ def _misfit_in(value: Any, shape: Mapping[Any, Any], name: str) -> str:
 def _is_a(value: Any, shape: Any) -> bool:
     if shape is None:
         return value is None
-    # True is an int to Python, and none to whoever writes a file.
+    # To Python, True is an int; in a file it is not.
     return isinstance(value, shape) and (type(value) is not bool or shape in {bool, object})

@@ -1,6 +1,6 @@
-"""An object store: the few methods of a path that a store of results needs, by way of pyarrow.
+"""Access to object stores through pyarrow, with the few methods of a path that results need.
 
-Not by fsspec or universal-pathlib: those want one more package for each kind of store, and pyarrow reaches all.
+fsspec and universal-pathlib need one more package for each kind of store; pyarrow reaches all of them.
 """
 
 import re
@@ -15,7 +15,7 @@ from jobs.results.local import StorageError
 
 SCHEMES = {
     "s3": {"allow_delayed_open": "true"},  # One PUT instead of the three requests of a multipart upload.
-    "gs": {"retry_limit_seconds": "5"},  # Its own limit is a quarter of an hour.
+    "gs": {"retry_limit_seconds": "5"},  # The default limit is a quarter of an hour.
     "gcs": {"retry_limit_seconds": "5"},
     "abfs": {},
     "abfss": {},
@@ -24,9 +24,9 @@ SCHEMES = {
 
 @dataclass(frozen=True, eq=False)
 class Remote:
-    """An object, or a prefix of objects, in a store that pyarrow reaches.
+    """An object, or a prefix of objects, in a store that pyarrow can reach.
 
-    Printed without the query and the credentials of its address.
+    As text, it has no query and no credentials.
 
     Attributes:
         filesystem: The `pyarrow.fs.FileSystem`.
@@ -57,14 +57,14 @@ class Remote:
 
     @property
     def parent(self) -> "Remote":
-        """The prefix that it lies in."""
+        """The prefix that contains it."""
         return Remote(self.filesystem, self.scheme, self.path.rpartition("/")[0])
 
     def children(self) -> list[tuple[str, bool]]:
-        """The names below this prefix, each with whether it is an object; none where nothing is.
+        """The names below this prefix, each with whether it is an object; empty if there is nothing.
 
         Raises:
-            StorageError: The bucket is not there, or the store does not answer.
+            StorageError: The bucket does not exist, or the store does not answer.
         """
         from pyarrow.fs import FileSelector, FileType
 
@@ -83,11 +83,11 @@ class Remote:
             return self.filesystem.get_file_info(self.path).type == FileType.File
 
     def is_dir(self) -> bool:
-        """Whether anything lies below it."""
+        """Whether anything is below it."""
         return bool(self.children())
 
     def open(self) -> Any:
-        """A `pyarrow.NativeFile` to read from, anywhere in it.
+        """A `pyarrow.NativeFile` for reading with random access.
 
         Raises:
             FileNotFoundError: It is gone.
@@ -97,7 +97,7 @@ class Remote:
             return self.filesystem.open_input_file(self.path)
 
     def read_bytes(self) -> bytes:
-        """All of it.
+        """All its bytes.
 
         Raises:
             FileNotFoundError: It is gone.
@@ -107,13 +107,13 @@ class Remote:
             return file.read()
 
     def write_bytes(self, data: bytes) -> None:
-        """Let it hold `data`, all of it or none.
+        """Writes `data` to the object, completely or not at all.
 
-        One write of what is in memory: an object appears when the stream is closed, and a `with` around several
-        writes would close it, and so publish half of them, when one fails.
+        All data is written in one call: an object appears when the stream is closed, so a `with` around several writes
+        would publish a part of them if one fails.
 
         Raises:
-            StorageError: The store does not take it; what was there before stays.
+            StorageError: The store does not accept it; the old content stays.
         """
         with asking(self, "written"):
             stream = self.filesystem.open_output_stream(self.path)
@@ -121,7 +121,7 @@ class Remote:
             stream.close()
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        """Delete it.
+        """Deletes it.
 
         Raises:
             FileNotFoundError: It is gone, unless `missing_ok`.
@@ -137,7 +137,7 @@ class Remote:
 
 @lru_cache(maxsize=16)
 def reach(location: str) -> Remote:
-    """The place that the address of an object store means.
+    """The place at the address of an object store.
 
     Raises:
         StorageError: The store cannot be reached.
@@ -153,7 +153,7 @@ def reach(location: str) -> Remote:
 
 
 def bare(location: str) -> str:
-    """An address without its query and its credentials: fit to be printed."""
+    """An address without its query and credentials, safe to print."""
     parts = urlsplit(location)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -166,7 +166,7 @@ def _with_defaults(location: str) -> str:
 
 @contextmanager
 def asking(place: Remote, deed: str) -> Generator[None]:
-    """The same for whatever the store answers."""
+    """Turns errors of the store into a StorageError with one line, like `local.answering`."""
     from pyarrow import ArrowException
 
     try:
@@ -178,7 +178,7 @@ def asking(place: Remote, deed: str) -> Generator[None]:
 
 
 def _telling(error: BaseException) -> str:
-    """The telling part of what pyarrow says: one line, from the service's own code on."""
+    """The informative part of a pyarrow error: one line that starts with the service's error code."""
     line = " ".join(str(error).split())
     line = re.sub(r" ?\(Request ID: [^)]*\)", "", re.sub(r"^.*?AWS Error ", "", line))
     return line[:240].rstrip(". ") or type(error).__name__

@@ -1,4 +1,4 @@
-"""The columns of the store, with types that no value can change."""
+"""The columns of the results, with types that do not depend on the values."""
 
 import json
 import math
@@ -71,7 +71,7 @@ class Attempt:
     """One run of one trial, in plain Python values.
 
     Attributes:
-        seed: What the trial's random numbers start from; negative, and no other trial's, where it is not known.
+        seed: The seed of the trial's random numbers; a unique negative number if unknown.
         status: `running`, `ok`, `stopped` (ended early on purpose) or `failed`.
         reason: A code for why it was stopped or failed, else empty.
         source: `run`, or `import` for a row that came from a person's own table.
@@ -126,10 +126,10 @@ class Attempt:
 
 
 def to_table(attempts: Sequence[Attempt]) -> pa.Table:
-    """The attempts as rows of the store, one each, in the given order.
+    """The attempts as rows of results, one each, in the given order.
 
     Raises:
-        ValueError: A status is none of `STATUSES`.
+        ValueError: A status is not one of `STATUSES`.
     """
     _check(attempts)
     columns = {name: _fixed(name, attempts) for name in FIXED.names}
@@ -142,7 +142,7 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
 
 
 def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A `param.` column of any type as strings, spelled as `to_table` spells a column of mixed types."""
+    """A `param.` column of any type as strings, in the spelling of `to_table` for mixed types."""
     return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
 
 
@@ -161,7 +161,7 @@ def misfit(table: pa.Table) -> str:
         if table[name].null_count:
             return f"{name} lacks values"
     try:
-        table.validate(full=True)  # Text that is none is found here, not where it is printed.
+        table.validate(full=True)  # Finds invalid text here, before it is printed.
     except pa.ArrowInvalid as error:
         return str(error).splitlines()[0]
     return next((f"{name} {why}" for name in table.column_names if (why := _beyond(name, table[name]))), "")
@@ -261,7 +261,7 @@ def _call(function: str, column: Any) -> Any:
 
 
 def header(table: pa.Table, study: str) -> bytes:
-    """What `peek` reads from the footer: version, study, and key, attempt and status of each row."""
+    """The header for `peek`: version, study, and key, attempt and status of each row."""
     columns = [table[name].to_pylist() for name in HeaderRow._fields]
     return encode(map(HeaderRow, *columns), study)
 
@@ -306,7 +306,7 @@ def _summable(value: float) -> float:
 
 def _params(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
     columns = {f"param.{name}": _param([row.get(name) for row in rows]) for name in _keys(rows)}
-    # A column of nulls has no type of its own, and any guess would clash with another file's: leave it out.
+    # A column of nulls is left out: it has no type, and a guess could differ from another file's type.
     return {name: column for name, column in columns.items() if column.null_count < len(column)}
 
 

@@ -1,8 +1,7 @@
-"""Where results lie: a folder, or a prefix of an object store. Standard library only, until an address needs more.
+"""The place of results: a folder, or a prefix of an object store. It imports pyarrow only for an object store.
 
 A folder is a `pathlib.Path`. An address such as `s3://bucket/prefix?endpoint_override=…` is a `Remote`, which has the
-few methods of a path that a store of results needs. There is no rename on an object store and no lock: nothing here
-wants either.
+few methods of a path that results need. Object stores have neither rename nor locks, and nothing here needs them.
 """
 
 import errno
@@ -31,26 +30,26 @@ from jobs.results.remote import SCHEMES, Remote, asking, bare, reach
 __all__ = ["Remote", "StorageError", "open_regular", "open_to_lock", "reason"]
 
 REQUESTS = 16
-"""To an object store, side by side: a request is waiting, some 20 ms for each."""
+"""Number of parallel requests to an object store; each request waits some 20 ms."""
 
 LARGEST = 2**30
-"""Bytes of a file that is read into memory at once, where its reader names no other bound."""
+"""The most bytes of a file that is read into memory, unless the reader gives another limit."""
 LARGEST_MODEL = 2**34
-"""Bytes of a checkpoint, or of a model's weights."""
+"""The most bytes of a checkpoint or of a model's weights."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 Place = Path | Remote
 File = str | Remote
-"""A file to read: of thousands, plain strings open a good deal faster than `Path` objects."""
+"""A file to read; plain strings, because opening thousands of them is much faster than `Path` objects."""
 
 
 def at(location: str | Place) -> Place:
-    """The place that an address or the path of a folder means.
+    """The place at an address or the path of a folder.
 
     Raises:
-        UserError: It is no address of an object store.
+        UserError: It is an address, but not of an object store.
         StorageError: The store cannot be reached.
     """
     if not isinstance(location, str):
@@ -69,13 +68,13 @@ def at(location: str | Place) -> Place:
 
 
 def absolute(location: str) -> str:
-    """The same place for a process in any folder."""
+    """The location in a form that does not depend on the current folder."""
     place = at(location)
     return os.path.realpath(place) if isinstance(place, Path) else location
 
 
 def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
-    """The visible files of a folder whose names begin and end so, sorted; none if there is no such folder."""
+    """The visible files of a folder with this prefix and suffix, sorted; empty if the folder does not exist."""
     if isinstance(folder, Remote):
         names = [name for name, is_file in folder.children() if is_file]
         return [folder / name for name in names if _is_wanted(name, suffix, prefix)]
@@ -86,12 +85,12 @@ def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
         return []
     except StorageError as error:
         if isinstance(error.__cause__, NotADirectoryError):
-            return []  # Whoever writes there hears of it.
+            return []  # Writing there will report the error.
         raise
 
 
 def folders(folder: Place, prefix: str) -> Sequence[Place]:
-    """The folders in a folder whose names begin so, sorted.
+    """The folders in a folder with this prefix, sorted.
 
     Raises:
         StorageError: They cannot be listed.
@@ -105,10 +104,10 @@ def folders(folder: Place, prefix: str) -> Sequence[Place]:
 
 
 def is_folder(place: Place) -> bool:
-    """Whether it is a folder, or anything lies below it.
+    """Whether it is a folder, or in an object store has anything below it.
 
     Raises:
-        StorageError: It cannot be told.
+        StorageError: It cannot be determined.
     """
     return place.is_dir() if isinstance(place, Remote) else kind_of(place) == stat.S_IFDIR
 
@@ -119,24 +118,24 @@ def is_link(place: Place) -> bool:
 
 
 def is_file(place: Place) -> bool:
-    """Whether it is a file that can be read, and no FIFO, socket or device.
+    """Whether it is a regular file, not a FIFO, socket or device.
 
     Raises:
-        StorageError: It cannot be told.
+        StorageError: It cannot be determined.
     """
     return place.is_file() if isinstance(place, Remote) else kind_of(place) == stat.S_IFREG
 
 
 def read_regular(file: File | Path, most: int = LARGEST) -> bytes:
-    """All bytes of a file: the one way in which anything that lies in results is read.
+    """All bytes of a regular file; every file in results is read through this function.
 
     Args:
-        file: Where it lies.
-        most: A longer one is refused before it is read.
+        file: The file.
+        most: The most bytes; a longer file is refused before it is read.
 
     Raises:
         FileNotFoundError: It is gone.
-        StorageError: It cannot be read, is no file, or is longer than `most`.
+        StorageError: It cannot be read, is not a regular file, or is longer than `most`.
     """
     if isinstance(file, Remote):
         return file.read_bytes()
@@ -144,31 +143,31 @@ def read_regular(file: File | Path, most: int = LARGEST) -> bytes:
         size = os.fstat(stream.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {most:,}")
-        # Not to its end: some of what /proc holds has none.
+        # Read at most this much: some files in /proc have no end.
         return stream.read(size) or b""
 
 
 def name_of(file: File) -> str:
     """The last part of a file's path."""
-    return file.name if isinstance(file, Remote) else os.path.basename(file)  # noqa: PTH119 (as fast as it gets)
+    return file.name if isinstance(file, Remote) else os.path.basename(file)  # noqa: PTH119 (for speed)
 
 
 def version(file: File) -> object:
-    """What changes when a file is written anew.
+    """A value that changes when the file is rewritten.
 
     Raises:
         FileNotFoundError: It is gone.
     """
     if isinstance(file, Remote):
         with file.open() as remote, asking(file, "read"):
-            return remote.metadata()  # The entity tag is among it.
+            return remote.metadata()  # It contains the entity tag.
     with answering(file, "read"):
         status = os.stat(file)  # noqa: PTH116 (a string, see File)
     return status.st_ino, status.st_mtime_ns
 
 
 def modified(place: Place) -> float | None:
-    """When a file was last written, in seconds since 1970 by the clock of where it lies; None if it is gone."""
+    """When a file was last written, in seconds since 1970 by the clock of its storage; None if it is gone."""
     if isinstance(place, Remote):
         with asking(place, "read"):
             moment = place.filesystem.get_file_info(place.path).mtime
@@ -181,7 +180,7 @@ def modified(place: Place) -> float | None:
 
 
 def delete(file: File) -> None:
-    """Delete a file.
+    """Deletes a file.
 
     Raises:
         FileNotFoundError: It is gone.
@@ -195,13 +194,13 @@ def delete(file: File) -> None:
 
 
 def sweep(folder: Place) -> None:
-    """Deletes what processes that were killed while they wrote have left in a folder, and in those below it."""
-    if isinstance(folder, Path):  # In an object store an object is there or it is not.
+    """Deletes temporary files that killed processes left in a folder and the folders below it."""
+    if isinstance(folder, Path):  # An object store has no partly written objects.
         debris.sweep(folder)
 
 
 def each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: Place) -> Iterator[_Result]:
-    """The function of each item, in order; side by side if they lie in an object store, as `folder` does."""
+    """The results of a function for each item, in order; computed in parallel if `folder` is in an object store."""
     if isinstance(folder, Path):
         yield from map(function, items)
         return
@@ -210,10 +209,10 @@ def each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: P
 
 
 def put(place: Place, data: bytes) -> None:
-    """Let a file hold `data`, all of it or none, also through a crash or a power cut.
+    """Writes `data` to a file, completely or not at all, even if the machine crashes.
 
     Raises:
-        StorageError: It cannot be written; what was there before stays.
+        StorageError: It cannot be written; the old content stays.
     """
     if isinstance(place, Remote):
         place.write_bytes(data)

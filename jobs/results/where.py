@@ -1,6 +1,6 @@
-"""`--where`: a small expression over the columns, without any way to run code.
+"""`--where`: a small expression over the columns that cannot run code.
 
-Allowed are comparisons (also chained), `in` and `not in` a list, `and`, `or`, `not`, names and literals:
+It may have comparisons (also chained), `in` and `not in` a list, `and`, `or`, `not`, names and literals:
 `learning_rate < 1e-3 and method.name == 'cc'`.
 """
 
@@ -17,9 +17,9 @@ Row = dict[str, Any]
 Value = Callable[[Row], Any]
 
 LONGEST = 4000
-"""Characters of an expression."""
+"""The most characters of an expression."""
 DEEPEST = 50
-"""Levels of brackets, `not` and lists within each other."""
+"""The most nested levels of brackets, `not` and lists."""
 
 _ORDERED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
@@ -65,10 +65,10 @@ class Where:
         return root
 
     def matcher(self, columns: Iterable[str]) -> Value:
-        """A function from a row (column name to value) to whether it is wanted.
+        """A function that tells whether a row (a mapping of column names to values) matches.
 
         Raises:
-            UserError: A name in the expression means no column, or several.
+            UserError: A name in the expression fits no column, or several.
         """
         columns = list(columns)
         value = self._compile(self._root, {name: resolve(name, columns) for name in self.names})
@@ -138,7 +138,7 @@ class Where:
 
 
 def _equality(test: Callable[[Any, Any], bool], *, is_membership: bool) -> Callable[[Any, Any], bool]:
-    """Lists stand in the store as JSON: a list beside `==`, or inside `in`, is spelled that way."""
+    """A test for equality or membership; lists are compared as JSON, because results store them so."""
 
     def equal(left: Any, right: Any) -> bool:
         if is_membership:
@@ -158,7 +158,7 @@ def _shown(text: str) -> str:
 
 
 def _is_deep(root: ast.AST) -> bool:
-    """Level by level: what is deep must not be walked by recursion."""
+    """Whether the tree is nested too deep, found level by level, without recursion."""
     level = [root]
     for _ in range(DEEPEST):
         level = [inner for node in level for inner in ast.iter_child_nodes(node)]
@@ -175,7 +175,7 @@ def _is_plain(value: Any) -> bool:
 
 def _names(root: ast.expr) -> list[str]:
     nodes = list(ast.walk(root))
-    # `method.name` holds the shorter `method` as a node: only the longest chains are names.
+    # `method.name` contains the node `method`: only the longest chains are names.
     inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     return sorted({_dotted(node) for node in nodes if id(node) not in inner} - {""})
 

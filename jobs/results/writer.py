@@ -1,4 +1,4 @@
-"""Write one attempt so that no reader ever sees half of it."""
+"""Writes attempts so that no reader ever sees a part of one."""
 
 import secrets
 import time
@@ -14,8 +14,8 @@ from jobs.results.storage import Place, put
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HISTORY = "history.list.element."
-# Reading a one-row file is opening its columns, one by one: no statistics (they would repeat the value), and
-# compression and dictionaries only where there is something to compress. 3.5 s to 2.1 s for 2,000 files.
+# Reading a one-row file mostly means opening its columns one by one. So there are no statistics, which would repeat the
+# value, and compression and dictionaries only for long columns. This reads 2,000 files in 2.1 s instead of 3.5 s.
 _ONE_ROW: dict[str, Any] = {
     "write_statistics": False,
     "use_dictionary": [f"{_HISTORY}metric"],
@@ -31,10 +31,10 @@ def new_attempt_id() -> str:
 
 
 def write(results: str, attempt: Attempt) -> Place:
-    """Write or rewrite the attempt's own file under `results` and return its path.
+    """Writes or rewrites the attempt's file under `results` and returns its path.
 
     Raises:
-        StorageError: The folder cannot be written or the disk is full; an older version of the file stays whole.
+        StorageError: The folder cannot be written or the disk is full; an older version of the file stays intact.
     """
     path = study_folder(results, attempt.study) / TRIALS / f"{attempt.trial_key}.{attempt.attempt_id}.parquet"
     put(path, stored(to_table([attempt]), attempt.study))
@@ -42,21 +42,20 @@ def write(results: str, attempt: Attempt) -> Place:
 
 
 def stored(table: pa.Table, study: str) -> bytes:
-    """Rows of one study as a file of its folder.
+    """The bytes of a file with rows of one study, for the study's folder.
 
-    The folder's name says the study. Other programs make a column `study` of it, of another type than one inside the
-    file would have.
+    It has no column `study`: other programs make one from the folder's name, and its type would differ.
     """
     return _sealed(table.drop_columns(["study"]), header(table, study))
 
 
 def serialise(table: pa.Table) -> bytes:
-    """Rows of any studies as a file that lies anywhere."""
+    """The bytes of a file with rows of any studies, for any place."""
     return _sealed(table, header(table, ""))
 
 
 def _sealed(table: pa.Table, about: bytes) -> bytes:
-    """The table as the bytes of a Parquet file, with the header that `peek` finds and the digest in it."""
+    """The table as the bytes of a Parquet file, with the header for `peek` and its digest."""
     sink = pa.BufferOutputStream()
     options = _ONE_ROW if table.num_rows == 1 else _MANY_ROWS
     with pq.ParquetWriter(sink, table.schema, store_schema=False, **options) as writer:

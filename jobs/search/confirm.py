@@ -1,4 +1,4 @@
-"""More seeds for the contenders of a study, round by round: from its rows to a race, and from a race to trials."""
+"""More seeds for the best configurations of a study, in rounds: from its rows to a race, and from a race to trials."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from jobs.study.study import Study
 
 @dataclass(frozen=True)
 class Heat:
-    """How the contenders of a study stand.
+    """The current state of a confirmation.
 
     Attributes:
-        race: What their results say.
+        race: The state of the race.
         board: The leaderboard of all the study's configurations, for their parameters.
-        values: Of each configuration that was done with every seed of the study, all its values by seed.
-        incomplete: How many others there are.
+        values: The values by seed of each configuration that is done with every seed of the study.
+        incomplete: Number of other configurations.
         lacking: The trials to run next.
     """
 
@@ -37,7 +37,7 @@ class Heat:
 
 
 class Confirmation:
-    """A study whose contenders are given more seeds."""
+    """Plans more seeds for the best configurations of a study."""
 
     def __init__(
         self, study: Study, results: str, metric: str, mode: str, *, most: int, top: int, margin: float
@@ -46,15 +46,15 @@ class Confirmation:
 
         Args:
             study: the study as it was run.
-            results: where its results are kept.
-            metric: what it is judged by.
+            results: the place of its results.
+            metric: the metric to compare by.
             mode: `max` or `min`, whichever is better.
-            most: seeds per contender at the end, the study's own included.
-            top: contenders at most.
+            most: the most seeds per configuration, with the study's own.
+            top: the most configurations that get more seeds.
             margin: a difference too small to care about.
 
         Raises:
-            UserError: the study or the metric allows no such thing.
+            UserError: the study or the metric does not allow more seeds.
         """
         _check(study, metric, most)
         self._results, self._metric, self._mode = results, metric, mode
@@ -64,7 +64,7 @@ class Confirmation:
         self.rule = Rule(looks(len(study.seeds), most), top, margin, mode == "max")
 
     def heat(self) -> Heat:
-        """How things stand by the rows that are there.
+        """The current state, from the stored rows.
 
         Raises:
             UserError: no configuration is done with every seed of the study.
@@ -72,7 +72,7 @@ class Confirmation:
         study = self._plan.study
         table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
         board = leaderboard(table, self._metric, self._mode)
-        # Trials that were stopped early are not repeats of those that were not.
+        # Trials that were stopped early are not comparable with trials that ran to the end.
         known = by_seed(table, board.metric, ("ok",))
         found = {key: known.get((study.name, key), {}) for key in self._cells}
         complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
@@ -83,7 +83,7 @@ class Confirmation:
         return Heat(state, board, complete, len(found) - len(complete), lacking)
 
     def plan(self, heat: Heat) -> Plan:
-        """The study's plan with the trials that are added to it."""
+        """The study's plan with the added trials."""
         known = {one.trial_key for one in self._plan.trials}
         added = [self._trial(key, seed) for key, values in heat.values.items() for seed in values]
         new = {one.trial_key: one for one in [*added, *heat.lacking] if one.trial_key not in known}
@@ -95,17 +95,17 @@ class Confirmation:
 
 
 def _seeds(own: Sequence[int]) -> Iterator[int]:
-    """A study's seeds, and after them the numbers that it has not used, from the largest on."""
+    """A study's seeds, followed by the numbers above its largest seed."""
     return itertools.chain(own, itertools.count(max(own) + 1))
 
 
 def _check(study: Study, metric: str, most: int) -> None:
     if study.search.scheduler == "pbt":
-        raise UserError(f"{study.name}: a population changes values while it trains: its members cannot be repeated")
+        raise UserError(f"{study.name}: members of a population change values while they train and cannot be repeated")
     if metric_name(metric) == CONSENSUS:
         raise UserError(
-            f"a consensus is a rank among all trials of a study, which more seeds of a few would shift: "
-            f"give --metric, such as --metric {LABEL_FREE}"
+            f"the consensus ranks all trials of a study, so more seeds for a few configurations would change it: "
+            f"give another metric, such as --metric {LABEL_FREE}"
         )
     if most <= len(study.seeds):
-        raise UserError(f"--seeds-at-most {most}: the study has {len(study.seeds)} seeds already; give more than those")
+        raise UserError(f"--seeds-at-most {most}: the study already has {len(study.seeds)} seeds; give a larger number")

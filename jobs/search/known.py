@@ -1,4 +1,4 @@
-"""Which trials of a plan are known by now: all, or those of the cells that a search has chosen so far."""
+"""The known trials of a plan: all, or those of the configurations that a search algorithm has chosen so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobs.planning.plan import Plan
 
 
 def known(plan: Plan, results: str) -> Plan:
-    """The plan with the cells that a search has chosen so far, as the results tell."""
+    """The plan with the configurations that a search algorithm has chosen so far, read from the results."""
     if plan.study.search.name != "optuna":
         return plan
     from jobs.search.tpe import known_trials

@@ -1,4 +1,4 @@
-"""The study file that follows from a study's results: `conclus next`."""
+"""Proposes the next study file from a study's results: `conclus next`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Proposal:
 
 
 def base_study(folder: Place) -> studies.Study:
-    """The study that the results of a folder were planned as.
+    """The study from which the results of a folder come.
 
     Raises:
         UserError: Its `_study.json` is missing or cannot be read.
@@ -59,25 +59,25 @@ def base_study(folder: Place) -> studies.Study:
         source = records.read(file, {"source": dict})["source"]
     except FileNotFoundError as error:
         raise UserError(
-            f"{file} is missing, so there is no study to go on from: rows that were not run have none."
+            f"{file} is missing, so there is no study to continue from. Imported rows have none."
         ) from error
     except records.RecordError as error:
-        raise UserError(f"{error}: restore it from where the study was run.") from error
-    # Its paths are absolute already: the folder of results gives none a meaning.
+        raise UserError(f"{error}: restore it from the machine that ran the study.") from error
+    # Its paths are already absolute, so the base folder does not matter.
     return studies.parse(yaml_document.write(source), str(file), Path())
 
 
 def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_seeds: int) -> Proposal:
-    """The next study: the same name, so that trials which are done already keep their place.
+    """The next study. It keeps the name, so trials that are already done count.
 
     Args:
         study: The study that the results come from.
-        advice: What to do about its parameters.
-        results: The folder of results, to see what is done.
-        most_seeds: No more seeds than these, however many would be needed.
+        advice: The advice for its parameters.
+        results: The folder of results, to find trials that are done.
+        most_seeds: The most seeds to propose, even if more would be needed.
 
     Raises:
-        UserError: The study is not a valid one; it would be our mistake.
+        UserError: The proposed study is not valid, which would be a bug of conclus.
     """
     advice = [_accepted(study, one) for one in advice if one.key in trial_config.flatten(study.trial)]
     content: dict[str, Any] = {
@@ -92,13 +92,13 @@ def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_s
         if one.kind == "fix":
             _fix(content["trial"], one.key, one.values[0])
     content["search"] = _search(study, content["space"])
-    text = "".join(f"# {line}\n" for line in ["What conclus next made of the results:", *map(sentence, advice)])
+    text = "".join(f"# {line}\n" for line in ["Proposed by conclus next from the results:", *map(sentence, advice)])
     text += yaml_document.write(content)
     return _counted(text, studies.parse(text, "the next study", Path()), advice, results)
 
 
 def sentence(one: Advice) -> str:
-    """What is done about a parameter and why."""
+    """The advice for a parameter and its reason, as one sentence."""
     shown = ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in one.values)
     what = {
         "extend": f"extend to {shown}",
@@ -114,7 +114,7 @@ def sentence(one: Advice) -> str:
 
 
 def _accepted(study: studies.Study, one: Advice) -> Advice:
-    """The advice with values that the parameter's type takes; beyond its bounds there is nothing to extend to."""
+    """The advice with values that the parameter accepts; if no new value is allowed, the advice changes."""
     native = [value for value in (_native(study, one, value) for value in one.values) if value is not None]
     values = tuple(value for i, value in enumerate(native) if value not in native[:i])
     if one.kind == "extend" and not one.is_range and len(values) == 1:
@@ -129,7 +129,7 @@ def _sortable(values: Sequence[Any]) -> bool:
 
 
 def _native(study: studies.Study, one: Advice, value: Any) -> Any:
-    """The value as the study file writes it: whole numbers, lists, two digits for what is new; None if not allowed."""
+    """The value as written in a study file, new values rounded to two digits; None if the parameter rejects it."""
     return next((found for found in _spellings(value) if _is_allowed(study, one.key, found)), None)
 
 
@@ -146,7 +146,7 @@ def _spellings(value: Any) -> list[Any]:
 def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
     mistakes = Mistakes()
     trial_config.read_trial(keys.overlay(deepcopy(dict(study.trial)), {key: value}), (), mistakes)
-    # The options of another plug-in than the base's are no mistake of its name.
+    # Mistakes at other keys do not count: options of the base's plug-in are wrong for another plug-in's name.
     return not [one for one in mistakes.found if ".".join(one.place) == key]
 
 
@@ -154,7 +154,7 @@ def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
 
 
 def _space(study: studies.Study, advice: Sequence[Advice]) -> dict[str, Any]:
-    """The ranges of the study as written, and in their place what the advice says."""
+    """The ranges of the study as written, replaced where there is advice."""
     space = {keys.matches(key, study.trial)[0]: content for key, content in study.source["space"].items()}
     for one in advice:
         if one.kind == "fix":
@@ -178,7 +178,7 @@ def _range(one: Advice, *, listed: bool) -> dict[str, Any]:
 
 
 def _fix(trial: dict[str, Any], key: str, value: Any) -> None:
-    """Puts the value into the trial; a plug-in's new name keeps the options that it knows."""
+    """Sets the value in the trial; for a plug-in's name, drops options that the new plug-in does not know."""
     head, _, last = key.rpartition(".")
     keys.put(trial, key, value)
     if last != "name":
@@ -209,5 +209,7 @@ def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results:
     except UserError as error:
         cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
         count = cells * len(study.seeds)
-        return Proposal(text, advice, count, count, f"What is done already cannot be told here: {error}", foreign)
+        return Proposal(
+            text, advice, count, count, f"Trials that are already done cannot be counted here: {error}", foreign
+        )
     return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "", foreign)

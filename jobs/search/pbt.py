@@ -1,11 +1,11 @@
-"""Population based training: a quarter of the members takes over the weights of the best and changes its values.
+"""Population based training: the worst quarter of the members copies weights and values of the best.
 
-All members of one seed train to the same epoch and stand still; then each of the worst quarter copies a member of the
-best, weights and values, and moves the values a little; and all go on. Standing still costs some waiting, and makes
-the outcome a function of the study alone, whatever the number of workers or the accidents on the way.
+All members of one seed train to the same epoch and wait. Then each member of the worst quarter copies the weights and
+values of a member of the best quarter and changes the values a little, and all continue. Waiting costs some time, but
+the result depends on the study alone, not on the number of workers or on interruptions.
 
-A member's values change while it trains, so it is no sample of a configuration: its rows say `source = pbt` and stand
-outside of every statistic over configurations. Its history has the values it had, as `hp.<key>`.
+A member's values change while it trains, so it is not a sample of a configuration. Its rows have `source = pbt` and are
+left out of statistics over configurations. Its history contains its values as `hp.<key>`.
 
 Reference:
     M. Jaderberg et al., "Population Based Training of Neural Networks" (2017), with truncation selection.
@@ -38,12 +38,12 @@ _SHAPE = {
     "stage": {str: int},
     "members": {str: {"values": dict, "origin": str | None, "reached": {str: int | float | str | None}}},
 }
-"""Of the population's file."""
+"""The structure of the population's file."""
 
 
 @dataclass
 class _Member:
-    """One member now: its values, whose weights it goes on with, and the value or FAILED that each stage ended with."""
+    """The state of a member: its values, the member whose weights it continues, and each stage's result or FAILED."""
 
     trial: PlannedTrial
     values: dict[str, Any]
@@ -52,10 +52,10 @@ class _Member:
 
 
 class Population:
-    """A source of trials: every member to the next exchange, then the exchange, to the last epoch."""
+    """A source of trials: runs every member to the next exchange, exchanges, and repeats until the last epoch."""
 
     def __init__(self, plan: Plan, results: str) -> None:
-        """Goes on from the population's file, where earlier runs have left one."""
+        """Continues from the population's file if an earlier run has written one."""
         study = plan.study
         self._study, self._folder = study, study_folder(results, study.name)
         self._stops = search.exchange_epochs(study.search, study.trial["epochs"])
@@ -68,7 +68,7 @@ class Population:
         self._given: set[str] = set()
 
     def take(self) -> Next | None:
-        """The next member that has not reached its seed's exchange."""
+        """The next member that has not reached the current exchange of its seed."""
         for key, member in self._members.items():
             stage = self._stage[member.trial.seed]
             if stage < len(self._stops) and str(stage) not in member.reached and key not in self._given:
@@ -77,7 +77,7 @@ class Population:
         return None
 
     def hear(self, event: Event) -> None:
-        """Notes what a member has reached; when it is the last of its seed, they exchange."""
+        """Records a member's result; after the last member of its seed, the members exchange."""
         if event.kind not in {"finished", "died"}:
             return
         member = self._members[event.key]
@@ -107,7 +107,7 @@ class Population:
         return [one for one in self._members.values() if one.trial.seed == seed]
 
     def _exchange(self, peers: Sequence[_Member], stage: int) -> None:
-        """The worst take over from the best; who failed, or has no value, is among the worst."""
+        """The worst members copy the best; a member that failed or has no value is among the worst."""
         self._forget(peers, stage - 1)
         if stage + 1 >= len(self._stops):
             return
@@ -125,7 +125,7 @@ class Population:
                 one.values = explore(best.values, self._study.space, chance)
 
     def _forget(self, peers: Sequence[_Member], stage: int) -> None:
-        """Drops the checkpoints of an exchange that everyone has gone on from."""
+        """Deletes the checkpoints of an exchange after all members have continued from it."""
         if stage >= 0:
             for one in peers:
                 exchange_file(self._folder, one.trial.trial_key, self._stops[stage]).unlink(missing_ok=True)
@@ -144,8 +144,8 @@ class Population:
         except FileNotFoundError:
             return
         except records.RecordError as error:
-            raise UserError(f"{error}: delete it, and the population begins anew") from error
-        # Of seeds that the study had once and has no more, nothing goes on; `_save` keeps what the file says of them.
+            raise UserError(f"{error}: delete it to start the population again") from error
+        # Members of seeds that the study no longer has do not continue; `_save` keeps their entries in the file.
         self._others = {key: one for key, one in content["members"].items() if key not in self._members}
         self._stage |= {int(seed): stage for seed, stage in content["stage"].items()}
         for key, stored in content["members"].items():
@@ -154,7 +154,7 @@ class Population:
             member = self._members[key]
             member.values, member.origin = stored["values"], stored["origin"]
             stage = str(self._stage[member.trial.seed])
-            # Who failed in an exchange that is still open is tried again, as failed trials are.
+            # A member that failed in the current stage is tried again, like any failed trial.
             member.reached = {
                 name: value for name, value in stored["reached"].items() if not (name == stage and value == FAILED)
             }
@@ -167,9 +167,9 @@ def _worth(value: float | str | None, mode: str) -> float:
 
 
 def explore(values: Mapping[str, Any], space: Mapping[str, Range], chance: random.Random) -> dict[str, Any]:
-    """Values near those given, inside their ranges: drawn anew one time in four, else times 0.8 or 1.2.
+    """New values near the given ones, inside their ranges: one in four is drawn at random, others change by 0.8 or 1.2.
 
-    A value of a list moves to a neighbour in it instead.
+    A value from a list moves to a neighbour in the list instead.
     """
     return {key: _moved(value, space[key], chance) for key, value in values.items()}
 

@@ -1,4 +1,4 @@
-"""Where the next trial comes from: the seam for searches, and the plain list."""
+"""Sources of trials: the interface for search algorithms, and a plain list."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from jobs.planning.plan import PlannedTrial
 
 @dataclass(frozen=True)
 class Next:
-    """A trial whose turn it is, and what its order says beyond the plan."""
+    """The next trial to run, with entries for its order to the worker that the plan does not have."""
 
     trial: PlannedTrial
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Source(Protocol):
-    """Where trials come from: a list, or a search that goes by results."""
+    """A source of trials: a list, or a search algorithm that uses results."""
 
     def take(self) -> Next | None:
-        """The next trial; None when there is none now, and while none runs: none any more."""
+        """The next trial, or None if there is none now; None while no trial is running means: none will follow."""
         ...
 
     def hear(self, event: Event) -> None:
-        """Learns what became of the trials that were taken."""
+        """Receives an event of a trial that was taken."""
         ...
 
 
 class Listed:
-    """The trials of a plan that are to do, in its order; of the last quarter those of most epochs come first.
+    """The missing trials of a plan in its order, but the last quarter with the most epochs first.
 
-    A long trial that starts last keeps one worker busy while the others wait. The first three quarters stay in the
-    plan's order, any prefix of which is a fair experiment.
+    A long trial that starts last would keep one worker busy while the others wait. The first three quarters stay in the
+    plan's order, because any prefix of it is a balanced experiment.
     """
 
     def __init__(self, trials: Sequence[PlannedTrial]) -> None:
@@ -43,9 +43,9 @@ class Listed:
         self._trials = iter([*trials[:place], *last])
 
     def take(self) -> Next | None:
-        """The next of them."""
+        """The next trial of the list."""
         trial = next(self._trials, None)
         return None if trial is None else Next(trial)
 
     def hear(self, event: Event) -> None:
-        """Changes nothing."""
+        """Ignores the event."""

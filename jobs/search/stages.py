@@ -1,8 +1,8 @@
-"""Studies in stages, each gated on the one before: `stages:` in a study file.
+"""Studies in stages, each with a gate to the next one: `stages:` in a study file.
 
 Every stage is a study of its own, called `<study>.<stage>`, with its own folder of results. So everything that works
-on a study (its lock, its plan, resuming, status, next, confirm, aggregate) works on a stage as it is; the column
-`study` of the rows tells the stage. A trial that two stages share is run in both; a budget is each stage's own.
+on a study (its lock, its plan, resuming, status, next, confirm, aggregate) also works on a stage. The column `study` of
+the rows contains the stage. A trial that two stages share is run in both. Each stage has its own budget.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 KEYS = {
     "name": "the stage's own name",
-    "from": "what the stage starts from: `base` is the file's trial, `best` the best configuration of the stage before",
+    "from": "the stage's start: `base` is the file's trial, `best` the best configuration of the stage before",
     "trial": "keys of the trial that this stage sets",
-    "space": "what this stage varies",
-    "seeds": "the seeds of this stage; the file's by default",
-    "search": "the search of this stage; the file's by default",
-    "continue_if": "what the stage must reach for the next one to start",
+    "space": "the parameters that this stage varies",
+    "seeds": "the seeds of this stage; by default the file's",
+    "search": "the search of this stage; by default the file's",
+    "continue_if": "the condition for the next stage to start",
 }
 STARTS = ("base", "best")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a stage must reach for the next one to start: exactly one of `improves`, `at_least` and `at_most`.
+    """The condition for the next stage to start: exactly one of `improves`, `at_least` and `at_most`.
 
     Attributes:
-        metric: what the best configuration is judged by; the study's own metric by default.
-        improves: `interval`: it is better than the best of the stage before, by more than the interval of that.
-        at_least: the least mean over seeds that is enough.
-        at_most: the largest mean over seeds that is enough.
+        metric: the metric of the best configuration; by default the study's own.
+        improves: `interval`: the best is better than the best of the stage before, by more than the interval.
+        at_least: the smallest mean over seeds that passes.
+        at_most: the largest mean over seeds that passes.
     """
 
     metric: str | None = None
@@ -58,12 +58,12 @@ class Gate:
 
     @property
     def n_conditions(self) -> int:
-        """How many are set."""
+        """Number of conditions that are set."""
         return sum(one is not None for one in (self.improves, self.at_least, self.at_most))
 
     @property
     def conditions(self) -> list[str]:
-        """Those that are set, in words."""
+        """The conditions that are set, in words."""
         words = ["improves by its interval"] if self.improves else []
         words += [] if self.at_least is None else [f"is at least {self.at_least:g}"]
         return words + ([] if self.at_most is None else [f"is at most {self.at_most:g}"])
@@ -71,14 +71,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage as the study file has it.
+    """One stage of a study file.
 
     Attributes:
         name: its own name; empty for a study without stages.
-        study: the study that it is; one that starts from the best of the stage before has for it the trial of that.
-        gate: what it must reach for the study to go on.
+        study: the stage as a study; if `from_best`, it has the trial of the stage before until that one has results.
+        gate: the condition for the next stage to start.
         from_best: whether it starts from the best configuration of the stage before.
-        entry: how it was written.
+        entry: the stage as written in the file.
     """
 
     name: str
@@ -90,20 +90,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Course:
-    """A study file: its stages in order, or the one that it is."""
+    """A study file: its stages in order; a file without stages counts as one stage."""
 
     stages: Sequence[Stage]
     _reader: _Reader | None = None
 
     def plug_in_files(self) -> list[Path]:
-        """The user's own plug-in files that any of the stages may load."""
+        """The user's plug-in files that any stage may load."""
         return sorted({file for one in self.stages for file in plug_in_files(one.study)})
 
     def at(self, place: int, results: str) -> Study:
-        """The study of a stage; where it starts from the best of the stage before, with that as its trial.
+        """The study of a stage; if it starts from the best of the stage before, with that configuration as its trial.
 
         Raises:
-            UserError: the stage before has no results yet, or its best is none that this one can start from.
+            UserError: the stage before has no results yet, or this one cannot start from its best configuration.
         """
         stage = self.stages[place]
         if not stage.from_best or self._reader is None:
@@ -112,7 +112,7 @@ class Course:
         return self._reader.stage(place, stage.entry, trial_config.to_mapping(best))
 
     def gates(self, place: int) -> dict[str, str | None]:
-        """The metrics by which gates compare the trials of a stage, by their place in the file; None: the study's."""
+        """The metrics by which gates compare a stage's trials, by their key in the file; None is the study's own."""
         near = [(at, self.stages[at].gate) for at in (place, place + 1) if at < len(self.stages)]
         return {
             f"{STAGES}.{at}.continue_if.metric": gate.metric
@@ -121,10 +121,10 @@ class Course:
         }
 
     def verdict(self, place: int, results: str) -> Verdict | None:
-        """Whether the study may go on after a stage; None where nothing is asked of it.
+        """Whether the study may continue after a stage; None if the stage has no gate.
 
         Raises:
-            UserError: the metric is not there, or cannot be compared between the two stages.
+            UserError: no trial has the metric, or it cannot be compared between the two stages.
         """
         gate = self.stages[place].gate
         if gate is None:
@@ -148,7 +148,7 @@ class Course:
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:
-    """Reads and checks a study file with or without stages, with `dotted.key=value` overrides put over all of them.
+    """Reads and checks a study file with or without stages; `dotted.key=value` overrides apply to every stage.
 
     Raises:
         UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
@@ -160,7 +160,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:
 
 
 class _Reader:
-    """Reads a study file with stages; each becomes a document of its own, whose lines are those of the file."""
+    """Reads a study file with stages; each stage becomes a document that keeps the line numbers of the file."""
 
     def __init__(self, content: Document, folder: Path, overrides: Sequence[str]) -> None:
         self._content, self._folder, self._overrides = content, folder, overrides
@@ -169,10 +169,10 @@ class _Reader:
         self._lines: list[str] = []
 
     def read(self) -> Course:
-        """Every stage.
+        """All stages.
 
         Raises:
-            UserError: all mistakes of the file.
+            UserError: the file has mistakes; the message lists all of them.
         """
         entries = self._entries()
         if self._common.get("space"):
@@ -198,10 +198,10 @@ class _Reader:
         return stages
 
     def stage(self, place: int, entry: Mapping[str, Any], start: Mapping[str, Any]) -> Study:
-        """The study of one stage that starts from a trial.
+        """The study of one stage that starts from the trial `start`.
 
         Raises:
-            UserError: its mistakes.
+            UserError: the stage has mistakes.
         """
         written = entry.get("trial")
         over = trial_config.flatten(written) if isinstance(written, dict) else {}
@@ -210,8 +210,8 @@ class _Reader:
         for key in sorted(names, key=lambda one: one.removesuffix(".name").count(".")):
             keys.put(renamed, key.removesuffix(".name"), names[key])
         content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
-        content["study"] = self._named(entry)
-        # A plug-in's new name drops the options of the old one; those of the new one are known after this reading.
+        content["study"] = self._study_name(entry)
+        # A plug-in's new name drops the old plug-in's options; this first reading finds the new plug-in's options.
         trial = Reader(self._document({**content, "trial": renamed}, place), self._folder).read(()).trial
         known, origins = deepcopy(dict(trial)), dict[Place, str]()
         for key, value in over.items():
@@ -226,7 +226,7 @@ class _Reader:
         overrides = [one for one in self._overrides if one.partition("=")[0] != "study"]
         return Reader(self._document(content, place, origins), self._folder).read(overrides)
 
-    def _named(self, entry: Mapping[str, Any]) -> str:
+    def _study_name(self, entry: Mapping[str, Any]) -> str:
         over = [one.partition("=")[2] for one in self._overrides if one.partition("=")[0] == "study"]
         return f"{over[-1] if over else self._common.get('study')}.{entry['name']}"
 
@@ -240,7 +240,7 @@ class _Reader:
     def _document(
         self, value: Mapping[str, Any], stage: int | None = None, origins: Mapping[Place, str] | None = None
     ) -> Document:
-        """A study document of the file's values; the lines of a stage stand where its own keys are."""
+        """A study document from the file's values; keys of a stage get the line numbers of its entry."""
         lines = dict(self._content.origins)
         if stage is not None:
             head = (STAGES, str(stage))
@@ -258,7 +258,7 @@ class _Reader:
             return None
 
     def _entries(self) -> list[dict[str, Any]]:
-        """The stages as written, those with a name; what else is wrong with them is noted."""
+        """The stages as written, each with a name; mistakes are recorded."""
         written = self._content.value[STAGES]
         if not isinstance(written, list) or not written:
             self._mistakes.add((STAGES,), "a list of stages is needed, each with a name")
@@ -268,7 +268,7 @@ class _Reader:
             where = (STAGES, str(place))
             if not isinstance(entry, dict):
                 self._mistakes.add(where, f"{entry!r} is wrong: a mapping with a name is needed")
-                entry = {"name": f"stage-{place + 1}"}  # noqa: PLW2901 (what stands there is of no use)
+                entry = {"name": f"stage-{place + 1}"}  # noqa: PLW2901 (the wrong entry is not used)
             for key in entry:
                 if key not in KEYS:
                     self._mistakes.unknown((*where, key), KEYS)
@@ -278,9 +278,9 @@ class _Reader:
 
     def _own_name(self, where: Place, name: Any, others: Sequence[Mapping[str, Any]]) -> str:
         if not isinstance(name, str) or not study.NAME.fullmatch(name):
-            self._mistakes.add((*where, "name"), f"{name!r} is wrong: letters, digits, '.', '_' and '-' make a name")
+            self._mistakes.add((*where, "name"), f"{name!r} is wrong: a name has letters, digits, '.', '_' and '-'")
         elif name in [one["name"] for one in others]:
-            self._mistakes.add((*where, "name"), f"{name!r} stands twice; each stage needs a name of its own")
+            self._mistakes.add((*where, "name"), f"{name!r} is used twice: each stage needs its own name")
         return str(name)
 
     def _check_start(self, where: Place, entry: Mapping[str, Any]) -> None:
@@ -299,13 +299,13 @@ class _Reader:
         where = (STAGES, str(place), "continue_if")
         gate = trial_config.read_section(Gate, entry["continue_if"], where, self._mistakes)
         if gate.n_conditions != 1 and isinstance(entry["continue_if"], dict):
-            self._mistakes.add(where, "exactly one is needed of improves: interval, at_least and at_most")
+            self._mistakes.add(where, "exactly one of improves: interval, at_least and at_most is needed")
         if gate.improves and place == 0:
             self._mistakes.add((*where, "improves"), "there is no stage before the first")
         select = self._common.get("select")
         metric = gate.metric or (select.get("metric") if isinstance(select, dict) else None)
         if metric == CONSENSUS:
-            self._mistakes.add(where, f"a consensus is a rank within one stage: name a metric, such as {LABEL_FREE}")
+            self._mistakes.add(where, f"the consensus is a rank within one stage: give a metric, such as {LABEL_FREE}")
         return gate
 
 
@@ -313,7 +313,7 @@ _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 
 
 def _selected(stage: Study, results: str) -> Select:
-    """What a stage is selected by; where its file leaves that out, it ran by consensus if its data has no labels."""
+    """The selection of a stage; without a metric in its file, a stage without labels was selected by consensus."""
     from jobs.analysis.chosen import chosen
     from jobs.present.output import warn
 
@@ -325,7 +325,7 @@ def _selected(stage: Study, results: str) -> Select:
 
 
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
-    """The configuration of a stage that its metric puts first."""
+    """The best configuration of a stage by its metric."""
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
     from jobs.results.reader import load
 
@@ -335,5 +335,5 @@ def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
     found = next((configs[key] for key in ranked if key in configs), None)
     if found is None:
-        raise UserError(f"{stage.name} has no results of the configurations it is planned with: run it first")
+        raise UserError(f"{stage.name} has no results for its planned configurations: run it first")
     return found

@@ -1,7 +1,7 @@
-"""Search by Optuna's TPE: which cell comes next follows from the results of those before, also those of earlier runs.
+"""Search with Optuna's TPE: the next configuration depends on all earlier results, also those of earlier runs.
 
-Optuna keeps nothing: its study is made anew from the result store each time, so that a search goes on after any
-accident, and on rows that were copied from another machine. Cells get all their seeds, and Optuna their mean.
+Optuna stores nothing: its study is rebuilt from the stored results each time. So a search continues after any
+interruption, and from rows copied from another machine. Every configuration runs with all seeds; Optuna gets the mean.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
 FAILED = "failed"
 
 _REPEATS = 50
-"""How often a cell that is known is drawn in a row before the space counts as searched."""
+"""The space counts as exhausted after this many draws in a row of known configurations."""
 
 
 @dataclass
 class _Asked:
-    """A cell of the search, and what its seeds have given."""
+    """A configuration of the search and the values of its seeds."""
 
     assignment: Mapping[str, Any]
     cell: Cell
     values: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
 
     def mean(self) -> float | None:
-        """Over the seeds that have a finite value."""
+        """The mean over the seeds with a finite value; None if there are none."""
         found = [one for one in self.values.values() if one is not None and math.isfinite(one)]
         return fmean(found) if found else None
 
 
 class Asking:
-    """A source of trials: first what known cells lack, then new cells, up to the study's number of them."""
+    """A source of trials: first the missing ones of known configurations, then new ones up to `search.trials`."""
 
     def __init__(self, study: Study, results: str) -> None:
-        """Rebuilds the search from the store.
+        """Rebuilds the search from the stored results.
 
         Raises:
             UserError: Optuna is not installed, or the data cannot be read.
@@ -62,33 +62,33 @@ class Asking:
         self._waiting: list[PlannedTrial] = []
         self._places: dict[str, tuple[_Asked, int]] = {}
         for one in self._asked.values():
-            self._place(one)
+            self._enqueue(one)
         self._exhausted = False
 
     def take(self) -> Next | None:
-        """The next trial; None once the cells are all out, or the space holds no more."""
+        """The next trial; None if all configurations are taken or the space is exhausted."""
         if not self._waiting and len(self._asked) < (self._study.search.trials or 0) and not self._exhausted:
-            self._ask()
+            self._draw()
         return Next(self._waiting.pop(0)) if self._waiting else None
 
     def hear(self, event: Event) -> None:
-        """Notes what a seed gave as its row tells it: a failed one has no value, whatever it had reached."""
+        """Records a seed's result as its row has it: a failed trial has no value, whatever it had reached."""
         if event.kind not in {"finished", "ended", "died"} or event.key not in self._places:
             return
         asked, seed = self._places[event.key]
         failed = event.kind == "died" or event.data.get("status") == FAILED
         asked.values[seed] = None if failed else event.data.get("value")
 
-    def _place(self, asked: _Asked) -> None:
-        """Lets the seeds of a cell that have no value wait; every trial's key is made here, once."""
+    def _enqueue(self, asked: _Asked) -> None:
+        """Queues the seeds of a configuration that have no value yet; each trial's key is made only here."""
         trials = {seed: asked.cell.trial(seed) for seed in self._study.seeds}
         self._places |= {trial.trial_key: (asked, seed) for seed, trial in trials.items()}
         self._waiting += [trial for seed, trial in trials.items() if seed not in asked.values]
 
-    def _ask(self) -> None:
-        # Made anew for each cell: a search that goes on from the store then proposes what this one would have. Kept, it
-        # would hold the cells in the order in which they ended, and TPE draws by their order. After 400 cells this
-        # takes 20 ms, about as long as TPE's own draw.
+    def _draw(self) -> None:
+        # Rebuilt for each configuration, so that a resumed search proposes the same as an uninterrupted one. A study
+        # that is kept has its trials in the order in which they ended, and TPE depends on the order. After 400
+        # configurations rebuilding takes 20 ms, about as long as TPE's own draw.
         search, distributions = _optuna_study(self._study, list(self._asked.values()))
         for _ in range(_REPEATS):
             trial = search.ask(distributions)
@@ -96,9 +96,9 @@ class Asking:
             cell = self._cells.make(assignment)
             if cell.key not in self._asked:
                 self._asked[cell.key] = _Asked(assignment, cell)
-                self._place(self._asked[cell.key])
+                self._enqueue(self._asked[cell.key])
                 return
-            # Its value once more moves the sampler on.
+            # Reporting its value again makes the sampler draw something else.
             _close(search, trial, self._asked[cell.key].mean())
         self._exhausted = True
 
@@ -113,15 +113,15 @@ def _close(search: optuna.Study, trial: optuna.Trial, value: float | None) -> No
 
 
 def known_trials(study: Study, results: str) -> tuple[PlannedTrial, ...]:
-    """The trials of the cells that earlier runs of a search have chosen, all seeds of each."""
+    """The trials, all seeds, of the configurations that earlier runs of a search have chosen."""
     return tuple(one.cell.trial(seed) for one in known_cells(study, results) for seed in study.seeds)
 
 
 def known_cells(study: Study, results: str) -> list[_Asked]:
-    """The cells of a search that the store knows, in the order in which they began, with their seeds' values.
+    """The stored configurations of a search, in the order in which they began, with the values of their seeds.
 
-    A row belongs to the search when its cell, made anew from its values of the space's keys, has its key: so rows of
-    another base configuration, other data or other search spaces are left out.
+    A row belongs to the search if the configuration made from its values of the space's keys has the same key. So rows
+    of another base configuration, other data or another space are left out.
     """
     made = Cells(study)
     found: dict[str, _Asked] = {}
@@ -143,7 +143,7 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
 
 
 def _rows(study: Study, results: str) -> list[dict[str, Any]]:
-    """The store's rows of the study, the earliest attempt first, each with its parameters and selection value."""
+    """The stored rows of the study, the earliest attempt first, each with its parameters and selection value."""
     from jobs.results.reader import load
 
     metric = within_trial(study.select.metric)
@@ -161,7 +161,7 @@ def _rows(study: Study, results: str) -> list[dict[str, Any]]:
 
 
 def _assignment(space: Mapping[str, Range], row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The row's values of the space's keys; None where it has not all of them."""
+    """The row's values of the space's keys; None if any is missing."""
     params = row["params"]
     if not all(key in params for key in space):
         return None
@@ -182,7 +182,7 @@ def _optuna() -> Any:
 def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, dict[str, Any]]:
     optuna = _optuna()
     distributions = {key: _distribution(one) for key, one in study.space.items()}
-    # Another seed for each number of known cells: the same one would draw the same cell again.
+    # A different seed for each number of known configurations: the same seed would draw the same one again.
     seed = random.Random(f"{study.search.seed}:{len(known)}").getrandbits(32)  # noqa: S311 - a search, not a secret
     sampler = optuna.samplers.TPESampler(seed=seed)
     direction = "maximize" if study.select.mode == "max" else "minimize"
@@ -202,17 +202,17 @@ def _distribution(one: Range) -> Any:
         return FloatDistribution(one.low, one.high, log=isinstance(one, LogUniform))
     if isinstance(one, Integer):
         return IntDistribution(one.low, one.high)
-    # By place: a value may be a list, which Optuna does not take.
+    # By index, because a value may be a list, which Optuna does not accept.
     return CategoricalDistribution(tuple(range(len(one.finite or ()))))
 
 
 def _value(one: Range, given: Any) -> Any:
-    """The space's value for what Optuna gave."""
+    """The space's value for a value from Optuna."""
     return given if isinstance(one, Uniform | Integer) else (one.finite or ())[given]
 
 
 def _stored(one: Range, value: Any) -> Any:
-    """What Optuna would have given for a value of the store; None where the range does not hold it."""
+    """Optuna's value for a stored value; None if it is not in the range."""
     if isinstance(one, Uniform | Integer):
         return value if one.low <= value <= one.high else None
     return (one.finite or ()).index(value) if value in (one.finite or ()) else None

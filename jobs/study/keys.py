@@ -1,4 +1,4 @@
-"""Dotted keys of a trial: which one a short name means, and setting one in nested mappings."""
+"""Dotted keys of a trial: resolves short names, and reads and sets keys in nested mappings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from core.errors import UserError
 
 
 def plug_in_fields() -> list[tuple[str, str]]:
-    """The kinds of plug-ins and the keys of the trial that name one, outer ones before those in them."""
+    """The kinds of plug-ins with the keys of the trial that name one; outer plug-ins before inner ones."""
     fields = [("datasets", "data"), ("encoders", "encoder"), ("views", "views"), ("methods", "method")]
     return [*fields, ("losses", "method.loss")]
 
 
 def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of the trial that a key means: itself, or all that end in it."""
+    """The dotted keys of the trial that a key may mean: the key itself, or all keys that end in it."""
     flat = list(trial_config.flatten(trial))
     named = [name for _, name in plug_in_fields() if f"{name}.name" in flat]
     known = [*flat, *named]
@@ -26,7 +26,7 @@ def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
 
 
 def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
-    """Why a key means no single one of the trial's; `found` are those that it could mean."""
+    """The message for a key that does not mean exactly one key of the trial; `found` are its possible meanings."""
     if found:
         return f"could mean {' or '.join(found)}; write the whole key"
     flat = trial_config.flatten(trial)
@@ -35,7 +35,7 @@ def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
 
 
 def belonging(key: str, space: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
-    """What to say of a key of the space that only some of the plug-ins have which the space names; else empty."""
+    """The message for a key of the space that only some plug-ins of the space have; empty if there is no mistake."""
     for other, content in space.items():
         where = matches(other, trial)
         if len(where) != 1 or not _is_plug_in(where[0]) or not isinstance(content, Mapping):
@@ -45,8 +45,8 @@ def belonging(key: str, space: Mapping[str, Any], trial: Mapping[str, Any]) -> s
         if 0 < len(owners) < len(values):
             names = [str(one["name"] if isinstance(one, Mapping) else one) for one in owners]
             return (
-                f"only {', '.join(names)} of {where[0]} has this option, and every range is varied for all of them: "
-                f"give it a study of its own, with `{where[0].removesuffix('.name')}: {names[0]}` in its trial"
+                f"only {', '.join(names)} of {where[0]} has this option, but every range is varied for all of them: "
+                f"make a separate study with `{where[0].removesuffix('.name')}: {names[0]}` in its trial"
             )
     return ""
 
@@ -56,7 +56,7 @@ def _is_plug_in(key: str) -> bool:
 
 
 def _with(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """The trial with another plug-in and the options of that, every default in it."""
+    """The trial with another plug-in and that plug-in's options, defaults included."""
     config = trial_config.read_trial(varied(trial, key, value), (), schema.Mistakes())
     return trial_config.to_mapping(config)
 
@@ -66,14 +66,14 @@ def varied(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     result = overlay(trial, {key: value})
     for kind, field in plug_in_fields():
         if key == f"{field}.name" and isinstance(value, str):
-            with contextlib.suppress(UserError):  # What is wrong with the name is said where the trial is read.
+            with contextlib.suppress(UserError):  # A wrong name is reported when the trial is read.
                 known = {"name", *(one.name for one in plugins.options(kind, value))}
                 put(result, field, {name: one for name, one in get(result, field).items() if name in known})
     return result
 
 
 def get(mapping: Mapping[str, Any], dotted: str) -> Any:
-    """What stands at a dotted key of nested mappings; None where nothing does."""
+    """The value at a dotted key of nested mappings; None if there is none."""
     found: Any = mapping
     for key in dotted.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -81,7 +81,7 @@ def get(mapping: Mapping[str, Any], dotted: str) -> Any:
 
 
 def put(mapping: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets a dotted key in nested mappings, making those that are missing; a bare plug-in name becomes a mapping."""
+    """Sets a dotted key in nested mappings and creates missing ones; a bare plug-in name becomes a mapping."""
     *path, last = dotted.split(".")
     for key in path:
         inner = mapping.get(key)

@@ -17,7 +17,7 @@ from jobs.study.study import Study
 
 
 def plug_in_files(study: Study) -> tuple[Path, ...]:
-    """The user's own plug-in files that a study's trials may load."""
+    """The user's plug-in files that a study's trials may load."""
     fields = [key for _, key in plug_in_fields()]
     chosen = {name for one in fields if (name := get(study.trial, f"{one}.name")) is not None}
     chosen |= {
@@ -48,7 +48,7 @@ def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
 
 
 def _analyzers(study: Study) -> list[str]:
-    """What the study may split texts by."""
+    """The text analyzers that the study may use."""
     data = study.space.get("data")
     values = [get(study.trial, "data.analyzer")]
     values += study.space["data.analyzer"].examples if "data.analyzer" in study.space else []

@@ -1,4 +1,4 @@
-"""How cells are taken from the space, what that asks of the space and of the trial, and the defaults of it."""
+"""The search section of a study: how configurations are drawn from the space, its checks and its defaults."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from jobs.study.space import Range, Uniform
 Mistake = tuple[tuple[str, ...], str]
 
 SMALLEST_POPULATION = 4
-"""Below it a quarter of the population is no member at all."""
+"""In a smaller population, a quarter is less than one member."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How cells are taken from the space, and whether trials run to their end.
+    """How configurations are chosen from the space, and whether trials run to their end.
 
     Attributes:
-        name: all cells of a `grid`; `trials` many at `random`, spread evenly; or `trials` many that `optuna` (TPE)
-            chooses by the results so far.
-        trials: how many cells; with `scheduler: pbt` the size of the population.
-        seed: the seed of the search's own draws; not the trials' seeds.
-        scheduler: `asha` stops trials that fall behind, `pbt` lets them take over weights and change values.
-        grace: epochs before `asha` may stop a trial, or between two exchanges of `pbt`; a ninth (a tenth) of all
-            by default.
-        reduction: `asha` lets one in so many go on.
+        name: `grid` runs all configurations; `random` draws `trials` of them, spread evenly; `optuna` (TPE) chooses
+            `trials` of them by the results so far.
+        trials: number of configurations; with `scheduler: pbt` the size of the population.
+        seed: the seed of the search's own draws, not of the trials.
+        scheduler: `asha` stops trials that fall behind; `pbt` lets them copy weights and change values.
+        grace: epochs before `asha` may stop a trial, by default a ninth of all; or epochs between two exchanges of
+            `pbt`, by default a tenth.
+        reduction: `asha` continues one trial in this many.
     """
 
     name: Literal["grid", "random", "optuna"] = "grid"
@@ -40,9 +40,9 @@ class Search:
 
 
 def mistakes(search: Search, trial: Mapping[str, Any], space: Mapping[str, Range]) -> Iterator[Mistake]:
-    """What is wrong with a search over this space, each with its place in the study file."""
+    """The mistakes of a search over this space, each with its place in the study file."""
     if search.name != "grid" and search.trials is None:
-        yield ("search",), f"{search.name} needs 'trials', the number of cells to draw"
+        yield ("search",), f"{search.name} needs 'trials', the number of configurations to draw"
     if search.name == "grid":
         yield from _continuous(space)
     if search.name == "optuna" and not space:
@@ -64,7 +64,7 @@ def _continuous(space: Mapping[str, Range]) -> Iterator[Mistake]:
 
 def _pbt(search: Search, space: Mapping[str, Range]) -> Iterator[Mistake]:
     if search.name != "random":
-        yield ("search", "scheduler"), "pbt draws its population: it needs name: random, with trials: its size"
+        yield ("search", "scheduler"), "pbt draws its population: it needs name: random, and trials: its size"
     elif search.trials is not None and search.trials < SMALLEST_POPULATION:
         yield ("search", "trials"), f"a population needs {SMALLEST_POPULATION} members, better 10 or more"
     for key, one in space.items():
@@ -77,11 +77,11 @@ def _pbt(search: Search, space: Mapping[str, Range]) -> Iterator[Mistake]:
 
 
 def halving_grace(search: Search, epochs: int) -> int:
-    """The epochs that ASHA gives every trial."""
+    """The number of epochs that ASHA gives every trial."""
     return search.grace or max(1, math.ceil(epochs / search.reduction**2))
 
 
 def exchange_epochs(search: Search, epochs: int) -> list[int]:
-    """The epochs at which a population stands still to exchange, the last epoch included."""
+    """The epochs at which a population pauses to exchange, with the last epoch."""
     interval = search.grace or max(1, math.ceil(epochs / 10))
     return [*range(interval, epochs, interval), epochs]

@@ -1,4 +1,4 @@
-"""A study as it was run: one file with every default and override in it, and the user's own plug-ins beside it."""
+"""A copy of a study as it was run: one file with every default and override, and the user's plug-ins beside it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from jobs.study.study import Select, Study
 
 
 def write(study: Study, folder: Place) -> Place:
-    """Writes `_study.yaml` into the folder, and the plug-ins that it names by path; the study file.
+    """Writes `_study.yaml` and the plug-ins that the study names by path into the folder; returns the study file.
 
     It is the same study wherever the folder is taken: plug-ins count by the names and the content of their files. Each
     content also stays in a folder that its sha256 names.
 
     Raises:
-        UserError: two plug-ins' files bear the same name.
+        UserError: two plug-in files have the same name.
         StorageError: the folder cannot be written.
     """
     whole = yaml_document.read(study.whole(), study.name).value
@@ -33,7 +33,7 @@ def write(study: Study, folder: Place) -> Place:
     for path in sorted(set(_plug_ins(whole))):
         moved[path] = f"./{PLUG_INS}/{Path(path).name}"
         if list(moved.values()).count(moved[path]) > 1:
-            raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results know them by this name")
+            raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results use the file name")
         content = Path(path).read_bytes()
         put(folder / PLUG_INS / Path(path).name, content)
         # Rows of earlier contents stay, and tell them by their digest.
@@ -43,18 +43,18 @@ def write(study: Study, folder: Place) -> Place:
 
 
 def fetch(folder: Place, scratch: Path) -> tuple[Path, list[str]]:
-    """The study file of a snapshot; of one in an object store a copy in `scratch`, with its plug-ins.
+    """The study file of a snapshot, and warnings; from an object store, a copy in `scratch` with its plug-ins.
 
-    Damage is for whoever reads the study to refuse. Beside the file stands what is to be told of it: that it has no
-    digest which would show damage.
+    A damaged file is refused later, when the study is read. The warning says that a file has no digest, so that damage
+    in it cannot be seen.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no snapshot.
         StorageError: the object store does not answer.
     """
     file, plug_ins = existing(folder, STUDY_YAML), existing(folder, PLUG_INS)
     if not storage.is_file(file):
-        raise UserError(f"{folder} holds no {STUDY_YAML} to go on with: use `conclus run STUDY` into the same results")
+        raise UserError(f"{folder} has no {STUDY_YAML} to continue from: use `conclus run STUDY` into the same results")
     content = storage.read_regular(file, yaml_document.LARGEST)
     notes: list[str] = []
     with contextlib.suppress(ValueError):
@@ -68,7 +68,7 @@ def fetch(folder: Place, scratch: Path) -> tuple[Path, list[str]]:
 
 
 def select(folder: Place) -> dict[str, str] | None:
-    """The metric and the mode that a study is chosen by, as its copy says; None where there is no sound one."""
+    """The metric and the mode of a study's selection, from its copy; None if that is missing or damaged."""
     try:
         value = yaml_document.load(existing(folder, STUDY_YAML)).value
     except UserError:
@@ -76,13 +76,13 @@ def select(folder: Place) -> dict[str, str] | None:
     chosen = value.get("select") if isinstance(value, dict) else None
     if not isinstance(chosen, dict):
         return None
-    # `Study.whole` leaves out the metric that is the default one.
+    # `Study.whole` omits the default metric.
     metric, mode = chosen.get("metric", Select.metric), chosen.get("mode")
     return {"metric": metric, "mode": mode} if isinstance(metric, str) and mode in {"max", "min"} else None
 
 
 def _plug_ins(value: Any) -> Iterator[str]:
-    """Every text in it that is the path of a Python file."""
+    """Every text in a value that is the path of a Python file."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -93,7 +93,7 @@ def _plug_ins(value: Any) -> Iterator[str]:
 
 
 def _file(value: str) -> str:
-    """The path in a name of a plug-in; an analyzer's has a function behind it."""
+    """The path in a plug-in's name, without the function that follows the path of an analyzer."""
     named = file_of(value)
     return named[0] if named else value
 

@@ -1,4 +1,4 @@
-"""What a study varies: ranges, the cells of a search, and an order in which any prefix is a fair experiment."""
+"""The space of a study: ranges, the configurations of a search, and an order in which any prefix is balanced."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Range(Protocol):
 
     @property
     def examples(self) -> tuple[Any, ...]:
-        """Values that are valid if all are: every one of a finite range, the ends of a continuous one."""
+        """All values of a finite range, the ends of a continuous one; if these are valid, all values are."""
         ...
 
     @property
     def finite(self) -> tuple[Any, ...] | None:
-        """All values, where they can be listed."""
+        """All values if they can be listed, else None."""
         ...
 
 
@@ -52,7 +52,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Real numbers, evenly."""
+    """Real numbers, uniformly distributed."""
 
     low: float
     high: float
@@ -68,12 +68,12 @@ class Uniform:
 
     @property
     def finite(self) -> None:
-        """They cannot be listed."""
+        """None: real numbers cannot be listed."""
         return
 
 
 class LogUniform(Uniform):
-    """Positive real numbers, evenly in their logarithm."""
+    """Positive real numbers whose logarithms are uniformly distributed."""
 
     def at(self, u: float) -> float:
         """Linear between the logarithms of the ends."""
@@ -108,10 +108,10 @@ KINDS = (*LISTS, *INTERVALS)
 
 
 def read_range(value: Any) -> Range:
-    """The range that a study file's `{kind: …}` describes.
+    """The range described by `{kind: …}` in a study file.
 
     Raises:
-        ValueError: it describes none; the message says what would be right.
+        ValueError: it does not describe a range; the message says what would be right.
     """
     if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in KINDS:
         raise ValueError(
@@ -119,7 +119,7 @@ def read_range(value: Any) -> Range:
         )
     kind, content = next(iter(value.items()))
     if not isinstance(content, list) or not content:
-        raise ValueError(f"{kind} needs a list, and it is {_short(content)}")
+        raise ValueError(f"{kind} needs a list, not {_short(content)}")
     if kind in LISTS:
         return _values(kind, content)
     return _interval(kind, content)
@@ -147,7 +147,7 @@ def _interval(kind: str, content: list[Any]) -> Range:
     if not low < high:
         raise ValueError(f"{kind}: [{low}, {high}] is empty; the lower end comes first")
     if kind == "log_uniform" and low <= 0:
-        raise ValueError(f"log_uniform needs ends above 0, and the lower is {low}")
+        raise ValueError(f"log_uniform needs ends above 0, but the lower one is {low}")
     return INTERVALS[kind](low, high)
 
 
@@ -158,10 +158,10 @@ def grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
 
 
 def sample(space: Mapping[str, Range], count: int, seed: int) -> list[dict[str, Any]]:
-    """At most `count` different cells; the first ones stay the same when more are asked for.
+    """At most `count` different configurations; with a larger `count` the first ones stay the same.
 
-    The points are Roberts' low-discrepancy sequence R_d, shifted at random by `seed`: every prefix covers each range
-    about evenly, which independent draws do not. Fewer come back when the space holds no more.
+    The points are Roberts' low-discrepancy sequence R_d, shifted at random by `seed`: unlike independent draws, every
+    prefix covers each range about evenly. It returns fewer if the space has no more.
 
     Reference:
         M. Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018).
@@ -198,9 +198,9 @@ def indices(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
 def balanced_order(sizes: Sequence[int], *, mixed: bool = True) -> list[tuple[int, ...]]:
     """All index tuples of axes of these sizes, ordered so that any prefix uses each axis's values equally often.
 
-    The counts of two values of one axis differ by at most 1 in every prefix. Walking all axes forward together visits
-    lcm(sizes) tuples, each value equally often; the walk is then taken up at a tuple not yet seen. With `mixed` those
-    are taken in an order shuffled by a fixed seed, which spreads pairs of values as well; without, from the first on.
+    In every prefix, the counts of two values of one axis differ by at most 1. Stepping all axes forward together visits
+    lcm(sizes) tuples with each value equally often; the walk then restarts at a tuple not yet visited. With `mixed`,
+    the restarts are shuffled by a fixed seed, which also spreads pairs of values; without, they are in order.
     """
     length = math.lcm(*sizes)
     starts = list(indices(sizes))

@@ -1,10 +1,10 @@
-"""What conclus knows of the person who runs it, in `$XDG_STATE_HOME/conclus`: the clusters that they submitted to.
+"""State of the user in `$XDG_STATE_HOME/conclus`: the clusters that they submitted to.
 
-Plug-ins that they ran are kept beside it by `jobs.study.trust`.
+`jobs.study.trust` stores beside it the plug-ins that they ran.
 
-Results may come from a stranger, so that an address in them is no leave to send a token there. An address that a person
-once submitted to is theirs: the folder `clusters` holds an empty file of its name, so that commands side by side lose
-nothing of each other.
+Results may come from a stranger, so an address in them is not trusted with a token. An address that the user once
+submitted to is trusted. The folder `clusters` has an empty file named after each, so that commands that run at the same
+time do not overwrite each other's entries.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def folder() -> Path:
 
 
 def remember_cluster(address: str) -> bool:
-    """Keeps the address of a cluster that was submitted to, as `cluster.access.normalised` gives it; whether it did."""
+    """Stores a cluster's address in the form of `cluster.access.normalised`; returns whether it could."""
     try:
         place = folder() / "clusters"
         for one in (place.parent, place):
@@ -43,7 +43,7 @@ def remember_cluster(address: str) -> bool:
 
 
 def knows_cluster(address: str) -> bool:
-    """Whether this person submitted to the cluster at this address, or has it in RAY_ADDRESS."""
+    """Whether the user submitted to the cluster at this address, or has it in RAY_ADDRESS."""
     one = _normalised(address)
     if not one:
         return False
@@ -56,7 +56,7 @@ def knows_cluster(address: str) -> bool:
 
 
 def _normalised(address: str) -> str:
-    """The address as it is remembered; empty where it is no dashboard's."""
+    """The address as it is stored; empty if it is not a dashboard's address."""
     from cluster.access import normalised
     from cluster.executor import ClusterError
 

@@ -1,4 +1,4 @@
-"""The study file: one runnable trial, what to vary, seeds, and how to choose; every mistake is found before a start."""
+"""The study file: a trial, the space to vary, seeds and selection; all mistakes are found before the study starts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from jobs.study.yaml_document import Document
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """The metric that configurations are ranked by.
+    """The metric by which configurations are ranked.
 
     Attributes:
         metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
-        mode: which way the metric is better.
-        save_model: whether each trial keeps its weights at its best epoch (`best_model.pt` and `.safetensors`).
+        mode: whether larger (`max`) or smaller (`min`) values are better.
+        save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
     """
 
     metric: str = "nmi"
@@ -39,11 +39,11 @@ class Select:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """When one run of the study starts no more trials; those that run then end as they would. The next run goes on.
+    """The limit after which a run of the study starts no more trials; running trials still end. The next run continues.
 
     Attributes:
-        hours: since the run began.
-        trials: how many the run may start.
+        hours: hours since the run began.
+        trials: number of trials that the run may start.
     """
 
     hours: PositiveFloat | None = None
@@ -52,14 +52,14 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial holds while it runs.
+    """The resources of one trial while it runs.
 
     Attributes:
         cpu: cores, one thread each.
-        gpu: graphics cards; a fraction shares one.
-        memory_gb: main memory beyond what its process takes before it (10^9 bytes): a trial that wants more fails, as
-            OUT_OF_MEMORY, alone. Not limited by default.
-        timeout_minutes: a trial that finishes no epoch for so long is ended and tried again.
+        gpu: GPUs; a fraction shares one.
+        memory_gb: main memory (10^9 bytes) beyond that of an idle process. Only the trial that needs more fails, as
+            OUT_OF_MEMORY. Not limited by default.
+        timeout_minutes: a trial that finishes no epoch in this time is ended and tried again.
     """
 
     cpu: PositiveInt = 1
@@ -76,10 +76,10 @@ class Study:
     """A study file that was read and checked.
 
     Attributes:
-        name: the study's name; its results lie in a folder of that name.
-        trial: the base configuration, as nested mappings with every default in it.
-        space: what to vary: keys of the trial, and a range for each.
-        seeds: each configuration is run once with each of them.
+        name: the study's name; its folder of results has the same name.
+        trial: the base configuration, as nested mappings with all defaults.
+        space: the keys of the trial to vary, and a range for each.
+        seeds: each configuration is run once with each seed.
     """
 
     name: str
@@ -94,16 +94,16 @@ class Study:
 
     @property
     def metric_written(self) -> bool:
-        """Whether the file itself says what selects; where it does not, data without labels goes by consensus."""
+        """Whether the file names a metric; without one, data without labels is selected by consensus."""
         select = self.source.get("select")
         return isinstance(select, dict) and "metric" in select
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
-        """The configuration of one cell: the base with the cell's values put in."""
+        """The base configuration with the values of `assignment`."""
         return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
 
     def whole(self) -> str:
-        """The study as a study file that depends on nothing: every default and override in it, every path absolute."""
+        """The study as a self-contained study file, with all defaults and overrides and absolute paths."""
         content: dict[str, Any] = {
             "study": self.name,
             "trial": self.trial,
@@ -112,7 +112,7 @@ class Study:
             **{key: asdict(getattr(self, key)) for key in SECTIONS},
         }
         if not self.metric_written and self.select.metric == Select.metric:
-            del content["select"]["metric"]  # Written, it would be refused of data without labels.
+            del content["select"]["metric"]  # If it were written, data without labels would be refused.
         return yaml_document.write(content)
 
 
@@ -123,7 +123,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Reads and checks a study file, with `dotted.key=value` overrides put over it.
+    """Reads and checks a study file; `dotted.key=value` overrides replace its values.
 
     Raises:
         UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
@@ -132,16 +132,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 
 def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
-    """The same from the text of a study file, which messages call `name` and whose paths start at `folder`.
+    """Reads and checks the text of a study file; messages call it `name`, and its paths are relative to `folder`.
 
     Raises:
-        UserError: as `load`.
+        UserError: as in `load`.
     """
     return Reader(yaml_document.read(text, name), folder).read(overrides)
 
 
 class Reader:
-    """Reads one document; holds the mistakes found on the way."""
+    """Reads one document and collects its mistakes."""
 
     def __init__(self, content: Document, folder: Path) -> None:
         self.content = content
@@ -149,7 +149,7 @@ class Reader:
         self.mistakes = Mistakes()
 
     def read(self, overrides: Sequence[str]) -> Study:
-        """The study, with `dotted.key=value` overrides put over it."""
+        """The study; `dotted.key=value` overrides replace values of the file."""
         root = self._root()
         self._resolve_trial(root)
         base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
@@ -196,15 +196,15 @@ class Reader:
     def _name(self, root: Mapping[str, Any]) -> str:
         name = root.get("study")
         if name is None:
-            self.mistakes.add(("study",), "is missing: the study needs a name, for its results' folder")
+            self.mistakes.add(("study",), "is missing: the study needs a name for its folder of results")
         elif not isinstance(name, str) or not NAME.fullmatch(name):
-            self.mistakes.add(("study",), f"{name!r} is wrong: letters, digits, '.', '_' and '-' make a study's name")
+            self.mistakes.add(("study",), f"{name!r} is wrong: a study's name has letters, digits, '.', '_' and '-'")
         return str(name)
 
     # The trial
 
     def _resolve_trial(self, root: dict[str, Any]) -> None:
-        """Short names become dotted, names of data files become paths, relative paths become absolute."""
+        """Makes short names dotted, and names of data files and relative paths absolute paths."""
         trial = root["trial"]
         if not isinstance(trial, dict):
             return
@@ -220,7 +220,7 @@ class Reader:
                 put(trial, key, self._located(kind, value))
 
     def _absolute(self, value: Any) -> Any:
-        """A part of the space with the paths of plug-ins as seen from the study file."""
+        """A part of the space with paths of plug-ins made absolute; they are relative to the study file."""
         if isinstance(value, dict):
             return {key: self._absolute(one) for key, one in value.items()}
         if isinstance(value, list):
@@ -247,7 +247,7 @@ class Reader:
         """`learning_rate: …` directly under `trial:` means `optimiser.learning_rate`."""
         own = {one.name for one in fields(trial_config.TrialConfig)}
         names = {name for _, name in plug_in_fields()}
-        # Names of plug-ins first: they decide which other keys there are.
+        # Names of plug-ins come first, because they decide which other keys exist.
         for is_name in (True, False):
             strangers = {key: trial[key] for key in trial if key not in own}
             known = {key: trial[key] for key in trial if key in own}
@@ -260,7 +260,7 @@ class Reader:
 
     def _put_once(self, trial: dict[str, Any], dotted: str, value: Any, place: Place) -> None:
         if get(trial, dotted) is not None:
-            self.mistakes.add(place, f"stands here and as {dotted}; keep one")
+            self.mistakes.add(place, f"is given here and as {dotted}; keep one")
             return
         where = ("trial", *dotted.split("."))
         self.content.origins[where] = self.content.origin(place)
@@ -285,7 +285,7 @@ class Reader:
             self.content.origins[place] = f"--set {text}"
 
     def _set_in_trial(self, root: dict[str, Any], dotted: str, value: Any) -> None:
-        """Pins a key: it leaves the space. A plug-in's new name drops the options of the old one."""
+        """Fixes a key and removes it from the space. A plug-in's new name drops the options of the old one."""
         head, _, last = dotted.rpartition(".")
         kinds = {key: kind for kind, key in plug_in_fields()}
         if last == "name" and head in kinds:
@@ -313,7 +313,7 @@ class Reader:
             elif said := belonging(key, value, trial):
                 self.mistakes.add(("space", key), said)
             elif full[0] in ranges:
-                self.mistakes.add(("space", key), f"{full[0]} stands in the space twice; keep one")
+                self.mistakes.add(("space", key), f"{full[0]} is in the space twice; keep one")
             else:
                 value[key] = self._located_range(full[0], content)
                 if found := self._range(key, full[0], value[key], trial):
@@ -321,7 +321,7 @@ class Reader:
         return ranges
 
     def _located_range(self, dotted: str, content: Any) -> Any:
-        """The same range; relative paths among its values become absolute, as those of the trial do."""
+        """The range with relative paths among its values made absolute, as in the trial."""
         if not isinstance(content, dict):
             return content
         return {
@@ -337,7 +337,7 @@ class Reader:
             return value if located == {"name": value} else located
         if head in kinds and isinstance(value, str):
             located = self._located(kinds[head], {last: value})
-            # The name of a file in CONCLUS_DATA is more than a name: it stays what it is.
+            # The name of a file in CONCLUS_DATA is not a path and stays unchanged.
             return located[last] if len(located) == 1 else value
         return value
 
@@ -368,7 +368,7 @@ class Reader:
         return section if len(self.mistakes.found) == before else kind()
 
     def _check_data(self, study: Study, written: Mapping[str, Any]) -> None:
-        """Data is named, never taken for granted: scores of the wrong data look like any others."""
+        """Requires that the data are named: there is no default, because scores of the wrong data look normal."""
         if "data" not in written and not any(key.split(".")[0] == "data" for key in study.space):
             self.mistakes.add(
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"

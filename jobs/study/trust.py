@@ -1,4 +1,4 @@
-"""Which plug-in files may run: those that the person names, and those of a content that this person has run before.
+"""Which plug-in files may run: those that the user names, and those with a content that the user ran before.
 
 Results name plug-ins by path, too: in the study that they were planned as, and beside a model. Results may come from a
 stranger, so that a path in them is no leave to run what lies there, and a file in them is no file of the person's,
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def name(files: Iterable[Path], *, remember: bool = True) -> None:
     """Lets plug-in files run that the person named, and remembers their content.
 
-    Where it cannot be kept, they run all the same: they are asked for again next time.
+    If it cannot be stored, they still run, but must be named again next time.
 
     Args:
         files: The plug-ins' files.
@@ -39,7 +39,7 @@ def name(files: Iterable[Path], *, remember: bool = True) -> None:
     try:
         file = kept()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # One write of whole lines at the end: two commands at once lose nothing of each other.
+        # Whole lines are appended in one write, so that two commands at a time lose no line.
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             os.write(descriptor, "".join(f"{digest}\n" for digest in sorted(new)).encode())
@@ -61,7 +61,7 @@ def of_study(file: Path, plug_ins: Iterable[Path], *, remember: bool = True) -> 
         remember: As `name`; False where the study is looked at and not run.
 
     Raises:
-        UserError: one of the person's own plug-ins cannot be read.
+        UserError: one of the user's own plug-ins cannot be read.
     """
     recall()
     if not is_of_results(file):
@@ -112,12 +112,12 @@ def _holds_studies(folder: Path) -> bool:
 
 
 def recall() -> None:
-    """Lets files run whose content this person has run before, whatever names them now."""
+    """Allows files whose content the user ran before, whatever their name is now."""
     plugins.allow(*_remembered())
 
 
 def kept() -> Path:
-    """The file of the content that was run before.
+    """The file with the hashes of content that ran before.
 
     Raises:
         FileNotFoundError: there is no home folder.

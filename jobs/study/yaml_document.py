@@ -1,4 +1,4 @@
-"""YAML with the line of every key and without YAML 1.1's surprises: `1e-3` is a number, `no` is a text."""
+"""Reads YAML with the line of every key and the types of YAML 1.2: `1e-3` is a number, `no` is a text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Place = tuple[str, ...]
 
 LARGEST = 2**20
-"""Bytes of a study file."""
+"""The most bytes of a study file."""
 DEEPEST = 50
-"""Levels of mappings and lists within each other, after aliases."""
+"""The most nested levels of mappings and lists, with aliases resolved."""
 MOST = 100_000
-"""Values in a study file, after aliases: a few lines of aliases of aliases make thousands of millions."""
+"""The most values in a study file, with aliases resolved: a few nested aliases can make billions."""
 _LONGEST_NUMBER = 100
 
-# YAML 1.2's core schema; PyYAML's own resolvers are 1.1's (`on`, `1_000`, `12:30`, and `1e-3` as a text).
+# The core schema of YAML 1.2; PyYAML itself follows YAML 1.1 (`on`, `1_000`, `12:30`, and `1e-3` as a text).
 _SCALARS = {
     "null": (re.compile(r"~|null|Null|NULL|"), lambda _: None),
     "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
@@ -41,21 +41,21 @@ _SCALARS = {
 
 @dataclass
 class Document:
-    """Plain values, and for each place in them the origin that a message names (`file:line`, or an option)."""
+    """Plain values, and for each place in them the origin for messages (`file:line`, or an option)."""
 
     value: Any
     origins: dict[Place, str] = field(default_factory=dict[Place, str])
     count: int = 0
 
     def origin(self, place: Place) -> str:
-        """Where a place stands; that of the nearest enclosing place when it is not written down itself."""
+        """The origin of a place, or of the nearest enclosing place that has one."""
         for length in range(len(place), -1, -1):
             if place[:length] in self.origins:
                 return self.origins[place[:length]]
         return ""
 
     def told(self, place: Place, text: str) -> str:
-        """The line that tells of a mistake: where, what key, and what is wrong."""
+        """The message of a mistake: its origin, its key, and what is wrong."""
         return f"{self.origin(place)}: {'.'.join(place)}: {text}"
 
 
@@ -63,7 +63,7 @@ def load(path: File | Path) -> Document:
     """Reads a study file.
 
     Raises:
-        UserError: as `read`, or the file cannot be read, or is one that conclus wrote and damaged or edited since.
+        UserError: as in `read`; or the file cannot be read, or conclus wrote it and it was damaged or edited since.
     """
     from jobs.results.storage import read_regular, reason
 
@@ -83,7 +83,7 @@ def load(path: File | Path) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, and gives up before they nest deeper than Python's own stack holds."""
+    """Composes nodes, and stops before they nest too deep for Python's stack."""
 
     depth = 0
 
@@ -101,8 +101,7 @@ def read(text: str, name: str) -> Document:
     """Parses one YAML document.
 
     Raises:
-        UserError: it is not YAML, is too large or nested too deep, or a key stands twice; the message has file and
-            line.
+        UserError: it is not YAML, is too large or nested too deep, or has a key twice; the message has file and line.
     """
     try:
         node = _Loader(text).get_single_node()
@@ -115,7 +114,7 @@ def read(text: str, name: str) -> Document:
 
 
 def parse_value(text: str) -> Any:
-    """The value of a single YAML expression, as `--set key=…` gives it.
+    """The value of a single YAML expression, such as the text after `--set key=`.
 
     Raises:
         UserError: it is not YAML.
@@ -142,13 +141,13 @@ def _value(node: Any, place: Place, document: Document, name: str) -> Any:
 
 
 def _bound(node: Any, place: Place, document: Document, name: str) -> None:
-    """Counts a value before it is built; an alias within what it stands for would go on for ever."""
+    """Counts a value before it is built and checks its depth, because an alias may contain itself."""
     document.count += 1
     if document.count > MOST:
-        raise UserError(f"{name}: it holds more than {MOST:,} values once its aliases are written out")
+        raise UserError(f"{name}: it has more than {MOST:,} values, counting aliases")
     if len(place) > DEEPEST:
         line = node.start_mark.line + 1
-        raise UserError(f"{name}:{line}: nested deeper than {DEEPEST} levels, or an alias of what it stands in")
+        raise UserError(f"{name}:{line}: nested deeper than {DEEPEST} levels, or an alias inside its own value")
 
 
 def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str) -> dict[str, Any]:
@@ -159,20 +158,20 @@ def _mapping(node: yaml.MappingNode, place: Place, document: Document, name: str
             raise UserError(f"{line}: a key must be a plain word")
         key = key_node.value
         if key in mapping:
-            raise UserError(f"{line}: {'.'.join((*place, key))}: this key stands twice; keep one")
+            raise UserError(f"{line}: {'.'.join((*place, key))}: this key is given twice; keep one")
         document.origins[(*place, key)] = line
         mapping[key] = _value(value_node, (*place, key), document, name)
     return mapping
 
 
 def _scalar(node: yaml.ScalarNode, name: str) -> Any:
-    if node.style is not None:  # quoted, or a block: a text
+    if node.style is not None:  # a quoted or block scalar is a text
         return node.value
     for kind, (pattern, make) in _SCALARS.items():
         if pattern.fullmatch(node.value):
             if len(node.value) > _LONGEST_NUMBER or (kind == "float" and math.isinf(float(node.value))):
                 line = f"{name}:{node.start_mark.line + 1}"
-                raise UserError(f"{line}: the number {node.value[:20]}… is larger or longer than any that is of use")
+                raise UserError(f"{line}: the number {node.value[:20]}… is too large or too long")
             return make(node.value)
     return node.value
 
@@ -184,7 +183,7 @@ _STANDARD_TAGS = {
 
 
 class _Writer(yaml.SafeDumper):
-    """Quotes what YAML 1.1 takes for a text and `read` for something else, such as the text 1e-3."""
+    """Quotes texts that PyYAML would leave bare but `read` would not read as text, such as 1e-3."""
 
 
 def _represent_text(writer: _Writer, text: str) -> yaml.Node:
@@ -196,5 +195,5 @@ _Writer.add_representer(str, _represent_text)
 
 
 def write(value: Any) -> str:
-    """YAML of plain values, which `read` reads as the same: short lists on one line, keys in their order."""
+    """Plain values as YAML that `read` reads back unchanged, with short lists on one line and keys in order."""
     return yaml.dump(value, Dumper=_Writer, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

@@ -1,4 +1,4 @@
-"""A check-up of machines: they are asked, and there is a verdict on each thing they say."""
+"""Checks machines: asks each node for facts and judges them."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ LITTLE_MEMORY = 2 * GIB
 LITTLE_SHM = GIB // 8
 LITTLE_DISK = GIB
 SKEW_SECONDS = 2.0
-"""Attempts are told apart by when they began: clocks may differ by less than a trial takes."""
+"""Attempts are ordered by their start times, so clocks must differ by less than a trial takes."""
 
 
 Facts = Mapping[str, Mapping[str, Any]]
-"""By node, what `jobs.submission.node_facts.examine` says."""
+"""The result of `jobs.submission.node_facts.examine`, by node."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Line:
     """One verdict.
 
     Attributes:
-        check: What was looked at.
-        verdict: ok, a warning, or wrong.
+        check: What was checked.
+        verdict: `ok`, `warning` or `wrong`.
         found: What was found, in a few words.
-        right: What would be right; empty when it is.
+        right: What would be right; empty if all is well.
     """
 
     check: str
@@ -41,12 +41,12 @@ class Line:
 
 
 def examine(ask: doctor.Ask, head: str, path: str) -> Iterator[Line]:
-    """Ask all nodes and judge, most important first.
+    """Asks all nodes and judges the answers, the most important first.
 
     Args:
-        ask: Reaches the nodes; `cluster.doctor.here` or what `everywhere` gives.
-        head: Host and port of the cluster's head, or "" for this machine alone.
-        path: Where results go: an absolute path or a URI.
+        ask: Sends a question to the nodes: `cluster.doctor.here` or the result of `everywhere`.
+        head: Host and port of the cluster's head, or "" for only this machine.
+        path: The place of results: an absolute path or a URI.
     """
     payload = {
         "results": path,
@@ -91,7 +91,7 @@ def silent(errors: Mapping[str, str], answered: Sequence[str]) -> Line:
 
 
 def machines(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
-    """Versions, code, cores, cards and room of the nodes."""
+    """Versions, code, cores, GPUs, memory and disk space of the nodes."""
     for name in next(iter(facts.values()))["versions"]:
         yield _version(name, {node: said["versions"][name] for node, said in facts.items()})
     yield _code({node: said["code"] for node, said in facts.items()})
@@ -103,14 +103,14 @@ def machines(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
 
 
 def access(doors: Sequence[doctor.Door]) -> Line:
-    """Whether a stranger may connect: who may can run any code."""
+    """Whether strangers can connect, and so run any code."""
     opened = [door.address for door in doors if door.state == "open" and not probe.is_loopback(_host(door.address))]
     if opened:
-        right = "Start every node with RAY_AUTH_MODE=token: whoever reaches that address can run any code on the nodes."
+        right = "Start every node with RAY_AUTH_MODE=token: anyone who reaches that address can run code on the nodes."
         return Line("access", "wrong", f"{_names(opened)} lets everyone in", right)
     silent_ones = [door.address for door in doors if door.state == "silent"]
     if silent_ones:
-        right = "A head that answers: start it again, or end the nodes that still look for it."
+        right = "A head that answers: restart it, or stop the nodes that still look for it."
         return Line("access", "warning", f"the head at {_names(silent_ones)} is silent", right)
     if not doors:
         return Line("access", "ok", "no Ray runs here")
@@ -127,12 +127,12 @@ def modes(facts: Facts) -> Line:
 
 
 def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) -> Line:
-    """Whether every node can write there and reads what the others wrote.
+    """Whether every node can write results and read those of the others.
 
     Args:
-        path: Where results go.
-        facts: By node; ``written`` is what went wrong.
-        unseen: By reader, what it does not see and why, by writer.
+        path: The place of results.
+        facts: The facts by node; ``written`` is the error of writing.
+        unseen: For each reader, by writer, why it cannot read the writer's file.
     """
     failed = {node: said["written"] for node, said in facts.items() if said["written"]}
     if failed:
@@ -149,16 +149,16 @@ def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) ->
 
 
 def clocks(skews: Mapping[str, float]) -> Line:
-    """Whether the clocks agree with this machine's, as far as can be told."""
+    """Whether the clocks agree with this machine's, as far as can be measured."""
     worst = max(skews, key=lambda node: abs(skews[node]))
     if abs(skews[worst]) < SKEW_SECONDS:
         return Line("clocks", "ok", f"less than {SKEW_SECONDS:g} s apart")
-    right = "Keep all clocks by NTP: which attempt came first is told by them."
+    right = "Synchronise all clocks by NTP: they decide which attempt came first."
     return Line("clocks", "warning", f"{worst} is {skews[worst]:+.0f} s off", right)
 
 
 def skew(sent: float, clock: float, received: float) -> float:
-    """How far a clock is off at least, in seconds: it was read between two readings of this machine's."""
+    """The least possible error of a clock, in seconds, given readings of this machine's clock before and after."""
     return min(0.0, clock - sent) + max(0.0, clock - received)
 
 
@@ -174,7 +174,7 @@ def _version(name: str, versions: Mapping[str, str]) -> Line:
     if len(found) == 1:
         return Line(name, "ok", next(iter(found)))
     if name in {"python", "ray"}:
-        return Line(name, "wrong", _differing(found), f"The same {name} on every node, to the last digit: Ray insists.")
+        return Line(name, "wrong", _differing(found), f"The same {name} on every node, to the last digit.")
     return Line(name, "warning", _differing(found), f"The same {name} on every node, or numbers differ between them.")
 
 
@@ -190,8 +190,8 @@ def _threads(facts: Facts) -> Line:
     found = _grouped({node: f"{said['threads']}" for node, said in facts.items()})
     greedy = [node for node, said in facts.items() if (said["ray_cpus"] or 0) > said["threads"]]
     if greedy:
-        right = "Let `ray start --num-cpus` be the number of threads: more trials than those slow each other down."
-        return Line("CPU threads", "warning", f"Ray hands out more than there are on {_names(greedy)}", right)
+        right = "Set `ray start --num-cpus` to the number of threads: more trials than threads slow each other down."
+        return Line("CPU threads", "warning", f"Ray offers more than there are on {_names(greedy)}", right)
     return Line("CPU threads", "ok", _differing(found))
 
 
@@ -199,8 +199,8 @@ def _cards(facts: Facts, *, has_ray: bool) -> Line:
     for node, said in facts.items():
         wanted = said["ray_gpus"] if has_ray else said["cards"]["driver"]
         if wanted > said["cards"]["torch"]:
-            by = "Ray hands out" if has_ray else "the driver shows"
-            right = "A torch that is built for this driver (torch.cuda.is_available()), or `ray start --num-gpus 0`."
+            by = "Ray offers" if has_ray else "the driver shows"
+            right = "A torch built for this driver (torch.cuda.is_available() is true), or `ray start --num-gpus 0`."
             return Line("GPUs", "wrong", f"{node}: {by} {wanted:g}, torch sees {said['cards']['torch']}", right)
     idle = [node for node, said in facts.items() if has_ray and said["cards"]["driver"] > said["ray_gpus"]]
     if idle:
@@ -224,7 +224,7 @@ def _size(count: int) -> str:
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:
-    """The nodes by what they have."""
+    """The nodes grouped by value."""
     groups: dict[str, list[str]] = {}
     for node, value in values.items():
         groups.setdefault(value, []).append(node)
@@ -238,5 +238,5 @@ def _differing(groups: Mapping[str, Sequence[str]]) -> str:
 
 
 def _names(nodes: Sequence[str]) -> str:
-    """Their names; the first two of many."""
+    """The names of the nodes; of more than three, only the first two and a count."""
     return ", ".join(nodes) if len(nodes) <= 3 else f"{nodes[0]}, {nodes[1]} and {len(nodes) - 2} more"

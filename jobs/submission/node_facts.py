@@ -1,6 +1,6 @@
-"""What one machine says of itself. Travels to nodes that may lack our packages: the standard library alone.
+"""Facts about one machine. It is sent to nodes that may lack our packages, so it imports only the standard library.
 
-Each function takes the plain data of `cluster.doctor.Question` and gives plain data back.
+Each function takes the plain data of `cluster.doctor.Question` and returns plain data.
 """
 
 import importlib
@@ -17,15 +17,15 @@ from typing import Any
 from urllib.parse import quote
 
 PACKAGES = ("ray", "torch", "numpy", "pyarrow", "scikit-learn")
-_PATIENCE_SECONDS = 10.0  # a network file system may show a new file to others this late
+_PATIENCE_SECONDS = 10.0  # a network file system may show a new file to others this much later
 
 
 def examine(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, code, access, cores, cards, room; and a file of its own left at the results path.
+    """Collects versions, code, access, cores, GPUs, memory and disk space, and leaves a file at the results path.
 
     Args:
-        payload: ``results`` (absolute path or URI), ``mark`` (a folder's name for this examination), and what
-            the cluster knows of the node: ``node`` (its name), ``ray_cpus``, ``ray_gpus``.
+        payload: ``results`` (absolute path or URI), ``mark`` (a folder's name for this examination), and the cluster's
+            data on the node: ``node`` (its name), ``ray_cpus``, ``ray_gpus``.
     """
     results = payload["results"]
     written = _problem(lambda: _leave_file(payload))
@@ -45,10 +45,10 @@ def examine(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the files that the nodes left are seen from here; and this machine's clock.
+    """Checks whether the files left by the nodes can be read here, and reads this machine's clock.
 
     Args:
-        payload: as for `examine`, with ``nodes``: those that have left a file.
+        payload: as for `examine`, with ``nodes``: the nodes that left a file.
     """
     now = time.time()
     unseen = {node: _problem(lambda node=node: _find_file(payload, node)) for node in payload["nodes"]}
@@ -56,20 +56,20 @@ def read(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def clean(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove what `examine` has left.
+    """Removes what `examine` left.
 
     Args:
-        payload: as for `examine`, with ``new``: whether the results path was not there before.
+        payload: as for `examine`, with ``new``: whether `examine` created the results path.
     """
     _problem(lambda: _remove(payload))
     return {}
 
 
 def _problem(action: Any) -> str:
-    """What goes wrong in it, in one line; empty when nothing does."""
+    """The error of an action in one line; empty without one."""
     try:
         action()
-    except Exception as error:  # noqa: BLE001 - it is what was asked for
+    except Exception as error:  # noqa: BLE001 - the error is the result
         return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
     return ""
 
@@ -82,7 +82,7 @@ def _version(package: str) -> str:
 
 
 def _code() -> str:
-    """The hash of the code that trains; empty where conclus is not installed."""
+    """The hash of the training code; empty if conclus is not installed."""
     try:
         return importlib.import_module("jobs.results.provenance").code_hash()
     except ImportError:
@@ -90,7 +90,7 @@ def _code() -> str:
 
 
 def _cards(ray_gpus: float | None) -> dict[str, int]:
-    """How many cards the driver shows, and torch; torch is asked only where there may be one: it takes seconds."""
+    """Numbers of GPUs seen by the driver and by torch; torch takes seconds and is asked only if there may be one."""
     listed = sum(line.startswith("GPU ") for line in _output(["nvidia-smi", "-L"]).splitlines())
     if not listed and not ray_gpus:
         return {"driver": 0, "torch": 0}
@@ -99,7 +99,7 @@ def _cards(ray_gpus: float | None) -> dict[str, int]:
 
 
 def _output(command: list[str]) -> str:
-    # What Ray hides from a task that asked for no card is there all the same.
+    # Ray hides GPUs from tasks that ask for none; this shows them again.
     env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env).stdout
@@ -108,7 +108,7 @@ def _output(command: list[str]) -> str:
 
 
 def _available_memory() -> int | None:
-    """Bytes that processes may still take (Linux)."""
+    """Bytes of memory that are available to processes (Linux)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -117,7 +117,7 @@ def _available_memory() -> int | None:
 
 
 def _free(path: str) -> int | None:
-    """Free bytes on the file system of a path, or of the nearest folder above that exists."""
+    """Free bytes on the file system of a path or of its nearest existing parent."""
     try:
         return shutil.disk_usage(next(one for one in (Path(path), *Path(path).parents) if one.exists())).free
     except (OSError, StopIteration):
@@ -129,7 +129,7 @@ def _is_uri(path: str) -> bool:
 
 
 def _leave_file(payload: Mapping[str, Any]) -> None:
-    """As results are written: whole under another name first, then renamed; on an object store in one piece."""
+    """Leaves a file in the way results are written: to a temporary name, then renamed; in an object store at once."""
     if _is_uri(payload["results"]):
         store, folder = _store(payload)
         store.create_dir(folder)
@@ -179,7 +179,7 @@ def _remove(payload: Mapping[str, Any]) -> None:
 
 
 def _name(node: str) -> str:
-    """Of the node's file."""
+    """The name of the node's file."""
     return quote(node, safe="")
 
 

@@ -1,22 +1,23 @@
-"""Studies that wait for the same machines: their states are files, and whatever process dies, the queue goes on.
+"""Studies that wait for the same machines. Their states are files, so the queue survives the death of any process.
 
-One queue serves one place, and runs one study at a time on all of it. On a cluster it is Ray that places trials, by its
-own scheduling and by the study's `resources`; here is only decided which study is next. `<results>/queue/` holds
+One queue belongs to one results folder and runs one study at a time on all machines. On a cluster, Ray places the
+trials by its own scheduling and the study's `resources`; the queue only decides which study is next. `<results>/queue/`
+contains
 
     7.yaml       the study as it was added, every default and override in it; written once, with a digest
-    7.keys       the keys of its trials, one a line; written once: `Entry.plan` is their digest
+    7.keys       the keys of its trials, one per line; written once: `Entry.plan` is their digest
     7.json       its state (`Entry`), replaced as a whole, with a digest
-    7.log        what its runs printed
+    7.log        the output of its runs
 
-and three files that are locked (`flock`: the system lets go of a lock however its holder ends):
+and three lock files (`flock`: the system releases a lock however its holder ends):
 
-    change.lock  for the moment of one change or look
-    runner.lock  by the process that works the queue off
-    study.lock   while a study runs, by its runner and by its process, which inherits the lock: if only one is killed,
-                 the other still holds it
+    change.lock  held for the moment of one change or look
+    runner.lock  held by the process that runs the queue
+    study.lock   held while a study runs, by its runner and by its process, which inherits the lock: if only one is
+                 killed, the other still holds it
 
-An entry is there from the moment its `.json` is. One that is `running` while nobody holds `study.lock` was cut short:
-it waits again, at its place.
+An entry exists as soon as its `.json` does. An entry that is `running` while nobody holds `study.lock` was interrupted:
+it waits again at its old position.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _SHAPE = {
     "cancel": bool,
     "exit_code": int | None,
 }
-"""Of the file of an entry."""
+"""The structure of an entry's file."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
@@ -59,16 +60,16 @@ class Entry:
     """One study of the queue.
 
     Attributes:
-        number: What it is called by; counts up, so it is also the order of arrival.
-        study: Its name.
+        number: Its number; numbers count up, so they also give the order of arrival.
+        study: The study's name.
         plan: A digest of its name and its trials' keys.
         priority: Higher ones run first.
-        state: Where it stands; see `Queue.read` for one that was cut short.
-        added: When, UTC, ISO 8601; so is `ended`, empty before.
-        cancel: Whether it was asked to stop and not to go on, while it runs.
-        exit_code: That of its last run; None before, and where a killed runner left it unknown.
-        said: One line about how its last run ended, where there is more to say than the state does.
-        total: Its trials.
+        state: Its state; see `Queue.read` for an interrupted one.
+        added: When it was added, UTC, ISO 8601; `ended` likewise, or empty.
+        cancel: Whether it was cancelled while it runs.
+        exit_code: The exit code of its last run; None before the end, or if a killed runner left it unknown.
+        said: One line on how its last run ended, if the state does not tell all.
+        total: Number of its trials.
     """
 
     number: int
@@ -85,25 +86,25 @@ class Entry:
 
     @property
     def over(self) -> bool:
-        """Whether it will not run any more."""
+        """Whether it will not run again."""
         return self.state in {"done", "failed", "cancelled"}
 
 
 def in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Those that wait, the next one first: higher priority, then first come."""
+    """The waiting entries in the order in which they will run: by priority, then by arrival."""
     return sorted((one for one in entries if one.state == "waiting"), key=lambda one: (-one.priority, one.number))
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock; `pid` is None where it was not written down, or is one of another machine."""
+    """The process that holds a lock; `pid` is None if it was not written or belongs to another machine."""
 
     text: str
     pid: int | None
 
 
 class Queue:
-    """The queue below a results folder. Every method is one change: all of it happens, or nothing."""
+    """The queue in a results folder. Every method makes one change, completely or not at all."""
 
     def __init__(self, results: str) -> None:
         if "://" in results:
@@ -117,9 +118,9 @@ class Queue:
     # Looking
 
     def read(self) -> tuple[list[Entry], list[str]]:
-        """All entries by number, a sentence for each file that is torn, and one about those without a digest.
+        """All entries by number, a sentence for each damaged file, and one on those without a digest.
 
-        An entry that was cut short is returned as waiting, which it is.
+        An entry that was interrupted is returned as waiting.
         """
         if not self.folder.is_dir():
             return [], []
@@ -144,7 +145,7 @@ class Queue:
         return self._loaded(number)[0]
 
     def _loaded(self, number: int) -> tuple[Entry, bool]:
-        """An entry, and whether a digest vouches for it."""
+        """An entry, and whether its file has a digest."""
         path = self.path(number, "json")
         try:
             content, is_sealed = records.load(path, _SHAPE)
@@ -166,10 +167,10 @@ class Queue:
         files = [storage.name_of(one).partition(".") for one in storage.files(self.folder)]
         return sorted({int(stem) for stem, _, kind in files if _NUMBER.fullmatch(stem) and kind in kinds})
 
-    # What people do
+    # Actions of users
 
     def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> Entry:
-        """Puts a study behind those of its priority: its name, its whole file, and the keys of its trials.
+        """Adds a study behind those of the same priority: its name, its whole file, and the keys of its trials.
 
         Raises:
             UserError: the same study waits or runs already, or the folder cannot be written.
@@ -190,7 +191,7 @@ class Queue:
             )
 
     def move(self, number: int, *, priority: int | None = None, front: bool = False) -> Entry:
-        """Gives an entry another priority; `front` one that is above those of all others that wait.
+        """Gives an entry another priority; with `front`, one above all other waiting entries.
 
         Raises:
             UserError: there is no such entry, or it is over.
@@ -204,7 +205,7 @@ class Queue:
             return self._write(replace(entry, priority=priority))
 
     def cancel(self, number: int) -> Entry:
-        """Takes an entry out; one that runs is marked, and its runner stops it.
+        """Cancels an entry; a running one is marked, and its runner stops it.
 
         Raises:
             UserError: there is no such entry, or it is over.
@@ -223,14 +224,14 @@ class Queue:
             )
         return entry
 
-    # What the runner does
+    # Actions of the runner
 
     @contextlib.contextmanager
     def working(self) -> Generator[None]:
-        """Holds the queue as its one runner.
+        """Holds the queue as its only runner.
 
         Raises:
-            UserError: another process does.
+            UserError: another process holds it.
         """
         with self._changing():
             descriptor = self._locked("runner")
@@ -246,10 +247,10 @@ class Queue:
             os.close(descriptor)
 
     def take(self) -> tuple[Entry, int] | None:
-        """The next entry, running from now on, and the descriptor of `study.lock`.
+        """Marks the next entry as running; returns it and the descriptor of `study.lock`.
 
-        The study's process is to inherit the lock, and the runner to close it after `end`. None while nothing waits, or
-        while the process of a killed runner still runs its study.
+        The study's process must inherit the lock, and the runner must close it after `end`. None if nothing waits, or
+        if the process of a killed runner still runs its study.
         """
         with self._changing():
             descriptor = self._locked("study")
@@ -264,12 +265,12 @@ class Queue:
             return self._write(replace(waiting[0], state="running", said="", exit_code=None)), descriptor
 
     def sign(self, lock: int, pid: int) -> None:
-        """Writes down whose a lock is, for people and for the next runner."""
+        """Writes the process into the lock file, for users and for the next runner."""
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{pid} {socket.gethostname()}".encode(), 0)
 
     def _recover(self) -> None:
-        """Lets entries wait again, or be cancelled, whose process is gone: the caller holds both locks."""
+        """Sets running entries whose process is gone back to waiting, or to cancelled; the caller holds both locks."""
         for number in self._numbers("json"):
             with contextlib.suppress(UserError):
                 entry = self._entry(number)
@@ -277,25 +278,25 @@ class Queue:
                     self._write(_cut_short(entry, KILLED))
 
     def busy(self) -> bool:
-        """Whether a process runs a study: for a runner that started none, that of a runner that was killed."""
+        """Whether a process runs a study; if this runner started none, it belongs to a runner that was killed."""
         with self._changing():
             return self._held("study")
 
     def running(self) -> Entry | None:
-        """The entry that runs."""
+        """The running entry, or None."""
         return next((one for one in self.read()[0] if one.state == "running"), None)
 
     def is_cancelled(self, number: int) -> bool:
-        """Whether an entry that runs was asked to stop; not while its file is torn."""
+        """Whether a running entry was cancelled; False while its file is damaged."""
         try:
             return self._entry(number).cancel
         except UserError:
             return False
 
     def end(self, entry: Entry, code: int, said: str, *, asked: bool) -> Entry:
-        """Writes down how the run of an entry ended; one that was `asked` to stop waits again, or is cancelled."""
+        """Records how the run of an entry ended; if it was `asked` to stop, it waits again or is cancelled."""
         with self._changing():
-            # It may have been moved or cancelled meanwhile; a file that was damaged is written anew.
+            # It may have been moved or cancelled meanwhile; a damaged file is rewritten.
             with contextlib.suppress(UserError):
                 entry = self._entry(entry.number)
             entry = replace(entry, exit_code=code)
@@ -306,7 +307,7 @@ class Queue:
             )
 
     def trials_done(self, entry: Entry, results: str) -> int:
-        """How many of an entry's trials, as they were when it was added, have a good row by now.
+        """The number of an entry's trials, as they were when it was added, that have a finished row.
 
         Raises:
             UserError: the file of their keys cannot be read, or is damaged.
@@ -327,7 +328,7 @@ class Queue:
     # Files and locks
 
     def holder(self, lock: Literal["runner", "study"]) -> Holder:
-        """Who holds a lock that is held."""
+        """The holder of a lock that is held."""
         pid, _, host = read_regular(self.folder / f"{lock}.lock", _NAME_BYTES).decode(errors="replace").partition(" ")
         if not _NUMBER.fullmatch(pid):
             return Holder("another process", None)
@@ -359,7 +360,7 @@ class Queue:
             os.close(descriptor)
 
     def _locked(self, lock: Literal["runner", "study"]) -> int | None:
-        """The descriptor of a lock that is ours now, or None."""
+        """Takes a lock and returns its descriptor; None if another process holds it."""
         descriptor = open_to_lock(self.folder / f"{lock}.lock")
         if is_taken(descriptor, fcntl.LOCK_EX):
             os.close(descriptor)
@@ -367,7 +368,7 @@ class Queue:
         return descriptor
 
     def _held(self, lock: Literal["runner", "study"]) -> bool:
-        """Whether somebody holds a lock; looking disturbs nobody, for whoever takes one holds `change.lock`."""
+        """Whether a process holds a lock; checking disturbs none, because locks are taken only under `change.lock`."""
         descriptor = self._locked(lock)
         if descriptor is not None:
             os.close(descriptor)
@@ -375,7 +376,7 @@ class Queue:
 
 
 def _cut_short(entry: Entry, said: str) -> Entry:
-    """The entry after a run that did not come to its end: it waits again, unless it was cancelled."""
+    """The entry after an interrupted run: it waits again, unless it was cancelled."""
     if entry.cancel:
         return replace(entry, state="cancelled", cancel=False, ended=_now(), said="")
     return replace(entry, state="waiting", said=said)

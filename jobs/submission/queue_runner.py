@@ -1,4 +1,4 @@
-"""Works a queue off: one study after the other, each by `conclus run` in a process of its own."""
+"""Runs the studies of a queue one after the other, each by `conclus run` in a separate process."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ Say = Callable[[str], None]
 
 @dataclass
 class Interrupts:
-    """How often Ctrl-C was pressed; a plain number, because it is raised from a signal handler."""
+    """The number of times Ctrl-C was pressed; a plain number, because a signal handler increases it."""
 
     count: int = 0
 
 
 @dataclass
 class Runner:
-    """What works a queue off.
+    """Runs the studies of a queue.
 
     Attributes:
         queue: The queue.
-        results: The results folder, as `conclus run` is told it.
+        results: The results folder, as passed to `conclus run`.
         options: Further options of `conclus run`.
         say: Prints a line about the queue.
-        show: Prints what a study's process prints.
-        interrupts: Once raised, the running study is asked to stop and no other starts.
-        ended: How many studies came to which end.
+        show: Prints the output of a study's process.
+        interrupts: Once above 0, the running study is asked to stop and no other starts.
+        ended: Number of studies by how they ended.
     """
 
     queue: Queue
@@ -56,10 +56,10 @@ class Runner:
     ended: Counter[str] = field(default_factory=Counter[str])
 
     def work_off(self, *, keep_waiting: bool) -> None:
-        """Runs what waits, the next one first, until nothing does; with `keep_waiting` until it is interrupted.
+        """Runs the waiting studies in order until none is left; with `keep_waiting`, until it is interrupted.
 
         Raises:
-            UserError: another process works this queue off.
+            UserError: another process runs this queue.
         """
         with self.queue.working():
             self._wait_for_orphan()
@@ -75,13 +75,13 @@ class Runner:
         log = self.queue.path(entry.number, "log")
         self.say(f"number {entry.number}, {entry.study}: starts; all it prints is also in {log}")
         copy = self.queue.path(entry.number, "yaml")
-        # What is wrong with the copy is for its process to say.
+        # The study's process reports mistakes in the copy.
         with contextlib.suppress(OSError, ValueError):
             if not is_sealed_text(read_regular(copy)):
                 self.say(records.without_digest(copy))
         with os.fdopen(open_to_lock(log, os.O_APPEND), "ab") as out:
             follower = _Follower(log, out.tell(), self.show)
-            # Its own session: a Ctrl-C in the terminal reaches the runner alone, which passes it on once.
+            # A separate session, so that Ctrl-C in the terminal reaches only the runner, which passes it on once.
             process = subprocess.Popen(
                 self._command(entry),
                 stdout=out,
@@ -97,17 +97,17 @@ class Runner:
         os.close(lock)
 
     def _command(self, entry: Entry) -> list[str]:
-        """`conclus run` by its file: with `-m` a folder `core` in the current one would hide ours."""
+        """The command `conclus run` by its file: with `-m`, a folder `core` in the current one would hide ours."""
         snapshot = str(self.queue.path(entry.number, "yaml"))
         return [sys.executable, str(FRONT_DOOR), "run", snapshot, "--results", self.results, *self.options]
 
     def _attend(self, entry: Entry, follower: _Follower, is_over: Callable[[], bool], pid: int | None) -> bool:
-        """Waits for a study's process, showing what it prints and passing on Ctrl-C and `cancel`; whether any came."""
+        """Waits for a study's process, shows its output and passes on Ctrl-C and `cancel`; True if it passed one on."""
         sent = 0
         while not is_over():
             wanted = max(self.interrupts.count, int(self.queue.is_cancelled(entry.number)))
             if wanted > sent and pid is not None:
-                # Over since we looked: there is nobody left to ask.
+                # The process has ended since the check.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
                 sent += 1
@@ -133,7 +133,7 @@ class Runner:
         self.say(f"number {entry.number}, {entry.study}: {how.get(state, state)}")
 
     def _wait_for_orphan(self) -> None:
-        """Waits for the study that a killed runner left running: started a second time it would run twice."""
+        """Waits for the study that a killed runner left running, so that it does not run twice."""
         if not self.queue.busy():
             return
         holder, entry = self.queue.holder("study"), self.queue.running()
@@ -148,12 +148,12 @@ class Runner:
         self._attend(entry, follower, lambda: self._is_left(holder), holder.pid)
 
     def _is_left(self, holder: Holder) -> bool:
-        """Whether to wait for an orphan no longer; one that cannot be signalled from here is left running at Ctrl-C."""
+        """Whether to stop waiting for an orphan: at Ctrl-C, one that cannot be signalled from here is left running."""
         return not self.queue.busy() or (holder.pid is None and self.interrupts.count > 0)
 
 
 class _Follower:
-    """Shows what is appended to a log, whole lines at a time, and keeps it."""
+    """Shows whole lines that are appended to a log, and remembers the text."""
 
     def __init__(self, path: Path, start: int, show: Say) -> None:
         self.path = path
@@ -169,7 +169,7 @@ class _Follower:
         self._take(self._new())
 
     def _new(self) -> bytes:
-        # A log that somebody deleted shows nothing more; the study goes on.
+        # If the log was deleted, nothing more is shown; the study continues.
         with contextlib.suppress(OSError), open_regular(self.path) as file:
             file.seek(self.position)
             return file.read()
@@ -183,7 +183,7 @@ class _Follower:
 
 
 def _said(code: int, output: str) -> str:
-    """One line about how a process ended: its signal, its first error, or the last thing it said."""
+    """One line on how a process ended: its signal, its first error, or its last line."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     lines = [line for line in output.splitlines() if line.strip()]

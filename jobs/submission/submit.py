@@ -1,4 +1,4 @@
-"""Hands a study to a Ray cluster as a job, and shows what the job prints."""
+"""Submits a study to a Ray cluster as a job, and shows the job's output."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def send(study: Study, address: str, results: str, workers: int | None, *, insecure: bool, follow: bool) -> int:
-    """Submits a checked study and says how to watch it; the exit code.
+    """Submits a checked study and prints how to watch it; returns the exit code.
 
     Raises:
-        UserError: a plug-in of it may not be run.
-        ClusterError: the cluster cannot be reached in safety, or refuses the job.
+        UserError: one of its plug-ins is not allowed to run.
+        ClusterError: the cluster cannot be reached safely, or refuses the job.
     """
     for file in plug_in_files(study):
-        plugins.checked(file)  # On the cluster they are a part of the job.
+        plugins.checked(file)  # They are sent with the job.
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:
         remark([f"Warning: {warning}"])
@@ -42,12 +42,12 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     remark([f"submitted {job.job} to {job.address}"])
     if follow:
         return watch(jobs, job.job)
-    _tell(job, kept=kept)
+    _print_commands(job, kept=kept)
     return 0
 
 
-def _tell(job: Job, *, kept: bool) -> None:
-    """How to watch and stop it, in commands to copy."""
+def _print_commands(job: Job, *, kept: bool) -> None:
+    """Prints the commands that watch and stop the job."""
     study = shlex.join([job.results, "--study", job.study])
     handle = study if kept else shlex.join([job.results, "--address", job.address, "--job", job.job])
     remark([f"  conclus status {study}"])
@@ -56,18 +56,18 @@ def _tell(job: Job, *, kept: bool) -> None:
 
 
 def watch(jobs: Jobs, job: str) -> int:
-    """Shows a job's log until it ends; the exit code."""
+    """Shows a job's log until it ends; returns the exit code."""
     try:
         state = jobs.follow(job, lambda text: click.echo(text, nl=False))
     except KeyboardInterrupt:
-        click.echo("\nthe job goes on; it is stopped by: conclus stop", err=True)
+        click.echo("\nthe job continues; stop it with: conclus stop", err=True)
         return 130
     remark([f"{job}: {state.status}"])
     return 0 if state.status == "SUCCEEDED" else 1
 
 
 def _ship(jobs: Jobs, job: Job, study: Study) -> None:
-    """Sends our packages, the study and its plug-ins as one folder, and the command that runs them."""
+    """Sends conclus's packages, the study and its plug-ins as one folder, with the command to run."""
     with tempfile.TemporaryDirectory(prefix="conclus-submit-") as name:
         folder = Path(name)
         for package in conclus.PACKAGES:

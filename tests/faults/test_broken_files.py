@@ -46,7 +46,7 @@ def test_where_the_first_trials_fail_alike_the_study_pauses_and_says_why(folder)
     code, _, err = folder.start(*broken).end()
     assert code == 1
     (line,) = (one for one in err.splitlines() if one.startswith("paused"))
-    assert "the first trials failed alike (ERROR: RuntimeError: mine broke)" in line
+    assert "the first trials all failed for the same reason (ERROR: RuntimeError: mine broke)" in line
     assert [one["status"] for one in folder.rows()] == ["failed"] * 3
     code, _, err = folder.start(*broken, "--keep-going").end()
     assert code == 1

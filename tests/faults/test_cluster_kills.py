@@ -84,7 +84,7 @@ def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_t
     run = study.start(*address)
     run.wait_until(lambda: len(study.epochs()) > begun + 1)
     run.interrupt()
-    assert any("Ctrl-C again leaves at once" in line for line in run.process.stderr)
+    assert any("Ctrl-C again quits at once" in line for line in run.process.stderr)
     run.interrupt()
     code, _, err = run.end()
     assert (code, err.splitlines()[-1]) == (130, "interrupted")

@@ -56,5 +56,5 @@ def test_where_the_first_trials_fail_alike_no_other_is_started(cluster, on_clust
     code, _, err = on_cluster.start(*broken).end()
     assert code == 1
     (line,) = (one for one in err.splitlines() if one.startswith("paused"))
-    assert "the first trials failed alike (ERROR: RuntimeError: mine broke)" in line
+    assert "the first trials all failed for the same reason (ERROR: RuntimeError: mine broke)" in line
     assert 3 <= len([row for row in on_cluster.rows() if row["status"] == "failed"]) < 12

@@ -189,7 +189,7 @@ def test_the_page_says_that_a_damaged_plan_is_not_known(results, tmp_path, comma
     (results / "study=s" / "_study.json").write_text("{")
     out = tmp_path / "page.html"
     assert command("report", results, "--metric", "nmi", "--mode", "max", "--out", out)[0] == 0
-    assert "There is no sound _study.json beside the rows" in out.read_text()
+    assert "The file _study.json is missing or damaged" in out.read_text()
 
 
 def test_compaction_changes_no_answer(results):

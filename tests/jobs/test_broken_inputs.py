@@ -60,7 +60,7 @@ STUDIES = {
     "ambiguous key in the space": (study("space: {name: {grid: [a]}}\n"), "write the whole key"),
     "key twice in the space": (
         study("space: {learning_rate: {grid: [1.0]}, optimiser.learning_rate: {grid: [1.0]}}\n"),
-        "stands in the space twice",
+        "is in the space twice",
     ),
     "unknown kind of range": (study("space: {learning_rate: {gird: [1.0]}}\n"), "a range is needed, one of {{grid"),
     "bare value in the space": (study("space: {learning_rate: 0.1}\n"), "0.1 is wrong: a range is needed"),

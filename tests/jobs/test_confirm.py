@@ -125,19 +125,19 @@ def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeyp
 def test_a_decided_study_runs_nothing(folder, command):
     code, out, _ = command("confirm", "results", "--margin", "1000", "--workers", "1")
     assert code == 0
-    assert "As good: the 3 that are left differ by no more than 1000." in out
+    assert "As good: the 3 remaining configurations differ by no more than 1000." in out
     assert len(read_results("results")) == 6
 
 
 @pytest.mark.parametrize(
     ("changes", "options", "told"),
     [
-        ((), ["--seeds-at-most", "2"], "the study has 2 seeds already"),
-        ((), ["--metric", "consensus"], "a consensus is a rank among all trials"),
+        ((), ["--seeds-at-most", "2"], "the study already has 2 seeds"),
+        ((), ["--metric", "consensus"], "the consensus ranks all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
-        ((), ["--study", "t"], "say which with --study NAME"),
+        ((), ["--study", "t"], "choose one with --study NAME"),
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
-         ["--metric", "nmi"], "a population changes values while it trains"),
+         ["--metric", "nmi"], "members of a population change values while they train"),
         (["seeds=[0, 4, 9]"], [], "no configuration is done with every seed"),
     ],
 )  # fmt: skip

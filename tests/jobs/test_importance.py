@@ -129,7 +129,7 @@ def test_too_few_trials_are_said_to_be_too_few():
     assert {one.verdict for one in found.parameters} == {"too few trials"}
     assert found.luck is None
     assert any("too few" in note for note in found.notes)
-    assert any("how much is luck cannot be told" in note for note in found.notes)
+    assert any("the share of luck is unknown" in note for note in found.notes)
 
 
 def test_values_drawn_at_random_need_no_grid():

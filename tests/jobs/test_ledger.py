@@ -100,7 +100,7 @@ def test_the_same_rows_twice_add_nothing_also_from_the_damaged_copy(command, doc
 def test_the_topic_log_is_one_table_with_its_headings_as_columns(command, documents, tmp_path):
     out = imported(command, documents / TOPICS, tmp_path)
     assert "12 tables with the same columns are read as one." in out
-    assert f"{TOPICS}:37: '021-08-19-23-12' is no date" in " ".join(out.split())
+    assert f"{TOPICS}:37: '021-08-19-23-12' is not a date" in " ".join(out.split())
     found = rows(tmp_path)
     assert [row["param.topics"] for row in found] == [None, 100, 75, 50, 30, 20, 20, 20, 100, 75, 50, None]
     assert [row["param.method.temperature"] for row in found] == [0.1] + [0.5] * 11
@@ -178,7 +178,7 @@ def test_percent_spread_and_range_are_kept_and_said(command, tmp_path):
     )
     code, _, err = command("import", path, "--results", results, "--yes")
     assert code == 2
-    assert "ARI lies below 1 (line 3) beside NMI ↑ of 84.3±0.5: percent or fraction?" in err
+    assert "ARI is at most 1 (line 3), but NMI ↑ of 84.3±0.5 is above 1: percent or fraction?" in err
     out = imported(command, path, results, "--unit", "ARI=fraction")
     assert "percent, 1 with spread: 84.3±0.5 → 0.843" in out
     assert "1 range (middle): 0.74~0.76 → 0.75" in out
@@ -245,7 +245,7 @@ def test_a_number_as_people_write_it(text, value):
 )
 def test_what_is_no_number_is_no_number(text):
     if text:
-        with pytest.raises(ValueError, match="is no number"):
+        with pytest.raises(ValueError, match="is not a number"):
             number(text)
     else:
         assert number(text) is None

@@ -17,10 +17,10 @@ def tex(body):
 
 # File's ending, content, and words of its one line.
 BROKEN = {
-    "a word for a number": ("md", md("1e-3 | good | 1"), "t.md:3: nmi: 'good' is no number"),
-    "a word among numbers of a parameter": ("md", md("1e-3 | .5 | 1", "fast | .5 | 1"), "t.md:4: lr: 'fast' is no number"),
-    "letter O for zero": ("md", md("0.001 | .5 | 1", "0.OO1 | .5 | 1"), "t.md:4: lr: '0.OO1' is no number"),
-    "too many cells": ("md", md("1e-3 | .5 | 1 | 2"), "t.md:3: the row has 4 cells and the header (line 1) has 3"),
+    "a word for a number": ("md", md("1e-3 | good | 1"), "t.md:3: nmi: 'good' is not a number"),
+    "a word among numbers of a parameter": ("md", md("1e-3 | .5 | 1", "fast | .5 | 1"), "t.md:4: lr: 'fast' is not a number"),
+    "letter O for zero": ("md", md("0.001 | .5 | 1", "0.OO1 | .5 | 1"), "t.md:4: lr: '0.OO1' is not a number"),
+    "too many cells": ("md", md("1e-3 | .5 | 1 | 2"), "t.md:3: the row has 4 cells, but the header (line 1) has 3"),
     "too few cells": ("md", md("1e-3 | .5"), "t.md:3: the row has 2 cells"),
     "no row": ("md", HEAD, "t.md:1: the table has no row"),
     "blank rows alone": ("md", md(" | | "), "t.md:1: the table has no row"),
@@ -28,46 +28,46 @@ BROKEN = {
     "no rule": ("md", "| lr | nmi |\n| 1 | 2 |\n", "t.md has no table"),
     "a table in a code fence": ("md", f"```\n{md('1 | .5 | 1')}```\n", "t.md has no table"),
     "empty": ("md", "", "t.md has no table"),
-    "no name, but a value": ("md", "| lr | |\n|---|---|\n| 1 | 2 |\n", "'2' stands in column 2, which has no name"),
+    "no name, but a value": ("md", "| lr | |\n|---|---|\n| 1 | 2 |\n", "'2' is in column 2, which has no name"),
     "a name twice": ("md", "| lr | lr |\n|---|---|\n| 1 | 2 |\n", "t.md:1: two columns are named 'lr'"),
     "two names, one meaning": ("md", "| lr | 学习率 |\n|---|---|\n| 1 | 2 |\n", "'lr' and '学习率' both mean param.optimiser"),
-    "no known name": ("md", "| a | b |\n|---|---|\n| 1 | 2 |\n", "no column is known among a, b"),
-    "fraction and percent": ("md", md("1 | 0.84 | 1", "2 | 85 | 1"), "t.md:4: nmi: is above 1, and line 3 is not"),
+    "no known name": ("md", "| a | b |\n|---|---|\n| 1 | 2 |\n", "none of the columns a, b is known"),
+    "fraction and percent": ("md", md("1 | 0.84 | 1", "2 | 85 | 1"), "t.md:4: nmi: is above 1, but line 3 is not"),
     "percent sign here and not there": ("md", md("1 | 84% | 1", "2 | 0.85 | 1"), "t.md:4: nmi: some cells have %"),
-    "more than all": ("md", md("1 | 101 | 1"), "t.md:3: nmi: '101' is no share"),
-    "a backward range": ("md", md("1 | .5 | 0.76~0.74"), "t.md:3: loss: the range 0.76 to 0.74 runs backwards"),
-    "a range for a parameter": ("md", md("0.1~0.2 | .5 | 1"), "t.md:3: lr: '0.1~0.2' is no single number"),
-    "a spread for a parameter": ("md", md("0.1±0.2 | .5 | 1"), "t.md:3: lr: '0.1±0.2' is no single number"),
-    "about": ("md", md("1 | .5 | ~1.5"), "t.md:3: loss: '~1.5' is no number"),
-    "below": ("md", md("1 | .5 | <0.1"), "t.md:3: loss: '<0.1' is no number"),
+    "more than all": ("md", md("1 | 101 | 1"), "t.md:3: nmi: '101' is not a share"),
+    "a backward range": ("md", md("1 | .5 | 0.76~0.74"), "t.md:3: loss: the range 0.76 to 0.74 has its larger end first"),
+    "a range for a parameter": ("md", md("0.1~0.2 | .5 | 1"), "t.md:3: lr: '0.1~0.2' is not a single number"),
+    "a spread for a parameter": ("md", md("0.1±0.2 | .5 | 1"), "t.md:3: lr: '0.1±0.2' is not a single number"),
+    "about": ("md", md("1 | .5 | ~1.5"), "t.md:3: loss: '~1.5' is not a number"),
+    "below": ("md", md("1 | .5 | <0.1"), "t.md:3: loss: '<0.1' is not a number"),
     "too large": ("md", md("1 | .5 | 1e999"), "t.md:3: loss: '1e999' is too large"),
-    "struck out": ("md", md("1 | .5 | ~~0.5~~"), "t.md:3: loss: '~~0.5~~' is no number"),
-    "a month 13": ("md", "| date | lr |\n|---|---|\n| 13-01 08:00:00 | 1 |\n", "t.md:3: date: '13-01 08:00:00' is no date"),
-    "an hour 25": ("md", "| date | lr |\n|---|---|\n| 6月11日 25:00:00 | 1 |\n", "'6月11日 25:00:00' is no date"),
-    "day or month first": ("md", "| date | lr |\n|---|---|\n| 06/07 08:00 | 1 |\n", "'06/07 08:00' is no date"),
-    "half a seed": ("md", "| seed | lr |\n|---|---|\n| 0.5 | 1 |\n", "t.md:3: seed: '0.5' is no seed"),
-    "a negative seed": ("md", "| seed | lr |\n|---|---|\n| -1 | 1 |\n", "t.md:3: seed: '-1' is no seed"),
+    "struck out": ("md", md("1 | .5 | ~~0.5~~"), "t.md:3: loss: '~~0.5~~' is not a number"),
+    "a month 13": ("md", "| date | lr |\n|---|---|\n| 13-01 08:00:00 | 1 |\n", "t.md:3: date: '13-01 08:00:00' is not a date"),
+    "an hour 25": ("md", "| date | lr |\n|---|---|\n| 6月11日 25:00:00 | 1 |\n", "'6月11日 25:00:00' is not a date"),
+    "day or month first": ("md", "| date | lr |\n|---|---|\n| 06/07 08:00 | 1 |\n", "'06/07 08:00' is not a date"),
+    "half a seed": ("md", "| seed | lr |\n|---|---|\n| 0.5 | 1 |\n", "t.md:3: seed: '0.5' is not a seed"),
+    "a negative seed": ("md", "| seed | lr |\n|---|---|\n| -1 | 1 |\n", "t.md:3: seed: '-1' is not a seed"),
     "one seed twice": ("md", "| seed | lr |\n|---|---|\n| 1 | 1 |\n| 1 | 1 |\n", "t.md:4: the parameters and the seed are"),
     "one date twice": ("md", "| date | lr |\n|---|---|\n| 06-07 | 1 |\n| 06-07 | 1 |\n", "t.md:4: the parameters and the date"),
     "damaged beyond repair": ("md", "| lr | å‚æ•°å |\n|---|---|\n| 1 | 2 |\n", "t.md:1: '傿\ufffd°\ufffd' is damaged"),
     "lost characters": ("md", "| lr | method |\n|---|---|\n| 1 | \ufffd\ufffd |\n", "t.md:3: '\ufffd\ufffd' is damaged"),
-    "said twice": ("md", f"**lr:** 3\n\n{md('1 | .5 | 1')}", "t.md:1: 'lr' is said above the table"),
+    "said twice": ("md", f"**lr:** 3\n\n{md('1 | .5 | 1')}", "t.md:1: 'lr' is given above the table"),
     "not UTF-8": ("md", "| lr | 温度 |\n|---|---|\n| 1 | 2 |\n".encode("gb18030"), "t.md:1: this is not utf-8 text"),
-    "bytes": ("csv", b"lr,nmi\n1,\0\n", "t.csv:2: this is no text file"),
-    "no delimiter": ("csv", "lr\n1\n", "t.csv:1: no comma, semicolon, tab or bar"),
-    "two delimiters": ("csv", "lr,a;nmi\n1,2;3\n", "t.csv:1: the header could be divided by comma and semicolon"),
+    "bytes": ("csv", b"lr,nmi\n1,\0\n", "t.csv:2: this is not a text file"),
+    "no delimiter": ("csv", "lr\n1\n", "t.csv:1: the header has no comma, semicolon, tab or bar"),
+    "two delimiters": ("csv", "lr,a;nmi\n1,2;3\n", "t.csv:1: the header may be separated by comma and semicolon"),
     "an open quote": ("csv", 'lr,nmi\n1,"2\n', "t.csv:2: the quotes of this row do not match"),
     "a ragged row": ("csv", "lr,nmi\n1,2\n1,2,3\n", "t.csv:3: the row has 3 cells"),
     "comma and point": ("csv", "lr;nmi\n0,1;0.5\n", "t.csv:2: '0,1' has a decimal comma and other cells have points"),
-    "a thousand or one": ("csv", "lr;k\n1;1,024\n", "t.csv:2: '1,024' may be a thousand or a fraction"),
-    "a text that is no table": ("txt", "lr nmi\n1 2\n", "t.txt:1: no comma"),
+    "a thousand or one": ("csv", "lr;k\n1;1,024\n", "t.csv:2: '1,024' may mean thousands or a fraction"),
+    "a text that is no table": ("txt", "lr nmi\n1 2\n", "t.txt:1: the header has no comma"),
     "merged columns": ("tex", tex(r"\multicolumn{2}{c}{a} & b \\ lr & nmi & c \\ 1 & 2 & 3 \\"), "t.tex:3: the row has a merged"),
     "merged rows": ("tex", tex("lr & nmi & k \\\\\n\\multirow{2}{*}{1} & .5 & 3 \\\\"), "t.tex:4: the row has a merged cell"),
     "an unknown command": ("tex", tex("lr & nmi & k \\\\\n1 & \\foo{2} & 3 \\\\"), "t.tex:4: the command \\foo is not known"),
     "no end": ("tex", "\\begin{tabular}{rr}\nlr & nmi \\\\ 1 & 2\n", "t.tex:1: \\begin{tabular} has no \\end"),
     "no tabular": ("tex", "text\n", "t.tex has no table"),
-    "no workbook": ("xlsx", "lr,nmi\n", "t.xlsx is no Excel workbook"),
-    "another kind": ("doc", "x", "t.doc: a file that ends in .md"),
+    "no workbook": ("xlsx", "lr,nmi\n", "t.xlsx is not an Excel workbook"),
+    "another kind": ("doc", "x", "t.doc: the file must end in one of .md"),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def book(tmp_path, fill):
     [
         (lambda sheet: sheet.merge_cells("A2:A3"), "t.xlsx: the cells A2:A3 are merged"),
         (lambda sheet: sheet.cell(2, 2, "=1/3"), "t.xlsx:2: the formula in B2 has no stored value"),
-        (lambda sheet: sheet.cell(3, 1, "x"), "t.xlsx:3: lr: 'x' is no number"),
+        (lambda sheet: sheet.cell(3, 1, "x"), "t.xlsx:3: lr: 'x' is not a number"),
         (lambda sheet: sheet.delete_rows(1, 3), "t.xlsx has no table"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_broken_workbook_is_refused(command, tmp_path, fill, words):
     ("more", "words"),
     [
         (["--map", "x=lr"], "t.md has no column 'x'; there are: lr, nmi, loss"),
-        (["--map", "lr=foo"], "'foo' is no known name: write param.NAME"),
+        (["--map", "lr=foo"], "'foo' is not a known name: write param.NAME"),
         (["--map", "lr"], "--map 'lr' should be HEADER=NAME"),
         (["--map", "lr=nmi"], "'lr' and 'nmi' both mean metric.nmi"),
         (["--table", "2"], "--table 2: t.md has 1 table."),
@@ -147,7 +147,7 @@ def test_every_mistake_gets_a_line_up_to_ten(command, tmp_path):
     path.write_text(md(*["1e-3 | bad | 1"] * 12))
     code, _, err = command("import", path, "--results", tmp_path / "results", "--yes")
     assert code == 2
-    assert err.count("is no number") == 10
+    assert err.count("is not a number") == 10
     assert "and 2 more" in err
 
 
@@ -165,5 +165,5 @@ def test_results_that_cannot_be_written_are_named(command, tmp_path):
     (tmp_path / "taken").write_text("a file")
     code, _, err = command("import", tmp_path / "t.md", "--results", tmp_path / "taken", "--yes")
     assert code == 2
-    assert "the rows cannot be written there" in err
+    assert "the rows cannot be written" in err
     assert err.count("\n") == 1

@@ -70,7 +70,7 @@ def params(row):
 
 def test_an_export_of_wandb(take, command, tmp_path):
     rows, out = take(WANDB)
-    assert "Not taken as finished" in out
+    assert "Not counted as finished" in out
     assert [row["status"] for row in rows] == ["ok", "ok", "failed", "failed", "failed", "ok"]
     assert [row["reason"] for row in rows[2:5]] == ["crashed", "killed", "it was running when the table was made"]
     assert all(set(params(row)) == {"param.optimiser.learning_rate"} for row in rows)
@@ -110,7 +110,7 @@ def test_an_export_of_mlflow(take):
 
 
 def test_a_status_that_nobody_knows_is_asked_about(take):
-    assert "'meh' is no end of a run" in take("lr,status,nmi\n0.1,meh,0.5\n")
+    assert "'meh' is not a final state" in take("lr,status,nmi\n0.1,meh,0.5\n")
     rows, _ = take("lr,status,nmi\n0.1,meh,0.5\n", "--map", "status=note")
     assert rows[0]["status"] == "ok"
 
@@ -193,7 +193,7 @@ def test_a_duration_as_programs_write_it(text, seconds):
     "text", ["10:12", "0:61:00", "0:10:61", "1-25:00:00", "5 parsecs", "-1 days +23:59:59", "1h 2", ""]
 )
 def test_what_is_no_duration_is_none(text):
-    with pytest.raises(ValueError, match=r"no duration|may be"):
+    with pytest.raises(ValueError, match=r"not a duration|may be"):
         duration(text)
 
 
@@ -264,9 +264,9 @@ HARMFUL = {
         "its cells reach to row",
     ),
     "bomb": (SHEET, lambda xml: xml + b" " * (excel._MOST_BYTES + 1), "unpacks to more than 128 MiB"),
-    "entities": (SHEET, lambda xml: xml.replace(b"<worksheet", ENTITY + b"<worksheet", 1), "is no Excel workbook"),
-    "torn": (SHEET, lambda xml: xml[:100], "is no Excel workbook"),
-    "nested": (SHEET, lambda _: b"<a>" * 100_000, "is no Excel workbook"),
+    "entities": (SHEET, lambda xml: xml.replace(b"<worksheet", ENTITY + b"<worksheet", 1), "is not an Excel workbook"),
+    "torn": (SHEET, lambda xml: xml[:100], "is not an Excel workbook"),
+    "nested": (SHEET, lambda _: b"<a>" * 100_000, "is not an Excel workbook"),
 }
 
 
@@ -285,8 +285,8 @@ def test_a_workbook_made_to_harm_is_refused_before_it_is_read(command, tmp_path,
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "is of Excel before 2007 or has a password"),
-        (b"PK\x03\x04torn", "is no Excel workbook"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "was written by Excel before 2007 or has a password"),
+        (b"PK\x03\x04torn", "is not an Excel workbook"),
     ],
 )
 def test_an_old_or_torn_workbook_is_one_sentence(command, tmp_path, data, words):
@@ -302,7 +302,7 @@ def test_an_old_or_torn_workbook_is_one_sentence(command, tmp_path, data, words)
         ("t.md", b"| a | b |\n" + b" " * 200_000 + b"x|\n", "t.md:2: the line has more than 10000 characters"),
         ("t.csv", b"lr,nmi\n1," + b"9" * 200_000 + b"\n", "field larger than field limit"),
         ("t.csv", b"x" * (32 * 2**20 + 1), "t.csv has more than 32 MiB"),
-        ("t.md", b"| lr | a |\n|---|---|\n| 1 | \0 |\n", "t.md:3: this is no text file"),
+        ("t.md", b"| lr | a |\n|---|---|\n| 1 | \0 |\n", "t.md:3: this is not a text file"),
     ],
 )
 def test_a_text_made_to_harm_is_one_sentence(command, tmp_path, name, data, words):
@@ -316,4 +316,4 @@ def test_what_is_no_file_is_not_waited_for(command, tmp_path):
     os.mkfifo(tmp_path / "t.csv")
     code, _, err = command("import", tmp_path / "t.csv", "--results", tmp_path / "r", "--yes")
     assert code == 2
-    assert "this is no file" in err
+    assert "this is not a regular file" in err

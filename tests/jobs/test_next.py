@@ -202,5 +202,5 @@ def test_rows_that_no_study_planned_have_no_next(results, command):
 def test_of_several_studies_one_is_named(results, command):
     (results / "study=other").mkdir()
     code, _, err = command("next", results)
-    assert (code, "holds demo, other: say which with --study NAME" in err) == (2, True)
+    assert (code, "has several studies, demo, other: choose one with --study NAME" in err) == (2, True)
     assert command("next", results, "--study", "demo")[0] == 0

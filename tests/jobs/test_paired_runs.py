@@ -173,7 +173,7 @@ def test_a_checkpoint_is_gone_on_with_elsewhere(folder, command):
     assert history("other") == history("straight")
     done, _, err = command(*arguments)
     assert done == 2
-    assert "is done: there is nothing to go on with" in err
+    assert "is done: there is nothing to continue" in err
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_is_no_checkpoint_is_refused(folder, command, content):
     (folder / "x.pt").write_bytes(content)
     code, _, err = command("run", "p.yaml", "--results", "other", "--checkpoint", "x.pt")
     assert code == 2
-    assert "it is no checkpoint that can be read" in err
+    assert "this is not a readable checkpoint" in err
 
 
 # Ranking and refusing
@@ -364,13 +364,13 @@ def test_embed_takes_columns_by_their_names(folder, command):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("results", "mine.npz", "--out", "v.parquet"), "results is no model: give the folder models/_TRIAL"),
+        (("results", "mine.npz", "--out", "v.parquet"), "results is not a model: give the folder models/_TRIAL"),
         (("MODEL", "mine.npz", "--out", "v.csv"), "should end in .parquet"),
         (("MODEL", "mine.npz", "--column", "target", "--out", "v.parquet"), "trained on (6,)"),
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),
         (
             ("TORN", "mine.npz", "--out", "v.parquet"),
-            "best_model.pt is not what was written with best_model.json beside it",
+            "best_model.pt does not belong to best_model.json beside it",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def test_what_is_printed(made, found, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("held", "words"), [(16, "gpu: 0.25, memory_gb: 1.4}"), (81, "cpu: 1, memory_gb: 1.4}\n  one card is too small")]
+    ("held", "words"), [(16, "gpu: 0.25, memory_gb: 1.4}"), (81, "cpu: 1, memory_gb: 1.4}\n  one GPU is too small")]
 )
 def test_what_is_printed_of_a_card(held, words, made, found, monkeypatch):
     card = {"device": "NVIDIA X", "gpu_bytes": held * 10**9, "gpu_total": 80 * 10**9, "memory_bytes": 10**9}

@@ -63,7 +63,7 @@ def test_a_ranking_leaves_members_out_and_says_so(table):
 def test_members_alone_are_listed_one_by_one(table):
     board = leaderboard(table(plain=False), "nmi", "max")
     assert len(board.entries) == 6
-    assert any("members of populations: each ends with the values shown" in note for note in board.notes)
+    assert any("members of populations: each began with other values" in note for note in board.notes)
 
 
 def test_without_members_nothing_is_said_of_them(table):

@@ -286,7 +286,7 @@ def test_a_leaderboard_by_labels_says_what_choosing_without_them_gives():
     for row in others:
         row.study = "t"
     both = leaderboard(to_table(rows + others), "nmi", "max").notes
-    assert any("between studies it compares nothing" in note for note in both)
+    assert any("cannot be compared between studies" in note for note in both)
 
 
 def test_results_without_criteria_have_no_consensus_and_no_note():

@@ -88,7 +88,7 @@ def test_an_address_that_only_the_results_name_gets_no_request(dashboard, tmp_pa
     code, out, err = command(name, strangers(tmp_path, url), *options)
     assert (code, out) == (2, "")
     assert err == (
-        f"Error: _job.json names the cluster at {url}, to which you have submitted nothing from here: if it is yours, "
+        f"Error: _job.json names the cluster at {url}, but you never submitted to it from here: if it is yours, "
         f"add --address {url}\n"
     )
     assert server.seen == []

@@ -215,7 +215,7 @@ def test_of_several_studies_one_has_to_be_named(store, command):
     Store(store.results, "other")
     for name in ("logs", "stop", "resume"):
         code, _, err = command(name, store.results)
-        assert (code, "holds other, s: say which with --study NAME" in err) == (2, True)
+        assert (code, "has several studies, other, s: choose one with --study NAME" in err) == (2, True)
 
 
 def test_a_damaged_record_of_a_job_is_one_line(store, command):
@@ -327,7 +327,7 @@ def test_a_process_that_is_not_ours_is_left_alone(store, command):
         assert driver.local_process(store.folder) is None  # nobody holds it: an old run's
         with holding(store.folder / "_run.lock"):
             code, _, err = command("stop", store.results)
-    assert (code, "process " in err, "stop it where it was started" in err) == (2, True, True)
+    assert (code, "process " in err, "stop it on the machine that started it" in err) == (2, True, True)
 
 
 def test_a_number_that_was_given_to_another_process_is_left_alone(store, command):

@@ -75,7 +75,7 @@ def test_special_characters_are_escaped_in_papers(store, command):
         (["plot", "{}", "effect", "learning_rat", "--out", "x.png"], "did you mean"),
         (["plot", "{}", "interaction", "learning_rate", "--out", "x.png"], "interaction takes two parameters, not 1"),
         (["plot", "{}", "leaderboard", "--metric", "loss", "--out", "x.png"], "rescales the loss"),
-        (["plot", "{}", "importance", "--metric", "loss", "--out", "x.png"], "cannot be shared out"),
+        (["plot", "{}", "importance", "--metric", "loss", "--out", "x.png"], "cannot be split"),
         (["plot", "{}", "effect", "instance_temperature", "--on", "loss", "--out", "x.png"], "is not ranked by loss"),
     ],
 )

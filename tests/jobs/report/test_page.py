@@ -169,7 +169,7 @@ def test_a_share_that_cannot_be_told_is_not_drawn(store):
     assert part.count(">too few trials<") == 3
     assert "<svg" not in part
     assert "add seeds or configurations" in part
-    assert said(store.path)["Matters"] == "Too few trials to tell which parameters do."
+    assert said(store.path)["Matters"] == "Too few trials to tell which parameters matter."
 
 
 def test_empty_cells_of_a_heat_map_are_shown(store):
