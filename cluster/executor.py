@@ -60,7 +60,7 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyStopping:
+class SuccessiveHalving:
     """Asynchronous successive halving, stopping variant (ASHA; Li et al., MLSys 2020).
 
     A task that reports `epoch` and `value` is ended at a rung (`grace * reduction ** i` epochs) where its value is

@@ -18,7 +18,6 @@ from typing import Any
 from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
-    EarlyStopping,
     Event,
     Feed,
     Kind,
@@ -26,6 +25,7 @@ from cluster.executor import (
     OnEvent,
     Resources,
     Stop,
+    SuccessiveHalving,
     Task,
     Work,
     guarded,
@@ -59,7 +59,7 @@ def run(
     resources: Resources,
     retries: int = 2,
     timeout: float | None = None,
-    early_stopping: EarlyStopping | None = None,
+    early_stopping: SuccessiveHalving | None = None,
     run_dir: Path | None = None,
 ) -> None:
     """Do the tasks on the connected Ray cluster, or on a private one of this machine that ends with the run.
@@ -139,7 +139,7 @@ class _Plan:
     resources: Resources
     retries: int
     timeout: float | None
-    early_stopping: EarlyStopping | None
+    early_stopping: SuccessiveHalving | None
     folder: Path
 
 
@@ -246,7 +246,7 @@ class _Halving(ray_compat.InOrder, AsyncHyperBandScheduler):
     """ASHA that starts trials in the order of the plan."""
 
 
-def _halving(rule: EarlyStopping) -> TrialScheduler:
+def _halving(rule: SuccessiveHalving) -> TrialScheduler:
     """ASHA whose rungs hold what earlier runs saw."""
     scheduler = _Halving(
         time_attr="epoch",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster import memory
-from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
+from cluster.executor import ClusterError, Event, Report, Resources, Stop, SuccessiveHalving
 from cluster.resources import Node, check, fitting, this_machine
 from core.errors import UserError
 from core.seal import seal_json
@@ -322,7 +322,7 @@ def _machines(address: str | None) -> Generator[None]:
         yield
 
 
-def _early_stopping(ready: Ready) -> EarlyStopping | None:
+def _early_stopping(ready: Ready) -> SuccessiveHalving | None:
     """ASHA as the study wishes, its rungs filled with the histories of the store."""
     study = ready.plan.study
     search, epochs = study.search, study.trial["epochs"]
@@ -330,7 +330,7 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
         return None
     from jobs.results.reader import values_by_epoch
 
-    return EarlyStopping(
+    return SuccessiveHalving(
         mode=study.select.mode,
         epochs=epochs,
         grace=searches.halving_grace(search, epochs),

@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 from cluster import connect, tune
-from cluster.executor import ClusterError, EarlyStopping, EndedEarly, Resources, Stop, Task
+from cluster.executor import ClusterError, EndedEarly, Resources, Stop, SuccessiveHalving, Task
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -276,7 +276,7 @@ def climbing(payload, report):
 
 def test_early_stopping_ends_who_is_behind_at_a_rung_and_nobody_else(tmp_path):
     slopes = [9, 1, 8, 2]
-    rule = EarlyStopping(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
+    rule = SuccessiveHalving(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
     tasks = [Task(f"s{one}", {"slope": one, "folder": tmp_path}) for one in slopes]
     events = run(climbing, tasks, workers=1, early_stopping=rule)
     # At epoch 3, the only rung below the end, a task must reach the second third of what was seen there: s9 brings 27
