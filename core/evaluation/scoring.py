@@ -16,7 +16,7 @@ from core.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ScoredTrial:
     """A trial as its scoring sees it.
 
     Attributes:
@@ -59,10 +59,10 @@ class Scoring(ABC):
 class ClusterScoring(Scoring):
     """Scores the assignment to clusters, every epoch that is due; see `core.evaluation.clustering`."""
 
-    def __init__(self, task: Task) -> None:
-        training = task.data.part("train")
-        self._samples, self._labels = task.samples, training.labels
-        self._n_clusters, self._seed = task.n_clusters, derive(task.seed, "kmeans")
+    def __init__(self, trial: ScoredTrial) -> None:
+        training = trial.data.part("train")
+        self._samples, self._labels = trial.samples, training.labels
+        self._n_clusters, self._seed = trial.n_clusters, derive(trial.seed, "kmeans")
         self._probe = Probe.of(training.samples)
         self._previous: Previous | None = None
 

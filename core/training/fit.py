@@ -16,7 +16,7 @@ from torch import Tensor
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
 from core.evaluation.outputs import Scores
-from core.evaluation.scoring import Task
+from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
@@ -89,8 +89,8 @@ def fit(
     method = build(config, samples, clusters, seed=seed, arrays=arrays)
     if precision.resolve(config, where) == "bf16":
         precision.train_in_bf16(method, where)
-    task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
-    scoring = method.scoring(task)
+    trial = ScoredTrial(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
+    scoring = method.scoring(trial)
     patience = Patience(config.early_stopping, reported(config, data))
     epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
     while not last and epoch < config.epochs:
