@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.data.dataset import Dataset
 from core.evaluation.clustering import evaluate
-from core.evaluation.label_free import Probe
+from core.evaluation.label_free import Subsample
 from core.evaluation.outputs import Model, Outputs, Previous, Scores
 from core.seeds import derive
 
@@ -63,7 +63,7 @@ class ClusterScoring(Scoring):
         training = trial.data.part("train")
         self._samples, self._labels = trial.samples, training.labels
         self._n_clusters, self._seed = trial.n_clusters, derive(trial.seed, "kmeans")
-        self._probe = Probe.of(training.samples)
+        self._subsample = Subsample.of(training.samples)
         self._previous: Previous | None = None
 
     def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
@@ -78,7 +78,7 @@ class ClusterScoring(Scoring):
             seed=self._seed,
             previous=self._previous,
             last=last,
-            probe=self._probe,
+            subsample=self._subsample,
             outputs=outputs,
         )
         self._previous = scores.previous
