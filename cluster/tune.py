@@ -59,7 +59,7 @@ def run(
     resources: Resources,
     retries: int = 2,
     timeout: float | None = None,
-    early_stopping: SuccessiveHalving | None = None,
+    halving: SuccessiveHalving | None = None,
     run_dir: Path | None = None,
 ) -> None:
     """Do the tasks on the connected Ray cluster, or on a private one of this machine that ends with the run.
@@ -74,7 +74,7 @@ def run(
         resources: what one task takes.
         retries: how often a task whose process died, or from which an exception escaped, is tried again.
         timeout: seconds without a report after which a task's process is killed; None: it may be silent for ever.
-        early_stopping: ends tasks that fall behind; they get EndedEarly at their next report.
+        halving: ends tasks that fall behind; they get EndedEarly at their next report.
         run_dir: takes what Tune writes and ``ray.log``; a temporary folder, removed afterwards, by default.
 
     Raises:
@@ -87,7 +87,7 @@ def run(
         return
     queue = _Queue(Listed(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        plan = _Plan(work, queue, workers, resources, retries, timeout, early_stopping, folder)
+        plan = _Plan(work, queue, workers, resources, retries, timeout, halving, folder)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
@@ -139,7 +139,7 @@ class _Plan:
     resources: Resources
     retries: int
     timeout: float | None
-    early_stopping: SuccessiveHalving | None
+    halving: SuccessiveHalving | None
     folder: Path
 
 

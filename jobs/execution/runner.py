@@ -322,7 +322,7 @@ def _machines(address: str | None) -> Generator[None]:
         yield
 
 
-def _early_stopping(ready: Ready) -> SuccessiveHalving | None:
+def _halving(ready: Ready) -> SuccessiveHalving | None:
     """ASHA as the study wishes, its rungs filled with the histories of the store."""
     study = ready.plan.study
     search, epochs = study.search, study.trial["epochs"]

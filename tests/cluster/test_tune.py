@@ -278,7 +278,7 @@ def test_early_stopping_ends_who_is_behind_at_a_rung_and_nobody_else(tmp_path):
     slopes = [9, 1, 8, 2]
     rule = SuccessiveHalving(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
     tasks = [Task(f"s{one}", {"slope": one, "folder": tmp_path}) for one in slopes]
-    events = run(climbing, tasks, workers=1, early_stopping=rule)
+    events = run(climbing, tasks, workers=1, halving=rule)
     # At epoch 3, the only rung below the end, a task must reach the second third of what was seen there: s9 brings 27
     # to 21; s1 3 to 21 and 27; s8 24 to 3, 21 and 27 (23); s2 6 to 3, 21, 24 and 27 (24).
     assert ends(events) == {"s9": "finished", "s1": "ended", "s8": "finished", "s2": "ended"}
