@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster import connect, probe, ray_compat
+from cluster import connect, ray_compat, ray_head
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 25.0
@@ -91,7 +91,7 @@ def doors(address: str) -> list[Door]:
 
 def _door(head: str) -> Door:
     try:
-        return Door(head, "token" if probe.asks_for_token(head) else "open")
+        return Door(head, "token" if ray_head.asks_for_token(head) else "open")
     except ClusterError:
         return Door(head, "silent")
 

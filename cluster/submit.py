@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import access, connect, probe
+from cluster import access, connect, ray_head
 from cluster.executor import ClusterError, one_line
 
 STOP_SECONDS = 60
@@ -178,12 +178,12 @@ def head_of(launcher: Path) -> str:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ClusterError(f"--config {launcher}: it is not a cluster-launcher file: {one_line(error)}.") from error
     if isinstance(provider, dict) and (host := provider.get("head_ip")):
-        return f"http://{host}:{probe.JOBS_PORT}"
+        return f"http://{host}:{ray_head.JOBS_PORT}"
     with connect.settings():
         from ray.autoscaler.sdk import get_head_node_ip
 
     try:
-        return f"http://{get_head_node_ip(str(launcher))}:{probe.JOBS_PORT}"
+        return f"http://{get_head_node_ip(str(launcher))}:{ray_head.JOBS_PORT}"
     except Exception as error:
         raise ClusterError(
             f"--config {launcher}: its cluster has no running head ({one_line(error)}): start it with `ray up`."

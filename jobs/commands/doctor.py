@@ -32,13 +32,13 @@ def command(address: str, results: str, fmt: str) -> None:
 
 
 def _examined(address: str, results: str) -> list[Line]:
-    from cluster import doctor, probe
+    from cluster import doctor, ray_head
     from cluster.executor import ClusterError
     from jobs.submission.health_check import Line, examine
 
     if not address:
         return list(examine(doctor.here, "", results))
-    head = probe.find(address)
+    head = ray_head.find(address)
     try:
         with doctor.everywhere(head) as ask:
             return list(examine(ask, head, results))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster import doctor, probe
+from cluster import doctor, ray_head
 from jobs.submission import node_facts
 
 Verdict = Literal["ok", "warning", "wrong"]
@@ -104,7 +104,7 @@ def machines(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
 
 def access(doors: Sequence[doctor.Door]) -> Line:
     """Whether a stranger may connect: who may can run any code."""
-    opened = [door.address for door in doors if door.state == "open" and not probe.is_loopback(_host(door.address))]
+    opened = [door.address for door in doors if door.state == "open" and not ray_head.is_loopback(_host(door.address))]
     if opened:
         right = "Start every node with RAY_AUTH_MODE=token: whoever reaches that address can run any code on the nodes."
         return Line("access", "wrong", f"{_names(opened)} lets everyone in", right)
