@@ -21,7 +21,7 @@ import numpy as np
 from overhead import meet
 
 from cluster import connect, tune
-from cluster.executor import Event, Feed, Listed, Report, Resources, Stop, Task
+from cluster.executor import Event, Feed, Report, Resources, Stop, Task, TaskList
 from jobs.execution import dispatch
 from jobs.execution.progress import Progress
 from jobs.planning import plan
@@ -63,7 +63,7 @@ def throughput() -> tuple[float, list[Event]]:
 
     with tempfile.TemporaryDirectory() as folder:
         warm_ups = [Task(f"warm-up-{node}", {"meet": folder}) for node in range(NODES)]
-        sweep(Listed([*warm_ups, *[Task(str(trial), {"seconds": SECONDS}) for trial in range(TRIALS)]]), hear)
+        sweep(TaskList([*warm_ups, *[Task(str(trial), {"seconds": SECONDS}) for trial in range(TRIALS)]]), hear)
     warm = max(at for at, event in ends if event.key.startswith("warm-up"))
     real = [event for _, event in ends if not event.key.startswith("warm-up")]
     return max(at for at, _ in ends) - warm, real
@@ -76,7 +76,7 @@ def growth() -> float:
         file.write_text(STUDY)
         made = plan.make(study.load(file))
         shared = dispatch.shared(made.study, folder, (), device="cpu")
-    feed = dispatch.Orders(source.Listed(made.trials), shared, made.study.budget)
+    feed = dispatch.Orders(source.TrialList(made.trials), shared, made.study.budget)
     progress, sizes = Progress(made, LAST, 0, out=io.StringIO()), list[float]()
 
     def hear(event: Event) -> None:

@@ -39,7 +39,7 @@ class Feed(Protocol):
         ...
 
 
-class Listed:
+class TaskList:
     """The tasks of a list, in its order."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:

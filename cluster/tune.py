@@ -21,12 +21,12 @@ from cluster.executor import (
     Event,
     Feed,
     Kind,
-    Listed,
     OnEvent,
     Resources,
     Stop,
     SuccessiveHalving,
     Task,
+    TaskList,
     Work,
     guarded,
     one_line,
@@ -85,7 +85,7 @@ def run(
     check(resources, [machine] if nodes is None else nodes, workers=workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
-    queue = _Queue(Listed(tasks) if isinstance(tasks, Sequence) else tasks)
+    queue = _Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
         plan = _Plan(work, queue, workers, resources, retries, timeout, halving, folder)
         for _ in range(1 + RESTARTS):

@@ -273,7 +273,7 @@ def _unwritten(event: Event) -> str:
 def _source(ready: Ready) -> source.Source:
     search = ready.plan.study.search
     if ready.only is not None:
-        return source.Listed(ready.todo)
+        return source.TrialList(ready.todo)
     if search.name == "optuna":
         from jobs.search.tpe import Asking
 
@@ -282,7 +282,7 @@ def _source(ready: Ready) -> source.Source:
         from jobs.search.pbt import Population
 
         return Population(ready.plan, ready.results)
-    return source.Listed(ready.todo)
+    return source.TrialList(ready.todo)
 
 
 def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:

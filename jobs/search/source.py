@@ -30,7 +30,7 @@ class Source(Protocol):
         ...
 
 
-class Listed:
+class TrialList:
     """The trials of a plan that are to do, in its order; of the last quarter those of most epochs come first.
 
     A long trial that starts last keeps one worker busy while the others wait. The first three quarters stay in the
