@@ -21,7 +21,7 @@ import numpy as np
 from overhead import meet
 
 from cluster import connect, tune
-from cluster.executor import Event, Feed, Report, Resources, Stop, Task, TaskList
+from cluster.executor import Event, Feed, Report, Stop, Task, TaskList, TaskResources
 from jobs.execution import dispatch
 from jobs.execution.progress import Progress
 from jobs.planning import plan
@@ -50,7 +50,7 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 def sweep(tasks: Feed, hear: Any) -> None:
     """Do the tasks on the connected cluster, one at a time on each node."""
-    tune.run(work, tasks, on_event=hear, stop=Stop(), workers=NODES, resources=Resources())
+    tune.run(work, tasks, on_event=hear, stop=Stop(), workers=NODES, resources=TaskResources())
 
 
 def throughput() -> tuple[float, list[Event]]:

@@ -51,7 +51,7 @@ class TaskList:
 
 
 @dataclass(frozen=True)
-class Resources:
+class TaskResources:
     """What one task takes: cores, (fractions of) graphics cards, and bytes of memory (0: not counted)."""
 
     cpu: float = 1

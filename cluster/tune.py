@@ -22,11 +22,11 @@ from cluster.executor import (
     Feed,
     Kind,
     OnEvent,
-    Resources,
     Stop,
     SuccessiveHalving,
     Task,
     TaskList,
+    TaskResources,
     Work,
     guarded,
     one_line,
@@ -56,7 +56,7 @@ def run(
     on_event: OnEvent,
     stop: Stop,
     workers: int,
-    resources: Resources,
+    resources: TaskResources,
     retries: int = 2,
     timeout: float | None = None,
     halving: SuccessiveHalving | None = None,
@@ -136,7 +136,7 @@ class _Plan:
     work: Work
     queue: _Queue
     workers: int
-    resources: Resources
+    resources: TaskResources
     retries: int
     timeout: float | None
     halving: SuccessiveHalving | None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster import memory
-from cluster.executor import ClusterError, Event, Report, Resources, Stop, SuccessiveHalving
+from cluster.executor import ClusterError, Event, Report, Stop, SuccessiveHalving, TaskResources
 from cluster.resources import Node, check, fitting, this_machine
 from core.errors import UserError
 from core.seal import seal_json
@@ -228,9 +228,9 @@ def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> in
     return wanted or fitting(asked, nodes)
 
 
-def _resources(study: Study) -> Resources:
+def _resources(study: Study) -> TaskResources:
     wanted = study.resources
-    return Resources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
+    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:

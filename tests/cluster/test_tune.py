@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 from cluster import connect, tune
-from cluster.executor import ClusterError, EndedEarly, Resources, Stop, SuccessiveHalving, Task
+from cluster.executor import ClusterError, EndedEarly, Stop, SuccessiveHalving, Task, TaskResources
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -44,7 +44,7 @@ def run(work, tasks, *, workers=2, listener=None, stop=None, **options):
         on_event=listener or events.append,
         stop=stop or Stop(),
         workers=workers,
-        resources=Resources(),
+        resources=TaskResources(),
         **options,
     )
     return events
@@ -216,7 +216,7 @@ def test_breakdowns_without_end_are_an_error(monkeypatch):
 
 def test_what_never_fits_is_refused_before_anything_starts():
     with pytest.raises(ClusterError, match="asks for cpu: 1, gpu: 1, but"):
-        tune.run(square, [Task("a", {})], on_event=print, stop=Stop(), workers=1, resources=Resources(gpu=1))
+        tune.run(square, [Task("a", {})], on_event=print, stop=Stop(), workers=1, resources=TaskResources(gpu=1))
 
 
 def test_the_callers_signal_handlers_stand():
