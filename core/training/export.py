@@ -20,7 +20,7 @@ from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.training.fit import build
 from core.training.method import Method
-from core.training.state import State
+from core.training.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Model:
     centroids: Tensor | None
 
     @classmethod
-    def of(cls, state: State) -> Model:
+    def of(cls, state: TrainingState) -> Model:
         """A copy of what a state holds of the model."""
         copied: dict[str, Tensor] = {name: _own(one) for name, one in state.method["modules"].items()}
         rest = {name: _own(one) for name, one in state.method.items() if name not in _TRAINING}

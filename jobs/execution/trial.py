@@ -27,7 +27,7 @@ from core.training.data_cache import load_data
 from core.training.early_stopping import beats
 from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
-from core.training.state import State
+from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution.order import Order
 from jobs.models.best import BestModel
@@ -124,7 +124,7 @@ class _Running:
         self.seconds = 0.0
         self.stored = True
 
-    def begin(self) -> State | None:
+    def begin(self) -> TrainingState | None:
         """Readies the device and writes the first row; the state to go on from, where there is one."""
         order = self.order
         self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
@@ -133,7 +133,7 @@ class _Running:
         write(order.results, self.attempt)
         return resume
 
-    def train(self, report: Report, resume: State | None) -> None:
+    def train(self, report: Report, resume: TrainingState | None) -> None:
         """Trains to the last epoch, writing as it goes."""
         self.data = data = load_data(self.config, self.order.data_hash)
         for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
@@ -278,8 +278,8 @@ class _Running:
             origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
         )
 
-    def _read(self, content: bytes) -> tuple[State, Kept]:
-        state, extra = State.from_bytes(content, self.order.device)
+    def _read(self, content: bytes) -> tuple[TrainingState, Kept]:
+        state, extra = TrainingState.from_bytes(content, self.order.device)
         return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
@@ -288,7 +288,7 @@ class _Running:
         same = {name: getattr(self.order, name) for name in names}
         return same | {"device": self.attempt.device, "precision": self.attempt.precision}
 
-    def _resume(self) -> State | None:
+    def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; none if it came from other code or cannot be read."""
         found = self.checkpoints.newest(self._read)
         trouble = self.checkpoints.trouble
@@ -305,7 +305,7 @@ class _Running:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
 
-    def _inherited(self) -> State | None:
+    def _inherited(self) -> TrainingState | None:
         """What a member of a population begins a stage with: weights perhaps of another, always its own history.
 
         A member that failed before the exchange has left no history. Where a file of the exchange is damaged or gone

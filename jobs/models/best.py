@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.seal import seal_json
 from core.training.export import Model, blueprint
 from core.training.n_clusters import count_clusters
-from core.training.state import State
+from core.training.state import TrainingState
 from jobs.results.storage import Place, put
 
 NAME = "best_model"
@@ -37,7 +37,7 @@ class BestModel:
     about: Mapping[str, Any]
     _unsaved: tuple[Model, dict[str, Any]] | None = None
 
-    def keep(self, state: State, epoch: int, metric: str, value: float) -> None:
+    def keep(self, state: TrainingState, epoch: int, metric: str, value: float) -> None:
         """Holds the best epoch so far in memory."""
         self._unsaved = Model.of(state), {"epoch": epoch, "metric": metric, "value": value}
 

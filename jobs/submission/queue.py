@@ -50,7 +50,7 @@ _SHAPE = {
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
+EntryState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Entry:
     plan: str
     priority: int
     total: int
-    state: State = "waiting"
+    state: EntryState = "waiting"
     added: str = ""
     ended: str = ""
     cancel: bool = False
@@ -379,7 +379,7 @@ def _cut_short(entry: Entry, said: str) -> Entry:
 
 
 def _decoded(number: int, content: dict[str, Any]) -> Entry:
-    if content["state"] not in get_args(State):
+    if content["state"] not in get_args(EntryState):
         raise ValueError("a state or a priority that there is not")
     return Entry(number=number, **content)
 
