@@ -81,7 +81,7 @@ class SuccessiveHalving:
     past: Sequence[Sequence[tuple[int, float]]] = ()
 
 
-Kind = Literal["started", "reported", "finished", "ended", "died"]
+EventKind = Literal["started", "reported", "finished", "ended", "died"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Event:
     no final event.
     """
 
-    kind: Kind
+    kind: EventKind
     key: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     error: str = ""

@@ -19,8 +19,8 @@ from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
     Event,
+    EventKind,
     Feed,
-    Kind,
     OnEvent,
     Stop,
     SuccessiveHalving,
@@ -318,7 +318,7 @@ class _Listener(tune.Callback):
                 one.killed = True
                 one.kill()
 
-    def _close(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
+    def _close(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
         self.running.pop(trial.trial_id, None)
         self._tell(kind, trial, data, error)
         self._latest.pop(trial.config["task"], None)
@@ -326,7 +326,7 @@ class _Listener(tune.Callback):
         if kind != "ended":  # its worker may still be reading
             self.board.take_down(trial.config["task"])
 
-    def _tell(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
+    def _tell(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
         if task := self._queue.open.get(trial.config["task"]):
             self._send(Event(kind, task.key, data, error))
 
