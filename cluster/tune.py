@@ -181,9 +181,9 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
 def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -> None:
     resources = plan.resources
     bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
-    early = plan.early_stopping
+    halving = plan.halving
     tune.run(
-        tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=early is not None),
+        tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=halving is not None),
         name=run_id,
         search_alg=_Asked(plan.queue, listener.board),
         num_samples=_MANY,
@@ -191,7 +191,7 @@ def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],
-        scheduler=_InOrder() if early is None else _halving(early),
+        scheduler=_InOrder() if halving is None else _halving(halving),
         max_failures=plan.retries,
         max_concurrent_trials=plan.workers,
         reuse_actors=True,
@@ -292,7 +292,7 @@ class _Listener(tune.Callback):
 
     def on_trial_complete(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        if trial.config["task"] in self._queue.open:  # not by its own result, so by early stopping
+        if trial.config["task"] in self._queue.open:  # not by its own result, so by halving
             self.board.end(trial.config["task"])
             self._close("ended", trial, self._latest.get(trial.config["task"], {}))
 

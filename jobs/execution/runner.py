@@ -287,8 +287,8 @@ def _source(ready: Ready) -> source.Source:
 
 def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
     study = ready.plan.study
-    early = _early_stopping(ready)
-    if ready.workers == 1 and ready.address is None and early is None:
+    halving = _halving(ready)
+    if ready.workers == 1 and ready.address is None and halving is None:
         from cluster import inprocess
 
         inprocess.run(work, feed, on_event=listen, stop=stop)
@@ -306,7 +306,7 @@ def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None
             workers=workers if ready.plan.open else min(workers, len(ready.todo)),
             resources=_resources(study),
             timeout=None if minutes is None else minutes * 60,
-            early_stopping=early,
+            halving=halving,
         )
 
 
