@@ -72,7 +72,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedConfig:
     """One configuration of a plan, with the key that its trials share."""
 
     key: str
@@ -85,14 +85,14 @@ class Cell:
         return PlannedTrial(_digest(f"{self.key}:{seed}"), self.key, seed, self.config, self.parameters, self.data_hash)
 
 
-class Cells:
+class PlannedConfigs:
     """Makes cells of a study; every data set's fingerprint is taken once."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._fingerprints: dict[str, str] = {}
 
-    def make(self, assignment: Mapping[str, Any]) -> Cell:
+    def make(self, assignment: Mapping[str, Any]) -> PlannedConfig:
         """The cell in which the space's keys have these values.
 
         Raises:
@@ -101,7 +101,7 @@ class Cells:
         config = self._study.cell(assignment)
         values = parameters(config)
         data_hash = _fingerprint(config.data, self._fingerprints)
-        return Cell(config_key(values, data_hash, _population(self._study)), config, values, data_hash)
+        return PlannedConfig(config_key(values, data_hash, _population(self._study)), config, values, data_hash)
 
 
 def make(study: Study) -> Plan:
@@ -111,11 +111,11 @@ def make(study: Study) -> Plan:
         UserError: it has too many trials, or its data cannot be found or read.
     """
     if study.search.name == "optuna":
-        Cells(study).make({key: one.examples[0] for key, one in study.space.items()})
+        PlannedConfigs(study).make({key: one.examples[0] for key, one in study.space.items()})
         return Plan(study, (), study.search.trials or 0, 0)
     assignments = _cells(study)
-    made = Cells(study)
-    cells: dict[str, Cell] = {}
+    made = PlannedConfigs(study)
+    cells: dict[str, PlannedConfig] = {}
     for assignment in assignments:
         cell = made.make(assignment)
         cells.setdefault(cell.key, cell)

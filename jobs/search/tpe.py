@@ -1,7 +1,7 @@
 """Search by Optuna's TPE: which cell comes next follows from the results of those before, also those of earlier runs.
 
 Optuna keeps nothing: its study is made anew from the result store each time, so that a search goes on after any
-accident, and on rows that were copied from another machine. Cells get all their seeds, and Optuna their mean.
+accident, and on rows that were copied from another machine. Configurations get all their seeds, and Optuna their mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.executor import Event
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
-from jobs.planning.plan import Cell, Cells, PlannedTrial
+from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.search.source import Next
@@ -38,7 +38,7 @@ class _Asked:
     """A cell of the search, and what its seeds have given."""
 
     assignment: Mapping[str, Any]
-    cell: Cell
+    cell: PlannedConfig
     values: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
 
     def mean(self) -> float | None:
@@ -57,7 +57,7 @@ class Asking:
             UserError: Optuna is not installed, or the data cannot be read.
         """
         _optuna()
-        self._study, self._cells = study, Cells(study)
+        self._study, self._cells = study, PlannedConfigs(study)
         self._asked = {one.cell.key: one for one in known_cells(study, results)}
         self._waiting: list[PlannedTrial] = []
         self._places: dict[str, tuple[_Asked, int]] = {}
@@ -123,7 +123,7 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
     A row belongs to the search when its cell, made anew from its values of the space's keys, has its key: so rows of
     another base configuration, other data or other search spaces are left out.
     """
-    made = Cells(study)
+    made = PlannedConfigs(study)
     found: dict[str, _Asked] = {}
     for row in _rows(study, results):
         assignment = _assignment(study.space, row)
