@@ -4,8 +4,8 @@ One queue serves one place, and runs one study at a time on all of it. On a clus
 own scheduling and by the study's `resources`; here is only decided which study is next. `<results>/queue/` holds
 
     7.yaml       the study as it was added, every default and override in it; written once, with a digest
-    7.keys       the keys of its trials, one a line; written once: `Entry.plan` is their digest
-    7.json       its state (`Entry`), replaced as a whole, with a digest
+    7.keys       the keys of its trials, one a line; written once: `QueueEntry.plan` is their digest
+    7.json       its state (`QueueEntry`), replaced as a whole, with a digest
     7.log        what its runs printed
 
 and three files that are locked (`flock`: the system lets go of a lock however its holder ends):
@@ -54,7 +54,7 @@ EntryState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class QueueEntry:
     """One study of the queue.
 
     Attributes:
@@ -88,7 +88,7 @@ class Entry:
         return self.state in {"done", "failed", "cancelled"}
 
 
-def in_order(entries: Sequence[Entry]) -> list[Entry]:
+def in_order(entries: Sequence[QueueEntry]) -> list[QueueEntry]:
     """Those that wait, the next one first: higher priority, then first come."""
     return sorted((one for one in entries if one.state == "waiting"), key=lambda one: (-one.priority, one.number))
 
@@ -115,7 +115,7 @@ class Queue:
 
     # Looking
 
-    def read(self) -> tuple[list[Entry], list[str]]:
+    def read(self) -> tuple[list[QueueEntry], list[str]]:
         """All entries by number, a sentence for each file that is torn, and one about those without a digest.
 
         An entry that was cut short is returned as waiting, which it is.
@@ -125,8 +125,8 @@ class Queue:
         with self._changing():
             return self._read()
 
-    def _read(self) -> tuple[list[Entry], list[str]]:
-        entries: list[Entry] = []
+    def _read(self) -> tuple[list[QueueEntry], list[str]]:
+        entries: list[QueueEntry] = []
         skipped: list[str] = []
         unsealed = 0
         for number in self._numbers("json"):
@@ -139,10 +139,10 @@ class Queue:
                 unsealed += not is_sealed
         return entries, [*without_digest(unsealed, str(self.folder)), *skipped]
 
-    def _entry(self, number: int) -> Entry:
+    def _entry(self, number: int) -> QueueEntry:
         return self._loaded(number)[0]
 
-    def _loaded(self, number: int) -> tuple[Entry, bool]:
+    def _loaded(self, number: int) -> tuple[QueueEntry, bool]:
         """An entry, and whether a digest vouches for it."""
         path = self.path(number, "json")
         try:
@@ -156,7 +156,7 @@ class Queue:
                 f"again ({path.with_suffix('.yaml').name} is its copy)"
             ) from error
 
-    def _as_it_is(self, entry: Entry) -> Entry:
+    def _as_it_is(self, entry: QueueEntry) -> QueueEntry:
         if entry.state == "running" and not self._held("study"):
             return _cut_short(entry, KILLED)
         return entry
@@ -167,7 +167,7 @@ class Queue:
 
     # What people do
 
-    def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> Entry:
+    def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> QueueEntry:
         """Puts a study behind those of its priority: its name, its whole file, and the keys of its trials.
 
         Raises:
@@ -185,10 +185,10 @@ class Queue:
             put(self.path(number, "yaml"), seal_text(snapshot.encode()))
             put(self.path(number, "keys"), "".join(f"{one}\n" for one in keys).encode())
             return self._write(
-                Entry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
+                QueueEntry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
             )
 
-    def move(self, number: int, *, priority: int | None = None, front: bool = False) -> Entry:
+    def move(self, number: int, *, priority: int | None = None, front: bool = False) -> QueueEntry:
         """Gives an entry another priority; `front` one that is above those of all others that wait.
 
         Raises:
@@ -202,7 +202,7 @@ class Queue:
                 priority = max([priority, *(one + 1 for one in others)])
             return self._write(replace(entry, priority=priority))
 
-    def cancel(self, number: int) -> Entry:
+    def cancel(self, number: int) -> QueueEntry:
         """Takes an entry out; one that runs is marked, and its runner stops it.
 
         Raises:
@@ -214,7 +214,7 @@ class Queue:
                 return self._write(replace(entry, cancel=True))
             return self._write(replace(entry, state="cancelled", ended=_now()))
 
-    def _alive(self, number: int, what: str) -> Entry:
+    def _alive(self, number: int, what: str) -> QueueEntry:
         entry = self._as_it_is(self._entry(number))
         if entry.over:
             raise UserError(
@@ -244,7 +244,7 @@ class Queue:
         finally:
             os.close(descriptor)
 
-    def take(self) -> tuple[Entry, int] | None:
+    def take(self) -> tuple[QueueEntry, int] | None:
         """The next entry, running from now on, and the descriptor of `study.lock`.
 
         The study's process is to inherit the lock, and the runner to close it after `end`. None while nothing waits, or
@@ -280,7 +280,7 @@ class Queue:
         with self._changing():
             return self._held("study")
 
-    def running(self) -> Entry | None:
+    def running(self) -> QueueEntry | None:
         """The entry that runs."""
         return next((one for one in self.read()[0] if one.state == "running"), None)
 
@@ -291,7 +291,7 @@ class Queue:
         except UserError:
             return False
 
-    def end(self, entry: Entry, code: int, said: str, *, asked: bool) -> Entry:
+    def end(self, entry: QueueEntry, code: int, said: str, *, asked: bool) -> QueueEntry:
         """Writes down how the run of an entry ended; one that was `asked` to stop waits again, or is cancelled."""
         with self._changing():
             # It may have been moved or cancelled meanwhile; a file that was damaged is written anew.
@@ -304,7 +304,7 @@ class Queue:
                 replace(entry, state="failed" if code else "done", ended=_now(), said=said, cancel=False)
             )
 
-    def trials_done(self, entry: Entry, results: str) -> int:
+    def trials_done(self, entry: QueueEntry, results: str) -> int:
         """How many of an entry's trials, as they were when it was added, have a good row by now.
 
         Raises:
@@ -332,7 +332,7 @@ class Queue:
             return Holder("another process", None)
         return Holder(f"process {pid} on {host}", int(pid) if host == socket.gethostname() else None)
 
-    def _write(self, entry: Entry) -> Entry:
+    def _write(self, entry: QueueEntry) -> QueueEntry:
         content = {key: value for key, value in asdict(entry).items() if key != "number"}
         put(self.path(entry.number, "json"), seal_json(content))
         return entry
@@ -371,17 +371,17 @@ class Queue:
         return descriptor is None
 
 
-def _cut_short(entry: Entry, said: str) -> Entry:
+def _cut_short(entry: QueueEntry, said: str) -> QueueEntry:
     """The entry after a run that did not come to its end: it waits again, unless it was cancelled."""
     if entry.cancel:
         return replace(entry, state="cancelled", cancel=False, ended=_now(), said="")
     return replace(entry, state="waiting", said=said)
 
 
-def _decoded(number: int, content: dict[str, Any]) -> Entry:
+def _decoded(number: int, content: dict[str, Any]) -> QueueEntry:
     if content["state"] not in get_args(EntryState):
         raise ValueError("a state or a priority that there is not")
-    return Entry(number=number, **content)
+    return QueueEntry(number=number, **content)
 
 
 def _now() -> str:
