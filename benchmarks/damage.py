@@ -20,7 +20,7 @@ import torch
 from benchmarks.trials import attempts
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
-from core.training.export import Model
+from core.training.export import SavedModel
 from core.training.state import TrainingState
 from jobs.analysis.leaderboard import wanted_columns
 from jobs.execution import driver
@@ -152,7 +152,7 @@ def _resumed(folder: Path) -> Check:
 def _model() -> dict[str, bytes]:
     from hashlib import sha256
 
-    model = Model({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
+    model = SavedModel({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
     files = {
         f"{NAME}.pt": model.weights_file(),
         f"{NAME}.safetensors": model.safetensors_file(),

@@ -21,14 +21,14 @@ from torch import Tensor
 from core.data.dataset import UNLABELLED
 from core.evaluation import kmeans, metrics
 from core.evaluation.label_free import Subsample, feature_criteria, label_free
-from core.evaluation.outputs import Model, Outputs, Previous, Scores
+from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
 # Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
 CHUNK = 256
 
 
 def evaluate(
-    method: Model,
+    method: EvaluatedModel,
     samples: Tensor,
     labels: NDArray[np.int64] | None,
     *,
@@ -69,7 +69,7 @@ def evaluate(
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
 
 
-def predict(method: Model, samples: Tensor) -> Outputs:
+def predict(method: EvaluatedModel, samples: Tensor) -> Outputs:
     """The method's outputs for all samples, in chunks, on the CPU, float32."""
     with evaluation_mode(method):
         parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
@@ -81,7 +81,7 @@ def predict(method: Model, samples: Tensor) -> Outputs:
 
 
 @contextmanager
-def evaluation_mode(method: Model) -> Generator[None]:
+def evaluation_mode(method: EvaluatedModel) -> Generator[None]:
     """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
     before = method.training
     method.eval()

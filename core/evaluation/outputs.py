@@ -18,7 +18,7 @@ class Outputs:
     probabilities: Tensor | None
 
 
-class Model(Protocol):
+class EvaluatedModel(Protocol):
     """What evaluation needs of a method."""
 
     training: bool

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.data.dataset import Dataset
 from core.evaluation.clustering import evaluate
 from core.evaluation.label_free import Subsample
-from core.evaluation.outputs import Model, Outputs, Previous, Scores
+from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 from core.seeds import derive
 
 
@@ -38,7 +38,7 @@ class Scoring(ABC):
     """Made once for a trial; it may carry something from one evaluation to the next, which checkpoints keep."""
 
     @abstractmethod
-    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """Scores an epoch.
 
         Args:
@@ -66,7 +66,7 @@ class ClusterScoring(Scoring):
         self._subsample = Subsample.of(training.samples)
         self._previous: Previous | None = None
 
-    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """The scores of an epoch that is due."""
         if not due:
             return None
