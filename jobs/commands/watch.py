@@ -14,7 +14,7 @@ from jobs.present.output import width
 from jobs.present.visible import control
 
 if TYPE_CHECKING:
-    from jobs.analysis.status import Standing
+    from jobs.analysis.status import StudyStatus
 
 _CLEAR = "\x1b[H\x1b[J"
 """To the upper left corner, and nothing below."""
@@ -55,7 +55,7 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
         sys.exit(1)
 
 
-def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
+def _look(results: str, studies: tuple[str, ...]) -> list[StudyStatus]:
     from core.errors import UserError
     from jobs.analysis.status import standing
     from jobs.results.layout import study_folders
@@ -66,12 +66,12 @@ def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
     return [standing(folder) for folder in folders]
 
 
-def _is_over(one: Standing) -> bool:
+def _is_over(one: StudyStatus) -> bool:
     """Whether every trial that is planned has come to an end."""
     return one.planned > 0 and one.done + one.count("failed") == one.planned
 
 
-def _screen(found: list[Standing]) -> str:
+def _screen(found: list[StudyStatus]) -> str:
     """All of it, from the top of the terminal; what does not fit stays away."""
     import shutil
 
@@ -82,7 +82,7 @@ def _screen(found: list[Standing]) -> str:
     return "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 
 
-def _line(one: Standing) -> str:
+def _line(one: StudyStatus) -> str:
     """The counts and the best of a study."""
     from jobs.present.status import headline
 
