@@ -20,8 +20,8 @@ import torch
 from benchmarks.trials import attempts
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
-from core.training.export import Model
-from core.training.state import State
+from core.training.export import SavedModel
+from core.training.state import TrainingState
 from jobs.analysis.leaderboard import wanted_columns
 from jobs.execution import driver
 from jobs.models.best import NAME, refuse_damaged
@@ -126,7 +126,7 @@ def _rows(path: Path, count: int) -> Check:
 
 def _checkpoint(epoch: int) -> bytes:
     attempt = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id="A", seconds=1.5, epochs_done=epoch)
-    state = State(epoch, {"modules": {"w": torch.arange(3000.0)}}, {"order": torch.zeros(16)}, None)
+    state = TrainingState(epoch, {"modules": {"w": torch.arange(3000.0)}}, {"order": torch.zeros(16)}, None)
     return state.to_bytes(origin={"trial_key": "t"}, seconds=1.5, label_free=0.5, attempt=kept.of_attempt(attempt))
 
 
@@ -134,7 +134,7 @@ def _resumed(folder: Path) -> Check:
     """The checkpoint before a damaged one must serve."""
 
     def read(content: bytes) -> int:
-        state, extra = State.from_bytes(content)
+        state, extra = TrainingState.from_bytes(content)
         kept.read(extra)
         return state.epoch
 
@@ -152,7 +152,7 @@ def _resumed(folder: Path) -> Check:
 def _model() -> dict[str, bytes]:
     from hashlib import sha256
 
-    model = Model({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
+    model = SavedModel({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
     files = {
         f"{NAME}.pt": model.weights_file(),
         f"{NAME}.safetensors": model.safetensors_file(),
@@ -187,7 +187,7 @@ def _told(whole: dict[str, Any]) -> Check:
 def _exchange(file: Path) -> Check:
     def check(content: bytes) -> str:
         file.write_bytes(content)
-        found, trouble = try_to_read(file, State.from_bytes)
+        found, trouble = try_to_read(file, TrainingState.from_bytes)
         return SEEN if found is None and trouble else SILENT
 
     return check

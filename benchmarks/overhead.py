@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.rows import tell
 from cluster import tune
-from cluster.executor import Event, Report, Resources, Stop, Task
+from cluster.executor import Event, Report, Stop, Task, TaskResources
 
 LIMIT = 1.25
 TRIALS, EMPTY = 64, 256
@@ -65,7 +65,7 @@ def sweep(trials: int, products: int, workers: int) -> tuple[float, list[Event],
             Task(f"warm-up-{worker}", {"meet": folder, "workers": workers, "products": 1}) for worker in range(workers)
         ]
         tasks = [*warm_ups, *[Task(str(trial), {"products": products}) for trial in range(trials)]]
-        tune.run(work, tasks, on_event=listen, stop=Stop(), workers=workers, resources=Resources())
+        tune.run(work, tasks, on_event=listen, stop=Stop(), workers=workers, resources=TaskResources())
     warm = max(at for at, event in ends if event.key.startswith("warm-up"))
     real = [event for _, event in ends if not event.key.startswith("warm-up")]
     return max(at for at, _ in ends) - warm, real, warm - start

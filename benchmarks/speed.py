@@ -31,7 +31,7 @@ from core.config.trial import read_trial
 from core.errors import UserError
 from core.evaluation import kmeans
 from core.evaluation.clustering import evaluate
-from core.evaluation.label_free import Probe
+from core.evaluation.label_free import Subsample
 from core.seeds import Streams
 from core.training import device, precision
 from core.training.fit import build, train_epoch
@@ -148,8 +148,10 @@ def evaluation() -> None:
     """What scoring 70,000 images costs beside training on them, at every fifth of 20 epochs."""
     data = plugins.load("datasets", "fashion-mnist")()
     steps = Steps(CONVNET | {"epochs": 20}, data.samples)
-    probe, share = Probe.of(data.samples), 40 * BATCH
-    score = partial(evaluate, steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, probe=probe)
+    subsample, share = Subsample.of(data.samples), 40 * BATCH
+    score = partial(
+        evaluate, steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, subsample=subsample
+    )
     part = clocked(lambda: train_epoch(steps.method, steps.samples[:share], BATCH, steps.streams))
     epoch = part * len(data.samples) / share
     first = score(previous=None, last=False)

@@ -21,7 +21,7 @@ import numpy as np
 from overhead import meet
 
 from cluster import connect, tune
-from cluster.executor import Event, Feed, Listed, Report, Resources, Stop, Task
+from cluster.executor import Event, Feed, Report, Stop, Task, TaskList, TaskResources
 from jobs.execution import dispatch
 from jobs.execution.progress import Progress
 from jobs.planning import plan
@@ -50,7 +50,7 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 def sweep(tasks: Feed, hear: Any) -> None:
     """Do the tasks on the connected cluster, one at a time on each node."""
-    tune.run(work, tasks, on_event=hear, stop=Stop(), workers=NODES, resources=Resources())
+    tune.run(work, tasks, on_event=hear, stop=Stop(), workers=NODES, resources=TaskResources())
 
 
 def throughput() -> tuple[float, list[Event]]:
@@ -63,7 +63,7 @@ def throughput() -> tuple[float, list[Event]]:
 
     with tempfile.TemporaryDirectory() as folder:
         warm_ups = [Task(f"warm-up-{node}", {"meet": folder}) for node in range(NODES)]
-        sweep(Listed([*warm_ups, *[Task(str(trial), {"seconds": SECONDS}) for trial in range(TRIALS)]]), hear)
+        sweep(TaskList([*warm_ups, *[Task(str(trial), {"seconds": SECONDS}) for trial in range(TRIALS)]]), hear)
     warm = max(at for at, event in ends if event.key.startswith("warm-up"))
     real = [event for _, event in ends if not event.key.startswith("warm-up")]
     return max(at for at, _ in ends) - warm, real
@@ -76,7 +76,7 @@ def growth() -> float:
         file.write_text(STUDY)
         made = plan.make(study.load(file))
         shared = dispatch.shared(made.study, folder, (), device="cpu")
-    feed = dispatch.Orders(source.Listed(made.trials), shared, made.study.budget)
+    feed = dispatch.Orders(source.TrialList(made.trials), shared, made.study.budget)
     progress, sizes = Progress(made, LAST, 0, out=io.StringIO()), list[float]()
 
     def hear(event: Event) -> None:

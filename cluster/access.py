@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster import probe
+from cluster import ray_head
 from cluster.executor import ClusterError
-from cluster.probe import JOBS_PORT, Token
+from cluster.ray_head import JOBS_PORT, Token
 
 _ANSWER_SECONDS = 8.0
 _TUNNEL = "ssh -N -L 8265:127.0.0.1:8265 HEAD, then --address http://127.0.0.1:8265"
@@ -39,7 +39,7 @@ def find(address: str, *, insecure: bool = False) -> Access:
         ClusterError: It is no address of a Ray dashboard, nothing answers, the token is missing or wrong, or the
             cluster is open to anyone.
     """
-    url, token = normalised(address), probe.token()
+    url, token = normalised(address), ray_head.token()
     beyond = not _is_loopback(url) and not insecure
     if beyond and token is None:
         raise ClusterError(
@@ -83,7 +83,7 @@ def normalised(address: str) -> str:
 
 
 def _is_loopback(url: str) -> bool:
-    return probe.is_loopback(urlsplit(url).hostname or "")
+    return ray_head.is_loopback(urlsplit(url).hostname or "")
 
 
 def _status(url: str, headers: dict[str, str]) -> int:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from cluster import lookout, probe, ray_compat, scratch, watchdog
+from cluster import lookout, ray_compat, ray_head, scratch, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
@@ -112,7 +112,7 @@ def attached(address: str, log: Path) -> Generator[None]:
     ``cluster.lookout``).
 
     Args:
-        address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.probe.find``.
+        address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.ray_head.find``.
         log: the file that takes what Ray's and Tune's loggers say.
 
     Raises:
@@ -120,16 +120,16 @@ def attached(address: str, log: Path) -> Generator[None]:
             machine is not one of its nodes, or its Ray or Python is another.
     """
     with settings():
-        answer = probe.ask(probe.find(address))
-    if not any(map(probe.is_here, answer.nodes)):
+        cluster = ray_head.ask(ray_head.find(address))
+    if not any(map(ray_head.is_here, cluster.nodes)):
         raise ClusterError(
-            f"This machine is not a node of the cluster at {answer.address}: hand the study over with "
-            f"conclus submit STUDY --address http://{answer.address.rpartition(':')[0]}:{probe.JOBS_PORT}"
+            f"This machine is not a node of the cluster at {cluster.address}: hand the study over with "
+            f"conclus submit STUDY --address http://{cluster.address.rpartition(':')[0]}:{ray_head.JOBS_PORT}"
         )
-    with _ray_settings(RAY_AUTH_MODE=_mode(answer), **_PATIENCE), quiet(log):
-        _connect(answer)
+    with _ray_settings(RAY_AUTH_MODE=_mode(cluster), **_PATIENCE), quiet(log):
+        _connect(cluster)
         try:
-            with lookout.kept(answer.address):
+            with lookout.kept(cluster.address):
                 yield
         finally:
             _shut_down()
@@ -218,29 +218,29 @@ def _init(machine: Node, folder: Path) -> None:
     )
 
 
-def _mode(answer: probe.Answer) -> str:
+def _mode(cluster: ray_head.RayCluster) -> str:
     """What RAY_AUTH_MODE must be for this cluster.
 
     Raises:
         ClusterError: the user wants a token asked for and the cluster asks for none.
     """
-    if not answer.asks_for_token and os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+    if not cluster.asks_for_token and os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
         raise ClusterError(
-            f"RAY_AUTH_MODE is token here, but the cluster at {answer.address} lets everyone in: start its nodes with "
+            f"RAY_AUTH_MODE is token here, but the cluster at {cluster.address} lets everyone in: start its nodes with "
             "RAY_AUTH_MODE=token too."
         )
-    return "token" if answer.asks_for_token else "disabled"
+    return "token" if cluster.asks_for_token else "disabled"
 
 
-def _connect(answer: probe.Answer) -> None:
+def _connect(cluster: ray_head.RayCluster) -> None:
     import ray
 
     try:
-        with same_signal_handlers(), ray_compat.loopback() if answer.on_loopback else contextlib.nullcontext():
-            ray.init(address=answer.address, logging_format=_LOG_FORMAT, log_to_driver=False)
+        with same_signal_handlers(), ray_compat.loopback() if cluster.on_loopback else contextlib.nullcontext():
+            ray.init(address=cluster.address, logging_format=_LOG_FORMAT, log_to_driver=False)
     except Exception as error:
         _shut_down()  # of what Ray has left half connected
-        raise ClusterError(f"Connecting to the cluster at {answer.address} fails: {_sentence(error)}.") from error
+        raise ClusterError(f"Connecting to the cluster at {cluster.address} fails: {_sentence(error)}.") from error
 
 
 def _sentence(error: Exception) -> str:

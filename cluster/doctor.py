@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster import connect, probe, ray_compat
+from cluster import connect, ray_compat, ray_head
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 25.0
 """How long a node may take for a question; the first starts a worker process there. Who is late is not asked again."""
 
-Question = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+NodeCall = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Asked of a node: plain data in, plain data out. Its module travels with it: the node may lack our packages."""
 
 
@@ -38,7 +38,7 @@ class Said:
     error: str = ""
 
 
-Ask = Callable[[Question, Mapping[str, Any]], list[Said]]
+Ask = Callable[[NodeCall, Mapping[str, Any]], list[Said]]
 """Puts a question to every node at once and waits for all of them."""
 
 
@@ -54,7 +54,7 @@ def everywhere(address: str) -> Generator[Ask]:
 
         alive = _named([node for node in ray.nodes() if node["Alive"]])
 
-        def ask(question: Question, payload: Mapping[str, Any]) -> list[Said]:
+        def ask(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
             said = _ask(alive, question, payload)
             for one in said:
                 if one.error:
@@ -64,7 +64,7 @@ def everywhere(address: str) -> Generator[Ask]:
         yield ask
 
 
-def here(question: Question, payload: Mapping[str, Any]) -> list[Said]:
+def here(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
     """Ask this machine alone, without Ray."""
     sent = time.time()
     data = question({**payload, "node": "this machine", "ray_cpus": None, "ray_gpus": None})
@@ -91,12 +91,12 @@ def doors(address: str) -> list[Door]:
 
 def _door(head: str) -> Door:
     try:
-        return Door(head, "token" if probe.asks_for_token(head) else "open")
+        return Door(head, "token" if ray_head.asks_for_token(head) else "open")
     except ClusterError:
         return Door(head, "silent")
 
 
-def _ask(nodes: Mapping[str, Mapping[str, Any]], question: Question, payload: Mapping[str, Any]) -> list[Said]:
+def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

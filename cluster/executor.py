@@ -39,7 +39,7 @@ class Feed(Protocol):
         ...
 
 
-class Listed:
+class TaskList:
     """The tasks of a list, in its order."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
@@ -51,7 +51,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Resources:
+class TaskResources:
     """What one task takes: cores, (fractions of) graphics cards, and bytes of memory (0: not counted)."""
 
     cpu: float = 1
@@ -60,7 +60,7 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyStopping:
+class SuccessiveHalving:
     """Asynchronous successive halving, stopping variant (ASHA; Li et al., MLSys 2020).
 
     A task that reports `epoch` and `value` is ended at a rung (`grace * reduction ** i` epochs) where its value is
@@ -81,7 +81,7 @@ class EarlyStopping:
     past: Sequence[Sequence[tuple[int, float]]] = ()
 
 
-Kind = Literal["started", "reported", "finished", "ended", "died"]
+EventKind = Literal["started", "reported", "finished", "ended", "died"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Event:
     no final event.
     """
 
-    kind: Kind
+    kind: EventKind
     key: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     error: str = ""

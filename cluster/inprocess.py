@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cluster.executor import Event, Feed, Listed, OnEvent, Report, Stop, Task, Work, guarded, one_line
+from cluster.executor import Event, Feed, OnEvent, Report, Stop, Task, TaskList, Work, guarded, one_line
 
 
 def run(work: Work, tasks: Sequence[Task] | Feed, *, on_event: OnEvent, stop: Stop) -> None:
@@ -16,7 +16,7 @@ def run(work: Work, tasks: Sequence[Task] | Feed, *, on_event: OnEvent, stop: St
         stop: once requested, the running task gets SystemExit at its next report and no other is started.
     """
     send = guarded(on_event)
-    feed = Listed(tasks) if isinstance(tasks, Sequence) else tasks
+    feed = TaskList(tasks) if isinstance(tasks, Sequence) else tasks
     while not stop.requested and (task := feed.take()) is not None:
         send(Event("started", task.key, {"attempt": 1}))
         event = _outcome(work, task, _reporter(task.key, send, stop), stop)

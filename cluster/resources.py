@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.executor import ClusterError, Resources
+from cluster.executor import ClusterError, TaskResources
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -29,7 +29,7 @@ def this_machine(*, gpus: bool = True) -> Node:
     return Node("this machine", _cores(), _cards() if gpus else 0)
 
 
-def check(wanted: Resources, nodes: Sequence[Node], *, workers: int) -> None:
+def check(wanted: TaskResources, nodes: Sequence[Node], *, workers: int) -> None:
     """See that a task of this size fits on one of the nodes.
 
     Raises:
@@ -45,17 +45,17 @@ def check(wanted: Resources, nodes: Sequence[Node], *, workers: int) -> None:
         raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
 
 
-def fitting(wanted: Resources, nodes: Sequence[Node]) -> int:
+def fitting(wanted: TaskResources, nodes: Sequence[Node]) -> int:
     """How many tasks of this size the nodes hold at once."""
     return sum(_on_one(wanted, node) for node in nodes)
 
 
-def _on_one(wanted: Resources, node: Node) -> int:
+def _on_one(wanted: TaskResources, node: Node) -> int:
     room = [have / take for have, take in ((node.cpu, wanted.cpu), (node.gpu, wanted.gpu)) if take]
     return int(min(room) + 1e-9)
 
 
-def _asked(wanted: Resources) -> str:
+def _asked(wanted: TaskResources) -> str:
     return f"cpu: {wanted.cpu:g}" + (f", gpu: {wanted.gpu:g}" if wanted.gpu else "")
 
 

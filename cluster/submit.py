@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import access, connect, probe
+from cluster import access, connect, ray_head
 from cluster.executor import ClusterError, one_line
 
 STOP_SECONDS = 60
@@ -24,7 +24,7 @@ _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 
 @dataclass(frozen=True)
-class State:
+class JobState:
     """How a job stands: Ray's word for it (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and why in a line."""
 
     status: str
@@ -89,19 +89,19 @@ class Jobs:
                 metadata=dict(metadata),
             )
 
-    def state(self, job: str) -> State:
+    def state(self, job: str) -> JobState:
         """How a job stands."""
         with self._sentences(job):
             found = self._client.get_job_info(job)
         lines = str(found.message or "").strip().splitlines()
-        return State(found.status.value, lines[0] if lines else "")
+        return JobState(found.status.value, lines[0] if lines else "")
 
     def log(self, job: str) -> str:
         """What the driver of a job has printed."""
         with self._sentences(job):
             return self._client.get_job_logs(job)
 
-    def follow(self, job: str, hear: Callable[[str], Any]) -> State:
+    def follow(self, job: str, hear: Callable[[str], Any]) -> JobState:
         """Hands on what the driver prints until the job ends; its last state."""
 
         async def tail() -> None:
@@ -112,7 +112,7 @@ class Jobs:
             asyncio.run(tail())
         return self._wait(job, STOP_SECONDS)
 
-    def stop(self, job: str) -> State:
+    def stop(self, job: str) -> JobState:
         """Asks the driver to end (SIGTERM), waits until it has; its last state.
 
         Raises:
@@ -125,7 +125,7 @@ class Jobs:
             raise ClusterError(f"The job {job} was asked to stop and is still {state.status}: ask again.")
         return state
 
-    def _wait(self, job: str, seconds: float) -> State:
+    def _wait(self, job: str, seconds: float) -> JobState:
         end = time.monotonic() + seconds
         while not (state := self.state(job)).ended and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)
@@ -180,12 +180,12 @@ def head_of(launcher: Path) -> str:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ClusterError(f"--config {launcher}: it is not a cluster-launcher file: {one_line(error)}.") from error
     if isinstance(provider, dict) and (host := provider.get("head_ip")):
-        return f"http://{host}:{probe.JOBS_PORT}"
+        return f"http://{host}:{ray_head.JOBS_PORT}"
     with connect.settings():
         from ray.autoscaler.sdk import get_head_node_ip
 
     try:
-        return f"http://{get_head_node_ip(str(launcher))}:{probe.JOBS_PORT}"
+        return f"http://{get_head_node_ip(str(launcher))}:{ray_head.JOBS_PORT}"
     except Exception as error:
         raise ClusterError(
             f"--config {launcher}: its cluster has no running head ({one_line(error)}): start it with `ray up`."

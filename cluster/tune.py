@@ -18,15 +18,15 @@ from typing import Any
 from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
-    EarlyStopping,
     Event,
+    EventKind,
     Feed,
-    Kind,
-    Listed,
     OnEvent,
-    Resources,
     Stop,
+    SuccessiveHalving,
     Task,
+    TaskList,
+    TaskResources,
     Work,
     guarded,
     one_line,
@@ -56,10 +56,10 @@ def run(
     on_event: OnEvent,
     stop: Stop,
     workers: int,
-    resources: Resources,
+    resources: TaskResources,
     retries: int = 2,
     timeout: float | None = None,
-    early_stopping: EarlyStopping | None = None,
+    halving: SuccessiveHalving | None = None,
     run_dir: Path | None = None,
 ) -> None:
     """Do the tasks on the connected Ray cluster, or on a private one of this machine that ends with the run.
@@ -74,7 +74,7 @@ def run(
         resources: what one task takes.
         retries: how often a task whose process died, or from which an exception escaped, is tried again.
         timeout: seconds without a report after which a task's process is killed; None: it may be silent for ever.
-        early_stopping: ends tasks that fall behind; they get EndedEarly at their next report.
+        halving: ends tasks that fall behind; they get EndedEarly at their next report.
         run_dir: takes what Tune writes and ``ray.log``; a temporary folder, removed afterwards, by default.
 
     Raises:
@@ -85,9 +85,9 @@ def run(
     check(resources, [machine] if nodes is None else nodes, workers=workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
-    queue = _Queue(Listed(tasks) if isinstance(tasks, Sequence) else tasks)
+    queue = _Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        plan = _Plan(work, queue, workers, resources, retries, timeout, early_stopping, folder)
+        plan = _Plan(work, queue, workers, resources, retries, timeout, halving, folder)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
@@ -136,10 +136,10 @@ class _Plan:
     work: Work
     queue: _Queue
     workers: int
-    resources: Resources
+    resources: TaskResources
     retries: int
     timeout: float | None
-    early_stopping: EarlyStopping | None
+    halving: SuccessiveHalving | None
     folder: Path
 
 
@@ -181,9 +181,9 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
 def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -> None:
     resources = plan.resources
     bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
-    early = plan.early_stopping
+    halving = plan.halving
     tune.run(
-        tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=early is not None),
+        tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=halving is not None),
         name=run_id,
         search_alg=_Asked(plan.queue, listener.board),
         num_samples=_MANY,
@@ -191,7 +191,7 @@ def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],
-        scheduler=_InOrder() if early is None else _halving(early),
+        scheduler=_InOrder() if halving is None else _halving(halving),
         max_failures=plan.retries,
         max_concurrent_trials=plan.workers,
         reuse_actors=True,
@@ -246,7 +246,7 @@ class _Halving(ray_compat.InOrder, AsyncHyperBandScheduler):
     """ASHA that starts trials in the order of the plan."""
 
 
-def _halving(rule: EarlyStopping) -> TrialScheduler:
+def _halving(rule: SuccessiveHalving) -> TrialScheduler:
     """ASHA whose rungs hold what earlier runs saw."""
     scheduler = _Halving(
         time_attr="epoch",
@@ -292,7 +292,7 @@ class _Listener(tune.Callback):
 
     def on_trial_complete(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        if trial.config["task"] in self._queue.open:  # not by its own result, so by early stopping
+        if trial.config["task"] in self._queue.open:  # not by its own result, so by halving
             self.board.end(trial.config["task"])
             self._close("ended", trial, self._latest.get(trial.config["task"], {}))
 
@@ -318,7 +318,7 @@ class _Listener(tune.Callback):
                 one.killed = True
                 one.kill()
 
-    def _close(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
+    def _close(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
         self.running.pop(trial.trial_id, None)
         self._tell(kind, trial, data, error)
         self._latest.pop(trial.config["task"], None)
@@ -326,7 +326,7 @@ class _Listener(tune.Callback):
         if kind != "ended":  # its worker may still be reading
             self.board.take_down(trial.config["task"])
 
-    def _tell(self, kind: Kind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
+    def _tell(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
         if task := self._queue.open.get(trial.config["task"]):
             self._send(Event(kind, task.key, data, error))
 

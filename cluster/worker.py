@@ -11,9 +11,9 @@ from typing import Any
 
 from ray import tune
 
-from cluster.attempt import Attempt, Wish
 from cluster.executor import Work
 from cluster.ray_compat import Notes
+from cluster.work_thread import Wish, WorkThread
 
 GRACE_SECONDS = 0.7
 """How long a task may take to leave when the run stops."""
@@ -65,13 +65,13 @@ class Worker(tune.Trainable):
         self._work: Work = parameters["work"]
         self._board = Board(parameters["run_id"])
         self._all_values: bool = parameters["all_values"]
-        self._attempt: Attempt | None = None
+        self._thread: WorkThread | None = None
 
     def step(self) -> dict[str, Any]:
         """Waits for news of the task; begins it where it has not begun."""
-        if self._attempt is None:
-            self._attempt = self._begin(self.config["task"])
-        news = self._attempt.next()
+        if self._thread is None:
+            self._thread = self._begin(self.config["task"])
+        news = self._thread.next()
         told = {key: news.data[key] for key in ("epoch", "value") if self._keeps(news.data)}
         return {"data": dict(news.data), "final": news.final, "done": news.final, **told}
 
@@ -84,8 +84,8 @@ class Worker(tune.Trainable):
         """Leaves nothing running."""
         self._end()
 
-    def _begin(self, number: int) -> Attempt:
-        return Attempt(
+    def _begin(self, number: int) -> WorkThread:
+        return WorkThread(
             self._work, self._board.payload(number), wish=lambda: self._board.wish(number), keeps=self._keeps
         )
 
@@ -94,10 +94,10 @@ class Worker(tune.Trainable):
         return self._all_values and bool(data.get("scored"))
 
     def _end(self) -> None:
-        attempt, self._attempt = self._attempt, None
-        if attempt is None:
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
         stopping = self._board.wish(self.config["task"]) == "stop"
-        if not attempt.end(GRACE_SECONDS if stopping else _LAST_EPOCH_SECONDS):
+        if not thread.end(GRACE_SECONDS if stopping else _LAST_EPOCH_SECONDS):
             # A thread cannot be ended: its process can, and Tune starts another.
             os._exit(1)

@@ -34,7 +34,7 @@ from core.evaluation.outputs import Outputs
 from core.training.fit import build, fit
 from core.training.method import Method
 from core.training.n_clusters import count_clusters
-from core.training.state import State
+from core.training.state import TrainingState
 
 # Where parameters of the estimator stand in the configuration of a trial; any other key is an option of its section.
 PARAMETERS: dict[Place, str] = {
@@ -274,7 +274,7 @@ class Trained:
             blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
             # Views are for training; those of the trial might look for neighbours among the blank samples.
             config = replace(self.config, views=read_plug_in("views", "noise", (), Mistakes()))
-            state, _ = State.from_bytes(self.content, str(device))
+            state, _ = TrainingState.from_bytes(self.content, str(device))
             self.made[device] = build(config, blank, len(self.centroids), seed=0)
             self.made[device].load_state(state.method)
         return self.made[device]

@@ -20,15 +20,15 @@ from torch import Tensor
 
 from core.data.dataset import UNLABELLED
 from core.evaluation import kmeans, metrics
-from core.evaluation.label_free import Probe, feature_criteria, label_free
-from core.evaluation.outputs import Model, Outputs, Previous, Scores
+from core.evaluation.label_free import Subsample, feature_criteria, label_free
+from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
 # Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
 CHUNK = 256
 
 
 def evaluate(
-    method: Model,
+    method: EvaluatedModel,
     samples: Tensor,
     labels: NDArray[np.int64] | None,
     *,
@@ -36,7 +36,7 @@ def evaluate(
     seed: int,
     previous: Previous | None,
     last: bool,
-    probe: Probe | None = None,
+    subsample: Subsample | None = None,
     outputs: Outputs | None = None,
 ) -> Scores:
     """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
@@ -44,10 +44,10 @@ def evaluate(
     Samples without a label, `UNLABELLED`, are left out of the scores against the labels.
 
     The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
-    the final score depends on no history. `probe` is that of the samples, `outputs` are what `predict` gives; they
+    the final score depends on no history. `subsample` is that of the samples, `outputs` are what `predict` gives; they
     are made where they are not given.
     """
-    probe = probe or Probe.of(samples.cpu().numpy())
+    subsample = subsample or Subsample.of(samples.cpu().numpy())
     outputs = outputs or predict(method, samples)
     features = kmeans.unit_rows(outputs.features.numpy())
     begin = None if last or previous is None else previous.centroids
@@ -55,7 +55,7 @@ def evaluate(
     # A method without a head is assigned by k-means.
     head = by_kmeans.labels if outputs.probabilities is None else outputs.probabilities.argmax(dim=1).numpy()
     sizes = metrics.cluster_sizes(head, n_clusters)
-    health = _size_health(sizes) | _flips(head, previous) | _criteria(probe, features, head)
+    health = _size_health(sizes) | _flips(head, previous) | _criteria(subsample, features, head)
     if outputs.probabilities is not None:
         health |= _agreement(head, by_kmeans.labels) | _entropies(outputs.probabilities)
     if (overall := label_free(health)) is not None:
@@ -65,11 +65,11 @@ def evaluate(
         found = _label_scores(head, by_kmeans.labels, labels, last=last)
         if last:
             found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
-    probe_labels = np.unique(head[probe.rows], return_inverse=True)[1]
+    probe_labels = np.unique(head[subsample.rows], return_inverse=True)[1]
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
 
 
-def predict(method: Model, samples: Tensor) -> Outputs:
+def predict(method: EvaluatedModel, samples: Tensor) -> Outputs:
     """The method's outputs for all samples, in chunks, on the CPU, float32."""
     with evaluation_mode(method):
         parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
@@ -81,7 +81,7 @@ def predict(method: Model, samples: Tensor) -> Outputs:
 
 
 @contextmanager
-def evaluation_mode(method: Model) -> Generator[None]:
+def evaluation_mode(method: EvaluatedModel) -> Generator[None]:
     """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
     before = method.training
     method.eval()
@@ -122,10 +122,10 @@ def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def _criteria(probe: Probe, features: kmeans.Matrix, head: NDArray[np.int64]) -> dict[str, float]:
-    """What the probe says of the assignment, in the input space and in the unit-length features (n, dim)."""
-    labels = head[probe.rows]
-    return probe.criteria(labels) | feature_criteria(features[probe.rows], labels)
+def _criteria(subsample: Subsample, features: kmeans.Matrix, head: NDArray[np.int64]) -> dict[str, float]:
+    """What the subsample says of the assignment, in the input space and in the unit-length features (n, dim)."""
+    labels = head[subsample.rows]
+    return subsample.criteria(labels) | feature_criteria(features[subsample.rows], labels)
 
 
 def _agreement(head: NDArray[np.int64], by_kmeans: NDArray[np.int64]) -> dict[str, float]:

@@ -137,7 +137,7 @@ def _threads() -> ThreadpoolController:
 
 # Numbers of clusters that are tried: every one while they are few, then steps of about a tenth.
 CANDIDATES = (*range(2, 13), 14, 16, 18, 20, 23, 26, 30, 34, 38, 43, 48, 54, 60, 67, 75, 84, 94, 105)
-PROBE = 2000
+SUBSAMPLE = 2000
 
 
 def estimate_n_clusters(samples: Matrix) -> int:
@@ -154,7 +154,7 @@ def estimate_n_clusters(samples: Matrix) -> int:
     """
     from sklearn.metrics import silhouette_score
 
-    chosen = np.random.default_rng(0).permutation(len(samples))[:PROBE]
+    chosen = np.random.default_rng(0).permutation(len(samples))[:SUBSAMPLE]
     features = unit_rows(samples[chosen].reshape(len(chosen), -1))
     found = {1: -1.0}
     for k in CANDIDATES:

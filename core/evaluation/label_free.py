@@ -1,6 +1,6 @@
-"""Label-free criteria of a clustering, on a fixed probe of the samples.
+"""Label-free criteria of a clustering, on a fixed subsample of the samples.
 
-Choosing a model without labels rests on these. `Probe` measures in the input space, which is the same for every model
+Choosing a model without labels rests on these. `Subsample` measures in the input space, which is the same for every model
 of a data set: its values may be compared between models. A silhouette in a model's own features may not: a model that
 pulls its features together scores well whatever it groups (Wang and Ye, "Deep Clustering Evaluation", arXiv
 2403.14830), so `silhouette` of features is for watching one model, and for nothing that ranks several.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-PROBE = 2000
+SUBSAMPLE = 2000
 NEIGHBOURS = 10
 # One block of samples of images is a few tens of megabytes.
 _BLOCK = 4096
@@ -27,13 +27,13 @@ Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class Subsample:
     """At most 2,000 samples, the same ones for every trial of a data set, and how near they lie in the input space.
 
     Attributes:
         rows: their places in the data set, ascending, shape (m,).
         distances: Euclidean, in a unit of their own, shape (m, m); 16 MB for 2,000.
-        neighbours: places within the probe of samples, and of one of the 10 nearest others of each, shape (2, pairs);
+        neighbours: places within the subsample of samples, and of one of the 10 nearest others of each, shape (2, pairs);
             10 pairs a sample, or more where several lie at the tenth's distance.
     """
 
@@ -42,9 +42,9 @@ class Probe:
     neighbours: Labels
 
     @classmethod
-    def of(cls, samples: NDArray[np.float32]) -> Probe:
-        """The probe of samples (n, *sample_shape); a tenth of a second for 784 features."""
-        rows = probe_rows(len(samples))
+    def of(cls, samples: NDArray[np.float32]) -> Subsample:
+        """The subsample of samples (n, *sample_shape); a tenth of a second for 784 features."""
+        rows = subsample_rows(len(samples))
         distances = euclidean(samples[rows].reshape(len(rows), -1))
         return cls(rows, distances, _nearest(distances))
 
@@ -60,11 +60,11 @@ class Probe:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def probe_rows(n_samples: int) -> Labels:
-    """Which samples are in the probe: a choice that depends on their number alone, so that trials can be compared."""
-    if n_samples <= PROBE:
+def subsample_rows(n_samples: int) -> Labels:
+    """Which samples are in the subsample: a choice that depends on their number alone, so that trials can be compared."""
+    if n_samples <= SUBSAMPLE:
         return np.arange(n_samples)
-    return np.sort(np.random.default_rng(0).permutation(n_samples)[:PROBE])
+    return np.sort(np.random.default_rng(0).permutation(n_samples)[:SUBSAMPLE])
 
 
 def feature_criteria(features: Matrix, labels: Labels) -> dict[str, float]:

@@ -18,7 +18,7 @@ class Outputs:
     probabilities: Tensor | None
 
 
-class Model(Protocol):
+class EvaluatedModel(Protocol):
     """What evaluation needs of a method."""
 
     training: bool
@@ -53,7 +53,7 @@ class Scores:
         health: label-free signals, with `label_free`, the one number for an epoch.
         cluster_sizes: samples per cluster, shape (K,).
         previous: what the next evaluation needs.
-        probe_labels: clusters of the probe, renumbered from 0 without gaps (so below 2,000), shape (m,); two seeds of
+        probe_labels: clusters of the subsample, renumbered from 0 without gaps (so below 2,000), shape (m,); two seeds of
             one configuration are as stable as these agree.
     """
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from core.data.dataset import PARTS, Dataset
 from core.evaluation import retrieval
 from core.evaluation.clustering import CHUNK, evaluation_mode
-from core.evaluation.outputs import Model, Outputs, Scores
-from core.evaluation.scoring import Scoring, Task
+from core.evaluation.outputs import EvaluatedModel, Outputs, Scores
+from core.evaluation.scoring import ScoredTrial, Scoring
 from core.seeds import derive
 from losses.cosine import cosine
 from losses.mse import mse
@@ -49,13 +49,13 @@ class PairScoring(Scoring):
     - of validation and test, when due: as `core.evaluation.retrieval.scores`, among the whole part.
     """
 
-    def __init__(self, task: Task, loss: Loss) -> None:
-        self._loss, self._batch_size = loss, task.batch_size
-        generator = torch.Generator().manual_seed(derive(task.seed, "scoring"))
-        parts = [_part(name, task.data, task.samples.device, generator) for name in PARTS]
+    def __init__(self, trial: ScoredTrial, loss: Loss) -> None:
+        self._loss, self._batch_size = loss, trial.batch_size
+        generator = torch.Generator().manual_seed(derive(trial.seed, "scoring"))
+        parts = [_part(name, trial.data, trial.samples.device, generator) for name in PARTS]
         self._parts = [part for part in parts if len(part.samples)]
 
-    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
+    def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
         """The scores of all parts; of the last epoch as of others, and from outputs in the order of its own."""
         found: dict[str, float] = {}
         for part in self._parts:
@@ -93,7 +93,7 @@ def _part(name: str, data: Dataset, device: torch.device, generator: torch.Gener
     return _Part(name, samples, targets)
 
 
-def predict(method: Model, samples: Tensor) -> Tensor:
+def predict(method: EvaluatedModel, samples: Tensor) -> Tensor:
     """The method's predictions for samples (n, *sample_shape), in chunks, where the samples are; float32 (n, dim)."""
     with evaluation_mode(method):
         return torch.cat([method.outputs(chunk).features.float() for chunk in samples.split(CHUNK)])

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from core.data.dataset import Dataset
 from core.evaluation.clustering import evaluate
-from core.evaluation.label_free import Probe
-from core.evaluation.outputs import Model, Outputs, Previous, Scores
+from core.evaluation.label_free import Subsample
+from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 from core.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ScoredTrial:
     """A trial as its scoring sees it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Scoring(ABC):
     """Made once for a trial; it may carry something from one evaluation to the next, which checkpoints keep."""
 
     @abstractmethod
-    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """Scores an epoch.
 
         Args:
@@ -59,14 +59,14 @@ class Scoring(ABC):
 class ClusterScoring(Scoring):
     """Scores the assignment to clusters, every epoch that is due; see `core.evaluation.clustering`."""
 
-    def __init__(self, task: Task) -> None:
-        training = task.data.part("train")
-        self._samples, self._labels = task.samples, training.labels
-        self._n_clusters, self._seed = task.n_clusters, derive(task.seed, "kmeans")
-        self._probe = Probe.of(training.samples)
+    def __init__(self, trial: ScoredTrial) -> None:
+        training = trial.data.part("train")
+        self._samples, self._labels = trial.samples, training.labels
+        self._n_clusters, self._seed = trial.n_clusters, derive(trial.seed, "kmeans")
+        self._subsample = Subsample.of(training.samples)
         self._previous: Previous | None = None
 
-    def __call__(self, method: Model, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
+    def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """The scores of an epoch that is due."""
         if not due:
             return None
@@ -78,7 +78,7 @@ class ClusterScoring(Scoring):
             seed=self._seed,
             previous=self._previous,
             last=last,
-            probe=self._probe,
+            subsample=self._subsample,
             outputs=outputs,
         )
         self._previous = scores.previous

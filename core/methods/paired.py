@@ -20,7 +20,7 @@ from core.config.trial import build_loss
 from core.errors import UserError
 from core.evaluation.outputs import Outputs
 from core.evaluation.pairs import PairScoring
-from core.evaluation.scoring import Scoring, Task
+from core.evaluation.scoring import ScoredTrial, Scoring
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
 
@@ -87,9 +87,9 @@ class Method(Base):
         """The predictions, in the targets' space, as features."""
         return Outputs(self._predict(samples), None)
 
-    def scoring(self, task: Task) -> Scoring:
+    def scoring(self, trial: ScoredTrial) -> Scoring:
         """By how near predictions come to targets, and by retrieval."""
-        return PairScoring(task, self.loss)
+        return PairScoring(trial, self.loss)
 
     def _predict(self, samples: Tensor) -> Tensor:
         return self.head(self.encoder((samples - self.mean) / self.deviation))

@@ -20,11 +20,11 @@ from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.training.fit import build
 from core.training.method import Method
-from core.training.state import State
+from core.training.state import TrainingState
 
 
 @dataclass(frozen=True)
-class Model:
+class SavedModel:
     """A method at one epoch.
 
     Attributes:
@@ -38,7 +38,7 @@ class Model:
     centroids: Tensor | None
 
     @classmethod
-    def of(cls, state: State) -> Model:
+    def of(cls, state: TrainingState) -> SavedModel:
         """A copy of what a state holds of the model."""
         copied: dict[str, Tensor] = {name: _own(one) for name, one in state.method["modules"].items()}
         rest = {name: _own(one) for name, one in state.method.items() if name not in _TRAINING}
@@ -111,7 +111,7 @@ def rebuilt(
     Args:
         plan: as `blueprint` gives it.
         weights: content of `best_model.pt` or `best_model.safetensors`.
-        rest: what `Model.rest_file` gave.
+        rest: what `SavedModel.rest_file` gave.
         device: where it is to live.
 
     Raises:

@@ -16,14 +16,14 @@ from torch import Tensor
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
 from core.evaluation.outputs import Scores
-from core.evaluation.scoring import Task
+from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
 from core.training.method import Batch, DivergedError, Method, Setting, Views
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
-from core.training.state import State, origin_of
+from core.training.state import TrainingState, origin_of
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -44,7 +44,7 @@ class EpochRow:
     last: bool
     train_seconds: float
     evaluation_seconds: float
-    state: Callable[[], State]
+    state: Callable[[], TrainingState]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ class EpochRow:
 
 
 def fit(
-    config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu", resume: State | None = None
+    config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu", resume: TrainingState | None = None
 ) -> Iterator[EpochRow]:
     """Trains `config` on `data` from `seed`; the same three give the same rows, bit for bit, on one machine.
 
@@ -89,8 +89,8 @@ def fit(
     method = build(config, samples, clusters, seed=seed, arrays=arrays)
     if precision.resolve(config, where) == "bf16":
         precision.train_in_bf16(method, where)
-    task = Task(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
-    scoring = method.scoring(task)
+    trial = ScoredTrial(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
+    scoring = method.scoring(trial)
     patience = Patience(config.early_stopping, reported(config, data))
     epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
     while not last and epoch < config.epochs:
@@ -113,7 +113,7 @@ def fit(
             scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
-        state = partial(State.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
+        state = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
         yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, state)
 
 

@@ -12,7 +12,7 @@ from core.data.dataset import Dataset
 from core.training.device import CONTEXT_BYTES
 from core.training.fit import build, fit
 from core.training.n_clusters import count_clusters
-from core.training.state import State
+from core.training.state import TrainingState
 
 STAGE_EPOCHS = 20
 _FEW = 256
@@ -66,7 +66,7 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 
-def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> State:
+def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> TrainingState:
     """A trial in which shares of the epochs from 1 / STAGE_EPOCHS occur; the state that its last epoch began with."""
     batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
     small = data.take(slice(batches * config.batch_size))
@@ -76,7 +76,7 @@ def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -
         if row.epoch == STAGE_EPOCHS - 1:
             content = row.state().to_bytes()
             break
-    state, _ = State.from_bytes(content, device)
+    state, _ = TrainingState.from_bytes(content, device)
     next(fit(short, small, seed=seed, device=device, resume=state))
     return state
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.config.trial import Optimiser
 from core.evaluation.outputs import Outputs
-from core.evaluation.scoring import ClusterScoring, Scoring, Task
+from core.evaluation.scoring import ClusterScoring, ScoredTrial, Scoring
 from core.training import optimisers
 
 
@@ -122,9 +122,9 @@ class Method(nn.Module, ABC):
     def outputs(self, samples: Tensor) -> Outputs:
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
 
-    def scoring(self, task: Task) -> Scoring:
+    def scoring(self, trial: ScoredTrial) -> Scoring:
         """How the epochs of a trial are scored: as clusterings, unless a method says otherwise."""
-        return ClusterScoring(task)
+        return ClusterScoring(trial)
 
     def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Follows the gradient of `losses["loss"]` once; see `StepGuard` for what happens when it is not finite."""

@@ -19,7 +19,7 @@ from core.training.method import Method
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """A trial between two epochs: plain dictionaries of tensors and numbers.
 
     `previous` is what scoring carries, `patience` what early stopping does; `origin` is what the trial is of, as
@@ -43,7 +43,7 @@ class State:
         scoring: Scoring,
         patience: Patience,
         origin: dict[str, Any],
-    ) -> State:
+    ) -> TrainingState:
         """The state after `epoch`; later steps leave it as it is."""
         return cls(epoch, method.state(), streams.state(), scoring.state(), patience.state(), origin)
 
@@ -74,7 +74,7 @@ class State:
         return seal(buffer.getvalue())
 
     @classmethod
-    def from_bytes(cls, content: bytes, device: str = "cpu") -> tuple[State, dict[str, Any]]:
+    def from_bytes(cls, content: bytes, device: str = "cpu") -> tuple[TrainingState, dict[str, Any]]:
         """Reads what `to_bytes` wrote: the state and the extra values.
 
         Raises:

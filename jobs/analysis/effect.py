@@ -51,7 +51,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """One value of the parameter against another, over matched pairs.
 
     Attributes:
@@ -118,7 +118,7 @@ class Effect:
     column: str
     mode: str
     reference: Any
-    differences: tuple[Difference, ...]
+    differences: tuple[PairedDifference, ...]
     levels: tuple[Level, ...]
     blocks: int
     slices: tuple[Slice, ...]
@@ -155,14 +155,14 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
     )
 
 
-def compare(trials: Trials, key: str, mode: str) -> list[Difference]:
+def compare(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
     """Only the comparisons of `effect`, for any metric: neighbours, or each value with the most frequent one."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
     return _differences(cells, mode, _reference(cells.factor))
 
 
-def against(trials: Trials, key: str, mode: str, reference: Any) -> list[Difference]:
+def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedDifference]:
     """The comparison of every other value of the parameter with the value `reference`."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
@@ -254,7 +254,7 @@ def _reference(factor: Factor) -> int | None:
     return None if factor.is_number else int(np.bincount(factor.codes).argmax())
 
 
-def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Difference]:
+def _differences(cells: _Cells, mode: str, reference: int | None) -> list[PairedDifference]:
     places = range(len(cells.factor.levels))
     if reference is None:
         comparisons = list(pairwise(places))
@@ -264,11 +264,11 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Differ
     return _with_verdicts(found, mode)
 
 
-def _difference(cells: _Cells, low: int, high: int, mode: str) -> Difference:
+def _difference(cells: _Cells, low: int, high: int, mode: str) -> PairedDifference:
     both = np.isfinite(cells.means[:, low]) & np.isfinite(cells.means[:, high])
     before, after, owners = cells.means[both, low], cells.means[both, high], cells.configurations[both]
     gains = (after - before) * (1 if mode == "max" else -1)
-    return Difference(
+    return PairedDifference(
         low=cells.factor.levels[low],
         high=cells.factor.levels[high],
         mean_low=_mean_of_configurations(before, owners),
@@ -289,14 +289,14 @@ def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
     return float((np.bincount(codes, values) / np.bincount(codes)).mean())
 
 
-def _with_verdicts(differences: Sequence[Difference], mode: str) -> list[Difference]:
+def _with_verdicts(differences: Sequence[PairedDifference], mode: str) -> list[PairedDifference]:
     """The differences with verdicts, by Holm's correction over all comparisons of the parameter."""
     p_values = [one.estimate.p for one in differences if one.estimate and one.estimate.p is not None]
     rejected = iter(holm(p_values))
     return [replace(one, verdict=_verdict(one, rejected, mode)) for one in differences]
 
 
-def _verdict(one: Difference, rejected: Iterator[bool], mode: str) -> str:
+def _verdict(one: PairedDifference, rejected: Iterator[bool], mode: str) -> str:
     if one.estimate is None:
         return f"not identifiable: {one.n} pair{'s' * (one.n != 1)}"
     if one.estimate.p is None:

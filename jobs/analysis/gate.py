@@ -10,7 +10,7 @@ from jobs.analysis import intervals
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.ties import leads
 
-Cell = Mapping[int, float]
+ScoresBySeed = Mapping[int, float]
 """The values of one configuration by seed."""
 
 
@@ -22,7 +22,7 @@ class Verdict:
     why: str
 
 
-def reaches(metric: str, now: Sequence[Cell], *, at_least: float | None, at_most: float | None) -> Verdict:
+def reaches(metric: str, now: Sequence[ScoresBySeed], *, at_least: float | None, at_most: float | None) -> Verdict:
     """Whether the best configuration's mean of a metric reaches a threshold.
 
     Args:
@@ -40,7 +40,7 @@ def reaches(metric: str, now: Sequence[Cell], *, at_least: float | None, at_most
     return Verdict(is_open=is_open, why=f"{metric} {_shown(best)}, {'and' if is_open else 'but'} {wanted} is wanted")
 
 
-def improves(metric: str, now: Sequence[Cell], before: Sequence[Cell], *, maximise: bool) -> Verdict:
+def improves(metric: str, now: Sequence[ScoresBySeed], before: Sequence[ScoresBySeed], *, maximise: bool) -> Verdict:
     """Whether the best of these configurations beats the best of the previous ones by more than its interval.
 
     The interval accounts for picking the best out of many; see `jobs.analysis.ties`.
@@ -72,10 +72,10 @@ def _without_value(metric: str) -> Verdict:
     return Verdict(is_open=False, why=f"no configuration has a value of {metric}")
 
 
-def _best(cells: Sequence[Cell], *, maximise: bool) -> Cell:
+def _best(cells: Sequence[ScoresBySeed], *, maximise: bool) -> ScoresBySeed:
     return (max if maximise else min)(cells, key=lambda cell: mean(list(cell.values())))
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: ScoresBySeed) -> str:
     values = list(cell.values())
     return intervals.plus_minus(mean(values), half_width(values))

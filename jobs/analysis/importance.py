@@ -92,7 +92,7 @@ def importance(trials: Trials) -> Importance:
     means = Means.of(trials)
     columns = {key: basis(factor) for key, factor in means.factors.items()}
     columns = {key: one for key, one in columns.items() if one.shape[1]}
-    model = Model(columns, means.values)
+    model = LeastSquares(columns, means.values)
     error = _error(model, means)
     total = means.variance
     parameters = [_parameter(model, key, error, total) for key in columns]
@@ -163,7 +163,7 @@ def basis(factor: Factor) -> Matrix:
     return columns
 
 
-class Model:
+class LeastSquares:
     """Least squares on centred columns; the products of the columns are computed once."""
 
     def __init__(self, columns: Mapping[str, Matrix], values: Vector) -> None:
@@ -220,7 +220,7 @@ def _explained(gram: Matrix, cross: Vector, scale: float | None = None) -> tuple
 Error = tuple[float, int]
 
 
-def _error(model: Model, means: Means) -> Error | None:
+def _error(model: LeastSquares, means: Means) -> Error | None:
     """The error's mean square and degrees of freedom: from the configurations if they suffice, else from the seeds."""
     squares, freedom = model.residual()
     return _chosen_error(squares, freedom, means)
@@ -234,7 +234,7 @@ def _chosen_error(squares: float, freedom: int, means: Means) -> Error | None:
     return None
 
 
-def _parameter(model: Model, key: str, error: Error | None, total: float) -> Share:
+def _parameter(model: LeastSquares, key: str, error: Error | None, total: float) -> Share:
     squares, rank, left = model.alone(key)
     if rank < model.columns[key].shape[1] and rank < np.linalg.matrix_rank(model.columns[key]):
         return Share((key,), None, None, None, None, f"cannot be told from {_partner(model, key)}")
@@ -244,12 +244,13 @@ def _parameter(model: Model, key: str, error: Error | None, total: float) -> Sha
     return share
 
 
-def _partner(model: Model, key: str) -> str:
+def _partner(model: LeastSquares, key: str) -> str:
     """The other parameter that is most correlated with this one."""
     own = model.columns[key]
     others = {other: model.columns[other] for other in model.columns if other != key}
     left = {
-        other: Model({"own": own, other: columns}, model.values).alone("own")[2] for other, columns in others.items()
+        other: LeastSquares({"own": own, other: columns}, model.values).alone("own")[2]
+        for other, columns in others.items()
     }
     return min(left, key=left.__getitem__)
 
@@ -258,7 +259,7 @@ def _pairs(columns: Mapping[str, Matrix]) -> list[tuple[str, str]]:
     return list(combinations(columns, 2))[:MOST_PAIRS]
 
 
-def _pair(model: Model, pair: tuple[str, str], means: Means, total: float) -> Share:
+def _pair(model: LeastSquares, pair: tuple[str, str], means: Means, total: float) -> Share:
     first, second = (model.columns[key] for key in pair)
     extra = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
     squares, rank, _ = model.added(extra)

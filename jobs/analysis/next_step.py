@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.analysis.effect import Difference, Estimate, against, compare
+from jobs.analysis.effect import Estimate, PairedDifference, against, compare
 from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
 from jobs.analysis.intervals import quantile
 from jobs.analysis.scores import is_loss, rescales_loss
@@ -106,7 +106,7 @@ def _unevenness(levels: Sequence[float]) -> float:
 class _Rivals:
     """How the other values compare with the best one."""
 
-    def __init__(self, differences: Sequence[Difference], mode: str, margin: float) -> None:
+    def __init__(self, differences: Sequence[PairedDifference], mode: str, margin: float) -> None:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
         self.worse = {one.high for one in differences if one.verdict == "worse"}
@@ -126,7 +126,7 @@ def _largest_difference(estimate: Estimate) -> float:
     return math.inf if estimate.half_width is None else abs(estimate.mean) + estimate.half_width
 
 
-def _best(factor: Factor, steps: Sequence[Difference], mode: str) -> Any:
+def _best(factor: Factor, steps: Sequence[PairedDifference], mode: str) -> Any:
     """The best value by the mean matched differences."""
     gains = [one.estimate.mean if one.estimate else 0.0 for one in steps]
     if factor.is_number:

@@ -60,7 +60,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CriteriaReport:
     """The criteria of one study.
 
     Attributes:
@@ -96,7 +96,7 @@ def with_consensus(table: pa.Table) -> pa.Table:
     return table.append_column(CONSENSUS_COLUMN, column)
 
 
-def criteria_report(table: pa.Table) -> list[Report]:
+def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     """For each study, how well each criterion's order of the configurations (means over seeds) agrees with the labels.
 
     Args:
@@ -225,13 +225,13 @@ def _cells(table: pa.Table) -> dict[Key, list[int]]:
     return cells
 
 
-def _report(table: pa.Table, study: str, signals: Mapping[str, Vector]) -> Report:
+def _report(table: pa.Table, study: str, signals: Mapping[str, Vector]) -> CriteriaReport:
     cells = [rows for (owner, _), rows in _cells(table).items() if owner == study]
     means = {name: _cell_means(values, cells) for name, values in signals.items()}
     known = means["nmi"][np.isfinite(means["nmi"])]
     params = _varying(table, [rows[0] for rows in cells])
     names = [name for name in (CONSENSUS, *PARTS, *OTHERS) if np.isfinite(means[name]).any()]
-    return Report(
+    return CriteriaReport(
         study=study,
         best=float(known.max()) if known.size else None,
         average=float(known.mean()) if known.size else None,

@@ -50,7 +50,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StudyStatus:
     """The state of one study.
 
     Attributes:
@@ -83,7 +83,7 @@ class Standing:
         return sum(one.state == state for one in self.begun)
 
 
-def standing(folder: Place, *, ended: bool = False) -> Standing:
+def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     """Reads one `study=…` folder.
 
     The age of a file comes from its modification time, which `cp -p` and `rsync -a` keep.
@@ -111,7 +111,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     slowest = _slowest(loaded.table)
     begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
     missing = planned - len(own)
-    return Standing(
+    return StudyStatus(
         study=study_name(folder),
         planned=planned,
         done=len(done),

@@ -13,7 +13,7 @@ from jobs.cli import options
 from jobs.present.output import width
 
 if TYPE_CHECKING:
-    from jobs.submission.health_check import Line
+    from jobs.submission.health_check import CheckResult
 
 
 @click.command()
@@ -32,22 +32,22 @@ def command(address: str, results: str, fmt: str) -> None:
         sys.exit(1)
 
 
-def _examined(address: str, results: str) -> list[Line]:
-    from cluster import doctor, probe
+def _examined(address: str, results: str) -> list[CheckResult]:
+    from cluster import doctor, ray_head
     from cluster.executor import ClusterError
-    from jobs.submission.health_check import Line, examine
+    from jobs.submission.health_check import CheckResult, examine
 
     if not address:
         return list(examine(doctor.here, "", results))
-    head = probe.find(address)
+    head = ray_head.find(address)
     try:
         with doctor.everywhere(head) as ask:
             return list(examine(ask, head, results))
     except ClusterError as error:
-        return [Line("connection", "wrong", head, str(error))]
+        return [CheckResult("connection", "wrong", head, str(error))]
 
 
-def _text(lines: list[Line], fmt: str) -> str:
+def _text(lines: list[CheckResult], fmt: str) -> str:
     """The lines as a table; for people, followed by the advice."""
     from jobs.present.tables import Column, render
 

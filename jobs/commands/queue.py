@@ -17,7 +17,7 @@ from jobs.present.output import remark, warn, width
 
 if TYPE_CHECKING:
     from jobs.present import tables
-    from jobs.submission.queue import Entry, Queue
+    from jobs.submission.queue import Queue, QueueEntry
     from jobs.submission.queue_runner import Interrupts
 
 _NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="NUMBER")
@@ -158,7 +158,7 @@ def _count_signals(interrupts: Interrupts) -> None:
     signal.signal(signal.SIGTERM, handle)
 
 
-def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> str:
+def _table(queue: Queue, entries: Sequence[QueueEntry], results: str, fmt: str) -> str:
     """The table of entries: the running one, then the waiting ones in order, then the others as they ended."""
     from jobs.present import tables
     from jobs.submission.queue import in_order
@@ -172,7 +172,7 @@ def _table(queue: Queue, entries: Sequence[Entry], results: str, fmt: str) -> st
     return text + "".join(_notes(queue, ordered, results)) if fmt == "table" else text
 
 
-def _done(queue: Queue, entry: Entry, results: str) -> int | None:
+def _done(queue: Queue, entry: QueueEntry, results: str) -> int | None:
     """Number of an entry's trials that are done; None, with a warning, if it is unknown."""
     from core.errors import UserError
 
@@ -186,7 +186,7 @@ def _done(queue: Queue, entry: Entry, results: str) -> int | None:
 _EXACT = ("place", "number", "study", "priority", "state", "done", "total", "added", "ended", "exit_code", "said")
 
 
-def _exact(entry: Entry, place: int | None, done: int | None) -> list[Any]:
+def _exact(entry: QueueEntry, place: int | None, done: int | None) -> list[Any]:
     return [
         place,
         entry.number,
@@ -217,7 +217,7 @@ def _columns() -> list[tables.Column]:
     ]
 
 
-def _short(entry: Entry, place: int | None, done: int | None) -> list[Any]:
+def _short(entry: QueueEntry, place: int | None, done: int | None) -> list[Any]:
     return [
         place,
         entry.number,
@@ -235,7 +235,7 @@ def _minute(moment: str) -> str:
     return f"{datetime.fromisoformat(moment).astimezone():%m-%d %H:%M}" if moment else ""
 
 
-def _notes(queue: Queue, entries: Sequence[Entry], results: str) -> list[str]:
+def _notes(queue: Queue, entries: Sequence[QueueEntry], results: str) -> list[str]:
     """Notes below the table: why a study failed or waits again, and how to retry one that failed."""
     notes = [
         f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
@@ -248,5 +248,5 @@ def _notes(queue: Queue, entries: Sequence[Entry], results: str) -> list[str]:
     return notes
 
 
-def _why(entry: Entry) -> str:
+def _why(entry: QueueEntry) -> str:
     return f"failed with exit code {entry.exit_code}: {entry.said}" if entry.state == "failed" else entry.said

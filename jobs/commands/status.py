@@ -11,7 +11,7 @@ from jobs.cli import options
 from jobs.present.output import warn, width
 
 if TYPE_CHECKING:
-    from jobs.analysis.status import Standing
+    from jobs.analysis.status import StudyStatus
     from jobs.execution.driver import Job
 
 
@@ -39,7 +39,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
         click.echo(_machine(found, fmt), nl=False)
 
 
-def _lines(one: Standing, job: Job | None) -> Iterator[str]:
+def _lines(one: StudyStatus, job: Job | None) -> Iterator[str]:
     """The state of a study, and its job on a cluster if it has one."""
     from jobs.present.status import lines
 
@@ -49,7 +49,7 @@ def _lines(one: Standing, job: Job | None) -> Iterator[str]:
         yield f"    at {job.address}, submitted {job.submitted} by {job.by}"
 
 
-def _machine(found: list[tuple[Standing, Job | None]], fmt: str) -> str:
+def _machine(found: list[tuple[StudyStatus, Job | None]], fmt: str) -> str:
     """For programs: JSON with every trial that has begun, or one row per study."""
     from dataclasses import asdict
 
@@ -64,7 +64,7 @@ def _machine(found: list[tuple[Standing, Job | None]], fmt: str) -> str:
     return tables.render(head, [_row(one, STATES) for one, _ in found], fmt)
 
 
-def _row(one: Standing, states: Sequence[str]) -> list[Any]:
+def _row(one: StudyStatus, states: Sequence[str]) -> list[Any]:
     best = one.best.score.mean if one.best else None
     counts = [one.count(state) for state in states]
     return [one.study, one.planned, one.done, *counts, one.missing, one.metric, best, one.seconds_left]

@@ -14,7 +14,7 @@ from jobs.present.output import width
 from jobs.present.visible import control
 
 if TYPE_CHECKING:
-    from jobs.analysis.status import Standing
+    from jobs.analysis.status import StudyStatus
 
 _CLEAR = "\x1b[H\x1b[J"
 """Moves the cursor to the upper left corner and clears the screen."""
@@ -55,19 +55,19 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
         sys.exit(1)
 
 
-def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
+def _look(results: str, studies: tuple[str, ...]) -> list[StudyStatus]:
     from jobs.analysis.status import standing
     from jobs.results.layout import folders_of
 
     return [standing(folder) for folder in folders_of([results], studies)]
 
 
-def _is_over(one: Standing) -> bool:
+def _is_over(one: StudyStatus) -> bool:
     """Whether every planned trial has ended."""
     return one.planned > 0 and one.done + one.count("failed") == one.planned
 
 
-def _screen(found: list[Standing]) -> str:
+def _screen(found: list[StudyStatus]) -> str:
     """The whole screen from the top of the terminal; lines that do not fit are left out."""
     import shutil
 
@@ -78,7 +78,7 @@ def _screen(found: list[Standing]) -> str:
     return "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 
 
-def _line(one: Standing) -> str:
+def _line(one: StudyStatus) -> str:
     """One line with the counts and the best configuration of a study."""
     from jobs.present.status import headline
 

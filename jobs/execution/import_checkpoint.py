@@ -21,11 +21,11 @@ def adopt(plan: Plan, results: str, file: Path) -> tuple[str, int]:
             differ from the most similar trial), was made by other code, or its trial is done.
         StorageError: the results cannot be written.
     """
-    from core.training.state import State
+    from core.training.state import TrainingState
 
     try:
         content = storage.read_regular(file, storage.LARGEST_MODEL)
-        state, extra = State.from_bytes(content)
+        state, extra = TrainingState.from_bytes(content)
         origin = kept.read(extra).origin
         key, made_by = origin["trial_key"], origin["code_hash"]
     except Exception as error:

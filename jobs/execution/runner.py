@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster import memory
-from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
+from cluster.executor import ClusterError, Event, Report, Stop, SuccessiveHalving, TaskResources
 from cluster.resources import Node, check, fitting, this_machine
 from core.errors import UserError
 from core.seal import canonical_json, seal_json
@@ -231,9 +231,9 @@ def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> in
     return wanted or fitting(asked, nodes)
 
 
-def _resources(study: Study) -> Resources:
+def _resources(study: Study) -> TaskResources:
     wanted = study.resources
-    return Resources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
+    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
@@ -276,7 +276,7 @@ def _unwritten(event: Event) -> str:
 def _source(ready: Ready) -> source.Source:
     search = ready.plan.study.search
     if ready.only is not None:
-        return source.Listed(ready.todo)
+        return source.TrialList(ready.todo)
     if search.name == "optuna":
         from jobs.search.tpe import Asking
 
@@ -285,13 +285,13 @@ def _source(ready: Ready) -> source.Source:
         from jobs.search.pbt import Population
 
         return Population(ready.plan, ready.results)
-    return source.Listed(ready.todo)
+    return source.TrialList(ready.todo)
 
 
 def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
     study = ready.plan.study
-    early = _early_stopping(ready)
-    if ready.workers == 1 and ready.address is None and early is None:
+    halving = _halving(ready)
+    if ready.workers == 1 and ready.address is None and halving is None:
         from cluster import inprocess
 
         inprocess.run(work, feed, on_event=listen, stop=stop)
@@ -309,7 +309,7 @@ def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None
             workers=workers if ready.plan.open else min(workers, len(ready.todo)),
             resources=_resources(study),
             timeout=None if minutes is None else minutes * 60,
-            early_stopping=early,
+            halving=halving,
         )
 
 
@@ -325,7 +325,7 @@ def _machines(address: str | None) -> Generator[None]:
         yield
 
 
-def _early_stopping(ready: Ready) -> EarlyStopping | None:
+def _halving(ready: Ready) -> SuccessiveHalving | None:
     """ASHA with the study's settings, its rungs filled from the stored histories; None without early stopping."""
     study = ready.plan.study
     search, epochs = study.search, study.trial["epochs"]
@@ -333,7 +333,7 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
         return None
     from jobs.results.reader import values_by_epoch
 
-    return EarlyStopping(
+    return SuccessiveHalving(
         mode=study.select.mode,
         epochs=epochs,
         grace=searches.halving_grace(search, epochs),

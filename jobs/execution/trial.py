@@ -27,7 +27,7 @@ from core.training.data_cache import load_data
 from core.training.early_stopping import beats
 from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
-from core.training.state import State
+from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution.order import Order
 from jobs.models.best import BestModel
@@ -125,7 +125,7 @@ class _Running:
         self.seconds = 0.0
         self.stored = True
 
-    def begin(self) -> State | None:
+    def begin(self) -> TrainingState | None:
         """Prepares the device and writes the first row; returns the state to resume from, or None."""
         order = self.order
         if plug_ins.contents(self.config) != order.contents:
@@ -136,7 +136,7 @@ class _Running:
         write(order.results, self.attempt)
         return resume
 
-    def train(self, report: Report, resume: State | None) -> None:
+    def train(self, report: Report, resume: TrainingState | None) -> None:
         """Trains to the last epoch and writes rows and checkpoints."""
         self.data = data = load_data(self.config, self.order.data_hash)
         for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
@@ -281,8 +281,8 @@ class _Running:
             origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
         )
 
-    def _read(self, content: bytes) -> tuple[State, Kept]:
-        state, extra = State.from_bytes(content, self.order.device)
+    def _read(self, content: bytes) -> tuple[TrainingState, Kept]:
+        state, extra = TrainingState.from_bytes(content, self.order.device)
         return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
@@ -291,7 +291,7 @@ class _Running:
         same = {name: getattr(self.order, name) for name in names}
         return same | {"device": self.attempt.device, "precision": self.attempt.precision}
 
-    def _resume(self) -> State | None:
+    def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
         found = self.checkpoints.newest(self._read)
         trouble = self.checkpoints.trouble
@@ -308,7 +308,7 @@ class _Running:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
 
-    def _inherited(self) -> State | None:
+    def _inherited(self) -> TrainingState | None:
         """The state with which a member of a population starts a stage: perhaps another's weights, but its own history.
 
         A member that failed before the exchange has no history. If a file of the exchange is damaged or missing, the

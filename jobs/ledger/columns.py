@@ -20,7 +20,7 @@ _TEXTS = frozenset({names.NOTE, names.IGNORE})
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ReadColumn:
     """One column after reading.
 
     Attributes:
@@ -42,7 +42,7 @@ class Column:
     questions: tuple[Question, ...] = ()
 
 
-def understand(raw: Sequence[RawColumn], source: str, answers: Answers) -> list[Column]:
+def understand(raw: Sequence[RawColumn], source: str, answers: Answers) -> list[ReadColumn]:
     """Reads every cell of every column.
 
     Args:
@@ -136,7 +136,7 @@ class _Reader:
         self.notes: list[str] = []
         self.questions: list[Question] = []
 
-    def read(self, *, comma: bool) -> Column:
+    def read(self, *, comma: bool) -> ReadColumn:
         key = self.target.key
         if key in _TEXTS:
             values, read_as = [None if is_blank(text) else text for text in self.raw.cells], "text"
@@ -157,7 +157,7 @@ class _Reader:
         read_as = read_as if any(value is not None for value in values) else "blank"
         self._ask_what(comma=comma)
         found, asked = tuple(values), tuple(self.questions)
-        return Column(self.raw.header, self.target, found, self.raw.cells, read_as, tuple(self.notes), asked)
+        return ReadColumn(self.raw.header, self.target, found, self.raw.cells, read_as, tuple(self.notes), asked)
 
     def _ask(self, what: str, option: str, words: Sequence[str], *, whole: bool = False) -> None:
         prefix = "" if whole else f"{self.raw.header}="

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from core.errors import UserError
-from jobs.ledger.table import Line, Table
+from jobs.ledger.table import Table, TextRow
 from jobs.present.visible import csv_plain
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -21,12 +21,12 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
     """
     delimiter = _delimiter(lines, source)
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
-    rows: list[Line] = []
+    rows: list[TextRow] = []
     start = 1
     try:
         for cells in reader:
             if cells:
-                rows.append(Line(start, tuple(" ".join(csv_plain(cell).split()) for cell in cells)))
+                rows.append(TextRow(start, tuple(" ".join(csv_plain(cell).split()) for cell in cells)))
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{source}:{start}: the quotes of this row do not match ({error}).") from error
@@ -35,9 +35,9 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
     return [Table(source, rows[0], tuple(rows[1:]))]
 
 
-def _padded(row: Line, width: int) -> Line:
+def _padded(row: TextRow, width: int) -> TextRow:
     """The row, or a row of `width` empty cells if it is blank."""
-    return Line(row.number, ("",) * width) if row.is_blank else row
+    return TextRow(row.number, ("",) * width) if row.is_blank else row
 
 
 def _delimiter(lines: Sequence[str], source: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from jobs.ledger.table import Line, Table
+from jobs.ledger.table import Table, TextRow
 
 _MOST_BYTES = 128 * 2**20
 _MOST_CELLS = 2_000_000
@@ -133,7 +133,7 @@ def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
     return found
 
 
-def _line(number: int, cells: Any, sources: Any, name: str) -> Line:
+def _line(number: int, cells: Any, sources: Any, name: str) -> TextRow:
     texts: list[str] = []
     for cell, source in zip(cells, sources, strict=True):
         if source.data_type == "f" and cell.value is None:
@@ -141,7 +141,7 @@ def _line(number: int, cells: Any, sources: Any, name: str) -> Line:
         if cell.data_type == "e":
             raise UserError(f"{name}:{number}: {cell.coordinate} holds the error {cell.value}: correct or empty it.")
         texts.append(_text(cell.value, cell.number_format))
-    return Line(number, tuple(texts))
+    return TextRow(number, tuple(texts))
 
 
 def _text(value: Any, number_format: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from core.errors import UserError
-from jobs.ledger.table import Line, Table
+from jobs.ledger.table import Table, TextRow
 
 _ENVIRONMENT = r"(tabular\*|tabularx|tabulary|tabular|longtable|array)"
 _BEGIN = re.compile(r"\\begin\s*\{" + _ENVIRONMENT + r"\}")
@@ -103,8 +103,8 @@ def _closing(text: str, at: int) -> int:
     return len(text)
 
 
-def _rows(body: str, first: int, source: str) -> list[Line]:
-    rows: list[Line] = []
+def _rows(body: str, first: int, source: str) -> list[TextRow]:
+    rows: list[TextRow] = []
     at = 0
     for end in [*_ROW_END.finditer(body), None]:
         raw = body[at : end.start() if end else len(body)]
@@ -113,7 +113,7 @@ def _rows(body: str, first: int, source: str) -> list[Line]:
         number = first + body.count("\n", 0, at) + len(kept[: len(kept) - len(kept.lstrip())].split("\n")) - 1
         at = end.end() if end else at
         if kept.strip():
-            rows.append(Line(number, _cells(kept, f"{source}:{number}")))
+            rows.append(TextRow(number, _cells(kept, f"{source}:{number}")))
     return rows
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.errors import UserError
 from jobs.ledger import latex
-from jobs.ledger.table import SECTION, Heading, Line, Table
+from jobs.ledger.table import SECTION, Heading, Table, TextRow
 
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
 _BREAK = re.compile(r"\s*([-*_])(\s*\1){2,}\s*")
@@ -94,7 +94,7 @@ def _end(lines: Sequence[str], at: int) -> int:
 
 
 def _table(lines: Sequence[str], start: int, end: int, source: str, headings: tuple[Heading, ...]) -> Table:
-    rows = [Line(at + 1, _cells(lines[at])) for at in (start, *range(start + 2, end))]
+    rows = [TextRow(at + 1, _cells(lines[at])) for at in (start, *range(start + 2, end))]
     return Table(source, rows[0], tuple(rows[1:]), headings)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from core.errors import UserError
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
-from jobs.ledger.columns import Column, understand
+from jobs.ledger.columns import ReadColumn, understand
 from jobs.ledger.questions import Answers, Question
 from jobs.ledger.read import Content, read, refuse_damaged
-from jobs.ledger.rows import Source, attempts
+from jobs.ledger.rows import SourceFile, attempts
 from jobs.ledger.table import Table, columns
 from jobs.present.tables import display_width
 from jobs.results.schema import Attempt
@@ -36,8 +36,8 @@ class Prepared:
         notes: Sentences on what was left out, repaired or left empty.
     """
 
-    source: Source
-    columns: list[Column]
+    source: SourceFile
+    columns: list[ReadColumn]
     notes: list[str]
 
     @property
@@ -86,7 +86,7 @@ def prepare(
     raw = columns(chosen)
     refuse_damaged(raw, content.name, chosen[0].header.number)
     read_columns = understand(raw, content.name, answers)
-    source = Source(content.name, content.digest, raw[0].lines)
+    source = SourceFile(content.name, content.digest, raw[0].lines)
     return Prepared(source, read_columns, _notes(content, chosen, read_columns))
 
 
@@ -112,7 +112,7 @@ def preview(prepared: Prepared, width: int) -> list[list[str]]:
     return [[*name, values] for name, values in zip(named, shown, strict=True)]
 
 
-def _values_text(column: Column, room: int) -> str:
+def _values_text(column: ReadColumn, room: int) -> str:
     samples = list(
         {_sample(text, value): None for text, value in zip(column.texts, column.values, strict=True) if text}
     )
@@ -154,7 +154,7 @@ def _is_known(table: Table, mapping: Mapping[str, str]) -> bool:
     return any(head in mapping or (names.target(head).known and names.target(head).key != names.NOTE) for head in heads)
 
 
-def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Column]) -> list[str]:
+def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[ReadColumn]) -> list[str]:
     skipped = [(i, one) for i, one in enumerate(content.tables, 1) if one not in chosen]
     blank = sum(row.is_blank for table in chosen for row in table.rows)
     notes = [f"{len(chosen)} tables with the same columns are read as one."] if len(chosen) > 1 else []
@@ -168,7 +168,7 @@ def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Col
     return notes + _value_notes(read_columns)
 
 
-def _value_notes(read_columns: Sequence[Column]) -> list[str]:
+def _value_notes(read_columns: Sequence[ReadColumn]) -> list[str]:
     ends = Counter(one for column in read_columns if column.target.key == names.STATUS for one in column.values)
     told = [f"{_rows(count)} {status} ({reason})" for (status, reason), count in sorted(ends.items()) if reason]
     notes = [f"Not counted as finished: {', '.join(told)}."] if told else []

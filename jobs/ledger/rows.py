@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.seal import canonical_json
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
-from jobs.ledger.columns import Column
+from jobs.ledger.columns import ReadColumn
 from jobs.results.identity import UNKNOWN
 from jobs.results.names import METRIC, PARAM
 from jobs.results.schema import Attempt
@@ -24,7 +24,7 @@ ORIGIN = ("imported_from", "sha256", "line")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """The origin of rows.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source:
     lines: tuple[int, ...]
 
 
-def attempts(columns: Sequence[Column], source: Source, study: str, year: int | None) -> list[Attempt]:
+def attempts(columns: Sequence[ReadColumn], source: SourceFile, study: str, year: int | None) -> list[Attempt]:
     """The rows as attempts with `source` set to `import`; they count as finished unless the table says otherwise.
 
     A trial's key is made of its parameters and its seed. Without a seed it uses the date as written, and without a date
@@ -84,7 +84,7 @@ def attempts(columns: Sequence[Column], source: Source, study: str, year: int | 
 class _Row:
     """One row, with its values sorted by meaning."""
 
-    def __init__(self, columns: Sequence[Column], at: int) -> None:
+    def __init__(self, columns: Sequence[ReadColumn], at: int) -> None:
         self.params: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}
         self.notes: dict[str, str] = {}
@@ -131,7 +131,9 @@ def _measured(name: str, value: Number) -> dict[str, float]:
     return {name: value.value} | {key: one for key, one in extra.items() if one is not None}
 
 
-def _attempt(row: _Row, source: Source, line: int, *, study: str, keys: tuple[str, str], year: int | None) -> Attempt:
+def _attempt(
+    row: _Row, source: SourceFile, line: int, *, study: str, keys: tuple[str, str], year: int | None
+) -> Attempt:
     config_key, trial_key = keys
     try:
         started = row.moment.at(year) if row.moment else None

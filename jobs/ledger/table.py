@@ -12,7 +12,7 @@ SECTION = "section"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextRow:
     """One row.
 
     Attributes:
@@ -50,8 +50,8 @@ class Table:
     """
 
     source: str
-    header: Line
-    rows: tuple[Line, ...]
+    header: TextRow
+    rows: tuple[TextRow, ...]
     headings: tuple[Heading, ...] = ()
 
 
@@ -135,7 +135,7 @@ def _heading_names(tables: Sequence[Table]) -> list[str]:
     return list(names)
 
 
-def _heading_column(name: str, rows: Sequence[tuple[Table, Line]]) -> RawColumn:
+def _heading_column(name: str, rows: Sequence[tuple[Table, TextRow]]) -> RawColumn:
     found = [next((one for one in table.headings if one.name == name), None) for table, _ in rows]
     return RawColumn(
         name,

@@ -12,9 +12,9 @@ from core.config.trial import TrialConfig, to_mapping
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.seal import seal_json
-from core.training.export import Model, blueprint
+from core.training.export import SavedModel, blueprint
 from core.training.n_clusters import count_clusters
-from core.training.state import State
+from core.training.state import TrainingState
 from jobs.results.storage import Place, put
 
 NAME = "best_model"
@@ -35,11 +35,11 @@ class BestModel:
 
     folder: Place
     about: Mapping[str, Any]
-    _unsaved: tuple[Model, dict[str, Any]] | None = None
+    _unsaved: tuple[SavedModel, dict[str, Any]] | None = None
 
-    def keep(self, state: State, epoch: int, metric: str, value: float) -> None:
+    def keep(self, state: TrainingState, epoch: int, metric: str, value: float) -> None:
         """Keeps a copy of the best epoch so far in memory."""
-        self._unsaved = Model.of(state), {"epoch": epoch, "metric": metric, "value": value}
+        self._unsaved = SavedModel.of(state), {"epoch": epoch, "metric": metric, "value": value}
 
     def write(self, config: TrialConfig, data: Dataset) -> None:
         """Writes the best epoch if it is newer than the files, the description last.

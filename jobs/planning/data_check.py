@@ -87,7 +87,7 @@ def _cells(plan: Plan) -> Iterator[tuple[str, str, TrialConfig]]:
     for trial in plan.trials:
         yield trial.data_hash, trial.config_key, trial.config
     if plan.study.search.name == "optuna":
-        cell = planning.Cells(plan.study).make({key: one.examples[0] for key, one in plan.study.space.items()})
+        cell = planning.PlannedConfigs(plan.study).make({key: one.examples[0] for key, one in plan.study.space.items()})
         yield cell.data_hash, cell.key, cell.config
 
 

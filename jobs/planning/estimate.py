@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from cluster.executor import Resources
+from cluster.executor import TaskResources
 from cluster.resources import fitting, this_machine
 from jobs.planning import forecast
 from jobs.planning.cpu_fallback import on_cpu
@@ -87,7 +87,7 @@ def _seconds(found: Found) -> float:
 
 def _workers(study: Study, gpu: float) -> int:
     """How many trials with this share of a GPU the machine runs at the same time; at least 1."""
-    asked = Resources(cpu=study.resources.cpu, gpu=gpu)
+    asked = TaskResources(cpu=study.resources.cpu, gpu=gpu)
     return max(1, fitting(asked, [this_machine(gpus=gpu > 0)]))
 
 

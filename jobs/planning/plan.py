@@ -75,7 +75,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedConfig:
     """One configuration of a plan, with the key that its trials share."""
 
     key: str
@@ -90,7 +90,7 @@ class Cell:
         return PlannedTrial(key, self.key, seed, self.config, self.parameters, self.data_hash, self.plug_ins)
 
 
-class Cells:
+class PlannedConfigs:
     """Makes cells of a study; every data set's fingerprint is taken once, and every plug-in's file is read once."""
 
     def __init__(self, study: Study) -> None:
@@ -98,7 +98,7 @@ class Cells:
         self._fingerprints: dict[str, str] = {}
         self._contents: dict[tuple[Any, ...], Contents] = {}
 
-    def make(self, assignment: Mapping[str, Any]) -> Cell:
+    def make(self, assignment: Mapping[str, Any]) -> PlannedConfig:
         """The configuration in which the space's keys have these values.
 
         Raises:
@@ -109,7 +109,7 @@ class Cells:
         data_hash = _fingerprint(config.data, self._fingerprints)
         own = self._own(config)
         key = config_key(values, data_hash, _population(self._study), plug_ins=own)
-        return Cell(key, config, values, data_hash, own)
+        return PlannedConfig(key, config, values, data_hash, own)
 
     def _own(self, config: TrialConfig) -> Contents:
         named = (*plug_in_names(config), config.data.options.get("analyzer"))
@@ -125,11 +125,11 @@ def make(study: Study) -> Plan:
         UserError: it has too many trials, or its data cannot be found or read.
     """
     if study.search.name == "optuna":
-        Cells(study).make({key: one.examples[0] for key, one in study.space.items()})
+        PlannedConfigs(study).make({key: one.examples[0] for key, one in study.space.items()})
         return Plan(study, (), study.search.trials or 0, 0)
     assignments = _cells(study)
-    made = Cells(study)
-    cells: dict[str, Cell] = {}
+    made = PlannedConfigs(study)
+    cells: dict[str, PlannedConfig] = {}
     for assignment in assignments:
         cell = made.make(assignment)
         cells.setdefault(cell.key, cell)

@@ -14,7 +14,7 @@ from core.config import plugins
 from core.config.trial import TrialConfig, to_mapping
 from core.errors import UserError
 from core.seal import canonical_json
-from jobs.planning.plan import Cell, Cells, Plan
+from jobs.planning.plan import Plan, PlannedConfig, PlannedConfigs
 from jobs.study.plug_ins import plug_in_files
 from jobs.study.study import Study
 
@@ -75,24 +75,24 @@ def probe(plan: Plan) -> Found:
     )
 
 
-def _cells(plan: Plan) -> list[Cell]:
+def _cells(plan: Plan) -> list[PlannedConfig]:
     """The distinct configurations of the plan."""
     if plan.open:
         return list(_ends(plan.study))
     made = {one.config_key: one for one in plan.trials}.values()
-    return [Cell(one.config_key, one.config, one.parameters, one.data_hash, one.plug_ins) for one in made]
+    return [PlannedConfig(one.config_key, one.config, one.parameters, one.data_hash, one.plug_ins) for one in made]
 
 
-def _ends(study: Study) -> Iterable[Cell]:
+def _ends(study: Study) -> Iterable[PlannedConfig]:
     """Configurations that together contain each example of each range."""
-    made = Cells(study)
+    made = PlannedConfigs(study)
     for place in range(max(len(one.examples) for one in study.space.values())):
         yield made.make({key: one.examples[min(place, len(one.examples) - 1)] for key, one in study.space.items()})
 
 
-def _distinct(cells: Iterable[Cell]) -> Iterable[Cell]:
+def _distinct(cells: Iterable[PlannedConfig]) -> Iterable[PlannedConfig]:
     """The configuration with the largest batch out of those with the same model and data."""
-    largest: dict[str, Cell] = {}
+    largest: dict[str, PlannedConfig] = {}
     for cell in cells:
         trial = to_mapping(cell.config)
         key = canonical_json([trial[name] for name in ("data", "encoder", "method", "views", "n_clusters")])
@@ -101,7 +101,7 @@ def _distinct(cells: Iterable[Cell]) -> Iterable[Cell]:
     return largest.values()
 
 
-def _order(study: Study, cell: Cell) -> dict[str, Any]:
+def _order(study: Study, cell: PlannedConfig) -> dict[str, Any]:
     return {
         "trial": to_mapping(cell.config),
         "data_hash": cell.data_hash,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jobs.analysis import intervals
-from jobs.analysis.effect import Difference, Effect
+from jobs.analysis.effect import Effect, PairedDifference
 from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.present import tables
@@ -147,14 +147,14 @@ def _left_out(count: int) -> list[str]:
     return [f"{count} more slices: --slices {count} or a larger number, or --format csv --table slices."] * (count > 0)
 
 
-def _ends(one: Difference) -> str | None:
+def _ends(one: PairedDifference) -> str | None:
     """The metric's means at both values."""
     if one.mean_low is None or one.mean_high is None:
         return None
     return f"{intervals.plus_minus(one.mean_low, None)} → {intervals.plus_minus(one.mean_high, None)}"
 
 
-def _signed(one: Difference) -> str | None:
+def _signed(one: PairedDifference) -> str | None:
     if one.estimate is None:
         return None
     text = intervals.plus_minus(one.estimate.mean, one.estimate.half_width)
@@ -175,7 +175,7 @@ def _differences_rows(found: Effect) -> Sheet:
     return Sheet(columns, [_difference_row(one) for one in found.differences])
 
 
-def _difference_row(one: Difference) -> list[Any]:
+def _difference_row(one: PairedDifference) -> list[Any]:
     known = one.estimate
     estimate = [known.mean, known.half_width, known.p] if known else [None] * 3
     unit = [known.configurations, known.unit] if known else [None, ""]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
-from jobs.analysis.selection import Choice, Report
+from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
@@ -122,7 +122,7 @@ def attempts_sheet(table: pa.Table) -> Sheet:
     return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
 
 
-def selection_sheet(reports: Sequence[Report]) -> Sheet:
+def selection_sheet(reports: Sequence[CriteriaReport]) -> Sheet:
     """The configuration that each criterion would choose; the consensus is bold."""
     choices = [(report.study, choice) for report in reports for choice in report.choices]
     picks: list[tuple[Column, Callable[[Choice], Any]]] = [
@@ -141,7 +141,7 @@ def selection_sheet(reports: Sequence[Report]) -> Sheet:
     return _sheet([part for part in parts if any(value not in {None, ""} for value in part[1])], bold)
 
 
-def selection_notes(reports: Sequence[Report]) -> list[str]:
+def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
     """Notes below the criteria: which numbers use labels, and the NMI of the best and of a random choice."""
     notes = [
         "No criterion uses labels; the correlations (Spearman's, over configurations) and the nmi of each choice do.",

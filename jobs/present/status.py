@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
-from jobs.analysis.status import Standing, Trial
+from jobs.analysis.status import StudyStatus, Trial
 from jobs.present import tables
 from jobs.present.visible import one_line
 from jobs.results.names import short_names
@@ -17,7 +17,7 @@ STATES = ("failed", "running", "silent", "interrupted")
 _SHOWN = 5
 
 
-def headline(one: Standing) -> str:
+def headline(one: StudyStatus) -> str:
     """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
     study = one_line(one.study)
     if not one.planned:
@@ -27,7 +27,7 @@ def headline(one: Standing) -> str:
     return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *missing])
 
 
-def lines(one: Standing, width: int) -> Iterator[str]:
+def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
     yield headline(one)
     if one.seconds_left is not None:

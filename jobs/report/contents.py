@@ -58,7 +58,7 @@ class Contents:
     refused: RescaledError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
-    choices: Sequence[selection.Report]
+    choices: Sequence[selection.CriteriaReport]
     signals: Mapping[str, Mapping[Key, float]]
     curves: Mapping[str, Mapping[Key, curves.Curve]]
     trials: Trials | None

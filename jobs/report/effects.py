@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobs.analysis.effect import FEWEST, Difference, Effect
+from jobs.analysis.effect import FEWEST, Effect, PairedDifference
 from jobs.analysis.scores import metric_name
 from jobs.analysis.trials import Trials
 from jobs.present import tables
@@ -87,7 +87,7 @@ def _with_pictures(one: Effect, places: Scale) -> Sheet:
     return Sheet(columns, rows, sheet.bold)
 
 
-def _whisker(one: Difference, places: Scale) -> Markup:
+def _whisker(one: PairedDifference, places: Scale) -> Markup:
     """The mean difference and its interval on the common scale, with a line at zero."""
     zero, y = places.place(0.0), 10.0
     parts = [svg.line([(zero, 0.0), (zero, 2 * y)], "zero")]

@@ -86,7 +86,7 @@ class Attempt:
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.
-        probe_labels: Clusters of the data set's probe at the last epoch, below 2,000.
+        probe_labels: Clusters of the data set's subsample at the last epoch, below 2,000.
         metrics: Scores and losses of the last epoch; beyond `LARGEST` they are kept as infinite.
         best: The same at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.

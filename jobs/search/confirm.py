@@ -11,7 +11,7 @@ from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_
 from jobs.analysis.race import Race, Rule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
-from jobs.planning.plan import Cell, Plan, PlannedTrial
+from jobs.planning.plan import Plan, PlannedConfig, PlannedTrial
 from jobs.results.reader import load
 from jobs.search.known import known
 from jobs.study.study import Study
@@ -91,7 +91,7 @@ class Confirmation:
 
     def _trial(self, key: str, seed: int) -> PlannedTrial:
         one = self._cells[key]
-        return Cell(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
+        return PlannedConfig(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
 
 
 def _seeds(own: Sequence[int]) -> Iterator[int]:

@@ -30,7 +30,7 @@ class Source(Protocol):
         ...
 
 
-class Listed:
+class TrialList:
     """The missing trials of a plan in its order, but the last quarter with the most epochs first.
 
     A long trial that starts last would keep one worker busy while the others wait. The first three quarters stay in the

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.executor import Event
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
-from jobs.planning.plan import Cell, Cells, PlannedTrial
+from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.search.source import Next
@@ -38,7 +38,7 @@ class _Asked:
     """A configuration of the search and the values of its seeds."""
 
     assignment: Mapping[str, Any]
-    cell: Cell
+    cell: PlannedConfig
     values: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
 
     def mean(self) -> float | None:
@@ -57,7 +57,7 @@ class Asking:
             UserError: Optuna is not installed, or the data cannot be read.
         """
         _optuna()
-        self._study, self._cells = study, Cells(study)
+        self._study, self._cells = study, PlannedConfigs(study)
         self._asked = {one.cell.key: one for one in known_cells(study, results)}
         self._waiting: list[PlannedTrial] = []
         self._places: dict[str, tuple[_Asked, int]] = {}
@@ -123,7 +123,7 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
     A row belongs to the search if the configuration made from its values of the space's keys has the same key. So rows
     of another base configuration, other data or another space are left out.
     """
-    made = Cells(study)
+    made = PlannedConfigs(study)
     found: dict[str, _Asked] = {}
     for row in _rows(study, results):
         assignment = _assignment(study.space, row)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster import doctor, probe
+from cluster import doctor, ray_head
 from jobs.submission import node_facts
 
 Verdict = Literal["ok", "warning", "wrong"]
@@ -24,7 +24,7 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckResult:
     """One verdict.
 
     Attributes:
@@ -40,7 +40,7 @@ class Line:
     right: str = ""
 
 
-def examine(ask: doctor.Ask, head: str, path: str) -> Iterator[Line]:
+def examine(ask: doctor.Ask, head: str, path: str) -> Iterator[CheckResult]:
     """Asks all nodes and judges the answers, the most important first.
 
     Args:
@@ -69,28 +69,28 @@ def _writers(facts: Facts) -> list[str]:
     return [node for node, said in facts.items() if not said["written"]]
 
 
-def _compared(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
+def _compared(facts: Facts, *, has_ray: bool) -> Iterator[CheckResult]:
     if has_ray:
         yield modes(facts)
     yield from machines(facts, has_ray=has_ray)
 
 
-def _shared(said: Sequence[doctor.Said], path: str, facts: Facts) -> Iterator[Line]:
+def _shared(said: Sequence[doctor.Said], path: str, facts: Facts) -> Iterator[CheckResult]:
     heard = [one for one in said if not one.error]
     yield results(path, facts, {one.node: one.data["unseen"] for one in heard})
     if len(heard) > 1:
         yield clocks({one.node: skew(one.sent, one.data["clock"], one.received) for one in heard})
 
 
-def silent(errors: Mapping[str, str], answered: Sequence[str]) -> Line:
+def silent(errors: Mapping[str, str], answered: Sequence[str]) -> CheckResult:
     """Whether every node answers."""
     if not errors:
-        return Line("nodes", "ok", f"{len(answered)}: {_names(answered)}")
+        return CheckResult("nodes", "ok", f"{len(answered)}: {_names(answered)}")
     found = "; ".join(f"{node}: {error}" for node, error in sorted(errors.items()))
-    return Line("nodes", "wrong", f"{len(errors)} silent", f"Every node answers. {found}.")
+    return CheckResult("nodes", "wrong", f"{len(errors)} silent", f"Every node answers. {found}.")
 
 
-def machines(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
+def machines(facts: Facts, *, has_ray: bool) -> Iterator[CheckResult]:
     """Versions, code, cores, GPUs, memory and disk space of the nodes."""
     for name in next(iter(facts.values()))["versions"]:
         yield _version(name, {node: said["versions"][name] for node, said in facts.items()})
@@ -102,31 +102,33 @@ def machines(facts: Facts, *, has_ray: bool) -> Iterator[Line]:
     yield _room("disk", facts, LITTLE_DISK, "free at the results path")
 
 
-def access(doors: Sequence[doctor.Door]) -> Line:
+def access(doors: Sequence[doctor.Door]) -> CheckResult:
     """Whether strangers can connect, and so run any code."""
-    opened = [door.address for door in doors if door.state == "open" and not probe.is_loopback(_host(door.address))]
+    opened = [door.address for door in doors if door.state == "open" and not ray_head.is_loopback(_host(door.address))]
     if opened:
         right = "Start every node with RAY_AUTH_MODE=token: anyone who reaches that address can run code on the nodes."
-        return Line("access", "wrong", f"{_names(opened)} lets everyone in", right)
+        return CheckResult("access", "wrong", f"{_names(opened)} lets everyone in", right)
     silent_ones = [door.address for door in doors if door.state == "silent"]
     if silent_ones:
         right = "A head that answers: restart it, or stop the nodes that still look for it."
-        return Line("access", "warning", f"the head at {_names(silent_ones)} is silent", right)
+        return CheckResult("access", "warning", f"the head at {_names(silent_ones)} is silent", right)
     if not doors:
-        return Line("access", "ok", "no Ray runs here")
-    return Line("access", "ok", "token" if all(door.state == "token" for door in doors) else "this machine alone")
+        return CheckResult("access", "ok", "no Ray runs here")
+    return CheckResult(
+        "access", "ok", "token" if all(door.state == "token" for door in doors) else "this machine alone"
+    )
 
 
-def modes(facts: Facts) -> Line:
+def modes(facts: Facts) -> CheckResult:
     """Whether RAY_AUTH_MODE is the same on all nodes."""
     found = _grouped({node: said["auth"] or "unset" for node, said in facts.items()})
     if len(found) == 1:
-        return Line("RAY_AUTH_MODE", "ok", next(iter(found)))
+        return CheckResult("RAY_AUTH_MODE", "ok", next(iter(found)))
     right = "The same on every node: export RAY_AUTH_MODE=token before `ray start`, on workers too."
-    return Line("RAY_AUTH_MODE", "wrong", _differing(found), right)
+    return CheckResult("RAY_AUTH_MODE", "wrong", _differing(found), right)
 
 
-def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) -> Line:
+def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) -> CheckResult:
     """Whether every node can write results and read those of the others.
 
     Args:
@@ -138,23 +140,23 @@ def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) ->
     if failed:
         node, problem = next(iter(failed.items()))
         right = f"Every node may write to {path}. {node}: {problem}."
-        return Line("results", "wrong", f"{_names(list(failed))} cannot write", right)
+        return CheckResult("results", "wrong", f"{_names(list(failed))} cannot write", right)
     blind = {node: missing for node, missing in unseen.items() if missing}
     if blind:
         node, missing = next(iter(blind.items()))
         writer, problem = next(iter(missing.items()))
         right = f"{path} is one folder, shared by all nodes (NFS), or a URI (s3://…). {node}, from {writer}: {problem}."
-        return Line("results", "wrong", f"{_names(list(blind))} cannot read", right)
-    return Line("results", "ok", "written and read by every node" if len(facts) > 1 else "writable")
+        return CheckResult("results", "wrong", f"{_names(list(blind))} cannot read", right)
+    return CheckResult("results", "ok", "written and read by every node" if len(facts) > 1 else "writable")
 
 
-def clocks(skews: Mapping[str, float]) -> Line:
+def clocks(skews: Mapping[str, float]) -> CheckResult:
     """Whether the clocks agree with this machine's, as far as can be measured."""
     worst = max(skews, key=lambda node: abs(skews[node]))
     if abs(skews[worst]) < SKEW_SECONDS:
-        return Line("clocks", "ok", f"less than {SKEW_SECONDS:g} s apart")
+        return CheckResult("clocks", "ok", f"less than {SKEW_SECONDS:g} s apart")
     right = "Synchronise all clocks by NTP: they decide which attempt came first."
-    return Line("clocks", "warning", f"{worst} is {skews[worst]:+.0f} s off", right)
+    return CheckResult("clocks", "warning", f"{worst} is {skews[worst]:+.0f} s off", right)
 
 
 def skew(sent: float, clock: float, received: float) -> float:
@@ -166,57 +168,63 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _version(name: str, versions: Mapping[str, str]) -> Line:
+def _version(name: str, versions: Mapping[str, str]) -> CheckResult:
     found = _grouped({node: version or "missing" for node, version in versions.items()})
     if "missing" in found:
         right = "Install conclus with its extra `cluster` into the environment that Ray is started from, on every node."
-        return Line(name, "wrong", _differing(found), right)
+        return CheckResult(name, "wrong", _differing(found), right)
     if len(found) == 1:
-        return Line(name, "ok", next(iter(found)))
+        return CheckResult(name, "ok", next(iter(found)))
     if name in {"python", "ray"}:
-        return Line(name, "wrong", _differing(found), f"The same {name} on every node, to the last digit.")
-    return Line(name, "warning", _differing(found), f"The same {name} on every node, or numbers differ between them.")
+        return CheckResult(name, "wrong", _differing(found), f"The same {name} on every node, to the last digit.")
+    return CheckResult(
+        name, "warning", _differing(found), f"The same {name} on every node, or numbers differ between them."
+    )
 
 
-def _code(hashes: Mapping[str, str]) -> Line:
+def _code(hashes: Mapping[str, str]) -> CheckResult:
     found = _grouped({node: one[:8] or "missing" for node, one in hashes.items()})
     if len(found) == 1 and "missing" not in found:
-        return Line("conclus's code", "ok", next(iter(found)))
+        return CheckResult("conclus's code", "ok", next(iter(found)))
     right = "The same conclus on every node, in the environment that Ray is started from (ray up ray_config.yaml)."
-    return Line("conclus's code", "wrong", _differing(found), right)
+    return CheckResult("conclus's code", "wrong", _differing(found), right)
 
 
-def _threads(facts: Facts) -> Line:
+def _threads(facts: Facts) -> CheckResult:
     found = _grouped({node: f"{said['threads']}" for node, said in facts.items()})
     greedy = [node for node, said in facts.items() if (said["ray_cpus"] or 0) > said["threads"]]
     if greedy:
         right = "Set `ray start --num-cpus` to the number of threads: more trials than threads slow each other down."
-        return Line("CPU threads", "warning", f"Ray offers more than there are on {_names(greedy)}", right)
-    return Line("CPU threads", "ok", _differing(found))
+        return CheckResult("CPU threads", "warning", f"Ray offers more than there are on {_names(greedy)}", right)
+    return CheckResult("CPU threads", "ok", _differing(found))
 
 
-def _cards(facts: Facts, *, has_ray: bool) -> Line:
+def _cards(facts: Facts, *, has_ray: bool) -> CheckResult:
     for node, said in facts.items():
         wanted = said["ray_gpus"] if has_ray else said["cards"]["driver"]
         if wanted > said["cards"]["torch"]:
             by = "Ray offers" if has_ray else "the driver shows"
             right = "A torch built for this driver (torch.cuda.is_available() is true), or `ray start --num-gpus 0`."
-            return Line("GPUs", "wrong", f"{node}: {by} {wanted:g}, torch sees {said['cards']['torch']}", right)
+            return CheckResult("GPUs", "wrong", f"{node}: {by} {wanted:g}, torch sees {said['cards']['torch']}", right)
     idle = [node for node, said in facts.items() if has_ray and said["cards"]["driver"] > said["ray_gpus"]]
     if idle:
-        return Line("GPUs", "warning", f"Ray leaves some on {_names(idle)} unused", "Give `ray start` --num-gpus.")
-    return Line("GPUs", "ok", _differing(_grouped({node: f"{said['cards']['torch']}" for node, said in facts.items()})))
+        return CheckResult(
+            "GPUs", "warning", f"Ray leaves some on {_names(idle)} unused", "Give `ray start` --num-gpus."
+        )
+    return CheckResult(
+        "GPUs", "ok", _differing(_grouped({node: f"{said['cards']['torch']}" for node, said in facts.items()}))
+    )
 
 
-def _room(what: str, facts: Facts, little: int, where: str) -> Line:
+def _room(what: str, facts: Facts, little: int, where: str) -> CheckResult:
     known = {node: said[what] for node, said in facts.items() if said[what] is not None}
     if not known:
-        return Line(what, "ok", "not known here")
+        return CheckResult(what, "ok", "not known here")
     least = min(known, key=lambda node: known[node])
     found = f"{_size(known[least])} free" + (f" on {least}, the least" if len(known) > 1 else "")
     if known[least] >= little:
-        return Line(what, "ok", found)
-    return Line(what, "warning", found, f"{_size(little)} or more {where}.")
+        return CheckResult(what, "ok", found)
+    return CheckResult(what, "warning", found, f"{_size(little)} or more {where}.")
 
 
 def _size(count: int) -> str:

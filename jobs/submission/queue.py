@@ -5,8 +5,8 @@ trials by its own scheduling and the study's `resources`; the queue only decides
 contains
 
     7.yaml       the study as it was added, every default and override in it; written once, with a digest
-    7.keys       the keys of its trials, one per line; written once: `Entry.plan` is their digest
-    7.json       its state (`Entry`), replaced as a whole, with a digest
+    7.keys       the keys of its trials, one per line; written once: `QueueEntry.plan` is their digest
+    7.json       its state (`QueueEntry`), replaced as a whole, with a digest
     7.log        the output of its runs
 
 and three lock files (`flock`: the system releases a lock however its holder ends):
@@ -52,11 +52,11 @@ _SHAPE = {
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
+EntryState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class QueueEntry:
     """One study of the queue.
 
     Attributes:
@@ -77,7 +77,7 @@ class Entry:
     plan: str
     priority: int
     total: int
-    state: State = "waiting"
+    state: EntryState = "waiting"
     added: str = ""
     ended: str = ""
     cancel: bool = False
@@ -90,7 +90,7 @@ class Entry:
         return self.state in {"done", "failed", "cancelled"}
 
 
-def in_order(entries: Sequence[Entry]) -> list[Entry]:
+def in_order(entries: Sequence[QueueEntry]) -> list[QueueEntry]:
     """The waiting entries in the order in which they will run: by priority, then by arrival."""
     return sorted((one for one in entries if one.state == "waiting"), key=lambda one: (-one.priority, one.number))
 
@@ -117,7 +117,7 @@ class Queue:
 
     # Looking
 
-    def read(self) -> tuple[list[Entry], list[str]]:
+    def read(self) -> tuple[list[QueueEntry], list[str]]:
         """All entries by number, a sentence for each damaged file, and one on those without a digest.
 
         An entry that was interrupted is returned as waiting.
@@ -127,8 +127,8 @@ class Queue:
         with self._changing():
             return self._read()
 
-    def _read(self) -> tuple[list[Entry], list[str]]:
-        entries: list[Entry] = []
+    def _read(self) -> tuple[list[QueueEntry], list[str]]:
+        entries: list[QueueEntry] = []
         skipped: list[str] = []
         unsealed = 0
         for number in self._numbers("json"):
@@ -141,10 +141,10 @@ class Queue:
                 unsealed += not is_sealed
         return entries, [*without_digest(unsealed, str(self.folder)), *skipped]
 
-    def _entry(self, number: int) -> Entry:
+    def _entry(self, number: int) -> QueueEntry:
         return self._loaded(number)[0]
 
-    def _loaded(self, number: int) -> tuple[Entry, bool]:
+    def _loaded(self, number: int) -> tuple[QueueEntry, bool]:
         """An entry, and whether its file has a digest."""
         path = self.path(number, "json")
         try:
@@ -158,7 +158,7 @@ class Queue:
                 f"again ({path.with_suffix('.yaml').name} is its copy)"
             ) from error
 
-    def _as_it_is(self, entry: Entry) -> Entry:
+    def _as_it_is(self, entry: QueueEntry) -> QueueEntry:
         if entry.state == "running" and not self._held("study"):
             return _cut_short(entry, KILLED)
         return entry
@@ -169,7 +169,7 @@ class Queue:
 
     # Actions of users
 
-    def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> Entry:
+    def add(self, study: str, snapshot: str, keys: Sequence[str], priority: int = 0) -> QueueEntry:
         """Adds a study behind those of the same priority: its name, its whole file, and the keys of its trials.
 
         Raises:
@@ -187,10 +187,10 @@ class Queue:
             put(self.path(number, "yaml"), seal_text(snapshot.encode()))
             put(self.path(number, "keys"), "".join(f"{one}\n" for one in keys).encode())
             return self._write(
-                Entry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
+                QueueEntry(number=number, study=study, plan=plan, priority=priority, total=len(keys), added=_now())
             )
 
-    def move(self, number: int, *, priority: int | None = None, front: bool = False) -> Entry:
+    def move(self, number: int, *, priority: int | None = None, front: bool = False) -> QueueEntry:
         """Gives an entry another priority; with `front`, one above all other waiting entries.
 
         Raises:
@@ -204,7 +204,7 @@ class Queue:
                 priority = max([priority, *(one + 1 for one in others)])
             return self._write(replace(entry, priority=priority))
 
-    def cancel(self, number: int) -> Entry:
+    def cancel(self, number: int) -> QueueEntry:
         """Cancels an entry; a running one is marked, and its runner stops it.
 
         Raises:
@@ -216,7 +216,7 @@ class Queue:
                 return self._write(replace(entry, cancel=True))
             return self._write(replace(entry, state="cancelled", ended=_now()))
 
-    def _alive(self, number: int, what: str) -> Entry:
+    def _alive(self, number: int, what: str) -> QueueEntry:
         entry = self._as_it_is(self._entry(number))
         if entry.over:
             raise UserError(
@@ -246,7 +246,7 @@ class Queue:
         finally:
             os.close(descriptor)
 
-    def take(self) -> tuple[Entry, int] | None:
+    def take(self) -> tuple[QueueEntry, int] | None:
         """Marks the next entry as running; returns it and the descriptor of `study.lock`.
 
         The study's process must inherit the lock, and the runner must close it after `end`. None if nothing waits, or
@@ -282,7 +282,7 @@ class Queue:
         with self._changing():
             return self._held("study")
 
-    def running(self) -> Entry | None:
+    def running(self) -> QueueEntry | None:
         """The running entry, or None."""
         return next((one for one in self.read()[0] if one.state == "running"), None)
 
@@ -293,7 +293,7 @@ class Queue:
         except UserError:
             return False
 
-    def end(self, entry: Entry, code: int, said: str, *, asked: bool) -> Entry:
+    def end(self, entry: QueueEntry, code: int, said: str, *, asked: bool) -> QueueEntry:
         """Records how the run of an entry ended; if it was `asked` to stop, it waits again or is cancelled."""
         with self._changing():
             # It may have been moved or cancelled meanwhile; a damaged file is rewritten.
@@ -306,7 +306,7 @@ class Queue:
                 replace(entry, state="failed" if code else "done", ended=_now(), said=said, cancel=False)
             )
 
-    def trials_done(self, entry: Entry, results: str) -> int:
+    def trials_done(self, entry: QueueEntry, results: str) -> int:
         """The number of an entry's trials, as they were when it was added, that have a finished row.
 
         Raises:
@@ -334,7 +334,7 @@ class Queue:
             return Holder("another process", None)
         return Holder(f"process {pid} on {host}", int(pid) if host == socket.gethostname() else None)
 
-    def _write(self, entry: Entry) -> Entry:
+    def _write(self, entry: QueueEntry) -> QueueEntry:
         content = {key: value for key, value in asdict(entry).items() if key != "number"}
         put(self.path(entry.number, "json"), seal_json(content))
         return entry
@@ -375,17 +375,17 @@ class Queue:
         return descriptor is None
 
 
-def _cut_short(entry: Entry, said: str) -> Entry:
+def _cut_short(entry: QueueEntry, said: str) -> QueueEntry:
     """The entry after an interrupted run: it waits again, unless it was cancelled."""
     if entry.cancel:
         return replace(entry, state="cancelled", cancel=False, ended=_now(), said="")
     return replace(entry, state="waiting", said=said)
 
 
-def _decoded(number: int, content: dict[str, Any]) -> Entry:
-    if content["state"] not in get_args(State):
+def _decoded(number: int, content: dict[str, Any]) -> QueueEntry:
+    if content["state"] not in get_args(EntryState):
         raise ValueError("a state or a priority that there is not")
-    return Entry(number=number, **content)
+    return QueueEntry(number=number, **content)
 
 
 def _now() -> str:

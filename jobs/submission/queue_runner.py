@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.seal import is_sealed_text
 from jobs.results import records
 from jobs.results.storage import open_regular, open_to_lock, read_regular
-from jobs.submission.queue import Entry, Holder, Queue
+from jobs.submission.queue import Holder, Queue, QueueEntry
 
 POLL_SECONDS = 0.2
 CHANGED = "its data or conclus itself changed since it was added: other trials were run"
@@ -71,7 +71,7 @@ class Runner:
                 else:
                     time.sleep(POLL_SECONDS)
 
-    def _run(self, entry: Entry, lock: int) -> None:
+    def _run(self, entry: QueueEntry, lock: int) -> None:
         log = self.queue.path(entry.number, "log")
         self.say(f"number {entry.number}, {entry.study}: starts; all it prints is also in {log}")
         copy = self.queue.path(entry.number, "yaml")
@@ -96,12 +96,12 @@ class Runner:
         self._end(entry, code, _said(code, follower.text), asked=asked)
         os.close(lock)
 
-    def _command(self, entry: Entry) -> list[str]:
+    def _command(self, entry: QueueEntry) -> list[str]:
         """The command `conclus run` by its file: with `-m`, a folder `core` in the current one would hide ours."""
         snapshot = str(self.queue.path(entry.number, "yaml"))
         return [sys.executable, str(FRONT_DOOR), "run", snapshot, "--results", self.results, *self.options]
 
-    def _attend(self, entry: Entry, follower: _Follower, is_over: Callable[[], bool], pid: int | None) -> bool:
+    def _attend(self, entry: QueueEntry, follower: _Follower, is_over: Callable[[], bool], pid: int | None) -> bool:
         """Waits for a study's process, shows its output and passes on Ctrl-C and `cancel`; True if it passed one on."""
         sent = 0
         while not is_over():
@@ -116,7 +116,7 @@ class Runner:
         follower.finish()
         return sent > 0
 
-    def _end(self, entry: Entry, code: int, said: str, *, asked: bool) -> None:
+    def _end(self, entry: QueueEntry, code: int, said: str, *, asked: bool) -> None:
         if code == 0:
             try:
                 said = CHANGED if self.queue.trials_done(entry, self.results) < entry.total else ""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from cluster import tune
-from cluster.executor import Resources, Stop, Task
+from cluster.executor import Stop, Task, TaskResources
 
 FOLDER = Path(sys.argv[1])
 
@@ -33,7 +33,7 @@ def main():
     signal.signal(signal.SIGINT, lambda *_: stop.request())
     signal.signal(signal.SIGTERM, lambda *_: stop.request())
     tasks = [Task("mortal", {"dies": True}), *[Task(f"long{i}", {"dies": False}) for i in range(3)]]
-    tune.run(work, tasks, on_event=note, stop=stop, workers=2, resources=Resources(), retries=0)
+    tune.run(work, tasks, on_event=note, stop=stop, workers=2, resources=TaskResources(), retries=0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-from cluster import probe, watchdog
+from cluster import ray_head, watchdog
 
 # Ray replaces 127.0.0.1 by this machine's own address and then listens to everyone; with LOOPBACK, as on macOS, it does
 # not. There `ray start` would add no second node.
@@ -135,8 +135,8 @@ class Nodes:
 
     def alive(self) -> list[str]:
         """The names of the nodes that the head holds for alive; none when it does not answer itself."""
-        own = probe.Token(self.token, "the test") if self.token else None
-        with contextlib.suppress(Exception), probe._head(self.address) as head:
+        own = ray_head.Token(self.token, "the test") if self.token else None
+        with contextlib.suppress(Exception), ray_head._head(self.address) as head:
             return sorted(node.node_name for node in head.nodes(own))
         return []
 

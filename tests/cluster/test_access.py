@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cluster import access, probe, submit
+from cluster import access, ray_head, submit
 from cluster.executor import ClusterError
 
 SECRET = "5ec7e7" * 8
@@ -114,7 +114,7 @@ def test_the_token_is_used_where_it_is_asked_for_and_seen_nowhere(serve, monkeyp
     monkeypatch.setenv("RAY_AUTH_TOKEN", SECRET)
     found = access.find(serve(with_token)[1])
     assert found.mode == "token"
-    assert SECRET not in repr(found) + repr(probe.token())
+    assert SECRET not in repr(found) + repr(ray_head.token())
     assert found.warnings == ()
     beyond = access.find(serve(with_token, own_address())[1])
     assert "travels unencrypted" in beyond.warnings[0]
@@ -188,7 +188,7 @@ def test_what_is_no_address_is_refused(given):
      ("255.0.0.1", False), ("10.0.0.1", False), ("localhost.evil.org", False)],
 )  # fmt: skip
 def test_only_the_loopback_device_counts_as_this_machine(host, is_loopback):
-    assert probe.is_loopback(host) is is_loopback
+    assert ray_head.is_loopback(host) is is_loopback
 
 
 def test_a_token_that_others_can_read_is_told(home):
@@ -196,9 +196,9 @@ def test_a_token_that_others_can_read_is_told(home):
     file = home / ".ray" / "auth_token"
     file.write_text("home\n")
     file.chmod(0o644)
-    assert probe.token().warning.endswith("chmod 600 ~/.ray/auth_token")
+    assert ray_head.token().warning.endswith("chmod 600 ~/.ray/auth_token")
     file.chmod(0o600)
-    assert probe.token().warning == ""
+    assert ray_head.token().warning == ""
 
 
 @pytest.mark.parametrize("text", ["two words", "two\nlines", "clé"])
@@ -206,7 +206,7 @@ def test_what_cannot_be_a_token_is_refused_unseen(home, monkeypatch, text):
     (home / "named").write_text(text)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "named"))
     with pytest.raises(ClusterError, match="is not a token") as error:
-        probe.token()
+        ray_head.token()
     assert text not in str(error.value)
 
 

@@ -4,14 +4,21 @@ import sys
 import pytest
 
 from cluster import resources
-from cluster.executor import ClusterError, Resources
+from cluster.executor import ClusterError, TaskResources
 from cluster.resources import Node, check, fitting, this_machine
 
 SMALL, LARGE = Node("small", 2, 0), Node("large", 16, 2)
 
 
 @pytest.mark.parametrize(
-    "wanted", [Resources(), Resources(cpu=16), Resources(cpu=0, gpu=0.25), Resources(cpu=8, gpu=2), Resources(cpu=0.5)]
+    "wanted",
+    [
+        TaskResources(),
+        TaskResources(cpu=16),
+        TaskResources(cpu=0, gpu=0.25),
+        TaskResources(cpu=8, gpu=2),
+        TaskResources(cpu=0.5),
+    ],
 )
 def test_what_fits_on_one_node_passes(wanted):
     check(wanted, [SMALL, LARGE], workers=3)
@@ -20,11 +27,11 @@ def test_what_fits_on_one_node_passes(wanted):
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        (Resources(cpu=17), "asks for cpu: 17, but"),
-        (Resources(cpu=1, gpu=3), "gpu: 3"),
-        (Resources(cpu=0), "must ask for some"),
-        (Resources(cpu=-1), "must ask for some"),
-        (Resources(gpu=1.5), "whole numbers"),
+        (TaskResources(cpu=17), "asks for cpu: 17, but"),
+        (TaskResources(cpu=1, gpu=3), "gpu: 3"),
+        (TaskResources(cpu=0), "must ask for some"),
+        (TaskResources(cpu=-1), "must ask for some"),
+        (TaskResources(gpu=1.5), "whole numbers"),
     ],
 )
 def test_what_can_never_be_placed_is_refused(wanted, words):
@@ -34,22 +41,22 @@ def test_what_can_never_be_placed_is_refused(wanted, words):
 
 def test_two_nodes_do_not_add_up():
     with pytest.raises(ClusterError, match="the largest nodes offer cpu: 2, gpu: 0"):
-        check(Resources(cpu=4), [SMALL, SMALL], workers=1)
+        check(TaskResources(cpu=4), [SMALL, SMALL], workers=1)
 
 
 def test_an_empty_cluster_and_no_workers_are_refused():
     with pytest.raises(ClusterError, match="no node"):
-        check(Resources(), [], workers=1)
+        check(TaskResources(), [], workers=1)
     with pytest.raises(ClusterError, match="at least one worker"):
-        check(Resources(), [SMALL], workers=0)
+        check(TaskResources(), [SMALL], workers=0)
 
 
 @pytest.mark.parametrize(
     ("wanted", "nodes", "count"),
     [
-        (Resources(cpu=0.1), [Node("a", 0.7, 0)], 7),  # 0.7 / 0.1 is a little less than 7
-        (Resources(cpu=3), [Node("a", 8, 0)], 2),
-        (Resources(cpu=1, gpu=0.1), [Node("a", 16, 0.7), Node("b", 2, 1)], 9),
+        (TaskResources(cpu=0.1), [Node("a", 0.7, 0)], 7),  # 0.7 / 0.1 is a little less than 7
+        (TaskResources(cpu=3), [Node("a", 8, 0)], 2),
+        (TaskResources(cpu=1, gpu=0.1), [Node("a", 16, 0.7), Node("b", 2, 1)], 9),
     ],
 )
 def test_as_many_tasks_fit_as_the_nodes_have_room_for(wanted, nodes, count):

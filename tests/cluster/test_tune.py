@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 from cluster import connect, tune
-from cluster.executor import ClusterError, EarlyStopping, EndedEarly, Resources, Stop, Task
+from cluster.executor import ClusterError, EndedEarly, Stop, SuccessiveHalving, Task, TaskResources
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -44,7 +44,7 @@ def run(work, tasks, *, workers=2, listener=None, stop=None, **options):
         on_event=listener or events.append,
         stop=stop or Stop(),
         workers=workers,
-        resources=Resources(),
+        resources=TaskResources(),
         **options,
     )
     return events
@@ -216,7 +216,7 @@ def test_breakdowns_without_end_are_an_error(monkeypatch):
 
 def test_what_never_fits_is_refused_before_anything_starts():
     with pytest.raises(ClusterError, match="asks for cpu: 1, gpu: 1, but"):
-        tune.run(square, [Task("a", {})], on_event=print, stop=Stop(), workers=1, resources=Resources(gpu=1))
+        tune.run(square, [Task("a", {})], on_event=print, stop=Stop(), workers=1, resources=TaskResources(gpu=1))
 
 
 def test_the_callers_signal_handlers_stand():
@@ -276,9 +276,9 @@ def climbing(payload, report):
 
 def test_early_stopping_ends_who_is_behind_at_a_rung_and_nobody_else(tmp_path):
     slopes = [9, 1, 8, 2]
-    rule = EarlyStopping(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
+    rule = SuccessiveHalving(mode="max", epochs=9, grace=3, reduction=3.0, past=[[(3, 21.0), (9, 63.0)]])
     tasks = [Task(f"s{one}", {"slope": one, "folder": tmp_path}) for one in slopes]
-    events = run(climbing, tasks, workers=1, early_stopping=rule)
+    events = run(climbing, tasks, workers=1, halving=rule)
     # At epoch 3, the only rung below the end, a task must reach the second third of what was seen there: s9 brings 27
     # to 21; s1 3 to 21 and 27; s8 24 to 3, 21 and 27 (23); s2 6 to 3, 21, 24 and 27 (24).
     assert ends(events) == {"s9": "finished", "s1": "ended", "s8": "finished", "s2": "ended"}

@@ -9,7 +9,7 @@ from sklearn.metrics import silhouette_score
 
 from core.evaluation import label_free as criteria
 from core.evaluation.clustering import evaluate
-from core.evaluation.label_free import Probe, euclidean, feature_criteria, label_free, probe_rows, silhouette
+from core.evaluation.label_free import Subsample, euclidean, feature_criteria, label_free, silhouette, subsample_rows
 from core.evaluation.outputs import Outputs
 
 
@@ -65,30 +65,30 @@ def test_distances_are_euclidean_up_to_one_factor():
 @pytest.mark.parametrize("m", [2, 5, 11, 12, 60])
 def test_neighbours_agree_with_a_slow_loop(m):
     samples, labels = points(m), np.random.default_rng(2).integers(0, 3, m)
-    assert Probe.of(samples).criteria(labels)["knn_consistency"] == pytest.approx(consistency(samples, labels))
+    assert Subsample.of(samples).criteria(labels)["knn_consistency"] == pytest.approx(consistency(samples, labels))
 
 
 def test_images_are_measured_as_vectors():
     images, labels = points(40, 12).reshape(40, 3, 2, 2), np.arange(40) % 4
-    assert Probe.of(images).criteria(labels) == Probe.of(images.reshape(40, 12)).criteria(labels)
+    assert Subsample.of(images).criteria(labels) == Subsample.of(images.reshape(40, 12)).criteria(labels)
 
 
 def test_duplicates_share_the_last_place_among_neighbours():
     samples = np.repeat(points(3), 20, axis=0)
-    assert Probe.of(samples).criteria(np.repeat([0, 1, 2], 20))["knn_consistency"] == 1
+    assert Subsample.of(samples).criteria(np.repeat([0, 1, 2], 20))["knn_consistency"] == 1
 
 
 def test_one_cluster_has_no_silhouette_and_one_sample_no_neighbours():
-    assert set(Probe.of(points()).criteria(np.zeros(60, np.int64))) == {"knn_consistency"}
-    assert Probe.of(points(1)).criteria(np.zeros(1, np.int64)) == {}
+    assert set(Subsample.of(points()).criteria(np.zeros(60, np.int64))) == {"knn_consistency"}
+    assert Subsample.of(points(1)).criteria(np.zeros(1, np.int64)) == {}
     assert set(feature_criteria(points(), np.zeros(60, np.int64))) == {"feature_std"}
 
 
 def test_the_probe_depends_on_the_number_of_samples_alone():
-    assert probe_rows(2000).tolist() == list(range(2000))
-    rows = probe_rows(60000)
-    assert np.array_equal(rows, probe_rows(60000))
-    assert len(set(rows.tolist())) == criteria.PROBE
+    assert subsample_rows(2000).tolist() == list(range(2000))
+    rows = subsample_rows(60000)
+    assert np.array_equal(rows, subsample_rows(60000))
+    assert len(set(rows.tolist())) == criteria.SUBSAMPLE
     assert np.all(np.diff(rows) > 0)
     # Fair to data in order of class, and to data whose classes take turns.
     for labels in (np.arange(60000) // 6000, np.arange(60000) % 10):
@@ -98,8 +98,8 @@ def test_the_probe_depends_on_the_number_of_samples_alone():
 def test_the_criteria_know_a_good_clustering_from_chance():
     truth = np.arange(90) % 3
     samples = points(90) + np.eye(3, 5, dtype=np.float32)[truth] * 8
-    probe, chance = Probe.of(samples), np.random.default_rng(0).permutation(truth)
-    good, bad = probe.criteria(truth), probe.criteria(chance)
+    subsample, chance = Subsample.of(samples), np.random.default_rng(0).permutation(truth)
+    good, bad = subsample.criteria(truth), subsample.criteria(chance)
     assert good["raw_silhouette"] > bad["raw_silhouette"] + 0.4
     assert good["knn_consistency"] > bad["knn_consistency"] + 0.5
 
@@ -133,7 +133,14 @@ class Fixed(torch.nn.Module):
 
 def scored(method, samples, k):
     return evaluate(
-        method, torch.from_numpy(samples), None, n_clusters=k, seed=0, previous=None, last=True, probe=Probe.of(samples)
+        method,
+        torch.from_numpy(samples),
+        None,
+        n_clusters=k,
+        seed=0,
+        previous=None,
+        last=True,
+        subsample=Subsample.of(samples),
     )
 
 

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.methods.conclus import Method as Conclus
 from core.training.fit import fit
 from core.training.method import DivergedError
-from core.training.state import State
+from core.training.state import TrainingState
 
 METHODS = plugins.names("methods")
 
@@ -90,7 +90,7 @@ def test_a_resumed_trial_equals_an_uninterrupted_one(method, stop_after):
         if row.epoch == stop_after:
             kept = row.state().to_bytes(note="x")
             break
-    state, extra = State.from_bytes(kept)
+    state, extra = TrainingState.from_bytes(kept)
     assert extra == {"note": "x"}
     assert begun + rows(trial, data, seed=5, resume=state) == straight
 

@@ -16,7 +16,7 @@ from core.seeds import Streams
 from core.training.fit import build, fit, train_epoch
 from core.training.method import Batch
 from core.training.reported import reported
-from core.training.state import State
+from core.training.state import TrainingState
 
 METHODS = plugins.names("methods")
 CLUSTERING = [one for one in METHODS if plugins.load("methods", one).clusters]
@@ -119,7 +119,7 @@ def straight_and_resumed(method, device="cpu") -> list[tuple]:
         straight.append(plain(row))
         kept[row.epoch] = row.state().to_bytes()
     for epoch, content in kept.items():
-        resumed = rows(trial, data, seed=5, device=device, resume=State.from_bytes(content, device)[0])
+        resumed = rows(trial, data, seed=5, device=device, resume=TrainingState.from_bytes(content, device)[0])
         assert straight[:epoch] + resumed == straight, f"resumed after epoch {epoch}"
     return straight
 
@@ -137,7 +137,9 @@ def test_what_a_state_says_of_samples_does_not_need_the_next_epoch(method):
     for epoch in range(1, EPOCHS + 1):
         one_epoch(trained, epoch, samples, streams)
     fresh = build(trial, samples, 4, seed=9, arrays=tensors(data))
-    fresh.load_state(State.from_bytes(State(EPOCHS, trained.state(), streams.state(), None).to_bytes())[0].method)
+    fresh.load_state(
+        TrainingState.from_bytes(TrainingState(EPOCHS, trained.state(), streams.state(), None).to_bytes())[0].method
+    )
     expected, found = (one.eval().outputs(samples) for one in (trained, fresh))
     assert torch.equal(expected.features, found.features)
     assert (expected.probabilities is None) == (found.probabilities is None)

@@ -19,7 +19,7 @@ from core.estimator import ContrastiveClustering
 from core.evaluation.retrieval import scores
 from core.training.fit import build, fit
 from core.training.reported import reported
-from core.training.state import State
+from core.training.state import TrainingState
 from tests.core.test_methods import blobs
 
 LOSSES = ("mse", "cosine", "cosine_mse", "info_nce")
@@ -136,7 +136,7 @@ def test_resumed_after_any_epoch_it_goes_on_bit_for_bit():
         straight.append({"epoch": row.epoch} | row.metrics)
         kept[row.epoch] = row.state().to_bytes()
     for epoch, content in kept.items():
-        assert straight[:epoch] + rows(trial, data, seed=3, resume=State.from_bytes(content)[0]) == straight
+        assert straight[:epoch] + rows(trial, data, seed=3, resume=TrainingState.from_bytes(content)[0]) == straight
 
 
 def built(trial, data):

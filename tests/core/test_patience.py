@@ -8,7 +8,7 @@ from core.config.trial import EarlyStopping
 from core.errors import UserError
 from core.training.early_stopping import Patience
 from core.training.fit import fit
-from core.training.state import State
+from core.training.state import TrainingState
 from tests.core.test_fit import blobs, config, plain, rows
 from tests.core.test_pairs import config as pair_config
 from tests.core.test_pairs import linear
@@ -62,7 +62,7 @@ def test_a_trial_ends_early_with_all_scores_and_resumes_to_the_same_end():
     assert "test_mrr" in straight[-1]
     assert "test_mrr" not in straight[-2]
     for epoch in (1, end - 2, end - 1):
-        resumed = pair_rows(trial, data, seed=0, resume=State.from_bytes(kept[epoch])[0])
+        resumed = pair_rows(trial, data, seed=0, resume=TrainingState.from_bytes(kept[epoch])[0])
         assert straight[:epoch] + resumed == straight
 
 

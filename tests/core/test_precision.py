@@ -13,7 +13,7 @@ from core.evaluation.clustering import evaluation_mode
 from core.methods import cc
 from core.training import precision
 from core.training.fit import build, fit
-from core.training.state import State
+from core.training.state import TrainingState
 from tests.core.test_fit import METHODS, blobs, config, rows
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
@@ -78,7 +78,7 @@ def test_a_bf16_trial_is_exact_also_when_resumed(method):
     trial, data = config(method={"name": method}, precision="bf16", epochs=2), blobs()
     straight = rows(trial, data, seed=5)
     first = next(fit(trial, data, seed=5))
-    state, _ = State.from_bytes(first.state().to_bytes())
+    state, _ = TrainingState.from_bytes(first.state().to_bytes())
     assert rows(trial, data, seed=5, resume=state) == straight[1:]
 
 

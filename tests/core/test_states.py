@@ -7,7 +7,7 @@ import torch
 
 from core.seeds import Streams
 from core.training.fit import build, fit, train_epoch
-from core.training.state import State
+from core.training.state import TrainingState
 from tests.core.test_methods import METHODS, STAGED, blobs, config, one_epoch, tensors
 
 KEPT_AFTER, EPOCHS = 6, 8
@@ -45,7 +45,7 @@ def test_two_returns_to_a_state_with_steps_between_equal_one_read_from_its_bytes
     for epoch in range(1, KEPT_AFTER + 1):
         one_epoch(method, epoch, samples, streams)
     kept = method.state()
-    content = State(KEPT_AFTER, kept, streams.state(), None).to_bytes()
+    content = TrainingState(KEPT_AFTER, kept, streams.state(), None).to_bytes()
     moments = next(iter(kept["optimisers"].values()))["state"]
     assert moments  # otherwise nothing could be shared
 
@@ -55,7 +55,7 @@ def test_two_returns_to_a_state_with_steps_between_equal_one_read_from_its_bytes
         with pytest.raises(AssertionError):
             the_same(changed, kept["optimisers"])
         method.load_state(kept)
-    fresh.load_state(State.from_bytes(content)[0].method)
+    fresh.load_state(TrainingState.from_bytes(content)[0].method)
     the_same(method.state(), fresh.state())
     steps(method, samples, seed=4)
     steps(fresh, samples, seed=4)
@@ -81,7 +81,7 @@ def test_conclus_undoes_two_epochs_to_the_same_best():
     method, streams = build(trial, samples, 4, seed=3), Streams.of(3, samples.device)
     for epoch in range(1, 5):
         one_epoch(method, epoch, samples, streams)
-    kept, content = method.best, State(4, {"best": method.best}, streams.state(), None).to_bytes()
+    kept, content = method.best, TrainingState(4, {"best": method.best}, streams.state(), None).to_bytes()
     for rollbacks, epoch in enumerate((5, 6), start=1):
         method.begin_epoch(epoch, samples)
         train_epoch(method, samples, 32, streams)
@@ -91,7 +91,7 @@ def test_conclus_undoes_two_epochs_to_the_same_best():
         assert method.rollbacks == rollbacks
         assert method.best is kept
         state = method.state()
-        the_same(state["optimisers"], State.from_bytes(content)[0].method["best"]["optimisers"])
+        the_same(state["optimisers"], TrainingState.from_bytes(content)[0].method["best"]["optimisers"])
         weights = {name: one for name, one in state["modules"].items() if name not in {"labels", "class_weights"}}
-        best = State.from_bytes(content)[0].method["best"]["modules"]
+        best = TrainingState.from_bytes(content)[0].method["best"]["modules"]
         the_same(weights, type(weights)((name, best[name]) for name in weights))

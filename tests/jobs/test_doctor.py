@@ -178,7 +178,7 @@ def test_modes_and_silent_nodes_and_cards_of_a_cluster():
     assert health_check.modes({**facts, "b": {"auth": ""}}).found == "token (a), unset (b)"
     assert health_check.modes(facts).verdict == "ok"
     assert health_check._cards(facts, has_ray=True).found == "a: Ray offers 2, torch sees 0"
-    assert health_check.silent({"b": "it died"}, ["a"]) == health_check.Line(
+    assert health_check.silent({"b": "it died"}, ["a"]) == health_check.CheckResult(
         "nodes", "wrong", "1 silent", "Every node answers. b: it died."
     )
 

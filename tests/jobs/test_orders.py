@@ -10,7 +10,7 @@ from jobs.execution import dispatch
 from jobs.execution import runner as running
 from jobs.planning import plan
 from jobs.results import reader
-from jobs.search.source import Listed
+from jobs.search.source import TrialList
 from jobs.study import study
 
 STUDY = """study: s
@@ -48,7 +48,7 @@ def end(lengths, workers):
 @given(st.lists(st.integers(1, 9), max_size=24))
 def test_all_once_the_first_three_quarters_as_planned_then_the_longest_first(tmp_path_factory, lengths):
     planned = trials(tmp_path_factory, lengths)
-    found = given_out(Listed(planned))
+    found = given_out(TrialList(planned))
     assert sorted(found, key=lambda one: int(one.trial_key)) == planned
     kept = len(planned) - len(planned) // 4
     assert found[:kept] == planned[:kept]
@@ -58,7 +58,7 @@ def test_all_once_the_first_three_quarters_as_planned_then_the_longest_first(tmp
 
 def test_a_long_trial_at_the_end_of_the_plan_keeps_nobody_waiting(tmp_path_factory):
     lengths = [10] * 12 + [10, 10, 10, 40]
-    ordered = [one.config.epochs for one in given_out(Listed(trials(tmp_path_factory, lengths)))]
+    ordered = [one.config.epochs for one in given_out(TrialList(trials(tmp_path_factory, lengths)))]
     assert end(lengths, 2) == 110
     assert end(ordered, 2) == 100
 

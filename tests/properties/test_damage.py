@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import damage
 from core.seal import is_sealed_text, seal, seal_json, seal_text, unseal, unseal_json
-from core.training.state import State
+from core.training.state import TrainingState
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.header import HeaderRow
 from jobs.results.schema import Attempt, to_table
@@ -210,7 +210,7 @@ def test_a_checkpoint_restores_known_parts_of_the_right_type_alone(part, value):
 
 
 def test_a_state_without_a_digest_is_refused():
-    content = State(1, {}, {}, None).to_bytes(seconds=1.0)
-    assert State.from_bytes(content)[1] == {"seconds": 1.0}
+    content = TrainingState(1, {}, {}, None).to_bytes(seconds=1.0)
+    assert TrainingState.from_bytes(content)[1] == {"seconds": 1.0}
     with pytest.raises(ValueError, match="no digest"):
-        State.from_bytes(unseal(content))
+        TrainingState.from_bytes(unseal(content))

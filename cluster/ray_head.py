@@ -36,7 +36,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RayCluster:
     """What a cluster says of itself.
 
     Attributes:
@@ -98,7 +98,7 @@ def find(address: str) -> str:
     return _host_and_port(address)
 
 
-def ask(address: str) -> Answer:
+def ask(address: str) -> RayCluster:
     """Ask the head at ``host:port`` how it is.
 
     Raises:
@@ -106,7 +106,7 @@ def ask(address: str) -> Answer:
     """
     with _head(address) as head:
         if head.lets_in(None):
-            return _answer(address, head, None)
+            return _cluster(address, head, None)
         own = token()
         if own is None:
             raise ClusterError(
@@ -118,7 +118,7 @@ def ask(address: str) -> Answer:
                 f"The cluster at {address} does not accept the token in {own.source}: it is not the one that its nodes "
                 "were started with."
             )
-        return _answer(address, head, own)
+        return _cluster(address, head, own)
 
 
 def asks_for_token(address: str) -> bool:
@@ -184,9 +184,9 @@ def _host_and_port(address: str) -> str:
     return f"{host}:{port}"
 
 
-def _answer(address: str, head: "_Head", own: Token | None) -> Answer:
+def _cluster(address: str, head: "_Head", own: Token | None) -> RayCluster:
     nodes = tuple(node.node_manager_address for node in head.nodes(own))
-    return Answer(address, asks_for_token=own is not None, nodes=nodes)
+    return RayCluster(address, asks_for_token=own is not None, nodes=nodes)
 
 
 class _Head:

@@ -25,7 +25,7 @@ class News:
     final: bool
 
 
-class Attempt:
+class WorkThread:
     """Runs the work; `next` waits for its news, `end` asks it to leave.
 
     A report for which `keeps` says so comes out at once, and the work waits until it is answered: by the next call of
