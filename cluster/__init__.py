@@ -1,1 +1,1 @@
-"""Machines, not clustering: where trials run. Knows no study and no torch; is handed a callable and tasks."""
+"""Machines, not clustering: runs tasks on this machine or on a Ray cluster. It imports neither studies nor torch."""

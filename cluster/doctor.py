@@ -1,4 +1,4 @@
-"""The same callable on every node of a cluster, so that a physician may compare what they say."""
+"""Runs the same function on every node of a cluster, so that `conclus doctor` can compare the results."""
 
 import os
 import sys
@@ -14,20 +14,20 @@ from cluster import connect, ray_compat, ray_head
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 25.0
-"""How long a node may take for a question; the first starts a worker process there. Who is late is not asked again."""
+"""How long a call may take; the first one starts a worker process on the node. A late node is not called again."""
 
 NodeCall = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Asked of a node: plain data in, plain data out. Its module travels with it: the node may lack our packages."""
+"""A function that runs on a node: plain data in, plain data out. Its module is sent with it."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a node said to a question.
+    """What a call on one node returned.
 
     Attributes:
-        node: Its name.
-        sent, received: This machine's clock around the question, in seconds.
-        data: The answer; empty when there is none.
+        node: The name of the node.
+        sent, received: When the call began and ended, by this machine's clock, in seconds.
+        data: The result; empty if there is none.
         error: Why there is none, in one line.
     """
 
@@ -39,12 +39,12 @@ class Said:
 
 
 Ask = Callable[[NodeCall, Mapping[str, Any]], list[Said]]
-"""Puts a question to every node at once and waits for all of them."""
+"""Runs a function on all nodes at once and waits for all results."""
 
 
 @contextmanager
 def everywhere(address: str) -> Generator[Ask]:
-    """The way to ask all nodes of the cluster at ``host:port``, for the length of a with-block.
+    """Connects to the cluster at ``host:port`` for a with-block and gives the function that asks all its nodes.
 
     Raises:
         ClusterError: there is no connection; see ``cluster.connect.attached``.
@@ -65,7 +65,7 @@ def everywhere(address: str) -> Generator[Ask]:
 
 
 def here(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
-    """Ask this machine alone, without Ray."""
+    """Runs the function on this machine only, without Ray."""
     sent = time.time()
     data = question({**payload, "node": "this machine", "ray_cpus": None, "ray_gpus": None})
     return [Said("this machine", sent, time.time(), data)]
@@ -73,14 +73,14 @@ def here(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
 
 @dataclass(frozen=True)
 class Door:
-    """A head and how it receives strangers: it asks them for a token, is open to them, or is silent."""
+    """The head of a cluster, and whether it asks for a token, is open to everyone, or does not answer."""
 
     address: str
     state: Literal["token", "open", "silent"]
 
 
 def doors(address: str) -> list[Door]:
-    """How heads receive strangers.
+    """Which heads ask for a token.
 
     Args:
         address: ``host:port``, or "" for the heads of all clusters that this machine is a node of.
@@ -119,7 +119,7 @@ def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Ma
 
 
 def _named(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """By what people call them; with a piece of Ray's own identifier where several have one name."""
+    """The nodes by name; several nodes of one name get a part of Ray's identifier after it."""
     taken = Counter(node["NodeName"] for node in nodes)
     return {n["NodeName"] + (f" ({n['NodeID'][:6]})" if taken[n["NodeName"]] > 1 else ""): n for n in nodes}
 
@@ -130,5 +130,5 @@ def _answer(name: str, sent: float, ready: Any) -> Said:
     received = time.time()
     try:
         return Said(name, sent, received, ray.get(ready))
-    except Exception as error:  # noqa: BLE001 - whatever a node fails of is what was asked for
+    except Exception as error:  # noqa: BLE001 - any failure of a node is part of the result
         return Said(name, sent, received, error=one_line(getattr(error, "cause", None) or error))

@@ -116,7 +116,7 @@ def test_the_token_is_used_where_it_is_asked_for_and_seen_nowhere(serve, monkeyp
     assert SECRET not in repr(found) + repr(ray_head.token())
     assert found.warnings == ()
     beyond = access.find(serve(with_token, own_address())[1])
-    assert "travels unencrypted" in beyond.warnings[0]
+    assert "without encryption" in beyond.warnings[0]
 
 
 def test_a_missing_token_and_a_wrong_one_are_told_apart(serve, monkeypatch):
@@ -148,7 +148,7 @@ def test_the_certificate_is_checked(serve, tmp_path, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
     server, url = serve(open_to_all, context=context)
-    assert "name the file of its certificate's authority" in refused(url, insecure=True)
+    assert "set REQUESTS_CA_BUNDLE to the file of its certificate authority" in refused(url, insecure=True)
     assert server.seen == []
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate"))
     assert access.find(url).address == url
@@ -225,7 +225,7 @@ def test_a_launcher_file_gives_the_head(tmp_path):
     ("body", "reason"),
     [
         (b"No available agent, try again later.", "status code 500: No available agent, try again later."),
-        (b"Traceback (most recent call last):\n  File x, line 1\nOSError: gone\n", "does not do it: OSError: gone."),
+        (b"Traceback (most recent call last):\n  File x, line 1\nOSError: gone\n", "refuses: OSError: gone."),
     ],
 )
 def test_of_what_breaks_in_the_cluster_the_line_that_says_it_is_told(serve, body, reason):

@@ -61,7 +61,7 @@ def test_a_path_that_cannot_be_written_is_wrong(command):
 def test_what_is_no_address_is_bad_input(command):
     code, _, err = command("doctor", "--address", "head:port")
     assert code == 2
-    assert err.startswith("Error: 'head:port' is no address of a cluster")
+    assert err.startswith("Error: 'head:port' is not the address of a cluster")
 
 
 def test_a_cluster_that_is_not_there_is_wrong_at_once(command):
