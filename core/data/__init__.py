@@ -1,1 +1,1 @@
-"""Data sets: from files to arrays, and what is said of them. It may import `config`."""
+"""Data sets: reads files into arrays, checks and describes them. It may import `config`."""

@@ -1,1 +1,1 @@
-"""One file, one data set; functions `load` and `fingerprint` in it. See `core.data.dataset`."""
+"""One file, one data set: the functions `load` and `fingerprint` in it. See `core.data.dataset`."""

@@ -1,1 +1,1 @@
-"""One file, one encoder; the class `Encoder` in it: a module with `dim`, the width of its features."""
+"""One file, one encoder: the class `Encoder` in it, a module with `dim`, the number of its features."""

@@ -1,1 +1,1 @@
-"""One file, one method; the class `Method` in it. See `core.training.method`."""
+"""One file, one method: the class `Method` in it. See `core.training.method`."""

@@ -1,1 +1,1 @@
-"""Training one trial; `fit` is the main path. It may import `evaluation`, `data` and `config`."""
+"""Trains one trial; `fit` is the main path. It may import `evaluation`, `data` and `config`."""

@@ -1,1 +1,1 @@
-"""One file, one family of views; the class `Views` in it draws a random view of each sample, batched."""
+"""One file, one family of views: the class `Views` in it, which draws a random view of each sample of a batch."""

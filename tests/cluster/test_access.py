@@ -128,7 +128,9 @@ def test_a_missing_token_and_a_wrong_one_are_told_apart(serve, monkeypatch):
 
 def test_what_is_no_ray_dashboard_is_named_so(serve):
     for status, body in ((404, b""), (200, b"<html>"), (200, b"[]"), (302, b"")):
-        assert f"no Ray dashboard with the Jobs API (HTTP {status})" in refused(serve(lambda _, a=(status, body): a)[1])
+        assert f"not a Ray dashboard with the Jobs API (HTTP {status})" in refused(
+            serve(lambda _, a=(status, body): a)[1]
+        )
 
 
 def test_silence_is_a_sentence():
@@ -204,7 +206,7 @@ def test_a_token_that_others_can_read_is_told(home):
 def test_what_cannot_be_a_token_is_refused_unseen(home, monkeypatch, text):
     (home / "named").write_text(text)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "named"))
-    with pytest.raises(ClusterError, match="is not a token") as error:
+    with pytest.raises(ClusterError, match="does not hold a token") as error:
         ray_head.token()
     assert text not in str(error.value)
 

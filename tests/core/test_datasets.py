@@ -143,7 +143,7 @@ def test_without_any_source_the_three_ways_are_listed(monkeypatch):
 
 
 def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(UserError, match="known are all, train, test"):
+    with pytest.raises(UserError, match="use all, train, test"):
         fashion_mnist.load(split="dev", path=str(tmp_path))
 
 
@@ -366,8 +366,8 @@ def test_what_cannot_be_hashed_is_a_sentence(tmp_path, name):
 def test_fingerprints_import_nothing_heavy(tmp_path):
     saved(tmp_path / "a.npz")
     code = (
-        "import sys; from core.datasets import digits, fashion_mnist, file; from core import named;"
-        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); named.find_named('a');"
+        "import sys; from core.datasets import digits, fashion_mnist, file; from core.data import catalog;"
+        f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); catalog.find_named('a');"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys())); digits.fingerprint();"
         f"print(*sorted({HEAVY - {'gzip'}!r} & sys.modules.keys()))"
     )
@@ -390,7 +390,7 @@ def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CONCLUS_DATA", str(tmp_path))
     for name in ("a.csv", "a.npz"):
         (tmp_path / name).write_text("")
-    with pytest.raises(UserError, match=r"several files: .*a\.csv, .*a\.npz"):
+    with pytest.raises(UserError, match=r"several files are named 'a': .*a\.csv, .*a\.npz"):
         find_named("a")
 
 

@@ -39,7 +39,7 @@ def test_options_are_read_without_importing_the_plug_in(tmp_path):
 
 def test_checking_a_study_needs_no_torch():
     code = (
-        "import sys; from core import registry\n"
+        "import sys; from core.config import plugins\n"
         "for kind in plugins.ENTRY:\n"
         "    for name in plugins.names(kind): plugins.options(kind, name)\n"
         "print([one for one in ('torch', 'numpy', 'sklearn', 'ray') if one in sys.modules])"
@@ -51,7 +51,7 @@ def test_checking_a_study_needs_no_torch():
 def test_a_users_file_is_loaded_and_hides_nothing(tmp_path):
     plug_in = tmp_path / "nt_xent.py"
     plug_in.write_text("class Loss:\n    theirs = True\n")
-    with pytest.raises(UserError, match=r"neither named by you .* --plug-in"):
+    with pytest.raises(UserError, match=r"you have neither named it .* --plug-in"):
         plugins.load("losses", str(plug_in))
     plugins.allow_named(plug_in)
     assert plugins.load("losses", str(plug_in)).theirs

@@ -164,7 +164,7 @@ def test_a_declaration_that_is_computed_is_refused(write, command, tmp_path):
     write(CC.replace("cc", "mine.py") + "}")
     code, _, err = command("plan", "s.yaml")
     assert code == 2
-    assert "mine.py, line 7: 'scores' must be written out" in err
+    assert "mine.py, line 7: 'scores' must be a literal" in err
 
 
 # Stages
