@@ -76,7 +76,7 @@ WRONG = {
     ),
     "early stopping that goes the wrong way": (
         CC + ", early_stopping: {metric: loss}}",
-        ["trial.early_stopping: loss is the better the smaller it is"],
+        ["trial.early_stopping: a smaller loss is better"],
     ),
     "a pruner": (
         CC + "}\nselect: {metric: ami}\nsearch: {scheduler: asha}",
