@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 logger = logging.getLogger(__name__)
 
 Report = Callable[[Mapping[str, Any]], None]
-"""The work calls it as often as it likes; it raises SystemExit if the run is being stopped, and `EndedEarly` if only
-this task is to end."""
+"""The work may call it at any time; it raises SystemExit if the run is being stopped, and `EndedEarly` if only this
+task is to end."""
 
 Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
 """Does one task: it takes the payload and a report, and returns a small mapping. It saves its own results."""

@@ -363,7 +363,7 @@ def _why(trial: Trial) -> str:
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment at the caller's request, and kills tasks that do not stop in time or report for too long."""
+    """Ends the experiment at the caller's request; kills tasks that do not stop in time, or report nothing in time."""
 
     def __init__(self, stop: Stop, listener: _Listener, board: Board, timeout: float | None) -> None:
         self._stop, self._listener, self._board, self._timeout = stop, listener, board, timeout

@@ -254,7 +254,7 @@ class Trained:
         """The method's outputs for samples (n, *sample_shape), on the CPU.
 
         Raises:
-            ValueError: no such device, or the method's file is gone.
+            ValueError: the device does not exist, or the method's file is missing.
         """
         with _value_errors():
             where = _device(device)

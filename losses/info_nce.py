@@ -1,4 +1,4 @@
-"""InfoNCE of pairs in CLIP's symmetric form: predictions find their targets in the batch, and targets predictions."""
+"""InfoNCE of pairs in CLIP's symmetric form: each prediction finds its target in the batch, and the reverse."""
 
 import math
 from functools import partial
@@ -25,8 +25,8 @@ def info_nce(
 
         loss = mean_i [ log sum_j exp(s_ij) + log sum_j exp(s_ji) - 2 s_ii ] / 2
 
-    Pairs with equal targets are no negatives of each other: both sums leave out j ≠ i with the target of i. The loss is
-    finite for any n ≥ 1 (for n = 1 there are no negatives and the loss is 0), and for zero vectors. A batch of 4,096
+    Pairs with equal targets are not negatives of each other: both sums leave out j ≠ i with the target of i. The loss
+    is finite for any n ≥ 1 (for n = 1 there are no negatives and the loss is 0), and for zero vectors. A batch of 4,096
     keeps one matrix of 4,096², 64 MB, at any temperature above 0.033.
 
     Args:

@@ -1,4 +1,4 @@
-"""The entropy term of CC; it prevents that all samples fall into one cluster."""
+"""The entropy term of CC, which keeps the samples from falling into one cluster."""
 
 import torch
 from jaxtyping import Float

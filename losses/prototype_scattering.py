@@ -11,7 +11,7 @@ from losses._similarity import units
 def prototype_scattering(
     online: Float[Tensor, "n dim"], target: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], temperature: float
 ) -> Float[Tensor, ""]:
-    """Contrast each prototype with its counterpart in the other network, against the other prototypes of its own.
+    """Contrast each online prototype with its target prototype, against the other online prototypes.
 
     The prototype of a cluster is the unit mean of its samples' unit features. With m the prototypes of `online` and
     t those of `target`, over the K' clusters of the batch::

@@ -45,7 +45,7 @@ class Bounds:
     high_open: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether `value` lies inside; NaN never does."""
+        """Whether `value` is inside; NaN never is."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below

@@ -36,7 +36,7 @@ class Labels:
 
 
 def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArray[Any]:
-    """Checks one file's labels, as they stand in it.
+    """Checks one file's labels.
 
     Args:
         raw: (n_samples,) or (n_samples, 1), whole numbers or strings; NaN, None and "" are no label.

@@ -2,7 +2,7 @@
 
 The vectors are kept in the cache folder of conclus under a hash of the texts and the model, and are memory-mapped when
 read back. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core. A sentence encoder
-captures the meaning of a text, TF-IDF its words. If rare words name the topic, both together may be best.
+captures the meaning of a text, TF-IDF its words. If rare words name the topic, each captures what the other misses.
 
 References: Reimers and Gurevych, "Sentence-BERT" (EMNLP 2019); Wang et al., "MiniLM" (NeurIPS 2020); TF-IDF with a
 truncated singular value decomposition is latent semantic analysis (Deerwester et al., JASIS 1990).
