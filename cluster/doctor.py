@@ -21,7 +21,7 @@ NodeCall = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Said:
+class NodeReply:
     """What a call on one node returned.
 
     Attributes:
@@ -38,7 +38,7 @@ class Said:
     error: str = ""
 
 
-Ask = Callable[[NodeCall, Mapping[str, Any]], list[Said]]
+Ask = Callable[[NodeCall, Mapping[str, Any]], list[NodeReply]]
 """Runs a function on all nodes at once and waits for all results."""
 
 
@@ -54,7 +54,7 @@ def everywhere(address: str) -> Generator[Ask]:
 
         alive = _named([node for node in ray.nodes() if node["Alive"]])
 
-        def ask(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
+        def ask(question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
             said = _ask(alive, question, payload)
             for one in said:
                 if one.error:
@@ -64,39 +64,39 @@ def everywhere(address: str) -> Generator[Ask]:
         yield ask
 
 
-def here(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
+def here(question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
     """Runs the function on this machine only, without Ray."""
     sent = time.time()
     data = question({**payload, "node": "this machine", "ray_cpus": None, "ray_gpus": None})
-    return [Said("this machine", sent, time.time(), data)]
+    return [NodeReply("this machine", sent, time.time(), data)]
 
 
 @dataclass(frozen=True)
-class Door:
+class HeadAccess:
     """The head of a cluster, and whether it asks for a token, is open to everyone, or does not answer."""
 
     address: str
     state: Literal["token", "open", "silent"]
 
 
-def doors(address: str) -> list[Door]:
+def heads(address: str) -> list[HeadAccess]:
     """Which heads ask for a token.
 
     Args:
         address: ``host:port``, or "" for the heads of all clusters that this machine is a node of.
     """
-    heads = [address] if address else ray_compat.local_heads()
-    return [_door(head) for head in heads]
+    addresses = [address] if address else ray_compat.local_heads()
+    return [_access(one) for one in addresses]
 
 
-def _door(head: str) -> Door:
+def _access(head: str) -> HeadAccess:
     try:
-        return Door(head, "token" if ray_head.asks_for_token(head) else "open")
+        return HeadAccess(head, "token" if ray_head.asks_for_token(head) else "open")
     except ClusterError:
-        return Door(head, "silent")
+        return HeadAccess(head, "silent")
 
 
-def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
+def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -109,12 +109,12 @@ def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Ma
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         about = {"node": name, "ray_cpus": node["Resources"].get("CPU", 0), "ray_gpus": node["Resources"].get("GPU", 0)}
         waiting[task.options(scheduling_strategy=pinned).remote({**payload, **about})] = name
-    answers: list[Said] = []
+    answers: list[NodeReply] = []
     while waiting and time.time() < sent + SECONDS:
         ready, _ = ray.wait(list(waiting), timeout=max(0.0, sent + SECONDS - time.time()))
         answers += [_answer(waiting.pop(one), sent, one) for one in ready]
     late = f"it does not answer within {SECONDS:g} s"
-    answers += [Said(name, sent, time.time(), error=late) for name in waiting.values()]
+    answers += [NodeReply(name, sent, time.time(), error=late) for name in waiting.values()]
     return sorted(answers, key=lambda said: said.node)
 
 
@@ -124,11 +124,11 @@ def _named(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {n["NodeName"] + (f" ({n['NodeID'][:6]})" if taken[n["NodeName"]] > 1 else ""): n for n in nodes}
 
 
-def _answer(name: str, sent: float, ready: Any) -> Said:
+def _answer(name: str, sent: float, ready: Any) -> NodeReply:
     import ray
 
     received = time.time()
     try:
-        return Said(name, sent, received, ray.get(ready))
+        return NodeReply(name, sent, received, ray.get(ready))
     except Exception as error:  # noqa: BLE001 - any failure of a node is part of the result
-        return Said(name, sent, received, error=one_line(getattr(error, "cause", None) or error))
+        return NodeReply(name, sent, received, error=one_line(getattr(error, "cause", None) or error))

@@ -115,7 +115,9 @@ def _arranged(
 
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
     """The arrays with a row for each sample that were not read, with the reason."""
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id not in heads else {wanted.id: f"{_ID}as told"})
+    left = dict.fromkeys(wanted.ignore, "ignored") | (
+        {} if wanted.id not in heads else {wanted.id: f"{_ID}by the option `id`"}
+    )
     for key, head in heads.items():
         if key == labelled or not head.shape or head.shape[0] != n_samples:
             continue

@@ -147,7 +147,9 @@ def _check_widths(file: Path, delimiter: str, width: int) -> None:
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
     """The columns of the features, and the columns that are left out with the reason."""
     names: list[str] = table.column_names
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: f"{_ID}as told"})
+    left = dict.fromkeys(wanted.ignore, "ignored") | (
+        {} if wanted.id is None else {wanted.id: f"{_ID}by the option `id`"}
+    )
     if wanted.features is not None:
         return _asked(file, names, wanted.features), left
     index = _pandas_index(table)
