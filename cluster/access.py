@@ -1,4 +1,4 @@
-"""How a cluster's dashboard is spoken to: its address, with or without a token, and what is refused for safety."""
+"""How requests reach a cluster's dashboard: its address and token, and which clusters are refused for safety."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ class Access:
 
     Attributes:
         address: `http://host:port` or `https://…`.
-        headers: What every request carries; the token, where the cluster asks for one.
+        headers: The headers of every request; they hold the token if the cluster asks for one.
         mode: The cluster's RAY_AUTH_MODE, `token` or `disabled`.
         warnings: Sentences for the user.
     """
@@ -30,26 +30,26 @@ class Access:
 
 
 def find(address: str, *, insecure: bool = False) -> Access:
-    """Learns how the dashboard at `address` wants to be spoken to; answers within seconds.
+    """Finds out how to send requests to the dashboard at `address`; this takes a few seconds at most.
 
-    Beyond the loopback device the cluster must ask for a token and one must be there, unless `insecure`: a Ray
-    cluster without one runs the code of anyone who reaches it (CVE-2023-48022).
+    A cluster on another machine must ask for a token, and the token must be set here, unless `insecure` is true. A Ray
+    cluster without a token runs the code of anyone who reaches it (CVE-2023-48022).
 
     Raises:
-        ClusterError: It is no address of a Ray dashboard, nothing answers, the token is missing or wrong, or the
-            cluster is open to anyone.
+        ClusterError: The address is not that of a Ray dashboard, nothing answers, the token is missing or wrong, or
+            the cluster is open to anyone.
     """
     url, token = normalised(address), ray_head.token()
     beyond = not _is_loopback(url) and not insecure
     if beyond and token is None:
         raise ClusterError(
-            f"{url} is not this machine and there is no token: put the cluster's into ~/.ray/auth_token "
-            "(chmod 600) or RAY_AUTH_TOKEN_PATH, or give --insecure for a cluster without one."
+            f"{url} is not this machine and there is no token: put the cluster's token into ~/.ray/auth_token "
+            "(chmod 600) or RAY_AUTH_TOKEN_PATH, or give --insecure for a cluster without a token."
         )
     if _status(url, {}) == 200:
         if beyond:
             raise ClusterError(
-                f"The cluster at {url} asks for no token: whoever reaches it can run code on it. Start it with "
+                f"The cluster at {url} asks for no token: anyone who reaches it can run code on it. Start it with "
                 "RAY_AUTH_MODE=token, or give --insecure."
             )
         return Access(url, {}, "disabled", ())
@@ -67,7 +67,7 @@ def normalised(address: str) -> str:
     """The address with its scheme and port, without a slash at its end.
 
     Raises:
-        ClusterError: It is no address of a dashboard.
+        ClusterError: The address is not that of a dashboard.
     """
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
@@ -75,9 +75,9 @@ def normalised(address: str) -> str:
     except ValueError as error:
         raise ClusterError(f"--address {address}: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host or host == "auto" or parts.path.strip("/"):
-        raise ClusterError(f"--address {address}: give the dashboard of the head node, such as http://head:8265.")
+        raise ClusterError(f"--address {address}: give the head node's dashboard, such as http://head:8265.")
     if parts.username is not None:
-        raise ClusterError("--address: leave out the user name and password, the token is looked up on its own.")
+        raise ClusterError("--address: leave out the user name and password; the token is read from its file.")
     name = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{name}:{port or (443 if parts.scheme == 'https' else JOBS_PORT)}"
 
@@ -87,26 +87,26 @@ def _is_loopback(url: str) -> bool:
 
 
 def _status(url: str, headers: dict[str, str]) -> int:
-    """What the dashboard answers: 200, or 401 where it wants a (better) token."""
+    """The dashboard's answer: 200, or 401 if it asks for a token or for another token."""
     import requests
 
     try:
         answer = requests.get(f"{url}/api/version", headers=headers, timeout=_ANSWER_SECONDS, allow_redirects=False)
     except requests.exceptions.SSLError as error:
         is_tls = "CERTIFICATE" in str(error)
-        mend = "name the file of its certificate's authority in REQUESTS_CA_BUNDLE" if is_tls else "write http://"
+        mend = "set REQUESTS_CA_BUNDLE to the file of its certificate authority" if is_tls else "write http://"
         raise ClusterError(f"There is no trusted connection to {url}: {mend}.") from error
     except requests.exceptions.RequestException as error:
         raise ClusterError(
-            f"Nothing answers at {url} ({type(error).__name__}): is the head up, with ray[default] installed there, "
-            f"and reachable from here? Its dashboard listens to its own machine alone: {_TUNNEL}."
+            f"Nothing answers at {url} ({type(error).__name__}): is the head up, is ray[default] installed there, "
+            f"and is it reachable from here? A dashboard listens only on its own machine by default: {_TUNNEL}."
         ) from error
     if answer.status_code in {401, 403}:
         return 401
     if answer.status_code != 200 or "ray_version" not in _content(answer):
         raise ClusterError(
-            f"What answers at {url} is no Ray dashboard with the Jobs API (HTTP {answer.status_code}): give the head's "
-            "dashboard, port 8265 by default; the cluster needs ray[default]."
+            f"The server at {url} is not a Ray dashboard with the Jobs API (HTTP {answer.status_code}): give the "
+            "head's dashboard, port 8265 by default; the cluster needs ray[default]."
         )
     return 200
 
@@ -121,5 +121,5 @@ def _content(answer: Any) -> dict[str, Any]:
 
 def _warnings(url: str, token: Token) -> tuple[str, ...]:
     travels = url.startswith("http://") and not _is_loopback(url)
-    tunnel = f"the token travels unencrypted to {url}: on a network that others use, tunnel: {_TUNNEL}"
+    tunnel = f"the token is sent to {url} without encryption: on a shared network use a tunnel: {_TUNNEL}"
     return tuple(filter(None, [tunnel if travels else "", token.warning]))

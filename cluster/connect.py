@@ -1,4 +1,4 @@
-"""Ray on this machine: started quietly, closed to others, gone without a trace."""
+"""Starts Ray on this machine, or connects to a cluster: no output, closed to others, nothing left behind."""
 
 import contextlib
 import logging
@@ -14,53 +14,53 @@ from cluster import lookout, ray_compat, ray_head, scratch, watchdog
 from cluster.executor import ClusterError, one_line
 from cluster.resources import Node
 
-_OBJECT_STORE_BYTES = 100_000_000  # the payloads of a plan; data sets do not travel through it
+_OBJECT_STORE_BYTES = 100_000_000  # room for the payloads of a plan; data sets do not pass through the store
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _SETTINGS = {
-    # `uv run` would otherwise be mirrored: the current folder packed and installed again for every worker.
+    # Under `uv run` Ray would otherwise pack the current folder and install it again for every worker.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A task that asks for no GPU sees none, instead of all of them and landing on the first.
+    # A task that asks for no GPU sees none. By default it would see all of them and use the first.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # Ray's memory monitor raises an error that Tune does not know and that ends the whole experiment. Without it
-    # the kernel ends the largest worker (Ray marks workers as the first to go): one task dies and is tried again.
+    # Ray's memory monitor raises an error that Tune does not know; it ends the whole experiment. Without the monitor
+    # the kernel kills the largest worker (Ray marks workers as the first to kill): one task dies and is tried again.
     "RAY_memory_monitor_refresh_ms": "0",
-    # Tune never uses the workers that Ray starts in advance, so they would only delay the first task.
+    # Tune never uses the workers that Ray starts in advance: they only delay the first task.
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "0",
-    # Ray gives its workers a low priority: beside other work a trial would stand still and be taken for silent.
+    # Ray gives its workers a low priority: on a busy machine a trial would make no progress and count as silent.
     "RAY_worker_niceness": "0",
-    # Silence: the terminal belongs to whoever called.
+    # No output: only the caller writes to the terminal.
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TQDM": "0",
-    # Files: results are written by the work itself, so Tune writes neither logs nor state, and stays where it is.
+    # The work writes its own results, so Tune writes neither logs nor state, and does not change the folder.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Only reports with a score have a value for early stopping.
+    # Only reports with a score have a value for successive halving.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # Ctrl-C belongs to the caller, who raises a Stop.
+    # The caller handles Ctrl-C: it requests a Stop.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-# What Ray sets in this process by itself, on import and when it starts.
+# The variables that Ray itself sets in this process, on import and when it starts.
 _SET_BY_RAY = ("RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
 
-# Ray itself gives a head that is gone so many seconds, then ends this process without a word: it must not be first.
+# After so many seconds without the head Ray ends this process without a message: `cluster.lookout` must act first.
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(int(10 * lookout.PATIENCE_SECONDS))}
 
 
 @contextlib.contextmanager
 def settings(**more: str) -> Generator[None]:
-    """What Ray and Tune read from the environment, for the length of a with-block; what the user has set stands.
+    """Sets the environment variables of Ray and Tune for a with-block; variables that the user has set stay.
 
-    Some of it Ray reads on import, which therefore belongs in such a block too; its processes read it when they start.
+    Ray reads some of them on import, so import it in such a block; its processes read the others when they start.
 
     Args:
-        **more: further variables, which are set whatever they were.
+        **more: further variables; these replace what the user has set.
     """
     ours = {name: value for name, value in _SETTINGS.items() if name not in os.environ} | more
     before = {name: os.environ.get(name) for name in (*ours, *_SET_BY_RAY)}
@@ -74,15 +74,15 @@ def settings(**more: str) -> Generator[None]:
 
 @contextlib.contextmanager
 def local(*, machine: Node, log: Path) -> Generator[None]:
-    """A private Ray on this machine for the length of a with-block.
+    """Runs a private Ray on this machine for a with-block.
 
-    It listens on the loopback device alone and asks for a token. Without RAY_AUTH_MODE ray.init would write
-    ~/.ray/auth_token, readable by everyone, and that file changes how every later `ray start` of this user
-    behaves; so the token is made here and lives in the environment of these processes only.
+    It listens on the loopback device only and asks for a token. Without RAY_AUTH_MODE `ray.init` would write
+    ~/.ray/auth_token, readable by everyone, and that file changes every later `ray start` of this user. So the token
+    is made here and exists only in the environment of these processes.
 
     Args:
-        machine: the cores and cards that Ray may hand out.
-        log: the file that takes what Ray's and Tune's loggers say.
+        machine: the cores and graphics cards that Ray may use.
+        log: the file for the messages of Ray and Tune.
 
     Raises:
         ClusterError: Ray does not start.
@@ -94,7 +94,7 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
         quiet(log),
     ):
-        # Where Ray's documentation looks for its logs: in its temporary folder.
+        # Ray's documentation names this path in its temporary folder for its logs.
         (folder / "session_latest").symlink_to("r/session_latest")
         try:
             _start(machine, folder / "r")
@@ -105,25 +105,25 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
 
 @contextlib.contextmanager
 def attached(address: str, log: Path) -> Generator[None]:
-    """Connection to a running cluster, of which this machine is a node, for the length of a with-block.
+    """Connects to a running cluster for a with-block; this machine must be one of its nodes.
 
-    RAY_AUTH_MODE is what the cluster itself answers to: Ray would guess it, try for twenty seconds and then say only
-    that it failed to connect. When the head dies, this process says so in one line and leaves with exit code 1 (see
+    RAY_AUTH_MODE is set as the cluster has it: Ray would guess it, try for twenty seconds and then say only that it
+    failed to connect. When the head dies, this process prints one line and exits with code 1 (see
     ``cluster.lookout``).
 
     Args:
         address: ``host:port`` of the head, ``host``, or ``auto``; see ``cluster.ray_head.find``.
-        log: the file that takes what Ray's and Tune's loggers say.
+        log: the file for the messages of Ray and Tune.
 
     Raises:
-        ClusterError: there is no cluster, it asks for a token and there is none here, the token is wrong, this
-            machine is not one of its nodes, or its Ray or Python is another.
+        ClusterError: there is no cluster, the token is missing or wrong, this machine is not one of the nodes, or the
+            cluster has another version of Ray or Python.
     """
     with settings():
         cluster = ray_head.ask(ray_head.find(address))
     if not any(map(ray_head.is_here, cluster.nodes)):
         raise ClusterError(
-            f"This machine is not a node of the cluster at {cluster.address}: hand the study over with "
+            f"This machine is not a node of the cluster at {cluster.address}: submit the study with "
             f"conclus submit STUDY --address http://{cluster.address.rpartition(':')[0]}:{ray_head.JOBS_PORT}"
         )
     with _ray_settings(RAY_AUTH_MODE=_mode(cluster), **_PATIENCE), quiet(log):
@@ -136,7 +136,7 @@ def attached(address: str, log: Path) -> Generator[None]:
 
 
 def connected_nodes() -> list[Node] | None:
-    """The living nodes of the cluster this process is connected to, or None when it is not connected."""
+    """The live nodes of the cluster that this process is connected to; None if it is not connected."""
     with settings():
         import ray
 
@@ -151,7 +151,7 @@ def connected_nodes() -> list[Node] | None:
 
 @contextlib.contextmanager
 def quiet(log: Path) -> Generator[None]:
-    """What Ray says goes to a file and its warnings go nowhere for the length of a with-block."""
+    """Writes Ray's messages to a file and drops its warnings, for a with-block."""
     logger = logging.getLogger("ray")
     with settings(), ray_compat.messages_to(lambda text: logger.warning("%s", text)):
         handlers, handler = logger.handlers, logging.FileHandler(log, delay=True)
@@ -168,7 +168,7 @@ def quiet(log: Path) -> Generator[None]:
 
 @contextlib.contextmanager
 def same_signal_handlers() -> Generator[None]:
-    """Put the caller's signal handlers back at the end: ray.init replaces SIGTERM's, Tune SIGUSR1's."""
+    """Restores the caller's signal handlers at the end: ray.init replaces that of SIGTERM, Tune that of SIGUSR1."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -181,7 +181,7 @@ def same_signal_handlers() -> Generator[None]:
 
 
 def usr1_keeper() -> Callable[[], None]:
-    """What puts back the handler that SIGUSR1 has now; it does nothing outside of the main thread."""
+    """A function that restores the present handler of SIGUSR1; outside the main thread it does nothing."""
     handler = signal.getsignal(signal.SIGUSR1)
 
     def put_back() -> None:
@@ -197,8 +197,8 @@ def _start(machine: Node, folder: Path) -> None:
             try:
                 _init(machine, folder)
             except Exception:
-                # Ray gives its own processes half a minute, which a machine that is busy elsewhere may exceed.
-                logging.getLogger("ray").exception("Ray did not start; once more.")
+                # Ray waits half a minute for its processes; on a busy machine they may need longer.
+                logging.getLogger("ray").exception("Ray did not start; trying once more.")
                 _shut_down()
                 _init(machine, folder)
     except Exception as error:
@@ -219,14 +219,14 @@ def _init(machine: Node, folder: Path) -> None:
 
 
 def _mode(cluster: ray_head.RayCluster) -> str:
-    """What RAY_AUTH_MODE must be for this cluster.
+    """The value of RAY_AUTH_MODE for this cluster.
 
     Raises:
-        ClusterError: the user wants a token asked for and the cluster asks for none.
+        ClusterError: RAY_AUTH_MODE is `token` here, and the cluster asks for none.
     """
     if not cluster.asks_for_token and os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
         raise ClusterError(
-            f"RAY_AUTH_MODE is token here, but the cluster at {cluster.address} lets everyone in: start its nodes with "
+            f"RAY_AUTH_MODE is token here, but the cluster at {cluster.address} asks for none: start its nodes with "
             "RAY_AUTH_MODE=token too."
         )
     return "token" if cluster.asks_for_token else "disabled"
@@ -239,12 +239,12 @@ def _connect(cluster: ray_head.RayCluster) -> None:
         with same_signal_handlers(), ray_compat.loopback() if cluster.on_loopback else contextlib.nullcontext():
             ray.init(address=cluster.address, logging_format=_LOG_FORMAT, log_to_driver=False)
     except Exception as error:
-        _shut_down()  # of what Ray has left half connected
+        _shut_down()  # Ray may be half connected
         raise ClusterError(f"Connecting to the cluster at {cluster.address} fails: {_sentence(error)}.") from error
 
 
 def _sentence(error: Exception) -> str:
-    """What Ray says; of other versions it says so in six lines, of which each counts."""
+    """Ray's message in one line; all six lines of it if the versions differ, since each holds a part."""
     return " ".join(str(error).split()) if "Version mismatch" in str(error) else one_line(error)
 
 
@@ -256,7 +256,7 @@ def _shut_down() -> None:
 
 @contextlib.contextmanager
 def _ray_settings(**more: str) -> Generator[None]:
-    """The same as `settings`, while no Ray runs here: its core, too, goes by them."""
+    """As `settings`, and Ray's core reads them too; no Ray may run in this process yet."""
     try:
         with settings(**more):
             ray_compat.read_environment()

@@ -1,4 +1,4 @@
-"""The same callable on every node of a cluster, so that a physician may compare what they say."""
+"""Runs the same function on every node of a cluster, so that `conclus doctor` can compare the results."""
 
 import os
 import sys
@@ -14,20 +14,20 @@ from cluster import connect, ray_compat, ray_head
 from cluster.executor import ClusterError, one_line
 
 SECONDS = 25.0
-"""How long a node may take for a question; the first starts a worker process there. Who is late is not asked again."""
+"""How long a call may take; the first one starts a worker process on the node. A late node is not called again."""
 
 NodeCall = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Asked of a node: plain data in, plain data out. Its module travels with it: the node may lack our packages."""
+"""A function that runs on a node: plain data in, plain data out. Its module is sent with it."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a node said to a question.
+class NodeReply:
+    """What a call on one node returned.
 
     Attributes:
-        node: Its name.
-        sent, received: This machine's clock around the question, in seconds.
-        data: The answer; empty when there is none.
+        node: The name of the node.
+        sent, received: When the call began and ended, by this machine's clock, in seconds.
+        data: The result; empty if there is none.
         error: Why there is none, in one line.
     """
 
@@ -38,13 +38,13 @@ class Said:
     error: str = ""
 
 
-Ask = Callable[[NodeCall, Mapping[str, Any]], list[Said]]
-"""Puts a question to every node at once and waits for all of them."""
+Ask = Callable[[NodeCall, Mapping[str, Any]], list[NodeReply]]
+"""Runs a function on all nodes at once and waits for all results."""
 
 
 @contextmanager
 def everywhere(address: str) -> Generator[Ask]:
-    """The way to ask all nodes of the cluster at ``host:port``, for the length of a with-block.
+    """Connects to the cluster at ``host:port`` for a with-block and gives the function that asks all its nodes.
 
     Raises:
         ClusterError: there is no connection; see ``cluster.connect.attached``.
@@ -54,7 +54,7 @@ def everywhere(address: str) -> Generator[Ask]:
 
         alive = _named([node for node in ray.nodes() if node["Alive"]])
 
-        def ask(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
+        def ask(question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
             said = _ask(alive, question, payload)
             for one in said:
                 if one.error:
@@ -64,39 +64,39 @@ def everywhere(address: str) -> Generator[Ask]:
         yield ask
 
 
-def here(question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
-    """Ask this machine alone, without Ray."""
+def here(question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
+    """Runs the function on this machine only, without Ray."""
     sent = time.time()
     data = question({**payload, "node": "this machine", "ray_cpus": None, "ray_gpus": None})
-    return [Said("this machine", sent, time.time(), data)]
+    return [NodeReply("this machine", sent, time.time(), data)]
 
 
 @dataclass(frozen=True)
-class Door:
-    """A head and how it receives strangers: it asks them for a token, is open to them, or is silent."""
+class HeadAccess:
+    """The head of a cluster, and whether it asks for a token, is open to everyone, or does not answer."""
 
     address: str
     state: Literal["token", "open", "silent"]
 
 
-def doors(address: str) -> list[Door]:
-    """How heads receive strangers.
+def heads(address: str) -> list[HeadAccess]:
+    """Which heads ask for a token.
 
     Args:
         address: ``host:port``, or "" for the heads of all clusters that this machine is a node of.
     """
-    heads = [address] if address else ray_compat.local_heads()
-    return [_door(head) for head in heads]
+    addresses = [address] if address else ray_compat.local_heads()
+    return [_access(one) for one in addresses]
 
 
-def _door(head: str) -> Door:
+def _access(head: str) -> HeadAccess:
     try:
-        return Door(head, "token" if ray_head.asks_for_token(head) else "open")
+        return HeadAccess(head, "token" if ray_head.asks_for_token(head) else "open")
     except ClusterError:
-        return Door(head, "silent")
+        return HeadAccess(head, "silent")
 
 
-def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[Said]:
+def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
     import ray
     from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -109,26 +109,26 @@ def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Ma
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         about = {"node": name, "ray_cpus": node["Resources"].get("CPU", 0), "ray_gpus": node["Resources"].get("GPU", 0)}
         waiting[task.options(scheduling_strategy=pinned).remote({**payload, **about})] = name
-    answers: list[Said] = []
+    answers: list[NodeReply] = []
     while waiting and time.time() < sent + SECONDS:
         ready, _ = ray.wait(list(waiting), timeout=max(0.0, sent + SECONDS - time.time()))
         answers += [_answer(waiting.pop(one), sent, one) for one in ready]
     late = f"it does not answer within {SECONDS:g} s"
-    answers += [Said(name, sent, time.time(), error=late) for name in waiting.values()]
+    answers += [NodeReply(name, sent, time.time(), error=late) for name in waiting.values()]
     return sorted(answers, key=lambda said: said.node)
 
 
 def _named(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """By what people call them; with a piece of Ray's own identifier where several have one name."""
+    """The nodes by name; several nodes of one name get a part of Ray's identifier after it."""
     taken = Counter(node["NodeName"] for node in nodes)
     return {n["NodeName"] + (f" ({n['NodeID'][:6]})" if taken[n["NodeName"]] > 1 else ""): n for n in nodes}
 
 
-def _answer(name: str, sent: float, ready: Any) -> Said:
+def _answer(name: str, sent: float, ready: Any) -> NodeReply:
     import ray
 
     received = time.time()
     try:
-        return Said(name, sent, received, ray.get(ready))
-    except Exception as error:  # noqa: BLE001 - whatever a node fails of is what was asked for
-        return Said(name, sent, received, error=one_line(getattr(error, "cause", None) or error))
+        return NodeReply(name, sent, received, ray.get(ready))
+    except Exception as error:  # noqa: BLE001 - any failure of a node is part of the result
+        return NodeReply(name, sent, received, error=one_line(getattr(error, "cause", None) or error))

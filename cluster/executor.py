@@ -1,4 +1,4 @@
-"""What every executor offers: tasks in, events out, and a flag that ends the run."""
+"""The interface of every executor: it takes tasks, sends events, and stops when a flag is set."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,34 +8,34 @@ from typing import Any, Literal, Protocol
 logger = logging.getLogger(__name__)
 
 Report = Callable[[Mapping[str, Any]], None]
-"""Called by the work as often as it likes; raises SystemExit when the run is being stopped, `EndedEarly` when this
-task alone is to end."""
+"""The work may call it at any time; it raises SystemExit if the run is being stopped, and `EndedEarly` if only this
+task is to end."""
 
 Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
-"""Does one task: its payload and a report in, a small mapping out. It keeps its own results safe."""
+"""Does one task: it takes the payload and a report, and returns a small mapping. It saves its own results."""
 
 
 class ClusterError(Exception):
-    """The machines cannot do what was asked: one sentence for a person, exit code 2 at the front door."""
+    """The machines cannot do what was asked. The message is one sentence for the user; the exit code is 2."""
 
 
 class EndedEarly(SystemExit):
-    """Raised by a report: enough was seen of this task, it is over for good and the run goes on without it."""
+    """Raised by a report: this task was stopped early and is done; the run goes on with the others."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: a name that its events carry, and plain, picklable data."""
+    """One piece of work: a key, which its events also have, and plain data that can be pickled."""
 
     key: str
     payload: Mapping[str, Any]
 
 
 class Feed(Protocol):
-    """Tasks that are made while others run: what comes next may depend on the events of those before."""
+    """A source of tasks that are made during the run; the next task may depend on the events so far."""
 
     def take(self) -> Task | None:
-        """The next task; None when there is none now, and while nothing runs either: none any more."""
+        """The next task; None if there is none now. None while no task runs means that there are no more."""
         ...
 
 
@@ -46,13 +46,13 @@ class TaskList:
         self._tasks = iter(tasks)
 
     def take(self) -> Task | None:
-        """The next of them."""
+        """The next task of the list."""
         return next(self._tasks, None)
 
 
 @dataclass(frozen=True)
 class TaskResources:
-    """What one task takes: cores, (fractions of) graphics cards, and bytes of memory (0: not counted)."""
+    """What one task needs: cores, graphics cards (fractions are allowed), and bytes of memory (0: not counted)."""
 
     cpu: float = 1
     gpu: float = 0
@@ -63,15 +63,15 @@ class TaskResources:
 class SuccessiveHalving:
     """Asynchronous successive halving, stopping variant (ASHA; Li et al., MLSys 2020).
 
-    A task that reports `epoch` and `value` is ended at a rung (`grace * reduction ** i` epochs) where its value is
-    not among the best 1 / `reduction` of those seen there.
+    A task reports `epoch` and `value`. At each rung (`grace * reduction ** i` epochs) it is ended if its value is not
+    among the best 1 / `reduction` of the values at that rung.
 
     Attributes:
-        mode: `max` or `min`, whichever is better.
-        epochs: of a whole task.
-        grace: no task is ended before so many epochs.
-        reduction: the share that goes on is 1 / reduction.
-        past: for each task of earlier runs its (epoch, value) pairs: the rungs begin with them.
+        mode: whether a larger (`max`) or a smaller (`min`) value is better.
+        epochs: the epochs of a whole task.
+        grace: the epochs that every task may run.
+        reduction: a share of 1 / reduction of the tasks goes on at each rung.
+        past: the (epoch, value) pairs of each task of earlier runs; the rungs begin with these values.
     """
 
     mode: Literal["max", "min"]
@@ -88,10 +88,10 @@ EventKind = Literal["started", "reported", "finished", "ended", "died"]
 class Event:
     """Something that happened to a task.
 
-    A task is ``started`` (once per attempt; data: ``attempt``, from 1; error: one line on what ended the one before),
-    then ``reported`` any number of times, then once and finally ``finished`` (data: the work's result), ``ended`` (by
-    early stopping; data: its last report) or ``died`` (error: one line). A task that was stopped or never started has
-    no final event.
+    First it is ``started``, once per attempt (data: ``attempt``, from 1; error: one line on what ended the attempt
+    before). Then it is ``reported`` any number of times. Its last event is ``finished`` (data: the work's result),
+    ``ended`` (by successive halving; data: its last report) or ``died`` (error: one line). A task that was stopped or
+    never started has no last event.
     """
 
     kind: EventKind
@@ -104,14 +104,14 @@ OnEvent = Callable[[Event], None]
 
 
 class Stop:
-    """A flag that ends a run, to be raised from any thread or from a signal handler."""
+    """A flag that ends a run; any thread or signal handler may set it."""
 
     def __init__(self) -> None:
         # A plain bool, not threading.Event: its lock can deadlock when one signal interrupts another.
         self._requested = False
 
     def request(self) -> None:
-        """Ask the run to end; asking again changes nothing."""
+        """Ask the run to end; a second call changes nothing."""
         self._requested = True
 
     @property
@@ -121,7 +121,7 @@ class Stop:
 
 
 def guarded(on_event: OnEvent) -> OnEvent:
-    """The same listener, but its exceptions are logged: a display must never end a sweep."""
+    """The same listener, but its exceptions are only logged: a display must never end a sweep."""
 
     def send(event: Event) -> None:
         try:

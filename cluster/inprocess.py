@@ -1,4 +1,4 @@
-"""The executor for debugging: one task after the other in this process, no Ray, no threads."""
+"""The executor without Ray and threads: it runs one task after the other in this process."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +7,13 @@ from cluster.executor import Event, Feed, OnEvent, Report, Stop, Task, TaskList,
 
 
 def run(work: Work, tasks: Sequence[Task] | Feed, *, on_event: OnEvent, stop: Stop) -> None:
-    """Do the tasks in order; an exception that escapes from one ends that task alone.
+    """Run the tasks in order; an exception in one ends only that task.
 
     Args:
         work: does one task; see ``cluster.executor.Work``.
-        tasks: in the order in which they are to run; or a feed, asked after each.
-        on_event: hears of every event; its own exceptions are logged and change nothing.
-        stop: once requested, the running task gets SystemExit at its next report and no other is started.
+        tasks: the tasks in their order; or a feed, which is asked after each task.
+        on_event: called with every event; its exceptions are logged and change nothing.
+        stop: once requested, the running task gets SystemExit at its next report, and no other task is started.
     """
     send = guarded(on_event)
     feed = TaskList(tasks) if isinstance(tasks, Sequence) else tasks
@@ -34,11 +34,11 @@ def _reporter(key: str, send: OnEvent, stop: Stop) -> Report:
 
 
 def _outcome(work: Work, task: Task, report: Report, stop: Stop) -> Event | None:
-    """The final event of a task, or None when it was stopped."""
+    """The last event of a task; None if it was stopped."""
     try:
         return Event("finished", task.key, work(task.payload, report))
     except SystemExit as error:
-        # The work may also leave through sys.exit on its own, which is no reason to end the whole run.
+        # The work may also call sys.exit itself; that must not end the whole run.
         return None if stop.requested else Event("died", task.key, error=one_line(error))
-    except Exception as error:  # noqa: BLE001 - the executor outlives whatever its tasks do
+    except Exception as error:  # noqa: BLE001 - no failure of a task may end the executor
         return Event("died", task.key, error=one_line(error))

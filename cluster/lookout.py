@@ -1,4 +1,4 @@
-"""Sees that the head of a cluster is gone, and says so: Ray itself would end the process after a minute of silence."""
+"""Notices that the head of a cluster is gone, and says so: Ray would end the process without a message later."""
 
 import contextlib
 import os
@@ -10,15 +10,15 @@ from collections.abc import Generator
 
 PERIOD_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0
-"""A head that takes no connection for so long is given up: whoever restarts it has to begin anew anyway."""
+"""A head that accepts no connection for so long counts as gone: after a restart it knows nothing of this run."""
 
 
 @contextlib.contextmanager
 def kept(address: str) -> Generator[None]:
-    """Watches the head at ``host:port`` for the length of a with-block.
+    """Watches the head at ``host:port`` for a with-block.
 
-    Once it is gone nothing here can be ended in order: every call to the cluster hangs. What is running keeps its own
-    results, so this process says one line and leaves at once, with exit code 1.
+    Once the head is gone, every call to the cluster hangs, so nothing can be shut down in order. Running trials have
+    saved their results. So this process prints one line and exits at once with code 1.
     """
     done = threading.Event()
     threading.Thread(target=_watch, args=(address, done), daemon=True).start()
@@ -38,7 +38,7 @@ def _watch(address: str, done: threading.Event) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Whether anything takes a connection; a head that is merely busy does, as the system does it for it."""
+    """Whether the address accepts a connection; a busy head does too, since the operating system accepts it."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PERIOD_SECONDS).close()
@@ -50,11 +50,11 @@ def _listens(address: str) -> bool:
 def _leave(address: str) -> None:
     sys.stdout.flush()
     if sys.stderr.isatty():
-        # Where jobs stands before the terminal, a move of the cursor has a way of its own.
+        # The live display of jobs replaces stderr; it has a method of its own for control sequences.
         getattr(sys.stderr, "control", sys.stderr.write)("\r\x1b[K")
     sys.stderr.write(
         f"Error: the head of the cluster at {address} is gone (no answer for {PATIENCE_SECONDS:g} s): "
-        "results are kept; once the cluster is up again, the same command goes on.\n"
+        "results are kept; run the same command again once the cluster is up.\n"
     )
     sys.stderr.flush()
     os._exit(1)

@@ -1,6 +1,6 @@
-"""A bound on what a task takes of a machine's memory: it fails alone, instead of the kernel ending what is largest.
+"""Limits the memory of a task, and measures what a task needs by the same count.
 
-And what a task takes, measured as the bound counts it.
+A task above its limit fails alone. Without a limit the kernel kills the largest process.
 """
 
 import contextlib
@@ -19,21 +19,21 @@ _SAMPLE_SECONDS = 0.002
 
 
 def check(limit: float | None) -> None:
-    """See that a limit can be kept on this machine.
+    """Checks that a memory limit works on this machine.
 
     Raises:
-        ClusterError: it is not Linux, which alone counts a process's private memory against RLIMIT_DATA.
+        ClusterError: this is not Linux; only Linux counts a process's private memory against RLIMIT_DATA.
     """
     if limit is not None and not sys.platform.startswith("linux"):
-        raise ClusterError("Memory of a trial can be limited on Linux only: leave resources.memory_gb out.")
+        raise ClusterError("The memory of a trial can be limited on Linux only: leave out resources.memory_gb.")
 
 
 @contextlib.contextmanager
 def at_most(extra: int | None) -> Generator[None]:
-    """Have this process get no more than `extra` bytes beyond what it has, for the length of a with-block.
+    """Limits this process to `extra` bytes beyond what it has now, for a with-block; None sets no limit.
 
-    What asks for more gets a MemoryError, or what its library makes of it. Private writable memory is counted when it
-    is asked for, not when it is used; None sets no bound.
+    An allocation beyond the limit raises MemoryError, or the error that the library makes of it. Private writable
+    memory counts when it is allocated, not when it is used.
     """
     if extra is None:
         yield
@@ -47,15 +47,15 @@ def at_most(extra: int | None) -> Generator[None]:
 
 
 def measured(prepare: Callable[[], object], work: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
-    """Do some work in a process of its own, and count.
+    """Runs some work in a process of its own and measures its memory.
 
     Args:
-        prepare: called there first, for what every task's process has before its task.
+        prepare: called first in that process; it loads what every task's process has loaded before its task.
         work: called there with the arguments.
-        *arguments: of the work; all that is given travels as pickles.
+        *arguments: the arguments of the work. All three must be picklable.
 
     Returns:
-        What the work returned, and the most bytes that it held as `at_most` counts them, seen every 2 ms.
+        What the work returned, and its largest number of bytes as `at_most` counts them, sampled every 2 ms.
 
     Raises:
         ClusterError: the process died, or this is not Linux.
@@ -82,18 +82,18 @@ def measured(prepare: Callable[[], object], work: Callable[..., Any], *arguments
 
 
 def _in_child(pipe: Connection, prepare: Callable[[], object], work: Callable[..., Any], arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
     prepare()
     pipe.send(_taken())
     pipe.send(work(*arguments))
 
 
 def _death(code: int | None) -> str:
-    why = "perhaps for its memory" if code == -signal.SIGKILL else f"exit code {code}"
-    return f"The process that measured the work died before its end ({why})."
+    why = "perhaps out of memory" if code == -signal.SIGKILL else f"exit code {code}"
+    return f"The process that measured the work died before it was done ({why})."
 
 
 def _taken(process: int | str | None = "self") -> int:
-    """Bytes of private writable memory that a process has; 0 for one that is over."""
+    """Bytes of private writable memory of a process; 0 if it has ended."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)

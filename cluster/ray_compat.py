@@ -1,8 +1,8 @@
-"""Everything of Ray that Ray keeps private, in one place: each use says why, and which public call would replace it.
+"""All uses of Ray's private names: each says why it is needed, and which public call would replace it.
 
-Ray may change any of it without notice. So the versions of Ray are bounded in pyproject.toml, and CI runs the tests at
-both ends of these bounds. tests/cluster/test_ray_compat.py sees that no other module uses a private name of Ray.
-Ray is imported inside the functions: commands that need no Ray stay quick.
+Ray may change a private name without notice. So pyproject.toml bounds the versions of Ray, and CI runs the tests at
+both ends of these bounds. tests/cluster/test_ray_compat.py checks that no other module uses a private name of Ray.
+The functions import Ray themselves, so that commands without Ray start fast.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from typing import Any
 
 
 def start(folder: Path, **options: Any) -> None:
-    """`ray.init` of a Ray whose files lie in `folder`.
+    """Calls `ray.init` so that Ray's files lie in `folder`.
 
-    Private: the argument `_temp_dir`. Ray's own default is /tmp/ray, which all users of a machine share.
+    Private: the argument `_temp_dir`. Ray's default is /tmp/ray, which all users of a machine share.
     Public instead: an argument `temp_dir` of `ray.init`, as `ray start` has it.
 
     Args:
-        folder: absolute, with a short path: Ray's sockets lie in it.
+        folder: an absolute, short path: Ray's sockets lie in it.
         **options: further arguments of `ray.init`.
     """
     import ray
@@ -31,10 +31,10 @@ def start(folder: Path, **options: Any) -> None:
 
 @contextlib.contextmanager
 def loopback() -> Generator[None]:
-    """Have Ray listen on the loopback device, as it does on macOS, for the length of a with-block.
+    """Makes Ray listen on the loopback device, as it does on macOS, for a with-block.
 
-    Private: the constant ENABLE_RAY_CLUSTER, read from the environment once, when Ray is imported.
-    Public instead: `ray.init(_node_ip_address="127.0.0.1")` without the underscore; today Ray turns this address down.
+    Private: the constant ENABLE_RAY_CLUSTER, which is read from the environment once, when Ray is imported.
+    Public instead: `ray.init(_node_ip_address="127.0.0.1")` without the underscore; today Ray refuses this address.
     """
     from ray._private import ray_constants
 
@@ -47,10 +47,10 @@ def loopback() -> Generator[None]:
 
 
 def read_environment() -> None:
-    """Have Ray's core read its settings and its token from the environment again.
+    """Makes Ray's core read its settings and its token from the environment again.
 
     Private: `Config.initialize` and `AuthenticationTokenLoader`. Ray reads the settings on import and the token once.
-    Public instead: settings and a token as arguments of `ray.init`; `ray get-auth-token` refreshes them in this way.
+    Public instead: settings and a token as arguments of `ray.init`. `ray get-auth-token` uses the same private calls.
     """
     from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -60,10 +60,10 @@ def read_environment() -> None:
 
 @contextlib.contextmanager
 def messages_to(hear: Callable[[str], None]) -> Generator[None]:
-    """Hand what Ray prints about its workers to `hear` instead of the terminal, for the length of a with-block.
+    """Passes Ray's messages about its workers to `hear` instead of the terminal, for a with-block.
 
     Private: `print_to_stdstream`. The death of a worker is printed even with `log_to_driver=False`.
-    Public instead: `log_to_driver=False`, once it holds for these messages too.
+    Public instead: `log_to_driver=False`, once it covers these messages too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,10 +78,10 @@ def messages_to(hear: Callable[[str], None]) -> Generator[None]:
 
 
 def local_heads() -> list[str]:
-    """``host:port`` of the heads of all clusters that this machine is a node of, in order.
+    """``host:port`` of the heads of all clusters that this machine is a node of, sorted.
 
-    Private: `services.find_gcs_addresses`, which looks through the processes of this machine.
-    Public instead: `ray.init(address="auto")` connects to one of them; nothing lists them.
+    Private: `services.find_gcs_addresses`, which searches the processes of this machine.
+    Public instead: none; `ray.init(address="auto")` connects to one of them, but nothing lists them.
     """
     from ray._private import services
 
@@ -89,11 +89,11 @@ def local_heads() -> list[str]:
 
 
 class Head:
-    """A head's own interface on a gRPC channel, called once per question and without Ray's retries.
+    """The interface of a cluster's head on a gRPC channel, called without Ray's retries.
 
     Private: the generated stubs in `ray.core.generated`. `ray.init` tries for twenty seconds, says only that it failed
-    to connect, and cannot tell a wrong token from a dead head.
-    Public instead: `ray.util.state.list_nodes`, where a dashboard runs; nothing asks whether a token is right.
+    to connect, and does not tell a wrong token from a dead head.
+    Public instead: `ray.util.state.list_nodes`, where a dashboard runs; no public call checks a token.
     """
 
     def __init__(self, channel: Any) -> None:
@@ -102,20 +102,20 @@ class Head:
         self._stub = NodeInfoGcsServiceStub(channel)
 
     def check_alive(self, *, timeout: float, metadata: Sequence[tuple[str, str]]) -> None:
-        """Ask whether it lives, within so many seconds; the answer does not matter.
+        """Checks that the head answers within `timeout` seconds.
 
         Raises:
-            grpc.RpcError: it does not answer, or turns this caller away.
+            grpc.RpcError: the head does not answer, or refuses the request.
         """
         from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # pyright: ignore[reportAttributeAccessIssue]
 
         self._stub.CheckAlive(CheckAliveRequest(), timeout=timeout, metadata=metadata)
 
     def living_nodes(self, *, timeout: float, metadata: Sequence[tuple[str, str]]) -> list[Any]:
-        """The living nodes, as Ray describes them (GcsNodeInfo).
+        """The live nodes, as Ray describes them (GcsNodeInfo).
 
         Raises:
-            grpc.RpcError: it does not answer within so many seconds, or turns this caller away.
+            grpc.RpcError: the head does not answer within `timeout` seconds, or refuses the request.
         """
         from ray.core.generated.gcs_pb2 import GcsNodeInfo  # pyright: ignore[reportAttributeAccessIssue]
         from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoRequest  # pyright: ignore[reportAttributeAccessIssue]
@@ -125,9 +125,9 @@ class Head:
 
 
 def tls_files() -> tuple[bytes, bytes, bytes]:
-    """Certificate, key and authority that RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT name.
+    """The certificate, key and authority in RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT.
 
-    Private: `load_certs_from_env`. `Head` needs them as Ray itself reads them.
+    Private: `load_certs_from_env`. `Head` needs them exactly as Ray reads them.
     Public instead: none.
 
     Raises:
@@ -140,83 +140,84 @@ def tls_files() -> tuple[bytes, bytes, bytes]:
 
 
 class Notes:
-    """The cluster's key-value store, which all its processes read and write.
+    """The cluster's key-value store; all processes of the cluster can read and write it.
 
     Private: `internal_kv`. It needs no process of its own.
-    Public instead: a named actor that holds the notes, which takes a process of its own for each run.
+    Public instead: a named actor that holds the notes; it would need a process of its own for each run.
     """
 
     @staticmethod
     def put(key: str, value: bytes) -> None:
-        """Write a value; a former one goes."""
+        """Write a value; it replaces an earlier one."""
         from ray.experimental.internal_kv import _internal_kv_put  # pyright: ignore[reportPrivateUsage]
 
         _internal_kv_put(key, value)
 
     @staticmethod
     def get(key: str) -> bytes:
-        """The value of a key that is there."""
+        """The value of a key; the key must exist."""
         from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
 
         return _internal_kv_get(key)
 
     @staticmethod
     def has(key: str) -> bool:
-        """Whether a key is there."""
+        """Whether a key exists."""
         from ray.experimental.internal_kv import _internal_kv_exists  # pyright: ignore[reportPrivateUsage]
 
         return _internal_kv_exists(key)
 
     @staticmethod
     def remove(key: str) -> None:
-        """Forget a key, if it is there."""
+        """Remove a key if it exists."""
         from ray.experimental.internal_kv import _internal_kv_del  # pyright: ignore[reportPrivateUsage]
 
         _internal_kv_del(key)
 
 
 def process_of(trial: Any) -> Any:
-    """The actor that does a trial of Tune's.
+    """The actor that runs a trial of Tune.
 
-    Private: `Trial.temporary_state`. Tune has no time limit for a trial's silence: whoever wants one kills the process.
+    Private: `Trial.temporary_state`. Tune has no time limit for a trial without reports: such a limit has to kill the
+    trial's process.
     Public instead: none; a `Stopper` is asked only when a trial reports.
     """
     return trial.temporary_state.ray_actor
 
 
 def error_of(trial: Any) -> BaseException | None:
-    """What a trial of Tune's failed of last; None if Tune does not say.
+    """The last error of a trial of Tune; None if Tune has none.
 
-    Private: `Trial.pickled_error_file`, in the run's own temporary folder.
-    Public instead: `Trial.get_pickled_error`, once it finds what Tune has not yet copied to the storage path.
+    Private: `Trial.pickled_error_file`, in the temporary folder of the run.
+    Public instead: `Trial.get_pickled_error`, once it also finds errors that are not yet in the storage path.
     """
     return pickle.loads(Path(trial.pickled_error_file).read_bytes()) if trial.pickled_error_file else None
 
 
 class InOrder:
-    """A scheduler of Tune's that starts trials in the order in which they were suggested; mixed in before its class.
+    """A mix-in for Tune's schedulers: trials start in the order in which they were suggested.
 
-    The choice of the plain FIFOScheduler is the first trial that is not running, also when a worker is starting for
-    it: an idle worker then takes that trial over and the starting one is thrown away, so that of several workers
-    only one ever gets up as long as tasks are shorter than the start of a process.
+    The plain FIFOScheduler chooses the first trial that is not running, even if a worker is already starting for it.
+    An idle worker then takes that trial, and the starting worker is thrown away. So only one of several workers ever
+    starts, as long as a task is shorter than the start of a process.
 
-    Private: that Tune keeps its own queue where `choose_trial_to_run` gives None.
-    Public instead: a scheduler's option for this order; there is none.
+    Private: Tune uses its own queue where `choose_trial_to_run` returns None.
+    Public instead: an option of a scheduler for this order; there is none.
     """
 
     def choose_trial_to_run(self, *_controller: Any, **_info: Any) -> None:
-        """None: Tune takes the next of its queue."""
+        """None: Tune takes the next trial of its queue."""
 
 
 def tell_past(scheduler: Any, trials: Sequence[Sequence[Mapping[str, float]]]) -> None:
-    """Have ASHA's rungs hold what trials of earlier runs reported.
+    """Adds the reports of trials of earlier runs to ASHA's rungs.
 
-    Private: that ASHA needs only the `trial_id` of a trial, and no controller.
+    Private: ASHA needs only the `trial_id` of a trial, and no controller.
     Public instead: `Tuner.restore`, which needs Tune's own files of those runs.
 
     Args:
         scheduler: an `AsyncHyperBandScheduler`.
-        trials: for each of them, its results in order.
+        trials: the results of each trial, in order.
     """
     for number, results in enumerate(trials):
         trial = SimpleNamespace(trial_id=f"past-{number}")

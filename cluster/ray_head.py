@@ -1,4 +1,7 @@
-"""What answers at a cluster's address, asked within seconds, before Ray itself tries for twenty and says too little."""
+"""Finds the head of a Ray cluster and asks it about the cluster, within seconds and with clear errors.
+
+`ray.init` itself tries for twenty seconds and then says only that it failed to connect.
+"""
 
 import contextlib
 import ipaddress
@@ -22,14 +25,14 @@ _TOKEN_FILE = Path(".ray") / "auth_token"
 
 @dataclass(frozen=True)
 class Token:
-    """A token of Ray's and where it was found; never printed, written to a file or handed to a process."""
+    """A token of Ray and where it was found; it is never printed, written to a file or passed to a process."""
 
     text: str = field(repr=False)
     source: str
 
     @property
     def warning(self) -> str:
-        """A sentence when other users of this machine can read its file, else empty."""
+        """A sentence if other users of this machine can read the token's file; else empty."""
         path = Path(self.source).expanduser()
         is_open = path.is_file() and path.stat().st_mode & 0o077
         return f"others on this machine can read the token: chmod 600 {self.source}" if is_open else ""
@@ -37,12 +40,12 @@ class Token:
 
 @dataclass(frozen=True)
 class RayCluster:
-    """What a cluster says of itself.
+    """A running cluster, as its head describes it.
 
     Attributes:
-        address: Host and port of its head.
-        asks_for_token: Whether it turns away those who have none.
-        nodes: The addresses of its living nodes, which bear no port.
+        address: Host and port of the head.
+        asks_for_token: Whether the head refuses requests without a token.
+        nodes: The addresses of the live nodes, without ports.
     """
 
     address: str
@@ -51,7 +54,7 @@ class RayCluster:
 
     @property
     def on_loopback(self) -> bool:
-        """Whether every node is closed to other machines."""
+        """Whether no node can be reached from other machines."""
         return all(is_loopback(node) for node in self.nodes)
 
 
@@ -59,8 +62,8 @@ def token() -> Token | None:
     """The token that Ray would find here: in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH's file or ~/.ray/auth_token.
 
     Raises:
-        ClusterError: RAY_AUTH_TOKEN_PATH names a file that holds none (Ray would abort this process), or what is
-            there cannot be a token.
+        ClusterError: RAY_AUTH_TOKEN_PATH names a file without a token (Ray would abort this process), or the text
+            cannot be a token.
     """
     if text := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return _checked(text, "RAY_AUTH_TOKEN")
@@ -74,35 +77,35 @@ def token() -> Token | None:
 
 
 def find(address: str) -> str:
-    """Host and port of the head of the cluster that an address means.
+    """Host and port of the head of the cluster that an address names.
 
     Args:
-        address: ``host:port``, ``host`` (port 6379), or ``auto``: the one in RAY_ADDRESS, else the one that this
-            machine is a node of.
+        address: ``host:port``, ``host`` (port 6379), or ``auto``: the cluster in RAY_ADDRESS, or else the one that
+            this machine is a node of.
 
     Raises:
-        ClusterError: It means none, or more than one.
+        ClusterError: The address names no cluster, or more than one.
     """
     if address == "auto":
         return find(os.environ["RAY_ADDRESS"]) if os.environ.get("RAY_ADDRESS", "auto") != "auto" else _only_local()
     if address.startswith("ray://"):
         raise ClusterError(
-            f"conclus does not drive a cluster through {address}: Ray Client loses connections. On a node of the "
-            f"cluster give host:{DEFAULT_PORT}; from elsewhere use: conclus submit STUDY --address http://HOST:{JOBS_PORT}"
+            f"conclus cannot use {address}: Ray Client loses connections. On a node of the cluster give "
+            f"HOST:{DEFAULT_PORT}; from elsewhere use: conclus submit STUDY --address http://HOST:{JOBS_PORT}"
         )
     if "://" in address or address.endswith(f":{JOBS_PORT}"):
         raise ClusterError(
-            f"{address} is where jobs are submitted (conclus submit STUDY --address {address}); to connect, give the "
+            f"{address} is for submitting jobs (conclus submit STUDY --address {address}); to connect, give the "
             f"head's host:port, such as HOST:{DEFAULT_PORT}, or auto."
         )
     return _host_and_port(address)
 
 
 def ask(address: str) -> RayCluster:
-    """Ask the head at ``host:port`` how it is.
+    """Asks the head at ``host:port`` about its cluster.
 
     Raises:
-        ClusterError: There is no cluster, it asks for a token and there is none here, or the token is wrong.
+        ClusterError: There is no cluster, or the token is missing or wrong.
     """
     with _head(address) as head:
         if head.lets_in(None):
@@ -115,14 +118,14 @@ def ask(address: str) -> RayCluster:
             )
         if not head.lets_in(own):
             raise ClusterError(
-                f"The cluster at {address} does not accept the token in {own.source}: it is not the one that its nodes "
-                "were started with."
+                f"The cluster at {address} does not accept the token in {own.source}: its nodes were started with "
+                "another one."
             )
         return _cluster(address, head, own)
 
 
 def asks_for_token(address: str) -> bool:
-    """Whether the head at ``host:port`` turns strangers away.
+    """Whether the head at ``host:port`` refuses requests without a token.
 
     Raises:
         ClusterError: There is no cluster.
@@ -132,7 +135,7 @@ def asks_for_token(address: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from its own machine alone."""
+    """Whether only its own machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -140,7 +143,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_here(host: str) -> bool:
-    """Whether an address is one of this machine's own."""
+    """Whether an address belongs to this machine."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as own:
         own.bind((host, 0))
         return True
@@ -150,7 +153,7 @@ def is_here(host: str) -> bool:
 def _checked(text: str, source: str) -> Token:
     # A line break in a header would make the HTTP library print the header.
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ClusterError(f"What {source} holds is not a token: make one with `ray get-auth-token --generate`.")
+        raise ClusterError(f"{source} does not hold a token: make one with `ray get-auth-token --generate`.")
     return Token(text, source)
 
 
@@ -179,7 +182,7 @@ def _host_and_port(address: str) -> str:
         host, port = address, str(DEFAULT_PORT)
     if not host or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in host and not host.startswith("[")):
         raise ClusterError(
-            f"{address!r} is no address of a cluster: give host:port, such as HOST:{DEFAULT_PORT}, or auto."
+            f"{address!r} is not the address of a cluster: give host:port, such as HOST:{DEFAULT_PORT}, or auto."
         )
     return f"{host}:{port}"
 
@@ -190,13 +193,13 @@ def _cluster(address: str, head: "_Head", own: Token | None) -> RayCluster:
 
 
 class _Head:
-    """The head's own interface, called once per question and without Ray's retries."""
+    """The gRPC interface of the head, called without Ray's retries."""
 
     def __init__(self, address: str, channel: Any) -> None:
         self._address, self._head = address, ray_compat.Head(channel)
 
     def lets_in(self, own: Token | None) -> bool:
-        """Whether it talks to one who has this token, or none."""
+        """Whether the head accepts this token, or a request without one."""
         import grpc
 
         try:
@@ -208,7 +211,7 @@ class _Head:
         return True
 
     def nodes(self, own: Token | None) -> list[Any]:
-        """The living nodes, as Ray describes them (GcsNodeInfo)."""
+        """The live nodes, as Ray describes them (GcsNodeInfo)."""
         return self._head.living_nodes(timeout=SECONDS, metadata=_bearer(own))
 
 

@@ -1,4 +1,4 @@
-"""What a machine has and what a task asks for, compared before anything starts."""
+"""Compares what a machine has with what a task needs, before anything starts."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Node:
-    """One machine as this process may use it."""
+    """One machine: its name, and the cores and graphics cards that may be used."""
 
     name: str
     cpu: float
@@ -21,32 +21,32 @@ class Node:
 
 
 def this_machine(*, gpus: bool = True) -> Node:
-    """This machine: the cores this process may run on, within its container's share, and the cards it may see.
+    """This machine: the cores that this process may use, within the limit of its container, and its visible cards.
 
     Args:
-        gpus: False leaves the cards uncounted (0): asking the driver for them takes a moment.
+        gpus: False does not count the cards (0): it takes a moment to ask the driver.
     """
     return Node("this machine", _cores(), _cards() if gpus else 0)
 
 
 def check(wanted: TaskResources, nodes: Sequence[Node], *, workers: int) -> None:
-    """See that a task of this size fits on one of the nodes.
+    """Checks that a task of this size fits on one of the nodes.
 
     Raises:
-        ClusterError: it could never be placed, or the request makes no sense.
+        ClusterError: the task fits on no node, or the request is not valid.
     """
     if workers < 1:
         raise ClusterError(f"There must be at least one worker, not {workers}.")
     if wanted.cpu < 0 or wanted.gpu < 0 or not (wanted.cpu or wanted.gpu):
         raise ClusterError(f"A trial must ask for some cpu or gpu, not for {_asked(wanted)}.")
     if wanted.gpu > 1 and wanted.gpu % 1:
-        raise ClusterError(f"More than one gpu comes in whole numbers only, not {wanted.gpu:g}.")
+        raise ClusterError(f"gpu above 1 must be a whole number, not {wanted.gpu:g}.")
     if not any(wanted.cpu <= node.cpu and wanted.gpu <= node.gpu for node in nodes):
         raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
 
 
 def fitting(wanted: TaskResources, nodes: Sequence[Node]) -> int:
-    """How many tasks of this size the nodes hold at once."""
+    """How many tasks of this size the nodes can run at once."""
     return sum(_on_one(wanted, node) for node in nodes)
 
 
@@ -74,7 +74,7 @@ def _cores() -> int:
 
 
 def _cgroup_cores() -> float:
-    """The CPU share of this container: cgroup v2, else v1, else no limit."""
+    """The CPU limit of this container in cores: from cgroup v2, else v1, else no limit."""
     try:
         quota, period = (_CGROUP / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -97,7 +97,7 @@ def _cards() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _installed_cards()
-    # CUDA itself reads the list up to the first entry that is no device, such as -1.
+    # CUDA reads the list up to the first entry that is not a device, such as -1.
     names = [name.strip() for name in visible.split(",")]
     end = next((place for place, name in enumerate(names) if name in {"", "-1", "NoDevFiles", "none"}), len(names))
     return min(end, _installed_cards()) if end else 0

@@ -1,7 +1,7 @@
-"""Folders for the files of one run, below the system's temporary folder: closed to others, and swept after a death.
+"""Folders for the files of one run, in the system's temporary folder: closed to others, and removed after a crash.
 
-Each is locked by the process that made it for as long as that lives; the system gives a lock back whatever a process
-dies of. One that nobody holds is what a killed run, or a start that failed, has left behind.
+The process that made a folder locks it while it lives. The system frees the lock when the process ends, for any
+reason. So a folder without a lock was left behind by a killed run or a failed start.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from cluster import watchdog
 from cluster.executor import ClusterError
 
 _PREFIX = "conclus-run-"
-_LONGEST_HOME = 18  # Ray's sockets lie 89 characters deeper, 68 of them below ours, and a socket's path ends at 107
+_LONGEST_HOME = 18  # a socket's path has at most 107 characters; Ray's sockets add 89, 68 of them below our folder
 
 
 @contextlib.contextmanager
 def folder() -> Generator[Path]:
-    """A new folder that others cannot enter, with a short path, until the end of a with-block.
+    """A new folder that others cannot enter, with a short path, for a with-block.
 
-    Ray opens its own temporary folder to everyone, so that it must not be this one but lie in it.
+    Ray opens its temporary folder to everyone, so Ray must use a folder inside this one.
 
     Raises:
-        ClusterError: there is no place for it, or the place does not keep others out.
+        ClusterError: the folder cannot be made, or its place does not keep others out.
     """
     home = _home()
     _sweep(home)
@@ -45,7 +45,7 @@ def _home() -> Path:
 
 
 def _new(home: Path) -> tuple[Path, int]:
-    """A folder and the descriptor that locks it; another one where somebody sweeps it before it is locked."""
+    """A new folder and the descriptor that locks it; a new try if another run removes it before it is locked."""
     try:
         while True:
             place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
@@ -53,11 +53,11 @@ def _new(home: Path) -> tuple[Path, int]:
             if lock is not None:
                 return place, lock
     except OSError as error:
-        raise ClusterError(f"{home}: there is no room for Ray's files: {error.strerror}.") from error
+        raise ClusterError(f"{home}: no folder can be made for Ray's files: {error.strerror}.") from error
 
 
 def _locked(place: Path) -> int | None:
-    """The descriptor that holds the folder, if it is there and nobody else holds it."""
+    """The descriptor that locks the folder; None if it does not exist or another process locks it."""
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -73,20 +73,22 @@ def _locked(place: Path) -> int | None:
 
 
 def _refuse_open(place: Path) -> None:
-    """What is no folder of ours for us alone: some file systems keep no modes, and an open parent lets others rename.
+    """Checks that only this user can use the folder.
+
+    Some file systems keep no modes, and in an open parent folder others can rename ours.
 
     Raises:
-        ClusterError: it is such a one.
+        ClusterError: others can use it.
     """
     own, above = place.lstat(), place.parent.stat()
     if not (stat.S_ISDIR(own.st_mode) and own.st_uid == os.getuid() and stat.S_IMODE(own.st_mode) == stat.S_IRWXU):
-        raise ClusterError(f"{place.parent} does not keep a folder closed to others: set TMPDIR to one that does.")
+        raise ClusterError(f"{place.parent} cannot keep a folder closed to others: set TMPDIR to one that can.")
     if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
-        raise ClusterError(f"In {place.parent} others can move what is ours: set TMPDIR to a folder of your own.")
+        raise ClusterError(f"Other users can move files in {place.parent}: set TMPDIR to a folder of your own.")
 
 
 def _sweep(home: Path) -> None:
-    """Removes what dead runs of this user have left, and ends what still works in it."""
+    """Removes the folders of this user's dead runs, and ends the processes that still use them."""
     for place in home.glob(f"{_PREFIX}*"):
         if not _is_own(place) or (lock := _locked(place)) is None:
             continue

@@ -1,4 +1,4 @@
-"""Jobs of a Ray cluster through its Jobs API: a folder of code and a command go there, states and logs come back."""
+"""Runs jobs on a Ray cluster through its Jobs API: sends a folder of code and a command, reads states and logs."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from cluster import access, connect, ray_head
 from cluster.executor import ClusterError, one_line
 
 STOP_SECONDS = 60
-"""How long a driver may take to leave its trials resumable before it is killed; Ray's own 3 s are too few."""
+"""Seconds that a driver may take to stop its trials in order before it is killed; Ray's default of 3 is too short."""
 
 _ENDED = {"STOPPED", "SUCCEEDED", "FAILED"}
 _POLL_SECONDS = 0.5
@@ -25,14 +25,14 @@ _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 @dataclass(frozen=True)
 class JobState:
-    """How a job stands: Ray's word for it (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and why in a line."""
+    """The state of a job: Ray's status (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and the reason in a line."""
 
     status: str
     message: str
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job is over."""
         return self.status in _ENDED
 
 
@@ -40,7 +40,7 @@ class Jobs:
     """The jobs of one cluster.
 
     Raises:
-        ClusterError: `ray[default]` is missing here, or the cluster cannot be reached in safety; see `access.find`.
+        ClusterError: `ray[default]` is missing here, or the cluster cannot be reached safely; see `access.find`.
     """
 
     def __init__(self, address: str, *, insecure: bool = False) -> None:
@@ -51,8 +51,8 @@ class Jobs:
             from ray.job_submission import JobSubmissionClient
 
             for handler in logging.getLogger("ray").handlers:
-                handler.setLevel(logging.WARNING)  # it tells of every package it sends
-            # As requests does by itself, told to Ray so that following a log trusts the same authority.
+                handler.setLevel(logging.WARNING)  # it logs every package that it sends
+            # The requests library reads this variable itself; Ray needs it for following a log.
             authority = os.environ.get("REQUESTS_CA_BUNDLE") or True
             self._client = JobSubmissionClient(self.access.address, headers=dict(self.access.headers), verify=authority)
 
@@ -64,14 +64,14 @@ class Jobs:
         metadata: Mapping[str, str],
         variables: Mapping[str, str],
     ) -> None:
-        """Starts a command in a copy of `folder`, on the cluster; its processes import what lies in there first.
+        """Starts a command on the cluster in a copy of `folder`; its processes import from this copy first.
 
         Args:
-            job: the name of the job, which the cluster must not have had before.
-            folder: all that is sent, a few megabytes at most.
-            command: what is run, on the head node, without taking a core of it.
-            metadata: words that the cluster's dashboard shows.
-            variables: of its environment.
+            job: the name of the job; it must be new to the cluster.
+            folder: the folder that is sent, a few megabytes at most.
+            command: the command; it runs on the head node and reserves no core there.
+            metadata: texts that the cluster's dashboard shows.
+            variables: environment variables of the job.
         """
         settings = {
             "RAY_AUTH_MODE": self.access.mode,
@@ -80,7 +80,7 @@ class Jobs:
             **variables,
         }
         with self._sentences(job):
-            # One folder for all: a module both in working_dir and in py_modules is another copy in driver and workers.
+            # One folder for all: with py_modules beside working_dir, driver and workers would import different copies.
             self._client.submit_job(
                 submission_id=job,
                 entrypoint=shlex.join(command),
@@ -90,19 +90,19 @@ class Jobs:
             )
 
     def state(self, job: str) -> JobState:
-        """How a job stands."""
+        """The state of a job."""
         with self._sentences(job):
             found = self._client.get_job_info(job)
         lines = str(found.message or "").strip().splitlines()
         return JobState(found.status.value, lines[0] if lines else "")
 
     def log(self, job: str) -> str:
-        """What the driver of a job has printed."""
+        """The output of a job's driver so far."""
         with self._sentences(job):
             return self._client.get_job_logs(job)
 
     def follow(self, job: str, hear: Callable[[str], Any]) -> JobState:
-        """Hands on what the driver prints until the job ends; its last state."""
+        """Passes the driver's output to `hear` until the job ends; returns its last state."""
 
         async def tail() -> None:
             async for text in self._client.tail_job_logs(job):
@@ -113,16 +113,16 @@ class Jobs:
         return self._wait(job, STOP_SECONDS)
 
     def stop(self, job: str) -> JobState:
-        """Asks the driver to end (SIGTERM), waits until it has; its last state.
+        """Asks the driver to end (SIGTERM) and waits until it has; returns its last state.
 
         Raises:
-            ClusterError: It is still there after a minute and a half.
+            ClusterError: The job has not ended after 90 s.
         """
         with self._sentences(job):
             self._client.stop_job(job)
         state = self._wait(job, STOP_SECONDS * 1.5)
         if not state.ended:
-            raise ClusterError(f"The job {job} was asked to stop and is still {state.status}: ask again.")
+            raise ClusterError(f"The job {job} was asked to stop and is still {state.status}: try again.")
         return state
 
     def _wait(self, job: str, seconds: float) -> JobState:
@@ -133,29 +133,29 @@ class Jobs:
 
     @contextlib.contextmanager
     def _sentences(self, job: str = "") -> Generator[None]:
-        """Whatever Ray's client raises becomes one sentence."""
+        """Turns every error of Ray's client into one sentence."""
         try:
             yield
         except Exception as error:
             text = str(error)
             if "status code 404" in text or "does not exist" in text:
                 raise ClusterError(
-                    f"The cluster at {self.access.address} knows no job {job}: was it started anew?"
+                    f"The cluster at {self.access.address} has no job {job}: was the cluster restarted?"
                 ) from error
-            raise ClusterError(f"The cluster at {self.access.address} does not do it: {_reason(error)}.") from error
+            raise ClusterError(f"The cluster at {self.access.address} refuses: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
-    """`one_line`; of a traceback, which the cluster may send in place of a message, the line that says what it was."""
+    """The error in one line; the cluster may send a traceback as the message, whose last line is then taken."""
     if "Traceback" not in (first := one_line(error)):
         return first.rstrip(".")
-    # Ray's client closes each message with a point, after a traceback on a line of its own.
+    # Ray's client ends each message with a full stop; after a traceback it stands on a line of its own.
     return str(error).rstrip("\n. ").splitlines()[-1].strip()
 
 
 @contextlib.contextmanager
 def _only(address: str) -> Generator[None]:
-    """Has Ray's client take this address: RAY_ADDRESS would go before the one it is given."""
+    """Makes Ray's client use this address: otherwise RAY_ADDRESS would replace it."""
     before = os.environ.get(_OVERRIDE)
     os.environ[_OVERRIDE] = address
     try:
@@ -168,7 +168,7 @@ def head_of(launcher: Path) -> str:
     """The dashboard of the cluster that a launcher file (`ray up`) describes.
 
     Raises:
-        ClusterError: The file cannot be read, or its cluster has no head that runs.
+        ClusterError: The file cannot be read, or its cluster has no running head.
     """
     import yaml
 
@@ -178,7 +178,7 @@ def head_of(launcher: Path) -> str:
         content = yaml.safe_load(launcher.read_text(encoding="utf-8"))
         provider = content["provider"]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ClusterError(f"--config {launcher}: it is not a cluster-launcher file: {one_line(error)}.") from error
+        raise ClusterError(f"--config {launcher} is not a cluster-launcher file: {one_line(error)}.") from error
     if isinstance(provider, dict) and (host := provider.get("head_ip")):
         return f"http://{host}:{ray_head.JOBS_PORT}"
     with connect.settings():

@@ -1,6 +1,6 @@
-"""Ray Tune executes tasks: it places them, tries dead ones again, stops hopeless ones, and is told little else.
+"""Runs tasks with Ray Tune: it places them, retries tasks that died, and stops tasks by successive halving.
 
-Tune's own state, logs and restore are not used: the work keeps its results itself.
+Tune's own state, logs and restore are not used: the work saves its results itself.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from cluster.executor import (
 )
 from cluster.resources import Node, check, this_machine
 
-with connect.settings():  # Ray reads some of them when it is imported
+with connect.settings():  # Ray reads some variables when it is imported
     import ray
     from ray import tune
     from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
@@ -62,23 +62,23 @@ def run(
     halving: SuccessiveHalving | None = None,
     run_dir: Path | None = None,
 ) -> None:
-    """Do the tasks on the connected Ray cluster, or on a private one of this machine that ends with the run.
+    """Runs the tasks on the connected Ray cluster, or else on a private Ray of this machine that ends with the run.
 
     Args:
-        work: does one task; importable by the workers (a module-level function of an installed package).
-        tasks: started in this order; or a feed, which is asked whenever a worker has room.
-        on_event: hears of every event, in this process; its own exceptions are logged and change nothing.
-        stop: once requested, running tasks get SystemExit at their next report, and what is left of them is
-            killed after ``GRACE_SECONDS``; no other task is started.
-        workers: how many tasks run at once, as far as the machines have room for them.
-        resources: what one task takes.
-        retries: how often a task whose process died, or from which an exception escaped, is tried again.
-        timeout: seconds without a report after which a task's process is killed; None: it may be silent for ever.
-        halving: ends tasks that fall behind; they get EndedEarly at their next report.
-        run_dir: takes what Tune writes and ``ray.log``; a temporary folder, removed afterwards, by default.
+        work: does one task. The workers must be able to import it: a module-level function of an installed package.
+        tasks: the tasks in their order; or a feed, which is asked whenever a worker is free.
+        on_event: called with every event, in this process; its exceptions are logged and change nothing.
+        stop: once requested, running tasks get SystemExit at their next report, tasks that still run after
+            ``GRACE_SECONDS`` are killed, and no other task is started.
+        workers: how many tasks run at once, if the machines have room for them.
+        resources: what one task needs.
+        retries: how often a task is tried again after its process died or it raised an exception.
+        timeout: seconds without a report after which a task's process is killed; None: never.
+        halving: ends tasks with worse values early; they get EndedEarly at their next report.
+        run_dir: the folder for Tune's files and ``ray.log``; by default a temporary one, removed afterwards.
 
     Raises:
-        ClusterError: a task fits on no machine, Ray does not start, or Tune broke down again and again.
+        ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
     """
     nodes = connect.connected_nodes()
     machine = this_machine(gpus=resources.gpu > 0)
@@ -93,11 +93,11 @@ def run(
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
             if stop.requested or whole or queue.is_done():
                 return
-    raise ClusterError(f"Ray Tune broke down {1 + RESTARTS} times, with {len(queue.open)} trials under way.")
+    raise ClusterError(f"Ray Tune failed {1 + RESTARTS} times; {len(queue.open)} trials were not finished.")
 
 
 class _Queue:
-    """Numbers the tasks of a feed and knows those that have no final event; after a breakdown they come first."""
+    """Numbers the tasks of a feed and keeps those without a last event; after a failure of Tune they come first."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -116,17 +116,17 @@ class _Queue:
         return self._numbers
 
     def put_back(self, number: int) -> None:
-        """Have an open task done again."""
+        """Run an open task again."""
         self._again.append(number)
 
     def is_done(self) -> bool:
-        """Whether nothing is open and nothing will come."""
+        """Whether no task is open and no more will come."""
         if not self.open and (number := self.take()) is not None:
             self.put_back(number)
         return not self.open
 
     def again(self) -> bool:
-        """Have the open tasks done again; whether there are any."""
+        """Run the open tasks again; True if there are any."""
         self._again = list(self.open)
         return bool(self._again)
 
@@ -154,12 +154,12 @@ def _folder(run_dir: Path | None) -> Generator[Path]:
 
 
 def _ray(machine: Node | None, log: Path) -> contextlib.AbstractContextManager[None]:
-    """A private Ray on this machine, started afresh; the connected one if there is none to start."""
+    """A new private Ray on this machine; the connected cluster if `machine` is None."""
     return connect.quiet(log) if machine is None else connect.local(machine=machine, log=log)
 
 
 def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
-    """One Tune experiment; whether it came to its end."""
+    """Runs one Tune experiment; True if all tasks are done."""
     run_id = uuid.uuid4().hex
     board = Board(run_id)
     listener = _Listener(plan.queue, board, send)
@@ -169,8 +169,8 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
             _fit(plan, listener, stopper, run_id)
     except Exception as error:
         if not stop.requested:
-            logger.warning("Ray Tune broke down (%s); the tasks that are left start again.", one_line(error))
-            logging.getLogger("ray").exception("Ray Tune broke down.")
+            logger.warning("Ray Tune failed (%s); the remaining tasks start again.", one_line(error))
+            logging.getLogger("ray").exception("Ray Tune failed.")
             plan.queue.again()
             return False
     finally:
@@ -207,7 +207,7 @@ def _trial_name(trial: Trial) -> str:
 
 
 class _Asked(Searcher):
-    """Gives Tune the next task whenever it has room for one."""
+    """Gives Tune the next task whenever a worker is free."""
 
     def __init__(self, queue: _Queue, board: Board) -> None:
         super().__init__()
@@ -216,8 +216,8 @@ class _Asked(Searcher):
         self._usr1 = connect.usr1_keeper()
 
     def suggest(self, trial_id: str) -> Any:
-        """The next task's number; nothing now, or nothing any more."""
-        self._usr1()  # Tune takes it when it begins, and would end without keeping anything
+        """The number of the next task; None for nothing now, FINISHED for nothing more."""
+        self._usr1()  # Tune replaces the handler when it begins; its own one ends the process without saving
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED
@@ -226,11 +226,11 @@ class _Asked(Searcher):
         return {"task": number}
 
     def on_trial_complete(self, trial_id: str, *_args: Any, **_info: Any) -> None:
-        """Hears that a task is over, however it ended."""
+        """Notes that a task is over, in whatever way."""
         self._running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a queue is not restored, it is made anew from the results."""
+        """Does nothing: the queue is not restored, but made again from the results."""
 
     restore = save
 
@@ -247,12 +247,12 @@ class _Halving(ray_compat.InOrder, AsyncHyperBandScheduler):
 
 
 def _halving(rule: SuccessiveHalving) -> TrialScheduler:
-    """ASHA whose rungs hold what earlier runs saw."""
+    """ASHA with the values of earlier runs in its rungs."""
     scheduler = _Halving(
         time_attr="epoch",
         metric="value",
         mode=rule.mode,
-        max_t=rule.epochs - 1,  # at the last epoch nothing is left to save
+        max_t=rule.epochs - 1,  # to stop a task at its last epoch saves nothing
         grace_period=rule.grace,
         reduction_factor=rule.reduction,
         stop_last_trials=False,
@@ -263,7 +263,7 @@ def _halving(rule: SuccessiveHalving) -> TrialScheduler:
 
 
 class _Listener(tune.Callback):
-    """Turns what Tune tells into events."""
+    """Turns Tune's callbacks into events."""
 
     def __init__(self, queue: _Queue, board: Board, send: OnEvent) -> None:
         self.board = board
@@ -292,7 +292,7 @@ class _Listener(tune.Callback):
 
     def on_trial_complete(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
-        if trial.config["task"] in self._queue.open:  # not by its own result, so by halving
+        if trial.config["task"] in self._queue.open:  # it has no result of its own: halving ended it
             self.board.end(trial.config["task"])
             self._close("ended", trial, self._latest.get(trial.config["task"], {}))
 
@@ -304,14 +304,14 @@ class _Listener(tune.Callback):
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
         trial: Trial = info["trial"]
         if trial.should_recover():
-            # Its process died between two tasks: Tune tries only those again that are running.
+            # Its process died between two tasks: Tune retries only running trials.
             self.on_trial_recover(**info)
             self._queue.put_back(trial.config["task"])
         else:
             self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
 
     def kill_silent(self, seconds: float) -> None:
-        """Kill the process of every task that has not been heard of for so long."""
+        """Kill the process of every task without a report for so many seconds."""
         for one in list(self.running.values()):
             if not one.killed and time.monotonic() - one.heard > seconds:
                 self._why[one.task] = f"TIMEOUT: it finished no epoch within {seconds / 60:g} minutes"
@@ -323,7 +323,7 @@ class _Listener(tune.Callback):
         self._tell(kind, trial, data, error)
         self._latest.pop(trial.config["task"], None)
         self._queue.open.pop(trial.config["task"], None)
-        if kind != "ended":  # its worker may still be reading
+        if kind != "ended":  # the worker of an ended task may still read its note
             self.board.take_down(trial.config["task"])
 
     def _tell(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
@@ -333,7 +333,7 @@ class _Listener(tune.Callback):
 
 @dataclass
 class _Running:
-    """A task under way: its process, its number, and when it was heard of last."""
+    """A running task: its process, its number, and the time of its last report."""
 
     actor: Any
     task: int
@@ -348,7 +348,7 @@ class _Running:
 
 
 def _why(trial: Trial) -> str:
-    """One line on why a task died for good."""
+    """One line on why a task died."""
     error = ray_compat.error_of(trial)
     if isinstance(error, RayTaskError):
         return one_line(error.cause)
@@ -358,12 +358,12 @@ def _why(trial: Trial) -> str:
         if isinstance(error, ActorUnavailableError):
             return "its process cannot be reached: it died, or the machine it ran on"
         code = re.search(r"exit code (\d+)", str(error))
-        return f"its process {f'left with exit code {code[1]}' if code else 'was killed, perhaps for its memory'}"
-    return one_line(error) if error else "Tune does not say why"
+        return f"its process {f'ended with exit code {code[1]}' if code else 'was killed, perhaps out of memory'}"
+    return one_line(error) if error else "Tune gives no reason"
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment once the caller wishes so, and kills what has not left in time or is silent for too long."""
+    """Ends the experiment at the caller's request; kills tasks that do not stop in time, or report nothing in time."""
 
     def __init__(self, stop: Stop, listener: _Listener, board: Board, timeout: float | None) -> None:
         self._stop, self._listener, self._board, self._timeout = stop, listener, board, timeout
@@ -385,7 +385,7 @@ class _Stopper(tune.Stopper):
         self._killer.cancel()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles the stopper into its state, which nobody reads
+        return {}  # Tune pickles the stopper into its state, which is never read
 
 
 def _kill(running: dict[str, _Running]) -> None:

@@ -1,6 +1,6 @@
-"""A small process that clears up after a driver that was killed; run as a file, with the standard library alone.
+"""A small process that cleans up after a killed driver; it runs as a file and needs only the standard library.
 
-Ray's agents try for a minute to tell the dead driver that it is dead, and the session's folder would stay for ever.
+Without it Ray's agents would try to reach the dead driver for a minute, and the session's folder would stay.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-_PATIENCE_SECONDS = 1.0  # most of Ray's processes leave with the driver by themselves
+_PATIENCE_SECONDS = 1.0  # most of Ray's processes end with the driver by themselves
 _TRIES, _PAUSE_SECONDS = 20, 0.1
 
 
 @contextlib.contextmanager
 def watching(folder: Path) -> Generator[None]:
-    """For the length of a with-block: when this process dies, its end of the pipe closes and the folder is cleared."""
+    """Starts the watchdog for a with-block: if this process dies, its end of the pipe closes and the folder goes."""
     command = [sys.executable, "-I", "-S", __file__, str(folder)]
-    # A session of its own, so that what kills the driver's process group leaves it alone.
+    # A session of its own, so that a signal to the driver's process group does not kill it.
     watchdog = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
@@ -30,17 +30,17 @@ def watching(folder: Path) -> Generator[None]:
 
 
 def users(folder: str) -> list[int]:
-    """The processes that have a file of this folder open, as all of Ray's have their logs (Linux; else none)."""
+    """The processes with an open file in this folder: all of Ray's processes have their logs open (Linux only)."""
     return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _uses(process, f"{folder}/")]
 
 
 def clear(folder: str) -> None:
-    """End whoever else has a file of this folder open, and remove it."""
+    """Kills all other processes with an open file in this folder, and removes the folder."""
     for process in users(folder):
         if process != os.getpid():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
-    # Those that are being ended may still write while it is emptied.
+    # Dying processes may still write while the folder is emptied.
     for _ in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():

@@ -1,4 +1,4 @@
-"""One attempt at one task inside a worker: the work on a thread of its own, its reports on their way out."""
+"""Runs one task in a thread of a worker process and passes its reports on."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ from typing import Any, Literal
 from cluster.executor import EndedEarly, Work
 
 REPORT_SECONDS = 1.0
-"""News leaves the worker this often at most: each costs the driver about 3 ms, whatever the number of workers."""
+"""The shortest time between two messages to the driver: each costs the driver about 3 ms."""
 
 _POLL_SECONDS = 0.2
 
 Wish = Literal["", "stop", "end"]
-"""What the driver wants of a task: nothing, that the run stops, or that this task alone is over."""
+"""What the driver asks of a task: nothing, to stop with the whole run, or to end alone."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class News:
 
 
 class WorkThread:
-    """Runs the work; `next` waits for its news, `end` asks it to leave.
+    """Runs the work; `next` waits for its news, `end` asks it to stop.
 
-    A report for which `keeps` says so comes out at once, and the work waits until it is answered: by the next call of
-    `next`, or by a wish. Of the others the newest comes out now and then, and the work goes on.
+    A report for which `keeps` is true is passed on at once, and the work waits until the next call of `next` or until
+    the driver has a wish. Of the other reports only the newest is passed on, at most once in `REPORT_SECONDS`; the
+    work does not wait for them.
     """
 
     def __init__(
@@ -54,10 +55,10 @@ class WorkThread:
         self._thread.start()
 
     def next(self) -> News:
-        """Wait for a report to come out, or for the result.
+        """Wait for the next report, or for the result.
 
         Raises:
-            BaseException: whatever escaped from the work.
+            BaseException: the work raised it.
         """
         with self._changed:
             self._answered = self._kept is None  # the work may have reported before it was first asked
@@ -68,7 +69,7 @@ class WorkThread:
             return self._take()
 
     def end(self, seconds: float) -> bool:
-        """Have the work leave at its next report; whether it has left within this time."""
+        """Ask the work to stop at its next report, and wait this long; True if it has stopped."""
         self._leave = self._leave or self._wish() or "end"
         self._thread.join(seconds)
         return not self._thread.is_alive()

@@ -1,4 +1,4 @@
-"""The one error that is a person's to mend."""
+"""The error for mistakes that the user can correct."""
 
 
 class UserError(Exception):

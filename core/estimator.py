@@ -1,4 +1,4 @@
-"""Contrastive clustering as a scikit-learn estimator: the same configuration, the same `fit`, another front door."""
+"""Contrastive clustering as a scikit-learn estimator, with the configuration and the training of a trial."""
 # ruff: noqa: N803 - scikit-learn calls the samples X
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from core.training.method import Method
 from core.training.n_clusters import count_clusters
 from core.training.state import TrainingState
 
-# Where parameters of the estimator stand in the configuration of a trial; any other key is an option of its section.
+# The places of the estimator's parameters in the configuration of a trial; other keys are options of their section.
 PARAMETERS: dict[Place, str] = {
     ("encoder", "name"): "encoder",
     ("method", "name"): "method",
@@ -49,36 +49,36 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
     """Contrastive clustering of the rows of X, by any method, encoder and views that studies can name.
 
     With an integer `random_state` the same X gives the same bits on one machine. For networks as small as the default
-    one thread is best (`torch.set_num_threads(1)`): the number of threads is the caller's and is left alone.
+    one thread is fastest (`torch.set_num_threads(1)`); the estimator does not change the number of threads.
 
     Args:
         n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.kmeans.estimate_n_clusters`).
-        method: name of a method, or path of the file of one's own. Such a file must still be there to unpickle.
+        method: name of a method, or path of your own file. Unpickling needs this file.
         method_options: options of the method by name; None for its defaults, here and below.
         encoder: name or path of the encoder.
         encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}` of `mlp`.
         views: name or path of the family of views; `auto` chooses by whether samples are images.
         views_options: options of the views.
-        epochs: times that training sees all samples; steps are `epochs * ceil(n_samples / batch_size)`.
+        epochs: how often training passes over all samples; there are `epochs * ceil(n_samples / batch_size)` steps.
         batch_size: samples per step, at most.
-        learning_rate: of the optimiser.
+        learning_rate: learning rate of the optimiser.
         optimiser_options: its other options, such as `{"schedule": "cosine", "warmup": 0.1}`.
-        scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps the least and
-            greatest number of all to 0 and 1, `none` changes nothing; `auto` is `unit` for images and `standard` for
-            vectors. What was seen in `fit` is kept and applied to later samples.
-        image_shape: (channels, height, width) that rows of X are reshaped to; None: they are vectors.
+        scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps the smallest
+            and the largest number of all to 0 and 1, `none` changes nothing; `auto` is `unit` for images and
+            `standard` for vectors. The scale found in `fit` is applied to later samples.
+        image_shape: (channels, height, width) of each row of X; None: the rows are vectors.
         random_state: an integer is the trial's seed; None draws one from numpy's global generator.
-        device: where tensors live, as torch names it; may be set anew after `fit`.
+        device: the device of the tensors, as torch names it; it may be changed after `fit`.
 
     Attributes:
-        labels_: cluster of each sample of `fit`, shape (n_samples,); the same as `predict` of them.
-        history_: a mapping per epoch: `epoch`, mean losses (nats), and in the last also label-free health signals.
+        labels_: cluster of each sample of `fit`, shape (n_samples,); equal to `predict` of the same X.
+        history_: a mapping per epoch: `epoch`, mean losses (nats), and in the last epoch label-free health signals.
         n_clusters_: the number of clusters, given or estimated.
-        n_iter_: epochs that were run.
-        offset_: what is subtracted from each feature, shape (n_features,).
-        scale_: what each feature is then divided by, shape (n_features,).
+        n_iter_: the number of epochs that were run.
+        offset_: the value subtracted from each feature, shape (n_features,).
+        scale_: the divisor of each feature after that, shape (n_features,).
         n_features_in_: number of features seen in `fit`.
-        feature_names_in_: their names, where X had names that are strings.
+        feature_names_in_: the names of the features, if X had names that are strings.
 
     Examples:
         >>> from sklearn.datasets import load_digits
@@ -130,14 +130,14 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
             The estimator itself.
 
         Raises:
-            ValueError: parameters or X are wrong, or do not fit one another.
-            DivergedError: training gave values that are not finite.
+            ValueError: parameters or X are wrong, or do not fit together.
+            DivergedError: training produced values that are not finite.
 
         Warns:
             ConvergenceWarning: some clusters are empty.
         """
         del y
-        vars(self).pop("_trained", None)  # if this fit fails, nothing of an earlier one answers with new scales
+        vars(self).pop("_trained", None)  # if this fit fails, an earlier model must not be used with new scales
         config, scale, image_shape = self._read_parameters()
         table = self._checked(X, reset=True)
         self._sample_shape = _sample_shape(image_shape, table.shape[1])
@@ -158,11 +158,11 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
     def predict(self, X: Any) -> NDArray[np.int64]:
         """The cluster of each sample of X (n, n_features), shape (n,).
 
-        That is the most probable one or, of a method without a cluster head, the one with the nearest centroid.
+        It is the most probable cluster, or, for a method without a cluster head, the one with the nearest centroid.
 
         Raises:
             ValueError: X is wrong.
-            NotFittedError: there was no `fit`.
+            NotFittedError: `fit` was not called.
         """
         outputs = self._outputs(X)
         return self._trained.labels(outputs)
@@ -173,9 +173,9 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     @available_if(lambda self: getattr(self, "_has_head", True))
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Probabilities of X (n, n_features) over clusters, shape (n, n_clusters_); errors as of `predict`.
+        """Cluster probabilities of X (n, n_features), shape (n, n_clusters_); errors as of `predict`.
 
-        A fitted estimator has it where its method has a cluster head.
+        A fitted estimator has this method only if its clustering method has a cluster head.
         """
         probabilities: Any = self._outputs(X).probabilities
         return probabilities.numpy()
@@ -188,7 +188,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         return self._trained.outputs(self._scaled(self._checked(X, reset=False)), self.device)
 
     def _checked(self, X: Any, *, reset: bool) -> NDArray[Any]:
-        """X as an array (n, n_features) of finite numbers; with `reset` it is what there is to learn from."""
+        """X as an array (n, n_features) of finite numbers; `reset` is true in `fit`."""
         table: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1 + reset)
         with _value_errors():
             check_values(table, "X")
@@ -197,12 +197,12 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         return table
 
     def _scaled(self, table: NDArray[Any]) -> NDArray[np.float32]:
-        """What the method sees of a table (n, n_features): shape (n, *sample_shape), never the caller's own memory."""
+        """A table (n, n_features) scaled and reshaped to (n, *sample_shape); always a copy."""
         scaled = (table - self.offset_) / self.scale_
         return np.ascontiguousarray(scaled, dtype=np.float32).reshape(len(table), *self._sample_shape)
 
     def _train(self, config: TrialConfig, data: Dataset) -> Trained:
-        """Runs all epochs and keeps their rows and the last state."""
+        """Runs all epochs and keeps their rows and the last training state."""
         self.history_: list[dict[str, float]] = []
         state: Any = None
         device = str(_device(self.device))
@@ -216,13 +216,13 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         """The trial's configuration, the scale, and the shape of images.
 
         Raises:
-            ValueError: some are wrong; the message has a line for each.
+            ValueError: parameters are wrong; the message has a line for each mistake.
         """
         mistakes = Mistakes()
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
-        plugins.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
+        plugins.allow_named(*plug_in_files(config))  # a path in the caller's code counts as named by the user
         if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
@@ -241,7 +241,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained method as plain values, which pickle, and the module made from them, which does not."""
+    """A trained method as plain values, which are pickled, and the modules made from them, which are not."""
 
     config: TrialConfig
     sample_shape: tuple[int, ...]
@@ -254,25 +254,25 @@ class Trained:
         """The method's outputs for samples (n, *sample_shape), on the CPU.
 
         Raises:
-            ValueError: no such device, or the method's file is gone.
+            ValueError: the device does not exist, or the method's file is missing.
         """
         with _value_errors():
             where = _device(device)
-            # `predict` turns the method's training mode off and on again, which two threads may not do at once.
+            # `predict` turns the method's training mode off and on again: two threads must not do this at once.
             with _ONE_AT_A_TIME:
                 return predict(self._method(where), torch.from_numpy(samples).to(where))
 
     def labels(self, outputs: Outputs) -> NDArray[np.int64]:
-        """The most probable clusters (n,) or, without a head, those with the nearest of k-means' centroids."""
+        """The most probable clusters (n,), or, without a head, the clusters of the nearest k-means centroids."""
         if outputs.probabilities is not None:
             return outputs.probabilities.argmax(dim=1).numpy()
         return kmeans.nearest(kmeans.unit_rows(outputs.features.numpy()), self.centroids)
 
     def _method(self, device: torch.device) -> Method:
-        """The method with its trained weights, made when first asked for."""
+        """The method with its trained weights; it is made at the first call."""
         if device not in self.made:
             blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
-            # Views are for training; those of the trial might look for neighbours among the blank samples.
+            # Views are for training only, and those of the trial may search for neighbours among the blank samples.
             config = replace(self.config, views=read_plug_in("views", "noise", (), Mistakes()))
             state, _ = TrainingState.from_bytes(self.content, str(device))
             self.made[device] = build(config, blank, len(self.centroids), seed=0)
@@ -287,23 +287,23 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def _plain(value: Any) -> Any:
-    """Python's own number or list for one of numpy: parameters come from `np.arange` and its like."""
+    """Python's number or list for one of numpy: parameters may come from `np.arange`."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _parameter(place: Place) -> str:
-    """What the estimator calls a place in a trial."""
+    """The estimator's name for a place in a trial."""
     return PARAMETERS.get(place, place[0] if len(place) == 1 else f"{place[0]}_options.{place[1]}")
 
 
 def _options(section: str, options: Any, mistakes: Mistakes) -> dict[str, Any]:
-    """The options of a section; those that are parameters of their own are mistakes."""
+    """The options of a section; an option that is a parameter of its own is a mistake."""
     if not isinstance(options, Mapping | None):
         mistakes.add((f"{section}_options",), f"{options!r} is wrong: a mapping of names to values is needed")
         return {}
     for key in options or {}:
         if (section, key) in PARAMETERS:
-            mistakes.add((f"{section}_options.{key}",), f"is a parameter of its own: {PARAMETERS[section, key]!r}")
+            mistakes.add((f"{section}_options.{key}",), f"use the parameter {PARAMETERS[section, key]!r} for it")
     return {str(key): _plain(value) for key, value in (options or {}).items()}
 
 
@@ -319,19 +319,19 @@ def _sample_shape(image_shape: tuple[int, ...] | None, n_features: int) -> tuple
 
 
 def _scaling(X: NDArray[Any], scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What to subtract from and then to divide each feature of X (n, n_features) by, each (n_features,)."""
+    """The offset and the divisor of each feature of X (n, n_features), each of shape (n_features,)."""
     offset, divisor = offset_and_divisor(X.reshape(len(X), *sample_shape), scale)
     size = X.shape[1] // len(offset)
     return np.repeat(offset, size), np.repeat(divisor, size)
 
 
 def _dataset(samples: NDArray[np.float32]) -> Dataset:
-    """An unlabelled data set; its fingerprint is that of its content, which estimates are remembered by."""
+    """An unlabelled data set; estimates of its number of clusters are cached under its fingerprint."""
     return Dataset("X", samples, None, (), hashlib.sha256(samples.data).hexdigest())
 
 
 def _seed(random_state: Any) -> int:
-    """The trial's seed: an integer itself, or one drawn as scikit-learn would."""
+    """The trial's seed: the integer itself, or one drawn as scikit-learn does."""
     generator = check_random_state(random_state)
     return int(random_state) if isinstance(random_state, numbers.Integral) else int(generator.randint(2**31))
 
@@ -345,7 +345,7 @@ def _device(name: Any) -> torch.device:
 
 @contextmanager
 def _value_errors() -> Generator[None]:
-    """A person's mistakes are ValueErrors in scikit-learn."""
+    """Turns UserError into ValueError, which scikit-learn uses for the user's mistakes."""
     try:
         yield
     except UserError as error:

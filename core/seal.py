@@ -1,4 +1,7 @@
-"""Digests around bytes, inside JSON and above YAML, so that damage is seen before it is used; JSON to make keys of."""
+"""Adds digests to bytes, JSON and text files, and checks them, so that damage is found before a file is used.
+
+Also the canonical JSON text that keys are made from.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ def canonical_json(value: object, *, allow_nan: bool = True) -> str:
     """One JSON text for equal values: keys sorted, no spaces, floats in the shortest form that reads back exactly.
 
     Raises:
-        ValueError: `allow_nan` is false and a number is not finite: a key made of it would be equal to nothing.
+        ValueError: `allow_nan` is false and a number is not finite: NaN in a key would not be equal to itself.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=allow_nan)
 
@@ -28,32 +31,32 @@ def seal(content: bytes) -> bytes:
 
 
 def unseal(sealed: bytes) -> bytes:
-    """What `seal` was given.
+    """The content that `seal` got.
 
     Raises:
-        ValueError: A byte of it is another one, or it holds no digest, as files of conclus 0.1.0 do.
+        ValueError: The content was changed, or it has no digest, like files of conclus 0.1.0.
     """
     content = sealed[_START:]
     if not sealed.startswith(_MARK):
-        raise ValueError("it holds no digest: it is damaged, or of conclus 0.1.0")
+        raise ValueError("it has no digest: it is damaged, or from conclus 0.1.0")
     if sealed[:_START] != _MARK + sha256(content).hexdigest().encode() + b"\n":
         raise ValueError("it is damaged: its digest does not fit its content")
     return content
 
 
 def seal_text(content: bytes) -> bytes:
-    """A text in which `#` begins a comment, after a comment that holds its digest.
+    """A text after a comment line with its digest; `#` must begin a comment in the text.
 
-    The first line, not the last: that a text was cut short is then seen, too.
+    The digest is in the first line, so a text that was cut short is found too.
     """
     return _COMMENT.format(sha256(content).hexdigest()).encode() + content
 
 
 def is_sealed_text(text: bytes) -> bool:
-    """Whether a digest vouches for a text; none does for one that a person wrote, or conclus 0.1.0.
+    """Whether a text has a digest; texts by hand and texts of conclus 0.1.0 have none.
 
     Raises:
-        ValueError: It holds a digest, and is not what `seal_text` was given.
+        ValueError: The text has a digest that does not match its content.
     """
     if not text.startswith(_BEFORE):
         return False
@@ -63,33 +66,33 @@ def is_sealed_text(text: bytes) -> bool:
 
 
 def seal_json(content: Mapping[str, Any]) -> bytes:
-    """A mapping as JSON that holds its own digest."""
+    """A mapping as JSON, with a digest in it."""
     marked = {_FORMAT: 1, **json.loads(json.dumps(content))}
     return json.dumps(marked | {_SHA256: _digest(marked)}, indent=1).encode()
 
 
 def unseal_json(sealed: bytes) -> dict[str, Any]:
-    """The mapping that `seal_json` was given; one that never had a digest, as conclus 0.1.0 wrote it, as it is.
+    """The mapping that `seal_json` got; a mapping without a digest, as conclus 0.1.0 wrote it, is returned unchecked.
 
     Raises:
-        ValueError: It is no JSON, no mapping, or not what was written.
+        ValueError: The bytes are not JSON, not a mapping, or were changed.
     """
     try:
         content = json.loads(sealed)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(content, dict):
-        raise ValueError("it is no mapping")  # noqa: TRY004 - of a file's content, not of an argument's type
+        raise ValueError("it is not a mapping")  # noqa: TRY004 - about a file's content, not an argument's type
     return verified(content)
 
 
 def verified(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping that was read from JSON, without its digest, where it has one.
+    """A mapping that was read from JSON, without its digest if it has one.
 
-    Both of its own keys are looked for: damage that takes one away leaves the other.
+    Two keys mark a digest: damage to one of them leaves the other.
 
     Raises:
-        ValueError: It is not what was written.
+        ValueError: The mapping was changed after it was written.
     """
     found = dict(content)
     if _FORMAT in found or _SHA256 in found:

@@ -1,4 +1,4 @@
-"""One trial seed, several independent streams: nothing here or elsewhere touches the global generators for good."""
+"""Derives several independent random streams from one trial seed; the global generators stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def derive(seed: int, purpose: str) -> int:
-    """A 32-bit seed for one purpose (32: scikit-learn's limit), unrelated to the seeds of the others."""
+    """A 32-bit seed for one purpose, independent of the seeds for other purposes; scikit-learn allows 32 bits."""
     digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -26,25 +26,25 @@ class Streams:
 
     @classmethod
     def of(cls, seed: int, device: torch.device) -> Streams:
-        """Fresh streams of a trial seed; `order` is drawn on the CPU, the others where the data is."""
+        """New streams of a trial seed; `order` is on the CPU, the others are on the device of the data."""
         devices = {"order": torch.device("cpu"), "views": device, "method": device}
         return cls(**{name: torch.Generator(where).manual_seed(derive(seed, name)) for name, where in devices.items()})
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Where each stream stands."""
+        """The state of each stream."""
         return {one.name: getattr(self, one.name).get_state() for one in fields(self)}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Puts each stream back to where it stood."""
+        """Restores the state of each stream."""
         for name, value in state.items():
-            getattr(self, name).set_state(value.cpu())  # also the state of a GPU's generator lives on the CPU
+            getattr(self, name).set_state(value.cpu())  # the state of a GPU's generator is on the CPU too
 
 
 @contextmanager
 def initialisation(seed: int, device: torch.device) -> Generator[None]:
-    """Modules built inside take their weights from the trial's seed; the global generators come back untouched.
+    """Modules that are built in this with-block get their weights from the trial's seed.
 
-    torch's layers initialise themselves from the global generator and take no other.
+    torch's layers always use the global generators, so these are seeded here and restored afterwards.
     """
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):

@@ -1,7 +1,7 @@
-"""The number format that losses are computed in: float32 at least.
+"""Computes losses in float32 or float64.
 
-Under torch's autocast a product of matrices comes in half precision, of which similarities at a low temperature keep
-two digits, and exponentials, squares and sums of float16 overflow soon.
+Under torch's autocast a product of matrices has half precision. Then similarities at a low temperature keep only two
+digits, and exponentials, squares and sums in float16 soon overflow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HALF = (torch.float16, torch.bfloat16)
 def in_full(loss: Callable[P, R]) -> Callable[P, R]:
     """The same loss, in float32 for tensors of half precision and under autocast; float64 stays float64.
 
-    Gradients come in the format of the tensors that they are of.
+    Each gradient has the format of its tensor.
     """
 
     @functools.wraps(loss)
@@ -40,7 +40,7 @@ def in_full(loss: Callable[P, R]) -> Callable[P, R]:
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
-    """A context in which torch computes in the formats that it is given, where the tensor is."""
+    """A context that turns torch's autocast off on the tensor's device."""
     kind = tensor.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 

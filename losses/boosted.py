@@ -1,4 +1,4 @@
-"""The losses of TCL's boosting stage: instances and clusters, both told of pseudo-labels."""
+"""The losses of TCL's boosting stage, for instances and for clusters, both with pseudo-labels."""
 
 import math
 
@@ -17,19 +17,19 @@ UNLABELLED = -1
 def boosted_nt_xent(
     a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], temperature: float
 ) -> Float[Tensor, ""]:
-    """NT-Xent in which samples of one pseudo-label do not push each other away.
+    """NT-Xent in which samples with the same pseudo-label do not push each other away.
 
-    As `losses.nt_xent`, but the sum over j leaves out the rows of other samples with row i's label; the only positive
-    is still the other view. Unlabelled samples (-1) are contrasted with everything.
+    As `losses.nt_xent`, but the sum over j leaves out the rows of other samples with row i's label. The other view is
+    still the only positive. Unlabelled samples (-1) are contrasted with all others.
 
     Args:
         a: first view, shape (n, dim); rows need not be normalised.
         b: second view, shape (n, dim), row i belongs to row i of `a`.
-        labels: pseudo-labels, shape (n,), from 0; -1 where there is none.
+        labels: pseudo-labels, shape (n,), from 0; -1 for none.
         temperature: divides the cosine similarities; above 0.
 
     Returns:
-        The mean over the 2n rows, a scalar in nats; 0 when all samples have one label.
+        The mean over the 2n rows, a scalar in nats; 0 if all samples have the same label.
 
     Raises:
         ValueError: the shapes differ, or there is no row.
@@ -50,26 +50,26 @@ def boosted_nt_xent(
 
 
 def _left_out(labels: Int[Tensor, " n"]) -> Tensor:
-    """Which of the (2n, 2n) pairs are not contrasted: a row with itself, and the same label in another sample."""
+    """A mask of the (2n, 2n) pairs that are not contrasted: a row with itself, and other samples with its label."""
     same = (labels[:, None] == labels) & (labels != UNLABELLED)
-    # A block of the diagonal holds a view against itself, the other two hold the positives.
+    # The two blocks on the diagonal hold a view against itself; the other two hold the positives on their diagonals.
     itself, positive = same.clone().fill_diagonal_(fill_value=True), same.fill_diagonal_(fill_value=False)
     return torch.cat([torch.cat([itself, positive], dim=1), torch.cat([positive, itself], dim=1)])
 
 
 @in_full
 def balanced_cross_entropy(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Cross entropy on labelled samples, every class that is present weighing the same.
+    """Cross entropy on labelled samples, in which every class in the batch has the same weight.
 
-    A sample of class k weighs (number of labelled) / (number labelled k), and the sum is divided by all weights: what
-    comes out is the mean over present classes of the mean over their samples.
+    A sample of class k has the weight (number of labelled) / (number labelled k), and the sum is divided by the sum of
+    the weights. The result is the mean over the classes in the batch of the mean over their samples.
 
     Args:
         logits: cluster logits, shape (n, k).
-        labels: pseudo-labels, shape (n,), from 0 to k - 1; -1 where there is none.
+        labels: pseudo-labels, shape (n,), from 0 to k - 1; -1 for none.
 
     Returns:
-        A scalar in nats; 0, with a gradient of 0, when nothing is labelled.
+        A scalar in nats; 0, with a gradient of 0, if no sample is labelled.
 
     Reference:
         Li et al., "Twin Contrastive Learning for Online Clustering" (IJCV 2022), the boosting stage.

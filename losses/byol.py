@@ -1,4 +1,4 @@
-"""The alignment of BYOL: a prediction and its target point the same way, nothing is pushed apart."""
+"""The alignment of BYOL: pulls a prediction to the direction of its target, without negatives."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +15,7 @@ def byol(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -
 
     Args:
         predictions: shape (n, dim); rows need not be normalised.
-        targets: shape (n, dim), row i is what row i of `predictions` should be.
+        targets: shape (n, dim), row i is the target of row i of `predictions`.
 
     Returns:
         A scalar from 0 (aligned) to 4 (opposite), without unit.

@@ -9,8 +9,8 @@ from losses.nt_xent import nt_xent
 def cluster_nt_xent(p: Float[Tensor, "n k"], q: Float[Tensor, "n k"], temperature: float) -> Float[Tensor, ""]:
     """Contrast column k of `p` with column k of `q` against all other columns of both.
 
-    A column is a cluster's representation: its assignment probabilities over the batch. An empty cluster (a
-    column of zeros) has cosine similarity 0 with everything, so the loss stays finite.
+    A column represents a cluster: its assignment probabilities over the batch. An empty cluster (a column of zeros) has
+    cosine similarity 0 with all others, so the loss stays finite.
 
     Args:
         p: assignment probabilities of the first view, shape (n, k), rows sum to 1.

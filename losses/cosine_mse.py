@@ -1,4 +1,4 @@
-"""A weighted sum of `cosine` and `mse`: the direction first, and the length as well."""
+"""A weighted sum of `cosine` and `mse`: mostly the direction counts, and the length too."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,15 +19,15 @@ def cosine_mse(
 
     Args:
         predictions: shape (n, dim).
-        targets: shape (n, dim), row i is what row i of `predictions` should be.
+        targets: shape (n, dim), row i is the target of row i of `predictions`.
         cosine_weight: at least 0.
-        mse_weight: at least 0; the targets' unit decides how much it means.
+        mse_weight: at least 0; its effect depends on the unit of the targets.
 
     Returns:
         A scalar, at least 0.
 
     Reference:
-        Its parts are those of `losses.cosine` and `losses.mse`; the weights 0.7 and 0.3 are those of common practice.
+        See `losses.cosine` and `losses.mse` for the parts; the weights 0.7 and 0.3 are common practice.
     """
     return cosine_weight * cosine(predictions, targets) + mse_weight * mse(predictions, targets)
 
@@ -39,8 +39,8 @@ class Loss:
         """The loss with these weights.
 
         Args:
-            cosine_weight: weight of the cosine loss; both weights are at least 0, one of them above it.
-            mse_weight: weight of the squared error, whose size depends on the targets' unit.
+            cosine_weight: weight of the cosine loss; both weights are at least 0, and one is above 0.
+            mse_weight: weight of the squared error, whose size depends on the unit of the targets.
 
         Raises:
             ValueError: a weight is negative, or both are 0.

@@ -1,4 +1,4 @@
-"""InfoNCE of pairs, the symmetric form of CLIP: each prediction finds its target in the batch, and the other way."""
+"""InfoNCE of pairs in CLIP's symmetric form: each prediction finds its target in the batch, and the reverse."""
 
 import math
 from functools import partial
@@ -11,8 +11,8 @@ from torch import Tensor
 from losses._precision import in_full, without_autocast
 from losses._similarity import COOLEST, across, differentiable, norms, parts, units
 
-# Columns that tell most rows apart: only where they do not, all of them are looked at.
-_GLANCE = 8
+# Rows are first compared in so many columns; all columns are compared only if some rows are equal in these.
+_FIRST_COLUMNS = 8
 
 
 @in_full
@@ -25,9 +25,9 @@ def info_nce(
 
         loss = mean_i [ log sum_j exp(s_ij) + log sum_j exp(s_ji) - 2 s_ii ] / 2
 
-    Of pairs with equal targets each is as right as the other: both sums leave out j ≠ i with the target of i. It is
-    safe for any n ≥ 1 (n = 1 has no negatives: the loss is 0), and for zero vectors. A batch of 4,096 keeps one matrix
-    of 4,096², 64 MB, at any temperature above 0.033.
+    Pairs with equal targets are not negatives of each other: both sums leave out j ≠ i with the target of i. The loss
+    is finite for any n ≥ 1 (for n = 1 there are no negatives and the loss is 0), and for zero vectors. A batch of 4,096
+    keeps one matrix of 4,096², 64 MB, at any temperature above 0.033.
 
     Args:
         predictions: shape (n, dim); rows need not be normalised.
@@ -35,7 +35,7 @@ def info_nce(
         temperature: divides the cosine similarities; above 0.
 
     Returns:
-        A scalar in nats. Constant rows give `chance(n)` if no targets are equal.
+        A scalar in nats; `chance(n)` for constant similarities if no targets are equal.
 
     Reference:
         Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021), figure 3;
@@ -49,7 +49,7 @@ def info_nce(
 
 
 def _plain(predictions: Tensor, targets: Tensor, left_out: Tensor | None, temperature: float) -> Tensor:
-    """The loss at any temperature and as often differentiable as one likes."""
+    """The loss at any temperature, differentiable any number of times."""
     p, t = units(predictions), units(targets)
     s = p.mul(1 / temperature).mm(t.t())
     if left_out is not None:
@@ -58,9 +58,9 @@ def _plain(predictions: Tensor, targets: Tensor, left_out: Tensor | None, temper
 
 
 def equal_rows(rows: Float[Tensor, "n dim"]) -> Bool[Tensor, "n n"] | None:
-    """Which rows of shape (n, dim) equal which others, shape (n, n), False on the diagonal; None where none do."""
-    glance = row_ids(rows[:, :_GLANCE])
-    if len(glance.unique()) == len(rows):
+    """A mask of the pairs of equal rows (n, dim), shape (n, n), False on the diagonal; None if no rows are equal."""
+    first = row_ids(rows[:, :_FIRST_COLUMNS])
+    if len(first.unique()) == len(rows):
         return None
     ids = row_ids(rows)
     if len(ids.unique()) == len(ids):
@@ -69,9 +69,9 @@ def equal_rows(rows: Float[Tensor, "n dim"]) -> Bool[Tensor, "n n"] | None:
 
 
 def row_ids(rows: Float[Tensor, "n dim"]) -> Tensor:
-    """A whole number for each row of shape (n, dim), shape (n,): the same for equal rows, else another.
+    """A whole number for each row of shape (n, dim), shape (n,): equal rows have equal numbers, others differ.
 
-    It is a 64-bit hash of the numbers' bits: unlike a float's sum it depends on nothing but the row.
+    It is a 64-bit hash of the bits of the row. Unlike a sum of floats, it depends only on the row.
     """
     numbers = rows.detach() + 0.0 if rows.dtype == torch.float64 else rows.detach().float() + 0.0
     bits = numbers.view(torch.int64 if numbers.dtype == torch.float64 else torch.int32).long()
@@ -81,12 +81,12 @@ def row_ids(rows: Float[Tensor, "n dim"]) -> Tensor:
 
 
 def chance(n: int) -> float:
-    """The loss of constant outputs, log n: divide by it to compare batch sizes."""
+    """The loss of constant outputs, log n; divide by it to compare batch sizes."""
     return math.log(n)
 
 
 class _Symmetric(torch.autograd.Function):
-    """The loss itself: one exponential of each similarity serves both sums, and the gradient."""
+    """The loss with its gradient: one exponential of each similarity serves both sums and the gradient."""
 
     @staticmethod
     def forward(
@@ -96,7 +96,7 @@ class _Symmetric(torch.autograd.Function):
         temperature: float,
         tracked: bool,
     ) -> tuple[Tensor, ...]:
-        """Both sums, and if `tracked`, of the gradient all but the last products."""
+        """The loss, and if `tracked`, all parts of the gradient before its last products."""
         n, rate = len(predictions), math.log(2) * temperature
         p_shrink, t_shrink = (1 / norms(rows) for rows in (predictions, targets))
         p, t = predictions * (p_shrink / rate)[:, None], targets * t_shrink[:, None]
@@ -107,11 +107,11 @@ class _Symmetric(torch.autograd.Function):
             block = e[part].exp2_()
             if left_out is not None:
                 block.masked_fill_(left_out[part], 0)
-            # Sums by products with ones, which are faster than sums.
+            # Products with ones are faster than sums.
             torch.mv(block, ones, out=rows[part])
             columns.addmv_(block.t(), ones[part])
         if tracked:
-            # The mean of both softmaxes less the identity takes the place of the exponentials.
+            # The mean of both softmaxes less the identity overwrites the exponentials.
             by_row, by_column = 0.5 / rows, 0.5 / columns
             for part in parts(n):
                 e[part].mul_(by_row[part, None] + by_column)
@@ -120,17 +120,17 @@ class _Symmetric(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Keeps what the gradient is made of, and the inputs for a gradient that is differentiated itself."""
+        """Keeps the parts of the gradient, and the inputs for a gradient that is differentiated again."""
         *given, ctx.temperature, ctx.tracked = inputs
         _, *made = output
         ctx.mark_non_differentiable(*made)
-        # What was made has no gradient: without this, zeros of each one's shape come to `backward`, also of (n, n).
+        # The parts have no gradient: without this line, `backward` gets zeros of each shape, also (n, n).
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, *(made if ctx.tracked else ()))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """What the forward pass left, over n and the temperature, times the other side's rows."""
+        """The weights of the forward pass, divided by n and the temperature, times the rows of the other side."""
         if grad is None:
             return (None,) * 5
         predictions, targets, left_out, *made = ctx.saved_tensors
@@ -151,7 +151,7 @@ class _Symmetric(torch.autograd.Function):
 class Loss:
     """`info_nce` with its temperature fixed; called with predictions and targets, both of shape (n, dim).
 
-    `least_batch` samples are needed in a batch for a negative; fewer than `advised_batch` teach little.
+    A batch needs at least `least_batch` samples to have a negative; with fewer than `advised_batch` it learns little.
     """
 
     least_batch = 2
@@ -161,7 +161,7 @@ class Loss:
         """The loss at one temperature.
 
         Args:
-            temperature: divides the cosine similarities: 0.05 is hard, 0.1 soft.
+            temperature: divides the cosine similarities; a low one (0.05) gives hard negatives more weight than 0.1.
 
         Raises:
             ValueError: the temperature is not above 0.

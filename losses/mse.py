@@ -1,4 +1,4 @@
-"""Mean squared error between predictions and targets: the baseline; it weighs outliers most, and lengths count."""
+"""Mean squared error of predictions and targets, the baseline: outliers count most, and lengths count too."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,13 +13,13 @@ def mse(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) ->
 
     Args:
         predictions: shape (n, dim).
-        targets: shape (n, dim), row i is what row i of `predictions` should be.
+        targets: shape (n, dim), row i is the target of row i of `predictions`.
 
     Returns:
         A scalar, at least 0, in squares of the targets' unit.
 
     Reference:
-        The squared error of least squares regression; divided by the number of columns too, as torch's `mse_loss`.
+        The squared error of least squares regression, also divided by the number of columns, as torch's `mse_loss`.
     """
     return functional.mse_loss(predictions, targets)
 

@@ -21,7 +21,7 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
 
         loss = mean_i [ log sum_{j != i} exp(s_ij) - s_ii+ ]
 
-    It is safe for any n ≥ 1 (n = 1 has no negatives: the loss is 0) and for zero vectors.
+    The loss is finite for any n ≥ 1 (for n = 1 there are no negatives and the loss is 0), and for zero vectors.
 
     Args:
         a: first view, shape (n, dim); rows need not be normalised.
@@ -29,7 +29,7 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
         temperature: divides the cosine similarities; above 0.
 
     Returns:
-        The mean over the 2n rows, a scalar in nats. Constant rows give `chance(n)`.
+        The mean over the 2n rows, a scalar in nats; `chance(n)` for constant rows.
 
     Raises:
         ValueError: the shapes differ, or there is no row.
@@ -48,21 +48,21 @@ def nt_xent(a: Float[Tensor, "n dim"], b: Float[Tensor, "n dim"], temperature: f
 
 
 def _plain(rows: Tensor, temperature: float) -> Tensor:
-    """The loss of rows of both views, one below the other, at any temperature, differentiable as often as one likes."""
+    """The loss of the stacked rows of both views, at any temperature, differentiable any number of times."""
     u = units(rows)
     similarities = u.mul(1 / temperature).mm(u.t())
-    # In place and past autograd: no second (2n, 2n) matrix, also on the way back. Where exp is 0, so is the gradient.
+    # In place and hidden from autograd, which saves a second (2n, 2n) matrix. If exp is 0, its gradient is 0 too.
     similarities.detach().fill_diagonal_(-math.inf)
     others = torch.arange(len(u), device=u.device).roll(len(u) // 2)
     return functional.cross_entropy(similarities, others)
 
 
 class _Contrast(torch.autograd.Function):
-    """The loss itself: similarities are symmetric, so that their gradient needs one product, not two."""
+    """The loss with its gradient: similarities are symmetric, so the gradient needs one product instead of two."""
 
     @staticmethod
     def forward(rows: Tensor, temperature: float, tracked: bool) -> tuple[Tensor, ...]:
-        """Of both views' rows, one below the other; with the loss comes what its gradient is made of, if `tracked`."""
+        """The loss of the stacked rows of both views, and if `tracked`, the parts of its gradient."""
         shrink = 1 / norms(rows)
         u, n = rows * shrink[:, None], len(rows) // 2
         own = torch.linalg.vecdot(u[:n], u[n:]) / temperature
@@ -72,7 +72,7 @@ class _Contrast(torch.autograd.Function):
             # A product with ones is faster than a sum.
             torch.mv(e[part].exp2_(), ones, out=sums[part])
         if tracked:
-            # The mean of the softmax and its transpose, less one for each other view, in the exponentials' place.
+            # The mean of the softmax and its transpose, less one for each other view, overwrites the exponentials.
             by = 0.5 / sums
             for part in parts(2 * n):
                 e[part].mul_(by[part, None] + by)
@@ -82,17 +82,17 @@ class _Contrast(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Keeps what the gradient is made of, and the rows for a gradient that is differentiated itself."""
+        """Keeps the parts of the gradient, and the rows for a gradient that is differentiated again."""
         rows, ctx.temperature, ctx.tracked = inputs
         _, *made = output
         ctx.mark_non_differentiable(*made)
-        # What was made has no gradient: without this, zeros of each one's shape come to `backward`, also of (2n, 2n).
+        # The parts have no gradient: without this line, `backward` gets zeros of each shape, also (2n, 2n).
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(rows, *(made if ctx.tracked else ()))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """What the forward pass left, times the unit rows."""
+        """The weights of the forward pass, times the unit rows."""
         if grad is None:
             return None, None, None
         rows, *made = ctx.saved_tensors
@@ -106,7 +106,7 @@ class _Contrast(torch.autograd.Function):
 
 
 def chance(n: int) -> float:
-    """The loss of constant outputs, log(2n - 1): divide by it to compare batch sizes."""
+    """The loss of constant outputs, log(2n - 1); divide by it to compare batch sizes."""
     return math.log(2 * n - 1)
 
 

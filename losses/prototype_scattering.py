@@ -1,4 +1,4 @@
-"""Prototype scattering of ProPos: the mean of each cluster is pushed away from the means of the others."""
+"""Prototype scattering of ProPos: pushes the mean of each cluster away from the means of the others."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,23 +11,23 @@ from losses._similarity import units
 def prototype_scattering(
     online: Float[Tensor, "n dim"], target: Float[Tensor, "n dim"], labels: Int[Tensor, " n"], temperature: float
 ) -> Float[Tensor, ""]:
-    """Contrast the clusters' prototypes between two networks, and with each other within the first.
+    """Contrast each online prototype with its target prototype, against the other online prototypes.
 
     The prototype of a cluster is the unit mean of its samples' unit features. With m the prototypes of `online` and
     t those of `target`, over the K' clusters of the batch::
 
         loss = -mean_k log[ exp(m_k t_k / T) / (exp(m_k t_k / T) + sum_{j != k} exp(m_k m_j / T)) ]
 
-    Clusters that are absent from the batch take no part.
+    Clusters without a sample in the batch are left out.
 
     Args:
-        online: features that follow the gradient, shape (n, dim); rows need not be normalised.
+        online: features of the online network, which is trained, shape (n, dim); rows need not be normalised.
         target: features of the same samples from the target network, shape (n, dim).
         labels: pseudo-labels, shape (n,).
         temperature: T, divides the cosine similarities; above 0.
 
     Returns:
-        A scalar in nats; 0 for a batch of one cluster; log K' when all prototypes are equal.
+        A scalar in nats; 0 for a batch of one cluster, log K' if all prototypes are equal.
 
     Raises:
         ValueError: the shapes differ, or there is no row.
@@ -49,7 +49,7 @@ def prototype_scattering(
 
 
 def _prototypes(features: Float[Tensor, "n dim"], members: Float[Tensor, "k n"]) -> Float[Tensor, "k dim"]:
-    """Unit means: a sum points where the mean points."""
+    """The prototypes: unit sums, which have the direction of the means."""
     return units(members @ units(features))
 
 

@@ -1,4 +1,4 @@
-"""Soft assignment by Student's t kernel, the sharper target made of it, and the divergence between the two."""
+"""Soft assignment with Student's t kernel, a sharper target made from it, and the divergence of the two."""
 
 import torch
 from jaxtyping import Float
@@ -12,14 +12,14 @@ from losses._precision import in_full
 def log_assignment(
     features: Float[Tensor, "n dim"], centroids: Float[Tensor, "k dim"], freedom: float = 1.0
 ) -> Float[Tensor, "n k"]:
-    """Log of the probabilities with which samples belong to centroids.
+    """Log of the probabilities that samples belong to centroids.
 
-    With d the distance of sample j to centroid k: q_jk is proportional to (1 + d² / freedom)^(-(freedom + 1) / 2).
+    With d the distance of sample j to centroid k, q_jk is proportional to (1 + d² / freedom)^(-(freedom + 1) / 2).
 
     Args:
         features: shape (n, dim).
         centroids: shape (k, dim), in the same space.
-        freedom: degrees of freedom, above 0; the larger, the lighter the tails.
+        freedom: degrees of freedom, above 0; a larger number gives lighter tails.
 
     Returns:
         Log-probabilities, shape (n, k); always finite.
@@ -27,7 +27,7 @@ def log_assignment(
     Reference:
         Xie et al., "Unsupervised Deep Embedding for Clustering Analysis" (ICML 2016), eq. 1.
     """
-    # Distances do not depend on the origin; near the centroids fewer digits cancel.
+    # Distances do not depend on the origin; with the origin near the centroids, fewer digits cancel.
     origin = centroids.detach().mean(dim=0)
     x, c = features - origin, centroids - origin
     squares = x.square().sum(dim=1, keepdim=True) + c.square().sum(dim=1) - 2 * x @ c.t()
@@ -36,9 +36,9 @@ def log_assignment(
 
 @in_full
 def target(log_q: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-    """What the assignment should become: p_jk proportional to q_jk² / (sum of column k over the batch).
+    """The target of the assignment: p_jk is proportional to q_jk² / (sum of column k over the batch).
 
-    Squaring makes it surer, the division keeps large clusters from growing. No gradient passes.
+    The square makes assignments more certain; the division keeps large clusters from growing. No gradient passes.
 
     Args:
         log_q: log-probabilities, shape (n, k).
@@ -55,13 +55,13 @@ def target(log_q: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 
 @in_full
 def student_t_divergence(log_q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
-    """The mean over samples of KL(p || q), p the `target` of q.
+    """The mean over samples of KL(p || q), where p is the `target` of q.
 
     Args:
-        log_q: log-probabilities, shape (n, k), as `log_assignment` gives them.
+        log_q: log-probabilities, shape (n, k), as from `log_assignment`.
 
     Returns:
-        A scalar in nats, at least 0; 0 for one cluster, or when all rows are uniform.
+        A scalar in nats, at least 0; 0 for one cluster, or if all rows are uniform.
 
     Reference:
         Zhang et al., "Supporting Clustering with Contrastive Learning" (NAACL 2021), eq. 5.

@@ -1,4 +1,4 @@
-"""The type that an option's annotation names, read from its syntax: nothing of a plug-in's source is evaluated."""
+"""Reads the type of an option from the syntax of its annotation; no source of a plug-in is evaluated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def type_of(annotation: ast.expr | None, depth: int = _DEEPEST) -> Any:
     `tuple[X, ...]`, `Optional[X]` and `X | Y`, also written as a string.
 
     Raises:
-        ValueError: it is another expression.
+        ValueError: the annotation is another expression.
     """
     match annotation:
         case None:
@@ -41,7 +41,7 @@ def type_of(annotation: ast.expr | None, depth: int = _DEEPEST) -> Any:
         case ast.Subscript(value=ast.Name(id=name), slice=inner):
             return _subscripted(name, inner, depth)
         case _:
-            raise ValueError(f"{_words(annotation)} is no type of a study file")
+            raise ValueError(f"{_words(annotation)} is not a type of a study file")
 
 
 def _part(node: ast.expr, depth: int) -> Any:
@@ -58,7 +58,7 @@ def _subscripted(name: str, inner: ast.expr, depth: int) -> Any:
         return reduce(or_, [type_of(items[0], depth - 1), None])
     if name == "tuple" and len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is ...:
         return tuple[type_of(items[0], depth - 1), ...]
-    raise ValueError(f"{name}[…] is no type of a study file")
+    raise ValueError(f"{name}[…] is not a type of a study file")
 
 
 def _constant(node: ast.expr) -> str | int | float | bool | None:
@@ -69,5 +69,5 @@ def _constant(node: ast.expr) -> str | int | float | bool | None:
 
 
 def _words(node: ast.expr) -> str:
-    """The start of an expression: what is meant, and never more than fits into a sentence."""
+    """The start of an expression, short enough for a message."""
     return ast.unparse(node)[:60]

@@ -1,8 +1,8 @@
 """Plug-ins by file name: `core/methods/cc.py` is the method `cc`.
 
-Names and options are read from the source, so that checking a study file imports neither torch nor the plug-in. A
-name with a slash or ending in `.py` is the path of the user's own file; a name that is none of our files is looked
-up in the entry-point group `conclus.<kind>`.
+Names and options are read from the source, so a check of a study file imports neither torch nor the plug-in. A name
+with a slash, or one that ends in `.py`, is the path of the user's own file. Any other unknown name is looked up in the
+entry-point group `conclus.<kind>`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from core.config.annotations import type_of
 from core.config.schema import Option
 from core.errors import UserError
 
-# What a file of each kind defines; its keyword-only parameters are the options of the study file.
+# The name that a file of each kind defines; its keyword-only parameters are the options in a study file.
 ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
 
 _LARGEST = 2**20
-"""Bytes of a plug-in's source."""
+"""The largest size of a plug-in's source, in bytes."""
 _allowed: set[str] = set()
 """The sha256 of the content of each plug-in file that may be run in this process."""
 _installed: dict[str, str] = {}
@@ -36,7 +36,7 @@ _installed: dict[str, str] = {}
 
 
 def is_path(name: str) -> bool:
-    """Whether a plug-in is named by the path of its file."""
+    """Whether a plug-in's name is the path of its file."""
     return "/" in name or name.endswith(".py")
 
 
@@ -44,14 +44,14 @@ def _folder(kind: str) -> Path:
     package = "losses" if kind == "losses" else "core"
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the package {package!r} of conclus is not to be found: install conclus again")
+        raise UserError(f"the package {package!r} of conclus is missing: install conclus again")
     root = Path(spec.submodule_search_locations[0])
     return root if kind == "losses" else root / kind
 
 
 @lru_cache(maxsize=16)
 def names(kind: str) -> tuple[str, ...]:
-    """The plug-ins of a kind, sorted; nothing is imported. Underscores of file names are shown as hyphens."""
+    """The plug-ins of a kind, sorted; nothing is imported. Hyphens replace the underscores of file names."""
     own = {path.stem.replace("_", "-") for path in _folder(kind).glob("*.py") if not path.stem.startswith("_")}
     theirs = {point.name for point in metadata.entry_points(group=f"conclus.{kind}")} if _any_entry_points() else set()
     return tuple(sorted(own | theirs))
@@ -59,7 +59,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _any_entry_points() -> bool:
-    """Whether any installed distribution brings plug-ins: scanned once, it reads every distribution's metadata."""
+    """Whether any installed distribution has plug-ins; cached, since it reads the metadata of all distributions."""
     return any(group.startswith("conclus.") for group in metadata.entry_points().groups)
 
 
@@ -123,11 +123,11 @@ def file_digest(path: Path) -> str:
 def options(kind: str, name: str) -> tuple[Option, ...]:
     """The options of a plug-in: its entry's keyword-only parameters, read from the source by `ast`.
 
-    What a docstring of the entry says of them under `Args:` is their description.
+    Their descriptions come from `Args:` in the entry's docstring.
 
     Raises:
-        UserError: no such plug-in, its file does not define the entry, or an option has a type or default that a
-            study file cannot hold.
+        UserError: the plug-in does not exist, its file does not define the entry, or an option has a type or default
+            that a study file cannot hold.
     """
     path = source(kind, name)
     return _options(kind, path, _version(path))
@@ -149,10 +149,10 @@ def _options(kind: str, path: Path, _version: tuple[int, ...]) -> tuple[Option, 
 
 
 def _tree(path: Path) -> ast.Module:
-    """The syntax of a plug-in's source, which is not run.
+    """The syntax tree of a plug-in's source, which is not run.
 
     Raises:
-        UserError: it cannot be read, or is not Python.
+        UserError: the file cannot be read, or is not Python.
     """
     try:
         return ast.parse(_content(path))
@@ -166,18 +166,18 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise UserError(f"the plug-in {path} cannot be read: {error.strerror or error}") from error
     if content is None:
-        raise UserError(f"the plug-in {path} is no file of at most {_LARGEST // 2**20} MiB")
+        raise UserError(f"the plug-in {path} is not a file of at most {_LARGEST // 2**20} MiB")
     return content
 
 
 def _parameters(path: Path, entry: str) -> tuple[ast.arguments, dict[str, str]]:
-    """The parameters of a file's entry, and what its docstrings say of them."""
+    """The parameters of a file's entry, and their descriptions from its docstrings."""
     for node in _tree(path).body:
         if isinstance(node, ast.FunctionDef) and node.name == entry:
             return node.args, _said(node)
         if isinstance(node, ast.ClassDef) and node.name == entry:
             return _constructor(node)
-    raise UserError(f"{path} does not define {entry!r}: that name is what conclus loads from it")
+    raise UserError(f"{path} does not define {entry!r}, the name that conclus loads from it")
 
 
 def _constructor(node: ast.ClassDef) -> tuple[ast.arguments, dict[str, str]]:
@@ -204,10 +204,10 @@ def _option(path: Path, argument: ast.arg, default: ast.expr | None, description
 
 
 def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
-    """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`.
+    """The literal that a plug-in's class assigns to `attribute`, read from the source; `default` if there is none.
 
     Raises:
-        UserError: no such plug-in, or something else than a literal is assigned.
+        UserError: the plug-in does not exist, or the value is not a literal.
     """
     path = source(kind, name)
     return _constant(kind, path, _version(path), attribute, default)
@@ -228,12 +228,12 @@ def _literal(path: Path, name: str, value: ast.expr) -> Any:
         return ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise UserError(
-            f"{path}, line {value.lineno}: {name!r} must be written out, as it is read without running the file"
+            f"{path}, line {value.lineno}: {name!r} must be a literal, since it is read without running the file"
         ) from error
 
 
 def _assigned(item: ast.stmt, name: str) -> ast.expr | None:
-    """What a statement assigns to a name."""
+    """The value that a statement assigns to a name; None if it assigns none."""
     targets = item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
     is_it = any(isinstance(one, ast.Name) and one.id == name for one in targets)
     return getattr(item, "value", None) if is_it else None
@@ -249,16 +249,16 @@ def load(kind: str, name: str) -> Any:
     """Imports a plug-in and returns its entry (a class or a function).
 
     Raises:
-        UserError: no such plug-in, or it does not define its entry.
+        UserError: the plug-in does not exist, or does not define its entry.
     """
     return function(kind, name, ENTRY[kind])
 
 
 def function(kind: str, name: str, attribute: str) -> Any:
-    """Imports a plug-in and returns what it defines under `attribute`.
+    """Imports a plug-in and returns its attribute `attribute`.
 
     Raises:
-        UserError: no such plug-in, or it does not define that.
+        UserError: the plug-in does not exist, or does not define the attribute.
     """
     module = _module(kind, name)
     if not hasattr(module, attribute):
@@ -284,18 +284,18 @@ def _imported(module: str, sha256: str, path: Path) -> Any:
 
 
 def allow(*digests: str) -> None:
-    """Lets plug-in files of this content (their sha256) be run in this process.
+    """Allows this process to run plug-in files with these digests (sha256).
 
-    Results name plug-ins, too, and they may come from a stranger: a path is run only where a person has named it.
+    Results also name plug-ins, and results may come from a stranger. So a file is run only if the user has named it.
     """
     _allowed.update(digests)
 
 
 def allow_named(*paths: str | Path) -> list[str]:
-    """Lets the files be run that a person named; the sha256 of each.
+    """Allows this process to run the files that the user named; returns the sha256 of each.
 
     Raises:
-        UserError: one cannot be read.
+        UserError: a file cannot be read.
     """
     digests = [file_digest(Path(path)) for path in paths]
     allow(*digests)
@@ -303,10 +303,10 @@ def allow_named(*paths: str | Path) -> list[str]:
 
 
 def checked(path: Path) -> str:
-    """The sha256 of a plug-in's file that may be run.
+    """The sha256 of a plug-in's file, after a check that it may be run.
 
     Raises:
-        UserError: it may not, or cannot be read.
+        UserError: the file may not be run, or cannot be read.
     """
     return _checked(path)[1]
 
@@ -316,17 +316,17 @@ def _checked(path: Path) -> tuple[bytes, str]:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 not in _allowed:
         raise UserError(
-            f"the plug-in {path} is neither named by you nor of a content that you have run before: "
-            f"read it, and if you trust it, add --plug-in {shlex.quote(str(path))}"
+            f"the plug-in {path} is not allowed: you have neither named it nor run a file of this content before. "
+            f"Read it, and if you trust it, add --plug-in {shlex.quote(str(path))}"
         )
     return content, sha256
 
 
 def file_function(path: str, name: str) -> Any:
-    """What the user's own file defines under a name.
+    """A function or class of the user's own file.
 
     Raises:
-        UserError: there is no such file or name, or the file may not be run.
+        UserError: the file or the name does not exist, or the file may not be run.
     """
     module = _load_file(Path(path).resolve())
     if not hasattr(module, name):

@@ -1,7 +1,7 @@
-"""Turns plain mappings into typed values, and collects every mistake with its place and what would be right.
+"""Turns plain mappings into typed values, and collects all mistakes with their places and what would be right.
 
 Types are ordinary annotations: `int`, `float`, `bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]` and the
-bounded numbers below. Imports nothing heavy: the command line checks study files with it.
+bounded numbers below. The module imports nothing heavy, since the command line checks study files with it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class PlugIn:
 
 @dataclass(frozen=True)
 class Kind:
-    """Marks a field, or an option of a plug-in, that names a plug-in of this kind."""
+    """Marks a field or an option whose value is a plug-in of this kind."""
 
     name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """An interval that a number must lie in; the ends belong to it unless said otherwise."""
+    """An interval for a number; it includes its ends unless they are marked as open."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -47,7 +47,7 @@ class Bounds:
     high_open: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether `value` lies inside; NaN never does."""
+        """Whether `value` is inside; NaN never is."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
@@ -58,7 +58,7 @@ class Bounds:
         return " and ".join(part for part in (low, high) if part) or "finite"
 
     def json_schema(self) -> dict[str, float]:
-        """The keywords of JSON Schema that say the same."""
+        """The same bounds as keywords of JSON Schema."""
         low = {"exclusiveMinimum" if self.low_open else "minimum": self.low} if self.low > -math.inf else {}
         high = {"exclusiveMaximum" if self.high_open else "maximum": self.high} if self.high < math.inf else {}
         return low | high
@@ -74,7 +74,7 @@ LossPlugIn = Annotated[PlugIn | str, Kind("losses")]
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong: where (a path of keys) and a sentence that says what would be right."""
+    """One mistake: its place (a path of keys), and a sentence that says what would be right."""
 
     place: Place
     text: str
@@ -82,23 +82,23 @@ class Mistake:
 
 @dataclass
 class Mistakes:
-    """Collects mistakes, so that a person sees all of them at once."""
+    """Collects mistakes, so that the user sees all of them at once."""
 
     found: list[Mistake] = field(default_factory=list[Mistake])
 
     def add(self, place: Place, text: str) -> None:
-        """Notes one mistake."""
+        """Adds one mistake."""
         self.found.append(Mistake(place, text))
 
     def unknown(self, place: Place, allowed: Iterable[str], what: str = "key") -> None:
-        """Notes a name that does not exist, with the nearest one that does."""
+        """Adds a mistake for an unknown name, with the nearest known one."""
         names = sorted(allowed)
         self.add(place, f"unknown {what}{did_you_mean(place[-1], names)}; allowed: {nearest(place[-1], names)}")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One named, typed, possibly defaulted value of a mapping, and what its docstring says of it."""
+    """One key of a mapping: its name, type, default, and description from the docstring."""
 
     name: str
     type: Any
@@ -108,7 +108,7 @@ class Option:
 
 
 def plug_in_kind(hint: Any) -> str | None:
-    """The kind of plug-in that a field's or option's annotation names, if it names one."""
+    """The kind of plug-in in the annotation of a field or option; None if there is none."""
     marks = [one for one in get_args(hint)[1:] if isinstance(one, Kind)]
     return marks[0].name if marks else None
 
@@ -117,7 +117,7 @@ _DESCRIBED = re.compile(r" {4}(\w+)(?: \([^)]*\))?: *(.*)")
 
 
 def descriptions(docstring: str | None) -> dict[str, str]:
-    """What a docstring in Google's style says of each name under `Args:` or `Attributes:`, in one line each."""
+    """The description of each name under `Args:` or `Attributes:` in a docstring of Google's style, as one line."""
     found: dict[str, str] = {}
     name = None
     inside = False
@@ -151,7 +151,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def read_options(
     mapping: Mapping[str, Any], options: Iterable[Option], place: Place, mistakes: Mistakes
 ) -> dict[str, Any]:
-    """Checks a mapping against its options: every one of them stands in the result, defaults included."""
+    """Checks a mapping against its options; the result has all of them, defaults included."""
     known = {option.name: option for option in options}
     for key in mapping:
         if key not in known:
@@ -168,7 +168,7 @@ def _read_one(mapping: Mapping[str, Any], option: Option, place: Place, mistakes
 
 
 def convert(value: Any, type_: Any, place: Place, mistakes: Mistakes) -> Any:
-    """The value as its type wants it (an int for a float becomes a float), or a mistake."""
+    """The value converted to its type (an int becomes a float where one is needed); a mistake if it does not fit."""
     try:
         return _converted(value, type_)
     except ValueError:
@@ -252,7 +252,7 @@ _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string", 
 
 
 def json_schema(type_: Any) -> dict[str, Any]:
-    """A type in JSON Schema (draft 2020-12); that of a plug-in stands under `$defs` by its kind."""
+    """A type in JSON Schema (draft 2020-12); the schema of a plug-in is in `$defs` under its kind."""
     origin, arguments = get_origin(type_), get_args(type_)
     if kind := plug_in_kind(type_):
         return {"$ref": f"#/$defs/{kind}"}
@@ -269,7 +269,7 @@ def json_schema(type_: Any) -> dict[str, Any]:
 
 
 def _hint(value: Any, type_: Any) -> str:
-    """Where a text is near an allowed one, that one; where a number stands in quotes, that."""
+    """The nearest allowed text for a text that is not allowed; else an empty text."""
     names = [one for one in get_args(type_) if isinstance(one, str)] if get_origin(type_) is Literal else []
     if isinstance(value, str) and names:
         return did_you_mean(value, names)

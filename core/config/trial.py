@@ -1,4 +1,4 @@
-"""The configuration of one trial: everything that decides its result, except its seed and its data's content."""
+"""The configuration of one trial: everything that decides its result, except its seed and the content of its data."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from core.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """How weights follow their gradients.
+    """The optimiser of the weights.
 
     Attributes:
-        name: Adam, or AdamW, whose weight decay is apart from the gradient.
-        learning_rate: the highest that the schedule reaches.
-        weight_decay: how strongly weights are drawn to 0.
-        schedule: `constant` keeps the rate, `cosine` lets it fall to 0 along half a cosine.
-        warmup: the share of the epochs over which the rate rises linearly before that.
+        name: Adam, or AdamW, which separates the weight decay from the gradient.
+        learning_rate: the highest learning rate of the schedule.
+        weight_decay: how strongly weights are pulled to 0.
+        schedule: `constant` keeps the learning rate, `cosine` lowers it to 0 along half a cosine.
+        warmup: the share of the epochs, at the start, in which the learning rate rises linearly.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -56,12 +56,12 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """When a trial that no longer gains is ended.
+    """When a trial that no longer improves is ended.
 
     Attributes:
-        metric: any of the trial's scores, losses or `health` signals, in epochs that have it; null: never.
-        mode: which way the metric is better.
-        patience: the trial ends when no epoch of so many was the best yet.
+        metric: one of the trial's scores, losses or `health` signals, in epochs that have it; null: never stop.
+        mode: whether a larger (`max`) or a smaller (`min`) value is better.
+        patience: the trial ends after so many epochs without a new best value.
     """
 
     metric: str | None = None
@@ -77,15 +77,15 @@ class TrialConfig:
         data: the data set; a study must name it.
         encoder: the network from samples to features.
         views: how random views of a sample are drawn.
-        method: what is trained, and by which objective.
-        optimiser: how weights follow their gradients.
-        n_clusters: how many clusters; `auto` estimates it, null takes the number of classes.
+        method: the clustering method, with its objective.
+        optimiser: the optimiser of the weights.
+        n_clusters: the number of clusters; `auto` estimates it, null takes the number of classes.
         batch_size: samples per step.
         epochs: how often training passes over all samples.
-        precision: the number format that networks train in: `auto` takes bf16 where it is known to be faster, f32
-            elsewhere; which one it was stands in the result's row.
+        precision: the number format of training: `auto` takes bf16 where it is known to be faster, and f32 elsewhere;
+            the result's row says which one it was.
         evaluation: when the trial is scored.
-        early_stopping: when a trial that no longer gains is ended.
+        early_stopping: when a trial that no longer improves is ended.
     """
 
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")  # noqa: RUF009 - frozen
@@ -102,15 +102,15 @@ class TrialConfig:
 
 
 def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
-    """The configuration that a mapping (the study file's `trial:`) describes, every default filled in.
+    """The configuration that a mapping (the study file's `trial:`) describes, with all defaults.
 
-    Mistakes are collected, not raised: with any of them the result must not be used.
+    Mistakes are collected, not raised. If there is one, the result must not be used.
     """
     return read_section(TrialConfig, mapping, place, mistakes)
 
 
 def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> Any:
-    """A frozen dataclass from a mapping of its fields; with mistakes, what comes back must not be used."""
+    """A frozen dataclass from a mapping of its fields; if there are mistakes, the result must not be used."""
     if not isinstance(mapping, Mapping):
         mistakes.add(place, f"{mapping!r} is wrong: a mapping of keys to values is needed")
         return type_()
@@ -130,7 +130,7 @@ def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> 
 
 
 def section_options(type_: Any) -> tuple[Option, ...]:
-    """The keys of a section: the fields of its frozen dataclass, and what its docstring says of each."""
+    """The keys of a section: the fields of its frozen dataclass, with descriptions from its docstring."""
     hints = typing.get_type_hints(type_, include_extras=True)
     said = schema.descriptions(type_.__doc__)
     return tuple(
@@ -139,7 +139,7 @@ def section_options(type_: Any) -> tuple[Option, ...]:
 
 
 def default_name(one: Any) -> str:
-    """The plug-in that a field names when nothing is said."""
+    """The name of a field's default plug-in."""
     if one.default is MISSING:
         raise TypeError(f"the plug-in field {one.name!r} needs a default")
     return one.default.name
@@ -189,7 +189,7 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """The configuration as plain nested mappings, every default visible; `read_trial` reads it back."""
+    """The configuration as plain nested mappings with all defaults; `read_trial` reads it back."""
     return {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
 
 
@@ -219,7 +219,7 @@ PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name
 def parameters(config: TrialConfig) -> dict[str, Any]:
     """The configuration with dotted keys, as results store it.
 
-    Plug-ins and data given by path appear by file name: the same study on another machine has the same parameters.
+    Paths of plug-ins and data are cut to file names, so that a study has the same parameters on every machine.
     """
     flat = flatten(to_mapping(config))
     for key, value in flat.items():
@@ -257,10 +257,10 @@ def plug_in_files(config: TrialConfig) -> list[str]:
 
 
 def build_loss(loss: PlugIn | str) -> Any:
-    """The loss that a method's option names, with its options.
+    """The loss in a method's option, built with its options.
 
     Raises:
-        UserError: there is no such loss, or its options contradict one another.
+        UserError: the loss does not exist, or its options contradict each other.
     """
     chosen = PlugIn(name=loss) if isinstance(loss, str) else loss
     try:
@@ -270,10 +270,10 @@ def build_loss(loss: PlugIn | str) -> Any:
 
 
 def check_loss(config: TrialConfig) -> list[str]:
-    """Checks the loss that a configuration names, if its method takes one; warnings about it, as `CODE=number`.
+    """Checks the loss of a configuration, if its method takes one; returns warnings as `CODE=number`.
 
-    A loss that contrasts the samples of a batch says how many it needs (`least_batch`) and should have
-    (`advised_batch`): `SMALL_BATCH=n` is a batch of n, too few for the second.
+    A loss that contrasts the samples of a batch has `least_batch`, the smallest batch it can use, and `advised_batch`,
+    the smallest that is advised. `SMALL_BATCH=n` warns of a batch of n samples, below the advised size.
 
     Raises:
         UserError: the loss cannot be built, or a batch is too small for it.
@@ -284,7 +284,7 @@ def check_loss(config: TrialConfig) -> list[str]:
         if config.batch_size < (least := getattr(loss, "least_batch", 1)):
             raise UserError(
                 f"trial.batch_size: {config.batch_size} is too small for the loss {chosen.name}, which contrasts the "
-                f"samples of a batch: at least {least} are needed, better {loss.advised_batch}"
+                f"samples of a batch: use at least {least}, better {loss.advised_batch}"
             )
         if config.batch_size < getattr(loss, "advised_batch", 1):
             found.append(f"SMALL_BATCH={config.batch_size}")

@@ -1,6 +1,6 @@
-"""How a text becomes what TF-IDF counts: its words, its characters, the words that jieba finds, or one's own way.
+"""Splits a text into the terms that TF-IDF counts: words, characters, words found by jieba, or by your own function.
 
-Chinese, Japanese, Thai and others are written without spaces: a whole clause of them would count as one word.
+Chinese, Japanese, Thai and others are written without spaces: without a split, a whole clause would count as one word.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from core.data.dataset import cache_folder, content_hash, user_path
 from core.errors import UserError
 
 NAMES = ("word", "char", "chinese")
-# Scripts without spaces, and how many of their letters a word has at most on average where words stand apart:
+# Scripts without spaces, and the most letters that a word has on average if there are spaces between words:
 # Hiragana, Katakana and Han; Thai, Lao, Myanmar and Khmer, which write each sound.
 _SCRIPTS = (
     (re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 3),
     (re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 8),
 )
-# Of whatever script, a single word of more letters than this is none: a sequence, a code, a run of words.
+# In any script, a text of one word with more letters than this is not a word: it is a sequence, a code or a clause.
 _LONGEST = 24
 _INSTALL = "`uv sync --extra chinese --inexact`"
 
@@ -33,16 +33,16 @@ Split = Callable[[str], Sequence[str]]
 
 
 def file_of(analyzer: str) -> tuple[str, str] | None:
-    """The file and the function that `PATH.py:function` names; None where it is no such name."""
+    """The file and the function in `PATH.py:function`; None if the name has another form."""
     path, _, function = analyzer.rpartition(":")
     return (path, function) if path.endswith(".py") else None
 
 
 def identity(analyzer: str | None) -> list[str]:
-    """What tells an analyzer from others: of one's own its content, of `word` nothing.
+    """The parts of a fingerprint that identify an analyzer; your own file counts by its content, `word` adds nothing.
 
     Raises:
-        UserError: there is no such analyzer, its file cannot be read, or jieba is not installed.
+        UserError: the analyzer is unknown, its file cannot be read, or jieba is not installed.
     """
     if analyzer in {None, "word"}:
         return []
@@ -51,7 +51,7 @@ def identity(analyzer: str | None) -> list[str]:
     if analyzer is not None and (named := file_of(analyzer)):
         file = user_path(named[0])
         if not file.is_file():
-            raise UserError(f"data.analyzer: {named[0]} is no file: name a function as PATH.py:function")
+            raise UserError(f"data.analyzer: {named[0]} is not a file: name a function as PATH.py:function")
         return [PurePath(file).name, content_hash(file), named[1]]
     if analyzer == "char":
         return ["char"]
@@ -74,10 +74,10 @@ def settings(analyzer: str | None) -> dict[str, Any]:
 
 
 def told(texts: Sequence[str], analyzer: str | None) -> tuple[str, ...]:
-    """What a person should know of texts that are split into words.
+    """Notes for the user on texts that are split into words.
 
     Raises:
-        UserError: most texts are one word each, and nobody said that words are meant.
+        UserError: most texts are one word each, and `analyzer` is not set.
     """
     share = one_word_share(texts)
     if share == 0 or analyzer not in {None, "word"}:
@@ -85,14 +85,14 @@ def told(texts: Sequence[str], analyzer: str | None) -> tuple[str, ...]:
     said = f"{share:.0%} of the texts are one word each, without spaces between words"
     if share > 0.5 and analyzer is None:
         raise UserError(
-            f"data.analyzer: {said} (as Chinese, Japanese and Thai are written): say `analyzer: char` (characters and "
-            "pairs of them), `chinese` (words that jieba finds), PATH.py:function (your own), or `word` all the same"
+            f"data.analyzer: {said} (as in Chinese, Japanese and Thai): set `analyzer: char` (characters and pairs of "
+            "them), `chinese` (words found by jieba), PATH.py:function (your own), or `word` to split at spaces anyway"
         )
     return (said,)
 
 
 def one_word_share(texts: Sequence[str]) -> float:
-    """The share of texts that run on as if they were one word (or one a clause), without spaces between words; 0..1."""
+    """The share of texts without spaces between words, in 0..1."""
     return sum(map(_is_one_word, texts)) / len(texts)
 
 
@@ -104,7 +104,7 @@ def _is_one_word(text: str) -> bool:
 
 
 def _runs_on(words: Sequence[str], letter: re.Pattern[str], most: int) -> bool:
-    """Whether words are mostly of a script and too long for it."""
+    """Whether words are mostly in a script and too long for it."""
     letters = [len(letter.findall(word)) for word in words]
     return 2 * sum(letters) > sum(map(len, words)) and sum(letters) > most * sum(one > 0 for one in letters)
 
@@ -118,7 +118,7 @@ def _jieba_version() -> str:
 
 @functools.lru_cache(maxsize=1)
 def _chinese() -> Split:
-    """Its words as jieba cuts them, small letters, without signs."""
+    """The function that splits a text with jieba: words in small letters, without punctuation."""
     _jieba_version()
     jieba: Any = importlib.import_module("jieba")
     jieba.setLogLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""From `.npy` and `.npz` files to arrays, and which array is what."""
+"""Reads `.npy` and `.npz` files, and decides which array holds samples, labels and ids."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _FEATURES = {"x", "data", "features", "embeddings", "emb", "images", "samples"}
 _CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
-# How a reason begins for which an array is no feature but names the samples.
+# The start of the reason for an array that holds the names of the samples.
 _ID = "id: "
 _SPARSE = ("data", "indices", "indptr", "shape")
 
 
 class _Head(NamedTuple):
-    """What the head of a saved array says."""
+    """Shape and type of a saved array, from its header."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -33,7 +33,7 @@ def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     """Reads a file of one array: samples (n, …).
 
     Raises:
-        UserError: it holds Python objects, or has two readings; or an option names what it has not.
+        UserError: the file holds Python objects, its shape is ambiguous, or an option names a missing array.
         ValueError, OSError: the file is damaged.
     """
     labels = wanted.labels
@@ -45,7 +45,7 @@ def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
 
 
 def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
-    """Reads one array; Python objects are refused, since unpickling runs whatever code is in them."""
+    """Reads one array; Python objects are refused, since unpickling may run any code."""
     from numpy.lib import format as npy
 
     if _head(stream).dtype.hasobject:
@@ -71,7 +71,7 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     """Reads a file of several arrays, or a sparse matrix as scipy saves it.
 
     Raises:
-        UserError: arrays are missing, ambiguous, of Python objects, or have two readings.
+        UserError: arrays are missing, ambiguous, or hold Python objects.
         ValueError, OSError: the file is damaged.
     """
     import zipfile
@@ -121,8 +121,10 @@ def _arranged(
 
 
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
-    """The arrays that have a row for each sample but were not read, with the reason."""
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id not in heads else {wanted.id: f"{_ID}as told"})
+    """The arrays with a row for each sample that were not read, with the reason."""
+    left = dict.fromkeys(wanted.ignore, "ignored") | (
+        {} if wanted.id not in heads else {wanted.id: f"{_ID}by the option `id`"}
+    )
     for key, head in heads.items():
         if key == labelled or not head.shape or head.shape[0] != n_samples:
             continue

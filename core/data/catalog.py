@@ -10,7 +10,7 @@ from core.errors import UserError
 
 
 def known_names() -> list[str]:
-    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty where it is not set."""
+    """The data sets in the folder `$CONCLUS_DATA` and its sub-folders, sorted; empty if the variable is not set."""
     return sorted({path.stem for path in _named_files()})
 
 
@@ -23,7 +23,7 @@ def find_named(name: str) -> Path | None:
     found = [path for path in _named_files() if path.stem.replace("-", "_") == name.replace("-", "_")]
     if len(found) > 1:
         listed = ", ".join(str(path) for path in found)
-        raise UserError(f"data: {name!r} is several files: {listed}; say `data: {{name: file, path: …}}`")
+        raise UserError(f"data: several files are named {name!r}: {listed}; use `data: {{name: file, path: …}}`")
     return found[0] if found else None
 
 

@@ -1,4 +1,4 @@
-"""Which columns and arrays of a file are features, and which only look like numbers to learn from."""
+"""Decides which columns and arrays of a file are features, and which only look like features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _VALUES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the user says of the columns or arrays of a file; see `core.datasets.file.load`.
+    """The user's options for the columns or arrays of a file; see `core.datasets.file.load`.
 
     For a trained model `known` are the names of its features, none for arrays; None where there is no model yet. New
     data need not have the labels and ids of the training, and the model tells how it is read. `copies` are the columns
@@ -56,14 +56,14 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was read from one file.
+    """The content of one file.
 
     Attributes:
-        file: where from.
+        file: the path of the file.
         samples: (n, …).
-        labels: (n,) as they stand in it.
-        columns: names of the features, (features,); none for arrays.
-        class_names: what the file calls class 0, 1, ….
+        labels: (n,), as in the file.
+        columns: names of the features, (features,); empty for arrays.
+        class_names: the file's names of class 0, 1, ….
         left_out: as in `core.data.dataset.Dataset`.
         label_name: the column or key of the labels.
         ids: (n,) what the file calls its samples.
@@ -85,10 +85,10 @@ def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | No
     """The key or column that holds the labels: the one asked for, the only one with a usual name, or else `class`.
 
     Returns:
-        None where there are none, or `labels` is "none" and no key is called so.
+        The key; None if there are no labels, or `labels` is "none" and no key has this name.
 
     Raises:
-        UserError: there is no such key, or several have usual names.
+        UserError: the key does not exist, or several keys have usual names.
     """
     if labels is None:
         found = [key for key in keys if key.lower() in _LABELS] or [key for key in keys if is_class_alone(key)]
@@ -103,10 +103,10 @@ def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | No
 
 
 def check_named(file: Path, wanted: Wanted, keys: Collection[str]) -> None:
-    """Checks that the options `ignore` and `id` name columns or arrays that are there.
+    """Checks that the columns or arrays in the options `ignore` and `id` exist.
 
     Raises:
-        UserError: one is not.
+        UserError: one does not exist.
     """
     if wanted.known is not None:
         return
@@ -114,11 +114,11 @@ def check_named(file: Path, wanted: Wanted, keys: Collection[str]) -> None:
     for option, names in named.items():
         unknown = [repr(name) for name in names if name not in keys]
         if unknown:
-            raise fault(file, f"`{option}` names {listed(unknown)}, it has {listed(keys)}")
+            raise fault(file, f"`{option}` names {listed(unknown)}, but the file has {listed(keys)}")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first 20, and how many there are."""
+    """Names for a message: the first 20, and the total number."""
     every = list(names)
     return ", ".join(every[:20]) + (f", … ({len(every)} in all)" if len(every) > 20 else "")
 
@@ -139,12 +139,12 @@ def is_class_alone(name: str) -> bool:
 
 
 def is_id_name(name: str, *, text: bool) -> bool:
-    """Whether people call the names of their samples so; `text`: it holds texts, not numbers."""
+    """Whether this is a usual name for a column of sample names; `text`: the column holds texts, not numbers."""
     return _ID.fullmatch(name) is not None or (text and _NAME.fullmatch(name) is not None)
 
 
 def are_whole(values: NDArray[Any]) -> bool:
-    """Whether values (n,) are whole numbers, none of them missing."""
+    """Whether all values (n,) are whole numbers and none is missing."""
     import numpy as np
 
     if values.dtype.kind == "f":

@@ -1,6 +1,6 @@
-"""What a data set is, what is checked of it, how it is scaled, and how its content is known again.
+"""The class of a data set, the checks of its values, and the fingerprint of its content.
 
-Nothing heavy is imported with this module: `conclus plan` needs fingerprints and names only.
+The module imports nothing heavy: `conclus plan` needs only fingerprints and names.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What a data set may be split into: to learn from, to choose by, and to tell of at the end.
+# The parts of a data set: to train on, to choose by, and for the final score.
 PARTS = ("train", "validation", "test")
 # The formats that `core.datasets.file` reads.
 SUFFIXES = (".npz", ".npy", ".parquet", ".csv", ".tsv")
 # The label of a sample that has none.
 UNLABELLED = -1
-# Beyond this no measurement lies, and squares of float32 numbers overflow before it is far exceeded.
+# No measurement is larger than this, and squares of much larger float32 numbers overflow.
 _LARGEST = 1e30
-# A file changed this lately may change again without its time stamp moving: its hash is not kept.
+# A file that was changed in the last second may change again with the same time stamp: its hash is not kept.
 _SETTLED_NS = 1_000_000_000
 
 
@@ -40,17 +40,16 @@ class Dataset:
     """A checked data set in memory.
 
     Attributes:
-        name: what reports call it.
+        name: the name in reports.
         samples: (n_samples, features), or (n_samples, channels, height, width) for images; C-contiguous.
-        labels: (n_samples,) in 0..n_classes-1, or `UNLABELLED` where a sample has none: for scores and never for
-            training; None where no sample has one.
-        class_names: (n_classes,), by label; empty where unlabelled.
+        labels: (n_samples,) in 0..n_classes-1, `UNLABELLED` for a sample without a label; only for scores, never for
+            training. None if no sample has a label.
+        class_names: (n_classes,), by label; empty without labels.
         fingerprint: hash of the content and of the options it was read with.
-        arrays: further arrays of the same samples by name, (n_samples, …): the targets of pairs, or what a family of
-            views draws from.
-        parts: the part that each sample is in, an index into `PARTS`, shape (n_samples,); None where all are trained
-            on.
-        feature_names: what the file calls the features, (features,); empty where they have no names.
+        arrays: further arrays of the same samples by name, (n_samples, …): the targets of pairs, or the variants that
+            views draw from.
+        parts: the part of each sample, as an index into `PARTS`, shape (n_samples,); None if all are trained on.
+        feature_names: the file's names of the features, (features,); empty if they have no names.
         left_out: columns or arrays that were not read as features, each with the reason: `id (unique whole numbers)`.
         label_name: the column or array of the labels; empty where there is none or it has no name.
         axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
@@ -76,7 +75,7 @@ class Dataset:
 
     @property
     def n_samples(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return len(self.samples)
 
     @property
@@ -86,32 +85,32 @@ class Dataset:
 
     @property
     def n_classes(self) -> int | None:
-        """How many classes the labels name; None where unlabelled."""
+        """The number of classes; None without labels."""
         return None if self.labels is None else len(self.class_names)
 
     @property
     def held_parts(self) -> tuple[str, ...]:
-        """Those of `PARTS` that hold samples."""
+        """The parts that hold samples."""
         if self.parts is None:
             return PARTS[:1]
         return tuple(name for place, name in enumerate(PARTS) if (self.parts == place).any())
 
     @property
     def is_labelled(self) -> bool:
-        """Whether any sample that is trained on has a label."""
+        """Whether any sample of the training part has a label."""
         if self.labels is None:
             return False
         labels = self.labels if self.parts is None else self.labels[self.parts == 0]
         return bool((labels != UNLABELLED).any())
 
     def part(self, name: str) -> Dataset:
-        """The samples of one of `PARTS`; of a data set without parts all are trained on, and none held out."""
+        """The samples of one of `PARTS`; without parts, all samples are in the training part."""
         if self.parts is not None:
             return self.take((self.parts == PARTS.index(name)).nonzero()[0])
         return self if name == PARTS[0] else self.take(slice(0))
 
     def take(self, rows: slice | NDArray[np.int64]) -> Dataset:
-        """Some of the samples, with all that belongs to them."""
+        """Some of the samples, with their labels, arrays, parts and ids."""
         return replace(
             self,
             samples=self.samples[rows],
@@ -123,7 +122,7 @@ class Dataset:
 
 
 def fault(where: Path | str, what: str) -> UserError:
-    """The error for a mistake in one file: a single line, whatever names and values it quotes."""
+    """The error for a mistake in one file, always as a single line."""
     return UserError(" ".join(f"{where}: {what}".splitlines()))
 
 
@@ -143,23 +142,24 @@ def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str
     """Checks that one file's samples are finite numbers, one row per sample.
 
     Args:
-        samples: what was read, of any shape and type.
+        samples: the array that was read, of any shape and type.
         where: the file, for the message.
-        columns: names of the columns, where they have any.
+        columns: names of the columns, if they have any.
 
     Raises:
-        UserError: not real numbers, fewer than 2 or more than 4 dimensions, empty, or not finite.
+        UserError: the samples are not real numbers, have fewer than 2 or more than 4 dimensions, are empty, or are not
+            finite.
     """
     if samples.dtype.kind not in "biuf":
-        raise fault(where, f"the samples are of type {samples.dtype}, they must be real numbers")
+        raise fault(where, f"the samples are of type {samples.dtype}, but they must be real numbers")
     if not 2 <= samples.ndim <= 4:
         raise fault(
             where,
-            f"the samples have the shape {samples.shape}, it must be (samples, features), "
+            f"the samples have the shape {samples.shape}, but it must be (samples, features), "
             "(samples, height, width) or (samples, channels, height, width)",
         )
     if samples.size == 0:
-        raise fault(where, f"it is empty, of shape {samples.shape}: no number to learn from")
+        raise fault(where, f"it is empty, of shape {samples.shape}: there are no numbers to learn from")
     _check_finite(samples, where, columns)
 
 
@@ -178,7 +178,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
     raise fault(
         where,
-        f"{_position(index, columns)} (counted from 1) is {shown}, {count} such in all: "
+        f"{_position(index, columns)} (counted from 1) is {shown}, and there are {count} such values in all: "
         f"every number must be finite and within ±{_LARGEST:g}; drop or fill them",
     )
 
@@ -189,20 +189,20 @@ def _position(index: tuple[int, ...], columns: Sequence[str]) -> str:
 
 
 def check_spread(samples: NDArray[Any], where: Path | str) -> None:
-    """Checks that a whole data set has something to tell apart.
+    """Checks that a data set has at least 2 different samples.
 
     Raises:
-        UserError: fewer than 2 samples, or all of them are equal.
+        UserError: there are fewer than 2 samples, or all of them are equal.
     """
     if len(samples) < 2:
-        raise fault(where, f"it holds {len(samples)} sample, clustering needs at least 2")
-    # The first two nearly always differ, which saves looking at the rest.
+        raise fault(where, f"it holds {len(samples)} sample, but clustering needs at least 2")
+    # The first two nearly always differ; then the others need no check.
     if (samples[0] == samples[1]).all() and (samples == samples[:1]).all():
         raise fault(where, f"all {len(samples)} samples are equal (constant everywhere): there is nothing to cluster")
 
 
 def user_path(text: str) -> Path:
-    """The path a user wrote; `~` in it is a folder's name, as everywhere in conclus: it is shells that replace it.
+    """The path that the user wrote; `~` is not replaced, since shells do that.
 
     Raises:
         UserError: there is nothing there, it may not be looked at, or it is neither a file nor a folder: who opens a
@@ -220,7 +220,7 @@ def user_path(text: str) -> Path:
 
 
 def fingerprint_of(files: Iterable[Path], **options: object) -> str:
-    """The sha256 of files' content, in order, and of the options that change what is read.
+    """The sha256 of the files' content, in order, and of the options that change what is read.
 
     Raises:
         UserError: a file cannot be read.
@@ -230,7 +230,7 @@ def fingerprint_of(files: Iterable[Path], **options: object) -> str:
 
 
 def content_hash(path: Path) -> str:
-    """The sha256 of a file's content, of the unpacked content for `.gz`: remembered until the file changes.
+    """The sha256 of a file's content (of the unpacked content for `.gz`); it is cached until the file changes.
 
     Raises:
         UserError: the file cannot be read.
@@ -244,7 +244,7 @@ def content_hash(path: Path) -> str:
         if _state(path) == state and time.time_ns() - state[-1] > _SETTLED_NS:
             _remember(path, state, found)
     except (OSError, EOFError) as error:
-        raise fault(path, f"it cannot be read ({error}): check that it is whole and yours to read") from error
+        raise fault(path, f"it cannot be read ({error}): check that it is complete and that you may read it") from error
     return found
 
 
@@ -272,7 +272,7 @@ def _hashed(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where conclus keeps what it can make again: `$XDG_CACHE_HOME/conclus` or `~/.cache/conclus`.
+    """The folder for files that conclus can make again: `$XDG_CACHE_HOME/conclus` or `~/.cache/conclus`.
 
     Raises:
         RuntimeError: there is no home folder.
@@ -293,7 +293,7 @@ def _recall(path: Path, state: list[int]) -> str | None:
 
 
 def _remember(path: Path, state: list[int], found: str) -> None:
-    """Keeps a hash if it can: moved into place, so that readers see all of it or nothing."""
+    """Stores a hash if possible; the file is moved into place, so readers see all of it or nothing."""
     with contextlib.suppress(OSError, RuntimeError):
         entry = _entry(path)
         entry.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001, RUF002 - the sign of multiplication, as shapes are written
-"""What a data set was read as, in one line that a person can check before anything starts."""
+"""Describes how a data set was read, in one line that the user can check before anything starts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 # The axes of samples that are images, in the order of `Dataset.samples`.
 _IMAGE = ("channels", "height", "width")
-# So many names are all shown; of more the first and the last.
+# Up to so many names are all shown; of more names only the first and the last.
 _SHOWN = 4
 
 
 def described(data: Dataset) -> str:
     """One line: the name, the samples and their shape, the labels, and what stands in the file where there is none.
 
-    Like `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
+    As `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
     """
     line = f"{data.name}: {data.n_samples:,} samples × {_shape(data)}, {_labels(data)}"
     return " ".join(line.splitlines())
 
 
 def noted(data: Dataset) -> list[str]:
-    """Further lines: why columns or arrays were left out, and what else was decided while reading."""
+    """Further lines: why columns or arrays were left out, and the other decisions on how the data was read."""
     why = [f"left out: {', '.join(data.left_out)}"] if data.left_out else []
     return [" ".join(f"{data.name}: {one}".splitlines()) for one in (*why, *data.notes)]
 

@@ -1,4 +1,4 @@
-"""What stands in a column of labels: classes, and samples that have none."""
+"""Reads a column of labels: the classes, and the samples without a label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Stands for a missing whole number, which numpy has no other way to write.
+# Marks a missing whole number, since numpy has no value for it.
 NO_NUMBER = -(2**63)
 # What is said of what stands for missing names and numbers.
 _EMPTY = {"": "empty", str(NO_NUMBER): "empty or NaN"}
@@ -30,7 +30,7 @@ class Labels:
     """Labels as a `core.data.dataset.Dataset` holds them.
 
     Attributes:
-        codes: (n_samples,) in 0..n_classes-1, or `UNLABELLED`; None where no sample has one.
+        codes: (n_samples,) in 0..n_classes-1, or `UNLABELLED`; None if no sample has a label.
         names: (n_classes,), by code.
         notes: how they were read, where there was something to decide.
         missing: what stands in the file where there is no label, as a person writes it.
@@ -43,7 +43,7 @@ class Labels:
 
 
 def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArray[Any]:
-    """Checks one file's labels, as they stand in it.
+    """Checks one file's labels.
 
     Args:
         raw: (n_samples,) or (n_samples, 1), whole numbers or strings; NaN, None and "" are no label.
@@ -54,14 +54,14 @@ def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArra
         (n_samples,) integers, `NO_NUMBER` for no label; or strings without white space around them.
 
     Raises:
-        UserError: of another length, shape or type, or a value is fractional.
+        UserError: the labels have another length, shape or type, or a value is not a whole number.
     """
     flat = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
     if flat.shape != (n_samples,):
         raise fault(
             where,
-            f"the labels have the shape {raw.shape}, it must be ({n_samples},), one label per sample: "
-            "name the right ones with `labels`, or go without by `labels: none`",
+            f"the labels have the shape {raw.shape}, but it must be ({n_samples},), one label per sample: "
+            "name the right ones with `labels`, or use none with `labels: none`",
         )
     return _values(flat, where)
 
@@ -71,7 +71,7 @@ def _values(raw: NDArray[Any], where: Path | str) -> NDArray[Any]:
 
     kind = raw.dtype.kind
     if kind not in "biufSUO":
-        raise fault(where, f"the labels are of type {raw.dtype}, they must be whole numbers or strings")
+        raise fault(where, f"the labels are of type {raw.dtype}, but they must be whole numbers or strings")
     if kind in "biu":
         return raw
     if kind == "f":
@@ -90,8 +90,8 @@ def _whole(raw: NDArray[Any], where: Path | str) -> NDArray[np.int64]:
         row = int(np.argmax(wrong))
         raise fault(
             where,
-            f"the label of row {row + 1} (counted from 1) is {str(raw[row])!r}, it must be a whole number "
-            "or a name: name the right ones with `labels`, or go without by `labels: none`",
+            f"the label of row {row + 1} (counted from 1) is {str(raw[row])!r}, but it must be a whole number "
+            "or a name: name the right ones with `labels`, or use none with `labels: none`",
         )
     return np.where(missing, NO_NUMBER, np.where(missing, 0, raw).astype(np.int64))
 
@@ -103,21 +103,21 @@ def encode_labels(
 
     Args:
         raw: whole numbers or strings, as `check_labels` takes them; none is missing.
-        n_samples: how many samples there are.
+        n_samples: the number of samples.
         where: the file, for the message.
-        names: what the file calls class 0, 1, …; used where `raw` is an index into it.
+        names: the file's names of class 0, 1, …; used if `raw` is an index into them.
 
     Returns:
         The labels (n_samples,) and the class names (n_classes,).
 
     Raises:
-        UserError: as `check_labels`, or there is a single class.
+        UserError: as `check_labels`, or there is only one class.
     """
     import numpy as np
 
     values, codes = np.unique(check_labels(raw, n_samples, where), return_inverse=True)
     if len(values) < 2:
-        raise fault(where, f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` goes without")
+        raise fault(where, f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` uses no labels")
     if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
         values = np.asarray(names)[values]
     return codes.astype(np.int64), tuple(str(value) for value in values)
@@ -135,14 +135,14 @@ def read_labels(
 
     Args:
         raw: labels as `check_labels` takes them.
-        n_samples: how many samples there are.
+        n_samples: the number of samples.
         where: the file, for the message.
-        names: what the file calls class 0, 1, …; used where `raw` is an index into it.
-        unlabelled: the values that mean no label, beside empty ones and NaN. None for -1 (unless it is one of only
+        names: the file's names of class 0, 1, …; used if `raw` is an index into them.
+        unlabelled: the values that mean no label, beside empty ones and NaN. None means -1 (unless it is one of only
             two values), NA, nan, none, null and unlabelled.
 
     Raises:
-        UserError: as `check_labels`, or there is a single class, or a value of `unlabelled` is no label.
+        UserError: as `check_labels`, or there is only one class, or only value of `unlabelled` is no label.
     """
     import numpy as np
 
@@ -174,7 +174,7 @@ def _check_unlabelled(
 
 
 def _stripped(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Names without white space around them, and which are one class by that."""
+    """Names without white space around them, and notes on names that become one class by that."""
     import numpy as np
 
     if values.dtype.kind != "O":
@@ -187,12 +187,12 @@ def _stripped(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def _meaning_none(kinds: set[str], unlabelled: Sequence[int | str] | None) -> tuple[set[str], tuple[str, ...]]:
-    """Which of the values mean no label, and what was decided about -1."""
+    """The values that mean no label, and a note on the decision about -1."""
     if unlabelled is not None:
         return kinds & {str(one).strip() for one in unlabelled}, ()
     found = {one for one in kinds if one.lower() in WORDS}
     if "-1" in found and len(kinds) == 2:
-        note = "the label -1 is a class, as it is one of only two values; `unlabelled: [-1]` takes it for no label"
+        note = "the label -1 is a class, as it is one of only two values; with `unlabelled: [-1]` it means no label"
         return found - {"-1"}, (note,)
     doubtful = sorted(one for one in kinds if one.lower() in _DOUBTFUL)
     if not doubtful:

@@ -1,4 +1,4 @@
-"""What each axis of an array means: told by `layout`, or by the shape where only one reading is possible."""
+"""The meaning of each axis of an array: from the option `layout`, or from the shape if it is unambiguous."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def arranged(
     beside: Collection[tuple[int, ...]] = (),
     labels: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
-    """Brings an array to one sample per row: (n, …).
+    """Rearranges an array to one sample per row: (n, …).
 
     Args:
         samples: as stored, 2 to 4 dimensions.
@@ -48,7 +48,7 @@ def arranged(
         _check_one_reading(samples.shape, where, beside, labels)
         return samples
     if samples.ndim != len(layout):
-        raise fault(where, f"`layout: {layout}` has {len(layout)} axes, the samples have the shape {samples.shape}")
+        raise fault(where, f"`layout: {layout}` has {len(layout)} axes, but the samples have the shape {samples.shape}")
     if layout == "fn":
         return samples.T
     if layout == "hwn":
@@ -100,7 +100,7 @@ def _fits(shape: tuple[int, ...], layout: Layout, labels: tuple[int, ...]) -> bo
 def _two(where: Path | str, shape: tuple[int, ...], *layouts: Layout) -> Exception:
     said = " or ".join(f"{_reading(shape, one)} (`layout: {one}`)" for one in layouts)
     ways = "two ways" if len(layouts) == 2 else f"{len(layouts)} ways"
-    return fault(where, f"the shape {shape} can be read in {ways}, as {said}: write the one that is right")
+    return fault(where, f"the shape {shape} can be read in {ways}, as {said}: set the option to the right one")
 
 
 def _reading(shape: tuple[int, ...], layout: Layout) -> str:
@@ -116,19 +116,19 @@ def _reading(shape: tuple[int, ...], layout: Layout) -> str:
 def shaped(
     samples: NDArray[Any], shape: Sequence[int] | None, layout: Layout | None, where: Path | str
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Brings samples to (n, features) or (n, channels, height, width), and says what the axes were taken for.
+    """Reshapes samples to (n, features) or (n, channels, height, width), and returns the meaning of the stored axes.
 
-    (n, H, W) has one channel; of (n, A, B, C) that axis of A and C is the channels which is 1, 3 or 4.
+    (n, H, W) has one channel. In (n, A, B, C) the channels are A or C, whichever is 1, 3 or 4.
 
     Args:
         samples: (n, …), 2 to 4 dimensions.
-        shape: what each sample is reshaped to before, in C order; None leaves it as it is.
+        shape: the shape that each sample gets first, in C order; None leaves it as it is.
         layout: as for `arranged`.
         where: the file, for the message.
 
     Raises:
-        UserError: `shape` has not 1 to 3 positive numbers, or another number of values than a sample; or both or
-            none of A and C may be the channels.
+        UserError: `shape` does not have 1 to 3 positive numbers, or does not fit the values of a sample; or both or
+            neither of A and C may be the channels.
     """
     if shape is not None:
         size = math.prod(samples.shape[1:])
@@ -153,7 +153,7 @@ def _channels(shape: tuple[int, ...], where: Path | str, *, chosen: bool) -> Lit
     first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
     if first != last:
         return "nchw" if first else "nhwc"
-    # The option `shape` says that channels come first.
+    # With the option `shape` the channels come first.
     if chosen:
         return "nchw"
     raise _two(where, shape, "nchw", "nhwc")

@@ -1,4 +1,4 @@
-"""Bringing the numbers of a data set to a common scale."""
+"""Scales the numbers of a data set."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 
 def scaled(samples: NDArray[Any], scale: str) -> NDArray[np.float32]:
-    """Scales samples to float32, C-contiguous and the caller's own to change.
+    """Scales samples to a new float32 array, C-contiguous.
 
     Args:
         samples: (n, features) or (n, channels, height, width), finite.
-        scale: `unit` maps the least and greatest number of all to 0 and 1; `standard` gives each feature (of
-            images: each channel) mean 0 and variance 1, constant ones 0; `none` changes nothing; `auto` is
+        scale: `unit` maps the smallest and the largest number of all to 0 and 1; `standard` gives each feature (of
+            images: each channel) mean 0 and variance 1, and a constant one 0; `none` changes nothing; `auto` is
             `unit` for images and `standard` for vectors.
 
     Raises:
-        UserError: no such scale.
+        UserError: the scale is unknown.
     """
     import numpy as np
 
     kind = _kind_of(scale, samples)
-    # float32 holds small integers exactly; larger types keep their precision until they are centred.
+    # float32 represents small integers exactly; larger types keep their precision until they are centred.
     result = _SCALES[kind](samples.astype(np.result_type(samples.dtype, np.float32), order="C"))
     return np.ascontiguousarray(result, dtype=np.float32)
 
 
 def offset_and_divisor(samples: NDArray[Any], scale: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What `scaled` moves samples by and then divides them by: for samples that come later.
+    """The offset that `scaled` subtracts, and the divisor after that; they scale later samples in the same way.
 
     Args:
         samples: as for `scaled`.
         scale: as for `scaled`.
 
     Returns:
-        Offset and divisor, each (1,), or (features,) or (channels,) where each has its own.
+        Offset and divisor, each (1,), or (features,) or (channels,) for `standard`.
 
     Raises:
-        UserError: no such scale.
+        UserError: the scale is unknown.
     """
     import numpy as np
 
@@ -57,7 +57,7 @@ def offset_and_divisor(samples: NDArray[Any], scale: str) -> tuple[NDArray[np.fl
         low = low.astype(np.float64)
         return low, np.where(high > low, high - low, 1)
     mean, deviation = blocks.mean(axis=(0, 2), dtype=np.float64), blocks.std(axis=(0, 2), dtype=np.float64)
-    # By equality: the rounded mean of a constant differs from it.
+    # Compared by equality, since the rounded mean of a constant differs from it.
     constant = (low == high) | (deviation == 0)
     return np.where(constant, low, mean), np.where(constant, 1, deviation)
 
@@ -65,7 +65,7 @@ def offset_and_divisor(samples: NDArray[Any], scale: str) -> tuple[NDArray[np.fl
 def _kind_of(scale: str, samples: NDArray[Any]) -> str:
     kind = ("unit" if samples.ndim > 2 else "standard") if scale == "auto" else scale
     if kind not in _SCALES:
-        raise UserError(f"the option `scale: {scale}` is unknown: known are auto, {', '.join(sorted(_SCALES))}")
+        raise UserError(f"the option `scale: {scale}` is unknown: use auto, {', '.join(sorted(_SCALES))}")
     return kind
 
 
@@ -73,7 +73,7 @@ def _standard(samples: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     axes = (0, *range(2, samples.ndim))
-    # By equality: the rounded mean of a constant differs from it, and noise would be scaled up.
+    # Compared by equality, since the rounded mean of a constant differs from it, and the noise would be scaled up.
     constant = samples.min(axis=axes, keepdims=True) == samples.max(axis=axes, keepdims=True)
     samples -= samples.mean(axis=axes, keepdims=True, dtype=np.float64).astype(samples.dtype)
     peak = np.abs(samples).max(axis=axes, keepdims=True)

@@ -1,4 +1,4 @@
-"""Splitting a data set into parts: by a column that says so, or by chance."""
+"""Splits a data set into parts: by a column, or at random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What people call the parts, in small letters.
+# Usual names of the parts, in small letters.
 _NAMES = {
     "train": 0,
     "training": 0,
@@ -27,15 +27,15 @@ _NAMES = {
 
 
 def named(codes: NDArray[np.int64], names: Sequence[str], where: Path | str) -> NDArray[np.int8]:
-    """The parts that a column of labels means, as indices into `PARTS`.
+    """The parts that a column of labels names, as indices into `PARTS`.
 
     Args:
-        codes: which of `names` each sample has, (n,).
+        codes: the index into `names` of each sample, (n,).
         names: train, validation (val, valid, dev) and test; or 0, 1 and 2; or 0 and 1 for train and test.
         where: the file, for the message.
 
     Raises:
-        UserError: a name is none of these, a sample has none, or there is nothing to train on.
+        UserError: a name is not one of these, a sample has none, or no sample is for training.
     """
     import numpy as np
 
@@ -47,7 +47,7 @@ def named(codes: NDArray[np.int64], names: Sequence[str], where: Path | str) -> 
     found = [one for one in meanings if one is not None]
     if len(found) < len(names):
         strange = names[meanings.index(None)]
-        raise fault(where, f"{strange!r} is no part of a split: use {', '.join(PARTS)}, or 0, 1, 2")
+        raise fault(where, f"{strange!r} is not a part of a split: use {', '.join(PARTS)}, or 0, 1, 2")
     if 0 not in found:
         raise fault(where, f"the split has no part to train on, only {', '.join(names)}")
     return np.asarray(found, np.int8)[codes]
@@ -62,38 +62,37 @@ def drawn(
     *,
     groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int8]:
-    """The same parts, with a share of the samples to train on moved to another part by chance.
+    """The same parts, with a random share of the training samples moved to another part.
 
     Args:
         parts: indices into `PARTS`, (n,).
         part: the part that they are moved to.
-        share: of those to train on; at least one sample if it is above 0.
-        seed: of the chance.
+        share: the share of the training samples; at least one sample if it is above 0.
+        seed: the seed of the draw.
         where: the file, for the message.
-        groups: which samples stay together, as `together` gives them, (n,); None where each stands alone.
+        groups: the group of each sample, as from `together`, (n,); a group stays in one part. None: no groups.
 
     Raises:
-        UserError: fewer than 2 samples are left to train on, or a group is too large to leave so many others.
+        UserError: fewer than 2 samples are left to train on, or a group is too large for such a part.
     """
     import numpy as np
 
     rows, target = (parts == 0).nonzero()[0], PARTS.index(part)
     count = max(1, round(share * len(rows))) if share else 0
     if len(rows) - count < 2:
-        raise fault(where, f"the {part} part takes {count} of {len(rows)} samples: at least 2 must be left to train on")
+        raise fault(where, f"the {part} part takes {count} of {len(rows)} samples: at least 2 must remain for training")
     _, first, unit, sizes = np.unique(
         rows if groups is None else groups[rows], return_index=True, return_inverse=True, return_counts=True
     )
-    # In the order of their first samples: of samples that stand alone, the same are chosen as without groups.
+    # Groups are in the order of their first samples: without repeats, the draw is the same as without groups.
     order = np.random.default_rng([seed, target]).permutation(np.argsort(first))
     chosen = _filled(order, sizes, count)
     moved = int(sizes[chosen].sum())
     if sizes.max() > len(rows) - count or len(rows) - moved < max(2, min(moved, count)):
         raise fault(
             where,
-            f"{sizes.max()} of {len(rows)} samples belong together, as their inputs or targets are equal or `group_by` "
-            f"says so, which is too many for a {part} part of {count}: choose a smaller share, or give the parts by "
-            "`split_by`",
+            f"{sizes.max()} of {len(rows)} samples belong together (by equal inputs or targets, or by `group_by`): "
+            f"this is too many for a {part} part of {count}; choose a smaller share, or give the parts with `split_by`",
         )
     result = parts.copy()
     result[rows[np.isin(unit, chosen)]] = target
@@ -101,7 +100,7 @@ def drawn(
 
 
 def _filled(order: NDArray[np.int64], sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Groups, in this order, of at most `count` samples in all; where each is larger, the first of the smallest."""
+    """The first groups in this order with at most `count` samples in all; if each is larger, the first smallest one."""
     import numpy as np
 
     chosen: list[int] = []
@@ -118,7 +117,7 @@ def _filled(order: NDArray[np.int64], sizes: NDArray[np.int64], count: int) -> N
 
 
 def together(*columns: NDArray[Any]) -> NDArray[np.int64]:
-    """Which samples must not be torn apart: those that are equal in a column, directly or by way of others.
+    """Groups samples that are equal in a column, directly or through other samples.
 
     Args:
         columns: arrays of the same samples, (n, …).
@@ -130,7 +129,7 @@ def together(*columns: NDArray[Any]) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # A graph of two kinds of nodes, samples and values: each sample is tied to its values.
+    # A graph with two kinds of nodes, samples and values: each sample is linked to its values.
     ends: list[NDArray[np.int64]] = []
     nodes = n = len(columns[0])
     for column in columns:
@@ -144,7 +143,7 @@ def together(*columns: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _rows(column: NDArray[Any]) -> NDArray[np.generic]:
-    """Each sample's values as one, which sorts by its bytes; -0.0 is 0.0."""
+    """Each sample's values as one item that compares by its bytes; -0.0 becomes 0.0."""
     import numpy as np
 
     flat = column.reshape(len(column), -1)

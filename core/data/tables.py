@@ -1,4 +1,4 @@
-"""From a Parquet or text file to arrays."""
+"""Reads Parquet and text files into arrays."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# What pandas calls the row numbers it writes along.
+# The names that pandas gives to a column of row numbers.
 _INDEX = {"", "Unnamed: 0", "__index_level_0__"}
-# How a reason begins for which a column is no feature but names the samples.
+# The start of the reason for a column that holds the names of the samples.
 _ID = "id: "
 
 
@@ -34,14 +34,14 @@ def read_table(file: Path, wanted: Wanted) -> Part:
     """Reads a `.parquet`, `.csv` or `.tsv` file.
 
     Args:
-        file: a row per sample.
-        wanted: which columns are what.
+        file: the file, with a row per sample.
+        wanted: the options for its columns.
 
     Returns:
-        Samples (n, columns), missing numbers as nan, and all that the table says of them.
+        Samples (n, columns) with missing numbers as nan, and their labels, ids and names.
 
     Raises:
-        UserError: columns are missing, ambiguous or not numeric, or rows are of different length.
+        UserError: columns are missing, ambiguous or not numeric, or rows have different lengths.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
     is_text = file.suffix.lower() != ".parquet"
@@ -49,7 +49,7 @@ def read_table(file: Path, wanted: Wanted) -> Part:
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise fault(file, f"several columns are called {listed(map(repr, twice))}: rename them")
+        raise fault(file, f"several columns have the name {listed(map(repr, twice))}: rename them")
     check_named(file, wanted, names)
     labelled = label_key(file, [name for name in names if name not in {wanted.id, *wanted.ignore}], wanted.labels)
     if wanted.known:
@@ -73,15 +73,17 @@ def read_table(file: Path, wanted: Wanted) -> Part:
 def _parquet(file: Path) -> Any:
     from pyarrow import parquet
 
-    # Not `read_table`, which takes `key=value` in the names of folders for columns.
+    # Not `read_table`: it takes `key=value` in the names of folders for columns.
     with parquet.ParquetFile(file) as source:
         return source.read()
 
 
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
-    """The columns of the features, and those left out with the reason."""
+    """The columns of the features, and the columns that are left out with the reason."""
     names: list[str] = table.column_names
-    left = dict.fromkeys(wanted.ignore, "ignored") | ({} if wanted.id is None else {wanted.id: f"{_ID}as told"})
+    left = dict.fromkeys(wanted.ignore, "ignored") | (
+        {} if wanted.id is None else {wanted.id: f"{_ID}by the option `id`"}
+    )
     if wanted.features is not None:
         return _asked(file, names, wanted.features), left
     index = _pandas_index(table)
@@ -99,7 +101,7 @@ def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | Non
     rest = [name for name in rest if name not in left]
     if not rest:
         said = f"; left out: {listed(f'{name} ({why})' for name, why in left.items())}" if left else ""
-        raise fault(file, f"no column of it is left for samples, its columns are {listed(names)}{said}")
+        raise fault(file, f"no column is left for the samples; its columns are {listed(names)}{said}")
     if len(rest) > 1:
         _check_counting(file, table, rest)
     return lists or rest, left
@@ -116,7 +118,7 @@ def _known_columns(
     if missing:
         raise fault(
             file,
-            f"the model was trained on columns that are not in it: {listed(missing)}; it has "
+            f"columns are missing that the model was trained on: {listed(missing)}; the file has "
             f"{listed(table.column_names)}",
         )
     rest = [name for name in table.column_names if name not in wanted and name != labelled]
@@ -131,7 +133,7 @@ def _asked(file: Path, names: list[str], features: tuple[str, ...]) -> list[str]
         wanted = [name.strip() for name in features[0].split(",")]
     unknown = [repr(name) for name in wanted if name not in names]
     if unknown:
-        raise fault(file, f"`features` names {listed(unknown)}, its columns are {listed(names)}")
+        raise fault(file, f"`features` names {listed(unknown)}, but its columns are {listed(names)}")
     return wanted
 
 
@@ -140,14 +142,14 @@ def _pandas_index(table: Any) -> set[str]:
     metadata = (table.schema.metadata or {}).get(b"pandas")
     try:
         found = {} if metadata is None else json.loads(metadata)
-        # An index that only counts is a mapping here, and no column.
+        # An index that only counts the rows is a mapping here, not a column.
         return {one for one in found["index_columns"] if isinstance(one, str)} if found else set()
     except (ValueError, KeyError, TypeError):
         return set()
 
 
 def _no_feature(name: str, column: Any) -> str:
-    """Why a column is certainly no feature; empty where it may be one."""
+    """Why a column is certainly not a feature; empty if it may be one."""
     if name in _INDEX:
         return f"{_ID}pandas' index"
     if is_label_name(name):
@@ -161,14 +163,14 @@ def _no_feature(name: str, column: Any) -> str:
 
 
 def _check_counting(file: Path, table: Any, names: list[str]) -> None:
-    """Refuses whole numbers that count the rows under a name that does not say so."""
+    """Refuses a column of whole numbers that count the rows but whose name does not show it."""
     for name in names:
         if _is_real(table[name].type) and look_like_index(table[name].to_numpy()):
             others = [other for other in names if other != name]
             raise fault(
                 file,
-                f"column {name!r} counts the rows ({table[name][0]}, {table[name][1]}, …): if it is no feature write "
-                f"`ignore: [{name}]` or `id: {name}`, else `features: [{listed([*others, name])}]`",
+                f"column {name!r} counts the rows ({table[name][0]}, {table[name][1]}, …): if it is not a feature "
+                f"write `ignore: [{name}]` or `id: {name}`, else `features: [{listed([*others, name])}]`",
             )
 
 
@@ -192,7 +194,7 @@ def _is_real(kind: Any) -> bool:
 
 
 def _matrix(file: Path, table: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """The table's columns side by side: their names, those of a list numbered, and (rows, columns)."""
+    """The columns of a table as one array (rows, columns), and their names; those of a list are numbered."""
     columns: list[str] = []
     blocks: list[NDArray[Any]] = []
     for name in table.column_names:
@@ -207,7 +209,7 @@ def _matrix(file: Path, table: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
 
 
 def _side_by_side(blocks: list[NDArray[Any]]) -> NDArray[Any]:
-    """Joins columns as rows and turns the result: one by one each would touch all of the memory."""
+    """Joins columns as rows and transposes the result: writing column by column would touch all memory each time."""
     import numpy as np
 
     kind = np.result_type(np.float32, *{block.dtype for block in blocks})
@@ -235,11 +237,11 @@ def _no_number(file: Path, name: str, column: Any) -> Exception:
     if bad is None and pointed is not None:
         said, advice = f"it has decimal points, as in {pointed}", 'leave out `decimal: ","`'
     elif bad and is_number(bad[1].replace(",", ".", 1)):
-        advice = 'it has decimal commas: write `decimal: ","`, or save it with decimal points'
+        advice = 'it has decimal commas: set `decimal: ","`, or save it with decimal points'
     else:
         advice = (
-            f"mend it, leave it out by `ignore: [{name}]`, name the columns of numbers with `features` or the classes "
-            f"with `labels: {name}`; texts are read by `data: {{name: text, text: {name}}}`"
+            f"correct it, leave it out with `ignore: [{name}]`, name the columns of numbers with `features`, or the "
+            f"classes with `labels: {name}`; for texts use `data: {{name: text, text: {name}}}`"
         )
     return fault(file, f"column {name!r} is not numeric: {said}; {advice}")
 
@@ -255,7 +257,7 @@ def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
         row = int(wrong.argmax())
         raise fault(
             file,
-            f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, the "
+            f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, but the "
             f"first has {lengths[0]}: all must have the same number, at least 1",
         )
     flat = _numbers(file, name, compute.call_function("list_flatten", [column]))

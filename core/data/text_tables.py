@@ -156,5 +156,5 @@ def _check_widths(file: Path, delimiter: str, width: int) -> None:
         reader = csv.reader(stream, delimiter=delimiter)
         for row in reader:
             if row and len(row) != width:
-                line = f"line {reader.line_num} has {len(row)} fields, the first has {width}"
+                line = f"line {reader.line_num} has {len(row)} fields, but the first line has {width}"
                 raise fault(file, f"{line}: all lines must have the same number")

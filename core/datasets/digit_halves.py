@@ -1,6 +1,6 @@
-"""Pairs to try things on: the upper half of each handwritten digit, and its lower half as the target.
+"""Example pairs: the upper half of each handwritten digit, and its lower half as the target.
 
-1797 pairs of 32 numbers each, made of the data set `digits`; see there for the source.
+1797 pairs of 32 numbers each, made from the data set `digits`, which names the source.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from core.datasets import digits
 
 
 def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNegativeInt = 0) -> Dataset:
-    """Loads the upper halves (1797, 32) in 0..1, the lower ones as the array `target`, and the parts.
+    """Loads the upper halves (1797, 32) in 0..1, the lower halves as the array `target`, and the parts.
 
     Args:
-        validation: the share of the pairs that are not for the test to choose by.
-        test: the share of all pairs that is kept for the end.
-        split_seed: the seed of that draw; it is not the trial's seed.
+        validation: the share of the validation part, of the pairs that are not in the test part.
+        test: the share of all pairs that is kept for the final score.
+        split_seed: the seed of the split; it is not the trial's seed.
 
     Raises:
-        UserError: scikit-learn is not installed, or its file is damaged; or too little is left to train on.
+        UserError: scikit-learn is not installed, its file is damaged, or too few pairs are left to train on.
     """
     import numpy as np
 

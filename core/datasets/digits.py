@@ -16,7 +16,7 @@ from core.errors import UserError
 def load() -> Dataset:
     """Loads the images as (1797, 1, 8, 8) in 0..1 and their digits.
 
-    The file is the one `sklearn.datasets.load_digits` reads, without the second that its import takes.
+    It reads the file of `sklearn.datasets.load_digits` itself, which saves the second that scikit-learn's import takes.
 
     Raises:
         UserError: scikit-learn is not installed, or its file is damaged.

@@ -33,11 +33,12 @@ def load(*, split: Literal["all", "train", "test"] = "all", path: str | None = N
 
     Args:
         split: the 60,000 of `train`, the 10,000 of `test`, or both in this order.
-        path: a folder with the four IDX files (`train-images-idx3-ubyte` and so on, plain or `.gz`). Without
-            it: `$CONCLUS_DATA/fashion-mnist`, Debian's package, a download by torchvision.
+        path: a folder with the four IDX files (`train-images-idx3-ubyte` and so on, plain or `.gz`). By default
+            `$CONCLUS_DATA/fashion-mnist`, else Debian's package, else a download by torchvision.
 
     Raises:
-        UserError: no such folder, a file is missing, cut short or another, or there is no way to get them.
+        UserError: the folder does not exist, a file is missing, damaged or not the right one, or there is no way to
+            get the files.
     """
     import numpy as np
 
@@ -52,7 +53,7 @@ def load(*, split: Literal["all", "train", "test"] = "all", path: str | None = N
 
 
 def fingerprint(*, split: Literal["all", "train", "test"] = "all", path: str | None = None) -> str:
-    """The hash of the unpacked files, so that it is the same from every mirror. Downloads them at need.
+    """The hash of the unpacked files, so it is the same for every mirror. Downloads them if needed.
 
     Raises:
         UserError: as `load`.
@@ -63,7 +64,7 @@ def fingerprint(*, split: Literal["all", "train", "test"] = "all", path: str | N
 def _files(split: str, path: str | None) -> list[Path]:
     """Images and labels of each part, in turn."""
     if split not in _PARTS:
-        raise UserError(f"the option `split: {split}` of fashion-mnist is unknown: known are {', '.join(_PARTS)}")
+        raise UserError(f"the option `split: {split}` of fashion-mnist is unknown: use {', '.join(_PARTS)}")
     folder = user_path(path) if path is not None else _folder()
     kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
     return [_file(folder, f"{part}-{kind}") for part in _PARTS[split] for kind in kinds]
@@ -122,10 +123,10 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     """Reads an IDX file of bytes, plain or gzipped.
 
     Returns:
-        An array of the shape that the file's head gives.
+        An array of the shape in the file's header.
 
     Raises:
-        UserError: it is no such file, or has more or fewer values than its head says.
+        UserError: it is not an IDX file, or has more or fewer values than its header says.
     """
     import math
 
@@ -133,13 +134,13 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
 
     content = _content(file)
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise fault(file, f"it is no IDX file of bytes: it begins with {content[:4].hex()}, not 000008")
+        raise fault(file, f"it is not an IDX file of bytes: it begins with {content[:4].hex()}, not 000008")
     start = 4 + 4 * content[3]
     shape = tuple(np.frombuffer(content[4:start], ">u4", (len(content[:start]) - 4) // 4).tolist())
     if len(content) - start != math.prod(shape):
         raise fault(
             file,
-            f"it has {max(len(content) - start, 0)} values, its head says {shape}: copy or download it again",
+            f"it has {max(len(content) - start, 0)} values, but its header says {shape}: copy or download it again",
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 

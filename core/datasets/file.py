@@ -1,10 +1,10 @@
 """Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
 
-Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
-others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
-features; if just one column holds lists, of equal length, it is all of them. Pandas' index, ids (`id`, `*_id`, `index`)
-and second labels (`label*`, `class*`, `target*`) are left out, and `conclus plan` tells of it. The first line of a text
-file may name the columns; else they are f0, f1, …
+Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (for others set
+`layout`). An `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
+features; if one column holds lists of equal length, these lists are the features. Pandas' index, ids (`id`, `*_id`,
+`index`) and second labels (`label*`, `class*`, `target*`) are left out, and `conclus plan` reports it. The first line
+of a text file may name the columns; else they are f0, f1, …
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def load(
     layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
 ) -> Dataset:
-    """Loads samples, and labels where there are any.
+    """Loads samples, and labels if there are any.
 
     Args:
         path: the file, or the folder whose files are joined in the order of their names.
-        features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). Without
-            it: the array called x, data, features, embeddings, emb, images or samples, or the only one of
-            numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels and those
-            that are surely no features.
-        labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
-            targets, if there.
+        features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). By default
+            the array named x, data, features, embeddings, emb, images or samples, or the only numeric array with 2 or
+            more dimensions; in a table the only column of lists, or else all columns except the labels and columns
+            that are certainly not features.
+        labels: key or column of the labels, `none` for no labels. By default y, label, labels, target or targets, if
+            the file has one of them.
         scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps all numbers to
             0..1, `none` changes nothing; `auto` is `standard` for vectors and `unit` for images.
-        shape: what each row is reshaped to, e.g. [1, 28, 28].
+        shape: the shape of each row, e.g. [1, 28, 28].
         ignore: columns or arrays that are not read.
         id: column or array of the samples' names, which `conclus embed` keeps.
         unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
@@ -75,7 +75,7 @@ def load(
         Samples (n, features) or (n, channels, height, width), labels (n,) in sorted order of the classes.
 
     Raises:
-        UserError: the file is missing, damaged, ambiguous, or not what one can cluster.
+        UserError: the file is missing, damaged or ambiguous, or its data cannot be clustered.
     """
     hashed = fingerprint(
         path=path,
@@ -115,7 +115,7 @@ def load(
 
 
 def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **options: Any) -> Dataset:
-    """The samples of new data for a trained model, unscaled: one is enough, and labels are not needed.
+    """The samples of new data for a trained model, unscaled; one sample is enough, and no labels are needed.
 
     Args:
         path: as for `load`.
@@ -124,7 +124,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
         options: `features`, `labels`, `shape`, `ignore`, `id` and `layout` as for `load`.
 
     Returns:
-        A data set without labels; `left_out` tells which columns the model does not know.
+        A data set without labels; `left_out` names the columns that the model does not know.
 
     Raises:
         UserError: as `load`; or columns are missing.
@@ -168,7 +168,7 @@ def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
 def _samples(
     path: str, wanted: Wanted, shape: Sequence[int] | None, layout: Layout | None
 ) -> tuple[NDArray[Any], Part, tuple[str, ...]]:
-    """The samples of all files in their final shape, with all else that was read, joined."""
+    """The samples of all files in their final shape, the joined parts, and the meaning of the axes."""
     parts = [_read(file, wanted, layout) for file in _files(path)]
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
@@ -208,12 +208,12 @@ def fingerprint(
     shape: Sequence[int] | None = None,
     **later: Any,
 ) -> str:
-    """The hash of the files' content and of all options but the path; of `later` ones only where they are set.
+    """The hash of the files' content and of all options except the path; `later` ones count only if they are set.
 
     Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
 
     Raises:
-        UserError: there are no such files, or none of a known format.
+        UserError: there are no such files, or none has a known format.
     """
     files = _files(path)
     unset = (None, ".")
@@ -231,7 +231,7 @@ def fingerprint(
 
 
 def scaling(*, path: str, scale: str = "auto", **options: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """What `load` subtracts from each feature (of images: each channel), and then divides it by; None for nothing.
+    """The offset and the divisor by which `load` scales each feature (of images: each channel); None for no scaling.
 
     Raises:
         UserError: as `load`.
@@ -239,7 +239,7 @@ def scaling(*, path: str, scale: str = "auto", **options: Any) -> tuple[NDArray[
     if scale == "none":
         return None
     raw = load(path=path, scale="none", **options).samples
-    # Of images one number is that of a whole channel.
+    # For images, one number holds for a whole channel.
     offset, divisor = (one.reshape(-1, *(1 for _ in raw.shape[2:])) for one in offset_and_divisor(raw, scale))
     return offset, divisor
 
@@ -254,7 +254,7 @@ def _files(path: str) -> list[Path]:
     try:
         found = [file for file in sorted(place.iterdir()) if file.name[0] not in "._" and file.is_file()]
     except OSError as error:
-        raise fault(path, f"the folder cannot be listed ({error.strerror}): it must be yours to read") from error
+        raise fault(path, f"the folder cannot be listed ({error.strerror}): you need permission to read it") from error
     found = [file for file in found if file.suffix.lower() in SUFFIXES]
     formats = sorted({file.suffix.lower() for file in found})
     if not found:
@@ -265,7 +265,7 @@ def _files(path: str) -> list[Path]:
 
 
 def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
-    """Reads and checks one file, turning whatever a reader says of a damaged one into a sentence."""
+    """Reads and checks one file; an error of a reader becomes one sentence."""
     suffix = file.suffix.lower()
     if wanted.known is None:
         _check_format(file, suffix, wanted, layout)
@@ -305,14 +305,14 @@ def _check_same(parts: Sequence[Part]) -> None:
         if part.samples.shape[1:] != first.samples.shape[1:] or part.columns != first.columns:
             raise fault(
                 part.file,
-                f"it has {_layout(part)}, where {first.file.name} has {_layout(first)}: the files of a "
-                "folder must have the same columns (and samples and labels of arrays stand in one .npz)",
+                f"it has {_layout(part)}, but {first.file.name} has {_layout(first)}: the files of a "
+                "folder must have the same columns (put samples and labels of arrays into one .npz)",
             )
         if _label_kind(part) != _label_kind(first):
             raise fault(
                 part.file,
-                f"it has {_label_kind(part)}, {first.file.name} has {_label_kind(first)}: "
-                "give all files of a folder labels of one kind, or go without by `labels: none`",
+                f"it has {_label_kind(part)}, but {first.file.name} has {_label_kind(first)}: "
+                "give all files of a folder labels of one kind, or use none with `labels: none`",
             )
 
 

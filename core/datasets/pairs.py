@@ -1,10 +1,10 @@
-"""Pairs of your own: inputs and the vectors that belong to them, from one npz, Parquet, CSV or TSV file.
+"""Your own pairs: inputs and their target vectors, from one npz, Parquet, CSV or TSV file.
 
-Of an npz, inputs and targets are two arrays of as many rows; of a table, two columns of lists of numbers (or several
-columns each, with commas between). A column of texts is turned into vectors once, as by the data set `text`. Inputs may
-be images, as in the data set `file`.
+In an npz, inputs and targets are two arrays with the same number of rows. In a table they are two columns of lists of
+numbers (or several columns each, with commas between). A column of texts is turned into vectors once, as in the data
+set `text`. Inputs may be images, as in the data set `file`.
 
-Pairs of equal inputs, of equal targets or of one group stay in one part: what is held out must not be known by heart.
+Pairs with equal inputs, equal targets or one group stay in one part, so that no held-out pair was seen in training.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ def load(
         path: the npz, Parquet, CSV or TSV file that holds both.
         inputs: the array or column of the inputs (several columns with commas between).
         targets: the array or column of the targets (several columns with commas between).
-        split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;
-            or 0 and 1 for train and test. Without it, or where it names no validation part, parts are drawn by chance.
-        validation: the share of the pairs that are not for the test to choose by.
-        test: the share of all pairs that is kept for the end; a column decides instead.
-        split_seed: the seed of the draw of parts. It is not the trial's: all trials of a study have the same parts.
-        shape: what each input is reshaped to, e.g. [1, 28, 28].
+        split_by: the array or column with the part of each pair: train, validation (val, dev), test; or 0, 1, 2; or 0
+            and 1 for train and test. Without it the parts are drawn at random; so is a missing validation part.
+        validation: the share of the validation part, of the pairs that are not in the test part.
+        test: the share of all pairs that is kept for the final score; not used with `split_by`.
+        split_seed: the seed of the split. It is not the trial's seed: all trials of a study have the same parts.
+        shape: the shape of each input, e.g. [1, 28, 28].
         texts: which of inputs and targets are columns of texts.
-        model: what makes vectors of texts: `tfidf`, `minilm`, or a folder; see the data set `text`.
+        model: the model that turns texts into vectors: `tfidf`, `minilm`, or a folder; see the data set `text`.
         dimensions: numbers per text of `tfidf`.
-        group_by: the array or column of what pairs have in common (a patient, a page): equal ones stay in one part, and
-            -1, empty and `NA` are none.
+        group_by: the array or column of groups (a patient, a page): pairs of one group stay in one part; -1, empty and
+            `NA` mean no group.
         analyzer: what `tfidf` counts in a text; see the data set `text`.
 
     Returns:
         Samples (n, features) or images, the array `target` (n, dim), and the parts.
 
     Raises:
-        UserError: the file is missing, damaged, or not what it must be; or too little is left to train on.
+        UserError: the file is missing, damaged or of another form, or too few pairs are left to train on.
     """
     import numpy as np
 
@@ -84,7 +84,7 @@ def load(
         else:
             paired = file.load(path=path, features=targets, labels="none", scale="none").samples
     if len(found.samples) != len(paired):
-        raise fault(path, f"it has {len(found.samples)} inputs and {len(paired)} targets: each must have its own")
+        raise fault(path, f"it has {len(found.samples)} inputs but {len(paired)} targets: there must be equally many")
     with _called(labels="group_by"):
         codes = None if group_by is None else read(group_by).labels
     groups = splits.together(found.samples, paired, *([] if codes is None else [_own(codes)]))
@@ -116,14 +116,14 @@ def load(
 
 
 def _own(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Codes of groups, (n,), in which each pair of no group has one of its own."""
+    """Codes of groups, (n,); each pair without a group gets a code of its own."""
     import numpy as np
 
     return np.where(codes < 0, -1 - np.arange(len(codes)), codes)
 
 
 def _notes(groups: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[str, ...]:
-    """What was done about pairs that belong together, and what a split of one's own did with them."""
+    """Notes on pairs that belong together: that they stay in one part, or that the user's split separates them."""
     import numpy as np
 
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -137,13 +137,13 @@ def _notes(groups: NDArray[np.int64], split: NDArray[np.int8]) -> tuple[str, ...
     np.maximum.at(most, group, split)
     torn = int(sizes[least < most].sum())
     if torn:
-        return (f"{said}: of these {torn} lie on both sides of the split that `split_by` names: scores are too good",)
+        return (f"{said}; `split_by` puts {torn} of these pairs on both sides of the split: scores are too good",)
     return (f"{said}: each group stays in one part",)
 
 
 @contextmanager
 def _called(**names: str) -> Generator[None]:
-    """Has the mistakes of the readers of single files call options as they are called here."""
+    """Replaces the option names in error messages of the other readers with the names used here."""
     try:
         yield
     except UserError as error:
@@ -169,7 +169,7 @@ def fingerprint(
     group_by: str | None = None,
     analyzer: str | None = None,
 ) -> str:
-    """The hash of the file's content, of what encodes texts, and of all options but the path.
+    """The hash of the file's content, of the model for texts, and of all options except the path.
 
     Raises:
         UserError: there is no such file or model.
@@ -182,6 +182,6 @@ def fingerprint(
         )
         content += file.fingerprint(path=path, shape=shape)
     options = {"validation": validation, "test": test, "split_seed": split_seed, "texts": texts}
-    # Left out where it is not set: what was known by its fingerprint stays known.
+    # Only if it is set: so older fingerprints stay valid.
     options |= {} if group_by is None else {"group_by": group_by}
     return fingerprint_of([], pairs=content, targets=targets, **options)

@@ -1,8 +1,8 @@
 """A column of texts, turned into vectors once: by a sentence encoder (`minilm`, your own), by TF-IDF, or by both.
 
-The vectors are kept in the cache folder of conclus under a hash of the texts and the model; reading them back is
-mapping a file. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core. A sentence encoder
-knows what a text is about, TF-IDF which words it has: where rare words name the topic, one knows what the other misses.
+The vectors are kept in the cache folder of conclus under a hash of the texts and the model, and are memory-mapped when
+read back. `minilm` is all-MiniLM-L6-v2, 384 numbers, about 10 ms per short text on a CPU core. A sentence encoder
+captures the meaning of a text, TF-IDF its words. If rare words name the topic, each captures what the other misses.
 
 References: Reimers and Gurevych, "Sentence-BERT" (EMNLP 2019); Wang et al., "MiniLM" (NeurIPS 2020); TF-IDF with a
 truncated singular value decomposition is latent semantic analysis (Deerwester et al., JASIS 1990).
@@ -54,30 +54,30 @@ def load(
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
     analyzer: str | None = None,
 ) -> Dataset:
-    """Loads the vectors of texts, and labels where there are any; makes the vectors if nobody has.
+    """Loads the vectors of texts, and labels if there are any; computes the vectors if they are not cached.
 
     Args:
         path: a Parquet, CSV or TSV file with a row per text; the first line of CSV and TSV names the columns.
         text: the column of the texts.
-        labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets.
+        labels: the column of the labels, `none` for no labels. By default y, label, labels, target or targets.
         model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
-        dimensions: numbers per text of `tfidf`; the others have their own.
-        tfidf_weight: length of the TF-IDF vector that is put beside a sentence encoder's (of length 1); 0 for none.
-        variants: how many changed copies of each text become vectors too, for `views: variants`; each costs what the
-            texts themselves cost, once.
-        word_dropout: chance that a copy leaves a word out; a copy that would lose all keeps all.
-        word_swap: chance that a copy exchanges a word with the next one, which TF-IDF does not see.
-        scale: as in the data set `file`; `none` keeps what the model gives, rows of length 1, mapped from disk.
-        analyzer: what TF-IDF counts: each `word`, characters and pairs of them (`char`), words that jieba finds
-            (`chinese`), or what a function of your own makes of a text (`PATH.py:function`, a list of strings). Without
-            it words, and texts that have no spaces between them are refused.
+        dimensions: numbers per text of `tfidf`; sentence encoders have a fixed number.
+        tfidf_weight: length of the TF-IDF vector that is joined to a sentence encoder's (of length 1); 0 for none.
+        variants: the number of changed copies of each text that are turned into vectors too, for `views: variants`;
+            each copy takes as long as the texts themselves, once.
+        word_dropout: the chance that a copy leaves out a word; a copy that would lose all words keeps all.
+        word_swap: the chance that a copy swaps a word with the next one; this does not change TF-IDF.
+        scale: as in the data set `file`; `none` keeps the model's vectors, of length 1, mapped from disk.
+        analyzer: what TF-IDF counts: words (`word`), characters and pairs of them (`char`), words found by jieba
+            (`chinese`), or the list of strings that your own function returns for a text (`PATH.py:function`). By
+            default words; texts without spaces between words are then refused.
 
     Returns:
         Samples (n_texts, features), labels (n_texts,) in sorted order of the classes; with `variants`, the array of
         that name, (n_texts, variants, features).
 
     Raises:
-        UserError: the file, a column or the model is missing or not what it must be.
+        UserError: the file, a column or the model is missing, or is not of the right form.
     """
     import numpy as np
 
@@ -123,10 +123,10 @@ def fingerprint(
     scale: Literal["auto", "standard", "unit", "none"] = "auto",
     analyzer: str | None = None,
 ) -> str:
-    """The hash of the file's content, of the model's files if it is a folder, and of all options but paths.
+    """The hash of the file's content, of the model's files if it is a folder, and of all options except paths.
 
     Raises:
-        UserError: there is no such file or model.
+        UserError: the file or the model does not exist.
     """
     file = _file(path)
     models = [[one.identity(), one.weight] for one in _models(model, dimensions, tfidf_weight, analyzer)]
@@ -145,7 +145,7 @@ def fingerprint(
 
 @dataclass(frozen=True)
 class _Model:
-    """What makes vectors of texts: `tfidf` or a sentence encoder, and the length that its vectors are given."""
+    """A model that turns texts into vectors, `tfidf` or a sentence encoder, and the length of its vectors."""
 
     name: str
     dimensions: int
@@ -153,7 +153,7 @@ class _Model:
     analyzer: str | None = None
 
     def identity(self) -> list[object]:
-        """What tells this model from others: of a folder, its content."""
+        """The parts of a fingerprint that identify the model; a folder counts by its content."""
         if self.name == "tfidf":
             return [self.name, self.dimensions, *identity(self.analyzer)]
         folder = sentence_model.folder(self.name)
@@ -163,7 +163,7 @@ class _Model:
         return [fingerprint_of(files, names=[str(file.relative_to(folder)) for file in files])]
 
     def encode(self, texts: list[str], change: _Change | None) -> NDArray[np.float32]:
-        """Vectors (n_texts, dimensions) of length 1; of changed copies, (n_texts, copies, dimensions)."""
+        """Vectors of length 1, (n_texts, dimensions); for changed copies (n_texts, copies, dimensions)."""
         copies = None if change is None else changed(texts, change)
         if self.name == "tfidf":
             vectors = tfidf(texts, dimensions=self.dimensions, copies=copies, analyzer=self.analyzer)
@@ -174,7 +174,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Change:
-    """How many changed copies of a text there are, and how likely a word of one is left out or moved."""
+    """The number of changed copies of a text, and the chances that a word in one is left out or swapped."""
 
     copies: int
     dropout: float
@@ -183,11 +183,9 @@ class _Change:
 
 def _models(model: str, dimensions: int, tfidf_weight: float, analyzer: str | None) -> list[_Model]:
     if tfidf_weight and model == "tfidf":
-        raise UserError(
-            "data: `tfidf_weight` puts TF-IDF beside a sentence encoder: leave it out, or say `model: minilm`"
-        )
+        raise UserError("data: `tfidf_weight` joins TF-IDF to a sentence encoder: leave it out, or set `model: minilm`")
     if analyzer and model != "tfidf" and not tfidf_weight:
-        raise UserError(f"data.analyzer: {model} splits texts by itself: leave it out, or say `model: tfidf`")
+        raise UserError(f"data.analyzer: {model} splits texts by itself: leave it out, or set `model: tfidf`")
     first = _Model(model, dimensions, analyzer=analyzer)
     return [first, _Model("tfidf", dimensions, tfidf_weight, analyzer)] if tfidf_weight else [first]
 
@@ -196,12 +194,12 @@ def _change(variants: int, dropout: float, swap: float, scale: str) -> _Change |
     if not variants:
         return None
     if scale != "none":
-        raise UserError(f"data: variants keep what the model gives: say `scale: none` instead of {scale}")
+        raise UserError(f"data: variants need the model's own vectors: set `scale: none` instead of {scale}")
     return _Change(variants, dropout, swap)
 
 
 def _vectors(texts: list[str], models: list[_Model], change: _Change | None = None) -> NDArray[np.float32]:
-    """The vectors of all models side by side, those of each from the cache folder if they are there."""
+    """The vectors of all models, joined; each model's vectors come from the cache folder if they are there."""
     import numpy as np
 
     found: list[NDArray[np.float32]] = []
@@ -213,7 +211,7 @@ def _vectors(texts: list[str], models: list[_Model], change: _Change | None = No
 
 
 def changed(texts: list[str], change: _Change) -> list[str]:
-    """The changed copies of each text, those of one text together: always the same ones."""
+    """The changed copies of all texts, text by text; always the same ones for the same texts."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -232,16 +230,16 @@ def _changed(words: list[str], change: _Change, random: np.random.Generator) -> 
 def _file(path: str) -> Path:
     file = user_path(path)
     if file.suffix.lower() not in _SUFFIXES or not file.is_file():
-        raise fault(path, f"it is no file of texts: known formats are {', '.join(_SUFFIXES)}")
+        raise fault(path, f"it is not a file of texts: known formats are {', '.join(_SUFFIXES)}")
     return file
 
 
 def _read(file: Path, text: str, labels: str | None) -> tuple[list[str], NDArray[Any] | None]:
-    """The texts, and the labels as they stand."""
+    """The texts, and the labels as they are in the file."""
     table = _table(file, text)
     names: list[str] = table.column_names
     if names.count(text) != 1:
-        raise fault(file, f"`text: {text}` must name one of its columns, they are {listed(names)}")
+        raise fault(file, f"`text: {text}` must name one of its columns: {listed(names)}")
     found = label_key(file, [name for name in names if name != text], labels)
     texts = _texts(file, table[text])
     return texts, None if found is None else _labels(table[found])
@@ -275,15 +273,15 @@ def _texts(file: Path, column: Any) -> list[str]:
 
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if str(kind) not in {"string", "large_string", "string_view"}:
-        raise fault(file, f"the column of the texts is of type {column.type}: name one of texts by `text`")
+        raise fault(file, f"the column of the texts is of type {column.type}: name a column of texts with `text`")
     texts: list[str | None] = column.to_pylist()
     empty = [row for row, one in enumerate(texts, 1) if one is None or not one.strip()]
     if empty:
         raise fault(
-            file, f"the text of row {empty[0]} (counted from 1) is missing, {len(empty)} such in all: drop them"
+            file, f"the text of row {empty[0]} (counted from 1) is missing, {len(empty)} in all: drop such rows"
         )
     if len(texts) < 2:
-        raise fault(file, f"it holds {len(texts)} texts, clustering needs at least 2")
+        raise fault(file, f"it holds {len(texts)} texts, but clustering needs at least 2")
     return [one for one in texts if one is not None]
 
 
@@ -303,12 +301,12 @@ def _digest(content: object) -> str:
 def tfidf(
     texts: list[str], *, dimensions: int, copies: list[str] | None = None, analyzer: str | None = None
 ) -> NDArray[np.float32]:
-    """Latent semantic analysis: log counts times inverse frequencies, projected, rows of length 1 (or 0).
+    """Latent semantic analysis: log counts times inverse frequencies, projected; rows have length 1 (or 0).
 
     Args:
-        texts: not empty.
-        dimensions: at most one less than there are texts or words.
-        copies: what becomes vectors in place of the texts, by the texts' words and their frequencies.
+        texts: the texts, not empty.
+        dimensions: at most the number of texts or words less one.
+        copies: turned into vectors in place of the texts, with the words and frequencies of the texts.
         analyzer: as in `load`.
 
     Raises:
@@ -325,7 +323,7 @@ def tfidf(
     except ValueError as error:
         raise UserError(f"data: no words are left in the texts ({error}): use another column or model") from error
     most = max(1, min(counts.shape) - 1)
-    # Texts that are all equal have no variance to explain; that they are is said later.
+    # Texts that are all equal have no variance to explain; `check_spread` refuses them later.
     with np.errstate(invalid="ignore", divide="ignore"):
         projection = TruncatedSVD(min(dimensions, most), random_state=0)
         vectors = projection.fit_transform(counts)
@@ -349,9 +347,9 @@ def _sentences(folder: Path, texts: list[str]) -> NDArray[np.float32]:
 
 
 def cached(name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """An array from the cache folder, mapped; of several processes that need it at once, one makes it.
+    """An array from the cache folder, memory-mapped; if several processes need it at once, one of them makes it.
 
-    Writing to the array changes the memory of this process alone.
+    Writing to the array changes only the memory of this process.
 
     Raises:
         UserError: the cache folder cannot be written.
@@ -374,19 +372,19 @@ def _explained() -> Generator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        where = "set XDG_CACHE_HOME to a folder that is yours to write"
+        where = "set XDG_CACHE_HOME to a folder that you can write to"
         raise UserError(f"data: the vectors of the texts cannot be kept ({error}): {where}") from error
 
 
 def _wait_for(lock: IO[str]) -> None:
-    """Returns when no other process holds the lock; it is freed with the file, also when a process dies."""
+    """Waits until no other process holds the lock; it is released when the file is closed or the process dies."""
     import fcntl
 
     fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _write(file: Path, array: NDArray[Any]) -> None:
-    """All of it or nothing."""
+    """Writes the whole file or nothing."""
     import numpy as np
 
     draft = file.with_suffix(f".{os.getpid()}.tmp")

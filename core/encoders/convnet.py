@@ -9,12 +9,12 @@ from core.config.schema import PositiveInt
 from core.errors import UserError
 from core.training.method import Encoder as Base
 
-# The least side that gives the third convolution 6 x 6 pixels.
+# The smallest side with which the third convolution gets 6 x 6 pixels.
 _LARGE = 21
 
 
 class Encoder(Base):
-    """Four times convolution, batch norm, ReLU, each but the last halving the sides; then the mean over pixels."""
+    """Four blocks of convolution, batch norm and ReLU; all but the last halve the sides. Then the mean over pixels."""
 
     gains_from_bf16 = True
 
@@ -23,7 +23,7 @@ class Encoder(Base):
 
         Args:
             sample_shape: (channels, height, width).
-            dim: how many features.
+            dim: number of features.
 
         Raises:
             UserError: the samples are not images of at least 8 x 8 pixels.
@@ -34,9 +34,9 @@ class Encoder(Base):
                 "the encoder 'convnet' needs images of shape (channels, height, width) with sides of at least 8 "
                 f"pixels, not {sample_shape}: use the encoder 'mlp', or give the data the option `shape`"
             )
-        # Time goes where pixels are many. A convolution of one channel at full size is as slow as all the others, one
-        # of 32 at half size that is pooled afterwards does four times the work of one that strides, and a border of
-        # zeros makes 7 x 7 of the third one's 5 x 5 (of 28 x 28 pixels). Small images have nothing to spare.
+        # Layers with many pixels take most of the time. A convolution of one channel at full size is as slow as all
+        # others together, and one of 32 channels at half size with pooling does four times the work of one with a
+        # stride. Padding would give the third one 7 x 7 instead of 5 x 5 pixels (for 28 x 28); small images need it.
         border = 1 if min(sample_shape[1:]) < _LARGE else 0
         layers = [
             *_block(sample_shape[0], 32, kernel=5, stride=2, border=2),
@@ -59,6 +59,6 @@ def _block(
 ) -> list[nn.Module]:
     # The batch norm's shift makes the convolution's bias redundant.
     convolution = nn.Conv2d(channels, width, kernel, stride, border, bias=False)
-    # The greatest of what is positive is what is positive of the greatest: after pooling, ReLU has a quarter to do.
+    # Pooling and ReLU give the same result in either order; ReLU after pooling has a quarter of the work.
     pooling = [nn.MaxPool2d(2, ceil_mode=True)] if pool else []
     return [convolution, nn.BatchNorm2d(width), *pooling, nn.ReLU(inplace=True)]

@@ -1,4 +1,4 @@
-"""The samples themselves as features, flattened, without parameters: for embeddings that are good already."""
+"""Uses the flattened samples as features, without parameters: for embeddings that are already good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.training.method import Encoder as Base
 
 
 class Encoder(Base):
-    """Only the method's heads learn."""
+    """Flattens samples; only the method's heads learn."""
 
     any_shape: ClassVar[bool] = True
 

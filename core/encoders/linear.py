@@ -1,4 +1,4 @@
-"""One linear layer, for embeddings that are nearly good enough; samples of any shape are flattened."""
+"""One linear layer, for embeddings that are already nearly good; samples of any shape are flattened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.training.method import Encoder as Base
 
 
 class Encoder(Base):
-    """A matrix and a shift, nothing else."""
+    """A linear layer with a bias."""
 
     any_shape: ClassVar[bool] = True
 
@@ -21,7 +21,7 @@ class Encoder(Base):
 
         Args:
             sample_shape: any shape.
-            dim: how many features.
+            dim: number of features.
         """
         super().__init__()
         self.layer = nn.Linear(math.prod(sample_shape), dim)

@@ -13,7 +13,7 @@ from core.training.method import Encoder as Base
 
 
 class Encoder(Base):
-    """Linear, batch norm, ReLU for each width; samples of any shape are flattened."""
+    """A linear layer, batch norm and ReLU for each width; samples of any shape are flattened."""
 
     any_shape: ClassVar[bool] = True
 
@@ -22,7 +22,7 @@ class Encoder(Base):
 
         Args:
             sample_shape: any shape.
-            widths: of the layers; the last is the number of features.
+            widths: widths of the layers; the last is the number of features.
         """
         super().__init__()
         sizes = [math.prod(sample_shape), *widths]

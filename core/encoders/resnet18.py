@@ -25,8 +25,8 @@ class Encoder(Base):
 
         Args:
             sample_shape: (channels, height, width).
-            stem: `small` begins with 3 x 3 pixels and keeps the sides, `large` with 7 x 7 and pooling, which quarters
-                them.
+            stem: `small` begins with a convolution of 3 x 3 pixels and keeps the sides; `large` begins with 7 x 7 and
+                pooling, which divides the sides by 4.
 
         Raises:
             UserError: the samples are not images of at least 8 x 8 (`large`: 32 x 32) pixels.
@@ -63,7 +63,7 @@ class Encoder(Base):
 
 
 class Residual(nn.Module):
-    """Two convolutions of 3 x 3 and what goes past them; `stride` divides the sides."""
+    """Two convolutions of 3 x 3 and a shortcut past them; `stride` divides the sides."""
 
     def __init__(self, channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""Scores a method on its whole data set: the head's assignment and k-means on its features, side by side.
+"""Scores a method on its whole data set: the head's assignment, and k-means on its features.
 
-Of the label-free signals in `Scores.health`, those that look at the model's own features or probabilities alone
-(`silhouette`, `feature_std`, `confidence`, `assignment_entropy`) tell the epochs of one model apart. They are no
-measure between models: each brings its own ruler. `raw_silhouette` and `knn_consistency` measure in the input space,
-which all models of a data set share; ranking models without labels rests on these two, on `head_kmeans_nmi` and on
-`mutual_information` (see `core.evaluation.label_free`).
+Some label-free signals in `Scores.health` use only the model's own features or probabilities (`silhouette`,
+`feature_std`, `confidence`, `assignment_entropy`). They compare the epochs of one model, but not different models,
+since each model has its own feature space. `raw_silhouette` and `knn_consistency` measure in the input space, which all
+models of a data set share. Models without labels are ranked by these two, `head_kmeans_nmi` and `mutual_information`
+(see `core.evaluation.label_free`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from core.evaluation import kmeans, metrics
 from core.evaluation.label_free import Subsample, feature_criteria, label_free
 from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
-# Few enough for what a convolution makes of them to stay in the cache: 8,192 take 1.7 times as long.
+# Samples per forward pass: few enough that a convolution's output stays in the cache; 8,192 take 1.7 times as long.
 CHUNK = 256
 
 
@@ -41,11 +41,11 @@ def evaluate(
 ) -> Scores:
     """Assigns and scores all samples (n, *sample_shape) in evaluation mode, without views.
 
-    Samples without a label, `UNLABELLED`, are left out of the scores against the labels.
+    Samples without a label (`UNLABELLED`) are left out of the scores against labels.
 
-    The k-means starts from the centroids of the evaluation before; the last one also tries ten fresh starts, so that
-    the final score depends on no history. `subsample` is that of the samples, `outputs` are what `predict` gives; they
-    are made where they are not given.
+    K-means starts from the centroids of the last evaluation. In the last epoch it uses ten new starts instead, so that
+    the final score does not depend on earlier epochs. `subsample` and `outputs` (from `predict`) are those of the
+    samples; they are computed if they are not given.
     """
     subsample = subsample or Subsample.of(samples.cpu().numpy())
     outputs = outputs or predict(method, samples)
@@ -82,7 +82,7 @@ def predict(method: EvaluatedModel, samples: Tensor) -> Outputs:
 
 @contextmanager
 def evaluation_mode(method: EvaluatedModel) -> Generator[None]:
-    """Batch norms use their running statistics and no gradient is kept; training mode comes back."""
+    """Turns on evaluation mode without gradients for a with-block, and restores the former mode."""
     before = method.training
     method.eval()
     try:
@@ -105,7 +105,7 @@ def _label_scores(
 
 
 def _input_scores(samples: Tensor, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
-    """What k-means makes of the samples as they came: a method that does worse has learned nothing useful."""
+    """Scores of k-means on the input itself: a method with lower scores has learned nothing useful."""
     rows = kmeans.unit_rows(samples.flatten(1).float().cpu().numpy())
     known = labels != UNLABELLED
     found = metrics.scores(kmeans.kmeans(rows, n_clusters, seed=seed, starts=3).labels[known], labels[known])
@@ -123,18 +123,18 @@ def _size_health(sizes: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _criteria(subsample: Subsample, features: kmeans.Matrix, head: NDArray[np.int64]) -> dict[str, float]:
-    """What the subsample says of the assignment, in the input space and in the unit-length features (n, dim)."""
+    """Criteria of the assignment on the subsample, in the input space and in the unit-length features (n, dim)."""
     labels = head[subsample.rows]
     return subsample.criteria(labels) | feature_criteria(features[subsample.rows], labels)
 
 
 def _agreement(head: NDArray[np.int64], by_kmeans: NDArray[np.int64]) -> dict[str, float]:
-    """How far the head and k-means agree; nothing to say of a method without a head, which k-means assigns."""
+    """The agreement of the head with k-means, as NMI."""
     return {"head_kmeans_nmi": metrics.nmi(metrics.contingency(head, by_kmeans))}
 
 
 def _flips(head: NDArray[np.int64], previous: Previous | None) -> dict[str, float]:
-    """The share of samples whose label changed since the last evaluation; none at the first."""
+    """The share of samples whose label changed since the last evaluation; empty at the first one."""
     return {} if previous is None else {"label_flips": float((head != previous.labels).mean())}
 
 
@@ -149,7 +149,7 @@ def _entropies(probabilities: Tensor) -> dict[str, float]:
 
 
 def entropies(probabilities: Tensor) -> tuple[float, float]:
-    """Entropy of the mean row of assignments (n, K), and mean entropy of the rows; both as shares of log K."""
+    """The entropy of the mean row of assignments (n, K), and the mean entropy of the rows, both as shares of log K."""
     p = probabilities.double()
     scale = math.log(p.shape[1]) or 1.0
     marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
@@ -157,6 +157,9 @@ def entropies(probabilities: Tensor) -> tuple[float, float]:
 
 
 def mutual_information(probabilities: Tensor) -> float:
-    """An estimate of how much assignments (n, K) say of their samples, as a share of log K; 1 is sure and balanced."""
+    """An estimate of the mutual information of samples and assignments (n, K), as a share of log K.
+
+    It is 1 if all assignments are certain and all clusters have the same size.
+    """
     marginal, assignment = entropies(probabilities)
     return marginal - assignment

@@ -1,27 +1,26 @@
-"""What a finished trial has to say for itself: codes for what went wrong without stopping it."""
+"""Warning codes of a finished trial: problems that did not stop it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# A clustering that says less of the classes than k-means of its untouched input has learned nothing useful; within
-# this difference of NMI the two are called equal.
+# A clustering with a lower NMI than k-means of the input has learned nothing useful; a difference of NMI up to this
+# counts as equal.
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
 
 
 def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[str]:
-    """Codes for the last epoch's scores and signals; none when all is well.
+    """Codes for the scores and signals of the last epoch; empty if there is no problem.
 
-    - `EMPTY_CLUSTERS=n`: the assignment leaves n clusters without a sample.
-    - `COLLAPSED`: the assignment's marginal entropy is under half of its maximum.
-    - `BELOW_INPUT`: the assignment's NMI is lower by more than 0.02 than that of k-means of the input (labelled data
-      only).
+    - `EMPTY_CLUSTERS=n`: n clusters have no sample.
+    - `COLLAPSED`: the assignment's marginal entropy is below half of its maximum.
+    - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of k-means of the input (labelled data only).
 
     Args:
-        metrics: label-based scores by name; those that are missing raise no code.
-        health: label-free signals by name; likewise.
+        metrics: label-based scores by name; missing ones give no code.
+        health: label-free signals by name; missing ones give no code.
     """
     found: list[str] = []
     if empty := int(health.get("clusters_empty", 0)):

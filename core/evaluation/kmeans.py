@@ -1,4 +1,4 @@
-"""From features to clusters: k-means, the reference that every cluster head is held against; also with equal sizes.
+"""K-means on features, the reference for every cluster head; also with clusters of equal size.
 
 References: clusters of given sizes: Bradley, Bennett and Demiriz, "Constrained k-means clustering" (MSR-TR-2000-65);
 their assignment by scaling a matrix: Cuturi, "Sinkhorn distances" (NeurIPS 2013).
@@ -16,12 +16,12 @@ from threadpoolctl import ThreadpoolController
 
 Matrix = NDArray[np.float32]
 
-# Rows on which starts of k-means are tried, where there are more.
+# If there are more rows, the starts of k-means are tried on so many of them.
 SAMPLE = 20_000
 
-# Where sizes are to be equal: by how much assignments are softened, as a share of the mean squared distance to a
-# centroid, and how often sizes are corrected between two moves of the centroids. Sharper ones end in as many places as
-# there are starts.
+# For clusters of equal size: the softness of assignments, as a share of the mean squared distance to a centroid, and
+# the corrections of sizes between two moves of the centroids. With sharper assignments each start ends in another
+# local minimum.
 _SOFTNESS = 0.3
 _CORRECTIONS = 10
 _MOVES = 100
@@ -31,7 +31,7 @@ _MOVES = 100
 class KMeansResult:
     """Labels (n,), centroids (K, dim) and offsets (K,) of a k-means.
 
-    A row belongs to the cluster whose squared distance, less its offset, is least; offsets are 0 where sizes are free.
+    A row belongs to the cluster with the smallest squared distance less its offset; offsets are 0 if sizes are free.
     """
 
     labels: NDArray[np.int64]
@@ -40,7 +40,7 @@ class KMeansResult:
 
 
 def unit_rows(features: Matrix) -> Matrix:
-    """The rows at length 1, shape (n, dim): distances then are cosine distances; a zero row stays zero."""
+    """The rows scaled to length 1, shape (n, dim), so that distances are cosine distances; a zero row stays zero."""
     norms = np.sqrt(np.einsum("ij,ij->i", features, features))
     return features / np.maximum(norms, 1e-12)[:, None]
 
@@ -50,9 +50,9 @@ def kmeans(
 ) -> KMeansResult:
     """Lloyd's k-means on features (n, dim), from k-means++ (`starts` times, the best is kept) or from `centroids`.
 
-    Of more than 20,000 rows (more than 10 a cluster), starts are tried on a sample of so many: only the best goes on
-    with all of them.
-    Runs in one thread: the sum of floats then has one order, and the same seed gives the same bits.
+    With more than 20,000 rows (and more than 10 per cluster), the starts are tried on a random sample of so many rows,
+    and only the best one continues with all rows. It runs in one thread: the sum of floats then has one order, and the
+    same seed gives the same bits.
     """
     from sklearn.cluster import KMeans
 
@@ -71,8 +71,8 @@ def kmeans(
 def balanced_kmeans(features: Matrix, n_clusters: int, *, seed: int, starts: int = 1) -> KMeansResult:
     """K-means on features (n, dim) with clusters of nearly equal size, from k-means++; the best of `starts` is kept.
 
-    Soft assignments have equal sizes; those of the labels differ by a few per cent where clusters touch. Samples and
-    threads are as in `kmeans`.
+    The soft assignments have equal sizes; the sizes of the labels differ by a few per cent if clusters touch. The
+    random sample and the one thread are as in `kmeans`.
     """
     from sklearn.cluster import kmeans_plusplus
     from sklearn.utils import check_random_state
@@ -92,7 +92,7 @@ def inertia(features: Matrix, found: KMeansResult) -> float:
 
 
 def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansResult:
-    """Corrects offsets and moves centroids, in turns, until hardly a label changes."""
+    """Corrects offsets and moves centroids in turns until fewer than one label in a thousand changes."""
     from scipy.special import softmax
 
     clusters = np.arange(len(centroids))[:, None]
@@ -101,9 +101,9 @@ def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansRes
         if move > 0:
             members = (labels == clusters).astype(features.dtype)
             sizes = members.sum(axis=1)[:, None]
-            # A cluster without a row stays where it is.
+            # The centroid of an empty cluster does not move.
             centroids = np.where(sizes > 0, members @ features / sizes.clip(min=1), centroids)
-        # One row for each cluster: sums over few columns are slow.
+        # One row per cluster, since sums over few columns are slow.
         distances = (lengths + np.square(centroids).sum(axis=1)[:, None] - 2 * centroids @ features.T).clip(min=0)
         softness = max(_SOFTNESS * distances.min(axis=0).mean(), 1e-12)
         for _ in range(_CORRECTIONS):
@@ -116,7 +116,7 @@ def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansRes
 
 
 def _sampled(features: Matrix, n_clusters: int, seed: int) -> Matrix:
-    """The rows that starts are tried on: all, or so many of them."""
+    """The rows that the starts are tried on: all rows or a random sample."""
     tried = max(SAMPLE, 10 * n_clusters)
     if len(features) <= tried:
         return features
@@ -131,11 +131,11 @@ def nearest(features: Matrix, centroids: Matrix) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadpoolController:
-    """Found once: looking through all loaded libraries costs milliseconds."""
+    """Cached, since a search through all loaded libraries takes milliseconds."""
     return ThreadpoolController()
 
 
-# Numbers of clusters that are tried: every one while they are few, then steps of about a tenth.
+# The numbers of clusters that are tried: first every number, then steps of about a tenth.
 CANDIDATES = (*range(2, 13), 14, 16, 18, 20, 23, 26, 30, 34, 38, 43, 48, 54, 60, 67, 75, 84, 94, 105)
 SUBSAMPLE = 2000
 
@@ -143,8 +143,8 @@ SUBSAMPLE = 2000
 def estimate_n_clusters(samples: Matrix) -> int:
     """The number of clusters whose k-means has the highest silhouette on a sample of at most 2,000; no labels needed.
 
-    An estimate for when nothing better is known: it is the number of groups that the input shows at a distance, which
-    is lower than that of classes that lie close together. Depends on the data alone, not on a trial's seed.
+    Use it only if nothing better is known. It counts clearly separate groups of the input, so it is too low if classes
+    lie close together. It depends on the data only, not on a trial's seed.
 
     Args:
         samples: (n, …), any shape; rows are flattened and set to length 1.

@@ -1,9 +1,9 @@
-"""Label-free criteria of a clustering, on a fixed subsample of the samples.
+"""Label-free criteria of a clustering, on a fixed subsample of the data.
 
-Choosing a model without labels rests on these. `Subsample` measures in the input space, which is the same for every model
-of a data set: its values may be compared between models. A silhouette in a model's own features may not: a model that
-pulls its features together scores well whatever it groups (Wang and Ye, "Deep Clustering Evaluation", arXiv
-2403.14830), so `silhouette` of features is for watching one model, and for nothing that ranks several.
+Models are chosen without labels by these criteria. `Subsample` measures in the input space, which is the same for all
+models of a data set, so its values can be compared between models. A silhouette in a model's own features cannot: a
+model that pulls its features together scores well whatever it groups (Wang and Ye, "Deep Clustering Evaluation", arXiv
+2403.14830). So use the `silhouette` of features to watch one model, and never to rank several.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 SUBSAMPLE = 2000
 NEIGHBOURS = 10
-# One block of samples of images is a few tens of megabytes.
+# Columns per block: a block of images takes a few tens of megabytes.
 _BLOCK = 4096
 
 Labels = NDArray[np.int64]
@@ -28,13 +28,13 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Subsample:
-    """At most 2,000 samples, the same ones for every trial of a data set, and how near they lie in the input space.
+    """At most 2,000 samples, the same for all trials of a data set, and their distances in the input space.
 
     Attributes:
-        rows: their places in the data set, ascending, shape (m,).
-        distances: Euclidean, in a unit of their own, shape (m, m); 16 MB for 2,000.
-        neighbours: places within the subsample of samples, and of one of the 10 nearest others of each, shape (2, pairs);
-            10 pairs a sample, or more where several lie at the tenth's distance.
+        rows: their rows in the data set, ascending, shape (m,).
+        distances: Euclidean distances up to a common factor, shape (m, m); 16 MB for 2,000.
+        neighbours: pairs of a sample and one of its 10 nearest others, as places in the subsample, shape (2, pairs);
+            10 pairs per sample, or more if several others have the tenth's distance.
     """
 
     rows: Labels
@@ -43,16 +43,16 @@ class Subsample:
 
     @classmethod
     def of(cls, samples: NDArray[np.float32]) -> Subsample:
-        """The subsample of samples (n, *sample_shape); a tenth of a second for 784 features."""
+        """The subsample of samples (n, *sample_shape); this takes a tenth of a second for 784 features."""
         rows = subsample_rows(len(samples))
         distances = euclidean(samples[rows].reshape(len(rows), -1))
         return cls(rows, distances, _nearest(distances))
 
     def criteria(self, labels: Labels) -> dict[str, float]:
-        """`raw_silhouette` (-1..1) and `knn_consistency` (0..1) of the probe's labels (m,).
+        """`raw_silhouette` (-1..1) and `knn_consistency` (0..1) of the subsample's labels (m,).
 
-        The first is absent for one cluster, the second for one sample. Without meaning where distances in the input
-        space have none: of photographs of many pixels, both say little.
+        The first is absent for one cluster, the second for one sample. Both mean little if distances in the input
+        space mean little, as for photographs with many pixels.
         """
         found = {"raw_silhouette": silhouette(self.distances, labels)}
         if self.neighbours.size:
@@ -61,7 +61,7 @@ class Subsample:
 
 
 def subsample_rows(n_samples: int) -> Labels:
-    """Which samples are in the subsample: a choice that depends on their number alone, so that trials can be compared."""
+    """The rows of the subsample, (m,); they depend only on the number of samples, so that trials can be compared."""
     if n_samples <= SUBSAMPLE:
         return np.arange(n_samples)
     return np.sort(np.random.default_rng(0).permutation(n_samples)[:SUBSAMPLE])
@@ -70,9 +70,9 @@ def subsample_rows(n_samples: int) -> Labels:
 def feature_criteria(features: Matrix, labels: Labels) -> dict[str, float]:
     """`silhouette` of labels (m,) in unit-length features (m, dim), and `feature_std`.
 
-    `feature_std` is the features' standard deviation per dimension, averaged, times the root of dim: 1 for features
-    all over the sphere, 0 for a model that maps everything to one point. The silhouette, absent for one cluster, is
-    of the model's own space: not comparable between models.
+    `feature_std` is the mean standard deviation of the dimensions times the root of dim: 1 for features all over the
+    sphere, 0 for a model that maps everything to one point. The silhouette is absent for one cluster. It is measured
+    in the model's own space, so it cannot be compared between models.
     """
     found = {
         "silhouette": silhouette(euclidean(features), labels),
@@ -82,11 +82,11 @@ def feature_criteria(features: Matrix, labels: Labels) -> dict[str, float]:
 
 
 def label_free(found: Mapping[str, float]) -> float | None:
-    """One number for an epoch: the mean of those of four criteria that are there, each in 0..1.
+    """One number for an epoch: the mean of up to four criteria, each in 0..1; None if there is none of them.
 
     They are the raw silhouette (as (s + 1) / 2), the agreement of head and k-means, the consistency of neighbours and
-    the mutual information. It tells the epochs of one trial apart; trials are better told apart by ranks, see
-    `jobs.analysis.selection`. None where none of the four is there.
+    the mutual information. It compares the epochs of one trial; different trials are better compared by ranks, see
+    `jobs.analysis.selection`.
     """
     names = ("head_kmeans_nmi", "knn_consistency", "mutual_information")
     values = [found[name] for name in names if name in found]
@@ -115,9 +115,9 @@ def silhouette(distances: Matrix, labels: Labels) -> float | None:
 
 
 def euclidean(points: Matrix) -> Matrix:
-    """Distances between all points (m, dim), shape (m, m), in units of the largest coordinate about their mean.
+    """Distances between all points (m, dim), shape (m, m), in units of the largest coordinate of the centred points.
 
-    From inner products about the mean: float32 then is exact enough, also for points that have nearly collapsed.
+    They come from inner products of centred points, so float32 is exact enough even if all points are nearly equal.
     """
     m = len(points)
     gram = np.zeros((m, m), np.float32)
@@ -137,24 +137,24 @@ def euclidean(points: Matrix) -> Matrix:
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """One thread for matrix products: the sum of floats then has one order, and the same seed gives the same bits."""
+    """Limits matrix products to one thread: sums of floats then have one order, and a seed gives the same bits."""
     return _threads().limit(limits=1)
 
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadpoolController:
-    """Found once: looking through all loaded libraries costs milliseconds."""
+    """Cached, since a search through all loaded libraries takes milliseconds."""
     return ThreadpoolController()
 
 
 def _nearest(distances: Matrix) -> Labels:
-    """Pairs of a row of distances (m, m) and one of the nearest others in it, shape (2, pairs)."""
+    """Pairs of a sample and one of its nearest others, from distances (m, m), shape (2, pairs)."""
     m = len(distances)
     count = min(NEIGHBOURS, m - 1)
     if count < 1:
         return np.empty((2, 0), np.int64)
     others = distances.copy()
     np.fill_diagonal(others, np.inf)
-    # A partition of values, not of places: twice as fast, and ties are kept instead of cut by chance.
+    # A partition of values, not of places: it is twice as fast, and keeps all ties.
     farthest = np.partition(others, count - 1, axis=1)[:, count - 1]
     return np.stack(np.nonzero(others <= farthest[:, None]))

@@ -4,7 +4,7 @@ Definitions follow the deep-clustering field: ACC is the Hungarian one-to-one ma
 sensing, and the same number), "F" is Fowlkes-Mallows, NMI has the arithmetic mean of both entropies in its
 denominator (scikit-learn's default since 0.22).
 
-The names of all that the scorings of `core` report stand here too (`reported`), where they are known without torch.
+The names of all scores that `core` reports are here too (`reported`), so that they are known without torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Table = NDArray[np.float64]
 
 _AGAINST_LABELS = ("acc", "oa", "nmi", "ari", "fmi", "pair_f1", "macro_f1", "balanced_acc", "kappa", "purity")
 AT_THE_END = ("ami", "kmeans_ami", "input_kmeans_acc", "input_kmeans_nmi")
-"""What is scored at the last epoch alone."""
+"""The scores of the last epoch only."""
 _LABELLED = (*_AGAINST_LABELS, *(f"kmeans_{name}" for name in _AGAINST_LABELS), *AT_THE_END)
 _OF_ASSIGNMENT = (
     *("cluster_size_min", "cluster_size_max", "clusters_empty", "imbalance_pred", "label_flips"),
@@ -32,23 +32,23 @@ _OF_ASSIGNMENT = (
 )
 _OF_HEAD = ("head_kmeans_nmi", "marginal_entropy", "assignment_entropy", "mutual_information", "confidence")
 SIGNALS = (*_OF_ASSIGNMENT, *_OF_HEAD)
-"""The label-free ones, whose columns begin with `health.`."""
+"""The label-free signals; their columns begin with `health.`."""
 _RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
 _OF_PAIRS = ("cosine_similarity", "mse", "retrieval_accuracy", "retrieval_chance")
 _HELD_OUT = ("recall_chance", *_RETRIEVAL, *(f"reverse_{name}" for name in _RETRIEVAL))
 
 
 SCORINGS = ("head", "kmeans", "pairs")
-"""What a method may say in `scores` that it is scored by."""
+"""The kinds of scoring that a method may name in `scores`."""
 
 
 def reported(scores: str | Iterable[str], *, labelled: bool, parts: Iterable[str]) -> set[str]:
-    """The names of what a scoring reports in the course of a trial.
+    """The names of all scores and signals that a scoring reports during a trial.
 
     Args:
         scores: as a method declares it, see `core.training.method.Method`.
-        labelled: whether samples that are trained on have labels.
-        parts: those of `core.data.dataset.PARTS` that hold samples.
+        labelled: whether training samples have labels.
+        parts: the parts in `core.data.dataset.PARTS` that hold samples.
     """
     if scores == "pairs":
         return {name for part in parts for name in _of_part(part)}
@@ -64,10 +64,10 @@ def _of_part(part: str) -> list[str]:
 
 
 def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "the trial's scores") -> None:
-    """Checks that a metric, which stands at a place of the study file, is one of these names.
+    """Checks that the metric at a place of the study file is one of these names.
 
     Raises:
-        UserError: it is none of them; all are listed, and the nearest is named.
+        UserError: it is not; the message lists all names, and suggests the nearest.
     """
     known = sorted(names)
     if metric not in known:
@@ -76,10 +76,10 @@ def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "
 
 
 def contingency(predicted: Labels, true: Labels) -> Table:
-    """Counts n_ij of cluster i and class j, shape (clusters, classes); ids count from 0 and may have gaps.
+    """Counts n_ij of cluster i and class j, shape (clusters, classes); ids start at 0 and may have gaps.
 
     Raises:
-        ValueError: the two differ in length, or are empty.
+        ValueError: the arrays differ in length, or are empty.
     """
     if len(predicted) != len(true) or len(true) == 0:
         raise ValueError(f"labels of equal, non-zero length are needed, got {len(predicted)} and {len(true)}")
@@ -89,7 +89,7 @@ def contingency(predicted: Labels, true: Labels) -> Table:
 
 
 def scores(predicted: Labels, true: Labels) -> dict[str, float]:
-    """All scores by name; see the functions below. `ami` is not among them: see `ami`."""
+    """All scores by name except `ami`; see the functions below."""
     table = contingency(predicted, true)
     matched = match(table)
     return {
@@ -107,12 +107,12 @@ def scores(predicted: Labels, true: Labels) -> dict[str, float]:
 
 
 def match(table: Table) -> Table:
-    """The table made square, its rows reordered so that the diagonal holds the best one-to-one matching.
+    """The table made square, with its rows reordered so that the diagonal holds the best one-to-one matching.
 
-    Rows and columns that had no partner are matched with zeros: surplus clusters count as errors. Where several
-    matchings are best, scores of single classes (`macro_f1`, `balanced_acc`, `kappa`) are those of the one found first.
+    Rows and columns without a partner are matched with zeros, so surplus clusters count as errors. If several
+    matchings are best, the scores of single classes (`macro_f1`, `balanced_acc`, `kappa`) use the first one found.
     """
-    # Here, not above: what scores labellings without matching them (jobs.analysis) starts without scipy.
+    # Imported here, so that jobs.analysis, which needs no matching, starts without scipy.
     from scipy.optimize import linear_sum_assignment
 
     size = max(table.shape)
@@ -137,7 +137,7 @@ def mutual_information(table: Table) -> float:
 
 
 def nmi(table: Table) -> float:
-    """Mutual information over the arithmetic mean of both entropies; 1 when both have one group only."""
+    """Mutual information divided by the arithmetic mean of both entropies; 1 if both have only one group."""
     entropies = _entropy(table.sum(axis=1)) + _entropy(table.sum(axis=0))
     return 1.0 if entropies == 0 else mutual_information(table) / (entropies / 2)
 
@@ -147,13 +147,13 @@ def ami(predicted: Labels, true: Labels) -> float:
     from sklearn.metrics import adjusted_mutual_info_score
 
     with warnings.catch_warnings():
-        # Many clusters of few samples are a finding here, not a misuse of a classifier's metric.
+        # scikit-learn warns of many classes with few samples; here these are ordinary clusters.
         warnings.simplefilter("ignore", UserWarning)
         return float(adjusted_mutual_info_score(true, predicted))
 
 
 def _pairs(table: Table) -> tuple[float, float, float, float]:
-    """Pairs together in both, in the clustering, in the classes; and all pairs."""
+    """The numbers of pairs that are together in both groupings, in the clustering and in the classes; and all pairs."""
     both, clusters, classes = (
         float((counts * (counts - 1)).sum() / 2) for counts in (table, table.sum(axis=1), table.sum(axis=0))
     )
@@ -162,7 +162,7 @@ def _pairs(table: Table) -> tuple[float, float, float, float]:
 
 
 def ari(table: Table, *, trivial: float = 1.0) -> float:
-    """Adjusted Rand index (Hubert and Arabie); `trivial` when both groupings are trivial and equal."""
+    """Adjusted Rand index (Hubert and Arabie); `trivial` if both groupings are trivial and equal."""
     both, clusters, classes, total = _pairs(table)
     expected = clusters * classes / total if total else 0.0
     highest = (clusters + classes) / 2
@@ -170,13 +170,13 @@ def ari(table: Table, *, trivial: float = 1.0) -> float:
 
 
 def fmi(table: Table) -> float:
-    """Fowlkes-Mallows index, the "F" of the contrastive-clustering family; 0 when no pair is together in both."""
+    """Fowlkes-Mallows index, the "F" of the contrastive-clustering field; 0 if no pair is together in both."""
     both, clusters, classes, _ = _pairs(table)
     return both / math.sqrt(clusters * classes) if both else 0.0
 
 
 def pair_f1(table: Table) -> float:
-    """F1 over pairs of samples; 0 when no pair is together in both."""
+    """F1 over pairs of samples; 0 if no pair is together in both."""
     both, clusters, classes, _ = _pairs(table)
     return 2 * both / (clusters + classes) if both else 0.0
 
@@ -192,16 +192,16 @@ def balanced_accuracy(matched: Table) -> float:
 
 
 def macro_f1(matched: Table) -> float:
-    """Mean F1 of the classes after matching, over classes or clusters that hold any sample."""
+    """Mean F1 of the classes after matching, over classes or clusters that have samples."""
     totals = matched.sum(axis=0) + matched.sum(axis=1)
     return float((2 * np.diag(matched)[totals > 0] / totals[totals > 0]).mean())
 
 
 def kappa(matched: Table) -> float:
-    """Cohen's kappa after matching; NaN, as scikit-learn has it, when there is one group only and it is matched.
+    """Cohen's kappa after matching; NaN, as in scikit-learn, if there is only one group and it is matched.
 
-    Kappa is what is reached of what chance leaves to be reached: where chance is right always, that is 0 of 0. A 1
-    there would stand above every other trial; NaN is stored as it is, and no ranking takes it.
+    Kappa is (observed - expected) / (1 - expected); it is 0 / 0 if chance is always right. A 1 there would rank above
+    every other trial; NaN is stored as it is, and rankings ignore it.
     """
     n = matched.sum()
     observed = float(np.trace(matched)) / n

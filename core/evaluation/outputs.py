@@ -1,4 +1,4 @@
-"""What a trained method gives for its samples, and what an evaluation makes of that."""
+"""The outputs of a trained method for its samples, and the scores made from them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a trained method says of n samples: features (n, dim) and, with a cluster head, probabilities (n, K)."""
+    """Outputs of a method for n samples: features (n, dim) and, with a cluster head, probabilities (n, K)."""
 
     features: Tensor
     probabilities: Tensor | None
 
 
 class EvaluatedModel(Protocol):
-    """What evaluation needs of a method."""
+    """The interface of a method that an evaluation uses."""
 
     training: bool
 
@@ -38,7 +38,7 @@ class EvaluatedModel(Protocol):
 
 @dataclass(frozen=True)
 class Previous:
-    """What the last evaluation left for the next one: labels (n,) to count flips, centroids to start from."""
+    """Results of the last evaluation for the next one: labels (n,) to count changes, centroids to start from."""
 
     labels: NDArray[np.int64]
     centroids: NDArray[np.float32]
@@ -46,15 +46,15 @@ class Previous:
 
 @dataclass(frozen=True)
 class Scores:
-    """One evaluation; what is None is that of a method that does not cluster.
+    """The result of one evaluation; attributes may be None for a method that does not cluster.
 
     Attributes:
-        metrics: scores against the labels; none without labels.
-        health: label-free signals, with `label_free`, the one number for an epoch.
+        metrics: scores against the labels; empty without labels.
+        health: label-free signals; among them `label_free`, one number for an epoch.
         cluster_sizes: samples per cluster, shape (K,).
-        previous: what the next evaluation needs.
-        probe_labels: clusters of the subsample, renumbered from 0 without gaps (so below 2,000), shape (m,); two seeds of
-            one configuration are as stable as these agree.
+        previous: the results that the next evaluation needs.
+        probe_labels: clusters of the subsample, renumbered from 0 without gaps (so below 2,000), shape (m,); they
+            measure how well two seeds of a configuration agree.
     """
 
     metrics: dict[str, float]

@@ -1,4 +1,4 @@
-"""How a method that maps inputs to targets is scored: on what it trained on, and on what was held out."""
+"""Scores a method that maps inputs to targets, on the training part and on the held-out parts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from losses.cosine import cosine
 from losses.mse import mse
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-# Of the samples that are trained on, so many are scored: enough for a mean, and as quick as what is held out.
+# So many training samples are scored: enough for a mean, and as fast as the held-out parts.
 TRAINED = 5000
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Pairs that are scored together; the scores' names begin with `prefix`, that of the loss with `name`."""
+    """Pairs that are scored together; the names of their scores begin with `prefix`, that of the loss with `name`."""
 
     name: str
     samples: Tensor
@@ -37,16 +37,16 @@ class _Part:
 
 
 class PairScoring(Scoring):
-    """Scores each epoch: the loss, cosine similarity, MSE and in-batch retrieval; and retrieval when that is due.
+    """Scores each epoch by loss, cosine similarity, MSE and in-batch retrieval; and by retrieval if it is due.
 
-    Names without a prefix are of the validation part, `train_` is of at most 5,000 samples of what was trained on, and
-    `test_` of the test part; losses always say which (`train_loss`, `validation_loss`, `test_loss`). Everything is
-    scored in evaluation mode, after the epoch.
+    Names without a prefix are of the validation part, `train_` is of at most 5,000 training samples, and `test_` of
+    the test part. Losses always have a prefix (`train_loss`, `validation_loss`, `test_loss`). All scores are computed
+    in evaluation mode, after the epoch.
 
     - `cosine_similarity`, `mse`: means over samples; `mse` also over columns.
-    - `retrieval_accuracy`: the share of predictions whose own target is the nearest in a batch, of the trial's size;
-      beside it its chance, `retrieval_chance`. Not comparable between batch sizes.
-    - of validation and test, when due: as `core.evaluation.retrieval.scores`, among the whole part.
+    - `retrieval_accuracy`: the share of predictions whose own target is the nearest in a batch of the trial's size;
+      `retrieval_chance` is its value by chance. Not comparable between batch sizes.
+    - of validation and test, if due: the scores of `core.evaluation.retrieval.scores` over the whole part.
     """
 
     def __init__(self, trial: ScoredTrial, loss: Loss) -> None:
@@ -56,7 +56,7 @@ class PairScoring(Scoring):
         self._parts = [part for part in parts if len(part.samples)]
 
     def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores:  # noqa: ARG002
-        """The scores of all parts; of the last epoch as of others, and from outputs in the order of its own."""
+        """The scores of all parts; it ignores `last`, and it computes its own outputs."""
         found: dict[str, float] = {}
         for part in self._parts:
             predictions = predict(method, part.samples)
@@ -77,14 +77,14 @@ class PairScoring(Scoring):
         }
 
     def _in_batches(self, score: Callable[[Tensor, Tensor], Tensor | float], a: Tensor, b: Tensor) -> float:
-        """The mean over samples of what is a mean over a batch; batches are as equal as in training."""
+        """The mean over samples of a score that is a mean over a batch; batches are of nearly equal size."""
         batches = math.ceil(len(a) / self._batch_size)
         both = zip(a.tensor_split(batches), b.tensor_split(batches), strict=True)
         return sum(float(score(x, y)) * len(x) for x, y in both) / len(a)
 
 
 def _part(name: str, data: Dataset, device: torch.device, generator: torch.Generator) -> _Part:
-    """A part in random order, which its batches keep: in files, what is alike often stands together."""
+    """A part in a fixed random order, since similar pairs often stand together in a file."""
     pairs = data.part(name)
     rows = torch.randperm(pairs.n_samples, generator=generator)
     rows = rows[:TRAINED] if name == "train" else rows
@@ -94,6 +94,6 @@ def _part(name: str, data: Dataset, device: torch.device, generator: torch.Gener
 
 
 def predict(method: EvaluatedModel, samples: Tensor) -> Tensor:
-    """The method's predictions for samples (n, *sample_shape), in chunks, where the samples are; float32 (n, dim)."""
+    """The method's predictions for samples (n, *sample_shape), in chunks, on their device; float32 (n, dim)."""
     with evaluation_mode(method):
         return torch.cat([method.outputs(chunk).features.float() for chunk in samples.split(CHUNK)])

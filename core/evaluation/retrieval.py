@@ -1,4 +1,4 @@
-"""Retrieval by cosine similarity: at which rank each query finds its own among all, in chunks of bounded memory."""
+"""Retrieval by cosine similarity: the rank of each query's own partner among all, in chunks of bounded memory."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch.nn import functional
 
 from losses.info_nce import row_ids
 
-# Similarities that are held at a time: 16 MB, and several times that for what is made of them.
+# Similarities in memory at a time: 16 MB, and several times that for results made from them.
 _HELD = 1 << 22
-# Similarities nearer than this are equal but for rounding.
+# Similarities that differ by less than this count as equal.
 _ROUNDING = 1e-6
 DEPTHS = (1, 5, 10)
 
 
 def ranks(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each prediction finds its own target, and each target its own prediction; 1 is the first place.
+    """The rank of each prediction's own target, and of each target's own prediction; 1 is the best.
 
-    What is as similar as the own one stands before it, so that equal outputs find nothing. Pairs with equal targets
-    are each as right as the other: they are not counted against each other.
+    Others that are as similar as the own one rank before it, so constant outputs get the worst ranks. Pairs with equal
+    targets are not counted against each other.
 
     Args:
         predictions: shape (n, dim).
@@ -47,9 +47,9 @@ def ranks(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def scores(predictions: Tensor, targets: Tensor) -> dict[str, float]:
-    """`recall_at_1`, `_5`, `_10` and `mrr` (mean reciprocal rank) of n pairs, and `recall_chance`, that of rank 1: 1/n.
+    """`recall_at_1`, `_5`, `_10` and `mrr` (mean reciprocal rank) of n pairs, and `recall_chance`: 1/n, for rank 1.
 
-    Without a prefix, predictions look for targets; `reverse_` is the other way round.
+    Names without a prefix are for predictions that look for targets; `reverse_` is for the other direction.
 
     Args:
         predictions: shape (n, dim).
@@ -64,5 +64,5 @@ def scores(predictions: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def accuracy(predictions: Tensor, targets: Tensor) -> float:
-    """The share of predictions (n, dim) whose own target is the most similar one of all n; chance is 1/n."""
+    """The share of predictions (n, dim) whose own target is the most similar of all n; by chance it is 1/n."""
     return float((ranks(predictions, targets)[0] == 1).double().mean())

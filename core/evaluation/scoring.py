@@ -1,4 +1,4 @@
-"""How the epochs of a trial are scored: the seam for methods that do something else than cluster."""
+"""The interface that scores the epochs of a trial; methods that do not cluster replace it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from core.seeds import derive
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredTrial:
-    """A trial as its scoring sees it.
+    """The parts of a trial that its scoring needs.
 
     Attributes:
-        data: the whole data set, what is held out included.
-        samples: those that are trained on, (n, *sample_shape), where the method is.
+        data: the whole data set, with the held-out parts.
+        samples: the training samples, (n, *sample_shape), on the method's device.
         n_clusters: 0 for a method that does not cluster.
-        batch_size: of the trial.
-        seed: of the trial.
+        batch_size: the trial's batch size.
+        seed: the trial's seed.
     """
 
     data: Dataset
@@ -35,29 +35,29 @@ class ScoredTrial:
 
 
 class Scoring(ABC):
-    """Made once for a trial; it may carry something from one evaluation to the next, which checkpoints keep."""
+    """Scores the epochs of one trial; it may keep a state between evaluations, which checkpoints store."""
 
     @abstractmethod
     def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
         """Scores an epoch.
 
         Args:
-            method: as the epoch left it.
-            due: whether it is one of those that `evaluation` asks for; the last one always is.
-            last: whether the trial ends with it.
-            outputs: the method's outputs for the samples, where `Method.end_epoch` has made them.
+            method: the method after the epoch.
+            due: whether `evaluation` asks for a score of this epoch; true for the last one.
+            last: whether this is the last epoch of the trial.
+            outputs: the method's outputs for the samples, if `Method.end_epoch` returned them.
         """
 
     def state(self) -> dict[str, Tensor] | None:
-        """What it carries; nothing unless a scoring says otherwise."""
+        """The state between evaluations; None by default."""
         return None
 
-    def load_state(self, state: dict[str, Tensor] | None) -> None:  # noqa: B027 - most have nothing to carry
-        """Goes on with what `state` gave."""
+    def load_state(self, state: dict[str, Tensor] | None) -> None:  # noqa: B027 - most have no state
+        """Restores a state from `state`."""
 
 
 class ClusterScoring(Scoring):
-    """Scores the assignment to clusters, every epoch that is due; see `core.evaluation.clustering`."""
+    """Scores the assignment to clusters in every epoch that is due; see `core.evaluation.clustering`."""
 
     def __init__(self, trial: ScoredTrial) -> None:
         training = trial.data.part("train")
@@ -67,7 +67,7 @@ class ClusterScoring(Scoring):
         self._previous: Previous | None = None
 
     def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:
-        """The scores of an epoch that is due."""
+        """The scores of the epoch if it is due; else None."""
         if not due:
             return None
         scores = evaluate(
@@ -92,7 +92,7 @@ class ClusterScoring(Scoring):
         }
 
     def load_state(self, state: dict[str, Tensor] | None) -> None:
-        """The next evaluation follows the one that left this."""
+        """Restores labels and centroids of the last evaluation."""
         self._previous = None
         if state is not None:
             self._previous = Previous(state["labels"].cpu().numpy(), state["centroids"].cpu().numpy())

@@ -1,4 +1,4 @@
-"""Contrastive Clustering (CC): contrast instances by rows and clusters by columns, of two views of each sample.
+"""Contrastive Clustering (CC): contrasts instances (rows) and clusters (columns) of two views of each sample.
 
 Reference: Li et al., "Contrastive Clustering", AAAI 2021 (arXiv 2009.09687).
 """
@@ -18,7 +18,7 @@ from losses.nt_xent import nt_xent
 
 
 class Method(Base):
-    """One encoder under two heads; the assignment is the cluster head's argmax."""
+    """One encoder with two heads; the assignment is the cluster head's argmax."""
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy")
     scores = "head"
@@ -35,11 +35,11 @@ class Method(Base):
         """The encoder and the two heads.
 
         Args:
-            setting: what the method is built from.
-            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            setting: the parts that the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one gives near negatives more weight.
             cluster_temperature: divides the similarities of clusters.
-            entropy_weight: weight of the term that draws clusters to equal sizes.
-            instance_dim: width of the vectors that samples are contrasted by.
+            entropy_weight: weight of the term that pulls clusters to equal sizes.
+            instance_dim: width of the vectors in which samples are contrasted.
         """
         super().__init__()
         self.views = setting.views
@@ -74,7 +74,7 @@ class Method(Base):
 def objective(
     instance: Tensor, p_a: Tensor, p_b: Tensor, temperature: float, entropy_weight: float
 ) -> dict[str, Tensor]:
-    """CC's objective and its parts, from that of the instances and both views' probabilities (n, K)."""
+    """CC's objective and its parts, from the loss of the instances and both views' probabilities (n, K)."""
     cluster = cluster_nt_xent(p_a, p_b, temperature)
     entropy = marginal_entropy_gap(p_a) + marginal_entropy_gap(p_b)
     return {
@@ -86,5 +86,5 @@ def objective(
 
 
 def head(dim: int, out: int) -> nn.Sequential:
-    """Linear, ReLU, linear: the head that CC puts on its encoder twice."""
+    """Linear, ReLU, linear: the form of CC's two heads."""
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, out))

@@ -1,11 +1,12 @@
 """The default: CC, then a second head that starts from k-means of the features and learns from its surest labels.
 
-Published boosting stages lose classes, and accuracy with them. Here the second head starts from k-means (whose
-partition of CC's features is better than that of CC's own head), every class keeps labels in proportion to its size and
-confidence, and an epoch that loses a class or lowers the mutual information of samples and labels is undone.
+Published boosting stages lose classes, and so accuracy. Here the second head starts from k-means, whose partition of
+CC's features is better than that of CC's own head. Every class keeps labels in proportion to its size and confidence.
+An epoch that loses a class or lowers the mutual information of samples and labels is undone.
 
-Where classes are taken to be of equal size, so are the clusters of that k-means, unless that costs too much: of free
-size, partitions that differ much lie within a thousandth of each other's inertia, and which of them is found is luck.
+If classes are assumed to be of equal size, the k-means uses clusters of equal size, unless this raises the inertia too
+much. With free sizes, very different partitions have inertias within a thousandth of each other, and chance decides
+which one is found.
 
 References: warm-up: Li et al., "Contrastive Clustering" (AAAI 2021). Labels by confidence: Jia et al., "Towards
 Calibrated Deep Clustering Network" (ICLR 2025). Weak labels for strong views: Van Gansbeke et al., "SCAN" (ECCV 2020).
@@ -31,9 +32,9 @@ from losses.nt_xent import nt_xent
 
 UNLABELLED = -1
 
-# By how much clusters of equal size may raise the inertia. On features of Fashion-MNIST and digits they raise it by 1 %
-# to 6 %; with half or a fifth of the samples of five digits by 16 % to 23 %, and then cost up to .10 of ACC.
-_PRICE = 0.1
+# The most that clusters of equal size may raise the inertia. On features of Fashion-MNIST and digits they raise it by
+# 1 % to 6 %. With only half or a fifth of the samples of five digits it is 16 % to 23 %, and ACC falls by up to .10.
+_MOST_INERTIA = 0.1
 
 
 class Method(ContrastiveClustering):
@@ -58,25 +59,25 @@ class Method(ContrastiveClustering):
         tolerance: NonNegativeFloat = 0.01,
         marginal: Literal["uniform", "learned"] = "uniform",
     ) -> None:
-        """The encoder, CC's two heads and the second one.
+        """The encoder, CC's two heads and the second head.
 
         The label-free score is the mutual information of samples and the head's assignment as a share of log K. It was
-        chosen with labels in sight: on digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises and
-        falls with NMI, epoch by epoch. (The head's agreement with k-means, once half of it, differs by a tenth from one
-        start of k-means to another.)
+        chosen with the help of labels: on digits, 10,000 images of Fashion-MNIST, pbmc68k and Stack Overflow it rises
+        and falls with NMI from epoch to epoch. (An earlier score was half from the head's agreement with k-means, which
+        differs by a tenth between starts of k-means.)
 
         Args:
-            setting: what the method is built from.
-            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            setting: the parts that the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one gives near negatives more weight.
             cluster_temperature: divides the similarities of clusters.
-            entropy_weight: weight of the term that draws clusters to equal sizes.
-            instance_dim: width of the vectors that samples are contrasted by.
-            warmup: the share of the epochs that train by CC, before the second head learns from its own labels.
-            sharpness: multiplies the cosines to the centroids that the second head starts from.
-            tolerance: how far the label-free score may fall below its best before an epoch is undone.
-            marginal: what sizes of clusters the second stage's entropy term draws to: equal ones (`uniform`), or those
-                that k-means found (`learned`, for classes of unequal size). `uniform` starts with equal sizes where
-                that raises the inertia of k-means by a tenth at most.
+            entropy_weight: weight of the term that pulls clusters to equal sizes.
+            instance_dim: width of the vectors in which samples are contrasted.
+            warmup: the share of the epochs that train with CC, before the second head learns from its own labels.
+            sharpness: multiplies the cosines to the centroids from which the second head starts.
+            tolerance: how far the label-free score may fall below its best value before an epoch is undone.
+            marginal: the cluster sizes to which the second stage's entropy term pulls: equal sizes (`uniform`), or the
+                sizes found by k-means (`learned`, for classes of unequal size). `uniform` starts with equal sizes if
+                this raises the inertia of k-means by a tenth at most.
         """
         super().__init__(
             setting,
@@ -102,7 +103,7 @@ class Method(ContrastiveClustering):
         self.rollbacks = 0
 
     def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
-        """Ends the warm-up, or keeps or undoes the epoch; then labels are drawn for the next one."""
+        """Ends the warm-up, or keeps or undoes the epoch; then chooses the labels for the next epoch."""
         if epoch < self.warmup_epochs:
             return None
         outputs = predict(self, samples)
@@ -120,7 +121,7 @@ class Method(ContrastiveClustering):
         return Outputs(features, self._logits(features).softmax(dim=1))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """CC's objective in the warm-up; then instances as before, and labels in place of clusters."""
+        """CC's objective in the warm-up; after it, the label loss replaces the cluster loss."""
         if self.best is None:
             return super().losses(batch)
         both = torch.cat([self.views(batch), self.views.strong(batch)])
@@ -172,10 +173,10 @@ class Method(ContrastiveClustering):
         if self.learns_marginal:
             return free
         equal = kmeans.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
-        return equal if kmeans.inertia(rows, equal) <= (1 + _PRICE) * kmeans.inertia(rows, free) else free
+        return equal if kmeans.inertia(rows, equal) <= (1 + _MOST_INERTIA) * kmeans.inertia(rows, free) else free
 
     def _keep(self, outputs: Outputs) -> bool:
-        """Keeps the state as the best, or goes back to the best; whether it was kept."""
+        """Keeps the epoch, or restores the best state so far; True if the epoch was kept."""
         score = self._score(outputs)
         if self.best and score < self.best_score - self.tolerance:
             super().load_state(self.best)
@@ -186,13 +187,13 @@ class Method(ContrastiveClustering):
         return True
 
     def _score(self, outputs: Outputs) -> float:
-        """The label-free score; -1 when a cluster has no sample."""
+        """The label-free score; -1 if a cluster has no sample."""
         probabilities = _probabilities(outputs)
         sizes = metrics.cluster_sizes(probabilities.argmax(dim=1).numpy(), self.n_clusters)
         return mutual_information(probabilities) if sizes.all() else -1.0
 
     def _label(self, outputs: Outputs) -> None:
-        """Labels the surest samples of every class: the share of a class that is labelled is its mean confidence."""
+        """Labels the surest samples of every class; the labelled share of a class is its mean confidence."""
         confidence, assigned = _probabilities(outputs).max(dim=1)
         labels = torch.full_like(self.labels, UNLABELLED)
         counts = torch.zeros(self.n_clusters)
@@ -206,12 +207,12 @@ class Method(ContrastiveClustering):
         self.class_weights.copy_(counts.sum() / (counts.clamp_min(1) * self.n_clusters))
 
     def state(self) -> dict[str, Any]:
-        """As of the base, and the best state so far."""
+        """The state of the base class, and the best state so far."""
         stage = {"best": self.best, "best_score": self.best_score, "rollbacks": self.rollbacks}
         return super().state() | {"stage": stage}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restores a state from a checkpoint."""
         super().load_state(state)
         vars(self).update(state["stage"])
 

@@ -1,8 +1,8 @@
-"""Paired embeddings: an encoder learns to map each input to the vector that belongs to it, by any loss of pairs.
+"""Paired embeddings: an encoder learns to map each input to its target vector, with any loss for pairs.
 
-The data set holds inputs and targets (`data: {name: pairs, path: …}`); views play no part. Losses: `mse`, `cosine`,
-`cosine_mse`, `info_nce`, or a file of one's own. Runs with different losses are compared by cosine similarity and by
-retrieval on what was held out (see `core.evaluation.pairs`), never by their losses.
+The data set holds inputs and targets (`data: {name: pairs, path: …}`); views are not used. Losses: `mse`, `cosine`,
+`cosine_mse`, `info_nce`, or your own file. Compare runs with different losses by cosine similarity and by retrieval on
+the held-out parts (see `core.evaluation.pairs`), never by their losses.
 
 References: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021) for
 `info_nce`; Frome et al., "DeViSE: A Deep Visual-Semantic Embedding Model" (NeurIPS 2013) for maps to given vectors.
@@ -37,12 +37,11 @@ class Method(Base):
     def __init__(self, setting: Setting, *, loss: LossPlugIn = "cosine", standardise: bool = True) -> None:
         """The encoder and the linear map.
 
-        The inputs' mean and variance are those of the samples that are trained on, and part of the weights: whoever
-        loads them gives raw inputs.
+        The mean and the variance of the training inputs are part of the weights: a loaded model takes raw inputs.
 
         Args:
-            setting: what the method is built from.
-            loss: how far outputs are from their targets: `mse`, `cosine`, `cosine_mse`, `info_nce`, or your own file.
+            setting: the parts that the method is built from.
+            loss: the loss of outputs and targets: `mse`, `cosine`, `cosine_mse`, `info_nce`, or your own file.
             standardise: whether each feature of the inputs (of images: each channel) gets mean 0 and variance 1.
 
         Raises:
@@ -65,20 +64,20 @@ class Method(Base):
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
-        """Before the first, takes the inputs' mean and deviation."""
+        """Before the first epoch, computes the mean and the standard deviation of the inputs."""
         if epoch > 1 or not self.standardise:
             return
         axes = (0, *range(2, samples.ndim))
         inputs = samples.double()
-        # By equality: a constant's deviation in floats is not 0, and dividing by it would blow up later inputs.
+        # Compared by equality: the deviation of a constant in floats is not 0, and dividing by it makes huge inputs.
         constant = inputs.amin(dim=axes) == inputs.amax(dim=axes)
         deviation = torch.where(constant, 1.0, inputs.std(dim=axes, correction=0))
         self.mean.copy_(inputs.mean(dim=axes).reshape(self.mean.shape))
         self.deviation.copy_(deviation.reshape(self.deviation.shape))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step down the loss; see `Method.step` of the base."""
-        # Batch norms need two samples: a single one comes twice.
+        """One optimisation step; see `Method.step` of the base."""
+        # Batch norms need two samples: a single sample is repeated.
         samples, rows = (one if len(one) > 1 else one.repeat_interleave(2, 0) for one in (batch.samples, batch.rows))
         loss = self.loss(self._predict(samples), self.targets[rows])
         return self.descend({"loss": loss}, self.optimisers["all"])
@@ -88,7 +87,7 @@ class Method(Base):
         return Outputs(self._predict(samples), None)
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
-        """By how near predictions come to targets, and by retrieval."""
+        """Scores predictions by their similarity to the targets, and by retrieval."""
         return PairScoring(trial, self.loss)
 
     def _predict(self, samples: Tensor) -> Tensor:

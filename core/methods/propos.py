@@ -1,7 +1,7 @@
-"""ProPos: align two views of a sample without negatives (BYOL), and scatter the prototypes of clusters.
+"""ProPos: aligns two views of a sample without negatives (BYOL), and pushes the prototypes of clusters apart.
 
 Labels come from k-means of the target network's features before each epoch; there is no cluster head. The paper's
-balanced re-sampling for two of its data sets and its batch shuffling over several GPUs are not here.
+balanced re-sampling for two of its data sets and its batch shuffling over several GPUs are not implemented.
 
 References: Huang et al., "Learning Representation for Clustering via Prototype Scattering and Positive Sampling",
 TPAMI 2022 (arXiv 2111.11821); Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020.
@@ -25,7 +25,7 @@ from losses.prototype_scattering import prototype_scattering
 
 
 class Method(Base):
-    """An online network and its slow copy, the target; the assignment is k-means of the target's projections."""
+    """An online network and its moving average, the target; the assignment is k-means of the target's projections."""
 
     loss_parts = ("loss_alignment", "loss_scattering")
     scores = "kmeans"
@@ -47,16 +47,16 @@ class Method(Base):
         """The online network, the target network and the predictor.
 
         Args:
-            setting: what the method is built from.
+            setting: the parts that the method is built from.
             temperature: divides the similarities of prototypes.
             scattering_weight: weight of the term that pushes prototypes apart.
-            noise: standard deviation of what is added to a projection before its prediction.
-            momentum: the share of its weights that the target network keeps per step.
+            noise: standard deviation of the noise that is added to a projection before the predictor.
+            momentum: the share of its weights that the target network keeps in each step.
             warmup: the share of the epochs without scattering and noise.
             hidden: width of projector and predictor (4096 in the paper).
             projection_dim: width of the projections, which k-means clusters.
-            predictor_rate: multiplies the predictor's learning rate (10 in the paper, whose optimiser is SGD; with Adam
-                1 is better: on digits, three seeds, accuracy .952 against .912).
+            predictor_rate: multiplies the predictor's learning rate. The paper uses 10 with SGD; with Adam 1 is better
+                (on digits, three seeds, accuracy .952 against .912).
         """
         super().__init__()
         self.views = setting.views
@@ -72,7 +72,7 @@ class Method(Base):
         self.online = nn.Sequential(encoder, mlp(encoder.dim, hidden, projection_dim))
         self.target = copy.deepcopy(self.online).requires_grad_(requires_grad=False)
         self.predictor = start_small(mlp(projection_dim, hidden, projection_dim))
-        # Each epoch finds them anew: a checkpoint needs none.
+        # Each epoch computes them again, so a checkpoint does not store them.
         self.register_buffer("labels", torch.zeros(setting.n_samples, dtype=torch.int64), persistent=False)
         optimiser = build_optimiser(self.online, setting.optimiser)
         rate = predictor_rate * setting.optimiser.learning_rate
@@ -80,7 +80,7 @@ class Method(Base):
         self.optimisers = {"all": optimiser}
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
-        """After the warm-up: labels the samples by k-means of their unit projections."""
+        """After the warm-up, labels the samples by k-means of their unit projections."""
         self.scattering = epoch > self.warmup_epochs
         if self.scattering:
             projections = kmeans.unit_rows(predict(self, samples).features.numpy())
@@ -88,7 +88,7 @@ class Method(Base):
             self.labels.copy_(torch.from_numpy(found.labels))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of ProPos's objective; then the target follows."""
+        """One step of ProPos's objective; then the target is updated."""
         found = self.descend(self.losses(batch), self.optimisers["all"])
         self._follow()
         return found
@@ -119,7 +119,7 @@ class Method(Base):
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """The target's weights move towards the online ones; its batch norms keep statistics of their own."""
+        """Moves the target's weights towards the online weights; its batch norms keep their own statistics."""
         for slow, fast in zip(self.target.parameters(), self.online.parameters(), strict=True):
             slow.lerp_(fast, 1 - self.momentum)
 
@@ -134,7 +134,7 @@ def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def start_small(modules: nn.Sequential) -> nn.Sequential:
-    """The same modules, weights of linear layers drawn anew from a normal distribution of deviation 0.01."""
+    """The same modules with new weights of the linear layers, from a normal distribution with deviation 0.01."""
     for one in modules:
         if isinstance(one, nn.Linear):
             nn.init.normal_(one.weight, std=0.01)

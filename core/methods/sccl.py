@@ -1,7 +1,7 @@
-"""Supporting Clustering with Contrastive Learning (SCCL): contrast two views while centroids draw the samples in.
+"""Supporting Clustering with Contrastive Learning (SCCL): contrasts two views, and pulls samples to centroids.
 
-Made for features that are good already (a language model's): centroids start from k-means of the features before
-training. With an encoder that starts from nothing, give it a `warmup` of contrast alone.
+It is made for features that are already good (from a language model): the centroids start from k-means of the features
+before training. For an encoder without pre-training, set a `warmup`, in which only the contrast is trained.
 
 Reference: Zhang et al., "Supporting Clustering with Contrastive Learning", NAACL 2021 (arXiv 2103.12953).
 """
@@ -28,7 +28,7 @@ from losses.student_t import log_assignment, student_t_divergence
 
 
 class Method(Base):
-    """An encoder under a contrastive head, and centroids among its features: the likeliest is the assignment."""
+    """An encoder with a contrastive head, and centroids in its feature space; the likeliest is the assignment."""
 
     loss_parts = ("loss_instance", "loss_cluster")
     scores = "head"
@@ -47,14 +47,14 @@ class Method(Base):
         """The encoder, the contrastive head and the centroids.
 
         Args:
-            setting: what the method is built from.
-            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
-            instance_weight: weight of the contrast of samples beside the clusters' term; the paper's eta.
-            instance_dim: width of the vectors that samples are contrasted by.
+            setting: the parts that the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one gives near negatives more weight.
+            instance_weight: weight of the contrast of samples against the cluster term; the paper's eta.
+            instance_dim: width of the vectors in which samples are contrasted.
             freedom: degrees of freedom of Student's t; the paper's alpha.
             head_rate: multiplies the learning rate of head and centroids (100 in the paper, for a language model).
-            warmup: the share of the epochs before the centroids are placed; 0 (the paper's) places them before the
-                first.
+            warmup: the share of the epochs before the centroids are placed; 0 (as in the paper) places them before the
+                first epoch.
         """
         super().__init__()
         self.views = setting.views
@@ -79,7 +79,7 @@ class Method(Base):
         return optimiser
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
-        """Places the centroids when it is time: k-means of the features, as they are."""
+        """Places the centroids in their epoch, by k-means of the features."""
         if epoch == self.placing_epoch:
             if epoch == 1:
                 settle(self.encoder, samples)
@@ -96,7 +96,7 @@ class Method(Base):
         return self.descend(self.losses(batch), self.optimisers["all"])
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The objective and its parts, with gradients: views are contrasted, the samples themselves are clustered."""
+        """The objective and its parts, with gradients; views are contrasted, and the samples themselves clustered."""
         n = len(batch.samples)
         features = self.encoder(torch.cat([self.views(batch), self.views(batch), batch.samples]))
         z_a, z_b = self.instance_head(features[: 2 * n]).chunk(2)
@@ -121,17 +121,17 @@ class Method(Base):
         return log_assignment(features, self.centroids.weight, self.freedom)
 
     def state(self) -> dict[str, Any]:
-        """As of the base, and whether the centroids are placed."""
+        """The state of the base class, and whether the centroids are placed."""
         return super().state() | {"placed": self.placed}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restores a state from a checkpoint."""
         super().load_state(state)
         self.placed = state["placed"]
 
 
 def settle(encoder: nn.Module, samples: Tensor) -> None:
-    """Sets running statistics of batch norms to those of the samples: before training they say nothing of them."""
+    """Sets the running statistics of batch norms to those of the samples; before training they are only defaults."""
     norms = [one for one in encoder.modules() if isinstance(one, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [one.momentum for one in norms]
     encoder.eval()

@@ -1,7 +1,8 @@
 """Twin Contrastive Learning (TCL): CC on a weak and a strong view, then boosted by its own confident labels.
 
-In the boosting stage samples keep labels in a memory: a batch's surest samples of each cluster enter it, samples whose
-confidence is below `threshold` leave it. What is labelled is learnt by the strong view and not pushed apart any more.
+In the boosting stage a memory keeps labels of samples. The surest samples of each cluster in a batch enter it, and
+samples with a confidence below `threshold` leave it. The strong view learns these labels, and samples with the same
+label no longer push each other apart.
 
 References: Li et al., "Twin Contrastive Learning for Online Clustering", IJCV 2022 (arXiv 2210.11680). The mean
 confidence as threshold: Wang et al., "FreeMatch: Self-adaptive Thresholding for Semi-supervised Learning", ICLR 2023.
@@ -29,8 +30,8 @@ from losses.nt_xent import nt_xent
 class Method(Base):
     """CC's objective for the first epochs, boosting for the last share of them (`boost`).
 
-    As in the paper, labels come batch by batch: from the samples themselves, without views, in evaluation mode, right
-    before the step; the quota of a cluster is counted in the batch, so a class wants a batch of several times K.
+    As in the paper, labels are updated batch by batch, right before the step, from the samples themselves, without
+    views, in evaluation mode. The quota of a cluster is counted in the batch, so a batch should be several times K.
     """
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
@@ -53,15 +54,15 @@ class Method(Base):
         """The encoder, the two heads and the memory of labels.
 
         Args:
-            setting: what the method is built from.
-            instance_temperature: divides the similarities of samples; a lower one weighs the nearest negatives more.
+            setting: the parts that the method is built from.
+            instance_temperature: divides the similarities of samples; a lower one gives near negatives more weight.
             cluster_temperature: divides the similarities of clusters.
-            entropy_weight: weight of the term that draws clusters to equal sizes.
-            instance_dim: width of the vectors that samples are contrasted by.
+            entropy_weight: weight of the term that pulls clusters to equal sizes.
+            instance_dim: width of the vectors in which samples are contrasted.
             boost: the share of the epochs, at the end, that learn from labels.
-            threshold: the confidence below which a label is lost; `adaptive` takes, each epoch and for each cluster,
-                the mean confidence of the samples assigned to it: no cluster then is without samples above it.
-            gamma: how many samples of a batch of n a cluster may label, as a share of n / K.
+            threshold: the confidence below which a sample loses its label. `adaptive` takes the mean confidence of the
+                samples of each cluster, in each epoch, so that every cluster has samples above it.
+            gamma: how many samples of a batch of n each cluster may label, as a share of n / K.
         """
         super().__init__()
         self.views = setting.views
@@ -84,7 +85,7 @@ class Method(Base):
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
-        """Turns to boosting when it is time, and adapts the thresholds if they are to be."""
+        """Notes the epoch and, in the boosting stage, adapts the thresholds if they are adaptive."""
         self.epoch = epoch
         if self.adaptive and epoch >= self.first_boosted:
             with evaluation_mode(self):
@@ -92,7 +93,7 @@ class Method(Base):
             self.thresholds.copy_(mean_confidence(probabilities))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of the stage's objective; the first epoch of boosting fills the memory and changes no weight."""
+        """One step of the stage's objective; the first epoch of boosting only fills the memory of labels."""
         if self.epoch < self.first_boosted:
             return self.descend(self.losses(batch), self.optimisers["all"])
         self._label(batch)
@@ -109,7 +110,7 @@ class Method(Base):
         return objective(instance, p_a, p_b, self.cluster_temperature, self.entropy_weight)
 
     def boosted_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The second stage's objective and its parts, with gradients; labels are learnt by the strong view alone."""
+        """The second stage's objective and its parts, with gradients; only the strong view learns the labels."""
         z_a, z_b, _, strong = self._both(batch)
         labels = self.labels[batch.rows]
         instance = boosted_nt_xent(z_a, z_b, labels, self.instance_temperature)
@@ -129,11 +130,11 @@ class Method(Base):
         return z_a, z_b, logits_a, logits_b
 
     def _tempered(self, samples: Tensor) -> Tensor:
-        """Probabilities (n, K) at the cluster temperature: confidence is counted in these."""
+        """Probabilities (n, K) at the cluster temperature; these give the confidence."""
         return (self.cluster_head(self.encoder(samples)) / self.cluster_temperature).softmax(dim=1)
 
     def _label(self, batch: Batch) -> None:
-        """Brings the batch's labels up to date."""
+        """Updates the labels of the batch."""
         with evaluation_mode(self):
             probabilities = self._tempered(batch.samples)
         quota = math.ceil(self.gamma * len(probabilities) / self.n_clusters)
@@ -141,13 +142,13 @@ class Method(Base):
 
 
 def head(dim: int, out: int) -> nn.Sequential:
-    """The head that TCL puts on its encoder twice: samples (n, dim) to (n, out)."""
+    """The form of TCL's two heads: samples (n, dim) to (n, out)."""
     first = [nn.BatchNorm1d(dim), nn.ReLU(), nn.Linear(dim, dim)]
     return nn.Sequential(*first, nn.BatchNorm1d(dim), nn.ReLU(), nn.Linear(dim, out))
 
 
 def start_small(modules: nn.Sequential) -> nn.Sequential:
-    """The same modules, weights of linear layers drawn anew from a normal distribution of deviation 0.02."""
+    """The same modules with new weights of the linear layers, from a normal distribution with deviation 0.02."""
     for one in modules:
         if isinstance(one, nn.Linear):
             nn.init.trunc_normal_(one.weight, std=0.02)
@@ -158,15 +159,15 @@ def refresh(labels: Tensor, probabilities: Tensor, thresholds: Tensor, quota: in
     """The labels of a batch after its new probabilities.
 
     Args:
-        labels: what the memory holds, shape (n,), -1 for nothing.
+        labels: the labels in the memory, shape (n,), -1 for none.
         probabilities: shape (n, K).
-        thresholds: the least confidence per cluster, shape (K,).
-        quota: how many samples of each cluster, the surest, may get a label if they have none.
+        thresholds: the smallest confidence per cluster, shape (K,).
+        quota: how many of the surest samples of each cluster may get a label if they have none.
 
     Returns:
-        Shape (n,): a label once given stays, whatever the assignment is now, until the confidence is too low.
+        Shape (n,): a sample keeps its label, whatever its new assignment, until its confidence is too low.
     """
-    # An assignment that is not a number is no confidence at all.
+    # NaN counts as the lowest confidence.
     confidence, assigned = probabilities.nan_to_num(nan=-1.0).max(dim=1)
     order = confidence.argsort(descending=True, stable=True)
     among = functional.one_hot(assigned[order], probabilities.shape[1]).cumsum(dim=0)

@@ -15,7 +15,7 @@ def load_data(config: TrialConfig, data_hash: str) -> Dataset:
     """The trial's data set, kept in memory for the next trial of this process.
 
     Raises:
-        UserError: it cannot be read, or its content is not what the plan was made of.
+        UserError: the data cannot be read, or it changed since the plan was made.
     """
     data = _load(config.data.name, json.dumps(config.data.options))
     if data.fingerprint != data_hash:
@@ -29,14 +29,14 @@ def _load(name: str, options: str) -> Dataset:
 
 
 def read(plug_in: PlugIn) -> Dataset:
-    """What a data set plug-in gives.
+    """The data set that a plug-in loads.
 
     Raises:
-        UserError: it cannot be read, or gives something else.
+        UserError: the data cannot be read, or the plug-in returns something else.
     """
     data: object = plugins.load("datasets", plug_in.name)(**plug_in.options)
     if not isinstance(data, Dataset):
         raise UserError(
-            f"the data set {plug_in.name} gives a {type(data).__name__}: a core.data.dataset.Dataset is needed"
+            f"the data set {plug_in.name} returns a {type(data).__name__}: a core.data.dataset.Dataset is needed"
         )
     return data

@@ -1,4 +1,4 @@
-"""Where a trial computes, made ready before it trains: so many threads, and its share of a graphics card."""
+"""Prepares the device of a trial before it trains: limits its threads and its share of a graphics card."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from threadpoolctl import ThreadpoolController
 from core.errors import UserError
 
 CONTEXT_BYTES = 1_000_000_000
-"""What a process takes of a card beside its tensors: CUDA's context and kernels, which torch does not count.
+"""Bytes of a card that a process needs beside its tensors: CUDA's context and kernels, which torch does not count.
 
-On an H100 (torch 2.11, CUDA 13) 0.55 GB before the first tensor, and 0.81 GB once convolutions have run.
+On an H100 (torch 2.11, CUDA 13): 0.55 GB before the first tensor, and 0.81 GB once convolutions have run.
 """
 
 
 def prepare(name: str, *, threads: int, share: float) -> str:
-    """Leaves this process its threads, its share of the card and no more, and makes the card exact and repeatable.
+    """Limits this process to its threads and its share of the card, and makes the card exact and deterministic.
 
-    A trial that wants more than its share fails alone (torch.OutOfMemoryError), also where another leaves room. What
-    the trial before it in this process has left in torch's cache is given back. Products of matrices and convolutions
-    in f32 are computed in f32, not in TF32: `precision: bf16` is the choice for speed.
+    A trial that needs more than its share fails alone (torch.OutOfMemoryError), even if the card has free memory.
+    Memory in torch's cache from the last trial of this process is released. Products of matrices and convolutions in
+    f32 are computed in f32, not in TF32; for speed use `precision: bf16`.
 
     Args:
-        name: where the trial trains, as torch names it.
-        threads: of the CPU.
-        share: of the card, up to 1; more than one card is no larger share of the first.
+        name: the trial's device, as torch names it.
+        threads: number of CPU threads.
+        share: share of the card, up to 1; larger numbers of cards count as 1.
 
     Returns:
-        What a result's row calls the device: `cpu`, or the card's name.
+        The name of the device in the result's row: `cpu`, or the card's name.
 
     Raises:
         UserError: torch sees no card, or the share is too small for CUDA itself.
@@ -41,7 +41,7 @@ def prepare(name: str, *, threads: int, share: float) -> str:
         return name
     if not torch.cuda.is_available():
         raise UserError("torch sees no GPU: see `conclus doctor`, or run on the CPU with `conclus run --allow-cpu`")
-    if device == torch.device("cuda"):  # without a number, which torch's limit does not take
+    if device == torch.device("cuda"):  # torch's memory limit needs the card's number
         device = torch.device("cuda", torch.cuda.current_device())
     gc.collect()
     torch.cuda.empty_cache()
@@ -54,31 +54,31 @@ def prepare(name: str, *, threads: int, share: float) -> str:
 
 
 def limit_threads(threads: int) -> None:
-    """Leaves this process so many threads in torch, and in each library of numpy and scipy that it has loaded.
+    """Limits the threads of torch and of all loaded libraries of numpy and scipy in this process.
 
-    Each of them takes one thread per core otherwise: two trials beside each other would want every core twice.
+    By default each of them uses one thread per core, so two trials at once would use every core twice.
     """
     torch.set_num_threads(threads)
-    # Not as a context: it stays until the next trial says otherwise.
+    # Not used as a context: the limit holds until the next trial sets another.
     _libraries().limit(limits=threads)
 
 
 @lru_cache(maxsize=1)
 def _libraries() -> ThreadpoolController:
-    """Found once: looking through all loaded libraries costs milliseconds. Scikit-learn's limit is its caller's."""
+    """Cached, since a search through all loaded libraries takes milliseconds. Callers of scikit-learn limit it."""
     return ThreadpoolController()
 
 
 def allocatable(share: float, total: int) -> float:
-    """The part of a card of `total` bytes that torch may hand out to a process with this share of it.
+    """The part of a card of `total` bytes that torch may allocate in a process with this share of it.
 
     Raises:
-        UserError: nothing is left of the share.
+        UserError: the share is too small for CUDA itself.
     """
     part = min(share, 1.0) - CONTEXT_BYTES / total
     if part <= 0:
         raise UserError(
-            f"resources.gpu: {share:g} of a card of {total / 1e9:.1f} GB is less than CUDA takes for each process "
+            f"resources.gpu: {share:g} of a card of {total / 1e9:.1f} GB is less than CUDA needs for each process "
             f"({CONTEXT_BYTES / 1e9:.1f} GB): give trials a larger share"
         )
     return part

@@ -1,4 +1,4 @@
-"""Early stopping: ends a trial whose score has not become better for a while."""
+"""Early stopping: ends a trial whose score has not improved for some epochs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _PLACE = "trial.early_stopping.metric"
 
 
 def beats(value: float, best: float | None, mode: str) -> bool:
-    """Whether a value is better than the best so far (None at first); any number is better than NaN."""
+    """Whether a value is better than the best so far (None before the first); any number is better than NaN."""
     if best is None or math.isnan(best):
         return best is None or not math.isnan(value)
     return value > best if mode == "max" else value < best
 
 
 class Patience:
-    """Follows one score from epoch to epoch; without a metric it never ends anything.
+    """Follows one score from epoch to epoch; without a metric it never ends a trial.
 
     Attributes:
         best: the best value so far.
-        best_epoch: when that was.
+        best_epoch: the epoch of the best value.
     """
 
     def __init__(self, config: EarlyStopping, reported: Collection[str] | None = None) -> None:
-        """For a trial from its first epoch on; `reported` are the names of its scores, where they are known.
+        """Starts at the first epoch of a trial; `reported` holds the names of its scores, None if they are unknown.
 
         Raises:
-            UserError: a loss or an error is to be maximised, or no epoch before the last reports the metric.
+            UserError: a loss or an error would be maximised, or no epoch before the last one reports the metric.
         """
         self._config, self._reported = config, reported
         self._metric = config.metric
@@ -40,9 +40,7 @@ class Patience:
             before = set(reported) - set(AT_THE_END)
             refuse_unreported(_PLACE, config.metric, before, "the trial's scores before its last epoch")
         if config.metric is not None and config.mode == "max" and _is_error(config.metric):
-            raise UserError(
-                f"trial.early_stopping: {config.metric} is the better the smaller it is: say `mode: min` as well"
-            )
+            raise UserError(f"trial.early_stopping: a smaller {config.metric} is better: set `mode: min` too")
         self.best: float | None = None
         self.best_epoch = 0
 
@@ -50,8 +48,7 @@ class Patience:
         """Whether an epoch with these scores ends the trial.
 
         Raises:
-            UserError: what the trial reports was not known before, and the metric is none of an epoch's scores that
-                was due to be scored.
+            UserError: the names of the scores were not known before, and an epoch that was scored lacks the metric.
         """
         if self._metric is None:
             return False
@@ -63,11 +60,11 @@ class Patience:
         return epoch - self.best_epoch >= self._config.patience and self.best is not None
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"best": self.best, "best_epoch": self.best_epoch}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restores a state from a checkpoint."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
 
 

@@ -1,4 +1,4 @@
-"""A trained method as files: its weights alone, and what is needed to make the method again around them."""
+"""Writes a trained method to files: its weights, and the other values that are needed to build it again."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class SavedModel:
 
     Attributes:
         weights: parameters and buffers by name, on the CPU.
-        rest: what else it needs to give outputs: plain values and tensors.
-        centroids: of the k-means of its features, (K, dim); None for a method that does not cluster.
+        rest: the other values that its outputs depend on: plain values and tensors.
+        centroids: k-means centroids of its features, (K, dim); None for a method that does not cluster.
     """
 
     weights: dict[str, Tensor]
@@ -39,17 +39,17 @@ class SavedModel:
 
     @classmethod
     def of(cls, state: TrainingState) -> SavedModel:
-        """A copy of what a state holds of the model."""
+        """A copy of the model in a training state."""
         copied: dict[str, Tensor] = {name: _own(one) for name, one in state.method["modules"].items()}
         rest = {name: _own(one) for name, one in state.method.items() if name not in _TRAINING}
         return cls(copied, rest, None if state.previous is None else _own(state.previous["centroids"]))
 
     def weights_file(self) -> bytes:
-        """`best_model.pt`: a dictionary of tensors, which `torch.load(…, weights_only=True)` reads."""
+        """The content of `best_model.pt`: a dictionary of tensors for `torch.load(…, weights_only=True)`."""
         return _saved(self.weights)
 
     def safetensors_file(self) -> bytes:
-        """The same as safetensors, which no code can hide in.
+        """The same weights as safetensors, a format that cannot hold code.
 
         Raises:
             UserError: safetensors is not installed.
@@ -57,7 +57,7 @@ class SavedModel:
         return safetensors().save(self.weights)
 
     def rest_file(self) -> bytes:
-        """What a method that clusters needs beside its weights."""
+        """The values that a method that clusters needs besides its weights."""
         return _saved({"rest": self.rest, "centroids": self.centroids})
 
 
@@ -65,7 +65,7 @@ _TRAINING = {"modules", "optimisers", "step_guard"}
 
 
 def _own(value: Any) -> Any:
-    """Tensors in it as copies on the CPU, without optimisers, which only training needs."""
+    """A copy with all tensors on the CPU, without optimisers, which only training needs."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True).contiguous()
     if isinstance(value, Mapping):
@@ -93,7 +93,7 @@ def safetensors() -> Any:
 
 
 def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[str, Any]:
-    """What a method is built from beside its weights, as JSON holds it; `data` is the part that was trained on."""
+    """All that a method is built from besides its weights, for JSON; `data` is the training part."""
     return {
         "trial": dict(trial),
         "sample_shape": list(data.sample_shape),
@@ -109,19 +109,19 @@ def rebuilt(
     """The method of a blueprint with its weights, and the centroids of its k-means, if it clusters.
 
     Args:
-        plan: as `blueprint` gives it.
+        plan: as from `blueprint`.
         weights: content of `best_model.pt` or `best_model.safetensors`.
-        rest: what `SavedModel.rest_file` gave.
-        device: where it is to live.
+        rest: content of `SavedModel.rest_file`.
+        device: the device of the method.
 
     Raises:
-        UserError: the weights are not those of the blueprint, or cannot be read.
+        UserError: the weights do not fit the blueprint, or cannot be read.
     """
     mistakes = Mistakes()
     trial = {**plan["trial"], "views": {"name": "noise"}}  # views are for training
     config = read_trial(trial, ("trial",), mistakes)
     if mistakes.found:
-        raise UserError(f"the model was trained with a configuration that is none here: {mistakes.found[0].text}")
+        raise UserError(f"the model's configuration is not valid here: {mistakes.found[0].text}")
     blank = torch.zeros((), device=device)
     samples = blank.expand(plan["n_samples"], *plan["sample_shape"])
     arrays = {name: blank.expand(plan["n_samples"], *shape) for name, shape in plan["arrays"].items()}
@@ -135,7 +135,7 @@ def rebuilt(
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the weights are not those of the model described beside them ({reason})") from error
+        raise UserError(f"the weights do not fit the description of the model beside them ({reason})") from error
     return method, None if loaded["centroids"] is None else loaded["centroids"].cpu().numpy()
 
 
@@ -147,7 +147,7 @@ def _tensors(content: bytes, device: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors (n, dim); of a method that clusters also clusters (n,) and, with a head, their probabilities (n,)."""
+    """Vectors (n, dim); for a method that clusters also clusters (n,), and with a head their probabilities (n,)."""
 
     vectors: NDArray[np.float32]
     clusters: NDArray[np.int64] | None
@@ -155,9 +155,9 @@ class Embedded:
 
 
 def embed(method: Method, centroids: kmeans.Matrix | None, samples: NDArray[np.float32], device: str) -> Embedded:
-    """What a method says of samples (n, *sample_shape).
+    """The outputs of a method for samples (n, *sample_shape).
 
-    Without a head a sample belongs to the nearest of the centroids of the k-means (K, dim).
+    Without a head, a sample belongs to the cluster of the nearest k-means centroid (K, dim).
     """
     found = predict(method, torch.from_numpy(samples).to(device))
     vectors = found.features.numpy()

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch gave.
+    """The result of one epoch.
 
-    `losses` are means over samples (`loss`, `loss_<part>`; nats). `scores` is None where the epoch was not evaluated.
-    `last` says whether the trial ends with it. `train_seconds` and `evaluation_seconds` are this epoch's own. `state()`
-    is everything that goes on from here, to be taken before the next row is asked for.
+    `losses` are means over samples (`loss`, `loss_<part>`; nats). `scores` is None if the epoch was not evaluated.
+    `last` is true for the last epoch of the trial. `train_seconds` and `evaluation_seconds` are of this epoch only.
+    `state()` is the state after this epoch; it must be called before the next row is requested.
     """
 
     epoch: int
@@ -48,12 +48,12 @@ class EpochRow:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Losses and, where the epoch was evaluated and the data is labelled, scores."""
+        """Losses, and scores if the epoch was evaluated and the data is labelled."""
         return self.losses | (self.scores.metrics if self.scores else {})
 
     @property
     def health(self) -> dict[str, float]:
-        """Label-free signals, where the epoch was evaluated."""
+        """Label-free signals; empty if the epoch was not evaluated."""
         return self.scores.health if self.scores else {}
 
 
@@ -64,16 +64,17 @@ def fit(
 
     Args:
         config: the trial's configuration.
-        data: its data set; labels are used for scores alone, and of a data set in parts one is trained on.
+        data: its data set; labels are used only for scores. If it has parts, only the training part is trained on.
         seed: decides initialisation, order, views and k-means starts.
-        device: where tensors live, as torch names it.
-        resume: a state that an earlier, interrupted `fit` of the same trial gave: rows go on after it.
+        device: the device of the tensors, as torch names it.
+        resume: a state from an earlier, interrupted `fit` of the same trial, to continue from.
 
     Yields:
         One row per epoch, from the first, or from the one after `resume`.
 
     Raises:
-        UserError: configuration and data do not fit, or `resume` is of another method, loss, encoder, data or split.
+        UserError: configuration and data do not fit together, or `resume` is of another method, loss, encoder, data or
+            split.
         DivergedError: three steps in a row, or the mean loss of an epoch, were not finite.
     """
     where = torch.device(device)
@@ -108,7 +109,7 @@ def fit(
         scores = scoring(method, due=due, last=last, outputs=outputs)
         found = losses | (scores.metrics | scores.health if scores else {})
         if patience.spent(epoch, found, due=due) and not last:
-            # Scored as the last epoch is; as if it had not been scored yet.
+            # Scored again as the last epoch, from the scoring state before the first scoring.
             last = True
             scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
@@ -118,10 +119,10 @@ def fit(
 
 
 def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Streams) -> dict[str, float]:
-    """Every sample once, in random order; returns mean losses over the samples of steps that were not undone.
+    """Trains on every sample once, in random order; returns mean losses over the samples of steps that were not undone.
 
-    Batches are as equal as can be instead of full ones and a rest: a last batch of five samples would take a whole
-    step on the marginal of five (on digits, CC, three seeds: accuracy .83 of the head instead of .90).
+    All batches have nearly the same size: a small last batch, say of five samples, would make a whole step with the
+    cluster marginal of five samples (on digits, CC, three seeds: accuracy of the head .83 instead of .90).
     """
     order = torch.randperm(len(samples), generator=streams.order).to(samples.device)
     sums: dict[str, Tensor] = {}
@@ -137,7 +138,7 @@ def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Strea
 
 
 def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float:
-    """The share of the configured rate in an epoch (from 1): linear warm-up, then constant or half a cosine."""
+    """The factor of the learning rate in an epoch (from 1): linear warm-up, then constant or half a cosine."""
     warmup = optimiser.warmup * epochs
     if epoch <= warmup:
         return epoch / (warmup + 1)
@@ -147,15 +148,15 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
 
 
 def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
-    """Builds encoder and views without memory for weights, to know whether they take samples of a shape.
+    """Checks that encoder and views accept samples of a shape; builds them without memory for weights.
 
     Raises:
-        UserError: one of them does not.
+        UserError: one of them does not accept it.
     """
     with torch.device("meta"):
         for kind, chosen in (("views", config.views), ("encoders", config.encoder)):
             built = plugins.load(kind, chosen.name)
-            # What a plug-in cannot do without real tensors, it does when the trial starts.
+            # A plug-in that needs real tensors is checked when the trial starts.
             with contextlib.suppress(NotImplementedError, RuntimeError):
                 built(sample_shape, **chosen.options)
 
@@ -163,7 +164,7 @@ def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
 def build(
     config: TrialConfig, samples: Tensor, clusters: int, *, seed: int, arrays: Mapping[str, Tensor] | None = None
 ) -> Method:
-    """The configured method with fresh weights, in training mode, where the samples and further `arrays` are."""
+    """The configured method with new weights, in training mode, on the device of the samples and `arrays`."""
     sample_shape = tuple(samples.shape[1:])
     encoder = plugins.load("encoders", config.encoder.name)
     views: Views = plugins.load("views", config.views.name)(sample_shape, **config.views.options)

@@ -1,4 +1,4 @@
-"""What a trial takes: seconds, and memory of a graphics card; main memory is for the caller's system to count."""
+"""Measures the time and the graphics memory of a trial; the caller measures the main memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FEW = 256
 
 @dataclass(frozen=True)
 class Footprint:
-    """One epoch's.
+    """Time and graphics memory of one epoch.
 
     Attributes:
-        train_seconds: of an epoch's training.
-        evaluation_seconds: of scoring it as the last epoch, which is the longest.
-        gpu_bytes: the most of the card that the process held, with what CUDA itself takes; 0 on the CPU.
-        gpu_total: bytes of the card; 0 on the CPU.
+        train_seconds: time of training one epoch.
+        evaluation_seconds: time of scoring it as the last epoch, which takes longest.
+        gpu_bytes: the most memory of the card that the process held, CUDA itself included; 0 on the CPU.
+        gpu_total: memory of the card in bytes; 0 on the CPU.
     """
 
     train_seconds: float
@@ -38,26 +38,26 @@ class Footprint:
 def measure(config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu") -> Footprint:
     """Trains, scores and checkpoints one epoch.
 
-    Before it, a short trial on a few batches goes through all stages of the method and is resumed once: the epoch then
-    finds everything loaded, and the most memory is that of the stage that takes most, in a trial that was resumed.
+    First a short trial on a few batches runs through all stages of the method and is resumed once. So everything is
+    loaded before the epoch, and the memory is that of the largest stage in a resumed trial.
 
     Raises:
-        UserError: configuration and data do not fit.
-        DivergedError: it does not train.
+        UserError: configuration and data do not fit together.
+        DivergedError: the training diverges.
     """
     config = replace(config, n_clusters=count_clusters(config, data.part("train")))
     resumed = _all_stages(config, data, seed=seed, device=device)
     row = next(fit(replace(config, epochs=1), data, seed=seed, device=device))
     row.state().to_bytes()
-    del resumed  # not before: a trial holds the state that it began with
+    del resumed  # only here, since a resumed trial also holds the state that it began with
     return Footprint(row.train_seconds, row.evaluation_seconds, *_card(torch.device(device)))
 
 
 def count_parameters(config: TrialConfig, data: Dataset) -> int:
-    """How many numbers the method learns.
+    """The number of trained parameters of the method.
 
     Raises:
-        UserError: configuration and data do not fit.
+        UserError: configuration and data do not fit together.
     """
     training = data.part("train")
     arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
@@ -67,7 +67,7 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
 
 
 def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> TrainingState:
-    """A trial in which shares of the epochs from 1 / STAGE_EPOCHS occur; the state that its last epoch began with."""
+    """Runs a trial of STAGE_EPOCHS epochs, so all stages occur; returns the state before its last epoch."""
     batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
     small = data.take(slice(batches * config.batch_size))
     short = replace(config, epochs=STAGE_EPOCHS, evaluation=Evaluation(every=STAGE_EPOCHS))
@@ -82,7 +82,7 @@ def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -
 
 
 def _card(device: torch.device) -> tuple[int, int]:
-    """The most bytes of the card that this process held, and those of the card."""
+    """The most bytes of the card that this process held, and the total bytes of the card."""
     if device.type != "cuda":
         return 0, 0
     held = torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES

@@ -1,4 +1,4 @@
-"""The seam between `fit` and a method: a method owns its modules, its optimisers and its step."""
+"""The interface between `fit` and a method: a method has its modules, its optimisers and its step."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ class Batch:
 class Views(ABC):
     """Base of all families of views: draws a random view of each sample of a batch.
 
-    A family has an ordinary view, and may have a weaker and a stronger one for methods that tell them apart.
+    A family has an ordinary view, and may also have a weaker and a stronger one for methods that use them.
     """
 
-    def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families need nothing of it
-        """Sees the data set's further arrays, each (n_samples, …), once, before `prepare`."""
+    def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families do not need it
+        """Called once, before `prepare`, with the data set's further arrays, each (n_samples, …)."""
 
-    def prepare(self, samples: Tensor) -> None:  # noqa: B027 - most families need nothing of it
-        """Sees all samples (n_samples, *sample_shape) once, before training."""
+    def prepare(self, samples: Tensor) -> None:  # noqa: B027 - most families do not need it
+        """Called once, before training, with all samples (n_samples, *sample_shape)."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
         """A view of each sample of the batch, of the same shape as its samples, drawn from `batch.views`."""
 
     def weak(self, batch: Batch) -> Tensor:
-        """A view that changes little; the ordinary one unless a family says otherwise."""
+        """A view with small changes; by default the ordinary view."""
         return self(batch)
 
     def strong(self, batch: Batch) -> Tensor:
-        """A view that changes much; the ordinary one unless a family says otherwise."""
+        """A view with large changes; by default the ordinary view."""
         return self(batch)
 
 
 class Encoder(nn.Module):
     """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`.
 
-    `gains_from_bf16` says whether `precision: auto` trains it in bf16 on hardware that has it. A network of small
-    matrices does not gain: its step is made of many short calls, and changing formats adds more of them.
+    `gains_from_bf16` says whether `precision: auto` trains it in bf16 on hardware with bf16. A network of small
+    matrices does not gain: its step consists of many short calls, and changes of format add more of them.
     """
 
     gains_from_bf16: ClassVar[bool] = False
@@ -65,10 +65,10 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a method is built from.
+    """The parts that a method is built from.
 
-    `arrays` are those of the data set, (n_samples, …) each. `n_clusters` is 0 for a method that does not cluster.
-    `seed` is for what is not drawn from a stream, such as starts of k-means.
+    `arrays` are the data set's further arrays, each (n_samples, …). `n_clusters` is 0 for a method that does not
+    cluster. `seed` is for random choices that use no stream, such as starts of k-means.
     """
 
     sample_shape: tuple[int, ...]
@@ -85,14 +85,14 @@ class Setting:
 class Method(nn.Module, ABC):
     """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
 
-    Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
-    assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
-    and says in `scoring` what it is scored by.
+    Everything else that an exact resume needs must be in buffers, or in `state` and `load_state`. `clusters` says
+    whether the method assigns samples to clusters. A method that does not sets it to False in its class body, where it
+    is read without an import, and overrides `scoring`.
 
-    Likewise, a method declares in its own body what it reports, so that a study with a wrong metric is refused before
-    it starts: in `loss_parts` the names that `step` ever gives beside `loss`, in `scores` what it is scored by: `head`
-    (clusters of its own head), `kmeans` (those of k-means, having no head), `pairs`, or the names of its own scoring.
-    Of one that does not, any metric is taken, and it is said that nobody knows whether it is reported.
+    A method also declares in its class body what it reports, so that a study with a wrong metric is refused before it
+    starts. `loss_parts` holds all names that `step` returns besides `loss`. `scores` is `head` (clusters of its own
+    head), `kmeans` (clusters of k-means, for a method without a head), `pairs`, or the names of its own scores.
+    Without these declarations any metric is accepted, with a note that it may not be reported.
     """
 
     clusters: ClassVar[bool] = True
@@ -105,13 +105,13 @@ class Method(nn.Module, ABC):
         self.step_guard = StepGuard()
 
     def begin_epoch(self, epoch: int, samples: Tensor) -> None:
-        """Called before each epoch (from 1) with all samples; a method with stages turns to the next one here."""
+        """Called before each epoch (from 1) with all samples; a method with stages begins the next stage here."""
 
     def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
         """Called after each epoch with all samples, before the epoch is scored.
 
-        A method that has made the outputs of all samples here, as the epoch leaves it, returns them (on the CPU,
-        float32): they are then not made again for the scores.
+        A method that computes the outputs of all samples here, with its final weights of the epoch, returns them (on
+        the CPU, float32); then they are not computed again for the scores.
         """
 
     @abstractmethod
@@ -123,24 +123,24 @@ class Method(nn.Module, ABC):
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
-        """How the epochs of a trial are scored: as clusterings, unless a method says otherwise."""
+        """The object that scores the epochs of a trial; by default it scores clusterings."""
         return ClusterScoring(trial)
 
     def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-        """Follows the gradient of `losses["loss"]` once; see `StepGuard` for what happens when it is not finite."""
+        """One optimiser step for `losses["loss"]`; `StepGuard` handles gradients that are not finite."""
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         self.step_guard.take(self, optimiser)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def set_learning_rate(self, factor: float) -> None:
-        """Sets every optimiser to `factor` times its configured rate, less what undone steps took from it."""
+        """Sets every learning rate to `factor` times the configured one, times the scale of `StepGuard`."""
         for one in self.optimisers.values():
             for group in one.param_groups:
                 group["lr"] = group["configured_lr"] * factor * self.step_guard.scale
 
     def state(self) -> dict[str, Any]:
-        """Everything an exact resume needs of the method: copies, which later steps leave as they are."""
+        """Everything that an exact resume needs of the method, as copies that later steps do not change."""
         optimisers = {name: one.state_dict() for name, one in self.optimisers.items()}
         return {
             "modules": copy.deepcopy(self.state_dict()),
@@ -149,14 +149,14 @@ class Method(nn.Module, ABC):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Puts the method into a state taken by `state`, also by a method with other learning rates than this one.
+        """Restores a state from `state`; the state may come from a method with other learning rates.
 
-        The state stays as it is, whatever the method does then, and can be loaded again.
+        Later steps of the method do not change the state, so it can be loaded again.
         """
         self.load_state_dict(state["modules"])
         for name, one in self.optimisers.items():
             own = [{key: group[key] for key in _CONFIGURED} for group in one.param_groups]
-            # Torch's optimisers go on with the very tensors that they are given, and change them in place.
+            # Torch's optimisers keep the tensors that they load, and change them in place.
             one.load_state_dict(copy.deepcopy(state["optimisers"][name]))
             for group, configured in zip(one.param_groups, own, strict=True):
                 group.update(configured)
@@ -164,18 +164,18 @@ class Method(nn.Module, ABC):
 
 
 _CONFIGURED = ("configured_lr", "weight_decay")
-"""What an optimiser's groups have from the configuration, not from training."""
+"""Keys of an optimiser's groups that come from the configuration, not from training."""
 
 
 class DivergedError(ArithmeticError):
-    """Steps kept giving values that are not finite."""
+    """Training produced values that are not finite in several steps."""
 
 
 class StepGuard:
-    """Undoes a step whose gradient is not finite: the weights stay, and all learning rates are halved for good.
+    """Skips a step whose gradient is not finite: the weights stay, and all learning rates are halved permanently.
 
     Attributes:
-        scale: what is left of the learning rates, 1 at first.
+        scale: the factor of the learning rates, 1 at first.
     """
 
     LIMIT = 3
@@ -188,7 +188,7 @@ class StepGuard:
         """Steps if all gradients are finite.
 
         Raises:
-            DivergedError: this is the third step in a row that is not.
+            DivergedError: this is the third step in a row with gradients that are not finite.
         """
         gradients = [one.grad for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
         if torch.isfinite(nn.utils.get_total_norm(gradients)):
@@ -205,16 +205,16 @@ class StepGuard:
         for group in optimiser.param_groups:
             group["lr"] /= 2
         for module in modules.modules():
-            # The forward pass has already put the bad batch into the running statistics.
+            # The forward pass has already added the bad batch to the running statistics.
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _finite(module):
                 module.reset_running_stats()
 
     def state(self) -> dict[str, float | int]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return dict(vars(self))
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restores a state from a checkpoint."""
         vars(self).update(state)
 
 

@@ -1,4 +1,4 @@
-"""How many clusters a trial has: as configured, as many as there are classes, or an estimate."""
+"""The number of clusters of a trial: the configured number, the number of classes, or an estimate."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def count_clusters(config: TrialConfig, data: Dataset) -> int:
-    """The configured number of clusters; `auto` estimates it from the samples, none takes that of the classes.
+    """The configured number of clusters; `auto` estimates it from the samples, null takes the number of classes.
 
     It is 0 for a method that does not cluster.
 
     Raises:
-        UserError: neither is known, or there are fewer samples than clusters.
+        UserError: no number is set and there are no classes, or there are fewer samples than clusters.
     """
     if not plugins.constant("methods", config.method.name, "clusters", default=True):
         return 0
@@ -27,7 +27,7 @@ def count_clusters(config: TrialConfig, data: Dataset) -> int:
     count = config.n_clusters or data.n_classes
     if count is None:
         raise UserError(
-            f"trial.n_clusters: {data.name} has no labels to count classes of: give the number of clusters, or auto"
+            f"trial.n_clusters: {data.name} has no labels whose classes could be counted: set a number, or auto"
         )
     if count > data.n_samples:
         raise UserError(
@@ -40,7 +40,7 @@ _ESTIMATES: dict[tuple[str, bytes | None], int] = {}
 
 
 def _estimated(data: Dataset) -> int:
-    """Once per data set, part and process: it takes seconds. All parts of a data set have one fingerprint."""
+    """Cached per data set, part and process, since it takes seconds; parts of a data set share a fingerprint."""
     from core.evaluation.kmeans import estimate_n_clusters
 
     key = (data.fingerprint, None if data.parts is None else data.parts.tobytes())

@@ -1,7 +1,7 @@
-"""Adam and AdamW as torch has them, less the import of its compiler, which nothing here uses.
+"""Torch's Adam and AdamW without the import of torch's compiler, which is not used here.
 
-Torch guards every call of an optimiser against being compiled, and imports the compiler for that: at the first call, in
-each process, 2.5 s of a core and 150 MiB.
+Torch excludes every call of an optimiser from compilation, and imports the compiler for that. The first call in each
+process would cost 2.5 s of a core and 150 MiB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 
 def _unguarded(kind: type[Optimizer]) -> dict[str, Callable[..., Any]]:
-    """What torch guards of this kind, without; its own guard of `step` turns gradients off, as `no_grad` does."""
+    """The methods that torch excludes from compilation, without this wrapper; `step` still needs `no_grad`."""
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     plain = {name: inspect.unwrap(getattr(kind, name)) for name in names}
     return plain | {"step": torch.no_grad()(inspect.unwrap(kind.step))}

@@ -1,10 +1,10 @@
-"""The number format that networks train in: bf16 where it is fast, f32 for everything that decides something.
+"""The number format of training: bf16 for the networks where it is fast, f32 for everything else.
 
-With `bf16` the modules of a method compute in bfloat16 while they train (torch's autocast); weights, their gradients
-and the optimiser stay in f32, and so does all that a method makes of its modules' outputs: views before them, and
-softmax, similarities, log-sum-exp and losses after them. In evaluation mode modules compute in f32: so do scores, and
-labels that a method draws for itself. A CPU without instructions for it (avx512_bf16, amx_bf16) computes convolutions
-in bf16 many times slower than in f32.
+With `bf16` the modules of a method compute in bfloat16 while they train (torch's autocast). Weights, their gradients
+and the optimiser stay in f32, and so do the views before the modules and the softmax, similarities, log-sum-exp and
+losses after them. In evaluation mode the modules compute in f32, also for scores and for labels that a method gives
+itself. A CPU without bf16 instructions (avx512_bf16, amx_bf16) computes convolutions in bf16 many times slower than in
+f32.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ Precision = Literal["f32", "bf16"]
 
 
 def resolve(config: TrialConfig, device: torch.device) -> Precision:
-    """The format that a trial trains in on a device.
+    """The number format of a trial on a device.
 
-    `auto` is bf16 where the hardware has it (an Nvidia card of compute capability 8.0 and more, a CPU with avx512_bf16
-    or amx_bf16) under an encoder that says that it gains (`Encoder.gains_from_bf16`: those of convolutions), and f32
-    everywhere else.
+    `auto` is bf16 if the hardware has it (an Nvidia card of compute capability 8.0 or more, a CPU with avx512_bf16 or
+    amx_bf16) and the encoder gains from it (`Encoder.gains_from_bf16`: convolutional ones), and f32 otherwise.
     """
     if config.precision != "auto":
         return config.precision
@@ -45,18 +44,18 @@ _CPU_BF16 = ("avx512_bf16", "amx_bf16")
 
 
 def cpu_capabilities() -> Mapping[str, Any]:
-    """What torch says of the CPU's instructions, by name; nothing where torch is too old to say (before 2.11)."""
+    """The CPU's instruction sets by name, as torch reports them; empty for torch before 2.11, which cannot."""
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def train_in_bf16(method: Method, device: torch.device) -> None:
-    """Has the method's modules compute in bf16 while they train, and give f32."""
+    """Makes the method's modules compute in bf16 while they train; their outputs are f32."""
     for module in method.children():
         _lower(module, device.type)
 
 
 def _lower(module: nn.Module, device: str) -> None:
-    if isinstance(module, nn.ModuleList | nn.ModuleDict):  # not called themselves
+    if isinstance(module, nn.ModuleList | nn.ModuleDict):  # containers are not called
         for inner in module.children():
             _lower(inner, device)
         return
@@ -70,7 +69,7 @@ def _lower(module: nn.Module, device: str) -> None:
 
 
 def _full(value: Any) -> Any:
-    """In f32; also each tensor of a tuple."""
+    """A bf16 tensor, or each one in a tuple, as f32."""
     if isinstance(value, tuple):
         return tuple(map(_full, value))
     return value.float() if isinstance(value, Tensor) and value.dtype == torch.bfloat16 else value

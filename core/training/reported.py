@@ -1,4 +1,4 @@
-"""What a trial reports: the names of its losses, scores and signals, known before it starts."""
+"""The names of the losses, scores and signals that a trial reports, known before it starts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
-    """The names of the losses, scores and signals that a trial reports; None where its method does not declare them.
+    """The names of the losses, scores and signals that a trial reports; None if its method does not declare them.
 
     Raises:
-        UserError: what the method declares is not what `core.training.method.Method` asks for.
+        UserError: the method's declarations are not of the form that `core.training.method.Method` requires.
     """
     name = config.method.name
     parts, scores = (plugins.constant("methods", name, one, default=None) for one in ("loss_parts", "scores"))

@@ -1,4 +1,4 @@
-"""Everything that an exact resume needs, and its bytes."""
+"""The state of a trial between two epochs, for an exact resume, and its conversion to bytes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from core.training.method import Method
 class TrainingState:
     """A trial between two epochs: plain dictionaries of tensors and numbers.
 
-    `previous` is what scoring carries, `patience` what early stopping does; `origin` is what the trial is of, as
-    `origin_of` gives it.
+    `previous` is the state of the scoring, `patience` that of early stopping; `origin` identifies the trial, see
+    `origin_of`.
     """
 
     epoch: int
@@ -44,11 +44,11 @@ class TrainingState:
         patience: Patience,
         origin: dict[str, Any],
     ) -> TrainingState:
-        """The state after `epoch`; later steps leave it as it is."""
+        """The state after `epoch`; later steps do not change it."""
         return cls(epoch, method.state(), streams.state(), scoring.state(), patience.state(), origin)
 
     def restore(self, method: Method, streams: Streams, scoring: Scoring, patience: Patience) -> int:
-        """Puts everything back; returns the epoch that is done."""
+        """Restores the state; returns the number of its epoch."""
         method.load_state(self.method)
         streams.load_state(self.streams)
         scoring.load_state(self.previous)
@@ -56,35 +56,35 @@ class TrainingState:
         return self.epoch
 
     def refuse_other(self, origin: Mapping[str, Any]) -> None:
-        """Checks that the state is of the method, loss, encoder, data and split that a trial has.
+        """Checks that the state has the method, loss, encoder, data and split of a trial.
 
-        Other parameters may differ: a member of a population goes on with the weights of another.
+        Other parameters may differ: in a population, a member continues with the weights of another.
 
         Raises:
-            UserError: it is not; the message names both values of all that differ.
+            UserError: one differs; the message names both values of each difference.
         """
         changed = differences(self.origin, {key: value for key, value in origin.items() if _decides(key)})
         if changed:
-            raise UserError(f"the checkpoint is of another trial: {changed}; only the same can go on from it")
+            raise UserError(f"the checkpoint is of another trial: {changed}; only the same trial can continue from it")
 
     def to_bytes(self, **extra: Any) -> bytes:
-        """The state and plain `extra` values as one file's content, with a digest of all of it."""
+        """The state and plain `extra` values as the content of one file, with a digest."""
         buffer = io.BytesIO()
         torch.save({"state": vars(self), "extra": extra}, buffer)
         return seal(buffer.getvalue())
 
     @classmethod
     def from_bytes(cls, content: bytes, device: str = "cpu") -> tuple[TrainingState, dict[str, Any]]:
-        """Reads what `to_bytes` wrote: the state and the extra values.
+        """Reads the state and the extra values that `to_bytes` wrote.
 
         Raises:
-            ValueError: the content is damaged, holds no digest, or is no state.
-            Exception: it is foreign (whatever torch raises for it).
+            ValueError: the content is damaged, has no digest, or is not a state.
+            Exception: any error of torch for content of another kind.
         """
         loaded = torch.load(io.BytesIO(unseal(content)), map_location=device, weights_only=True)
         parts: dict[str, Any] = loaded["state"]
         if any(not isinstance(value, _TYPES[name]) for name, value in [*parts.items(), ("extra", loaded["extra"])]):
-            raise ValueError("it is no state of a trial")
+            raise ValueError("it is not the state of a trial")
         return cls(**parts), loaded["extra"]
 
 
@@ -96,19 +96,19 @@ _TYPES: dict[str, Any] = {
 
 
 def origin_of(config: TrialConfig, data_hash: str, seed: int) -> dict[str, Any]:
-    """What a trial is: its parameters by dotted key, the start of its data's fingerprint, and its seed."""
+    """The identity of a trial: its parameters by dotted key, the start of its data's fingerprint, and its seed."""
     own = {key: list(value) if isinstance(value, tuple) else value for key, value in parameters(config).items()}
     return own | {"data content": data_hash[:12], "seed": seed}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Each key of `now` whose value was another one before, with both values; empty where there is none."""
+    """Each key of `now` whose value differs from `before`, with both values; empty if none differs."""
     changed = [key for key in now if before.get(key) != now[key]]
     return ", ".join(f"{key} was {before.get(key, 'not set')} and is {now[key]}" for key in changed)
 
 
 def _decides(key: str) -> bool:
-    """Whether no trial goes on from a checkpoint in which this was another one."""
+    """Whether a checkpoint with another value of this key must be refused."""
     if key in {"method.name", "method.loss.name", "data content"}:
         return True
     return key != "data.path" and key.startswith(("data.", "encoder."))

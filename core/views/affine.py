@@ -1,4 +1,4 @@
-"""Random rotation, scale, shift and pixel noise, for small images of objects that have an upright position."""
+"""Random rotation, scale, shift and pixel noise, for small images of upright objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Views(Base):
         shift: Fraction = 0.05,
         noise: NonNegativeFloat = 0.2,
     ) -> None:
-        """The largest changes that are drawn.
+        """The largest random changes.
 
         Args:
             sample_shape: (channels, height, width).

@@ -1,4 +1,4 @@
-"""The family that fits the samples' shape: `image`, `affine` for tiny images, `noise` for vectors; with defaults."""
+"""Chooses a family by the samples' shape: `image`, `affine` for tiny images, `noise` for vectors; with defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from core.views import affine, image, noise
 class Views(Base):
     """Chosen by shape: (channels, height, width) is an image, (features,) is a vector.
 
-    Crops of an image under 16 pixels a side leave too little of it; `image` mirrors, as natural images allow.
+    Images with sides below 16 pixels use `affine`, since crops leave too little of them. `image` also mirrors images,
+    which suits natural images.
     """
 
     any_shape: ClassVar[bool] = True
@@ -23,7 +24,7 @@ class Views(Base):
         self.chosen = _family(sample_shape)(sample_shape)
 
     def prepare(self, samples: Tensor) -> None:
-        """As the chosen family does."""
+        """Prepares the chosen family."""
         self.chosen.prepare(samples)
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
 """Crops, flips, colour, blur and cut-out for images, a whole batch at a time; `strong` is like RandAugment.
 
-A crop to a box is two small matrix products per image, one along each side: faster than looking up every pixel of
-a small image, and blur and flip are folded into the same two matrices.
+A crop is two small matrix products per image, one along each side. This is faster than a lookup of every pixel of a
+small image, and blur and flip are part of the same two matrices.
 
 References: Chen et al., "SimCLR" (ICML 2020), appendix A; Cubuk et al., "RandAugment" (NeurIPS 2020); Li et al.,
 "TCL" (IJCV 2022), whose views are a weak and a strong one.
@@ -26,7 +26,7 @@ _WEAK = 0.6
 _RATIO = 4 / 3
 _JITTERED = 0.8
 _LUMA = (0.299, 0.587, 0.114)
-# What strong views draw from, and the greatest magnitude: degrees, shares of the size, changes of a factor from 1.
+# The operations of strong views with their largest magnitudes: degrees, shares of the size, changes of a factor from 1.
 _OPERATIONS = {
     "rotate": 30.0,
     "shear_x": 0.3,
@@ -44,7 +44,7 @@ _SATURATION = {"saturation": 0.9}
 
 
 class Views(Base):
-    """The SimCLR family; pixels stay in the range that the data has (0..1 before `prepare`), but for `noise`."""
+    """The SimCLR family; pixels stay in the range of the data (0..1 before `prepare`), except with `noise`."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class Views(Base):
         cutout: Fraction = 0.0,
         noise: NonNegativeFloat = 0.0,
     ) -> None:
-        """The range of ordinary views; weak ones are crops and flips alone, strong ones have a range of their own.
+        """The ranges of ordinary views; weak views only crop and flip, strong views have ranges of their own.
 
         Args:
             sample_shape: (channels, height, width).
-            crop: the smallest share of the area that a crop keeps, also of strong views.
-            flip: whether left and right are exchanged in half of the views.
-            jitter: by how much brightness, contrast and (of three channels) saturation change at most, as a
-                share; hue by a quarter of it, in turns. Eight in ten views are changed.
-            grey: share of the views of three channels without colour.
-            blur: share of the views with Gaussian blur, of up to 2 pixels (fewer in images below 56).
-            cutout: side of the largest hole, as a share of the image's.
+            crop: the smallest share of the area that a crop keeps, also in strong views.
+            flip: whether half of the views are mirrored left to right.
+            jitter: the largest change of brightness, contrast and (with three channels) saturation, as a share; hue
+                changes by up to a quarter of it, in full turns. Eight in ten views are changed.
+            grey: the share of views without colour (with three channels).
+            blur: the share of views with Gaussian blur, of up to 2 pixels (less in images below 56 pixels).
+            cutout: the side of the largest hole, as a share of the image's side.
             noise: standard deviation of Gaussian noise, as a share of the data's range.
 
         Raises:
@@ -86,7 +86,7 @@ class Views(Base):
         self.low, self.high = 0.0, 1.0
 
     def prepare(self, samples: Tensor) -> None:
-        """Takes the least and the greatest value of the data for black and white."""
+        """Takes the smallest and the largest value of the data as black and white."""
         self.low, self.high = float(samples.min()), float(samples.max())
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -107,7 +107,7 @@ class Views(Base):
         return images
 
     def weak(self, batch: Batch) -> Tensor:
-        """A crop of at least 0.6 of each image, half of them flipped; shape (n, channels, height, width)."""
+        """A crop of at least 0.6 of the area of each image, half of them flipped; (n, channels, height, width)."""
         return resample(batch.samples, *self._maps(batch, max(self.crop, _WEAK)))
 
     def strong(self, batch: Batch) -> Tensor:
@@ -127,14 +127,14 @@ class Views(Base):
         """Blurs along both sides after the crop."""
         largest = min(2.0, min(tall.shape[1], wide.shape[1]) / 28)
         deviation = 0.1 + (largest - 0.1) * _uniform(tall, generator)
-        # So narrow a Gaussian leaves every pixel as it is.
+        # A Gaussian this narrow changes no pixel.
         deviation[_uniform(tall, generator) >= self.blur] = 0.01
         down = gaussian(deviation, tall.shape[1])
         across = down if wide.shape == tall.shape else gaussian(deviation, wide.shape[1])
         return torch.bmm(down, tall), torch.bmm(across, wide)
 
     def _recoloured(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Saturation, hue and grey-scale of (n, 3, height, width), which are one matrix per image."""
+        """Changes saturation, hue and grey-scale of (n, 3, height, width) by one matrix per image."""
         draw = torch.empty(2, len(images), device=images.device).uniform_(-1, 1, generator=generator)
         draw *= self._chosen(images, generator) * self.jitter
         saturation = (1 + draw[0]).clamp_(min=0)
@@ -143,7 +143,7 @@ class Views(Base):
         return (matrices @ images.flatten(2)).view_as(images)
 
     def _relit(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Contrast around each image's mean, then brightness from black, kept within the range."""
+        """Changes contrast around each image's mean, then brightness relative to black, within the range."""
         draw = torch.empty(2, len(images), device=images.device).uniform_(-1, 1, generator=generator)
         draw *= self._chosen(images, generator) * self.jitter
         contrast, brightness = (1 + draw).clamp_(min=0).view(2, -1, 1, 1, 1)
@@ -162,7 +162,7 @@ class Views(Base):
         maps = moves(drawn)
         maps = torch.cat([maps[:, :, :2] * torch.stack([width, height], 1)[:, :, None], maps[:, :, 2:]], dim=2)
         maps[:, :, 2] += centre
-        # grid_sample fills with zeros: black must be zero meanwhile.
+        # grid_sample fills with zeros, so black must be zero here.
         black = batch.samples - self.low
         return functional.grid_sample(black, grid_of(maps, black), align_corners=False).add_(self.low)
 
@@ -177,17 +177,17 @@ def draw_boxes(images: Tensor, smallest: float, generator: torch.Generator, *, f
 
     Args:
         images: (n, channels, height, width).
-        smallest: least share of the area; areas are uniform between it and 1.
-        generator: what they are drawn from.
-        flip: whether half of the boxes run from right to left.
+        smallest: the smallest share of the area; areas are uniform between it and 1.
+        generator: the random generator.
+        flip: whether half of the boxes are mirrored.
 
     Returns:
-        Top, left, height and width, shape (4, n); those that run leftwards have a negative width and `left` at
-        their right.
+        Top, left, height and width, shape (4, n); for a mirrored box, the width is negative and `left` is its right
+        edge.
     """
     draw = torch.rand(5, len(images), generator=generator, device=images.device)
     area = smallest + (1 - smallest) * draw[0]
-    # The ratio of the sides is drawn from what fits into the image, so that the area stays as drawn.
+    # The ratio of the sides is limited so that the box fits into the image with the drawn area.
     ratio = torch.exp((2 * draw[1] - 1) * (-area.log()).clamp_(max=math.log(_RATIO)))
     height, width = (area / ratio).sqrt_().clamp_(max=1), (area * ratio).sqrt_().clamp_(max=1)
     top, left = draw[2] * (1 - height), draw[3] * (1 - width)
@@ -196,11 +196,11 @@ def draw_boxes(images: Tensor, smallest: float, generator: torch.Generator, *, f
 
 
 def bilinear(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Matrices that resample `size` pixels from intervals, bilinear, the outermost pixels going on outside.
+    """Matrices that resample `size` pixels from intervals, bilinear; the outermost pixels are repeated outside.
 
     Args:
-        start: where the intervals start, as shares of the side, shape (n,).
-        length: how long they are, negative ones run backwards, shape (n,).
+        start: the starts of the intervals, as shares of the side, shape (n,).
+        length: their lengths, shape (n,); a negative one runs backwards.
         size: pixels of the side, before and after.
 
     Returns:
@@ -215,13 +215,13 @@ def gaussian(deviation: Tensor, size: int) -> Tensor:
     """Matrices (n, size, size) that blur by Gaussians of standard deviations (n,) in pixels; rows sum to 1."""
     pixels = torch.arange(size, device=deviation.device, dtype=deviation.dtype)
     squares = (pixels[:, None] - pixels).square_()
-    # Weights below 1e-13 count for nothing, but denormal ones make products several times slower.
+    # Weights below 1e-13 do not matter, but denormal numbers make products several times slower.
     exponents = (squares / (-2 * deviation.square())[:, None, None]).clamp_(min=-30)
     return torch.softmax(exponents, dim=2)
 
 
 def resample(images: Tensor, tall: Tensor, wide: Tensor) -> Tensor:
-    """Images (n, channels, height, width) with (n, height, height) and (n, width, width) applied to their sides."""
+    """Images (n, channels, height, width) after matrices (n, height, height) and (n, width, width) on their sides."""
     channels, height, width = images.shape[1:]
     across = torch.bmm(images.reshape(-1, channels * height, width), wide.transpose(1, 2)).view_as(images)
     if channels == 1:
@@ -230,7 +230,7 @@ def resample(images: Tensor, tall: Tensor, wide: Tensor) -> Tensor:
 
 
 def cut_out(images: Tensor, sides: Tensor, fill: float, generator: torch.Generator) -> Tensor:
-    """Fills a random rectangle of each image, inside it, of shares `sides` (n,) of its sides; 0 leaves it whole."""
+    """Fills a random rectangle in each image; `sides` (n,) are its sides as shares of the image's; 0 fills nothing."""
     draw = torch.rand(2, len(images), generator=generator, device=images.device) * (1 - sides)
     height, width = images.shape[2:]
     rows, columns = _covered(draw[0], sides, height), _covered(draw[1], sides, width)
@@ -238,7 +238,7 @@ def cut_out(images: Tensor, sides: Tensor, fill: float, generator: torch.Generat
 
 
 def _covered(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Which pixels' centres lie in intervals, shape (n, size)."""
+    """A mask of the pixels whose centres lie in intervals, shape (n, size)."""
     centres = (torch.arange(size, device=start.device) + 0.5) / size - start[:, None]
     return (centres > 0) & (centres < length[:, None])
 
@@ -251,7 +251,7 @@ def saturate(factors: Tensor) -> Tensor:
 
 
 def turn_hue(angles: Tensor) -> Tensor:
-    """Colour matrices (n, 3, 3) that turn colours around the grey axis by angles (n,) in radians."""
+    """Colour matrices (n, 3, 3) that rotate colours around the grey axis by angles (n,) in radians."""
     angles = angles[:, None, None]
     eye = torch.eye(3, device=angles.device)
     cross = (eye.roll(1, 0) - eye.roll(-1, 0)) / math.sqrt(3)
@@ -262,13 +262,13 @@ def draw_operations(largest: dict[str, float], images: Tensor, generator: torch.
     """Draws two to four different operations for each image.
 
     Args:
-        largest: the greatest magnitude of each operation.
+        largest: the largest magnitude of each operation.
         images: (n, channels, height, width).
-        generator: what they are drawn from.
+        generator: the random generator.
 
     Returns:
-        The magnitude of each operation, shape (n,): of either sign, at least 0.3 of the greatest, 0 where it was
-        not drawn.
+        The magnitude of each operation, shape (n,): of either sign, at least 0.3 of the largest, and 0 if the
+        operation was not drawn.
     """
     shape = (len(images), len(largest))
     rank = torch.rand(shape, generator=generator, device=images.device).argsort(1).argsort(1)
@@ -289,7 +289,7 @@ def moves(drawn: dict[str, Tensor]) -> Tensor:
 
 
 def grid_of(maps: Tensor, images: Tensor) -> Tensor:
-    """What `affine_grid` gives, shape (n, height, width, 2), in half its time: without a product of thin matrices."""
+    """The result of `affine_grid`, shape (n, height, width, 2), in half the time: without products of thin matrices."""
     height, width = images.shape[2:]
     down = ((torch.arange(height, device=images.device) + 0.5) * (2 / height) - 1)[:, None, None]
     right = ((torch.arange(width, device=images.device) + 0.5) * (2 / width) - 1)[:, None]

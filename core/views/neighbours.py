@@ -1,7 +1,7 @@
-"""For vectors that come from a good encoder: a view of a sample is one of its nearest neighbours, with some dropout.
+"""For vectors from a good encoder: a view of a sample is one of its nearest neighbours, with some dropout.
 
-References: Van Gansbeke et al., "SCAN" (ECCV 2020); Adaloglou et al., "TEMI" (BMVC 2023): near samples mostly share a
-class.
+References: Van Gansbeke et al., "SCAN" (ECCV 2020); Adaloglou et al., "TEMI" (BMVC 2023): near samples mostly have the
+same class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.training.method import Batch
 from core.training.method import Views as Base
 
-# Rows of similarities held at once: 1024 x 100,000 floats are 400 MB.
+# Rows of similarities in memory at once: 1024 x 100,000 floats are 400 MB.
 CHUNK = 1024
 
 
@@ -26,11 +26,11 @@ class Views(Base):
     data: Tensor
 
     def __init__(self, sample_shape: tuple[int, ...], *, count: PositiveInt = 20, dropout: Fraction = 0.1) -> None:
-        """What is drawn.
+        """The neighbours and the dropout.
 
         Args:
             sample_shape: (features,).
-            count: how many nearest neighbours of a sample, by cosine, its views are drawn from.
+            count: number of nearest neighbours of a sample, by cosine, from which its views are drawn.
             dropout: share of the features set to zero.
 
         Raises:
@@ -47,14 +47,14 @@ class Views(Base):
         self.neighbours = nearest(samples, min(self.count, len(samples) - 1))
 
     def __call__(self, batch: Batch) -> Tensor:
-        """One of the neighbours of each sample, some of its features zero."""
+        """One of the neighbours of each sample, with some features set to zero."""
         column = torch.randint(
             self.neighbours.shape[1], (len(batch.rows),), generator=batch.views, device=batch.rows.device
         )
         return self._dropped(self.data[self.neighbours[batch.rows, column]], batch.views)
 
     def weak(self, batch: Batch) -> Tensor:
-        """The samples, some of their features zero."""
+        """The samples, with some features set to zero."""
         return self._dropped(batch.samples, batch.views)
 
     def _dropped(self, samples: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,17 +11,17 @@ from core.training.method import Views as Base
 
 
 class Views(Base):
-    """Adds noise to every feature and sets some to zero: their mean, where features are standardised."""
+    """Adds noise to all features and sets some to zero, which is their mean if they are standardised."""
 
     def __init__(
         self, sample_shape: tuple[int, ...], *, noise: NonNegativeFloat = 0.3, dropout: Fraction = 0.2
     ) -> None:
-        """What is changed.
+        """The noise and the dropout.
 
         Args:
             sample_shape: any shape.
-            noise: standard deviation of Gaussian noise, in the samples' units (their own standard deviation where they
-                are standardised).
+            noise: standard deviation of Gaussian noise, in the samples' units (standard deviations if they are
+                standardised).
             dropout: share of the features set to zero.
         """
         del sample_shape

@@ -1,7 +1,7 @@
-"""Corruption by other samples' values, mix-up, noise and dropout, for vectors whose features mean something each.
+"""Corruption by other samples' values, mix-up, noise and dropout, for vectors whose features each have a meaning.
 
-References: Bahri et al., "SCARF" (ICLR 2022), algorithm 1, which corrupts 0.6 of the features of one of two views,
-where here both are corrupted; Zhang et al., "mixup" (ICLR 2018), here of inputs alone.
+References: Bahri et al., "SCARF" (ICLR 2022), algorithm 1, which corrupts 0.6 of the features of one of two views
+(here both views are corrupted); Zhang et al., "mixup" (ICLR 2018), here only of the inputs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from core.errors import UserError
 from core.training.method import Batch
 from core.training.method import Views as Base
 
-# How often an ordinary view's changes are made.
+# How often weak and strong views apply the changes of an ordinary view.
 _WEAK, _STRONG = 0.5, 2.0
 
 
 class Views(Base):
-    """Ordinary views are as the options say; weak ones are changed half as often, strong ones twice as often."""
+    """The options are for ordinary views; weak views are changed half as often, strong views twice as often."""
 
     samples: Tensor
 
@@ -32,14 +32,14 @@ class Views(Base):
         noise: NonNegativeFloat = 0.1,
         dropout: Fraction = 0.0,
     ) -> None:
-        """Shares are of features, drawn one by one; done twice, a share p becomes 1 - (1 - p)².
+        """All shares are of features, each drawn on its own; applied twice, a share p becomes 1 - (1 - p)².
 
         Args:
             sample_shape: (features,).
-            corruption: share that takes the value of another random sample, another one for each feature.
+            corruption: share that gets the value of another random sample, another one for each feature.
             mixup: largest share of another random sample that is mixed in, uniform from 0.
             noise: standard deviation of Gaussian noise, in the samples' units.
-            dropout: share set to zero, which is the mean where features are standardised.
+            dropout: share set to zero, which is the mean if features are standardised.
 
         Raises:
             UserError: the samples are not vectors.
@@ -51,7 +51,7 @@ class Views(Base):
         self.corruption, self.mixup, self.noise, self.dropout = corruption, mixup, noise, dropout
 
     def prepare(self, samples: Tensor) -> None:
-        """Keeps the samples (n_samples, features): other samples' values are drawn from them."""
+        """Keeps the samples (n_samples, features), since the values of other samples are drawn from them."""
         self.samples = samples
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -77,7 +77,7 @@ class Views(Base):
 
 
 def _repeated(share: float, times: float) -> float:
-    """What share is changed at least once when `share` is changed several times."""
+    """The share that is changed at least once if a change of `share` is applied several times."""
     return 1 - (1 - share) ** times
 
 

@@ -1,4 +1,4 @@
-"""For data sets that bring changed copies of each sample (texts with words left out): a view is one of the copies.
+"""For data sets with changed copies of each sample (texts with words left out): a view is one of the copies.
 
 References: Wei and Zou, "EDA" (EMNLP 2019): words left out and exchanged; Zhang et al., "SCCL" (NAACL 2021), which
 contrasts such copies of short texts.
@@ -23,16 +23,16 @@ class Views(Base):
 
     variants: Tensor
     sources: Tensor
-    """Whose copies a sample's views are, shape (n, 1 + neighbours): itself first."""
+    """The samples from whose copies a sample's views are drawn, shape (n, 1 + neighbours): itself first."""
 
     def __init__(
         self, sample_shape: tuple[int, ...], *, neighbours: NonNegativeInt = 20, dropout: Fraction = 0.1
     ) -> None:
-        """What is drawn.
+        """The neighbours and the dropout.
 
         Args:
             sample_shape: (features,).
-            neighbours: how many nearest neighbours of a sample, by cosine, lend it their copies; 0 for its own alone.
+            neighbours: number of nearest neighbours of a sample, by cosine, whose copies are used too; 0: only its own.
             dropout: share of the features set to zero.
 
         Raises:
@@ -47,7 +47,7 @@ class Views(Base):
         """Keeps the array `variants`, shape (n, copies, features).
 
         Raises:
-            UserError: the data set has none.
+            UserError: the data set has no such array.
         """
         if "variants" not in arrays:
             raise UserError(
@@ -63,16 +63,16 @@ class Views(Base):
         self.sources = torch.cat([itself, near], dim=1)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """A random copy of each sample or of a neighbour, some of its features zero."""
+        """A random copy of each sample or of a neighbour, with some features set to zero."""
         source = self.sources[batch.rows, self._drawn(self.sources, batch)]
         return self._dropped(self.variants[source, self._drawn(self.variants, batch)], batch.views)
 
     def weak(self, batch: Batch) -> Tensor:
-        """The samples, some of their features zero."""
+        """The samples, with some features set to zero."""
         return self._dropped(batch.samples, batch.views)
 
     def _drawn(self, array: Tensor, batch: Batch) -> Tensor:
-        """A place along the second dimension for each sample of the batch."""
+        """A random index into the second dimension for each sample of the batch."""
         return torch.randint(array.shape[1], batch.rows.shape, generator=batch.views, device=batch.rows.device)
 
     def _dropped(self, samples: Tensor, generator: torch.Generator) -> Tensor:

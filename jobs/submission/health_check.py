@@ -57,7 +57,7 @@ def examine(ask: doctor.Ask, head: str, path: str) -> Iterator[CheckResult]:
         said = ask(node_facts.examine, payload)
         facts = {one.node: one.data for one in said if not one.error}
         yield silent({one.node: one.error for one in said if one.error}, list(facts))
-        yield access(doctor.doors(head))
+        yield access(doctor.heads(head))
         if facts:
             yield from _compared(facts, has_ray=bool(head))
             yield from _shared(ask(node_facts.read, payload | {"nodes": _writers(facts)}), path, facts)
@@ -75,7 +75,7 @@ def _compared(facts: Facts, *, has_ray: bool) -> Iterator[CheckResult]:
     yield from machines(facts, has_ray=has_ray)
 
 
-def _shared(said: Sequence[doctor.Said], path: str, facts: Facts) -> Iterator[CheckResult]:
+def _shared(said: Sequence[doctor.NodeReply], path: str, facts: Facts) -> Iterator[CheckResult]:
     heard = [one for one in said if not one.error]
     yield results(path, facts, {one.node: one.data["unseen"] for one in heard})
     if len(heard) > 1:
@@ -102,20 +102,20 @@ def machines(facts: Facts, *, has_ray: bool) -> Iterator[CheckResult]:
     yield _room("disk", facts, LITTLE_DISK, "free at the results path")
 
 
-def access(doors: Sequence[doctor.Door]) -> CheckResult:
+def access(heads: Sequence[doctor.HeadAccess]) -> CheckResult:
     """Whether strangers can connect, and so run any code."""
-    opened = [door.address for door in doors if door.state == "open" and not ray_head.is_loopback(_host(door.address))]
+    opened = [head.address for head in heads if head.state == "open" and not ray_head.is_loopback(_host(head.address))]
     if opened:
         right = "Start every node with RAY_AUTH_MODE=token: anyone who reaches that address can run code on the nodes."
         return CheckResult("access", "wrong", f"{_names(opened)} lets everyone in", right)
-    silent_ones = [door.address for door in doors if door.state == "silent"]
+    silent_ones = [head.address for head in heads if head.state == "silent"]
     if silent_ones:
         right = "A head that answers: restart it, or stop the nodes that still look for it."
         return CheckResult("access", "warning", f"the head at {_names(silent_ones)} is silent", right)
-    if not doors:
+    if not heads:
         return CheckResult("access", "ok", "no Ray runs here")
     return CheckResult(
-        "access", "ok", "token" if all(door.state == "token" for door in doors) else "this machine alone"
+        "access", "ok", "token" if all(head.state == "token" for head in heads) else "this machine alone"
     )
 
 

@@ -117,7 +117,7 @@ def test_the_token_is_used_where_it_is_asked_for_and_seen_nowhere(serve, monkeyp
     assert SECRET not in repr(found) + repr(ray_head.token())
     assert found.warnings == ()
     beyond = access.find(serve(with_token, own_address())[1])
-    assert "travels unencrypted" in beyond.warnings[0]
+    assert "without encryption" in beyond.warnings[0]
 
 
 def test_a_missing_token_and_a_wrong_one_are_told_apart(serve, monkeypatch):
@@ -129,7 +129,9 @@ def test_a_missing_token_and_a_wrong_one_are_told_apart(serve, monkeypatch):
 
 def test_what_is_no_ray_dashboard_is_named_so(serve):
     for status, body in ((404, b""), (200, b"<html>"), (200, b"[]"), (302, b"")):
-        assert f"no Ray dashboard with the Jobs API (HTTP {status})" in refused(serve(lambda _, a=(status, body): a)[1])
+        assert f"not a Ray dashboard with the Jobs API (HTTP {status})" in refused(
+            serve(lambda _, a=(status, body): a)[1]
+        )
 
 
 def test_silence_is_a_sentence():
@@ -149,7 +151,7 @@ def test_the_certificate_is_checked(serve, tmp_path, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
     server, url = serve(open_to_all, context=context)
-    assert "name the file of its certificate's authority" in refused(url, insecure=True)
+    assert "set REQUESTS_CA_BUNDLE to the file of its certificate authority" in refused(url, insecure=True)
     assert server.seen == []
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate"))
     assert access.find(url).address == url
@@ -205,7 +207,7 @@ def test_a_token_that_others_can_read_is_told(home):
 def test_what_cannot_be_a_token_is_refused_unseen(home, monkeypatch, text):
     (home / "named").write_text(text)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "named"))
-    with pytest.raises(ClusterError, match="is not a token") as error:
+    with pytest.raises(ClusterError, match="does not hold a token") as error:
         ray_head.token()
     assert text not in str(error.value)
 
@@ -229,7 +231,7 @@ def test_a_launcher_file_gives_the_head(tmp_path):
     ("body", "reason"),
     [
         (b"No available agent, try again later.", "status code 500: No available agent, try again later."),
-        (b"Traceback (most recent call last):\n  File x, line 1\nOSError: gone\n", "does not do it: OSError: gone."),
+        (b"Traceback (most recent call last):\n  File x, line 1\nOSError: gone\n", "refuses: OSError: gone."),
     ],
 )
 def test_of_what_breaks_in_the_cluster_the_line_that_says_it_is_told(serve, body, reason):

@@ -87,7 +87,7 @@ def test_an_address_has_a_port(address, meant):
 
 @pytest.mark.parametrize("address", ["", ":6379", "head:", "head:port", "head:70000", "a:b:c", "fd00::1"])
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ClusterError, match="is no address of a cluster"):
+    with pytest.raises(ClusterError, match="is not the address of a cluster"):
         ray_head.find(address)
 
 

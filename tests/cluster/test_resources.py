@@ -31,7 +31,7 @@ def test_what_fits_on_one_node_passes(wanted):
         (TaskResources(cpu=1, gpu=3), "gpu: 3"),
         (TaskResources(cpu=0), "must ask for some"),
         (TaskResources(cpu=-1), "must ask for some"),
-        (TaskResources(gpu=1.5), "whole numbers"),
+        (TaskResources(gpu=1.5), "must be a whole number"),
     ],
 )
 def test_what_can_never_be_placed_is_refused(wanted, words):

@@ -142,7 +142,7 @@ def test_a_folder_of_another_user_is_let_alone(home, monkeypatch):
     theirs = home / "conclus-run-theirs"
     theirs.mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
-    with pytest.raises(ClusterError, match="does not keep a folder closed to others"), scratch.folder():
+    with pytest.raises(ClusterError, match="cannot keep a folder closed to others"), scratch.folder():
         pytest.fail("it is not ours either")
     assert theirs.is_dir()
 
@@ -171,7 +171,7 @@ def test_what_is_being_made_is_not_taken_for_dead(home, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("bits", "sentence"), [(0o777, "others can move what is ours: set TMPDIR"), (0o1777, ""), (0o775, ""), (0o700, "")]
+    ("bits", "sentence"), [(0o777, "Other users can move files in"), (0o1777, ""), (0o775, ""), (0o700, "")]
 )
 def test_a_place_where_others_can_move_it_is_refused(home, bits, sentence):
     home.chmod(bits)
@@ -193,7 +193,7 @@ def test_a_file_system_that_keeps_no_modes_is_refused(home, monkeypatch):
         return folder
 
     monkeypatch.setattr(tempfile, "mkdtemp", opened)
-    with pytest.raises(ClusterError, match="does not keep a folder closed to others"), scratch.folder():
+    with pytest.raises(ClusterError, match="cannot keep a folder closed to others"), scratch.folder():
         pytest.fail("it is open")
     assert left(home) == []
 
@@ -206,7 +206,7 @@ def test_where_the_temporary_folder_s_name_is_too_long_for_sockets_it_is_another
 
 def test_nothing_to_write_to_is_a_sentence(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
-    with pytest.raises(ClusterError, match=r"^/nowhere: there is no room for Ray's files"), scratch.folder():
+    with pytest.raises(ClusterError, match=r"^/nowhere: no folder can be made for Ray's files"), scratch.folder():
         pytest.fail("there is none")
 
 

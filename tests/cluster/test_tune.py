@@ -205,12 +205,12 @@ def test_what_a_breakdown_of_tune_leaves_is_started_again(monkeypatch, caplog):
     events = run(square, [Task(f"t{x}", {"x": x}) for x in range(4)], workers=1)
     assert ends(events) == {f"t{x}": "finished" for x in range(4)}
     assert sum(event.kind == "finished" for event in events) == 4
-    assert "Tune broke down" in caplog.text
+    assert "Tune failed" in caplog.text
 
 
 def test_breakdowns_without_end_are_an_error(monkeypatch):
     monkeypatch.setattr(tune._Stopper, "stop_all", lambda _: 1 / 0)
-    with pytest.raises(ClusterError, match="broke down 4 times, with 1 trials"):
+    with pytest.raises(ClusterError, match="failed 4 times; 1 trials"):
         run(square, [Task("a", {"x": 1})])
 
 

@@ -175,7 +175,7 @@ def test_a_file_that_changed_after_it_was_named_is_refused(tmp_path):
     plug_in.write_text("class Loss:\n    pass\n")
     trust.name([plug_in])
     plug_in.write_text("class Loss:\n    other = True\n")
-    with pytest.raises(UserError, match="neither named by you"):
+    with pytest.raises(UserError, match="you have neither named it"):
         plugins.load("losses", str(plug_in))
 
 

@@ -143,7 +143,7 @@ def test_without_any_source_the_three_ways_are_listed(monkeypatch):
 
 
 def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(UserError, match="known are all, train, test"):
+    with pytest.raises(UserError, match="use all, train, test"):
         fashion_mnist.load(split="dev", path=str(tmp_path))
 
 
@@ -390,7 +390,7 @@ def test_two_files_of_one_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CONCLUS_DATA", str(tmp_path))
     for name in ("a.csv", "a.npz"):
         (tmp_path / name).write_text("")
-    with pytest.raises(UserError, match=r"several files: .*a\.csv, .*a\.npz"):
+    with pytest.raises(UserError, match=r"several files are named 'a': .*a\.csv, .*a\.npz"):
         find_named("a")
 
 

@@ -72,7 +72,7 @@ def test_several_cards_are_no_larger_share_of_the_first():
 
 
 def test_a_share_that_is_too_small_names_what_would_do():
-    with pytest.raises(UserError, match=r"0\.05 of a card of 8\.0 GB is less than CUDA takes .* a larger share"):
+    with pytest.raises(UserError, match=r"0\.05 of a card of 8\.0 GB is less than CUDA needs .* a larger share"):
         device.allocatable(0.05, 8 * 10**9)
 
 

@@ -194,7 +194,7 @@ def test_every_wrong_parameter_has_its_line():
     assert "did you mean 'widths'?" in lines["encoder_options.width"]
     assert "a mapping" in lines["views_options"]
     assert "'fast' is wrong" in lines["learning_rate"]
-    assert lines["optimiser_options.learning_rate"] == "is a parameter of its own: 'learning_rate'"
+    assert lines["optimiser_options.learning_rate"] == "use the parameter 'learning_rate' for it"
     assert "at most 1" in lines["optimiser_options.warmup"]
     assert "did you mean 'standard'?" in lines["scale"]
     assert "image_shape" in lines

@@ -178,7 +178,9 @@ def test_an_estimator_that_clusters_takes_no_method_that_does_not():
 
 
 def test_info_nce_needs_a_batch_of_two_and_other_losses_do_not():
-    with pytest.raises(UserError, match=r"batch_size: 1 is too small for the loss info_nce.* 2 are needed, better 16"):
+    with pytest.raises(
+        UserError, match=r"batch_size: 1 is too small for the loss info_nce.* use at least 2, better 16"
+    ):
         next(fit(config("info_nce", batch_size=1), linear(), seed=0))
     assert np.isfinite(rows(config("cosine", batch_size=1, epochs=1), linear(30), seed=0)[-1]["loss"])
 
@@ -306,7 +308,7 @@ def test_a_split_of_ones_own_that_tears_groups_is_told(tmp_path):
     inputs = np.tile(rng.normal(size=(20, 6)), (2, 1))
     np.savez(tmp_path / "mine.npz", input=inputs, target=rng.normal(size=(40, 3)), part=part)
     (note,) = pairs.load(path=str(tmp_path / "mine.npz"), split_by="part").notes
-    assert "(20 groups): of these 40 lie on both sides of the split that `split_by` names" in note
+    assert "(20 groups); `split_by` puts 40 of these pairs on both sides of the split" in note
 
 
 def test_a_pair_without_a_part_is_refused(tmp_path):
@@ -376,10 +378,10 @@ def test_texts_become_vectors(tmp_path):
     [
         ({"inputs": "inputs"}, "`inputs: inputs` names none of its arrays: input (40, 6) float64, target (40, 3)"),
         ({"split_by": "parts"}, "`split_by: parts` names none of its keys"),
-        ({"split_by": "odd"}, "'holdout' is no part of a split: use train, validation, test, or 0, 1, 2"),
+        ({"split_by": "odd"}, "'holdout' is not a part of a split: use train, validation, test, or 0, 1, 2"),
         ({"split_by": "late"}, "the split has no part to train on"),
-        ({"validation": 1.0}, "at least 2 must be left to train on"),
-        ({"targets": "short"}, "it has 40 inputs and 39 targets"),
+        ({"validation": 1.0}, "at least 2 must remain for training"),
+        ({"targets": "short"}, "it has 40 inputs but 39 targets"),
     ],
 )
 def test_a_wrong_pair_file_is_one_sentence(tmp_path, options, said):

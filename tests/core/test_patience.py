@@ -83,7 +83,7 @@ def test_without_a_metric_nothing_ends_early():
 
 @pytest.mark.parametrize("metric", ["loss", "validation_loss", "test_mse", "loss_entropy"])
 def test_a_loss_is_not_maximised(metric):
-    with pytest.raises(UserError, match=f"{metric} is the better the smaller it is: say `mode: min`"):
+    with pytest.raises(UserError, match=f"a smaller {metric} is better: set `mode: min`"):
         Patience(EarlyStopping(metric=metric))
 
 

@@ -298,7 +298,7 @@ def test_one_possible_reading_is_recorded(tmp_path, shape, axes):
 
 def test_decimal_commas_are_named_and_can_be_read(tmp_path):
     (tmp_path / "a.csv").write_text("a;b;label\n1,5;2,5;0\n7,5;9,5;1\n")
-    with pytest.raises(UserError, match='decimal commas: write `decimal: ","`'):
+    with pytest.raises(UserError, match='decimal commas: set `decimal: ","`'):
         loaded(tmp_path / "a.csv")
     assert loaded(tmp_path / "a.csv", decimal=",", scale="none").samples.tolist() == [[1.5, 2.5], [7.5, 9.5]]
 

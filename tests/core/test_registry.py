@@ -51,7 +51,7 @@ def test_checking_a_study_needs_no_torch():
 def test_a_users_file_is_loaded_and_hides_nothing(tmp_path):
     plug_in = tmp_path / "nt_xent.py"
     plug_in.write_text("class Loss:\n    theirs = True\n")
-    with pytest.raises(UserError, match=r"neither named by you .* --plug-in"):
+    with pytest.raises(UserError, match=r"you have neither named it .* --plug-in"):
         plugins.load("losses", str(plug_in))
     plugins.allow_named(plug_in)
     assert plugins.load("losses", str(plug_in)).theirs

@@ -215,18 +215,18 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
 @pytest.mark.parametrize(
     ("columns", "options", "words"),
     [
-        ({"text": TEXTS}, {"text": "body"}, "`text: body` must name one of its columns, they are text"),
-        ({"text": [1, 2, 3]}, {}, "is of type int64: name one of texts"),
+        ({"text": TEXTS}, {"text": "body"}, "`text: body` must name one of its columns: text"),
+        ({"text": [1, 2, 3]}, {}, "is of type int64: name a column of texts"),
         ({"text": [["a"], ["b"]]}, {}, "is of type list"),
-        ({"text": ["a b", None, " "]}, {}, r"row 2 \(counted from 1\) is missing, 2 such in all"),
+        ({"text": ["a b", None, " "]}, {}, r"row 2 \(counted from 1\) is missing, 2 in all"),
         ({"text": ["a b"]}, {}, "it holds 1 texts"),
         ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
         ({"text": ["?", "!"]}, {}, "no words are left"),
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
-        ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: known are minilm, tfidf"),
+        ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: use minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
-        ({"text": TEXTS}, {"variants": 2}, "say `scale: none` instead of auto"),
-        ({"text": TEXTS}, {"tfidf_weight": 1.0}, "puts TF-IDF beside a sentence encoder: leave it out"),
+        ({"text": TEXTS}, {"variants": 2}, "set `scale: none` instead of auto"),
+        ({"text": TEXTS}, {"tfidf_weight": 1.0}, "joins TF-IDF to a sentence encoder: leave it out"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, columns, options, words):
@@ -351,6 +351,6 @@ def test_a_model_with_code_of_its_own_is_refused(path, tmp_path):
     own.mkdir()
     (own / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]')
     (own / "evil.py").write_text(f"open({str(tmp_path / 'proof')!r}, 'w')")
-    with pytest.raises(UserError, match=r"'evil.Module' is code of its own, which is not run"):
+    with pytest.raises(UserError, match=r"'evil.Module' is code, and conclus does not run it"):
         text.load(path=str(path), model=str(own))
     assert not (tmp_path / "proof").exists()

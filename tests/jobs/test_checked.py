@@ -42,7 +42,7 @@ CC = "method: cc, epochs: 1, batch_size: 20"
         (f"data: {{name: file, path: empty.npy}}, {CC}", "empty"),
         (f"data: {{name: file, path: good.npz, labels: truth}}, {CC}", "truth"),
         (f"data: {{name: file, path: good.npz}}, n_clusters: 41, {CC}", "41 clusters are too many"),
-        (f"data: {{name: file, path: bare.npz}}, {CC}", "has no labels to count classes of"),
+        (f"data: {{name: file, path: bare.npz}}, {CC}", "has no labels whose classes could be counted"),
         (f"data: {{name: file, path: good.npz}}, encoder: convnet, {CC}", "encoder 'convnet' needs images"),
         (f"data: {{name: file, path: good.npz}}, encoder: resnet18, {CC}", "encoder 'resnet18'"),
         (f"data: {{name: file, path: good.npz}}, views: affine, {CC}", "views 'affine' need images"),

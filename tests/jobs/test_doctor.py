@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster import doctor
-from cluster.doctor import Door, Said
+from cluster.doctor import HeadAccess, NodeReply
 from jobs.results.provenance import code_hash
 from jobs.submission import health_check, node_facts
 from tests.cluster.nodes import Nodes, new_token
@@ -61,7 +61,7 @@ def test_a_path_that_cannot_be_written_is_wrong(command):
 def test_what_is_no_address_is_bad_input(command):
     code, _, err = command("doctor", "--address", "head:port")
     assert code == 2
-    assert err.startswith("Error: 'head:port' is no address of a cluster")
+    assert err.startswith("Error: 'head:port' is not the address of a cluster")
 
 
 def test_a_cluster_that_is_not_there_is_wrong_at_once(command):
@@ -94,7 +94,7 @@ def test_a_wrong_token_is_the_one_line_of_a_cluster(nodes):
 @pytest.mark.slow
 def test_a_cluster_that_lets_everyone_in_is_found_out(tmp_path):
     with Nodes(token=None) as nodes:
-        assert doctor.doors(nodes.address) == [Door(nodes.address, "open")]
+        assert doctor.heads(nodes.address) == [HeadAccess(nodes.address, "open")]
         code, lines = examined(nodes, "--address", nodes.address, "--results", str(tmp_path))
         assert (code, lines["access"]["found"]) == (0, "this machine alone")
         code, lines = examined(nodes, "--address", nodes.address, RAY_AUTH_MODE="token")
@@ -103,9 +103,15 @@ def test_a_cluster_that_lets_everyone_in_is_found_out(tmp_path):
 
 
 def test_an_open_head_is_wrong_unless_it_listens_to_its_own_machine_alone():
-    assert health_check.access([Door("10.0.0.5:6379", "open"), Door("127.0.0.1:6379", "open")]).verdict == "wrong"
-    assert health_check.access([Door("127.0.0.1:6379", "open"), Door("10.0.0.5:6379", "token")]).verdict == "ok"
-    assert health_check.access([Door("10.0.0.5:6379", "silent")]).verdict == "warning"
+    assert (
+        health_check.access([HeadAccess("10.0.0.5:6379", "open"), HeadAccess("127.0.0.1:6379", "open")]).verdict
+        == "wrong"
+    )
+    assert (
+        health_check.access([HeadAccess("127.0.0.1:6379", "open"), HeadAccess("10.0.0.5:6379", "token")]).verdict
+        == "ok"
+    )
+    assert health_check.access([HeadAccess("10.0.0.5:6379", "silent")]).verdict == "warning"
     assert health_check.access([]).verdict == "ok"
 
 
@@ -119,7 +125,7 @@ def two_machines(folders, change):
             data = question({**payload, "results": str(folder), "node": name, "ray_cpus": 1, "ray_gpus": 0})
             if question is node_facts.examine and name == "b":
                 change(data)
-            answers.append(Said(name, sent, time.time(), data))
+            answers.append(NodeReply(name, sent, time.time(), data))
         return answers
 
     return ask

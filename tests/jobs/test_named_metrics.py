@@ -76,7 +76,7 @@ WRONG = {
     ),
     "early stopping that goes the wrong way": (
         CC + ", early_stopping: {metric: loss}}",
-        ["trial.early_stopping: loss is the better the smaller it is"],
+        ["trial.early_stopping: a smaller loss is better"],
     ),
     "a pruner": (
         CC + "}\nselect: {metric: ami}\nsearch: {scheduler: asha}",
@@ -164,7 +164,7 @@ def test_a_declaration_that_is_computed_is_refused(write, command, tmp_path):
     write(CC.replace("cc", "mine.py") + "}")
     code, _, err = command("plan", "s.yaml")
     assert code == 2
-    assert "mine.py, line 7: 'scores' must be written out" in err
+    assert "mine.py, line 7: 'scores' must be a literal" in err
 
 
 # Stages

@@ -155,7 +155,7 @@ def leave(code):
 
 
 def test_a_process_that_dies_is_one_sentence():
-    with pytest.raises(ClusterError, match=r"died before its end \(exit code 3\)"):
+    with pytest.raises(ClusterError, match=r"died before it was done \(exit code 3\)"):
         memory.measured(int, leave, 3)
 
 
