@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import settings
 
 import conclus
 from tests.cluster.nodes import Nodes, new_token
@@ -51,7 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: not item.get_closest_marker("ray"))
     for item in items:
-        if isinstance(item, pytest.Function) and ("repeats" in item.fixturenames or is_hypothesis_test(item.function)):
+        if isinstance(item, pytest.Function) and (
+            "repeats" in item.fixturenames or hasattr(item.function, "hypothesis")
+        ):
             item.add_marker(pytest.mark.counts)
 
 
