@@ -9,6 +9,7 @@ import click
 
 from jobs.cli import options
 from jobs.present.output import remark, warn, width
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from jobs.analysis.status import Standing
@@ -36,7 +37,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     if not found:
         remark([f"no study {' or '.join(studies)} in {results}"])
     if fmt == "table":
-        click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
+        click.echo("\n\n".join("\n".join(map(one_line, _lines(*one))) for one in found))
     else:
         click.echo(_machine(found, fmt), nl=False)
 
