@@ -266,7 +266,7 @@ def test_a_history_without_end_is_not_unpacked(tmp_path, monkeypatch):
     long = [{"epoch": 1, "t": 1.0, "metric": "nmi", "value": 0.5}] * 1001
     put(tmp_path, with_column(ROW, "history", pa.array([long], HISTORY)).drop_columns(["study"]), "t0.A0.parquet")
     (sentence,) = reader.load([str(tmp_path)]).skipped
-    assert "it has 1,001 values in a column, more than 1,000" in sentence
+    assert "it has 1,001 values in lists, more than 1,000" in sentence
 
 
 def test_a_file_under_the_name_of_another_trial_is_told_and_its_row_counts_once(tmp_path, monkeypatch):
