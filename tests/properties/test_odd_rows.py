@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import conclus
@@ -158,6 +158,10 @@ def _argv(monkeypatch):
 
 @settings(max_examples=12, deadline=None)
 @given(odd_rows())
+@example(with_column(ROW, "metric.nmi", pa.array([1.7e308])).drop_columns(["study"]))
+@example(with_column(ROW, "seconds", pa.array([float("inf")])).drop_columns(["study"]))
+@example(with_column(ROW, "param.rate", pa.array([float("nan")])).drop_columns(["study"]))
+@example(ROW.drop_columns(["study"]).append_column("metric.nmi", ROW["metric.nmi"]))
 def test_no_row_of_whatever_types_and_values_ends_a_command_in_a_traceback(table):
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         lay(Path(name), table)
