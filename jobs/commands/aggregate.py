@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from jobs.cli import inputs, options
-from jobs.present.output import PARQUET, deliver, format_of, remark, width
+from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
 
@@ -64,7 +64,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts, history=True)
     put(out, serialise(loaded.table))
-    click.echo(f"Wrote {loaded.table.num_rows} rows to {out}.")
+    say(f"Wrote {loaded.table.num_rows} rows to {out}.")
 
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:

@@ -2,8 +2,7 @@
 
 import click
 
-from jobs.present.output import remark
-from jobs.present.visible import one_line
+from jobs.present.output import remark, say
 
 
 @click.command("compact")
@@ -19,4 +18,4 @@ def command(results: str) -> None:
     remark(f"Warning: {sentence}" for sentence in misnamed_folders(results))
     for done in compact(results):
         remark(f"Warning: {sentence}" for sentence in done.skipped)
-        click.echo(one_line(f"{done.study}: {done.rows} rows moved to {done.parts} new files."))
+        say(f"{done.study}: {done.rows} rows moved to {done.parts} new files.")

@@ -8,7 +8,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
-from jobs.present.output import remark
+from jobs.present.output import remark, say
 
 
 @click.command()
@@ -37,4 +37,4 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
     remark([matched])
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size
-    click.echo(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")
+    say(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")

@@ -12,7 +12,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
-from jobs.present.output import width
+from jobs.present.output import say, width
 
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     _confirm(rows, new, results, yes=yes)
     if new:
         store.write(results, new)
-    click.echo(f"{len(new)} rows were imported into {results}/study={study}, {len(rows) - len(new)} were there before.")
+    say(f"{len(new)} rows were imported into {results}/study={study}, {len(rows) - len(new)} were there before.")
 
 
 def _mapping(words: tuple[str, ...]) -> dict[str, str]:

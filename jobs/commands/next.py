@@ -11,7 +11,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import inputs, options
-from jobs.present.output import deliver, width
+from jobs.present.output import deliver, say, width
 from jobs.present.tables import duration
 from jobs.results.storage import Place, Remote
 
@@ -58,9 +58,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
         click.echo("--out next.yaml writes this study.")
     else:
         deliver(proposal.text, out)
-        click.echo(f"Look at it, then: conclus plan {out} --results {above}")
+        say(f"Look at it, then: conclus plan {out} --results {above}")
         for file in proposal.foreign:
-            click.echo(
+            say(
                 f"{out} names the plug-in {file}, which lies in the results: it runs only if you read it and add "
                 f"--plug-in {shlex.quote(str(file))}."
             )

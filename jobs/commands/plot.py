@@ -9,7 +9,7 @@ import click
 from core.errors import UserError
 from jobs.cli import options
 from jobs.cli.inputs import chosen_metric
-from jobs.present.output import warn
+from jobs.present.output import say, warn
 
 if TYPE_CHECKING:
     from jobs.report.contents import Contents
@@ -58,7 +58,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     contents = _contents(paths, where, studies, (metric, mode))
     put(out, _picture(contents, what, params, out.suffix))
-    click.echo(f"Wrote {out}.")
+    say(f"Wrote {out}.")
 
 
 def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:

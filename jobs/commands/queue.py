@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import remark, warn, width
+from jobs.present.output import remark, say, warn, width
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from jobs.present import tables
@@ -65,10 +66,10 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     waiting = [one.number for one in in_order(entries)]
     # A runner may have taken it already.
     place = f", place {waiting.index(entry.number) + 1} of {len(waiting)}" if entry.number in waiting else ""
-    click.echo(f"{name}: {total} trials are queued as number {entry.number}{place}")
+    say(f"{name}: {total} trials are queued as number {entry.number}{place}")
     for one in entries:
         if one.study == name and one.number != entry.number and not one.over:
-            click.echo(
+            say(
                 f"number {one.number} is also called {name}, with other trials: both go into study={name}, "
                 "and what they share runs once"
             )
@@ -85,7 +86,7 @@ def show(results: str, fmt: str) -> None:
     entries, skipped = queue.read()
     warn(skipped)
     if fmt == "table" and not entries:
-        click.echo(f"{queue.folder} is empty: fill it with `conclus queue add STUDY`")
+        say(f"{queue.folder} is empty: fill it with `conclus queue add STUDY`")
         return
     click.echo(_table(queue, entries, results, fmt), nl=False)
 
@@ -102,7 +103,7 @@ def move(number: int, results: str, priority: int | None, *, front: bool) -> Non
     if priority is None and not front:
         raise click.UsageError("say where to: --priority N or --front")
     entry = Queue(results).move(number, priority=priority, front=front)
-    click.echo(f"number {number}, {entry.study}: priority {entry.priority}")
+    say(f"number {number}, {entry.study}: priority {entry.priority}")
 
 
 @command.command()
@@ -114,7 +115,7 @@ def cancel(number: int, results: str) -> None:
 
     entry = Queue(results).cancel(number)
     how = "is being stopped by `conclus queue run`" if entry.state == "running" else "is cancelled"
-    click.echo(f"number {number}, {entry.study}: {how}")
+    say(f"number {number}, {entry.study}: {how}")
 
 
 @command.command()
@@ -238,13 +239,13 @@ def _minute(moment: str) -> str:
 def _notes(queue: Queue, entries: Sequence[QueueEntry], results: str) -> list[str]:
     """Notes below the table: why a study failed or waits again, and how to retry one that failed."""
     notes = [
-        f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})\n"
+        one_line(f"number {one.number}, {one.study}: {_why(one)} ({queue.path(one.number, 'log')})") + "\n"
         for one in entries
         if one.said
     ]
     if failed := [one for one in entries if one.state == "failed"]:
         again = ["conclus", "queue", "add", str(queue.path(failed[-1].number, "yaml")), "--results", results]
-        notes.append(f"let one that failed wait again with: {shlex.join(again)}\n")
+        notes.append(one_line(f"let one that failed wait again with: {shlex.join(again)}") + "\n")
     return notes
 
 

@@ -11,7 +11,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
-from jobs.present.output import PARQUET, deliver, format_of, warn, width
+from jobs.present.output import PARQUET, deliver, format_of, say, warn, width
 
 
 @click.command("sql")
@@ -62,7 +62,7 @@ def _write_parquet(table: Any, out: Path) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     put(out, sink.getvalue().to_pybytes())
-    click.echo(f"Wrote {table.num_rows} rows to {out}.")
+    say(f"Wrote {table.num_rows} rows to {out}.")
 
 
 def _is_number(kind: Any) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from jobs.cli import options
 from jobs.present.output import warn, width
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from jobs.analysis.status import StudyStatus
@@ -34,7 +35,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     found = [(standing(folder), driver.read(folder)) for folder in folders]
     warn([*misnamed_folders(results), *(sentence for one, _ in found for sentence in one.warnings)])
     if fmt == "table":
-        click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
+        click.echo("\n\n".join("\n".join(map(one_line, _lines(*one))) for one in found))
     else:
         click.echo(_machine(found, fmt), nl=False)
 

@@ -11,7 +11,7 @@ import click
 from jobs.analysis import intervals
 from jobs.cli import options
 from jobs.present.output import width
-from jobs.present.visible import control
+from jobs.present.visible import control, one_line
 
 if TYPE_CHECKING:
     from jobs.analysis.status import StudyStatus
@@ -73,7 +73,7 @@ def _screen(found: list[StudyStatus]) -> str:
 
     from jobs.present.status import lines
 
-    told = [line for one in found for line in (*lines(one, width()), *one.warnings, "")]
+    told = [one_line(line) for one in found for line in (*lines(one, width()), *one.warnings, "")]
     height = shutil.get_terminal_size().lines - 1
     return "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 

@@ -24,7 +24,12 @@ def deliver(text: str, out: Path | None) -> None:
     from jobs.results.storage import put
 
     put(out, visible(text).encode())
-    click.echo(f"Wrote {out}.")
+    say(f"Wrote {out}.")
+
+
+def say(sentence: str) -> None:
+    """One sentence, on standard output: names in it make no second one."""
+    click.echo(one_line(sentence))
 
 
 def format_of(out: Path | None, fmt: str) -> str:
