@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import PARTS, fault
@@ -53,6 +54,17 @@ def named(codes: NDArray[np.int64], names: Sequence[str], where: Path | str) -> 
     return np.asarray(found, np.int8)[codes]
 
 
+def check_shares(validation: float, test: float, where: Path | str) -> None:
+    """Checks that shares of all samples leave some to train on.
+
+    Raises:
+        UserError: together they are all samples or more.
+    """
+    if validation + test >= 1:
+        said = f"`validation: {validation:g}` and `test: {test:g}` are {validation + test:g} of the samples together"
+        raise fault(where, f"{said}: they must be less than 1, as some are to be trained on")
+
+
 def drawn(
     parts: NDArray[np.int8],
     part: str,
@@ -61,6 +73,7 @@ def drawn(
     where: Path | str,
     *,
     groups: NDArray[np.int64] | None = None,
+    why: str = "",
 ) -> NDArray[np.int8]:
     """The same parts, with a share of the samples to train on moved to another part by chance.
 
@@ -71,6 +84,7 @@ def drawn(
         seed: of the chance.
         where: the file, for the message.
         groups: which samples stay together, as `together` gives them, (n,); None where each stands alone.
+        why: what joins them, for the message.
 
     Raises:
         UserError: fewer than 2 samples are left to train on, or a group is too large to leave so many others.
@@ -89,12 +103,13 @@ def drawn(
     chosen = _filled(order, sizes, count)
     moved = int(sizes[chosen].sum())
     if sizes.max() > len(rows) - count or len(rows) - moved < max(2, min(moved, count)):
-        raise fault(
-            where,
-            f"{sizes.max()} of {len(rows)} samples belong together, as their inputs or targets are equal or `group_by` "
-            f"says so, which is too many for a {part} part of {count}: choose a smaller share, or give the parts by "
-            "`split_by`",
-        )
+        if len(sizes) == 1:
+            way = "no part can be split off: mend what joins them, or give the parts by `split_by`"
+        else:
+            most = math.floor(1000 * (len(rows) - int(sizes.max())) / len(rows)) / 1000
+            way = f"too many for a {part} part of {count}: choose a share of at most {most:g}, or give the parts by "
+            way += "`split_by`"
+        raise fault(where, f"{sizes.max()} of {len(rows)} samples belong together ({why}): {way}")
     result = parts.copy()
     result[rows[np.isin(unit, chosen)]] = target
     return result
