@@ -87,7 +87,8 @@ class Method(nn.Module, ABC):
 
     Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
     assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
-    and says in `scoring` what it is scored by.
+    and says in `scoring` what it is scored by. One that contrasts the samples of a batch says how many that must be at
+    least (`least_batch`), likewise in its own body.
 
     Likewise, a method declares in its own body what it reports, so that a study with a wrong metric is refused before
     it starts: in `loss_parts` the names that `step` ever gives beside `loss`, in `scores` what it is scored by: `head`
@@ -96,6 +97,7 @@ class Method(nn.Module, ABC):
     """
 
     clusters: ClassVar[bool] = True
+    least_batch: ClassVar[int] = 1
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]
