@@ -50,7 +50,7 @@ def load(
         split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;
             or 0 and 1 for train and test. Without it, or where it names no validation part, parts are drawn by chance.
         validation: the share of the pairs that are not for the test to choose by.
-        test: the share of all pairs that is kept for the end; a column decides instead.
+        test: the share of all pairs that is kept for the end; a column decides instead. Both together are less than 1.
         split_seed: the seed of the draw of parts. It is not the trial's: all trials of a study have the same parts.
         shape: what each input is reshaped to, e.g. [1, 28, 28].
         texts: which of inputs and targets are columns of texts.

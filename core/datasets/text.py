@@ -57,7 +57,8 @@ def load(
     Args:
         path: a Parquet, CSV or TSV file with a row per text; the first line of CSV and TSV names the columns.
         text: the column of the texts.
-        labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets.
+        labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets, or
+            else class.
         model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
         dimensions: numbers per text of `tfidf`; the others have their own.
         tfidf_weight: length of the TF-IDF vector that is put beside a sentence encoder's (of length 1); 0 for none.
