@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import listed
 from core.data.dataset import UNLABELLED, fault
+from core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,10 @@ _EMPTY = {"": "empty", str(NO_NUMBER): "empty or NaN"}
 WORDS = ("-1", "na", "nan", "n/a", "<na>", "none", "null", "unlabelled", "unlabeled")
 # What may mean the same, and is a class until somebody says that it is none.
 _DOUBTFUL = ("?", "??", "-", "--", "n.a.", "unknown", "unassigned", "undefined", "missing")
+
+
+class OneClassError(UserError):
+    """All labels are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +122,8 @@ def encode_labels(
 
     values, codes = np.unique(check_labels(raw, n_samples, where), return_inverse=True)
     if len(values) < 2:
-        raise fault(where, f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` uses no labels")
+        said = f"all labels are {str(values[0])!r}: scores need 2 classes; `labels: none` uses no labels"
+        raise OneClassError(str(fault(where, said)))
     if values.dtype.kind in "iu" and values[0] >= 0 and values[-1] < len(names):
         values = np.asarray(names)[values]
     return codes.astype(np.int64), tuple(str(value) for value in values)
@@ -130,6 +136,7 @@ def read_labels(
     *,
     names: Sequence[str] = (),
     unlabelled: Sequence[int | str] | None = None,
+    option: bool = True,
 ) -> Labels:
     """Numbers the classes 0, 1, … in sorted order, and finds the samples that have no label.
 
@@ -140,6 +147,7 @@ def read_labels(
         names: the file's names of class 0, 1, …; used if `raw` is an index into them.
         unlabelled: the values that mean no label, beside empty ones and NaN. None means -1 (unless it is one of only
             two values), NA, nan, none, null and unlabelled.
+        option: whether the user may write `unlabelled`, which notes advise then.
 
     Raises:
         UserError: as `check_labels`, or there is only one class, or only value of `unlabelled` is no label.
@@ -150,7 +158,7 @@ def read_labels(
     found = {str(one) for one in np.unique(values).tolist()}
     kinds = found - {"", str(NO_NUMBER)}
     _check_unlabelled(found, kinds, unlabelled, where)
-    said, more = _meaning_none(kinds, unlabelled)
+    said, more = _meaning_none(kinds, unlabelled, option=option)
     missing = np.isin(values.astype(str), [*said, "", str(NO_NUMBER)])
     notes = (*notes, *more)
     if missing.all():
@@ -186,17 +194,23 @@ def _stripped(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
     return bare, tuple(notes[:3])
 
 
-def _meaning_none(kinds: set[str], unlabelled: Sequence[int | str] | None) -> tuple[set[str], tuple[str, ...]]:
-    """The values that mean no label, and a note on the decision about -1."""
+def _meaning_none(
+    kinds: set[str], unlabelled: Sequence[int | str] | None, *, option: bool
+) -> tuple[set[str], tuple[str, ...]]:
+    """Which of the values mean no label, and what was decided about -1 and about those that may mean none."""
     if unlabelled is not None:
         return kinds & {str(one).strip() for one in unlabelled}, ()
+
+    def note(said: str, none: list[str]) -> str:
+        written = ", ".join(one if one == "-1" else repr(one) for one in none)
+        way = f"`unlabelled: [{written}]` takes it for no label" if option else "leave it empty where it is no label"
+        return f"the label {said}; {way}"
+
     found = {one for one in kinds if one.lower() in WORDS}
+    notes: list[str] = []
     if "-1" in found and len(kinds) == 2:
-        note = "the label -1 is a class, as it is one of only two values; with `unlabelled: [-1]` it means no label"
-        return found - {"-1"}, (note,)
-    doubtful = sorted(one for one in kinds if one.lower() in _DOUBTFUL)
-    if not doubtful:
-        return found, ()
-    told = ", ".join(map(repr, doubtful))
-    written = ", ".join(map(repr, sorted([*found, *doubtful])))
-    return found, (f"the label {told} is a class; `unlabelled: [{written}]` takes it for no label",)
+        notes = [note("-1 is a class, as it is one of only two values", ["-1"])]
+        found = found - {"-1"}
+    if doubtful := sorted(one for one in kinds if one.lower() in _DOUBTFUL):
+        notes += [note(f"{', '.join(map(repr, doubtful))} is a class", sorted([*found, *doubtful]))]
+    return found, tuple(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import PARTS, fault
@@ -53,6 +54,17 @@ def named(codes: NDArray[np.int64], names: Sequence[str], where: Path | str) -> 
     return np.asarray(found, np.int8)[codes]
 
 
+def check_shares(validation: float, test: float, where: Path | str) -> None:
+    """Checks that shares of all samples leave some to train on.
+
+    Raises:
+        UserError: together they are all samples or more.
+    """
+    if validation + test >= 1:
+        said = f"`validation: {validation:g}` and `test: {test:g}` are {validation + test:g} of the samples together"
+        raise fault(where, f"{said}: they must be less than 1, as some are to be trained on")
+
+
 def drawn(
     parts: NDArray[np.int8],
     part: str,
@@ -61,6 +73,7 @@ def drawn(
     where: Path | str,
     *,
     groups: NDArray[np.int64] | None = None,
+    why: str = "",
 ) -> NDArray[np.int8]:
     """The same parts, with a random share of the training samples moved to another part.
 
@@ -70,7 +83,8 @@ def drawn(
         share: the share of the training samples; at least one sample if it is above 0.
         seed: the seed of the draw.
         where: the file, for the message.
-        groups: the group of each sample, as from `together`, (n,); a group stays in one part. None: no groups.
+        groups: which samples stay together, as `together` gives them, (n,); None where each stands alone.
+        why: what joins them, for the message.
 
     Raises:
         UserError: fewer than 2 samples are left to train on, or a group is too large for such a part.
@@ -89,11 +103,13 @@ def drawn(
     chosen = _filled(order, sizes, count)
     moved = int(sizes[chosen].sum())
     if sizes.max() > len(rows) - count or len(rows) - moved < max(2, min(moved, count)):
-        raise fault(
-            where,
-            f"{sizes.max()} of {len(rows)} samples belong together (by equal inputs or targets, or by `group_by`): "
-            f"this is too many for a {part} part of {count}; choose a smaller share, or give the parts with `split_by`",
-        )
+        if len(sizes) == 1:
+            way = "no part can be split off: mend what joins them, or give the parts by `split_by`"
+        else:
+            most = math.floor(1000 * (len(rows) - int(sizes.max())) / len(rows)) / 1000
+            way = f"too many for a {part} part of {count}: choose a share of at most {most:g}, or give the parts by "
+            way += "`split_by`"
+        raise fault(where, f"{sizes.max()} of {len(rows)} samples belong together ({why}): {way}")
     result = parts.copy()
     result[rows[np.isin(unit, chosen)]] = target
     return result

@@ -19,12 +19,13 @@ def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNeg
         split_seed: the seed of the split; it is not the trial's seed.
 
     Raises:
-        UserError: scikit-learn is not installed, its file is damaged, or too few pairs are left to train on.
+        UserError: scikit-learn is not installed, or its file is damaged; or the shares leave too little to train on.
     """
     import numpy as np
 
     from core.data import splits
 
+    splits.check_shares(validation, test, "data")
     images = digits.load().samples
     upper, lower = (np.ascontiguousarray(half.reshape(len(images), -1)) for half in np.split(images, 2, axis=2))
     split = splits.drawn(np.zeros(len(images), np.int8), "test", test, split_seed, "digit-halves")

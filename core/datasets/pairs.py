@@ -9,13 +9,14 @@ Pairs with equal inputs, equal targets or one group stay in one part, so that no
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from core.config.schema import Fraction, NonNegativeInt, PositiveInt
 from core.data.dataset import Dataset, fault, fingerprint_of
+from core.data.labels import OneClassError
 from core.datasets import file, text
 from core.errors import UserError
 
@@ -46,12 +47,12 @@ def load(
         path: the npz, Parquet, CSV or TSV file that holds both.
         inputs: the array or column of the inputs (several columns with commas between).
         targets: the array or column of the targets (several columns with commas between).
-        split_by: the array or column with the part of each pair: train, validation (val, dev), test; or 0, 1, 2; or 0
-            and 1 for train and test. Without it the parts are drawn at random; so is a missing validation part.
-        validation: the share of the validation part, of the pairs that are not in the test part.
-        test: the share of all pairs that is kept for the final score; not used with `split_by`.
-        split_seed: the seed of the split. It is not the trial's seed: all trials of a study have the same parts.
-        shape: the shape of each input, e.g. [1, 28, 28].
+        split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;
+            or 0 and 1 for train and test. Without it, or where it names no validation part, parts are drawn by chance.
+        validation: the share of the pairs that are not for the test to choose by.
+        test: the share of all pairs that is kept for the end; a column decides instead. Both together are less than 1.
+        split_seed: the seed of the draw of parts. It is not the trial's: all trials of a study have the same parts.
+        shape: what each input is reshaped to, e.g. [1, 28, 28].
         texts: which of inputs and targets are columns of texts.
         model: the model that turns texts into vectors: `tfidf`, `minilm`, or a folder; see the data set `text`.
         dimensions: numbers per text of `tfidf`.
@@ -85,15 +86,20 @@ def load(
             paired = file.load(path=path, features=targets, labels="none", scale="none").samples
     if len(found.samples) != len(paired):
         raise fault(path, f"it has {len(found.samples)} inputs but {len(paired)} targets: there must be equally many")
-    with _called(labels="group_by"):
-        codes = None if group_by is None else read(group_by).labels
-    groups = splits.together(found.samples, paired, *([] if codes is None else [_own(codes)]))
+    codes = None
+    if group_by is not None:
+        with _called(labels="group_by"):
+            codes = _codes(read, group_by, path)
+    same = splits.together(found.samples, paired)
+    groups = same if codes is None else splits.together(same, codes)
+    drawn = partial(splits.drawn, seed=split_seed, where=path, groups=groups, why=_why(groups, codes))
     if found.labels is None:
-        split = splits.drawn(np.zeros(len(paired), np.int8), "test", test, split_seed, path, groups=groups)
+        splits.check_shares(validation, test, path)
+        split = drawn(np.zeros(len(paired), np.int8), "test", test)
     else:
         split = splits.named(found.labels, found.class_names, path)
     if not (split == 1).any():
-        split = splits.drawn(split, "validation", validation, split_seed, path, groups=groups)
+        split = drawn(split, "validation", validation)
     hashed = fingerprint(
         path=path,
         inputs=inputs,
@@ -113,6 +119,27 @@ def load(
     return Dataset(
         found.name, found.samples, None, (), hashed, arrays, split, found.feature_names, notes=_notes(groups, split)
     )
+
+
+def _codes(read: Callable[[str], Dataset], group_by: str, path: str) -> NDArray[np.int64] | None:
+    """The codes of the groups, (n,), of which each pair without a group has one of its own; None without any group."""
+    try:
+        codes = read(group_by).labels
+    except OneClassError as error:
+        raise fault(path, f"all pairs are one group by `group_by: {group_by}`: name a column of several") from error
+    return None if codes is None else _own(codes)
+
+
+def _why(groups: NDArray[np.int64], codes: NDArray[np.int64] | None) -> str:
+    """What joins the pairs of the largest group."""
+    import numpy as np
+
+    if codes is None:
+        return "equal inputs or targets join them"
+    largest = int(np.unique(codes, return_counts=True)[1].max())
+    if largest == int(np.unique(groups, return_counts=True)[1].max()):
+        return "they are one group of `group_by`"
+    return f"equal inputs or targets join groups of `group_by`, the largest of which has {largest}"
 
 
 def _own(codes: NDArray[np.int64]) -> NDArray[np.int64]:

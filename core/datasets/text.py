@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import importlib
 import json
-import math
 import os
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,11 +23,12 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from core.data import sentence_model
 from core.data.analyzer import identity, settings, told
-from core.data.columns import Wanted, label_key, listed
+from core.data.columns import Wanted
 from core.data.copies import changed_reading
-from core.data.dataset import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
+from core.data.dataset import Dataset, cache_folder, check_spread, fingerprint_of
 from core.data.labels import Labels, read_labels
 from core.data.scaling import scaled
+from core.data.text_columns import read_texts, texts_file
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-_SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
 def load(
@@ -59,7 +57,8 @@ def load(
     Args:
         path: a Parquet, CSV or TSV file with a row per text; the first line of CSV and TSV names the columns.
         text: the column of the texts.
-        labels: the column of the labels, `none` for no labels. By default y, label, labels, target or targets.
+        labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets, or
+            else class.
         model: `tfidf`, `minilm`, or a folder that sentence-transformers can load.
         dimensions: numbers per text of `tfidf`; sentence encoders have a fixed number.
         tfidf_weight: length of the TF-IDF vector that is joined to a sentence encoder's (of length 1); 0 for none.
@@ -81,14 +80,15 @@ def load(
     """
     import numpy as np
 
-    texts, raw = _read(_file(path), text, labels)
+    read = read_texts(texts_file(path), text, labels)
+    texts, raw = read.texts, read.labels
     models = _models(model, dimensions, tfidf_weight, analyzer)
     notes = told(texts, analyzer) if "tfidf" in {one.name for one in models} else ()
     change = _change(variants, word_dropout, word_swap, scale)
-    vectors = _vectors(texts, models)
+    vectors, told_size = _vectors(texts, models)
     samples = vectors if scale == "none" else scaled(vectors, scale)
     check_spread(samples, path)
-    found = Labels(None, ()) if raw is None else read_labels(raw, len(texts), path)
+    found = Labels(None, ()) if raw is None else read_labels(raw, len(texts), path, option=False)
     hashed = fingerprint(
         path=path,
         text=text,
@@ -102,10 +102,17 @@ def load(
         scale=scale,
         analyzer=analyzer,
     )
-    arrays = {} if change is None else {"variants": _vectors(texts, models, change)}
-    notes = (*found.notes, *notes)
     return Dataset(
-        _file(path).absolute().stem, np.asarray(samples), found.codes, found.names, hashed, arrays, notes=notes
+        texts_file(path).absolute().stem,
+        np.asarray(samples),
+        found.codes,
+        found.names,
+        hashed,
+        {} if change is None else {"variants": _vectors(texts, models, change)[0]},
+        left_out=read.left_out,
+        label_name="" if found.codes is None else read.label_name,
+        notes=(f"the texts are the column {text}", *told_size, *found.notes, *notes),
+        unlabelled=found.missing,
     )
 
 
@@ -128,7 +135,7 @@ def fingerprint(
     Raises:
         UserError: the file or the model does not exist.
     """
-    file = _file(path)
+    file = texts_file(path)
     models = [[one.identity(), one.weight] for one in _models(model, dimensions, tfidf_weight, analyzer)]
     change = _change(variants, word_dropout, word_swap, scale)
     return fingerprint_of(
@@ -198,16 +205,25 @@ def _change(variants: int, dropout: float, swap: float, scale: str) -> _Change |
     return _Change(variants, dropout, swap)
 
 
-def _vectors(texts: list[str], models: list[_Model], change: _Change | None = None) -> NDArray[np.float32]:
-    """The vectors of all models, joined; each model's vectors come from the cache folder if they are there."""
+def _vectors(
+    texts: list[str], models: list[_Model], change: _Change | None = None
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The vectors of all models side by side, those of each from the cache folder if they are there.
+
+    And a sentence where TF-IDF has fewer numbers per text than it was asked for.
+    """
     import numpy as np
 
     found: list[NDArray[np.float32]] = []
+    told: list[str] = []
     for one in models:
         key = [_digest(texts), one.identity(), *([] if change is None else [asdict(change)])]
         vectors = cached(f"{_digest(key)}.npy", partial(one.encode, texts, change))
         found.append(vectors if one.weight == 1 else np.float32(one.weight) * vectors)
-    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
+        if one.name == "tfidf" and (size := vectors.shape[-1]) < one.dimensions:
+            most = f"{size + 1} texts" if size == len(texts) - 1 else f"{size + 1} different words in the texts"
+            told.append(f"`dimensions: {one.dimensions}` became {size}, as there are only {most}")
+    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1), told
 
 
 def changed(texts: list[str], change: _Change) -> list[str]:
@@ -225,73 +241,6 @@ def _changed(words: list[str], change: _Change, random: np.random.Generator) -> 
         if draw < change.swap:
             kept[place], kept[place + 1] = kept[place + 1], kept[place]
     return " ".join(kept)
-
-
-def _file(path: str) -> Path:
-    file = user_path(path)
-    if file.suffix.lower() not in _SUFFIXES or not file.is_file():
-        raise fault(path, f"it is not a file of texts: known formats are {', '.join(_SUFFIXES)}")
-    return file
-
-
-def _read(file: Path, text: str, labels: str | None) -> tuple[list[str], NDArray[Any] | None]:
-    """The texts, and the labels as they are in the file."""
-    table = _table(file, text)
-    names: list[str] = table.column_names
-    if names.count(text) != 1:
-        raise fault(file, f"`text: {text}` must name one of its columns: {listed(names)}")
-    found = label_key(file, [name for name in names if name != text], labels)
-    texts = _texts(file, table[text])
-    return texts, None if found is None else _labels(table[found])
-
-
-def _table(file: Path, text: str) -> Any:
-    from pyarrow import ArrowException, csv, parquet, string
-
-    try:
-        if file.suffix.lower() == ".parquet":
-            with parquet.ParquetFile(file) as source:
-                return source.read()
-        return csv.read_csv(
-            file,
-            parse_options=csv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
-            convert_options=csv.ConvertOptions(column_types={text: string()}, strings_can_be_null=False),
-        )
-    except (ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise fault(file, f"it cannot be read ({reason}): it may be cut short, or of another format") from error
-
-
-def _delimiter(file: Path) -> str:
-    with file.open(encoding="utf-8-sig") as stream:
-        start = stream.readline()
-    return "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=start.count)
-
-
-def _texts(file: Path, column: Any) -> list[str]:
-    from pyarrow import types
-
-    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
-    if str(kind) not in {"string", "large_string", "string_view"}:
-        raise fault(file, f"the column of the texts is of type {column.type}: name a column of texts with `text`")
-    texts: list[str | None] = column.to_pylist()
-    empty = [row for row, one in enumerate(texts, 1) if one is None or not one.strip()]
-    if empty:
-        raise fault(
-            file, f"the text of row {empty[0]} (counted from 1) is missing, {len(empty)} in all: drop such rows"
-        )
-    if len(texts) < 2:
-        raise fault(file, f"it holds {len(texts)} texts, but clustering needs at least 2")
-    return [one for one in texts if one is not None]
-
-
-def _labels(column: Any) -> NDArray[Any]:
-    import numpy as np
-
-    values = column.to_pylist()
-    if column.null_count and not any(isinstance(one, str) for one in values):
-        values = [math.nan if one is None else one for one in values]
-    return np.asarray(values, dtype=object) if any(isinstance(one, str) for one in values) else np.asarray(values)
 
 
 def _digest(content: object) -> str:

@@ -42,6 +42,7 @@ class Method(ContrastiveClustering):
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
     scores = "head"
+    least_batch = 2
     labels: Tensor
     class_weights: Tensor
     prior: Tensor

@@ -85,9 +85,10 @@ class Setting:
 class Method(nn.Module, ABC):
     """Base of all methods. Subclasses build modules and `self.optimisers` in their constructor.
 
-    Everything else that an exact resume needs must be in buffers, or in `state` and `load_state`. `clusters` says
-    whether the method assigns samples to clusters. A method that does not sets it to False in its class body, where it
-    is read without an import, and overrides `scoring`.
+    Whatever else an exact resume needs goes into buffers, or into `state` and `load_state`. `clusters` says whether it
+    assigns samples to clusters; one that does not assigns False in its own body (where it is read without importing),
+    and says in `scoring` what it is scored by. One that contrasts the samples of a batch says how many that must be at
+    least (`least_batch`), likewise in its own body.
 
     A method also declares in its class body what it reports, so that a study with a wrong metric is refused before it
     starts. `loss_parts` holds all names that `step` returns besides `loss`. `scores` is `head` (clusters of its own
@@ -96,6 +97,7 @@ class Method(nn.Module, ABC):
     """
 
     clusters: ClassVar[bool] = True
+    least_batch: ClassVar[int] = 1
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]

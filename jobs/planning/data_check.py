@@ -58,13 +58,17 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
     for place, configurations in enumerate(by_data):
         plug_in = configurations[0].data
         data = data_cache.read(plug_in)
-        for config in configurations:
-            _check(config, data)
-            lacking = _lacks_labels(plan, config, data, gates or {})
-            unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking))
-            unlabelled = unlabelled or lacking
+        read, sizes = [described(data), *noted(data)], _Sizes(data)
+        try:
+            for config in configurations:
+                sizes.add(config, _check(config, data))
+                lacking = _lacks_labels(plan, config, data, gates or {})
+                unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking))
+                unlabelled = unlabelled or lacking
+        except UserError as error:
+            raise UserError(f"{error} (read: {'; '.join(read)})") from error
         if place < _SHOWN:
-            lines += [described(data), *noted(data)]
+            lines += [*read, *sizes.lines()]
         del data  # The next may be as large: one at a time is held.
     if len(by_data) > _SHOWN:
         lines.append(f"and {len(by_data) - _SHOWN} more data sets")
@@ -91,13 +95,54 @@ def _cells(plan: Plan) -> Iterator[tuple[str, str, TrialConfig]]:
         yield cell.data_hash, cell.key, cell.config
 
 
-def _check(config: TrialConfig, data: Dataset) -> None:
-    count_clusters(config, data.part("train"))
+class _Sizes:
+    """What a person should know of a data set's numbers of clusters and of its batches."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+        self._n_samples = data.part("train").n_samples
+        self._counts: set[int] = set()
+        self._estimates: set[int] = set()
+        self._batches: set[int] = set()
+
+    def add(self, config: TrialConfig, n_clusters: int) -> None:
+        """Notes a configuration whose trials have so many clusters."""
+        if config.n_clusters == "auto":
+            self._estimates.add(n_clusters)
+        elif n_clusters:
+            self._counts.add(n_clusters)
+        self._batches.add(config.batch_size)
+
+    def lines(self) -> Iterator[str]:
+        """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
+        name, classes = self._data.name, self._data.n_classes
+        for count in self._estimates:
+            known = "" if classes is None else f"; the labels name {classes} classes"
+            yield f"{name}: n_clusters: auto is estimated by the silhouette of k-means on the samples: {count}{known}"
+        if classes is not None and (other := sorted(self._counts - {classes})):
+            yield f"{name}: n_clusters: {', '.join(map(str, other))}, where the labels name {classes} classes"
+        if large := sorted(one for one in self._batches if one > self._n_samples):
+            sizes = ", ".join(map(str, large))
+            yield f"{name}: batch_size: {sizes} is more than its {self._n_samples:,} samples: a batch is all of them"
+
+
+def _check(config: TrialConfig, data: Dataset) -> int:
+    """Checks a configuration against its data; how many clusters its trials have, 0 where they have none."""
+    method = config.method.name
+    count = count_clusters(config, data.part("train"))
+    if count == 1:
+        raise UserError("trial.n_clusters: 1 cluster is all of the samples: give 2 or more, or auto")
+    if config.batch_size < (least := plugins.constant("methods", method, "least_batch", default=1)):
+        raise UserError(
+            f"trial.batch_size: {config.batch_size} is too small for the method {method}, which contrasts the samples "
+            f"of a batch: at least {least} are needed"
+        )
     check_loss(config)
     if _may_misfit(config):
         from core.training.fit import check_shape
 
         check_shape(config, data.sample_shape)
+    return count
 
 
 def _may_misfit(config: TrialConfig) -> bool:

@@ -65,7 +65,9 @@ def test_texts_of_one_word_are_known(written, share):
 def test_texts_without_spaces_are_refused_with_what_to_write(tmp_path):
     with pytest.raises(UserError, match=r"100% of the texts are one word each.*analyzer: char.*chinese.*PATH\.py"):
         text.load(path=table(tmp_path / "zh.csv"))
-    assert text.load(path=table(tmp_path / "spaced.csv", glue=" ")).notes == ()
+    assert text.load(path=table(tmp_path / "spaced.csv", glue=" "), dimensions=1).notes == (
+        "the texts are the column text",
+    )
 
 
 def test_words_are_taken_where_they_are_meant_and_the_share_is_told(tmp_path):

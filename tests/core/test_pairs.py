@@ -302,6 +302,35 @@ def test_a_group_too_large_for_the_split_is_refused(tmp_path):
         pairs.load(path=str(tmp_path / "mine.npz"))
 
 
+def test_what_joined_a_group_is_told_and_a_share_is_named_only_where_one_can_help(tmp_path):
+    rng, group = np.random.default_rng(0), np.arange(40) // 2
+
+    def refused(joined, **options):
+        target = rng.normal(size=(40, 3))
+        target[: 2 * joined : 2] = 7
+        np.savez(tmp_path / "mine.npz", input=rng.normal(size=(40, 6)), target=target, doc=group, big=group < 19)
+        with pytest.raises(UserError) as caught:
+            pairs.load(path=str(tmp_path / "mine.npz"), **options)
+        return str(caught.value)
+
+    grown = "samples belong together (equal inputs or targets join groups of `group_by`, the largest of which has 2)"
+    assert f"38 of 40 {grown}: too many for a test part of 4: choose a share of at most 0.05, or" in refused(
+        19, group_by="doc"
+    )
+    all_in_one = refused(20, group_by="doc")
+    assert f"40 of 40 {grown}: no part can be split off" in all_in_one
+    assert "share" not in all_in_one
+    assert "38 of 40 samples belong together (they are one group of `group_by`)" in refused(0, group_by="big")
+    # The share that is named is one that helps.
+    data = pairs.load(path=str(tmp_path / "mine.npz"), group_by="big", test=0.05, validation=0)
+    assert np.bincount(data.parts).tolist() == [38, 0, 2]
+
+
+def test_shares_of_the_built_in_pairs_are_checked_alike():
+    with pytest.raises(UserError, match=r"are 1\.2 of the samples together"):
+        digit_halves.load(validation=0.6, test=0.6)
+
+
 def test_a_split_of_ones_own_that_tears_groups_is_told(tmp_path):
     rng = np.random.default_rng(0)
     part = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
@@ -380,13 +409,17 @@ def test_texts_become_vectors(tmp_path):
         ({"split_by": "parts"}, "`split_by: parts` names none of its keys"),
         ({"split_by": "odd"}, "'holdout' is not a part of a split: use train, validation, test, or 0, 1, 2"),
         ({"split_by": "late"}, "the split has no part to train on"),
-        ({"validation": 1.0}, "at least 2 must remain for training"),
+        ({"validation": 0.99, "test": 0.0}, "at least 2 must remain for training"),
+        ({"validation": 0.6, "test": 0.6}, "`validation: 0.6` and `test: 0.6` are 1.2 of the samples together"),
+        ({"validation": 1.0}, "`validation: 1` and `test: 0.1` are 1.1 of the samples together"),
+        ({"group_by": "one"}, "mine.npz: all pairs are one group by `group_by: one`"),
         ({"targets": "short"}, "it has 40 inputs but 39 targets"),
     ],
 )
 def test_a_wrong_pair_file_is_one_sentence(tmp_path, options, said):
     late, odd = ["test"] * 20 + ["val"] * 20, ["train"] * 20 + ["holdout"] * 20
-    path = saved(tmp_path / "mine.npz", odd=odd, late=late, short=np.random.default_rng(0).normal(size=(39, 2)))
+    short = np.random.default_rng(0).normal(size=(39, 2))
+    path = saved(tmp_path / "mine.npz", odd=odd, late=late, short=short, one=["p1"] * 40)
     with pytest.raises(UserError) as error:
         pairs.load(path=path, **options)
     assert said in str(error.value)

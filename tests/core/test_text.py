@@ -89,6 +89,30 @@ def test_columns_are_named_by_options(path):
     assert not np.array_equal(first, other)
 
 
+def test_what_the_columns_were_read_as_is_told(path):
+    written(path, title=TEXTS, label=[0, 1, 2, 2, 0, 2], label_name=list("abccac"), split=["train"] * 6)
+    data = text.load(path=str(path), text="title", dimensions=5000)
+    assert data.label_name == "label"
+    assert data.left_out == (
+        "label_name (a label by its name; `labels: label_name` scores by it)",
+        "split (beside the texts)",
+    )
+    assert data.notes == (
+        "the texts are the column title",
+        "`dimensions: 5000` became 5, as there are only 6 texts",
+    )
+    written(path, text=[f"word{i % 3} word{i % 2}" for i in range(9)])
+    assert "became 2, as there are only 3 different words in the texts" in text.load(path=str(path)).notes[1]
+    assert text.load(path=str(path), dimensions=2).notes == ("the texts are the column text",)
+
+
+def test_a_label_that_may_mean_none_is_told_without_an_option_that_texts_have_not(path):
+    written(path, text=TEXTS, label=["?", "a", "b"] * 2)
+    assert text.load(path=str(path), dimensions=2).notes[-1] == (
+        "the label '?' is a class; leave it empty where it is no label"
+    )
+
+
 def test_vectors_are_made_once_and_mapped(path, monkeypatch):
     first = text.load(path=path, scale="none")
     assert len(arrays()) == 1

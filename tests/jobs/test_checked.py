@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from core.datasets import file
+from core.evaluation.kmeans import estimate_n_clusters
 from jobs.commands.plan import command as plan
 from jobs.commands.run import command as run
 from jobs.planning import plan as planning
@@ -43,6 +45,14 @@ CC = "method: cc, epochs: 1, batch_size: 20"
         (f"data: {{name: file, path: good.npz, labels: truth}}, {CC}", "truth"),
         (f"data: {{name: file, path: good.npz}}, n_clusters: 41, {CC}", "41 clusters are too many"),
         (f"data: {{name: file, path: bare.npz}}, {CC}", "has no labels whose classes could be counted"),
+        (f"data: {{name: file, path: good.npz}}, n_clusters: 1, {CC}", "trial.n_clusters: 1 cluster is all of"),
+        *(
+            (
+                f"data: {{name: file, path: good.npz}}, method: {method}, batch_size: 1",
+                "contrasts the samples of a batch",
+            )
+            for method in ("cc", "conclus", "sccl", "tcl")
+        ),
         (f"data: {{name: file, path: good.npz}}, encoder: convnet, {CC}", "encoder 'convnet' needs images"),
         (f"data: {{name: file, path: good.npz}}, encoder: resnet18, {CC}", "encoder 'resnet18'"),
         (f"data: {{name: file, path: good.npz}}, views: affine, {CC}", "views 'affine' need images"),
@@ -65,6 +75,48 @@ def test_plan_says_what_the_data_was_read_as_and_what_it_cost(folder):
     assert "good: 40 samples × 6 features, labels: y, 3 classes (0, 1, 2)\n" in found.stderr
     assert "(data read in 0." in found.stderr
     assert "40 samples" not in call(plan, "--no-data").output
+
+
+@pytest.mark.parametrize(
+    ("trial", "told"),
+    [
+        ("n_clusters: 5", ["good: n_clusters: 5, where the labels name 3 classes"]),
+        ("n_clusters: 3", []),
+        ("batch_size: 41", ["good: batch_size: 41 is more than its 40 samples: a batch is all of them"]),
+        ("batch_size: 40", []),
+    ],
+)
+def test_numbers_that_do_not_go_with_the_data_are_told(folder, trial, told):
+    sizes = trial if "batch" in trial else f"{trial}, batch_size: 20"
+    write(folder, f"data: {{name: file, path: good.npz}}, method: cc, epochs: 1, {sizes}")
+    assert call(plan).stderr.splitlines()[1:-1] == told
+
+
+def test_the_estimated_number_is_told(folder):
+    count = estimate_n_clusters(file.load(path="good.npz").samples)
+    said = f"n_clusters: auto is estimated by the silhouette of k-means on the samples: {count}"
+    for name, known in (("good", "; the labels name 3 classes"), ("bare", "")):
+        write(folder, f"data: {{name: file, path: {name}.npz}}, n_clusters: auto, {CC}")
+        assert f"{name}: {said}{known}\n" in call(plan).stderr
+
+
+def test_all_numbers_of_a_space_are_told_in_one_line(folder):
+    space = "space: {n_clusters: {grid: [2, 3, 4]}, batch_size: {grid: [16, 64, 99]}}\n"
+    write(folder, "data: {name: file, path: good.npz}, method: cc, epochs: 1", space)
+    said = call(plan).stderr
+    assert "good: n_clusters: 2, 4, where the labels name 3 classes\n" in said
+    assert "good: batch_size: 64, 99 is more than its 40 samples" in said
+
+
+def test_a_refusal_says_what_the_data_was_read_as(folder):
+    (folder / "t.csv").write_text("a,b,cluster\n" + "".join(f"{i * i % 7},{i % 3}.5,{i % 2}\n" for i in range(30)))
+    write(folder, f"data: {{name: file, path: t.csv}}, {CC}")
+    (message,) = call(plan).exception.args
+    assert message == (
+        "trial.n_clusters: t has no labels to count classes of: give the number of clusters, or auto (read: t: 30 "
+        "samples × 2 features (a, b), no labels; t: left out: cluster (a label by its name; `labels: cluster` scores "
+        "by it); t: whole numbers of few values: a (`ignore` leaves out what is no feature))"
+    )
 
 
 def test_three_data_sets_are_described_and_the_others_counted(folder):
