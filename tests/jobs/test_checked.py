@@ -113,7 +113,7 @@ def test_a_refusal_says_what_the_data_was_read_as(folder):
     write(folder, f"data: {{name: file, path: t.csv}}, {CC}")
     (message,) = call(plan).exception.args
     assert message == (
-        "trial.n_clusters: t has no labels to count classes of: give the number of clusters, or auto (read: t: 30 "
+        "trial.n_clusters: t has no labels whose classes could be counted: set a number, or auto (read: t: 30 "
         "samples × 2 features (a, b), no labels; t: left out: cluster (a label by its name; `labels: cluster` scores "
         "by it); t: whole numbers of few values: a (`ignore` leaves out what is no feature))"
     )
