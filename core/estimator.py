@@ -222,7 +222,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
-        plugins.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
+        if not mistakes.found:
+            plugins.allow_named(*plug_in_files(config))  # Who writes a path in Python has named it.
         if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
