@@ -222,7 +222,9 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config = read_trial(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
-        plugins.allow_named(*plug_in_files(config))  # a path in the caller's code counts as named by the user
+        if not mistakes.found:
+            # A path in the caller's code counts as named by the user.
+            plugins.allow_named(*plug_in_files(config))
         if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:

@@ -40,6 +40,7 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith(".py")
 
 
+@lru_cache(maxsize=16)
 def _folder(kind: str) -> Path:
     package = "losses" if kind == "losses" else "core"
     spec = importlib.util.find_spec(package)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -114,7 +115,7 @@ def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> 
     if not isinstance(mapping, Mapping):
         mistakes.add(place, f"{mapping!r} is wrong: a mapping of keys to values is needed")
         return type_()
-    hints = typing.get_type_hints(type_, include_extras=True)
+    hints = _hints(type_)
     for key in mapping:
         if key not in hints:
             mistakes.unknown((*place, key), hints)
@@ -129,9 +130,15 @@ def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> 
     return type_(**values)
 
 
+@lru_cache(maxsize=64)
+def _hints(type_: Any) -> dict[str, Any]:
+    """The annotations of a section's fields: a plan reads them for each of its cells."""
+    return typing.get_type_hints(type_, include_extras=True)
+
+
 def section_options(type_: Any) -> tuple[Option, ...]:
     """The keys of a section: the fields of its frozen dataclass, with descriptions from its docstring."""
-    hints = typing.get_type_hints(type_, include_extras=True)
+    hints = _hints(type_)
     said = schema.descriptions(type_.__doc__)
     return tuple(
         Option(one.name, hints[one.name], one.default, description=said.get(one.name, "")) for one in fields(type_)
@@ -244,11 +251,7 @@ def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, s
             yield from _plug_ins(inner, value, f"{key}.{option.name}")
 
 
-_KINDS = {
-    name: kind
-    for name, hint in typing.get_type_hints(TrialConfig, include_extras=True).items()
-    if (kind := plug_in_kind(hint))
-}
+_KINDS = {name: kind for name, hint in _hints(TrialConfig).items() if (kind := plug_in_kind(hint))}
 
 
 def plug_in_files(config: TrialConfig) -> list[str]:

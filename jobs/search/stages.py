@@ -141,10 +141,18 @@ class Course:
         table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
         board = leaderboard(table, metric, mode)
         values = by_seed(table, board.metric)
-        now, before = ([cell for (of, _), cell in values.items() if of == name] for name in (names[-1], names[0]))
+        now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
         if gate.improves:
             return improves(metric, now, before, maximise=mode == "max")
         return reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most)
+
+    def _planned(
+        self, place: int, results: str, values: Mapping[tuple[str, str], dict[int, float]]
+    ) -> list[dict[int, float]]:
+        """The values by seed of a stage's own configurations: results may hold others, of earlier plug-ins, beside."""
+        keys = {one.config_key for one in known(planning.make(self.at(place, results)), results).trials}
+        name = self.stages[place].study.name
+        return [cell for (of, key), cell in values.items() if of == name and key in keys]
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import conclus
+from jobs.results.identity import PROTOCOL
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +140,26 @@ def test_ctrl_c_at_any_moment_is_130_and_no_traceback(command, tmp_path):
 
 
 def test_versions_agree(root):
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert project["version"] == conclus.__version__
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    locked = tomllib.loads((root / "uv.lock").read_text())["package"]
+    cut = re.findall(r"^## \[(.+)\] - \d{4}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    page = (root / "docs" / "compatibility.md").read_text()
+    assert conclus.__version__ == version
+    assert [one["version"] for one in locked if one["name"] == "conclus"] == [version]
+    assert cut[:1] == [version]
+    assert f"This page describes conclus {version}." in page
+
+
+def test_every_protocol_of_keys_has_its_line_and_a_new_one_its_minor_version(root):
+    page = (root / "docs" / "compatibility.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\d+\.\d+)\.(\d+)[^|]* \| \S.* \|$", page, flags=re.MULTILINE)
+    assert [int(one) for one, _, _ in rows] == list(range(1, PROTOCOL + 1))
+    assert {patch for _, _, patch in rows} == {"0"}
+    minors = [tuple(map(int, minor.split("."))) for _, minor, _ in rows]
+    assert minors == sorted(minors)
+    assert minors[-1] <= tuple(map(int, conclus.__version__.split(".")[:2]))
+    later = [one for one in minors if one > (0, 1)]
+    assert len(later) == len(set(later))
 
 
 def test_no_file_is_longer_than_a_reader_bears(root):

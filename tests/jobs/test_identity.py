@@ -17,6 +17,7 @@ from jobs.results import identity, reader, writer
 from jobs.results.identity import PROTOCOL, config_key
 from jobs.results.schema import Attempt, to_table
 from jobs.results.storage import put
+from jobs.search import stages
 from jobs.study import study
 
 ENCODER = '''"""One layer."""
@@ -244,6 +245,18 @@ def test_a_plug_in_that_is_back_as_it_was_finds_its_trials_again(folder, command
     run(command, folder)
     write_encoder(folder)
     assert "2 done, 0 missing" in other_way(command, "plan", folder)
+
+
+def test_a_gate_counts_the_trials_of_the_present_content_alone(folder):
+    (folder / "study.yaml").write_text(STUDY + "stages:\n  - {name: a, continue_if: {at_least: 0.8}}\n")
+    for scale, value in ((1, 0.9), (2, 0.5)):
+        write_encoder(folder, scale)
+        course = stages.load(folder / "study.yaml")
+        for trial in plan.make(course.stages[0].study).trials:
+            told = {"study": "s.a", "config_key": trial.config_key, "trial_key": trial.trial_key}
+            written = attempt(folder, trial, PROTOCOL, value, plug_ins=trial.plug_ins, **told)
+            writer.write(str(folder / "results"), written)
+        assert course.verdict(0, str(folder / "results")).is_open is (scale == 1)
 
 
 def test_a_plug_in_that_was_edited_after_planning_is_not_trained(folder):
