@@ -152,11 +152,8 @@ def misfit(table: pa.Table) -> str:
     The one check of types and ranges: whoever reads rows can sum, date and draw what they hold. `to_table` writes
     nothing that is refused here.
     """
-    if twice := sorted({name for name in table.column_names if table.column_names.count(name) > 1}):
-        return f"it has {twice[0]} twice"
-    for column in table.schema:
-        if not _fits(column.type, _wanted(column.name)):
-            return f"{column.name} is {column.type}"
+    if why := misfit_of_types(table.schema):
+        return why
     for name in IDENTITY:
         if table[name].null_count:
             return f"{name} lacks values"
@@ -165,6 +162,18 @@ def misfit(table: pa.Table) -> str:
     except pa.ArrowInvalid as error:
         return str(error).splitlines()[0]
     return next((f"{name} {why}" for name in table.column_names if (why := _beyond(name, table[name]))), "")
+
+
+def misfit_of_types(columns: pa.Schema) -> str:
+    """What of the columns' names and types is not as conclus writes them, as `misfit` does."""
+    names: set[str] = set()
+    for column in columns:
+        if column.name in names:
+            return f"it has {column.name} twice"
+        if not _fits(column.type, _wanted(column.name)):
+            return f"{column.name} is {column.type}"
+        names.add(column.name)
+    return ""
 
 
 def _wanted(name: str) -> pa.DataType | None:

@@ -161,6 +161,7 @@ def _argv(monkeypatch):
 @example(with_column(ROW, "metric.nmi", pa.array([1.7e308])).drop_columns(["study"]))
 @example(with_column(ROW, "seconds", pa.array([float("inf")])).drop_columns(["study"]))
 @example(with_column(ROW, "param.rate", pa.array([float("nan")])).drop_columns(["study"]))
+@example(with_column(ROW, "param.rate", pa.array([-1], pa.int64()).cast(pa.timestamp("us"))).drop_columns(["study"]))
 @example(ROW.drop_columns(["study"]).append_column("metric.nmi", ROW["metric.nmi"]))
 def test_no_row_of_whatever_types_and_values_ends_a_command_in_a_traceback(table):
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
