@@ -57,7 +57,10 @@ def test_a_full_disk_ends_the_run_with_one_line_and_with_room_again_it_goes_on(s
     done = shell(f"{full}; find results -name '*.tmp'; rm results/filling; {RUN} --quiet")
     assert done.stdout == "code 1\n"
     (line,) = done.stderr.splitlines()
-    assert "cannot be written: No space left on device; when results can be written, go on with: conclus run study.yaml" in line
+    assert (
+        "cannot be written: No space left on device; when results can be written, go on with: conclus run study.yaml"
+        in line
+    )
     assert done.returncode == 0
     assert reader.read_results(str(tmp_path / "kept"))["status"].to_pylist() == ["ok", "ok"]
 
