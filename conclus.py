@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -145,6 +146,11 @@ def main() -> None:
     from core.errors import UserError
     from jobs.present.visible import Visible
 
+    if sys.stdout is None:  # Its number would be given to the first file that is opened.
+        click.echo("Error: standard output is closed: nothing can be shown; >/dev/null throws it away", err=True)
+        sys.exit(1)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for as long as the process lives)
     # What files hold is shown, never obeyed: by whatever prints, in whichever command.
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (one if isinstance(one, Visible) else Visible(one) for one in streams)
@@ -155,21 +161,33 @@ def main() -> None:
 
 
 def _run(*mistakes: type[Exception]) -> None:
+    from core.errors import UserError
+    from jobs.present.visible import OutputError, one_line
+
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
         # Of `python -m conclus` click would take the file's name for the command's.
         code: int | None = cli.main(prog_name="conclus", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except mistakes as error:
-        click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
+        lines = error.lines if isinstance(error, UserError) else (str(error),)
+        click.echo("\n".join(f"Error: {one_line(line)}" for line in lines), err=True)
         sys.exit(2)
+    except OutputError as error:
+        with contextlib.suppress(OSError):  # Standard error may be full, too.
+            click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        # What is left in the streams is not written at the end of the process, which would be a traceback.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(1)
     except OSError as error:
         # Whatever the system refuses of a file that somebody named; what has none is a mistake of ours.
         if error.filename is None:
             raise
-        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        click.echo(one_line(f"Error: {error.filename}: {error.strerror}"), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -1,5 +1,5 @@
 # Everything that CI checks, in its order.
-check: lint types contracts docs test
+check: lint types contracts docs bounds test
 
 # Style and format.
 lint:
@@ -13,6 +13,14 @@ types:
 # Who may import whom.
 contracts:
     uv run lint-imports
+
+# The packages, and who imports whom.
+architecture:
+    uv run python tests/contracts/architecture.py
+
+# Tests with the lowest versions of all dependencies, and a run on the newest Python.
+bounds:
+    .ci/bounds
 
 # The tests; the same command as in the README.
 test:
@@ -34,3 +42,7 @@ fix:
 # One benchmark, by name: `just bench overhead`. Some compare with torchvision.
 bench name:
     uv run --with torchvision python benchmarks/{{name}}.py
+
+# Benchmarks into docs/benchmarks.md: `just measure startup quality:digits`; without names those that take minutes.
+measure *names:
+    uv run --with torchvision python benchmarks/measure.py {{names}}

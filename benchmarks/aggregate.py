@@ -9,7 +9,8 @@ import tempfile
 import time
 from statistics import median
 
-from benchmarks.trials import attempts
+from benchmarks.rows import tell
+from benchmarks.trials import EPOCHS, attempts
 from jobs.results import compact, writer
 
 REPEATS = 5
@@ -29,20 +30,21 @@ def _once(code: str, arguments: tuple[str, ...]) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Tells the rows."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         for attempt in attempts(count):
             writer.write(folder, attempt)
-        print(f"{'write, ms per trial':<34}{(time.perf_counter() - start) / count * 1000:8.2f}")
-        print(f"{'peek (the plan), s':<34}{timed(PEEK, folder):8.2f}")
-        print(f"{f'aggregate {count} files, s':<34}{timed(AGGREGATE, folder):8.2f}")
+        what = f"{count:,} trials x {EPOCHS} epochs"
+        tell(f"writing {what}, each", f"{(time.perf_counter() - start) / count * 1000:.1f} ms")
+        tell(f"what `conclus plan` reads of {what}, as single files", f"{timed(PEEK, folder):.2f} s")
+        tell(f"`conclus aggregate`, {what}, as single files", f"{timed(AGGREGATE, folder):.2f} s")
         start = time.perf_counter()
         compact.compact(folder)
-        print(f"{'compact, s':<34}{time.perf_counter() - start:8.2f}")
-        print(f"{'aggregate after it, s':<34}{timed(AGGREGATE, folder):8.2f}")
-        print(f"{'peek after it, s':<34}{timed(PEEK, folder):8.2f}")
+        tell(f"`conclus compact`, {what}", f"{time.perf_counter() - start:.2f} s")
+        tell(f"`conclus aggregate`, {what}, gathered", f"{timed(AGGREGATE, folder):.2f} s")
+        tell(f"what `conclus plan` reads of {what}, gathered", f"{timed(PEEK, folder):.2f} s")
 
 
 if __name__ == "__main__":

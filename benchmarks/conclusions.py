@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from benchmarks.rows import tell
 from benchmarks.trials import EPOCHS, METRICS, attempts
 from jobs.results import schema, writer
 
@@ -91,7 +92,7 @@ def tune_seconds(folder: str, trials: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Tells the rows."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     tune_count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     with tempfile.TemporaryDirectory() as folder:
@@ -100,10 +101,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         imports, reading = tune_seconds(folder, tune_count)
     scaled = imports + reading * count / tune_count
-    print(f"{count} trials x {EPOCHS} epochs, compacted")
     for name, (seconds, cpu, memory) in found.items():
-        told = f"{seconds:8.2f} s ({cpu:.2f} s CPU){memory:8.0f} MiB"
-        print(f"{name:<12}{told}   Ray Tune takes {scaled / seconds:6.1f} x as long")
+        told = f"{seconds:.2f} s ({cpu:.2f} s CPU), {memory:.0f} MiB"
+        beside = f"Ray Tune's dataframe, scaled from {tune_count} trials, takes {scaled / seconds:.0f} x as long"
+        tell(f"`conclus {name}`, {count:,} trials x {EPOCHS} epochs, gathered", f"{told}; {beside}")
     print(f"Ray Tune's dataframe: {imports:.1f} s of imports, {reading:.1f} s over {tune_count} trials")
     print(f"that is {scaled:.0f} s over {count}, if it grows linearly")
 

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from benchmarks.rows import tell
 from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
@@ -30,7 +31,7 @@ def main() -> None:
     default = read_trial({}, (), Mistakes()).evaluation.every
     for every in (default, 1):
         training, part = share(every)
-        print(f"evaluation every {every}: {part:.1%} of {training:.1f} s of training")
+        tell(f"digits: scoring, every = {every}, as a share of training", f"{part:.1%} of {training:.1f} s")
         if every == default and part > LIMIT:
             sys.exit(f"above the limit of {LIMIT:.0%}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.rows import tell
 from core.data.catalog import find_named
 from core.errors import UserError
 from jobs.analysis.intervals import half_width
@@ -24,6 +25,18 @@ from jobs.study.study import Study
 FOLDER = Path(__file__).with_name("quality")
 RESULTS = "results"
 COLUMNS = ("acc", "nmi", "kmeans_acc", "kmeans_nmi", "input_kmeans_acc", "input_kmeans_nmi")
+# The description of each study.
+WHAT = {
+    "digits": "digits, 120 epochs",
+    "fashion": "Fashion-MNIST, 10,000 images",
+    "fashion_full": "Fashion-MNIST, all 70,000, 5 epochs",
+    "stackoverflow": "Stack Overflow titles, MiniLM vectors, 20 classes",
+    "stackoverflow_words": "the same titles, MiniLM beside TF-IDF",
+    "banking77": "Banking77 intents, MiniLM vectors, 77 classes",
+    "pbmc": "pbmc68k_reduced, 30:1 imbalance",
+    "wiki_pairs": "images and texts of Wikipedia, ten seeds, test part",
+    "noisy_titles": "titles with three words in ten left out to whole titles, 2,000 held out",
+}
 # The targets of each study: the least mean over seeds of a score, and the longest trial in seconds.
 TARGETS = {
     "digits": {"acc": 0.955, "nmi": 0.925, "seconds": 60},
@@ -56,16 +69,24 @@ class Line:
     def missed(self) -> list[str]:
         """The targets that were not reached."""
         wanted = TARGETS[self.name]
-        found = [
-            f"{key} {target}" for key, target in wanted.items() if key != "seconds" and fmean(self.scores[key]) < target
-        ]
+        found = [key for key, target in wanted.items() if key != "seconds" and fmean(self.scores[key]) < target]
         return found + (["seconds"] if max(self.seconds) > wanted.get("seconds", max(self.seconds)) else [])
 
-    def text(self) -> str:
-        """The row of the table."""
-        cells = [_mean(self.scores[key]) for key in COLUMNS]
-        verdict = ", ".join(f"misses {one}" for one in self.missed()) or "reached"
-        return " | ".join([self.name.ljust(19), *cells, f"{max(self.seconds):4.0f} s", verdict])
+    def tell(self) -> None:
+        """Prints the row of the table."""
+        wanted, missed = TARGETS[self.name], self.missed()
+        mean = {key: _mean(values) for key, values in self.scores.items()}
+        columns = {
+            "ACC": mean["acc"],
+            "NMI": mean["nmi"],
+            "k-means of the input: ACC / NMI": f"{mean['input_kmeans_acc']} / {mean['input_kmeans_nmi']}",
+            "longest trial": f"{max(self.seconds):.0f} s",
+            "target": ", ".join(
+                f"{key} {value}: {'missed' if key in missed else 'reached'}" for key, value in wanted.items()
+            ),
+        }
+        tell(WHAT[self.name], columns)
+        print(f"k-means of the features: ACC {mean['kmeans_acc']}, NMI {mean['kmeans_nmi']}")
 
 
 def _mean(values: list[float], digits: int = 3) -> str:
@@ -103,7 +124,7 @@ def run(name: str) -> list[dict[str, Any]]:
 
 
 def measure_pairs(name: str) -> bool:
-    """Prints a table of the losses of a study of pairs; returns whether InfoNCE missed its target.
+    """Prints the rows of the losses of a study of pairs; returns whether InfoNCE missed its target.
 
     Its recall at 1 must be three times the chance level, and above that of the other losses.
     """
@@ -112,11 +133,13 @@ def measure_pairs(name: str) -> bool:
         losses.setdefault(row["param.method.loss.name"], {})[row["seed"]] = row
     found = {loss: {key: _test(rows, key) for key in PAIR_COLUMNS} for loss, rows in losses.items()}
     chance = fmean(_test(losses["info_nce"], "recall_chance"))
-    print(" | ".join([name.ljust(19), *(key.ljust(17) for key in PAIR_COLUMNS)]), f"(chance at 1: {chance:.4f})")
+    retrieval = PAIR_COLUMNS[2:]
     for loss, scores in found.items():
-        print(" | ".join([loss.ljust(19), *(f"{_mean(scores[key], 4):17}" for key in PAIR_COLUMNS)]))
-    for key in ("recall_at_1", "recall_at_10", "mrr"):
-        print(f"{key}: info_nce against cosine, seed by seed: {_gain(found['info_nce'][key], found['cosine'][key])}")
+        figures = " / ".join(_mean(scores[key], 4) for key in retrieval)
+        tell(f"{WHAT[name]}, `{loss}`: recall at 1 / at 10 / MRR", f"{figures}; recall at 1 by chance {chance:.4f}")
+        print(*(f"{key} {_mean(scores[key], 4)}" for key in PAIR_COLUMNS[:2]), sep=", ")
+    gains = " / ".join(_gain(found["info_nce"][key], found["cosine"][key]) for key in retrieval)
+    tell(f"{WHAT[name]}, `info_nce` over `cosine`, matched by seed: recall at 1 / at 10 / MRR", gains)
     reached = fmean(found["info_nce"]["recall_at_1"])
     others = [fmean(scores["recall_at_1"]) for loss, scores in found.items() if loss != "info_nce"]
     return reached < 3 * chance or reached <= max(others)
@@ -133,10 +156,9 @@ def _gain(now: Sequence[float], before: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """Prints the table line by line as studies end."""
+    """Prints the rows as studies end."""
     names = sys.argv[1:] or [*TARGETS, *PAIRS]
     missed = False
-    print(" | ".join(["study".ljust(19), *(key.ljust(12) for key in COLUMNS), "longest", "target"]))
     for name in names:
         try:
             if name in PAIRS:
@@ -147,7 +169,7 @@ def main() -> None:
             print(f"{name}: left out: {error}")
             continue
         missed |= bool(line.missed())
-        print(line.text(), flush=True)
+        line.tell()
     sys.exit(missed)
 
 

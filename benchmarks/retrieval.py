@@ -13,6 +13,7 @@ from statistics import quantiles
 
 import torch
 
+from benchmarks.rows import tell
 from core.evaluation.retrieval import ranks
 from losses.info_nce import info_nce
 
@@ -37,17 +38,20 @@ def step(n: int, dim: int) -> list[float]:
 
 
 def main() -> None:
-    """Prints the figures."""
+    """Tells the rows."""
     torch.set_num_threads(1)
     # The largest first, so that the C library adapts how much freed memory it keeps, as in training.
     for n, dim in ((4096, 1024), (4096, 384), (1024, 384)):
         low, middle, high = step(n, dim)
-        print(f"InfoNCE, {n} x {dim}: {middle:.2f} ({low:.2f}-{high:.2f}) times its matrix products", flush=True)
+        tell(
+            f"a step of InfoNCE over its bare matrix products, {n:,} x {dim:,}",
+            f"{middle:.2f} ({low:.2f} to {high:.2f})",
+        )
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     p, t = torch.randn(n, 128), torch.randn(n, 128)
     taken = seconds(lambda: ranks(p, t))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"ranks of {n} x {n}, both directions: {taken:.0f} s, the process at most {peak:.2f} GB")
+    tell(f"ranks of {n:,} pairs, both ways, CPU", f"{taken:.0f} s, {peak:.1f} GB")
 
 
 if __name__ == "__main__":

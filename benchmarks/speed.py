@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.rows import tell
 from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
@@ -103,21 +104,23 @@ def beside_the_literal_way(rounds: int) -> None:
         other = literal.Trainer(bytes_, literal.viewed(SIDE), network, 0)
         found = in_turns(rounds, lambda other=other: list(other.epoch()), own.step)
         rates = [f"{BATCH / median(column):.0f}" for column in zip(*found, strict=True)]
-        line(f"a step of 256 images, {name}", f"{rates[0]} / {rates[1]} images/s", ratio(found), f"in {own.precision}")
+        what = f"a step of 256 images of 28 x 28 against the literal way, {name}, in {own.precision}"
+        tell(what, f"{ratio(found)} times as fast; {rates[0]} / {rates[1]} images/s")
 
     images = [Image.fromarray(one) for one in bytes_]
     views: Any = own.method.views
     view, crop = literal.viewed(SIDE), literal.cropped(SIDE)
     found = in_turns(rounds, lambda: [view(one) for one in images], lambda: views(own.batch))
-    line("a view of each", micro(found), ratio(found), "crop, flip, jitter, blur")
+    tell("views of a batch (crop, flip, jitter, blur) against torchvision by image", beside(found))
 
     found = in_turns(rounds, lambda: [crop(one) for one in images], lambda: views.weak(own.batch), repeats=3)
-    line("a crop of each", micro(found), ratio(found), "crop, flip: torchvision by image / separable")
+    tell("crops of a batch (crop, flip) against torchvision by image", beside(found))
 
 
-def micro(found: list[list[float]]) -> str:
-    """Microseconds per image of both implementations."""
-    return " / ".join(f"{1e6 * median(column) / BATCH:.1f}" for column in zip(*found, strict=True)) + " us an image"
+def beside(found: list[list[float]]) -> str:
+    """The ratio of both implementations, and microseconds per image of each."""
+    each = " / ".join(f"{1e6 * median(column) / BATCH:.1f}" for column in zip(*found, strict=True))
+    return f"{ratio(found)} times as fast; {each} us an image"
 
 
 def beside_the_peak(rounds: int) -> None:
@@ -137,7 +140,8 @@ def beside_the_peak(rounds: int) -> None:
         shares = [step / best for best, step in rates]
         peak, reached = (median(column) for column in zip(*rates, strict=True))
         measured = f"{reached:.0f} of {peak:.0f} GFLOP/s"
-        line(f"a step's share of the f32 peak, {name}", measured, spread(shares, ".0%"), f"in {steps.precision}")
+        what = f"a step's share of the best matrix product of f32, {name}, in {steps.precision}"
+        tell(what, f"{spread(shares, '.0%')}; {measured}")
 
 
 def evaluation() -> None:
@@ -152,12 +156,8 @@ def evaluation() -> None:
     usual = clocked(lambda: score(previous=first.previous, last=False))
     last = clocked(lambda: score(previous=first.previous, last=True))
     measured = f"{usual:.0f} s, the last {last:.0f} s; an epoch {epoch:.0f} s"
-    line(
-        "scoring 70,000 images, every 5th of 20 epochs",
-        measured,
-        f"{(3 * usual + last) / (20 * epoch):.1%}",
-        "of training",
-    )
+    part_of_training = f"{(3 * usual + last) / (20 * epoch):.1%} of training"
+    tell("scoring 70,000 images, every 5th of 20 epochs", f"{part_of_training}; {measured}")
 
 
 STAGES = ("imports", "data", "trained")
@@ -184,24 +184,17 @@ def memories() -> None:
         done = subprocess.run([sys.executable, __file__, stage], capture_output=True, text=True, check=True)
         found[stage] = float(done.stdout)
     parts = f"{found['imports']:.0f} MB after imports, {found['data']:.0f} with the data"
-    line("memory of a trial on 70,000 images", parts, f"{found['trained']:.0f} MB", "at most, trained and scored")
-
-
-def line(what: str, measured: str, value: str, note: str) -> None:
-    """One line of the table."""
-    print(f"| {what} | {measured} | {value} | {note} |", flush=True)
+    tell("memory of a trial on 70,000 images, trained and scored, at most", f"{found['trained']:.0f} MB; {parts}")
 
 
 def main() -> None:
-    """Prints the table, line by line."""
+    """Tells the rows, one by one."""
     if sys.argv[1:] and sys.argv[1] in STAGES:
         memory(sys.argv[1])
         return
     device.limit_threads(1)
     kmeans.kmeans(np.eye(4, dtype=np.float32), 2, seed=0)  # imports
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    line("what, on one thread", "measured", "ratio: median (quartiles)", "")
-    line("---", "---", "---", "---")
     beside_the_literal_way(rounds)
     beside_the_peak(rounds)
     try:

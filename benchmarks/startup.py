@@ -9,13 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.rows import tell
+
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 9
 LIMIT = 0.3
 COMMANDS = {
     "conclus --help": ["--help"],
-    "conclus plan (24 trials)": ["plan", str(ROOT / "studies" / "quickstart.yaml")],
-    "conclus plan --show": ["plan", str(ROOT / "studies" / "quickstart.yaml"), "--show"],
+    "conclus plan studies/quickstart.yaml": ["plan", str(ROOT / "studies" / "quickstart.yaml")],
+    "conclus plan studies/quickstart.yaml --show": ["plan", str(ROOT / "studies" / "quickstart.yaml"), "--show"],
     "python -c pass": None,
 }
 
@@ -30,13 +32,13 @@ def cpu_seconds(arguments: list[str] | None, cwd: str) -> float:
 
 
 def main() -> None:
-    """Prints one line per command; exit code 1 above the limit."""
+    """Tells a row for each command; exit code 1 above the limit."""
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in COMMANDS.items():
             times = [cpu_seconds(arguments, folder) for _ in range(REPEATS)]
             worst = max(worst, statistics.median(times))
-            print(f"{name:26} {statistics.median(times):.3f} s CPU  ({min(times):.3f} … {max(times):.3f})")
+            tell(f"`{name}`, CPU", f"{statistics.median(times):.3f} s ({min(times):.3f} to {max(times):.3f})")
     print(f"limit {LIMIT} s: {'held' if worst <= LIMIT else 'EXCEEDED'}")
     sys.exit(worst > LIMIT)
 

@@ -1,1 +1,4 @@
-"""Machines, not clustering: where trials run. Knows no study and no torch; is handed a callable and tasks."""
+"""Machines, not clustering: where trials run.
+
+It knows no study and no torch, and is handed a callable and tasks. `jobs` imports it.
+"""

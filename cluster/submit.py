@@ -172,6 +172,8 @@ def head_of(launcher: Path) -> str:
     """
     import yaml
 
+    if not launcher.is_file():  # Who opens a FIFO waits until somebody writes to it.
+        raise ClusterError(f"--config {launcher}: it is not a cluster-launcher file: there is no such file.")
     try:
         content = yaml.safe_load(launcher.read_text(encoding="utf-8"))
         provider = content["provider"]

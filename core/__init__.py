@@ -1,1 +1,1 @@
-"""Trains one trial: no Ray, no click, no files but the data set's and a checkpoint it is handed."""
+"""Trains one trial: no Ray, no command line, no files but those of data and checkpoints. `jobs` imports it."""

@@ -1,1 +1,4 @@
-"""Studies: their files, plans, trials, results and analyses, and the commands."""
+"""Studies: their files, plans, trials, results and analyses, and the commands.
+
+Only `conclus.py` imports it.
+"""

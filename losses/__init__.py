@@ -1,1 +1,1 @@
-"""Loss functions: one file, one loss; torch only."""
+"""Loss functions: one file is one loss; torch only. `core` imports them."""

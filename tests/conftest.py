@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 import conclus
 from tests.cluster.nodes import Nodes, new_token
@@ -24,7 +24,7 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 # The machine may be busy: a slow example is no finding.
 settings.register_profile("conclus", deadline=None, max_examples=60)
-settings.load_profile("conclus")
+settings.register_profile("counts", deadline=None, max_examples=600)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,9 +34,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def has_full_counts(config: pytest.Config) -> bool:
+    """Whether tests that count over simulated studies or made-up inputs count over ten times as many."""
+    return "counts" in config.getoption("markexpr")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """How many examples Hypothesis makes of each test that names no number of its own."""
+    settings.load_profile("counts" if has_full_counts(config) else "conclus")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need Ray come first: they take longest, and the two processes shall end together."""
+    """Those that need Ray come first: they take longest, and the two processes shall end together.
+
+    What has another number of repeats with `-m counts` gets that marker.
+    """
     items.sort(key=lambda item: not item.get_closest_marker("ray"))
+    for item in items:
+        if isinstance(item, pytest.Function) and ("repeats" in item.fixturenames or is_hypothesis_test(item.function)):
+            item.add_marker(pytest.mark.counts)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,6 +68,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def repeats(pytestconfig: pytest.Config) -> Callable[[int], int]:
+    """How many studies a test simulates: as many as it asks for, with `-m counts` ten times as many."""
+    factor = 10 if has_full_counts(pytestconfig) else 1
+    return lambda count: factor * count
 
 
 class Command:

@@ -1,1 +1,1 @@
-"""The configuration of a trial, and the plug-ins that it names. It imports no other package."""
+"""The configuration of a trial, and the plug-ins that it names. All packages of `core` import it."""

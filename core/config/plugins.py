@@ -31,6 +31,8 @@ _LARGEST = 2**20
 """Bytes of a plug-in's source."""
 _allowed: set[str] = set()
 """The sha256 of the content of each plug-in file that may be run in this process."""
+_installed: dict[str, str] = {}
+"""The sha256 of each module of another distribution, as it was when it was imported."""
 
 
 def is_path(name: str) -> bool:
@@ -72,8 +74,8 @@ def source(kind: str, name: str) -> Path:
     own = _folder(kind) / f"{name.replace('-', '_')}.py"
     if own.is_file():
         return own
-    for point in metadata.entry_points(group=f"conclus.{kind}", name=name):
-        spec = importlib.util.find_spec(point.module)
+    if module := _entry_point(kind, name):
+        spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin:
             return Path(spec.origin)
     near = schema.did_you_mean(name, names(kind))
@@ -83,13 +85,41 @@ def source(kind: str, name: str) -> Path:
     )
 
 
+@lru_cache(maxsize=256)
+def _entry_point(kind: str, name: str) -> str:
+    """The module that an installed distribution offers under this name; empty where none does."""
+    return next((point.module for point in metadata.entry_points(group=f"conclus.{kind}", name=name)), "")
+
+
 def _existing(kind: str, path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"the file {path} of {kind} does not exist")
     return path
 
 
-@lru_cache(maxsize=256)
+def digest(kind: str, name: str) -> str:
+    """The sha256 of the file of a plug-in that is not one of conclus's own; empty for those.
+
+    Every byte counts, comments too. What the file imports does not.
+
+    Raises:
+        UserError: no such plug-in, or its file cannot be read.
+    """
+    path = source(kind, name)
+    if not is_path(name) and path.parent == _folder(kind):
+        return ""
+    return file_digest(path)
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a plug-in's file, whoever named it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
 def options(kind: str, name: str) -> tuple[Option, ...]:
     """The options of a plug-in: its entry's keyword-only parameters, read from the source by `ast`.
 
@@ -100,6 +130,17 @@ def options(kind: str, name: str) -> tuple[Option, ...]:
             study file cannot hold.
     """
     path = source(kind, name)
+    return _options(kind, path, _version(path))
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What changes when a file is edited: in one process an edited plug-in must not be read as it was."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=256)
+def _options(kind: str, path: Path, _version: tuple[int, ...]) -> tuple[Option, ...]:
     arguments, said = _parameters(path, ENTRY[kind])
     return tuple(
         _option(path, argument, default, said.get(argument.arg, ""))
@@ -162,18 +203,23 @@ def _option(path: Path, argument: ast.arg, default: ast.expr | None, description
     return Option(argument.arg, type_, value, required=default is None, description=description)
 
 
-@lru_cache(maxsize=256)
 def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
     """A literal that the body of a plug-in's class assigns to `attribute`, read from the source; else `default`.
 
     Raises:
         UserError: no such plug-in, or something else than a literal is assigned.
     """
-    for node in _tree(source(kind, name)).body:
+    path = source(kind, name)
+    return _constant(kind, path, _version(path), attribute, default)
+
+
+@lru_cache(maxsize=256)
+def _constant(kind: str, path: Path, _version: tuple[int, ...], attribute: str, default: Any) -> Any:
+    for node in _tree(path).body:
         if isinstance(node, ast.ClassDef) and node.name == ENTRY[kind]:
             for item in node.body:
                 if (value := _assigned(item, attribute)) is not None:
-                    return _literal(source(kind, name), attribute, value)
+                    return _literal(path, attribute, value)
     return default
 
 
@@ -208,7 +254,6 @@ def load(kind: str, name: str) -> Any:
     return function(kind, name, ENTRY[kind])
 
 
-@lru_cache(maxsize=256)
 def function(kind: str, name: str, attribute: str) -> Any:
     """Imports a plug-in and returns what it defines under `attribute`.
 
@@ -228,7 +273,14 @@ def _module(kind: str, name: str) -> Any:
     if path.parent == _folder(kind):
         package = "losses" if kind == "losses" else f"core.{kind}"
         return importlib.import_module(f"{package}.{path.stem}")
-    return importlib.import_module(next(iter(metadata.entry_points(group=f"conclus.{kind}", name=name))).module)
+    return _imported(_entry_point(kind, name), file_digest(path), path)
+
+
+def _imported(module: str, sha256: str, path: Path) -> Any:
+    """An installed module, as its file is now: a process imports it once."""
+    if _installed.setdefault(module, sha256) != sha256:
+        raise UserError(f"the plug-in {path} was edited after this process imported it: start anew")
+    return importlib.import_module(module)
 
 
 def allow(*digests: str) -> None:
@@ -245,7 +297,7 @@ def allow_named(*paths: str | Path) -> list[str]:
     Raises:
         UserError: one cannot be read.
     """
-    digests = [hashlib.sha256(_content(Path(path))).hexdigest() for path in paths]
+    digests = [file_digest(Path(path)) for path in paths]
     allow(*digests)
     return digests
 
@@ -261,13 +313,13 @@ def checked(path: Path) -> str:
 
 def _checked(path: Path) -> tuple[bytes, str]:
     content = _content(path)
-    digest = hashlib.sha256(content).hexdigest()
-    if digest not in _allowed:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 not in _allowed:
         raise UserError(
             f"the plug-in {path} is neither named by you nor of a content that you have run before: "
             f"read it, and if you trust it, add --plug-in {shlex.quote(str(path))}"
         )
-    return content, digest
+    return content, sha256
 
 
 def file_function(path: str, name: str) -> Any:
@@ -283,11 +335,21 @@ def file_function(path: str, name: str) -> Any:
 
 
 def _load_file(path: Path) -> Any:
-    """Runs the user's own file under a private name, so that it can hide none of ours: the bytes that were checked."""
-    content, digest = _checked(path)
-    module_name = f"conclus_plugin_{path.stem}_{digest[:16]}"
+    """Runs the user's own file under a private name, so that it can hide none of ours: the bytes that were checked.
+
+    Each content runs once in a process, an edited file anew.
+    """
+    content, sha256 = _checked(path)
+    module_name = f"conclus_plugin_{path.stem}_{sha256}"
+    known = sys.modules.get(module_name)
+    if known is not None and known.__file__ == str(path):
+        return known
     module = ModuleType(module_name)
     module.__file__ = str(path)
     sys.modules[module_name] = module
-    exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102 - the only way to run the bytes that were checked
+    try:
+        exec(compile(content, str(path), "exec"), vars(module))  # noqa: S102 - only so do the bytes run that were checked
+    except BaseException:
+        del sys.modules[module_name]
+        raise
     return module

@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 Place = tuple[str, ...]
 
+_MOST_NAMES = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlugIn:
@@ -91,7 +93,7 @@ class Mistakes:
     def unknown(self, place: Place, allowed: Iterable[str], what: str = "key") -> None:
         """Notes a name that does not exist, with the nearest one that does."""
         names = sorted(allowed)
-        self.add(place, f"unknown {what}{did_you_mean(place[-1], names)}; allowed: {', '.join(names)}")
+        self.add(place, f"unknown {what}{did_you_mean(place[-1], names)}; allowed: {nearest(place[-1], names)}")
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,20 @@ def descriptions(docstring: str | None) -> dict[str, str]:
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """The words "; did you mean …?" when something allowed is near, else nothing."""
-    near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.55)
+    """The words "; did you mean …?" when something allowed is near, or has these initials (`lr`); else nothing."""
+    allowed = list(allowed)
+    short = [one for one in allowed if name and name == "".join(part[:1] for part in one.split("_"))]
+    near = short or difflib.get_close_matches(name, allowed, n=1, cutoff=0.55)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Names for a message: all, sorted; of more than 10 those most similar to `name`, and how many there are."""
+    names = sorted(set(allowed))
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    alike = sorted(names, key=lambda one: -difflib.SequenceMatcher(None, one, name).ratio())[:_MOST_NAMES]
+    return f"{', '.join(alike)}, … ({len(names)} in all)"
 
 
 def read_options(

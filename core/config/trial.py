@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -228,11 +228,32 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
     return flat
 
 
+def plug_ins(config: TrialConfig) -> Iterator[tuple[str, str, str]]:
+    """The dotted key, the kind and the name of every plug-in that a configuration names."""
+    for one in fields(config):
+        value = getattr(config, one.name)
+        if isinstance(value, PlugIn):
+            yield from _plug_ins(_KINDS[one.name], value, one.name)
+
+
+def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, str]]:
+    yield f"{key}.name", kind, chosen.name
+    for option in plugins.options(kind, chosen.name):
+        value = chosen.options.get(option.name)
+        if isinstance(value, PlugIn) and (inner := plug_in_kind(option.type)):
+            yield from _plug_ins(inner, value, f"{key}.{option.name}")
+
+
+_KINDS = {
+    name: kind
+    for name, hint in typing.get_type_hints(TrialConfig, include_extras=True).items()
+    if (kind := plug_in_kind(hint))
+}
+
+
 def plug_in_files(config: TrialConfig) -> list[str]:
     """The paths of the plug-ins that a configuration names by path."""
-    flat = flatten(to_mapping(config))
-    names = [flat.get(key) for key in sorted(PATHS) if key.endswith(".name")]
-    return [name for name in names if isinstance(name, str) and plugins.is_path(name)]
+    return [name for _, _, name in plug_ins(config) if plugins.is_path(name)]
 
 
 def build_loss(loss: PlugIn | str) -> Any:

@@ -1,1 +1,1 @@
-"""Data sets: from files to arrays, and what is said of them. It may import `config`."""
+"""Data sets: from files to arrays, and what is said of them. `evaluation` and what lies above it import it."""

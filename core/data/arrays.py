@@ -87,8 +87,11 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
             key = _feature_key(file, heads, wanted, labelled)
             samples = _member(file, archive, key)
         others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
-        samples = _arranged(samples, wanted, layout, file, [head.shape for head in others.values()])
-        left = _left_out(others, len(samples), wanted, labelled) if key else {}
+        beside = [head.shape for one, head in others.items() if one != labelled]
+        shape = None if labelled is None else heads[labelled].shape
+        samples = _arranged(samples, wanted, layout, file, beside=beside, labels=shape)
+        # A single number has no length; it is refused by its shape, later.
+        left = _left_out(others, len(samples), wanted, labelled) if key and samples.ndim else {}
         ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
         labels = None if labelled is None else _member(file, archive, labelled)
         return Part(
@@ -107,10 +110,14 @@ def _arranged(
     wanted: Wanted,
     layout: Layout | None,
     file: Path,
+    *,
     beside: Sequence[tuple[int, ...]] = (),
+    labels: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
     # A trained model knows the shape of its samples: a second reading would be refused there.
-    return samples if layout is None and wanted.known is not None else arranged(samples, layout, file, beside=beside)
+    if layout is None and wanted.known is not None:
+        return samples
+    return arranged(samples, layout, file, beside=beside, labels=labels)
 
 
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
@@ -178,6 +185,6 @@ def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> ND
     if "format" in heads and _member(file, archive, "format") != b"csr":
         raise fault(file, "it holds a sparse matrix that is not by rows: save `matrix.tocsr()`")
     data, indices, indptr, shape = (_member(file, archive, key) for key in _SPARSE)
-    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.reshape(-1).tolist()))
     matrix.check_format(full_check=True)
     return matrix.toarray()

@@ -15,13 +15,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LABELS = {"y", "label", "labels", "target", "targets"}
+# Holds the labels where nothing of `_LABELS` does.
+_CLASS = "class"
 _ID = re.compile(r"(.*[_ .-])?(id|ids|uuid|guid|idx|index)|rownames|row_?number", re.IGNORECASE)
 _NAME = re.compile(r"(.*[_ .-])?(name|file|filename|path|url|barcode|key|code|sample|cell|accession)", re.IGNORECASE)
 _SECOND_LABEL = re.compile(
     r"(labels?|class(es)?|targets?|gt|ground_?truth)([_ .-].*|\d.*)?|.*[_ .-](labels?|class|target|gt)", re.IGNORECASE
 )
+# Names of classes, clusters and predictions that earlier versions took for features.
+_CLASSES = r"(sub|super)[_ .-]?class(es)?|clusters?|species|categor(y|ies)|cell[_ .-]?types?"
+_PREDICTED = r"(pred(s|icted|ictions?)?|louvain|leiden)([_ .-].*|\d.*)?"
+_LATER_LABEL = re.compile(
+    rf"(.*[_ .-])?({_CLASSES}|{_PREDICTED})([_ .-]?\d+)?|groups?|truth|y[_ .-]?(true|pred|fine|coarse)", re.IGNORECASE
+)
 # Of fewer rows, numbers may well grow by chance.
 _FEW = 20
+# Of so many rows a column shows whether it has few values, and how many values are few.
+_LOOKED_AT = 2000
+_VALUES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +40,8 @@ class Wanted:
     """What the user says of the columns or arrays of a file; see `core.datasets.file.load`.
 
     For a trained model `known` are the names of its features, none for arrays; None where there is no model yet. New
-    data need not have the labels and ids of the training, and the model tells how it is read.
+    data need not have the labels and ids of the training, and the model tells how it is read. `copies` are the columns
+    that repeat the labels, as `core.data.copies` finds them.
     """
 
     features: tuple[str, ...] | None = None
@@ -38,6 +50,8 @@ class Wanted:
     id: str | None = None
     decimal: str = "."
     known: tuple[str, ...] | None = None
+    unlabelled: tuple[int | str, ...] | None = None
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +67,7 @@ class Part:
         left_out: as in `core.data.dataset.Dataset`.
         label_name: the column or key of the labels.
         ids: (n,) what the file calls its samples.
+        notes: what else was decided while reading, in sentences.
     """
 
     file: Path
@@ -63,10 +78,11 @@ class Part:
     left_out: tuple[str, ...] = ()
     label_name: str = ""
     ids: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | None:
-    """The key or column that holds the labels: the one asked for, or the only one with a usual name.
+    """The key or column that holds the labels: the one asked for, the only one with a usual name, or else `class`.
 
     Returns:
         None where there are none, or `labels` is "none" and no key is called so.
@@ -75,7 +91,7 @@ def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | No
         UserError: there is no such key, or several have usual names.
     """
     if labels is None:
-        found = [key for key in keys if key.lower() in _LABELS]
+        found = [key for key in keys if key.lower() in _LABELS] or [key for key in keys if is_class_alone(key)]
         if len(found) > 1:
             raise fault(file, f"several could be the labels: {listed(found)}; name one: `labels: {found[0]}`")
         return found[0] if found else None
@@ -109,7 +125,17 @@ def listed(names: Iterable[str]) -> str:
 
 def is_label_name(name: str) -> bool:
     """Whether people call a column of labels so."""
-    return name.lower() in _LABELS or _SECOND_LABEL.fullmatch(name) is not None
+    return name.lower() in _LABELS or any(one.fullmatch(name) for one in (_SECOND_LABEL, _LATER_LABEL))
+
+
+def is_later_label_name(name: str) -> bool:
+    """Whether that name says so by a rule that earlier versions had not; see `core.data.copies.changed_reading`."""
+    return _LATER_LABEL.fullmatch(name) is not None and _SECOND_LABEL.fullmatch(name) is None
+
+
+def is_class_alone(name: str) -> bool:
+    """Whether it is the name that means the labels where no other name does."""
+    return name.lower() == _CLASS
 
 
 def is_id_name(name: str, *, text: bool) -> bool:
@@ -127,11 +153,26 @@ def are_whole(values: NDArray[Any]) -> bool:
 
 
 def look_like_index(values: NDArray[Any]) -> bool:
-    """Whether whole numbers (n,) count the rows: they only grow, or are n neighbours in any order."""
+    """Whether whole numbers (n,) number the rows: they only grow, or are n steps of one size in any order."""
     import numpy as np
 
     if len(values) < _FEW or not are_whole(values):
         return False
     order = np.sort(values)
     unique = bool((order[1:] > order[:-1]).all())
-    return unique and (bool((order == values).all()) or int(order[-1]) - int(order[0]) == len(values) - 1)
+    return unique and (bool((order == values).all()) or bool((np.diff(order) == order[1] - order[0]).all()))
+
+
+def few_valued(samples: NDArray[Any]) -> list[int]:
+    """Which columns of samples (n, features) hold whole numbers of few values, as classes and groups do.
+
+    Up to 2,000 rows are looked at, evenly spread; of less than 20 nothing can be said.
+    """
+    import numpy as np
+
+    if samples.ndim != 2 or len(samples) < _FEW:
+        return []
+    rows = samples[:: -(-len(samples) // _LOOKED_AT)]
+    whole = (rows == np.floor(rows)).all(axis=0) & (rows != rows[:1]).any(axis=0)
+    most = min(_VALUES, len(rows) // 4)
+    return [place for place in whole.nonzero()[0].tolist() if len(np.unique(rows[:, place])) <= most]

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +56,7 @@ class Dataset:
         axes: what each axis of a stored sample was taken for, as `("height", "width", "channels")`; empty for vectors.
         notes: further sentences on how the data was read, where there was something to decide.
         ids: what the file calls the samples, (n_samples,); None where it has no column of ids.
+        unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Dataset:
     axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     ids: NDArray[Any] | None = None
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int:
@@ -122,6 +125,18 @@ class Dataset:
 def fault(where: Path | str, what: str) -> UserError:
     """The error for a mistake in one file: a single line, whatever names and values it quotes."""
     return UserError(" ".join(f"{where}: {what}".splitlines()))
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """What the readers of files raise at damaged ones; arrow's errors are among these."""
+    import csv
+    import tokenize
+    import zipfile
+    import zlib
+
+    plain = (OSError, ValueError, EOFError, RuntimeError, MemoryError, KeyError)
+    # numpy takes a head it cannot evaluate for one of Python 2 and tokenises it.
+    return (*plain, csv.Error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
 def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str] = ()) -> None:
@@ -190,14 +205,17 @@ def user_path(text: str) -> Path:
     """The path a user wrote; `~` in it is a folder's name, as everywhere in conclus: it is shells that replace it.
 
     Raises:
-        UserError: there is nothing there, or it may not be looked at.
+        UserError: there is nothing there, it may not be looked at, or it is neither a file nor a folder: who opens a
+            FIFO waits until somebody writes to it.
     """
     try:
         path = Path(text)
-        path.stat()
+        mode = path.stat().st_mode
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise fault(text, f"no such file or folder can be read ({reason}): check the path of the data") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise fault(text, "it is a FIFO, a socket or a device: name a file or a folder")
     return path
 
 
@@ -232,8 +250,8 @@ def content_hash(path: Path) -> str:
 
 def _state(path: Path) -> list[int]:
     # The change time too: tools that put back the modification time cannot put back this one.
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 
 def _hashed(path: Path) -> str:

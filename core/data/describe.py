@@ -19,9 +19,9 @@ _SHOWN = 4
 
 
 def described(data: Dataset) -> str:
-    """One line: the name, the samples and their shape, what was left out, the labels.
+    """One line: the name, the samples and their shape, the labels, and what stands in the file where there is none.
 
-    Like `mine: 240 samples × 6 features (a … f; id left out), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
+    Like `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
     """
     line = f"{data.name}: {data.n_samples:,} samples × {_shape(data)}, {_labels(data)}"
     return " ".join(line.splitlines())
@@ -40,8 +40,6 @@ def _shape(data: Dataset) -> str:
     else:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
         told = [_span(data.feature_names)] if data.feature_names else []
-    if data.left_out:
-        told.append(f"{', '.join(one.partition(' (')[0] for one in data.left_out)} left out")
     return f"{shape} ({'; '.join(told)})" if told else shape
 
 
@@ -51,7 +49,10 @@ def _labels(data: Dataset) -> str:
     name = f"{data.label_name}, " if data.label_name else ""
     text = f"labels: {name}{len(data.class_names)} classes ({_span(data.class_names)})"
     missing = int((data.labels == UNLABELLED).sum())
-    return f"{text}, {missing:,} unlabelled ({UNLABELLED})" if missing else text
+    if not missing:
+        return text
+    written = f" ({', '.join(data.unlabelled)})" if data.unlabelled else ""
+    return f"{text}, {missing:,} unlabelled{written}"
 
 
 def _span(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.data.columns import listed
 from core.data.dataset import UNLABELLED, fault
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 # Stands for a missing whole number, which numpy has no other way to write.
 NO_NUMBER = -(2**63)
+# What is said of what stands for missing names and numbers.
+_EMPTY = {"": "empty", str(NO_NUMBER): "empty or NaN"}
 # How people write that a sample has no label, in small letters, beside an empty cell and NaN.
 WORDS = ("-1", "na", "nan", "n/a", "<na>", "none", "null", "unlabelled", "unlabeled")
+# What may mean the same, and is a class until somebody says that it is none.
+_DOUBTFUL = ("?", "??", "-", "--", "n.a.", "unknown", "unassigned", "undefined", "missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +33,13 @@ class Labels:
         codes: (n_samples,) in 0..n_classes-1, or `UNLABELLED`; None where no sample has one.
         names: (n_classes,), by code.
         notes: how they were read, where there was something to decide.
+        missing: what stands in the file where there is no label, as a person writes it.
     """
 
     codes: NDArray[np.int64] | None
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def check_labels(raw: NDArray[Any], n_samples: int, where: Path | str) -> NDArray[Any]:
@@ -135,12 +142,14 @@ def read_labels(
             two values), NA, nan, none, null and unlabelled.
 
     Raises:
-        UserError: as `check_labels`, or there is a single class.
+        UserError: as `check_labels`, or there is a single class, or a value of `unlabelled` is no label.
     """
     import numpy as np
 
     values, notes = _stripped(check_labels(raw, n_samples, where))
-    kinds = {str(one) for one in np.unique(values).tolist()} - {"", str(NO_NUMBER)}
+    found = {str(one) for one in np.unique(values).tolist()}
+    kinds = found - {"", str(NO_NUMBER)}
+    _check_unlabelled(found, kinds, unlabelled, where)
     said, more = _meaning_none(kinds, unlabelled)
     missing = np.isin(values.astype(str), [*said, "", str(NO_NUMBER)])
     notes = (*notes, *more)
@@ -148,10 +157,20 @@ def read_labels(
         return Labels(None, (), (*notes, f"all {n_samples} samples are unlabelled: there are no labels"))
     codes = np.full(n_samples, UNLABELLED, np.int64)
     codes[~missing], classes = encode_labels(values[~missing], int((~missing).sum()), where, names)
-    if missing.any():
-        how = ", ".join(sorted(said) + ["empty"] * bool((missing & ~np.isin(values.astype(str), list(said))).any()))
-        notes = (*notes, f"{int(missing.sum())} samples are unlabelled ({how}): trained on, left out of scores")
-    return Labels(codes, classes, notes)
+    return Labels(codes, classes, notes, (*sorted(said), *sorted({_EMPTY[one] for one in found - kinds})))
+
+
+def _check_unlabelled(
+    found: set[str], kinds: set[str], unlabelled: Sequence[int | str] | None, where: Path | str
+) -> None:
+    """Refuses a value of `unlabelled` that does not occur; `found` are the `kinds` and what stands for missing ones."""
+    named = [str(one).strip() for one in unlabelled or ()]
+    empty = {"", *WORDS} if found > kinds else {""}
+    strange = [one for one in named if one not in kinds and one.lower() not in empty]
+    if strange:
+        raise fault(
+            where, f"`unlabelled` names {strange[0]!r}, which is none of its labels: they are {listed(sorted(kinds))}"
+        )
 
 
 def _stripped(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -175,4 +194,9 @@ def _meaning_none(kinds: set[str], unlabelled: Sequence[int | str] | None) -> tu
     if "-1" in found and len(kinds) == 2:
         note = "the label -1 is a class, as it is one of only two values; `unlabelled: [-1]` takes it for no label"
         return found - {"-1"}, (note,)
-    return found, ()
+    doubtful = sorted(one for one in kinds if one.lower() in _DOUBTFUL)
+    if not doubtful:
+        return found, ()
+    told = ", ".join(map(repr, doubtful))
+    written = ", ".join(map(repr, sorted([*found, *doubtful])))
+    return found, (f"the label {told} is a class; `unlabelled: [{written}]` takes it for no label",)

@@ -13,39 +13,70 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Layout = Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwc", "chw"]
+Layout = Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"]
 _WORDS = {"n": "samples", "f": "features", "h": "height", "w": "width", "c": "channels"}
 _CHANNELS = {1, 3, 4}
 
 
+# The possible readings of an array by its number of axes: the first is taken where nothing speaks against it.
+_READINGS: dict[int, tuple[Layout, ...]] = {2: ("nf", "fn"), 3: ("nhw", "hwn", "hwc", "chw")}
+
+
 def arranged(
-    samples: NDArray[Any], layout: Layout | None, where: Path | str, *, beside: Collection[tuple[int, ...]] = ()
+    samples: NDArray[Any],
+    layout: Layout | None,
+    where: Path | str,
+    *,
+    beside: Collection[tuple[int, ...]] = (),
+    labels: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
     """Brings an array to one sample per row: (n, …).
 
     Args:
         samples: as stored, 2 to 4 dimensions.
-        layout: a letter for each axis. `fn` is features x samples; `hwc` and `chw` are a cube whose pixels are the
-            samples and whose bands are the features; the others have samples first.
+        layout: a letter for each axis. `fn` is features x samples, `hwn` has the images last; `hwc` and `chw` are a
+            cube whose pixels are the samples and whose bands are the features; the others have samples first.
         where: the file, for the message.
-        beside: shapes of the labels and of further arrays of the file.
+        beside: shapes of the further arrays of the file, without the labels.
+        labels: the shape of the labels, where there are any: what does not fit them is no reading.
 
     Raises:
-        UserError: the array has another number of axes, or two readings are possible and none is chosen.
+        UserError: the array has another number of axes, or none is chosen and it may be read in two ways or can only be
+            read with its samples not first.
     """
     if layout is None:
-        _check_one_reading(samples.shape, where, beside)
+        _check_one_reading(samples.shape, where, beside, labels)
         return samples
     if samples.ndim != len(layout):
         raise fault(where, f"`layout: {layout}` has {len(layout)} axes, the samples have the shape {samples.shape}")
     if layout == "fn":
         return samples.T
+    if layout == "hwn":
+        return samples.transpose(2, 0, 1)
     if layout == "chw":
         samples = samples.transpose(1, 2, 0)
     return samples.reshape(-1, samples.shape[-1]) if layout in {"hwc", "chw"} else samples
 
 
-def _check_one_reading(shape: tuple[int, ...], where: Path | str, beside: Collection[tuple[int, ...]]) -> None:
+def _check_one_reading(
+    shape: tuple[int, ...],
+    where: Path | str,
+    beside: Collection[tuple[int, ...]],
+    labels: tuple[int, ...] | None,
+) -> None:
+    readings = _READINGS.get(len(shape), ())
+    fitting: list[Layout] = [one for one in readings if labels is not None and _fits(shape, one, labels)]
+    if fitting and fitting[0][0] != "n":
+        said = " or ".join(f"{_reading(shape, one)} (`layout: {one}`)" for one in fitting)
+        count = math.prod(labels or ())
+        raise fault(
+            where, f"the shape {shape} fits its {count} labels only as {said}: write that, or name other labels"
+        )
+    # An array of several axes with as many rows says that samples come first in this file.
+    if len(fitting) > 1 and not any(len(one) > 1 and one[0] == shape[0] for one in beside):
+        raise _two(where, shape, *fitting)
+    if fitting:
+        return
     known = [one for one in beside if one != () and one[0] != shape[0]]
     if len(shape) == 2 and any(one in {(shape[1],), (shape[1], 1)} for one in known):
         raise _two(where, shape, "nf", "fn")
@@ -58,9 +89,18 @@ def _check_one_reading(shape: tuple[int, ...], where: Path | str, beside: Collec
             raise _two(where, shape, "nhw", "hwc")
 
 
+def _fits(shape: tuple[int, ...], layout: Layout, labels: tuple[int, ...]) -> bool:
+    """Whether there is a label for each sample."""
+    sizes = dict(zip(layout, shape, strict=True))
+    if "n" in sizes:
+        return labels in {(sizes["n"],), (sizes["n"], 1)}
+    return labels in {(sizes["h"], sizes["w"]), (sizes["h"] * sizes["w"],)}
+
+
 def _two(where: Path | str, shape: tuple[int, ...], *layouts: Layout) -> Exception:
     said = " or ".join(f"{_reading(shape, one)} (`layout: {one}`)" for one in layouts)
-    return fault(where, f"the shape {shape} can be read in two ways, as {said}: write the one that is right")
+    ways = "two ways" if len(layouts) == 2 else f"{len(layouts)} ways"
+    return fault(where, f"the shape {shape} can be read in {ways}, as {said}: write the one that is right")
 
 
 def _reading(shape: tuple[int, ...], layout: Layout) -> str:

@@ -17,6 +17,7 @@ from core.data.columns import (
     look_like_index,
 )
 from core.data.dataset import fault
+from core.data.text_tables import is_missing, is_number, read_text, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _INDEX = {"", "Unnamed: 0", "__index_level_0__"}
 # How a reason begins for which a column is no feature but names the samples.
 _ID = "id: "
-_MISSING = {"", "na", "n/a", "#n/a", "null", "none"}
 
 
 def read_table(file: Path, wanted: Wanted) -> Part:
@@ -44,7 +44,8 @@ def read_table(file: Path, wanted: Wanted) -> Part:
         UserError: columns are missing, ambiguous or not numeric, or rows are of different length.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
-    table: Any = _parquet(file) if file.suffix.lower() == ".parquet" else _text(file, wanted.decimal)
+    is_text = file.suffix.lower() != ".parquet"
+    table: Any = read_text(file, wanted.decimal) if is_text else _parquet(file)
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -65,6 +66,7 @@ def read_table(file: Path, wanted: Wanted) -> Part:
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else table[ids].to_numpy(),
+        notes=told(file, wanted.decimal) if is_text else (),
     )
 
 
@@ -74,74 +76,6 @@ def _parquet(file: Path) -> Any:
     # Not `read_table`, which takes `key=value` in the names of folders for columns.
     with parquet.ParquetFile(file) as source:
         return source.read()
-
-
-def _text(file: Path, decimal: str) -> Any:
-    from pyarrow import ArrowInvalid, csv
-
-    first, second, delimiter = _first_lines(file)
-    header = _is_header(*([field.replace(decimal, ".") for field in line] for line in (first, second)))
-    try:
-        table = csv.read_csv(
-            file,
-            read_options=csv.ReadOptions(autogenerate_column_names=not header),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(decimal_point=decimal),
-        )
-    except ArrowInvalid:
-        _check_widths(file, delimiter, len(first))
-        raise
-    return table.rename_columns([name.strip() for name in table.column_names])
-
-
-def _first_lines(file: Path) -> tuple[list[str], list[str], str]:
-    import csv
-
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        start = stream.readline()
-        stream.seek(0)
-        delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=start.count)
-        rows = (row for row in csv.reader(stream, delimiter=delimiter) if row)
-        first, second = next(rows, []), next(rows, [])
-    if not first:
-        raise fault(file, "it is empty: there must be one line per sample")
-    return first, second, delimiter
-
-
-def _is_header(first: list[str], second: list[str]) -> bool:
-    """Whether the first line names columns: by text alone, by text over a number, or by counting them."""
-    numbers = [float(field) for field in first if _is_number(field)]
-    texts = {field.strip() for field in first if not _is_number(field) and not _is_missing(field)}
-    over = any(up.strip() in texts and _is_number(down) for up, down in zip(first, second, strict=False))
-    if texts and (not numbers or over or any(is_label_name(text) for text in texts)):
-        return True
-    count = len(numbers)
-    counting = numbers in ([float(i) for i in range(count)], [float(i + 1) for i in range(count)])
-    # A few small numbers may be a sample; with pandas' empty name of the index before them they are not.
-    return counting and count > (0 if first[0] == "" else 7)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return "_" not in field
-
-
-def _is_missing(field: str) -> bool:
-    return field.strip().lower() in _MISSING
-
-
-def _check_widths(file: Path, delimiter: str, width: int) -> None:
-    import csv
-
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
-        for row in reader:
-            if row and len(row) != width:
-                line = f"line {reader.line_num} has {len(row)} fields, the first has {width}"
-                raise fault(file, f"{line}: all lines must have the same number")
 
 
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
@@ -158,6 +92,8 @@ def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | Non
     for name in rest:
         if reason := f"{_ID}pandas' index" if name in index else _no_feature(name, table[name]):
             left[name] = reason
+        elif name in wanted.copies:
+            left[name] = f"it repeats the labels one to one; `features: [..., {name}]` learns from it"
         elif lists and name not in lists:
             left[name] = f"beside the vectors of {lists[0]}"
     rest = [name for name in rest if name not in left]
@@ -292,10 +228,13 @@ def _numbers(file: Path, name: str, column: Any) -> NDArray[Any]:
 
 
 def _no_number(file: Path, name: str, column: Any) -> Exception:
-    values = ((row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None)
-    bad = next((pair for pair in values if not _is_number(pair[1]) and not _is_missing(pair[1])), None)
+    values = [(row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None]
+    bad = next((pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])), None)
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
-    if bad and _is_number(bad[1].replace(",", ".", 1)):
+    pointed = next((value for _, value in values if "." in value and is_number(value)), None)
+    if bad is None and pointed is not None:
+        said, advice = f"it has decimal points, as in {pointed}", 'leave out `decimal: ","`'
+    elif bad and is_number(bad[1].replace(",", ".", 1)):
         advice = 'it has decimal commas: write `decimal: ","`, or save it with decimal points'
     else:
         advice = (

@@ -1,1 +1,4 @@
-"""One file, one data set; functions `load` and `fingerprint` in it. See `core.data.dataset`."""
+"""Data sets: one file is one data set, `load` and `fingerprint` in it.
+
+They are loaded by name; see `core.data.dataset`.
+"""

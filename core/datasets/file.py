@@ -13,15 +13,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.data.arrays import read_npy, read_npz
-from core.data.columns import Part, Wanted, listed
-from core.data.dataset import SUFFIXES, Dataset, check_spread, check_values, fault, fingerprint_of, user_path
+from core.data.columns import Part, Wanted, few_valued, listed
+from core.data.copies import changed_reading, label_copies, repeats
+from core.data.dataset import (
+    SUFFIXES,
+    Dataset,
+    check_spread,
+    check_values,
+    damage,
+    fault,
+    fingerprint_of,
+    user_path,
+)
 from core.data.labels import Labels, check_labels, read_labels
 from core.data.layout import Layout, shaped
 from core.data.scaling import offset_and_divisor, scaled
 from core.data.tables import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,7 +47,7 @@ def load(
     ignore: tuple[str, ...] | None = None,
     id: str | None = None,  # noqa: A002 - it is what the option is called
     unlabelled: tuple[int | str, ...] | None = None,
-    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwc", "chw"] | None = None,
+    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
 ) -> Dataset:
     """Loads samples, and labels where there are any.
@@ -57,8 +67,8 @@ def load(
         id: column or array of the samples' names, which `conclus embed` keeps.
         unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
             unlabelled; empty ones always.
-        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, or of a cube whose pixels
-            are the samples hwc, chw. Without it: the only possible reading.
+        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn (images last), or of a
+            cube whose pixels are the samples hwc, chw. Without it: the only possible reading with samples first.
         decimal: the decimal point of numbers in CSV and TSV.
 
     Returns:
@@ -79,12 +89,15 @@ def load(
         layout=layout,
         decimal=decimal,
     )
-    wanted = Wanted(features=_names(features), labels=labels, ignore=ignore or (), id=id, decimal=decimal)
+    wanted = _wanted(features=features, labels=labels, ignore=ignore, id=id, decimal=decimal, unlabelled=unlabelled)
+    wanted = replace(wanted, copies=label_copies(_files(path), wanted))
     samples, part, axes = _samples(path, wanted, shape, layout)
     check_spread(samples, path)
     found = Labels(None, ())
     if part.labels is not None:
         found = read_labels(part.labels, len(samples), path, names=part.class_names, unlabelled=unlabelled)
+    elif unlabelled:
+        raise fault(path, "`unlabelled` is of labels, and none are read: leave it out, or name them with `labels`")
     return Dataset(
         user_path(path).absolute().stem,
         scaled(samples, scale),
@@ -95,8 +108,9 @@ def load(
         left_out=part.left_out,
         label_name="" if found.codes is None else part.label_name,
         axes=axes,
-        notes=found.notes,
+        notes=(*part.notes, *found.notes, *_told_columns(part, found.codes)),
         ids=part.ids,
+        unlabelled=found.missing,
     )
 
 
@@ -133,6 +147,18 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
     )
 
 
+def _wanted(**options: Any) -> Wanted:
+    """What `load` and `fingerprint` are told of columns and arrays."""
+    return Wanted(
+        features=_names(options.get("features")),
+        labels=options.get("labels"),
+        ignore=tuple(options.get("ignore") or ()),
+        id=options.get("id"),
+        decimal=options.get("decimal") or ".",
+        unlabelled=None if options.get("unlabelled") is None else tuple(options["unlabelled"]),
+    )
+
+
 def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if features is None:
         return None
@@ -148,6 +174,16 @@ def _samples(
     part = parts[0] if len(parts) == 1 else _joined(parts)
     samples, axes = shaped(part.samples, shape, layout, path)
     return samples, part, axes
+
+
+def _told_columns(part: Part, labels: NDArray[Any] | None) -> Iterator[str]:
+    """What a person should see of columns that may be classes or groups."""
+    places = few_valued(part.samples)
+    if part.columns:
+        if names := [part.columns[place] for place in places]:
+            yield f"whole numbers of few values: {listed(names)} (`ignore` leaves out what is no feature)"
+    elif labels is not None and (copies := [one + 1 for one in places if repeats(part.samples[:, one], labels)]):
+        yield f"column {copies[0]} (counted from 1) of the samples repeats the labels one to one: leave it out"
 
 
 def _joined(parts: Sequence[Part]) -> Part:
@@ -174,11 +210,14 @@ def fingerprint(
 ) -> str:
     """The hash of the files' content and of all options but the path; of `later` ones only where they are set.
 
+    Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
+
     Raises:
         UserError: there are no such files, or none of a known format.
     """
     files = _files(path)
-    unset = {None, "."}
+    unset = (None, ".")
+    changed = changed_reading(files, _wanted(features=features, labels=labels, **later))
     return fingerprint_of(
         files,
         format=files[0].suffix.lower(),
@@ -187,6 +226,7 @@ def fingerprint(
         scale=scale,
         shape=None if shape is None else list(shape),
         **{name: value for name, value in later.items() if value not in unset},
+        **changed,
     )
 
 
@@ -227,6 +267,8 @@ def _files(path: str) -> list[Path]:
 def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     """Reads and checks one file, turning whatever a reader says of a damaged one into a sentence."""
     suffix = file.suffix.lower()
+    if wanted.known is None:
+        _check_format(file, suffix, wanted, layout)
     try:
         if suffix == ".npy":
             part = read_npy(file, wanted, layout)
@@ -234,26 +276,27 @@ def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
             part = read_npz(file, wanted, layout)
         else:
             part = read_table(file, wanted)
-    except _broken() as error:
+    except damage() as error:
         reason = " ".join(str(error).split())[:200]
         what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
         raise fault(file, what) from error
     check_values(part.samples, file, part.columns)
+    if part.ids is not None and len(part.ids) != len(part.samples):
+        raise fault(file, f"`id` names {len(part.ids)} values for {len(part.samples)} samples: each must have its own")
     if part.labels is None or wanted.known is not None:
         return replace(part, labels=None)
     return replace(part, labels=check_labels(part.labels, len(part.samples), file))
 
 
-def _broken() -> tuple[type[Exception], ...]:
-    """What the readers raise at damaged files; arrow's errors are among these."""
-    import csv
-    import tokenize
-    import zipfile
-    import zlib
-
-    plain = (OSError, ValueError, EOFError, RuntimeError, MemoryError, KeyError)
-    # numpy takes a head it cannot evaluate for one of Python 2 and tokenises it.
-    return (*plain, csv.Error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+def _check_format(file: Path, suffix: str, wanted: Wanted, layout: Layout | None) -> None:
+    """Refuses options that do nothing with files of this format."""
+    idle = {
+        "decimal": wanted.decimal != "." and suffix not in {".csv", ".tsv"},
+        "layout": layout is not None and suffix not in {".npy", ".npz"},
+        "features": wanted.features is not None and suffix == ".npy",
+    }
+    for option in (name for name, does_nothing in idle.items() if does_nothing):
+        raise fault(file, f"the option `{option}` does nothing with files of the format {suffix}: leave it out")
 
 
 def _check_same(parts: Sequence[Part]) -> None:

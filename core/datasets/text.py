@@ -24,7 +24,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from core.data import sentence_model
 from core.data.analyzer import identity, settings, told
-from core.data.columns import label_key, listed
+from core.data.columns import Wanted, label_key, listed
+from core.data.copies import changed_reading
 from core.data.dataset import Dataset, cache_folder, check_spread, fault, fingerprint_of, user_path
 from core.data.labels import Labels, read_labels
 from core.data.scaling import scaled
@@ -138,6 +139,7 @@ def fingerprint(
         models=models,
         variants=None if change is None else asdict(change),
         scale=scale,
+        **changed_reading([file], Wanted(features=(text,), labels=labels, ignore=(text,))),
     )
 
 

@@ -1,1 +1,1 @@
-"""One file, one encoder; the class `Encoder` in it: a module with `dim`, the width of its features."""
+"""Encoders: one file is one encoder, the class `Encoder` in it. They are loaded by name; see `core.training.method`."""

@@ -1,1 +1,1 @@
-"""Scores, with and without labels. It may import `data` and `losses`."""
+"""Scores, with and without labels. `training`, the methods and the estimator import it."""

@@ -1,1 +1,1 @@
-"""One file, one method; the class `Method` in it. See `core.training.method`."""
+"""Methods: one file is one method, the class `Method` in it. They are loaded by name; see `core.training.method`."""

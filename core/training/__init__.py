@@ -1,1 +1,1 @@
-"""Training one trial; `fit` is the main path. It may import `evaluation`, `data` and `config`."""
+"""Training one trial; `fit` is the main path. Encoders, views, methods and the estimator import it."""

@@ -1,1 +1,4 @@
-"""One file, one family of views; the class `Views` in it draws a random view of each sample, batched."""
+"""Families of views: one file is one family, the class `Views` in it.
+
+They are loaded by name; see `core.training.method`.
+"""

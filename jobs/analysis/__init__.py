@@ -1,1 +1,1 @@
-"""Analyses of result rows: numpy, pyarrow and scipy, no torch."""
+"""Analyses of result rows, as numbers, without torch. `present` and all packages above it import it."""

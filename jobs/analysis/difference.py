@@ -8,16 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from jobs.analysis import apart
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import samples
 from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
 from jobs.results import records
 from jobs.results.header import FINISHED
+from jobs.results.identity import PROTOCOL
 from jobs.results.names import PARAM
 
-COLUMNS = ("param.*", "source", "code_hash", "data_hash", "env_hash", "env_json")
+COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json")
 """The columns that this module reads, besides the metric and those that identify a trial."""
-_STUDY, _DATA = "study", "data_hash"
+_STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
 
@@ -149,9 +151,11 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
 
 def _side(table: pa.Table, column: str) -> _Side:
     table, _ = samples(table)
+    table = apart.with_contents(table, all_=True)
     params = {name.removeprefix(PARAM): name for name in table.column_names if name.startswith(PARAM)}
     sources = {key: name for key, name in params.items() if key != _PLACE} | {_STUDY: "study", _DATA: "data_hash"}
     cells = {key: table[name].to_pylist() for key, name in sources.items() if name in table.column_names}
+    cells[_PROTOCOL] = [PROTOCOL if one is None else one for one in apart.protocols(table)]
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
     own = [source != "import" for source in _optional(table, "source")]
     code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}

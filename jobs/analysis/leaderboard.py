@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis import samples, selection
+from jobs.analysis import apart, samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import reason_code
 from jobs.analysis.scores import (
@@ -64,6 +64,7 @@ class Entry:
         running: Number of its trials that have not ended.
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
+        protocol: The protocol of its key; None for imported trials.
     """
 
     rank: int
@@ -78,6 +79,7 @@ class Entry:
     running: int
     imported: int
     secondary: dict[str, Score]
+    protocol: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Leaderboard:
         constant: Parameters with one value over the whole table.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
+        apart: Configurations of other protocols, which are not compared with the others.
     """
 
     metric: str
@@ -97,6 +100,7 @@ class Leaderboard:
     constant: dict[str, Any]
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
+    apart: tuple[Entry, ...] = ()
 
 
 @dataclass(slots=True)
@@ -106,6 +110,7 @@ class _Cell:
     study: str
     config_key: str
     params: dict[str, Any]
+    protocol: int | None
     values: dict[int, float] = field(default_factory=dict[int, float])
     rows: list[int] = field(default_factory=list[int])
     secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
@@ -118,14 +123,14 @@ def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "source", *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
     A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
-    see `jobs.analysis.ties`.
+    see `jobs.analysis.ties`. Configurations of another protocol (see `jobs.analysis.apart`) are ranked separately.
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
@@ -137,11 +142,13 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
+    told = apart.notes(table)
     only, _ = samples.samples(table)
-    table = selection.with_consensus(only if only.num_rows else table)
+    table = apart.with_contents(only if only.num_rows else table)
+    _, constant = _split_params(table)
+    table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
-    varying, constant = _split_params(table)
-    cells = _cells(table, column, varying)
+    cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
         raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
@@ -149,14 +156,17 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+    elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
         *_choice_notes(column, mode, entries),
         *_warning_notes(table),
         *import_notes(table),
         *about,
+        *told,
     ]
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes))
+    set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart)
 
 
 def by_seed(
@@ -179,8 +189,12 @@ def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]
     return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
 
 
-def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -> list[_Cell]:
+def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
+    """The configurations, with the parameters that are not `constant`."""
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
+    names = sorted(name for name in table.column_names if name.startswith(PARAM))
+    varying = {key: table[name].to_pylist() for name in names if (key := name.removeprefix(PARAM)) not in constant}
+    protocols = apart.protocols(table)
     values = table[column].to_pylist()
     imported = _imported(table)
     cells: dict[tuple[str, str], _Cell] = {}
@@ -188,7 +202,7 @@ def _cells(table: pa.Table, column: str, varying: Mapping[str, Sequence[Any]]) -
         cell = cells.get((study, config_key))
         if cell is None:
             params = {key: column_[row] for key, column_ in varying.items()}
-            cell = cells[study, config_key] = _Cell(study, config_key, params)
+            cell = cells[study, config_key] = _Cell(study, config_key, params, protocols[row])
         cell.statuses[status] += 1
         cell.imported += imported[row]
         if status in FINISHED:
@@ -250,6 +264,7 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         running=cell.statuses["running"],
         imported=cell.imported,
         secondary={name: _score(others) for name, others in cell.secondary.items()},
+        protocol=cell.protocol,
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.analysis import apart
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
 from jobs.results.storage import Place
 
-COLUMNS = ("reason", "source", "started", "seconds", "host", "code_hash", "data_hash", "env_hash", "env_json")
+_MADE = ("code_hash", "data_hash", "env_hash", "env_json", "plug_ins_json")
+COLUMNS = ("reason", "source", "started", "seconds", "host", "protocol", *_MADE)
 """The columns that this module and `outcomes` read, besides those that identify a trial."""
 
 
@@ -29,6 +31,8 @@ class Origin:
         seeds: The seeds of these rows.
         hosts: The machines that ran them.
         code: Hashes of the code that trained them.
+        plug_ins: Name and sha256 of each plug-in of the person's own.
+        protocols: The protocols of their keys, in words.
         data: Hashes of their data.
         environments: Hashes of the environments that they ran in, each with its package versions.
         first: When the first trial began; None if no row tells.
@@ -44,6 +48,8 @@ class Origin:
     seeds: tuple[int, ...]
     hosts: tuple[str, ...]
     code: tuple[str, ...]
+    plug_ins: tuple[str, ...]
+    protocols: tuple[str, ...]
     data: tuple[str, ...]
     environments: dict[str, dict[str, str]]
     first: datetime | None
@@ -73,8 +79,11 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
-    columns = {name: table[name].to_pylist() for name in ("seed", "status", *COLUMNS) if name != "started"}
+    there = set(table.column_names)
+    names = [name for name in ("seed", "status", *COLUMNS) if name != "started"]
+    columns = {name: table[name].to_pylist() if name in there else [None] * table.num_rows for name in names}
     columns["started"] = _moments(table["started"])
+    columns["protocol"] = [one if one is None else apart.name_of(one) for one in apart.protocols(table)]
     return [_origin(name, plans.get(name, {}), _Rows(columns, rows[name])) for name in sorted(rows)]
 
 
@@ -116,6 +125,8 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         seeds=tuple(sorted({seed for seed in rows["seed"] if seed is not None})),
         hosts=_distinct(rows["host"]),
         code=_distinct(rows["code_hash"]),
+        plug_ins=_plug_ins(rows["plug_ins_json"]),
+        protocols=_distinct(rows["protocol"]),
         data=_distinct(rows["data_hash"]),
         environments=_environments(rows["env_hash"], rows["env_json"]),
         first=min(started, default=None),
@@ -132,6 +143,11 @@ def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
 
 def _distinct(values: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
+
+
+def _plug_ins(texts: Iterable[str | None]) -> tuple[str, ...]:
+    told = [records.plug_ins(text) or {} for text in set(texts)]
+    return tuple(sorted({f"{one['name']} {one['sha256']}" for found in told for one in found.values()}))
 
 
 def _environments(hashes: Iterable[str | None], versions: Iterable[str | None]) -> dict[str, dict[str, str]]:

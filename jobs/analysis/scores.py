@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from core.data.dataset import PARTS
+from core.errors import UserError
 from jobs.results.names import METRIC, resolve
 
 METRICS = (METRIC, "best.", "health.")
@@ -38,11 +39,13 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     """The column of a metric; a label-free signal is found as `health.<name>`, unless `metric.<name>` exists.
 
     Raises:
-        UserError: No column fits the name, or several do.
+        UserError: No column fits the name, or several do; or it needs labels, and no metric of the results uses any.
     """
     names = sorted({name for name in columns if name.startswith(METRICS)})
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
+    if uses_labels(metric) and names and not any(map(uses_labels, names)):
+        raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.evaluation.metrics import ari, contingency
+from jobs.analysis import apart
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
@@ -99,12 +100,13 @@ def criteria_report(table: pa.Table) -> list[Report]:
     """For each study, how well each criterion's order of the configurations (means over seeds) agrees with the labels.
 
     Args:
-        table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial.
+        table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial; of
+            several protocols one counts (see `jobs.analysis.apart`).
 
     Raises:
         UserError: all trials are members of populations.
     """
-    table = need_samples(table)
+    table, _ = apart.split(apart.with_contents(need_samples(table)))
     signals = _signals(table)
     signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
     return [_report(table, study, signals) for study in sorted(set(table["study"].to_pylist()))]

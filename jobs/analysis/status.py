@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
 from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
-from jobs.results.reader import load
+from jobs.results.reader import load, take
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
@@ -62,6 +63,7 @@ class Standing:
         seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
+        apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
     """
 
     study: str
@@ -74,6 +76,7 @@ class Standing:
     seconds_left: float | None
     warnings: tuple[str, ...]
     per_hour: float | None = None
+    apart: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -98,7 +101,11 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
     # A search algorithm adds trials while it runs, so its trials are those that have begun.
-    own = attempts if planned > len(keys) or not keys else {key: attempts[key] for key in keys if key in attempts}
+    one_each = take(loaded.table, [_row(rows)["place"] for rows in attempts.values()])
+    contents = plan.get("plug_ins") or {}
+    own = {key: attempts[key] for key in keys if key in attempts}
+    if planned > len(keys) or not keys:
+        own |= {key: attempts[key] for key in _belonging(one_each, contents)}
     planned = max(planned, len(own))
     done = {key: good for key, rows in own.items() if (good := _done_attempt(rows))}
     slowest = _slowest(loaded.table)
@@ -115,6 +122,7 @@ def standing(folder: Place, *, ended: bool = False) -> Standing:
         seconds_left=_seconds_left([row["seconds"] for row in done.values()], begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         per_hour=_per_hour(list(done.values()), begun),
+        apart=tuple(apart.told(one_each, contents, ())),
     )
 
 
@@ -138,6 +146,18 @@ def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
     for place, row in enumerate(table.select(names).to_pylist()):
         found[row["trial_key"]].append({**row, "place": place})
     return {key: sorted(rows, key=lambda row: row["attempt_id"]) for key, rows in found.items()}
+
+
+def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
+    """The keys of the trials that are not shown apart, from a table with one row per trial."""
+    here, _ = apart.split(table)
+    others = apart.other_contents(here, contents)
+    return [key for row, key in enumerate(here["trial_key"].to_pylist()) if row not in others]
+
+
+def _row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The attempt that counts for a trial."""
+    return _done_attempt(rows) or rows[-1]
 
 
 def _done_attempt(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -181,12 +201,11 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
 
 def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
     """The first entry of the leaderboard over one row per trial."""
-    rows = [(_done_attempt(attempts) or attempts[-1])["place"] for attempts in own.values()]
+    rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return None
     try:
-        # slice, not take: take would make an array from a list, which imports pandas.
-        return leaderboard(pa.concat_tables([table.slice(row, 1) for row in rows]), metric, mode).entries[0]
+        return leaderboard(take(table, rows), metric, mode).entries[0]
     except UserError:
         return None
 

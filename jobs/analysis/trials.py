@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from jobs.analysis import selection
+from jobs.analysis import apart, selection
 from jobs.analysis.samples import need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -95,12 +95,12 @@ class Trials:
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that `gather` reads."""
-    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "source", "seconds"]
+    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *apart.COLUMNS]
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
 
 def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
-    """The finished trials of a results table that have a value of the metric.
+    """The finished trials of a results table that have a value of the metric, of one protocol.
 
     Args:
         table: Rows from `jobs.results.reader`, one per trial, with `wanted_columns(metric)`.
@@ -110,7 +110,7 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     Raises:
         UserError: There is no such metric, no finished trial has a value of it, or all are members of populations.
     """
-    table = need_samples(table)
+    table, _ = apart.split(apart.with_contents(need_samples(table)))
     table = selection.with_consensus(table) if metric == CONSENSUS else table
     column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)

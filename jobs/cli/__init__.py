@@ -1,1 +1,1 @@
-"""Options and inputs shared by commands. It may import `present` and `study`."""
+"""Options and inputs shared by commands. Only commands import it."""

@@ -16,10 +16,13 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     """The rows of `jobs.results.reader.load`; prints a warning for each skipped file.
 
     Raises:
-        UserError: There are no rows.
+        UserError: There are no rows, or one of the wanted studies is missing.
     """
+    from jobs.results.layout import folders_of
     from jobs.results.reader import load
 
+    if studies := wanted.get("studies"):
+        folders_of([paths] if isinstance(paths, str) else paths, studies)
     loaded = load(paths, **wanted)
     warn([*loaded.notes, *loaded.skipped])
     return loaded.need_rows()
@@ -33,10 +36,12 @@ def finished_trials(
     Raises:
         UserError: There are none.
     """
+    from jobs.analysis import apart
     from jobs.analysis.trials import gather, wanted_columns
 
     metric, mode = chosen_metric(paths, studies, *wanted)
     loaded = rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    warn(apart.notes(loaded.table))
     return gather(loaded.table, metric, loaded.columns), mode
 
 

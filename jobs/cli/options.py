@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,22 +27,27 @@ overrides = click.option(
 )
 
 
-def _name_plug_ins(_context: click.Context, _parameter: click.Parameter, files: tuple[Path, ...]) -> None:
-    from jobs.study import trust
+def _plug_ins(*, remember: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def name(_context: click.Context, _parameter: click.Parameter, files: tuple[Path, ...]) -> None:
+        from jobs.study import trust
 
-    trust.name(files)
-    trust.recall()
+        trust.name(files, remember=remember)
+        trust.recall()
+
+    return click.option(
+        "--plug-in",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        multiple=True,
+        metavar="FILE",
+        expose_value=False,
+        callback=name,
+        help="A Python file that results name and that may run; repeatable. What you ran before needs none.",
+    )
 
 
-plug_in = click.option(
-    "--plug-in",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    expose_value=False,
-    callback=_name_plug_ins,
-    help="A Python file named in the results that may run; repeatable. Not needed for files that you ran before.",
-)
+plug_in = _plug_ins(remember=True)
+plug_in_once = _plug_ins(remember=False)
+"""For commands that run no trials: the plug-in is not remembered."""
 
 # Options of commands that run trials.
 

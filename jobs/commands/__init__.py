@@ -1,1 +1,4 @@
-"""The commands, one per file, each named `command`. At module level, a file imports only light modules."""
+"""The commands, one per file, each named `command`, with light imports at module level.
+
+Only `conclus.py` imports it.
+"""

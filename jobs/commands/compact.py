@@ -2,6 +2,9 @@
 
 import click
 
+from jobs.present.output import remark
+from jobs.present.visible import one_line
+
 
 @click.command("compact")
 @click.argument("results", default="results", type=click.Path())
@@ -11,8 +14,9 @@ def command(results: str) -> None:
     It can be interrupted at any moment without loss. Running trials are left alone.
     """
     from jobs.results.compact import compact
+    from jobs.results.layout import misnamed_folders
 
+    remark(f"Warning: {sentence}" for sentence in misnamed_folders(results))
     for done in compact(results):
-        for sentence in done.skipped:
-            click.echo(f"Warning: {sentence}", err=True)
-        click.echo(f"{done.study}: {done.rows} rows moved to {done.parts} new files.")
+        remark(f"Warning: {sentence}" for sentence in done.skipped)
+        click.echo(one_line(f"{done.study}: {done.rows} rows moved to {done.parts} new files."))

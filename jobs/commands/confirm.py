@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import width
+from jobs.present.output import remark, width
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
@@ -157,14 +157,14 @@ class _Rounds:
         if self._quiet:
             return
         if not self._shown and heat.incomplete:
-            click.echo(f"{heat.incomplete} configurations lack a seed of the study and stay out", err=True)
+            remark([f"{heat.incomplete} configurations lack a seed of the study and stay out"])
         for number, (count, standings) in enumerate(heat.race.rounds, 1):
             if number > self._shown:
                 click.echo(round_text(heat.board, (number, count, standings), rule, width()), nl=False)
         self._shown = len(heat.race.rounds)
         if heat.lacking:
             who = f"{_seeds(heat)} of {len(heat.race.contenders)} contenders"
-            click.echo(f"{len(heat.lacking)} trials to run: {who}", err=True)
+            remark([f"{len(heat.lacking)} trials to run: {who}"])
 
     def _conclude(self, heat: Heat) -> None:
         from jobs.present.race import end_text
@@ -185,9 +185,9 @@ def _leave(summary: Summary, left: int) -> None:
     from jobs.execution.console import again
 
     if summary.stopped and not (summary.paused or summary.unwritable):
-        click.echo(f"{left} trials of this round are left; go on with: {again()}", err=True)
+        remark([f"{left} trials of this round are left; go on with: {again()}"])
         sys.exit(130)
     why = summary.unwritable or (summary.paused and f"the first trials failed alike ({summary.paused})")
     why = why or ("the hours are over" if summary.spent else "trials failed")
-    click.echo(f"undecided: {why}; {left} trials of this round are left; go on with: {again()}", err=True)
+    remark([f"undecided: {why}; {left} trials of this round are left; go on with: {again()}"])
     sys.exit(1)

@@ -8,6 +8,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
+from jobs.present.output import remark
 
 
 @click.command()
@@ -33,7 +34,7 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
     from jobs.models import embedding
 
     table, matched = embedding.embed(checkpoint, data, column=column, device=device)
-    click.echo(matched, err=True)
+    remark([matched])
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size
     click.echo(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")

@@ -70,7 +70,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
         answers = _answered(answers, prepared.questions[0])
     _show(prepared)
     if prepared.questions:
-        raise UserError("\n".join(one.sentence for one in prepared.questions))
+        raise UserError(*(one.sentence for one in prepared.questions))
     year = _asked_year() if asks and year is None and prepared.lacks_year else year
     rows = prepared.rows(study, year)
     new = store.new_rows(results, rows)

@@ -9,6 +9,8 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
+from jobs.present.output import remark
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from jobs.results.storage import Place
@@ -57,7 +59,7 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     click.echo(jobs.log(job), nl=False)
     state = jobs.state(job)
     # Only this message tells why a job failed before its command started.
-    click.echo(f"{job}: {state.status}" + (f": {state.message}" if state.status == "FAILED" else ""), err=True)
+    remark([f"{job}: {state.status}" + (f": {state.message}" if state.status == "FAILED" else "")])
     return 0
 
 
@@ -82,9 +84,10 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
     if not files and trial is not None:
         raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
     for file in files if trial else files[-_SHOWN:]:
-        click.echo(f"== {file.name.partition('.')[0]} ({file})\n{_text(file)}\n")
+        click.echo(one_line(f"== {file.name.partition('.')[0]} ({file})"))
+        click.echo(f"{_text(file)}\n")
     rest = 0 if trial else len(files) - _SHOWN
     if rest > 0:
-        click.echo(f"{rest} earlier ones are in {logs}; --trial KEY shows those of one trial", err=True)
+        remark([f"{rest} earlier ones are in {logs}; --trial KEY shows those of one trial"])
     if not files:
-        click.echo(f"{folder}: no trial has left a traceback", err=True)
+        remark([f"{folder}: no trial has left a traceback"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     else:
         deliver(proposal.text, out)
         click.echo(f"Look at it, then: conclus plan {out} --results {above}")
+        for file in proposal.foreign:
+            click.echo(
+                f"{out} names the plug-in {file}, which lies in the results: it runs only if you read it and add "
+                f"--plug-in {shlex.quote(str(file))}."
+            )
 
 
 def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:

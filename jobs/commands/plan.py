@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
+from jobs.present.output import remark
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @options.study
 @options.results
 @options.overrides
+@options.plug_in_once
 @click.option("--show", is_flag=True, help="Print the whole study with every default, as a study file.")
 @click.option(
     "--probe",
@@ -38,12 +41,12 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
     from jobs.study import trust
 
     course = stages.load(study, overrides)
-    trust.of_study(study, course.plug_in_files())
+    trust.of_study(study, course.plug_in_files(), remember=False)
     if show:
         click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return
     look = None if no_data else _look
-    click.echo("\n\n".join("\n".join(lines) for lines in _stages(course, results, look, probe=probe)))
+    click.echo("\n\n".join("\n".join(map(one_line, lines)) for lines in _stages(course, results, look, probe=probe)))
 
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
@@ -54,14 +57,15 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
     lines = [one for one in checked.lines if one not in told]
     told.update(lines)
     for line in lines:
-        click.echo(line, err=True)
-    click.echo(f"(data read in {checked.seconds:.1f} s)", err=True)
+        remark([line])
+    remark([f"(data read in {checked.seconds:.1f} s)"])
 
 
 def _stages(
     course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
 ) -> Iterator[list[str]]:
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
+    from jobs.planning import apart
     from jobs.planning import plan as planning
     from jobs.search.known import known
 
@@ -73,7 +77,7 @@ def _stages(
         if look is not None:
             look(plan, course.gates(place), told)
         for warning in warnings:
-            click.echo(f"warning: {warning}", err=True)
+            remark([f"warning: {warning}"])
         later = "" if decided else ", once it is known"
         start = [f"  from the best of the stage before{later}"] if stage.from_best else []
         counts = planning.counts(plan, stored)
@@ -84,6 +88,7 @@ def _stages(
             *_space(read),
             *start,
             _standing(plan, stored),
+            *(f"  {line}" for line in apart.told(plan, results)),
             *outlook,
             *_gate(course, place, results, known=decided),
         ]
@@ -95,7 +100,7 @@ def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -
     if probe:
         from jobs.planning.estimate import from_probe
 
-        return [from_probe(able)]
+        return from_probe(able).split("\n")
     if (left := _left(plan, stored)) and "ok" in stored.values():
         from jobs.planning.estimate import from_done
 
@@ -159,5 +164,5 @@ def _able(plan: Plan) -> Plan:
 
     if not without_card(plan.study):
         return plan
-    click.echo(f"warning: {NO_CARD}: run it on a cluster, or on the CPU with `conclus run --allow-cpu`", err=True)
+    remark([f"warning: {NO_CARD}: run it on a cluster, or on the CPU with `conclus run --allow-cpu`"])
     return replace(plan, study=on_cpu(plan.study))

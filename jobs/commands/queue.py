@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli import options
-from jobs.present.output import warn, width
+from jobs.present.output import remark, warn, width
 
 if TYPE_CHECKING:
     from jobs.present import tables
@@ -39,6 +39,7 @@ def command() -> None:
 @options.study
 @options.results
 @options.overrides
+@options.plug_in
 @click.option("--priority", type=int, default=0, show_default=True, help="Higher ones run first.")
 def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) -> None:
     """Check STUDY and its data, and add it to the queue.
@@ -57,7 +58,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     trust.of_study(study, plug_in_files(read))
     plan = planning.make(read)
     for line in check_data(plan).lines:
-        click.echo(line, err=True)
+        remark([line])
     name, total = plan.study.name, len(plan.trials)
     entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)
     entries = queue.read()[0]
@@ -120,6 +121,7 @@ def cancel(number: int, results: str) -> None:
 @options.results
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; see `conclus run`.")
 @click.option("--address", help="The Ray cluster to run on; see `conclus run`.")
+@options.plug_in
 @click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
 def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
     """Run the waiting studies in order until none is left.
@@ -143,7 +145,7 @@ def run(results: str, workers: int | None, address: str | None, *, keep_waiting:
 
 
 def _say(text: str) -> None:
-    click.echo(f"queue: {text}", err=True)
+    remark([f"queue: {text}"])
 
 
 def _count_signals(interrupts: Interrupts) -> None:

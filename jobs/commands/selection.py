@@ -26,17 +26,19 @@ def command(results: tuple[str, ...], where: str, studies: tuple[str, ...], fmt:
 
 
 def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) -> str:
+    from jobs.analysis import apart
     from jobs.analysis.selection import COLUMNS, criteria_report
     from jobs.present.leaderboard import selection_notes, selection_sheet
 
-    wanted = ["param.*", "source", "metric.nmi", "metric.acc", *COLUMNS]
-    reports = criteria_report(inputs.rows(paths, where=where, studies=studies, columns=wanted).table)
+    wanted = ["param.*", *apart.COLUMNS, "metric.nmi", "metric.acc", *COLUMNS]
+    table = inputs.rows(paths, where=where, studies=studies, columns=wanted).table
+    reports = criteria_report(table)
     if not any(one.choices for one in reports):
         raise UserError(
             "no row has label-free criteria (health.*): trials of methods that cluster have them, "
             "rows that were imported and pairs have none"
         )
-    notes, sheet = selection_notes(reports), selection_sheet(reports)
+    notes, sheet = [*selection_notes(reports), *apart.notes(table)], selection_sheet(reports)
     if fmt == "table":
         return sheet.render(fmt, width()) + "".join(f"\n{note}" for note in notes) + "\n"
     remark(notes)

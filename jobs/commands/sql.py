@@ -35,7 +35,7 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     \b
     conclus sql "select study, max(\\"metric.nmi\\") from trials group by study"
     """  # noqa: D301 - \b is click's mark
-    from jobs.results.query import query
+    from jobs.results.query import query, values
 
     *paths, text = words
     if text and not any(sign.isspace() for sign in text):
@@ -49,7 +49,7 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
 
     chosen = format_of(out, fmt)
     columns = [Column(field.name, right=_is_number(field.type)) for field in answer.table.schema]
-    rows = zip(*([_plain(value) for value in column.to_pylist()] for column in answer.table.columns), strict=True)
+    rows = zip(*([_plain(value) for value in values(column)] for column in answer.table.columns), strict=True)
     deliver(render(columns, [list(row) for row in rows], chosen, width=width()), out)
 
 

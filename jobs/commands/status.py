@@ -28,13 +28,11 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """
     from jobs.analysis.status import standing
     from jobs.execution import driver
-    from jobs.results.layout import study_folders
+    from jobs.results.layout import folders_of, misnamed_folders
 
-    folders = study_folders(results, studies)
+    folders = folders_of([results], studies)
     found = [(standing(folder), driver.read(folder)) for folder in folders]
-    warn([sentence for one, _ in found for sentence in one.warnings])
-    if not found:
-        click.echo(f"no study {' or '.join(studies)} in {results}", err=True)
+    warn([*misnamed_folders(results), *(sentence for one, _ in found for sentence in one.warnings)])
     if fmt == "table":
         click.echo("\n\n".join("\n".join(_lines(*one)) for one in found))
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli import options
+from jobs.present.output import remark
 
 if TYPE_CHECKING:
     from jobs.results.storage import Place
@@ -44,10 +45,10 @@ def _stop_job(address: str, job: str, *, insecure: bool) -> bool:
 
     jobs = Jobs(address, insecure=insecure)
     if (state := jobs.state(job)).ended:
-        click.echo(f"{job} does not run: {state.status}", err=True)
+        remark([f"{job} does not run: {state.status}"])
         return False
-    click.echo(f"stopping {job}: its trials are being kept resumable", err=True)
-    click.echo(f"{job}: {jobs.stop(job).status}", err=True)
+    remark([f"stopping {job}: its trials are being kept resumable"])
+    remark([f"{job}: {jobs.stop(job).status}"])
     return True
 
 
@@ -57,11 +58,11 @@ def _stop_process(folder: Place) -> bool:
 
     pid = driver.local_process(folder)
     if pid is None:
-        click.echo(f"{folder}: nothing is running", err=True)
+        remark([f"{folder}: nothing is running"])
         return True
-    click.echo(f"stopping process {pid}: its trials are being kept resumable", err=True)
+    remark([f"stopping process {pid}: its trials are being kept resumable"])
     gone = driver.interrupt(pid, seconds=_PATIENCE_SECONDS)
-    click.echo(f"process {pid} " + ("has ended" if gone else "is still there: ask again"), err=True)
+    remark([f"process {pid} " + ("has ended" if gone else "is still there: ask again")])
     return gone
 
 
@@ -75,4 +76,4 @@ def _say_what_is_left(results: str, studies: tuple[str, ...], *, ended: bool) ->
     try:
         click.echo(headline(standing(driver.one_study(results, studies), ended=ended)))
     except UserError as error:
-        click.echo(f"what is left is not seen from here: {error}", err=True)
+        remark([f"what is left is not seen from here: {error}"])

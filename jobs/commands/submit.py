@@ -10,6 +10,7 @@ import click
 
 from core.errors import UserError
 from jobs.cli import options
+from jobs.present.output import remark
 
 if TYPE_CHECKING:
     from jobs.study.study import Study
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     help="Where results are kept: an absolute path that every node sees, or the URI of an object store.",
 )
 @options.overrides
+@options.plug_in
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: what the cluster holds]")
 @click.option("--remote-data", is_flag=True, help="The data lie on the cluster alone: they are checked there.")
 @options.insecure
@@ -95,16 +97,16 @@ def _check(study: Study, *, remote_data: bool) -> None:
     from jobs.planning.data_check import check_data
 
     if remote_data:
-        click.echo(f"{study.name}: the data are checked on the cluster; see `conclus logs`", err=True)
+        remark([f"{study.name}: the data are checked on the cluster; see `conclus logs`"])
         return
     try:
         plan = planning.make(study)
         checked = check_data(plan)
     except UserError as error:
-        raise UserError(f"{error}\nif the data lie on the cluster alone, add --remote-data") from error
+        raise UserError(*error.lines, "if the data lie on the cluster alone, add --remote-data") from error
     for line in checked.lines:
-        click.echo(line, err=True)
-    click.echo(f"{study.name}: {plan.n_cells} configurations, {len(plan.trials)} trials", err=True)
+        remark([line])
+    remark([f"{study.name}: {plan.n_cells} configurations, {len(plan.trials)} trials"])
     options = [one.config.data.options for one in plan.trials]
     for path in sorted({str(one["path"]) for one in options if "path" in one}):
-        click.echo(f"{study.name}: {path} must be there on every node of the cluster too", err=True)
+        remark([f"{study.name}: {path} must be there on every node of the cluster too"])

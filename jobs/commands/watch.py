@@ -56,14 +56,10 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
 
 
 def _look(results: str, studies: tuple[str, ...]) -> list[Standing]:
-    from core.errors import UserError
     from jobs.analysis.status import standing
-    from jobs.results.layout import study_folders
+    from jobs.results.layout import folders_of
 
-    folders = study_folders(results, studies)
-    if not folders:
-        raise UserError(f"no study {' or '.join(studies)} in {results}")
-    return [standing(folder) for folder in folders]
+    return [standing(folder) for folder in folders_of([results], studies)]
 
 
 def _is_over(one: Standing) -> bool:

@@ -1,1 +1,1 @@
-"""Runs trials on this machine or, through `cluster`, on others. It may import `search` and all that `search` may."""
+"""Runs trials, here or through `cluster`. `submission` and the commands import it."""

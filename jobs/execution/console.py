@@ -21,9 +21,10 @@ from jobs.execution.driver import AGAIN
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Ready, Summary
+from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
-from jobs.present.output import width
+from jobs.present.output import remark, width
 from jobs.search import stages
 from jobs.search.known import known
 from jobs.search.stages import Course
@@ -79,7 +80,7 @@ def run_study(
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
     key, epoch = adopt(known(planning.make(study), results), results, checkpoint)
     if not quiet:
-        click.echo(f"trial {key} goes on after epoch {epoch}", err=True)
+        remark([f"trial {key} goes on after epoch {epoch}"])
 
 
 def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
@@ -89,10 +90,10 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
         return
     name = course.stages[place].study.name
     if not verdict.is_open:
-        click.echo(f"{name}: the study ends here: {verdict.why}", err=True)
+        remark([f"{name}: the study ends here: {verdict.why}"])
         sys.exit(1)
     if not quiet:
-        click.echo(f"{name}: passed: {verdict.why}", err=True)
+        remark([f"{name}: passed: {verdict.why}"])
 
 
 def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> tuple[Summary, Study]:
@@ -102,18 +103,19 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
-    click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    remark([f"{study.name}: {total} trials, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
-        click.echo(sentence, err=True)
+        remark([sentence])
+    remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
-        click.echo(f"the consensus needs all trials: {LABEL_FREE} is shown until they are done", err=True)
+        remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
     return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
     """Runs a prepared study until it is done or Ctrl-C stops it; shows progress unless `progress` is None."""
     for line in ready.told if progress else ():
-        click.echo(line, err=True)
+        remark([line])
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
         return running.execute(ready, on_event=progress.hear if progress else _ignore, stop=stop)
 
@@ -127,32 +129,25 @@ def _show_leaderboard(study: Study, results: str) -> None:
 
 def _exit(summary: Summary, *, quiet: bool) -> None:
     if summary.unwritable:
-        click.echo(
-            f"Error: {summary.unwritable}; when results can be written again, continue with: {again()}", err=True
-        )
+        remark([f"Error: {summary.unwritable}; when results can be written, go on with: {again()}"])
         sys.exit(1)
     if summary.paused:
-        click.echo(
-            f"paused: the first trials all failed for the same reason ({summary.paused}). Fix it and run it again, or "
-            "use --keep-going to run the others anyway",
-            err=True,
-        )
+        why = f"paused: the first trials all failed for the same reason ({summary.paused})"
+        remark([f"{why}. Fix it and run it again, or use --keep-going to run the others anyway"])
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
+            remark([f"the budget is spent, {summary.missing} trials are left; go on with: {again()}"])
         return
     if summary.stopped and summary.missing:
-        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
+        remark([f"{summary.missing} trials are left; go on with: {again()}"])
         sys.exit(130)
     if summary.failed or summary.missing:
-        click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
-            err=True,
-        )
+        how = f"{summary.failed} trials failed, {summary.missing} are missing"
+        remark([f"{how}; try them again with: {again()}"])
         sys.exit(1)
     if not quiet:
-        click.echo(f"all {summary.done} trials are done", err=True)
+        remark([f"all {summary.done} trials are done"])
 
 
 def _ignore(_event: Event) -> None:

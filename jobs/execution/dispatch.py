@@ -84,4 +84,5 @@ def _of_trial(trial: PlannedTrial) -> dict[str, Any]:
         "trial": to_mapping(trial.config),
         "parameters": dict(trial.parameters),
         "data_hash": trial.data_hash,
+        "contents": {key: dict(one) for key, one in trial.plug_ins.items()},
     }

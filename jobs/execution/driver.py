@@ -21,7 +21,7 @@ from core.seal import seal_json
 from jobs.present.output import warn
 from jobs.present.visible import one_line
 from jobs.results import records
-from jobs.results.layout import JOB, existing, study_folder, study_folders, study_name
+from jobs.results.layout import JOB, existing, folders_of, study_folder, study_name
 from jobs.results.lock import holder
 from jobs.results.storage import Place, put
 from jobs.study import state_folder
@@ -130,11 +130,10 @@ def one_study(results: str, studies: Collection[str] = ()) -> Place:
     Raises:
         UserError: there are several studies, or none.
     """
-    every = study_folders(results)
-    folders = [one for one in every if not studies or study_name(one) in studies]
+    folders = folders_of([results], studies)
     if len(folders) == 1:
         return folders[0]
-    names = ", ".join(study_name(one) for one in every)
+    names = ", ".join(study_name(one) for one in folders)
     raise UserError(f"{results} has several studies, {names}: choose one with --study NAME")
 
 

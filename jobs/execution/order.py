@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -18,7 +18,8 @@ class Order:
 
     A member of a population (see `jobs.search.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
-    `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run.
+    `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
+    those in `contents`.
     """
 
     study: str
@@ -47,3 +48,4 @@ class Order:
     inherit: str | None = None
     changing: Sequence[str] = ()
     plug_ins: Sequence[str] = ()
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])

@@ -14,16 +14,18 @@ from cluster import memory
 from cluster.executor import ClusterError, EarlyStopping, Event, Report, Resources, Stop
 from cluster.resources import Node, check, fitting, this_machine
 from core.errors import UserError
-from core.seal import seal_json
+from core.seal import canonical_json, seal_json
 from jobs.analysis.scores import within_trial
 from jobs.execution import dispatch
 from jobs.execution.dispatch import Orders
 from jobs.execution.fail_fast import Breaker
+from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.results import provenance, storage
+from jobs.results.identity import PROTOCOL
 from jobs.results.layout import QUEUE, STUDY_JSON, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
@@ -113,7 +115,8 @@ def run(
         UserError: the data cannot be used, or another process runs the same study into the same results.
         ClusterError: the machines do not have what the study asks for.
     """
-    trust.name(plug_ins.plug_in_files(study))
+    trust.recall()
+    trust.name(trust.own(plug_ins.plug_in_files(study)))
     ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 
@@ -335,7 +338,12 @@ def _early_stopping(ready: Ready) -> EarlyStopping | None:
         epochs=epochs,
         grace=searches.halving_grace(search, epochs),
         reduction=search.reduction,
-        past=values_by_epoch(ready.results, study.name, within_trial(study.select.metric)),
+        past=values_by_epoch(
+            ready.results,
+            study.name,
+            within_trial(study.select.metric),
+            [canonical_json(one.plug_ins) for one in ready.plan.trials] or ["{}"],
+        ),
     )
 
 
@@ -356,6 +364,7 @@ def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], r
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(trial.parameters),
+        plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
         code_hash=shared["code_hash"],
         data_hash=trial.data_hash,
         env_hash=shared["env_hash"],
@@ -384,6 +393,8 @@ def _write_study(results: str, plan: Plan) -> None:
         "code": provenance.code_hash(plug_ins.plug_in_files(study)),
         "commit": provenance.commit(),
         "environment": provenance.environment(),
+        "protocol": PROTOCOL,
+        "plug_ins": apart.contents(plan),
         "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
     }
     storage.put(study_folder(results, study.name) / STUDY_JSON, seal_json(content))

@@ -38,6 +38,7 @@ from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_
 from jobs.results.schema import Attempt
 from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
+from jobs.study import plug_ins
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -127,6 +128,8 @@ class _Running:
     def begin(self) -> State | None:
         """Prepares the device and writes the first row; returns the state to resume from, or None."""
         order = self.order
+        if plug_ins.contents(self.config) != order.contents:
+            raise UserError("a plug-in was edited after the study was planned, or is another one here: run it again")
         self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
         self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
         resume = self._resume()
@@ -352,6 +355,7 @@ def _new_attempt(order: Order, metric: str) -> Attempt:
         started=datetime.now(UTC),
         host=socket.gethostname(),
         params=dict(order.parameters),
+        plug_ins={key: dict(one) for key, one in order.contents.items()},
         code_hash=order.code_hash,
         data_hash=order.data_hash,
         env_hash=order.env_hash,

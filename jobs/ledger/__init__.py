@@ -1,1 +1,1 @@
-"""Import of users' own result tables: reads files, interprets the columns and writes the rows to the results."""
+"""Import of users' own result tables, column by column, into the results. Only commands import it."""

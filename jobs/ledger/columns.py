@@ -73,7 +73,7 @@ def understand(raw: Sequence[RawColumn], source: str, answers: Answers) -> list[
     ]
     if mistakes:
         more = len(mistakes) - _SHOWN_MISTAKES
-        raise UserError("\n".join([*mistakes[:_SHOWN_MISTAKES], *([f"… and {more} more."] if more > 0 else [])]))
+        raise UserError(*mistakes[:_SHOWN_MISTAKES], *([f"… and {more} more."] if more > 0 else []))
     return columns
 
 

@@ -12,7 +12,7 @@ _ENVIRONMENT = r"(tabular\*|tabularx|tabulary|tabular|longtable|array)"
 _BEGIN = re.compile(r"\\begin\s*\{" + _ENVIRONMENT + r"\}")
 _COMMENT = re.compile(r"(?<!\\)%.*")
 _RULES = re.compile(
-    r"\\(toprule|midrule|bottomrule|hline|cmidrule|cline|specialrule|addlinespace|morecmidrules|centering|small|"
+    r"\\hline(?![A-Za-z])|\\(toprule|midrule|bottomrule)(?![A-Za-z])(\s*\[[^\]]*\])?|\\(cmidrule|cline|specialrule|addlinespace|morecmidrules|centering|small|"
     r"footnotesize|scriptsize|rowcolor|endhead|endfirsthead|endfoot|endlastfoot|noalign)(?![A-Za-z])"
     r"\s*(\([^)]*\)|\[[^\]]*\]|\{[^{}]*\})*"
 )

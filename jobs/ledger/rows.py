@@ -13,6 +13,7 @@ from core.seal import canonical_json
 from jobs.ledger import names
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column
+from jobs.results.identity import UNKNOWN
 from jobs.results.names import METRIC, PARAM
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id
@@ -150,6 +151,7 @@ def _attempt(row: _Row, source: Source, line: int, *, study: str, keys: tuple[st
         started=started,
         seconds=row.seconds,
         params=row.params,
+        protocol=UNKNOWN,
         metrics=row.metrics,
         env=origin | row.notes | date,
     )

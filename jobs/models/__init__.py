@@ -1,1 +1,1 @@
-"""Saved weights of trials, and vectors of new data from them. It may import `results`."""
+"""Saved weights of trials, and vectors of new data from them. `execution` and the commands import it."""

@@ -1,1 +1,1 @@
-"""The trials of a study: their keys, order, data and cost. It may import `study` and `analysis`."""
+"""The trials of a study: their keys, order, data and cost. `search` and the packages above it import it."""

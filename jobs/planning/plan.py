@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import plugins
 from core.config.trial import PlugIn, TrialConfig, parameters
+from core.config.trial import plug_ins as plug_in_names
 from core.errors import UserError
 from core.seal import canonical_json
 from jobs.results import peek
 from jobs.results.header import FINISHED
-from jobs.study import space
+from jobs.results.identity import config_key, digest
+from jobs.study import plug_ins, space
 from jobs.study.study import Study
 
-# Part of every key; it is increased when the meaning of a configuration or the scoring changes.
-PROTOCOL = 5
 LARGEST = 200_000
+
+Contents = Mapping[str, Mapping[str, str]]
+"""The content of plug-ins, as `jobs.study.plug_ins.contents` tells it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class PlannedTrial:
     config: TrialConfig
     parameters: Mapping[str, Any]
     data_hash: str
+    plug_ins: Contents = field(default_factory=dict[str, Mapping[str, str]])
 
 
 @dataclass(frozen=True)
@@ -79,29 +82,40 @@ class Cell:
     config: TrialConfig
     parameters: Mapping[str, Any]
     data_hash: str
+    plug_ins: Contents = field(default_factory=dict[str, Mapping[str, str]])
 
     def trial(self, seed: int) -> PlannedTrial:
         """The trial of one seed."""
-        return PlannedTrial(_digest(f"{self.key}:{seed}"), self.key, seed, self.config, self.parameters, self.data_hash)
+        key = digest(f"{self.key}:{seed}")
+        return PlannedTrial(key, self.key, seed, self.config, self.parameters, self.data_hash, self.plug_ins)
 
 
 class Cells:
-    """Makes configurations of a study; the fingerprint of each data set is computed once."""
+    """Makes configurations of a study; computes the fingerprint of each data set and reads each plug-in file once."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._fingerprints: dict[str, str] = {}
+        self._contents: dict[tuple[Any, ...], Contents] = {}
 
     def make(self, assignment: Mapping[str, Any]) -> Cell:
         """The configuration in which the space's keys have these values.
 
         Raises:
-            UserError: its data cannot be found or read.
+            UserError: its data or a plug-in cannot be found or read.
         """
         config = self._study.cell(assignment)
         values = parameters(config)
         data_hash = _fingerprint(config.data, self._fingerprints)
-        return Cell(config_key(values, data_hash, _population(self._study)), config, values, data_hash)
+        own = self._own(config)
+        key = config_key(values, data_hash, _population(self._study), plug_ins=own)
+        return Cell(key, config, values, data_hash, own)
+
+    def _own(self, config: TrialConfig) -> Contents:
+        named = (*plug_in_names(config), config.data.options.get("analyzer"))
+        if named not in self._contents:
+            self._contents[named] = plug_ins.contents(config)
+        return self._contents[named]
 
 
 def make(study: Study) -> Plan:
@@ -172,24 +186,6 @@ def _fingerprint(data: PlugIn, known: dict[str, str]) -> str:
         fingerprint = plugins.function("datasets", data.name, "fingerprint")
         known[name] = fingerprint(**data.options)
     return known[name]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def config_key(values: Mapping[str, Any], data_hash: str, population: Mapping[str, Any] | None = None) -> str:
-    """The key of a configuration: a hash of its parameters with defaults and of its data's content, not of its path.
-
-    Args:
-        values: the parameters, by dotted key.
-        data_hash: the data's fingerprint.
-        population: for a member of a population, the settings that decide how its values change.
-    """
-    content = {key: value for key, value in values.items() if key != "data.path"}
-    identity = {"protocol": PROTOCOL, "data": data_hash, "parameters": content}
-    identity |= {"population": population} if population else {}
-    return _digest(canonical_json(identity, allow_nan=False))
 
 
 def counts(plan: Plan, stored: Mapping[str, str]) -> Counter[str]:

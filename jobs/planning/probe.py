@@ -80,7 +80,7 @@ def _cells(plan: Plan) -> list[Cell]:
     if plan.open:
         return list(_ends(plan.study))
     made = {one.config_key: one for one in plan.trials}.values()
-    return [Cell(one.config_key, one.config, one.parameters, one.data_hash) for one in made]
+    return [Cell(one.config_key, one.config, one.parameters, one.data_hash, one.plug_ins) for one in made]
 
 
 def _ends(study: Study) -> Iterable[Cell]:

@@ -1,1 +1,4 @@
-"""Results of analyses as tables and sentences that are safe to print. It may import `analysis` and `results`."""
+"""Results of analyses as tables and sentences that are safe to print.
+
+`planning`, the packages above it and `report` import it.
+"""

@@ -82,7 +82,8 @@ def sign_notes(board: Leaderboard) -> list[str]:
     """The meaning of each sign that is used beside the metric."""
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds cannot tell it from the best."] if True in flags else []
-    return lines + (["? too few seeds to tell it from the best."] if None in flags else [])
+    lines += ["? too few seeds to tell it from the best."] if None in flags else []
+    return lines + (["Without a rank: of another protocol, not compared with the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
@@ -192,14 +193,22 @@ def _studies(board: Leaderboard) -> bool:
     return len({entry.study for entry in board.entries}) > 1
 
 
+def shown(board: Leaderboard) -> list[Entry]:
+    """The configurations in the order of a sheet's rows: those that are ranked, then those that stand apart."""
+    return [*board.entries, *board.apart]
+
+
 def _human_sheet(board: Leaderboard) -> Sheet:
     metric = metric_name(board.metric)
+    ranked = len(board.entries)
+    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries] + [""] * len(board.apart)
     parts: list[tuple[Column, list[Any]]] = [
-        (Column("#"), [entry.rank for entry in board.entries]),
+        (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
+        *_protocol(board),
         *_identity(board),
-        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in board.entries]),
-        (Column("", right=False), [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]),
-        (Column("n"), [entry.score.n for entry in board.entries]),
+        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in shown(board)]),
+        (Column("", right=False), signs),
+        (Column("n"), [entry.score.n for entry in shown(board)]),
         *_troubles(board),
         *_secondary(board),
     ]
@@ -207,28 +216,35 @@ def _human_sheet(board: Leaderboard) -> Sheet:
     return _sheet([part for part in parts if part[0].name or any(part[1])], bold)
 
 
+def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """The protocol of each configuration, where there are several; a dash for one that is not known."""
+    if not board.apart:
+        return []
+    return [(Column("protocol"), [entry.protocol or "-" for entry in shown(board)])]
+
+
 def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     names = short_names([*board.constant, *_varying(board)])
-    studies = [(Column("study", right=False), [entry.study for entry in board.entries])] if _studies(board) else []
-    params = {key: [_cell(entry.params[key]) for entry in board.entries] for key in _varying(board)}
+    studies = [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
+    params = {key: [_cell(entry.params[key]) for entry in shown(board)] for key in _varying(board)}
     return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
 
 
 def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
-        "failed": [entry.failed or None for entry in board.entries],
-        "running": [entry.running or None for entry in board.entries],
-        "imported": [entry.imported or None for entry in board.entries],
+        "failed": [entry.failed or None for entry in shown(board)],
+        "running": [entry.running or None for entry in shown(board)],
+        "imported": [entry.imported or None for entry in shown(board)],
     }
     return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
 
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    names = [name for name in SECONDARY if any(name in entry.secondary for entry in board.entries)]
+    names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
     return [
         (
             Column(name, right=False, drop=2 + i),
-            [_interval(entry.secondary.get(name)) for entry in board.entries],
+            [_interval(entry.secondary.get(name)) for entry in shown(board)],
         )
         for i, name in enumerate(names)
     ]
@@ -239,19 +255,21 @@ def _interval(score: Score | None) -> str:
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
-    picks: dict[str, Callable[[Entry], Any]] = {
-        "rank": lambda entry: entry.rank,
-        "study": lambda entry: entry.study,
-        "config_key": lambda entry: entry.config_key,
-    }
-    parts = [(Column(name), [pick(entry) for entry in board.entries]) for name, pick in picks.items()]
-    parts += [(Column(key), [entry.params[key] for entry in board.entries]) for key in _varying(board)]
-    parts += _numbers(metric_name(board.metric), [entry.score for entry in board.entries])
+    entries = shown(board)
+    ranks = [entry.rank for entry in board.entries] + [None] * len(board.apart)
+    parts: list[tuple[Column, list[Any]]] = [
+        (Column("rank"), ranks),
+        (Column("study"), [entry.study for entry in entries]),
+        (Column("config_key"), [entry.config_key for entry in entries]),
+    ]
+    parts += [(Column("protocol"), [entry.protocol or None for entry in entries])] if board.apart else []
+    parts += [(Column(key), [entry.params[key] for entry in entries]) for key in _varying(board)]
+    parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
     for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
-        parts.append((Column(name), [getattr(entry, name) for entry in board.entries]))
+        parts.append((Column(name), [getattr(entry, name) for entry in entries]))
     for name in SECONDARY:
-        if any(name in entry.secondary for entry in board.entries):
-            parts += _numbers(name, [entry.secondary.get(name) for entry in board.entries])
+        if any(name in entry.secondary for entry in entries):
+            parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
     return _sheet(parts)
 
 

@@ -35,6 +35,8 @@ def lines(one: Standing, width: int) -> Iterator[str]:
         yield f"  about {tables.duration(one.seconds_left)} left{rate}"
     if one.best is not None:
         yield from _best(one.best, one.metric, width)
+    for text in one.apart:
+        yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
     for state in STATES:
         yield from _trials([trial for trial in one.begun if trial.state == state], width)
 

@@ -196,16 +196,23 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) ->
 def _latex(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
     escaped = [[tex(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
+    head, *below = [_row(row) for row in ([tex(column.name) for column in columns], *body)]
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
         r"\toprule",
-        " & ".join(tex(column.name) for column in columns) + r" \\",
+        head,
         r"\midrule",
-        *(" & ".join(row) + r" \\" for row in body),
+        *below,
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    r"""One line; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
+    line = " & ".join(cells) + r" \\"
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
 
 _TEXTS: dict[str, Callable[[Sequence[Column], Cells, Collection[int]], str]] = {

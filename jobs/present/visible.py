@@ -6,9 +6,10 @@ the command line puts around the standard streams. Everything it writes to files
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, TextIO
 
 # Control characters except tab and newline; soft hyphens, zero-width and direction marks, separators, tags, surrogates.
@@ -60,8 +61,16 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+class OutputError(OSError):
+    """What a person is to see cannot be written: the disk below standard output is full, for example."""
+
+
 class Visible:
-    """A text stream that makes all text visible; only `control` can send control characters."""
+    """A text stream that makes all text visible; only `control` can send control characters.
+
+    Raises:
+        OutputError: The stream cannot be written.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -70,8 +79,14 @@ class Visible:
         """Writes the text after `visible`."""
         shown = visible(text)
         encoding = self._stream.encoding or "utf-8"
-        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        with _told():
+            self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with _told():
+            self._stream.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Writes the lines one by one."""
@@ -80,13 +95,22 @@ class Visible:
 
     def control(self, move: str) -> None:
         """Writes a cursor movement of conclus itself, unchanged."""
-        self._stream.write(move)
+        with _told():
+            self._stream.write(move)
 
     def __getattr__(self, name: str) -> Any:
         # The byte stream would bypass the escapes: click uses it if the terminal's encoding is ASCII.
         if name == "buffer":
             raise AttributeError(name)
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 def control(stream: TextIO, move: str) -> None:

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import curves, origin, outcomes, selection
+from jobs.analysis import apart, curves, origin, outcomes, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
@@ -81,6 +81,7 @@ def gather(
     wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
+    present, _ = apart.split(table)
     board, refused = _board(table, metric, mode)
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
@@ -94,8 +95,8 @@ def gather(
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
         choices=selection.criteria_report(table),
-        signals=outcomes.signals(table),
-        curves=_curves(table, metric),
+        signals=outcomes.signals(present),
+        curves=_curves(present, metric),
         trials=trials,
         importance=shares,
         unshared=unshared,

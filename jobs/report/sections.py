@@ -9,7 +9,7 @@ from typing import Any
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH, Trouble
 from jobs.analysis.scores import is_loss, metric_name, rescales_loss
-from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text
+from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
 from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
@@ -80,8 +80,8 @@ def _finding(place: int, one: Finding) -> Markup:
 def _leaderboard(board: Leaderboard) -> Markup:
     sheet = _with_pictures(board)
     rows = [
-        pieces.row_cells(sheet.columns, row, strong=i in sheet.bold, mark=entry.rank)
-        for i, (row, entry) in enumerate(zip(sheet.rows, board.entries, strict=True))
+        pieces.row_cells(sheet.columns, row, strong=i in sheet.bold, mark=i + 1 if i < len(board.entries) else None)
+        for i, row in enumerate(sheet.rows)
     ]
     table = pieces.table(_leaderboard_head(sheet.columns), rows, sortable=True)
     return join([_settings(board), pieces.scrolling(table, "Leaderboard"), _legend()])
@@ -96,10 +96,13 @@ def _with_pictures(board: Leaderboard) -> Sheet:
     columns = [sheet.columns[i] for i in keep]
     columns[at:at] = [Column(_DRAWN, right=False), Column("against the best", right=False)]
     rows: list[list[Any]] = []
-    for row, entry in zip(sheet.rows, board.entries, strict=True):
+    for place, (row, entry) in enumerate(zip(sheet.rows, shown(board), strict=True)):
         cells = [row[i] for i in keep]
-        picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
-        cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
+        if place < len(board.entries):
+            picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
+            cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
+        else:
+            cells[at:at] = [None, "another protocol: not compared"]
         rows.append(cells)
     return Sheet(columns, rows, sheet.bold)
 

@@ -1,1 +1,1 @@
-"""The results as Parquet: one file per attempt, and a reader that gives one row per trial."""
+"""The results as Parquet: one file per attempt, one row per trial. All packages of `jobs` import it."""

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from jobs.results import storage
-from jobs.results.layout import COMPACT, QUEUE, existing, part_files, study_folders, study_name, trial_files
-from jobs.results.peek import read_header
+from jobs.results.layout import COMPACT, QUEUE, TRIALS, existing, part_files, study_folders, study_name, trial_files
+from jobs.results.peek import read_header, renamed
 from jobs.results.reader import read_files
+from jobs.results.schema import IDENTITY
 from jobs.results.storage import File, Place, Remote, put
 from jobs.results.writer import new_attempt_id, stored
 
@@ -24,7 +27,7 @@ class Compacted:
         study: Its name.
         rows: Number of rows moved.
         parts: Number of files that contain them now.
-        skipped: Files that were left alone because they are damaged or foreign, as whole sentences.
+        skipped: Files that were left alone because they are damaged, links or foreign, as whole sentences.
     """
 
     study: str
@@ -56,6 +59,10 @@ def compact(results: str | Place) -> list[Compacted]:
 
 
 def _compact_study(folder: Place) -> Compacted:
+    if links := [one for one in (folder, folder / TRIALS, folder / COMPACT) if storage.is_link(one)]:
+        # What it leads to may be other results, which would lose their rows to these.
+        told = [f"{one} is left alone: it is a link, and only what lies in the results is compacted." for one in links]
+        return Compacted(study_name(folder), 0, 0, told)
     sources, skipped = _finished(folder, trial_files(folder))
     old, torn = _finished(folder, part_files(folder), sealed=False)
     rows, parts, skipped = 0, 0, skipped + torn
@@ -75,10 +82,12 @@ def _finished(folder: Place, files: Sequence[File], *, sealed: bool = True) -> t
 
 
 def _source(path: File, *, sealed: bool) -> _Source | str | None:
-    """The source if `_finished` should return the file, else None; for a damaged file, the message."""
+    """The source if `_finished` should return the file, else None; for a damaged or renamed file, the message."""
     try:
         source = _Source(path, storage.version(path))
         header = read_header(path)
+        if sentence := renamed(path, header):
+            return sentence
         is_wanted = sealed or not header.is_sealed
         return source if is_wanted and all(row.status != "running" for row in header.rows) else None
     except FileNotFoundError:
@@ -97,11 +106,22 @@ def _move(folder: Place, sources: Sequence[_Source]) -> tuple[int, list[str]]:
     except FileNotFoundError:
         return 0, []  # Another compaction is moving the same files.
     if loaded.table.num_rows:
-        put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(loaded.table, study_name(folder)))
+        place = folder / COMPACT / f"part-{new_attempt_id()}.parquet"
+        part = place if isinstance(place, Remote) else str(place)
+        put(place, stored(loaded.table, study_name(folder)))
+        if not _holds(part, loaded.table, study_name(folder)):
+            storage.delete(part)
+            return 0, [f"{folder} is left alone: its rows do not read back from a new file as they were."]
     torn = {sentence.split(" is skipped", 1)[0] for sentence in loaded.skipped}
     whole = [source for source in sources if str(source.path) not in torn]
     list(storage.each(_remove, whole, folder))
     return loaded.table.num_rows, loaded.skipped
+
+
+def _holds(part: File, rows: pa.Table, study: str) -> bool:
+    """Whether a new file gives back all rows: only then may those go that it was made of."""
+    found = read_files([part], study).table
+    return found.select(IDENTITY).equals(rows.select(IDENTITY))
 
 
 def _remove(source: _Source) -> None:

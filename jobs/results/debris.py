@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OLD_SECONDS = 24 * 3600
-"""A temporary file of another machine or an older conclus counts as abandoned after this time."""
+"""A temporary file of another machine counts as abandoned after this time."""
 _NAME = re.compile(r"\.[0-9a-f]{8}-([0-9a-f]{8})-(\d{1,9})-(\d{1,20})\.tmp")
 
 
@@ -27,12 +27,13 @@ def temporary_name() -> str:
 def sweep(folder: Path) -> int:
     """Deletes abandoned temporary files in a folder and the folders below it; returns their number.
 
-    Links to folders are not followed. Files that cannot be listed or deleted are left.
+    Links are not followed, not even if `folder` is one, because they could lead out of the results. Only names from
+    `temporary_name` count. Files that cannot be listed or deleted are left.
     """
     swept = 0
-    for path in _temporary(folder):
+    for path, written in _temporary(folder):
         with contextlib.suppress(OSError):
-            if _is_orphan(path):
+            if _is_orphan(path, written):
                 path.unlink()
                 swept += 1
     return swept
@@ -49,14 +50,15 @@ def is_alive(pid: int) -> bool:
     return pid > 0
 
 
-def _temporary(folder: Path) -> Iterator[Path]:
+def _temporary(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
+    if folder.is_symlink():
+        return
     for inside, _, names in os.walk(folder):
-        yield from (Path(inside, name) for name in names if name.startswith(".") and name.endswith(".tmp"))
+        yield from ((Path(inside, name), written) for name in names if (written := _NAME.fullmatch(name)))
 
 
-def _is_orphan(path: Path) -> bool:
-    written = _NAME.fullmatch(path.name)
-    if written and written[1] == _machine():
+def _is_orphan(path: Path, written: re.Match[str]) -> bool:
+    if written[1] == _machine():
         pid = int(written[2])
         return not is_alive(pid) or _started(pid) != int(written[3])
     return time.time() - path.lstat().st_mtime > OLD_SECONDS

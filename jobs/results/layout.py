@@ -7,6 +7,7 @@ no rows has such a name here. Results of conclus 0.1.0 have the same names witho
 import os
 from collections.abc import Collection, Iterable, Sequence
 
+from core.config.schema import did_you_mean, nearest
 from core.errors import UserError
 from jobs.results import storage
 from jobs.results.storage import File, Place, Remote
@@ -52,21 +53,59 @@ def study_folders(path: str | Place, studies: Collection[str] = ()) -> list[Plac
     root = storage.at(path)
     if not storage.is_folder(root):
         raise UserError(f"There is no results folder {str(root)!r}: give the folder that `conclus run` wrote to.")
-    found = [root] if root.name.startswith(PREFIX) else storage.folders(root, PREFIX)
+    found = [folder for folder in _named_as_ours(root) if not _misnamed(folder)]
     if not found:
         raise UserError(f"The folder {str(root)!r} holds no results: it should contain folders named {PREFIX}<name>.")
     return [folder for folder in found if not studies or study_name(folder) in studies]
+
+
+def misnamed_folders(path: str | Place) -> list[str]:
+    """A sentence for each `study=…` folder at or below `path` that no study of ours can be called by.
+
+    They are neither read nor changed.
+    """
+    root = storage.at(path)
+    return [
+        f"{folder} is skipped: {why}, so that conclus did not make it."
+        for folder in (_named_as_ours(root) if storage.is_folder(root) else ())
+        if (why := _misnamed(folder))
+    ]
+
+
+def _named_as_ours(root: Place) -> Sequence[Place]:
+    return [root] if root.name.startswith(PREFIX) else storage.folders(root, PREFIX)
+
+
+def _misnamed(folder: Place) -> str:
+    name = study_name(folder)
+    if not name:
+        return f"its name says no study after {PREFIX}"
+    return "" if _is_text(name) else "its name is not UTF-8 text"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Bytes of a name that are no text stand in it as halves of a character.
+        return False
+    return True
 
 
 def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Place]:
     """The folders of `study_folders` for each of the paths; a path may also be a single file of rows.
 
     Raises:
-        UserError: As in `study_folders`.
+        UserError: As in `study_folders`; or one of the studies is at none of the paths.
     """
-    return [
-        folder for path in paths if not storage.is_file(storage.at(path)) for folder in study_folders(path, studies)
-    ]
+    paths = [path for path in paths if not storage.is_file(storage.at(path))]
+    every = [folder for path in paths for folder in study_folders(path)]
+    there = [study_name(folder) for folder in every]
+    for one in studies:
+        if paths and one not in there:
+            where = " and ".join(str(storage.at(path)) for path in paths)
+            near = did_you_mean(one, there)
+            raise UserError(f"There is no study {one!r} in {where}{near}; there are {nearest(one, there)}.")
+    return [folder for folder in every if not studies or study_name(folder) in studies]
 
 
 def study_name(folder: Place) -> str:

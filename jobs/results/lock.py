@@ -28,6 +28,7 @@ STALE_SECONDS = 60.0
 _SHAPE = {"owner": str | None, "token": str | None, "written": int | float | None}
 """The structure of a lock in an object store."""
 _LOOKING_SECONDS = 5.0
+_CHANGING_SECONDS = 10.0
 _BYTES = 512
 """The fixed length of a lock in an object store: a reader asks for its length first, so a growing one would be cut."""
 
@@ -56,7 +57,7 @@ def holder(folder: Place) -> str:
         return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
     try:
         with open_regular(folder / RUN_LOCK) as file:
-            if _is_taken(file.fileno(), fcntl.LOCK_SH):
+            if is_taken(file.fileno(), fcntl.LOCK_SH):
                 return _name_in(file.fileno()) or "a process that is just starting"
     except (FileNotFoundError, StorageError):
         return ""
@@ -87,8 +88,8 @@ def _take(descriptor: int, folder: Path) -> None:
         UserError: Another driver holds it.
     """
     end = time.monotonic() + _LOOKING_SECONDS
-    while _is_taken(descriptor, fcntl.LOCK_EX):
-        if _is_taken(descriptor, fcntl.LOCK_SH):  # Checks hold it shared, a driver exclusively.
+    while is_taken(descriptor, fcntl.LOCK_EX):
+        if is_taken(descriptor, fcntl.LOCK_SH):  # Checks hold it shared, a driver exclusively.
             owner = _name_in(descriptor) or "another process"
             raise UserError(f"{folder}: {owner} is running this study into these results: wait for it or stop it")
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -99,7 +100,22 @@ def _take(descriptor: int, folder: Path) -> None:
         time.sleep(0.002 * random.random())  # noqa: S311 (so that two processes do not retry in step)
 
 
-def _is_taken(descriptor: int, how: int) -> bool:
+def wait_for(descriptor: int, file: Path) -> None:
+    """Waits for and takes a lock that others hold only for one change, which a slow disk may delay.
+
+    Raises:
+        UserError: Another process does not release it.
+    """
+    end = time.monotonic() + _CHANGING_SECONDS
+    while is_taken(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > end:
+            raise UserError(
+                f"{file} has been held for {_CHANGING_SECONDS:.0f} s by another process: wait for it or end it"
+            )
+        time.sleep(0.002 * random.random())  # noqa: S311 (so that two processes do not retry in step)
+
+
+def is_taken(descriptor: int, how: int) -> bool:
     """Tries to take a lock in this mode; returns True if another process prevents it."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
 """Short names for columns: `learning_rate` for `param.optimiser.learning_rate`, `nmi` for `metric.nmi`."""
 
-import difflib
 from collections.abc import Iterable
 
+from core.config.schema import did_you_mean, nearest
 from core.errors import UserError
 
 PARAM, METRIC = "param.", "metric."
@@ -46,5 +46,5 @@ def _shortest(key: str, keys: list[str]) -> str:
 
 def _hint(name: str, columns: list[str]) -> str:
     spellings = [*columns, *(column.rsplit(".", 1)[-1] for column in columns)]
-    close = difflib.get_close_matches(name, spellings, n=1)
-    return f": did you mean {close[0]!r}?" if close else f"; there are {', '.join(columns)}."
+    near = did_you_mean(name, spellings)
+    return near or f"; there are {nearest(name, columns)}; `conclus sql 'describe trials'` lists all."

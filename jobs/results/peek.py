@@ -1,10 +1,11 @@
 """The status of each trial without pyarrow, for `conclus plan`: thousands of files in a tenth of a second."""
 
+from pathlib import PurePath
 from typing import NamedTuple
 
 from jobs.results import header
 from jobs.results.header import Header, HeaderRow, preference
-from jobs.results.layout import row_files, study_folder
+from jobs.results.layout import TRIALS, row_files, study_folder
 from jobs.results.storage import File, Place, Remote, StorageError, each, read_regular
 
 
@@ -13,7 +14,8 @@ class Peek(NamedTuple):
 
     Attributes:
         statuses: For each trial key, the status of the attempt that counts for the trial.
-        skipped: Sentences on damaged or foreign files with the reason, and one sentence on files without a digest.
+        skipped: Sentences on damaged or foreign files with the reason, one on files without a digest, and one for each
+            file whose name belongs to another trial than its content.
     """
 
     statuses: dict[str, str]
@@ -25,11 +27,12 @@ def statuses(results: str, study: str) -> Peek:
     folder = study_folder(results, study)
     headers, skipped = _headers(folder)
     chosen: dict[str, HeaderRow] = {}
-    for row in (row for one in headers for row in one.rows):
+    for row in (row for one in headers.values() for row in one.rows):
         other = chosen.get(row.trial_key)
         if other is None or preference(row.status, row.attempt_id) < preference(other.status, other.attempt_id):
             chosen[row.trial_key] = row
-    told = without_digest(sum(not one.is_sealed for one in headers), str(folder))
+    told = without_digest(sum(not one.is_sealed for one in headers.values()), str(folder))
+    told += [sentence for path, one in headers.items() if (sentence := renamed(path, one))]
     return Peek({key: row.status for key, row in chosen.items()}, told + skipped)
 
 
@@ -76,6 +79,17 @@ def foreign(path: File) -> str:
     return f"{path} is skipped: it was not written by conclus (no header)."
 
 
+def renamed(path: File, found: Header) -> str:
+    """The sentence about a trial's file whose name says another trial than its content; empty where it does not."""
+    said = PurePath(str(path))
+    if said.parent.name != TRIALS or len(found.rows) != 1 or said.name.startswith(f"{found.rows[0].trial_key}."):
+        return ""
+    return (
+        f"{path} holds the row of trial {found.rows[0].trial_key}, and its name says another one: the row counts for "
+        "the trial that it tells of, once."
+    )
+
+
 def without_digest(count: int, where: str) -> list[str]:
     """One sentence on files without a digest; none if there are none."""
     if not count:
@@ -84,15 +98,16 @@ def without_digest(count: int, where: str) -> list[str]:
     return [f"{where}: {files} no digest, as conclus 0.1.0 wrote them: they are read, but damage in them is not seen."]
 
 
-def _headers(folder: Place) -> tuple[list[Header], list[str]]:
-    found: list[Header] = []
+def _headers(folder: Place) -> tuple[dict[File, Header], list[str]]:
+    found: dict[File, Header] = {}
     skipped: list[str] = []
     try:
-        for one in each(_read, row_files(folder), folder):
+        files = row_files(folder)
+        for path, one in zip(files, each(_read, files, folder), strict=True):
             if isinstance(one, str):
                 skipped.append(one)
             else:
-                found.append(one)
+                found[path] = one
     except FileNotFoundError:
         # Compaction moved it while we read: list the folder again to find its part.
         return _headers(folder)

@@ -23,6 +23,10 @@ _LOCKED = (
 _TRIAL = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 
+_DOTTED = re.compile(r"(?:param|metric|best|health)(?:\.\w+)+")
+"""Columns of ours without their quotes; DuckDB takes the part before the dot for a table."""
+
+
 class Answer(NamedTuple):
     """The result of a query.
 
@@ -68,6 +72,22 @@ def history_table(table: pa.Table) -> pa.Table:
     leaves = nested.flatten()
     columns: dict[str, Any] = {name: table[name].take(owners) for name in _TRIAL}
     return pa.table(columns | {field.name: leaves.field(i) for i, field in enumerate(leaves.type)})
+
+
+def values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column of an answer as Python holds them; where it cannot, their text as DuckDB writes it.
+
+    Python has no infinite time, none after the year 9999 and none to the nanosecond.
+    """
+    if getattr(column.type, "unit", None) != "ns":
+        try:
+            return column.to_pylist()
+        except (OverflowError, ValueError):
+            pass
+    with _duckdb().connect(":memory:") as connection:
+        connection.register("answer", pa.table({"value": column}))
+        rows: list[tuple[Any]] = connection.sql("select value::varchar from answer").fetchall()
+    return [text for (text,) in rows]
 
 
 def _duckdb() -> Any:
@@ -119,5 +139,7 @@ def _sentence(message: str, text: str) -> str:
     if "position" not in content:
         return f"SQL: {said}"
     before = text.encode()[: int(content["position"])].decode(errors="ignore")
+    if dotted := _DOTTED.match(text, len(before)):
+        said = f'a column whose name has a dot stands in double quotes: "{dotted[0]}"'
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
     return f"SQL, line {line}, column {column}: {said}"

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
-from jobs.results.layout import row_files, study_folders, study_name
+from jobs.results.identity import PROTOCOL, protocol_of
+from jobs.results.layout import misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, text_column
 from jobs.results.storage import REQUESTS, File, Remote
@@ -23,7 +24,11 @@ from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
 _RELISTINGS = 5
+_MOST_VALUES = 2**26
+"""In one column of a file: of the longest histories some 4 million are in a compacted one."""
 HISTORY_COLUMN = "history"
+PROTOCOL_COLUMN = "protocol"
+_KEY_PARTS = ("config_key", "data_hash", "params_json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,31 +106,39 @@ def load(
     choice = _Choice(columns, condition.names if condition else [], history=history)
     paths = [paths] if isinstance(paths, str) else paths
     found = _read_all(paths, studies, choice)
+    misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
     table = _ordered(found.table, attempts=attempts)
     if studies:
-        table = _take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
+        table = take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
-        table = _filtered(table, condition, found.columns)
-    return Loaded(table, found.skipped, found.columns, found.notes)
+        # A history is a list of thousands, which no expression can mean, and is not read where nobody asked for it.
+        table = _filtered(table, condition, [name for name in found.columns if name != HISTORY_COLUMN])
+    return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
 
 
-def values_by_epoch(results: str, study: str, metric: str) -> list[list[tuple[int, float]]]:
+def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
     """The (epoch, value) pairs of a metric or label-free signal, in order, for each finished trial of a study.
+
+    Trials of another protocol, and of plug-ins of other contents, are left out.
 
     Args:
         results: The results folder; if it does not have the study, the list is empty.
         study: The study's name.
         metric: The name without a prefix, such as `nmi` or `label_free`.
+        contents: The accepted values of `plug_ins_json`; a missing value counts as `{}`.
     """
+    wanted = [HISTORY_COLUMN, PROTOCOL_COLUMN, "plug_ins_json"]
     try:
-        table = load([results], history=True, columns=[HISTORY_COLUMN], studies=[study]).table
+        table = load([results], history=True, columns=wanted, studies=[study]).table
     except UserError:
         return []
     names = {metric, f"health.{metric}"}
     return [
         [(step["epoch"], step["value"]) for step in row["history"] if step["metric"] in names]
-        for row in table.select(["status", HISTORY_COLUMN]).to_pylist()
+        for row in table.select([name for name in ("status", *wanted) if name in table.column_names]).to_pylist()
         if row["status"] in FINISHED
+        and row.get(PROTOCOL_COLUMN, PROTOCOL) == PROTOCOL
+        and (row.get("plug_ins_json") or "{}") in contents
     ]
 
 
@@ -144,6 +157,7 @@ class _File:
     names: tuple[str, ...]
     table: pa.Table
     is_sealed: bool
+    note: str
 
 
 class _Choice:
@@ -187,27 +201,28 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
         results = list(pool.map(lambda file: _read_file(file[0], file[1], choice), files))
     read = [result for result in results if isinstance(result, _File)]
     skipped = [result for result in results if isinstance(result, str)]
-    names = {name for names in {file.names for file in read} for name in names}
-    notes = peek.without_digest(sum(not file.is_sealed for file in read), _origin(files))
-    table, foreign = _together(read, choice)
+    table, whole, foreign = _together(read, choice)
+    names = {name for names in {file.names for file in whole} for name in names}
+    notes = peek.without_digest(sum(not file.is_sealed for file in whole), _origin(files))
+    notes += [file.note for file in whole if file.note]
     return Loaded(table, [*skipped, *foreign], sorted(names), notes)
 
 
-def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, list[str]]:
-    """The rows of all files, and a sentence for each file with a header but columns that conclus would not write.
+def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequence[_File], list[str]]:
+    """The rows of all files, those files, and a sentence for each that conclus would not write so.
 
     All files are checked together first; checking them one by one takes a fifth of the reading time.
     """
     try:
         table = _union([file.table for file in read] or [choice.nothing()])
         if not misfit(table):
-            return table, []
+            return table, read, []
     except pa.ArrowException:
         pass
     wrong = {file.path: why for file in read if (why := misfit(file.table))}
-    whole = [file.table for file in read if file.path not in wrong]
+    whole = [file for file in read if file.path not in wrong]
     sentences = [f"{path} is skipped: it is not as conclus writes it ({why})." for path, why in wrong.items()]
-    return _union(whole or [choice.nothing()]), sentences
+    return _union([file.table for file in whole] or [choice.nothing()]), whole, sentences
 
 
 def _origin(files: Sequence[tuple[File, str]]) -> str:
@@ -233,6 +248,9 @@ def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
         return peek.foreign(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
+            # Before anything is unpacked: equal rows without end take no space in a file.
+            if why := _too_much(file.metadata, header):
+                return f"{path} is skipped: {why}."
             return _parsed(path, file, study, header, choice)
     except (pa.ArrowException, OSError) as error:
         return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
@@ -249,11 +267,33 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
         table = table.add_column(0, "study", _repeated(known, table.num_rows))
-    return _File(path, names, table, bool(header and header.is_sealed))
+    if PROTOCOL_COLUMN not in inside and set(_KEY_PARTS) <= set(inside):
+        names = (*names, PROTOCOL_COLUMN)
+        if choice.of((PROTOCOL_COLUMN,)):
+            table = table.append_column(PROTOCOL_COLUMN, _protocols(file.read(_KEY_PARTS, use_threads=False)))
+    note = peek.renamed(path, header) if header and study else ""
+    return _File(path, names, table, bool(header and header.is_sealed), note)
+
+
+def _too_much(about: pq.FileMetaData, header: Header | None) -> str:
+    """Why a file would unpack to more than its header says; empty where it would not."""
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if header is not None and not rows == about.num_rows == len(header.rows):
+        return f"it holds {rows:,} rows, and its header tells of {len(header.rows):,}"
+    values = max((sum(group.column(i).num_values for group in groups) for i in range(about.num_columns)), default=0)
+    return f"it has {values:,} values in a column, more than {_MOST_VALUES:,}" if values > _MOST_VALUES else ""
+
+
+def _protocols(parts: pa.Table) -> pa.Array:
+    """The protocol of each row of a file whose rows do not tell it."""
+    found = array("i", map(protocol_of, *(parts[name].to_pylist() for name in _KEY_PARTS)))
+    # Not pa.array: see take.
+    return pa.Array.from_buffers(pa.int32(), len(found), [None, pa.py_buffer(found)])
 
 
 def _repeated(text: str, count: int) -> pa.Array:
-    # Not pa.array or pa.repeat: see _take.
+    # Not pa.array or pa.repeat: see take.
     content = text.encode()
     offsets = array("i", range(0, len(content) * count + 1, len(content)))
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content * count))
@@ -292,7 +332,7 @@ def _ordered(table: pa.Table, *, attempts: bool) -> pa.Table:
         if preference(status[row], attempt[row]) < preference(status[other], attempt[other]):
             chosen[key] = row
     place = list(zip(study, config, seed, trial, attempt, strict=True))
-    return _take(table, sorted(chosen.values(), key=place.__getitem__))
+    return take(table, sorted(chosen.values(), key=place.__getitem__))
 
 
 def _filtered(table: pa.Table, condition: Where, names: list[str]) -> pa.Table:
@@ -300,13 +340,14 @@ def _filtered(table: pa.Table, condition: Where, names: list[str]) -> pa.Table:
     used = condition.columns(names)
     columns = [table[name].to_pylist() for name in used]
     wanted = (matches(dict(zip(used, row, strict=True))) for row in _rows(columns, table.num_rows))
-    return _take(table, [row for row, is_wanted in enumerate(wanted) if is_wanted])
+    return take(table, [row for row, is_wanted in enumerate(wanted) if is_wanted])
 
 
 def _rows(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
     return zip(*columns, strict=True) if columns else [()] * count
 
 
-def _take(table: pa.Table, rows: list[int]) -> pa.Table:
+def take(table: pa.Table, rows: list[int]) -> pa.Table:
+    """These rows of a table, in this order."""
     # Not pa.array(rows): it imports pandas to check for a series, which takes 0.2 s.
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))

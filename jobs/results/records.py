@@ -22,6 +22,7 @@ STUDY = {
     "select": ({"metric": str, "mode": str | None}, None),
     "n_trials": int | None,
     "trials": ([[str | int]], None),
+    "plug_ins": ({str: {str: [str]}}, None),
 }
 """The used keys of `_study.json`."""
 
@@ -92,6 +93,14 @@ def parameters(text: str | None) -> dict[str, Any]:
         return decode(text or "{}", {})
     except ValueError:
         return {}
+
+
+def plug_ins(text: str | None) -> dict[str, dict[str, str]] | None:
+    """The content of plug-ins that a row tells of; None where it tells nothing that can be read."""
+    try:
+        return None if text is None else decode(text, {str: {"name": str, "sha256": str}})
+    except ValueError:
+        return None
 
 
 def versions(text: str | None) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The columns of the results, with types that do not depend on the values."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from core.seal import canonical_json
 from jobs.results.header import STATUSES, HeaderRow, encode
+from jobs.results.identity import PROTOCOL
 
 HISTORY = pa.list_(
     pa.field(
@@ -42,6 +44,8 @@ FIXED = pa.schema(
         pa.field("device", pa.string()),
         pa.field("precision", pa.string()),
         pa.field("params_json", pa.string()),
+        pa.field("protocol", pa.int32()),
+        pa.field("plug_ins_json", pa.string()),
         pa.field("code_hash", pa.string()),
         pa.field("data_hash", pa.string()),
         pa.field("env_hash", pa.string()),
@@ -53,6 +57,12 @@ FIXED = pa.schema(
         pa.field("probe_labels", pa.list_(pa.field("element", pa.int16()))),
     ]
 )
+LARGEST = 1e100
+"""Of a finite number in a row: sums of the squares of as many as there may be stay finite. Beyond it is infinity."""
+LONGEST = 1e10
+"""Seconds of a trial: some 300 years."""
+_YEARS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+"""Between them begins every trial: what nanoseconds since 1970 hold, in which pandas keeps time."""
 IDENTITY = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 
@@ -65,17 +75,19 @@ class Attempt:
         status: `running`, `ok`, `stopped` (ended early on purpose) or `failed`.
         reason: A code for why it was stopped or failed, else empty.
         source: `run`, or `import` for a row from a user's own table.
-        started: When it began; without a time zone it counts as UTC.
-        seconds: Wall time so far, in seconds.
+        started: When it began; without a time zone it counts as UTC. Before 1970 and after 2261 it is not stored.
+        seconds: Wall time so far, in seconds; not stored if it is not a duration.
         device: `cpu`, or the name of the GPU that trained it.
         precision: `f32` or `bf16`, as chosen by `auto`; empty if nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
+        protocol: The protocol by which its key was made; 0 for an imported row, whose key comes from its values alone.
+        plug_ins: The `name` and file `sha256` of each plug-in that is not part of conclus, by dotted key.
         env: Versions of Python and packages; for an imported row, its file, line and notes.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.
         probe_labels: Clusters of the data set's probe samples at the last epoch, each below 2,000.
-        metrics: Scores and losses of the last epoch.
+        metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.
         best: Scores and losses at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
     """
@@ -96,6 +108,8 @@ class Attempt:
     device: str = ""
     precision: str = ""
     params: dict[str, Any] = field(default_factory=dict[str, Any])
+    protocol: int = PROTOCOL
+    plug_ins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     code_hash: str = ""
     data_hash: str = ""
     env_hash: str = ""
@@ -133,7 +147,13 @@ def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def misfit(table: pa.Table) -> str:
-    """The first column of a table that is not as conclus writes it, in a few words; empty if all are."""
+    """The first mistake in a table's columns, in a few words; empty if conclus could have written it.
+
+    This is the only check of types and ranges, so readers can use the values without further checks. `to_table` writes
+    nothing that is refused here.
+    """
+    if twice := sorted({name for name in table.column_names if table.column_names.count(name) > 1}):
+        return f"it has {twice[0]} twice"
     for column in table.schema:
         if not _fits(column.type, _wanted(column.name)):
             return f"{column.name} is {column.type}"
@@ -144,7 +164,7 @@ def misfit(table: pa.Table) -> str:
         table.validate(full=True)  # Finds invalid text here, before it is printed.
     except pa.ArrowInvalid as error:
         return str(error).splitlines()[0]
-    return ""
+    return next((f"{name} {why}" for name in table.column_names if (why := _beyond(name, table[name]))), "")
 
 
 def _wanted(name: str) -> pa.DataType | None:
@@ -157,12 +177,87 @@ def _wanted(name: str) -> pa.DataType | None:
 
 def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
     """Whether a column of one type fits the other: equal types, numbers of another width, or only nulls."""
+    kinds = (pa.types.is_signed_integer, pa.types.is_floating)
     if wanted is None:
-        return not pa.types.is_nested(found)
+        return any(is_kind(found) for is_kind in (*kinds, pa.types.is_boolean, pa.types.is_string, pa.types.is_null))
     if found == wanted or pa.types.is_null(found):
         return True
-    kinds = (pa.types.is_integer, pa.types.is_floating)
     return any(is_kind(found) and is_kind(wanted) for is_kind in kinds)
+
+
+def _beyond(name: str, column: pa.ChunkedArray) -> str:
+    """In what way a column's values are out of range, in a few words; empty where they are not."""
+    kind = column.type
+    if pa.types.is_null(kind):
+        return ""
+    if name in _RANGES:
+        is_within, why = _RANGES[name]
+        return "" if is_within(column) else why
+    if pa.types.is_list(kind):
+        return _beyond_in_lists(column)
+    if pa.types.is_floating(kind):
+        return _beyond_numbers(name, column)
+    is_short = _wanted(name) == pa.int32()
+    return "is beyond 32 bits" if is_short and not _within(column, -(2**31), 2**31 - 1) else ""
+
+
+def _is_status(column: pa.ChunkedArray) -> bool:
+    return set(column.to_pylist()) <= set(STATUSES)
+
+
+def _is_moment(column: pa.ChunkedArray) -> bool:
+    first, last = (int(year.timestamp() * 1e6) for year in _YEARS)
+    return _within(column.cast(pa.int64()), first, last - 1)
+
+
+def _is_length(column: pa.ChunkedArray) -> bool:
+    return _all_finite(column) and _within(column, 0, LONGEST)
+
+
+_RANGES: dict[str, tuple[Callable[[pa.ChunkedArray], bool], str]] = {
+    "status": (_is_status, "is none that conclus knows"),
+    "started": (_is_moment, "is before 1970 or after 2261"),
+    "seconds": (_is_length, "is no length of time"),
+}
+
+
+def _beyond_numbers(name: str, column: pa.ChunkedArray) -> str:
+    """A score may be infinite or NaN, as training may come to be; a parameter or anything else may not."""
+    if not name.startswith(("metric.", "best.", "health.")) and not _all_finite(column):
+        return "is not finite"
+    return "" if _is_summable(column) else f"is beyond {LARGEST:g}"
+
+
+def _beyond_in_lists(column: pa.ChunkedArray) -> str:
+    inner = _call("list_flatten", column)
+    leaves = inner.flatten() if pa.types.is_struct(inner.type) else [inner]
+    if inner.null_count or any(leaf.null_count for leaf in leaves):
+        return "lacks values"
+    are_summable = all(_is_summable(leaf) for leaf in leaves if pa.types.is_floating(leaf.type))
+    return "" if are_summable else f"is beyond {LARGEST:g}"
+
+
+def _is_summable(column: pa.ChunkedArray) -> bool:
+    """Whether all that is finite is within `LARGEST`."""
+    if _within(column, -LARGEST, LARGEST):  # Mostly so: NaN counts as nothing here, and infinity does not.
+        return True
+    finite = column.filter(_call("is_finite", column))
+    return _within(finite, -LARGEST, LARGEST)
+
+
+def _all_finite(column: pa.ChunkedArray) -> bool:
+    return _call("all", _call("is_finite", column)).as_py() is not False
+
+
+def _within(column: pa.ChunkedArray, low: float, high: float) -> bool:
+    found = _call("min_max", column).as_py()
+    return found["min"] is None or (low <= found["min"] and found["max"] <= high)
+
+
+def _call(function: str, column: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.call_function(function, [column])
 
 
 def header(table: pa.Table, study: str) -> bytes:
@@ -178,19 +273,23 @@ def _check(attempts: Sequence[Attempt]) -> None:
 
 
 def _fixed(name: str, attempts: Sequence[Attempt]) -> pa.Array:
-    derived = {"params_json": "params", "env_json": "env"}
+    derived = {"params_json": "params", "plug_ins_json": "plug_ins", "env_json": "env"}
     values: list[Any] = [getattr(attempt, derived.get(name, name)) for attempt in attempts]
     if name in derived:
         values = [canonical_json(value) for value in values]
     if name == "started":
         values = [_utc(value) for value in values]
+    if name == "seconds":
+        values = [value if value is not None and 0 <= value <= LONGEST else None for value in values]
     return pa.array(values, FIXED.field(name).type)
 
 
 def _utc(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    # A year 1 in a far zone would be none in UTC: nothing is converted before it is compared.
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return aware.astimezone(UTC) if _YEARS[0] <= aware < _YEARS[1] else None
 
 
 def _numbers(kind: str, rows: Sequence[dict[str, float]]) -> dict[str, pa.Array]:
@@ -198,7 +297,11 @@ def _numbers(kind: str, rows: Sequence[dict[str, float]]) -> dict[str, pa.Array]
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else _summable(float(value))
+
+
+def _summable(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) > LARGEST else value
 
 
 def _params(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
@@ -218,11 +321,14 @@ def _param(values: list[Any]) -> pa.Array:
 
 
 def _cell(value: Any) -> bool | float | str | None:
-    """The value to store; every number becomes a float: DuckDB misreads files with 1 and 0.1 in one column."""
+    """The value to store; every number becomes a float: DuckDB misreads files with 1 and 0.1 in one column.
+
+    A number that cannot be used in calculations becomes text.
+    """
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if abs(value) <= LARGEST else json.dumps(value)
     return canonical_json(value)
 
 
@@ -236,6 +342,6 @@ def _keys(rows: Iterable[dict[str, Any]]) -> list[str]:
 
 def _history(attempt: Attempt) -> list[dict[str, Any]]:
     return [
-        {"epoch": epoch, "t": float(t), "metric": metric, "value": float(value)}
+        {"epoch": epoch, "t": _summable(float(t)), "metric": metric, "value": _summable(float(value))}
         for epoch, t, metric, value in attempt.history
     ]

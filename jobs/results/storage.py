@@ -70,7 +70,7 @@ def at(location: str | Place) -> Place:
 def absolute(location: str) -> str:
     """The location in a form that does not depend on the current folder."""
     place = at(location)
-    return str(place.resolve()) if isinstance(place, Path) else location
+    return os.path.realpath(place) if isinstance(place, Path) else location
 
 
 def files(folder: Place, suffix: str = "", prefix: str = "") -> Sequence[File]:
@@ -110,6 +110,11 @@ def is_folder(place: Place) -> bool:
         StorageError: It cannot be determined.
     """
     return place.is_dir() if isinstance(place, Remote) else kind_of(place) == stat.S_IFDIR
+
+
+def is_link(place: Place) -> bool:
+    """Whether it is a link, which may lead out of the results; an object store has none."""
+    return isinstance(place, Path) and place.is_symlink()
 
 
 def is_file(place: Place) -> bool:

@@ -1,1 +1,1 @@
-"""Search algorithms, schedulers, stages and the next study. It may import `planning`, and `present` for messages."""
+"""Search algorithms, schedulers, stages and the next study. `execution` and the packages above it import it."""

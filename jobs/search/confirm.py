@@ -91,7 +91,7 @@ class Confirmation:
 
     def _trial(self, key: str, seed: int) -> PlannedTrial:
         one = self._cells[key]
-        return Cell(key, one.config, one.parameters, one.data_hash).trial(seed)
+        return Cell(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
 
 
 def _seeds(own: Sequence[int]) -> Iterator[int]:

@@ -17,8 +17,9 @@ from jobs.planning import plan as planning
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, existing
 from jobs.results.storage import Place
-from jobs.study import keys, yaml_document
+from jobs.study import keys, trust, yaml_document
 from jobs.study import study as studies
+from jobs.study.plug_ins import plug_in_files
 
 if TYPE_CHECKING:
     from jobs.analysis.next_step import Advice
@@ -36,6 +37,7 @@ class Proposal:
         trials: Number of trials.
         missing: Number of trials without a finished row.
         note: Why `missing` is unknown; empty if it is known.
+        foreign: The plug-in files that it names and that are in results.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Proposal:
     trials: int
     missing: int
     note: str
+    foreign: Sequence[Path]
 
 
 def base_study(folder: Place) -> studies.Study:
@@ -200,10 +203,13 @@ def _search(study: studies.Study, space: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results: str) -> Proposal:
     """The proposal with its numbers of trials; if the data cannot be read here, all trials count as missing."""
+    foreign = [file for file in plug_in_files(study) if trust.lies_in_results(file)]
     try:
         plan = planning.make(study)
     except UserError as error:
         cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
         count = cells * len(study.seeds)
-        return Proposal(text, advice, count, count, f"Trials that are already done cannot be counted here: {error}")
-    return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "")
+        return Proposal(
+            text, advice, count, count, f"Trials that are already done cannot be counted here: {error}", foreign
+        )
+    return Proposal(text, advice, len(plan.trials), len(plan.missing(results)), "", foreign)

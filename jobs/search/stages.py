@@ -182,7 +182,7 @@ class _Reader:
         stages = self._stages(entries, gates, base.trial) if base else []
         told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
         if lines := dict.fromkeys([*told, *self._lines]):
-            raise UserError("\n".join(lines))
+            raise UserError(*lines)
         return Course(stages, self)
 
     def _stages(
@@ -315,10 +315,13 @@ _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 def _selected(stage: Study, results: str) -> Select:
     """The selection of a stage; without a metric in its file, a stage without labels was selected by consensus."""
     from jobs.analysis.chosen import chosen
+    from jobs.present.output import warn
 
-    if not stage.metric_written and chosen([results], [stage.name]).metric == CONSENSUS:
-        return replace(stage.select, metric=CONSENSUS)
-    return stage.select
+    if stage.metric_written:
+        return stage.select
+    ran = chosen([results], [stage.name])
+    warn(ran.notes)
+    return replace(stage.select, metric=CONSENSUS) if ran.metric == CONSENSUS else stage.select
 
 
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:

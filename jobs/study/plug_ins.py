@@ -1,13 +1,17 @@
-"""The plug-in files that a study names."""
+"""The plug-in files that a study names, and the content of those of a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from core.config import plugins
+from core.config import trial as trial_config
+from core.config.trial import TrialConfig
 from core.data.analyzer import file_of
+from core.data.dataset import user_path
+from jobs.results.identity import ANALYZER
 from jobs.study.keys import get, plug_in_fields
 from jobs.study.study import Study
 
@@ -24,6 +28,23 @@ def plug_in_files(study: Study) -> tuple[Path, ...]:
     }
     chosen |= {named[0] for value in _analyzers(study) if (named := file_of(value))}
     return tuple(sorted(Path(name) for name in chosen if plugins.is_path(name)))
+
+
+def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
+    """What the plug-ins of a configuration that are not conclus's own hold, as results store it.
+
+    Returns:
+        For the dotted key of each, such as `method.name`, or `data.analyzer`: its `name`, of a path the last part, and
+        the `sha256` of its file. Empty where all are conclus's own.
+
+    Raises:
+        UserError: a file is gone or cannot be read.
+    """
+    named = {key: (name, plugins.digest(kind, name)) for key, kind, name in trial_config.plug_ins(config)}
+    analyzer = config.data.options.get("analyzer")
+    if isinstance(analyzer, str) and (found := file_of(analyzer)):
+        named[ANALYZER] = (analyzer, plugins.file_digest(user_path(found[0])))
+    return {key: {"name": PurePath(name).name, "sha256": sha256} for key, (name, sha256) in named.items() if sha256}
 
 
 def _analyzers(study: Study) -> list[str]:

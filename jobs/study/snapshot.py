@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from jobs.study.study import Select, Study
 def write(study: Study, folder: Place) -> Place:
     """Writes `_study.yaml` and the plug-ins that the study names by path into the folder; returns the study file.
 
-    The folder can be moved: plug-ins are named by the names of their files.
+    The folder can be moved: plug-ins are identified by the names and the content of their files. Each content is also
+    stored in a folder named by its sha256.
 
     Raises:
         UserError: two plug-in files have the same name.
@@ -32,7 +34,10 @@ def write(study: Study, folder: Place) -> Place:
         moved[path] = f"./{PLUG_INS}/{Path(path).name}"
         if list(moved.values()).count(moved[path]) > 1:
             raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results use the file name")
-        put(folder / PLUG_INS / Path(path).name, Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        put(folder / PLUG_INS / Path(path).name, content)
+        # Rows made with earlier contents stay and name them by this digest.
+        put(folder / PLUG_INS / sha256(content).hexdigest() / Path(path).name, content)
     put(folder / STUDY_YAML, seal_text(yaml_document.write(_renamed(whole, moved)).encode()))
     return folder / STUDY_YAML
 

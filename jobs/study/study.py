@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -190,7 +191,7 @@ class Reader:
 
     def _stop_at_mistakes(self) -> None:
         if self.mistakes.found:
-            raise UserError("\n".join(self.content.told(one.place, one.text) for one in self.mistakes.found))
+            raise UserError(*(self.content.told(one.place, one.text) for one in self.mistakes.found))
 
     def _name(self, root: Mapping[str, Any]) -> str:
         name = root.get("study")
@@ -225,7 +226,7 @@ class Reader:
         if isinstance(value, list):
             return [self._absolute(one) for one in value]
         is_plug_in = isinstance(value, str) and value.endswith(".py")
-        return str((self.folder / value).resolve()) if is_plug_in else value
+        return _real(self.folder / value) if is_plug_in else value
 
     def _located(self, kind: str, value: Any) -> Any:
         mapping = {"name": value} if isinstance(value, str) else value
@@ -233,13 +234,13 @@ class Reader:
             return value
         name = mapping.get("name", "")
         if plugins.is_path(name):
-            mapping = {**mapping, "name": str((self.folder / name).resolve())}
+            mapping = {**mapping, "name": _real(self.folder / name)}
         elif kind == "datasets" and name not in plugins.names(kind) and (found := named.find_named(name)):
             mapping = {**mapping, "name": "file", "path": str(found)}
         for key in ("path", "model", "analyzer"):
             value = mapping.get(key)
             if isinstance(value, str) and (key == "path" or plugins.is_path(value) or file_of(value)):
-                mapping = {**mapping, key: str((self.folder / value).resolve())}
+                mapping = {**mapping, key: _real(self.folder / value)}
         return mapping
 
     def _lift_short_names(self, trial: dict[str, Any]) -> None:
@@ -293,7 +294,7 @@ class Reader:
             put(root["trial"], dotted, value)
             named = isinstance(value, str) and (dotted == "data.path" or (dotted == "data.analyzer" and file_of(value)))
             if named:
-                put(root["trial"], dotted, str(Path(value).resolve()))
+                put(root["trial"], dotted, _real(value))
         if isinstance(ranges := root["space"], dict):
             for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
                 del ranges[key]
@@ -376,3 +377,11 @@ class Reader:
     def _check_search(self, study: Study) -> None:
         for place, text in searches.mistakes(study.search, study.trial, study.space):
             self.mistakes.add(place, text)
+
+
+def _real(path: str | Path) -> str:
+    """The path without links. `Path.resolve` raises at a link that leads to itself; whoever reads the file says so."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # It holds a NUL.
+        return str(path)

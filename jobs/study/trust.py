@@ -1,8 +1,9 @@
 """Which plug-in files may run: those that the user names, and those with a content that the user ran before.
 
 Results also name plug-ins by path: in their copy of the study, and beside a model. Results may come from a stranger, so
-a path in them is no permission to run the file. Files that ran before are recognised by the sha256 of their content, in
-`$XDG_STATE_HOME/conclus/plug-ins`, one line of 64 characters each.
+a path in them is no permission to run the file, and a file in them does not count as the user's own, whoever names it.
+Files that ran before are recognised by the sha256 of their content, in `$XDG_STATE_HOME/conclus/plug-ins`, one line of
+64 characters each.
 """
 
 from __future__ import annotations
@@ -13,23 +14,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.config import plugins
-from jobs.results.layout import PREFIX, QUEUE
+from jobs.results.layout import PLUG_INS, PREFIX, QUEUE, STUDY_YAML
 from jobs.study import state_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def name(files: Iterable[Path]) -> None:
-    """Allows plug-in files that the user named, and stores the hash of their content.
+def name(files: Iterable[Path], *, remember: bool = True) -> None:
+    """Allows plug-in files that the user named, and stores the hash of their content if `remember`.
 
     If it cannot be stored, they still run, but must be named again next time.
+
+    Args:
+        files: The plug-ins' files.
+        remember: Whether they may also run in later commands, whatever names them then.
 
     Raises:
         UserError: a file cannot be read.
     """
     digests = plugins.allow_named(*files)
     new = set(digests).difference(_remembered())
-    if not new:
+    if not (new and remember):
         return
     try:
         file = kept()
@@ -44,27 +49,66 @@ def name(files: Iterable[Path]) -> None:
         return
 
 
-def of_study(file: Path, plug_ins: Iterable[Path]) -> None:
-    """Allows the plug-ins of a study file that was named on the command line, if it is the user's own.
+def of_study(file: Path, plug_ins: Iterable[Path], *, remember: bool = True) -> None:
+    """Allows those plug-ins of a study file named on the command line that are the user's own.
 
-    A file in results (the study as it was run, an entry of a queue) may come from a stranger: only those of its
-    plug-ins may run that ran before.
+    A study that conclus wrote into results may come from a stranger. So may a plug-in in results, whatever study names
+    it. Of those, only plug-ins that ran before may run.
+
+    Args:
+        file: The study file.
+        plug_ins: The plug-in files that it names.
+        remember: As in `name`; False if the study is only read and not run.
 
     Raises:
         UserError: one of the user's own plug-ins cannot be read.
     """
-    if lies_in_results(file):
-        recall()
-    else:
-        name(plug_ins)
+    recall()
+    if not is_of_results(file):
+        name(own(plug_ins), remember=remember)
 
 
-def lies_in_results(file: Path) -> bool:
-    """Whether a study file was written by conclus into a folder of results."""
-    whole = file.resolve()
-    return any(part.startswith(PREFIX) for part in whole.parts[:-1]) or (
-        whole.parent.name in {QUEUE, QUEUE.removeprefix("_")} and whole.stem.isdigit()
+def own(plug_ins: Iterable[Path]) -> list[Path]:
+    """The plug-in files that are not in results."""
+    return [file for file in plug_ins if not lies_in_results(file)]
+
+
+def is_of_results(study: Path) -> bool:
+    """Whether a study file is one that conclus wrote into results, judged by its path and by the target of links."""
+    return any(
+        _is_below_study(path)
+        or path.name == STUDY_YAML
+        or (path.parent.name in {QUEUE, QUEUE.removeprefix("_")} and path.stem.isdigit())
+        for path in _paths(study)
     )
+
+
+def lies_in_results(plug_in: Path) -> bool:
+    """Whether a plug-in's file lies in results: below a `study=…` folder, or in `_plugins`, or beside such a folder.
+
+    Beside it lies whatever is in the folder that holds it, at any depth. The path counts as it is named, and where
+    links lead.
+    """
+    return any(
+        _is_below_study(path) or PLUG_INS in path.parts[:-1] or any(map(_holds_studies, path.parents))
+        for path in _paths(plug_in)
+    )
+
+
+def _paths(file: Path) -> set[Path]:
+    return {Path(os.path.abspath(file)), file.resolve()}  # noqa: PTH100 (as it is named: no link is followed)
+
+
+def _is_below_study(path: Path) -> bool:
+    return any(part.startswith(PREFIX) for part in path.parts[:-1])
+
+
+def _holds_studies(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.startswith(PREFIX) for entry in entries)
+    except OSError:
+        return False
 
 
 def recall() -> None:

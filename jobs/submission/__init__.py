@@ -1,1 +1,1 @@
-"""Runs studies on a cluster or from a queue, and checks machines. It may import `execution`."""
+"""Runs studies on a cluster or from a queue, and checks machines. Only commands import it."""

@@ -38,6 +38,7 @@ from core.errors import UserError
 from core.seal import seal_json, seal_text
 from jobs.results import records, storage
 from jobs.results.layout import QUEUE, existing
+from jobs.results.lock import is_taken, wait_for
 from jobs.results.peek import without_digest
 from jobs.results.storage import open_to_lock, put, read_regular, reason
 
@@ -340,14 +341,18 @@ class Queue:
 
     @contextlib.contextmanager
     def _changing(self) -> Generator[None]:
-        """Waits for `change.lock` and holds it, which is always short."""
+        """Waits for `change.lock` and holds it; conclus never holds it for long.
+
+        Raises:
+            UserError: another process holds it, or the folder cannot be written.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor = open_to_lock(self.folder / "change.lock")
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder}: the queue cannot be written there: {reason(error)}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            wait_for(descriptor, self.folder / "change.lock")
             yield
         except OSError as error:
             raise UserError(f"{self.folder}: the queue cannot be written there: {reason(error)}") from error
@@ -357,9 +362,7 @@ class Queue:
     def _locked(self, lock: Literal["runner", "study"]) -> int | None:
         """Takes a lock and returns its descriptor; None if another process holds it."""
         descriptor = open_to_lock(self.folder / f"{lock}.lock")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if is_taken(descriptor, fcntl.LOCK_EX):
             os.close(descriptor)
             return None
         return descriptor

@@ -15,7 +15,8 @@ from cluster.submit import Jobs
 from core.config import plugins
 from jobs.execution import driver
 from jobs.execution.driver import Job
-from jobs.results.layout import STUDY_YAML
+from jobs.present.output import remark
+from jobs.results.layout import PLUG_INS, STUDY_YAML
 from jobs.study import snapshot, state_folder
 from jobs.study.plug_ins import plug_in_files
 
@@ -34,11 +35,11 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         plugins.checked(file)  # They are sent with the job.
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        remark([f"Warning: {warning}"])
     job = driver.new_job(study.name, jobs.access.address, results, workers)
     _ship(jobs, job, study)
     kept = all([driver.write(job, study), state_folder.remember_cluster(job.address)])
-    click.echo(f"submitted {job.job} to {job.address}", err=True)
+    remark([f"submitted {job.job} to {job.address}"])
     if follow:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
@@ -49,9 +50,9 @@ def _print_commands(job: Job, *, kept: bool) -> None:
     """Prints the commands that watch and stop the job."""
     study = shlex.join([job.results, "--study", job.study])
     handle = study if kept else shlex.join([job.results, "--address", job.address, "--job", job.job])
-    click.echo(f"  conclus status {study}", err=True)
-    click.echo(f"  conclus logs {handle} --follow", err=True)
-    click.echo(f"  conclus stop {handle}", err=True)
+    remark([f"  conclus status {study}"])
+    remark([f"  conclus logs {handle} --follow"])
+    remark([f"  conclus stop {handle}"])
 
 
 def watch(jobs: Jobs, job: str) -> int:
@@ -61,7 +62,7 @@ def watch(jobs: Jobs, job: str) -> int:
     except KeyboardInterrupt:
         click.echo("\nthe job continues; stop it with: conclus stop", err=True)
         return 130
-    click.echo(f"{job}: {state.status}", err=True)
+    remark([f"{job}: {state.status}"])
     return 0 if state.status == "SUCCEEDED" else 1
 
 
@@ -76,6 +77,9 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
         run = ["python", "-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
+        # `send` has checked them. There they lie beside a copy of the study, which by itself lets nothing run.
+        for file in sorted((folder / PLUG_INS).glob("*.py")):
+            run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
         about = {"study": study.name, "results": job.results, "by": job.by}
         jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})

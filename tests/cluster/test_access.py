@@ -1,5 +1,6 @@
 """What is refused before a cluster hears of anything, and what each kind of answer is told as."""
 
+import os
 import shutil
 import socket
 import ssl
@@ -219,6 +220,9 @@ def test_a_launcher_file_gives_the_head(tmp_path):
             submit.head_of(file)
     with pytest.raises(ClusterError, match="is not a cluster-launcher file"):
         submit.head_of(tmp_path / "gone.yaml")
+    os.mkfifo(tmp_path / "fifo.yaml")
+    with pytest.raises(ClusterError, match="is not a cluster-launcher file"):
+        submit.head_of(tmp_path / "fifo.yaml")
 
 
 @pytest.mark.parametrize(

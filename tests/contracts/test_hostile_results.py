@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import conclus
 from core.config import plugins
 from core.errors import UserError
-from core.seal import seal_json, unseal_json
+from core.seal import seal_json, seal_text, unseal_json
 from jobs.study import trust
 
 STUDY = """study: s
@@ -103,7 +103,7 @@ def hostile(finished, tmp_path, monkeypatch):
         model.write_bytes(seal_json(described))
     queued = tmp_path / "results" / "_queue" / "1.yaml"
     assert str(finished / "own.py") in queued.read_text()
-    queued.write_text(queued.read_text().replace(str(finished / "own.py"), str(evil)))
+    rewrite(queued, queued, str(finished / "own.py"), str(evil))
     assert models
     assert "./_plugins/own.py" in (study / "_study.yaml").read_text()
     # One trial is lacking, so that there is something to run.
@@ -116,6 +116,13 @@ def hostile(finished, tmp_path, monkeypatch):
     yield evil
     for number, handler in kept.items():
         signal.signal(number, handler)
+
+
+def rewrite(sealed, to, old, new):
+    """A text of conclus's with another word in it and a digest that fits."""
+    text = sealed.read_text().partition("\n")[2]
+    assert old in text
+    to.write_bytes(seal_text(text.replace(old, new).encode()))
 
 
 def call(words):
@@ -153,7 +160,8 @@ def test_the_same_file_runs_where_a_person_names_it(hostile):
     assert found.exit_code == 0, f"{found.output} {found.exception}"
     assert Path("proof").read_text() == "imported "
     plugins._allowed.clear()
-    plugins.function.cache_clear()
+    for name in [one for one in sys.modules if one.startswith("conclus_plugin_own_")]:
+        del sys.modules[name]
     again = CliRunner().invoke(conclus.cli, ["embed", model, "mine.npz", "--out", "w.parquet"])
     assert again.exit_code == 0, f"{again.output} {again.exception}"
     assert Path("proof").read_text() == "imported imported "
@@ -177,12 +185,149 @@ def test_a_file_that_changed_after_it_was_named_is_refused(tmp_path):
         ("s.yaml", False),
         ("studies/queue/first.yaml", False),
         ("results/study=s/_study.yaml", True),
+        ("away/_study.yaml", True),
+        ("results/s.yaml", False),
         ("results/_queue/12.yaml", True),
         ("results/queue/12.yaml", True),
     ],
 )
 def test_a_study_in_results_is_not_the_persons_own(tmp_path, file, is_theirs):
+    assert trust.is_of_results(tmp_path / file) is is_theirs
+
+
+@pytest.mark.parametrize(
+    ("file", "is_theirs"),
+    [
+        ("mine.py", False),
+        ("plugins/mine.py", False),
+        ("results/mine.py", True),
+        ("results/a/b/mine.py", True),
+        ("results/study=s/mine.py", True),
+        ("away/_plugins/mine.py", True),
+        ("results/../mine.py", False),
+    ],
+)
+def test_a_plug_in_in_results_is_not_the_persons_own(tmp_path, file, is_theirs):
+    (tmp_path / "results" / "study=s").mkdir(parents=True)
     assert trust.lies_in_results(tmp_path / file) is is_theirs
+
+
+def link_the_entry(evil):
+    """An entry of the queue that is a link to a study elsewhere; the plug-in lies elsewhere, too."""
+    entry = Path("results/_queue/1.yaml")
+    rewrite(entry, Path("theirs.yaml"), str(evil), str(Path("theirs.py").absolute()))
+    entry.unlink()
+    entry.symlink_to("../../theirs.yaml")
+    return ["queue", "run", "--workers", "1"]
+
+
+def link_the_study(evil):
+    """The copy of the study in the results is a link."""
+    copy = Path("results/study=s/_study.yaml")
+    rewrite(copy, Path("theirs.yaml"), "./_plugins/own.py", str(Path("theirs.py").absolute()))
+    copy.unlink()
+    copy.symlink_to("../../theirs.yaml")
+    return ["run", "results/study=s/_study.yaml", "--workers", "1"]
+
+
+def link_the_folder(evil):
+    """The study's folder is a link, and its copy of the study bears the name that conclus 0.1.0 gave it."""
+    shutil.move("results/study=s", "theirs")
+    Path("results/study=s").symlink_to("../theirs")
+    rewrite(
+        Path("theirs/_study.yaml"), Path("theirs/study.yaml"), "./_plugins/own.py", str(Path("theirs.py").absolute())
+    )
+    Path("theirs/_study.yaml").unlink()
+    return ["run", "results/study=s/study.yaml", "--workers", "1"]
+
+
+def take_the_study_out(evil):
+    """The copy of the study, taken out of the results."""
+    Path("away").mkdir()
+    rewrite(Path("results/study=s/_study.yaml"), Path("away/_study.yaml"), "./_plugins/own.py", "../theirs.py")
+    return ["run", "away/_study.yaml", "--workers", "1"]
+
+
+def put_a_study_beside(evil):
+    """A study file that lies in the results, and a plug-in in a folder beside it."""
+    Path("results/code").mkdir()
+    shutil.copy("theirs.py", "results/code/own.py")
+    Path("results/s.yaml").write_text(STUDY.replace("./own.py", "./code/own.py").replace("mine.npz", "../mine.npz"))
+    return ["run", "results/s.yaml", "--workers", "1"]
+
+
+def follow_next(evil):
+    """A person's own study file, which `next` wrote, names the plug-in that lies in the results."""
+    text = STUDY.replace("./own.py", "results/study=s/_plugins/own.py")
+    Path("n.yaml").write_text(text)
+    return ["run", "n.yaml", "--workers", "1"]
+
+
+def link_the_plug_in(evil):
+    """A plug-in outside of the results is a link into them."""
+    Path("own.py").unlink()
+    Path("own.py").symlink_to(evil)
+    return ["run", "s.yaml", "--workers", "1"]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        link_the_entry,
+        link_the_study,
+        link_the_folder,
+        take_the_study_out,
+        put_a_study_beside,
+        follow_next,
+        link_the_plug_in,
+    ],
+)
+def test_no_link_and_no_place_makes_a_strangers_plug_in_ones_own(hostile, attack):
+    harmless = EVIL.partition("class Method")[0] + "class Method(Base):\n    pass\n"
+    hostile.write_text(harmless)
+    Path("theirs.py").write_text(harmless)
+    words = [sys.executable, str(conclus.ROOT / "conclus.py"), *attack(hostile)]
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode, said
+    assert "--plug-in" in said
+    assert "Traceback" not in said
+    assert not Path("proof").exists(), said
+    # With leave the same command runs it: the attack reaches its target.
+    if words[2] == "queue":
+        state = json.loads(Path("results/_queue/1.json").read_text())
+        assert state["state"] == "failed"
+        words = [*words[:2], "run", "results/_queue/1.yaml", "--workers", "1"]
+    words += ["--plug-in", "theirs.py"]
+    allowed = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert Path("proof").exists(), allowed.stdout + allowed.stderr
+
+
+def test_a_study_beside_its_results_runs_the_plug_in_that_lies_elsewhere(hostile):
+    Path("results/s.yaml").write_text(STUDY.replace("./own.py", "../own.py").replace("mine.npz", "../mine.npz"))
+    found = CliRunner().invoke(conclus.cli, ["run", "results/s.yaml", "--workers", "1"])
+    assert found.exit_code == 0, f"{found.output} {found.exception}"
+
+
+def test_only_what_ran_is_remembered(hostile):
+    """`plan` lets a plug-in run for itself; `run` from then on."""
+    mine = EVIL.partition("class Method")[0] + "class Method(Base):\n    pass\n"
+    Path("own.py").write_text(mine)
+    plan, leave = ["plan", "s.yaml"], ["--plug-in", "own.py"]
+    for words, count in ((plan, 0), ([*plan, *leave], 0), (["run", "s.yaml", "--workers", "1"], 1)):
+        found = CliRunner().invoke(conclus.cli, words)
+        assert found.exit_code == 0, f"{found.output} {found.exception}"
+        known = trust.kept().read_text().split() if trust.kept().exists() else []
+        assert len(known) == count, words
+
+
+def test_next_says_that_its_study_names_a_plug_in_of_the_results(hostile, tmp_path):
+    Path("results/study=s/_plugins/own.py").write_text(OWN)
+    leave = ["--plug-in", str(hostile)]
+    found = CliRunner().invoke(conclus.cli, ["next", "results", "--out", "n.yaml", *leave])
+    assert found.exit_code == 0, f"{found.output} {found.exception}"
+    assert f"n.yaml names the plug-in {hostile}, which lies in the results" in found.output
+    assert str(hostile) in Path("n.yaml").read_text()
 
 
 def test_results_of_this_test_are_as_conclus_writes_them(finished):

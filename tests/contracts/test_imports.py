@@ -107,6 +107,14 @@ def test_the_contracts_are_kept(copy):
         ("jobs/analysis/leaderboard.py", "def load():\n    import core.training.fit"),
         ("losses/nt_xent.py", "import numpy"),
         ("core/training/fit.py", "import click"),
+        ("jobs/results/reader.py", "import jobs.analysis.scores"),
+        ("jobs/study/space.py", "import jobs.planning.plan"),
+        ("jobs/analysis/scores.py", "import jobs.present.tables"),
+        ("jobs/execution/runner.py", "import jobs.submission.submit"),
+        ("core/config/schema.py", "import core.data.dataset"),
+        ("core/data/scaling.py", "import core.evaluation.metrics"),
+        ("core/evaluation/metrics.py", "import core.training.device"),
+        ("jobs/commands/sql.py", "import jobs.commands.plan"),
     ],
 )
 def test_a_contract_that_is_broken_is_seen(copy, file, line):
@@ -114,6 +122,35 @@ def test_a_contract_that_is_broken_is_seen(copy, file, line):
     path.write_text(path.read_text() + f"\n{line}\n")
     done = contracts(copy)
     assert done.returncode == 1, done.stdout
+
+
+@pytest.mark.parametrize("folder", ["jobs/rooms", "core/rooms"])
+def test_a_package_without_a_place_in_the_contracts_is_seen(copy, folder):
+    (copy / folder).mkdir()
+    (copy / folder / "__init__.py").write_text("")
+    done = contracts(copy)
+    assert done.returncode == 1, done.stdout
+
+
+def architecture(root, folder):
+    command = [sys.executable, root / "tests" / "contracts" / "architecture.py", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_packages_are_few_and_small_and_import_one_another_in_no_circle(root):
+    done = architecture(root, root)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_a_circle_and_a_crowd_at_the_top_are_seen(root, copy):
+    with (copy / "jobs" / "results" / "reader.py").open("a") as file:
+        file.write("import jobs.analysis.scores\n")
+    for name in ("one", "two"):
+        (copy / "jobs" / f"{name}.py").write_text("")
+    done = architecture(root, copy)
+    assert done.returncode == 1
+    assert "circle: jobs.analysis, jobs.results" in done.stdout
+    assert "3 files at the top of jobs, more than 2" in done.stdout
 
 
 def test_a_heavy_import_at_the_top_of_a_command_is_seen(copy):

@@ -22,20 +22,23 @@ def test_a_table_is_told_with_its_columns_its_labels_and_what_has_none():
         feature_names=tuple("abcdef"),
         left_out=("id (unique whole numbers)",),
         label_name="label",
-        notes=("-1 is unlabelled",),
+        notes=("the label '?' is a class",),
+        unlabelled=("-1", "empty"),
     )
     assert described(data) == (
-        "mine: 240 samples × 6 features (a … f; id left out), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)"
+        "mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1, empty)"
     )
-    assert noted(data) == ["mine: left out: id (unique whole numbers)", "mine: -1 is unlabelled"]
+    assert noted(data) == ["mine: left out: id (unique whole numbers)", "mine: the label '?' is a class"]
 
 
 def test_a_file_is_told_as_it_stands(tmp_path):
     rows = [f"{i},{i % 7}.5,{(i * i) % 11}.25,{'' if i < 4 else 'xy'[i % 2]}" for i in range(20)]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["id,a,b,label", *rows]) + "\n")
-    told = described(file.load(path=str(path)))
-    assert told == "t: 20 samples × 2 features (a, b; id left out), labels: label, 2 classes (x, y), 4 unlabelled (-1)"
+    data = file.load(path=str(path))
+    told = described(data)
+    assert told == "t: 20 samples × 2 features (a, b), labels: label, 2 classes (x, y), 4 unlabelled (empty)"
+    assert noted(data) == ["t: left out: id (unique whole numbers)"]
 
 
 def test_images_are_told_by_axis():

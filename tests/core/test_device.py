@@ -80,7 +80,7 @@ THREADS = """
 import sys
 import torch, scipy.linalg, sklearn.cluster  # each brings a library of threads
 from threadpoolctl import threadpool_info
-from core import device
+from core.training import device
 
 for wanted in (2, 1, 2):
     device.prepare("cpu", threads=wanted, share=0)

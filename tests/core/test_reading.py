@@ -36,7 +36,8 @@ def test_a_sample_without_a_label_is_known_however_it_is_written(tmp_path, nothi
     data = loaded(table(tmp_path / "a.csv", label=labels))
     assert data.labels.tolist() == [-1 if i % 5 == 0 else i % 3 for i in range(N)]
     assert data.class_names == tuple(classes)
-    assert any(note.startswith("12 samples are unlabelled") for note in data.notes)
+    as_numbers = classes == list("012") and nothing in {"", "NA", "nan", "null", "n/a"}
+    assert data.unlabelled == ("empty or NaN" if as_numbers else nothing or "empty",)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
@@ -56,6 +57,66 @@ def test_minus_one_of_two_values_is_a_class_and_can_be_told_not_to_be(tmp_path):
     assert any("-1 is a class" in note for note in data.notes)
     np.savez(tmp_path / "b.npz", X=GRID, y=CLASSES)
     assert loaded(tmp_path / "b.npz", unlabelled=(2,)).class_names == ("0", "1")
+
+
+@pytest.mark.parametrize("doubtful", ["?", "unknown", "Unassigned"])
+def test_a_label_that_may_mean_none_is_a_class_and_the_way_out_is_told(tmp_path, doubtful):
+    path = table(tmp_path / "a.parquet", label=[[doubtful, "u", "v", "none"][i % 4] for i in range(N)])
+    data = loaded(path)
+    assert doubtful in data.class_names
+    written = ", ".join(map(repr, sorted(["none", doubtful])))
+    assert data.notes == (f"the label '{doubtful}' is a class; `unlabelled: [{written}]` takes it for no label",)
+    assert loaded(path, unlabelled=("none", doubtful)).class_names == ("u", "v")
+
+
+def test_a_value_of_unlabelled_that_does_not_occur_is_refused_with_those_that_do(tmp_path):
+    labels = np.where(np.arange(N) < 9, np.nan, CLASSES)
+    path = table(tmp_path / "a.csv", label=labels)
+    with pytest.raises(UserError, match="`unlabelled` names '7', which is none of its labels: they are 0, 1, 2"):
+        loaded(path, unlabelled=(7, 1))
+    for harmless in ((1,), (), ("nan",), ("", 1)):
+        assert loaded(path, unlabelled=harmless).labels[:9].tolist() == [-1] * 9
+    with pytest.raises(UserError, match="`unlabelled` is of labels, and none are read"):
+        loaded(table(tmp_path / "b.csv"), unlabelled=(7,))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("parquet", {"decimal": ","}),
+        ("npz", {"decimal": ","}),
+        ("csv", {"layout": "nf"}),
+        ("npy", {"features": "x"}),
+    ],
+)
+def test_an_option_that_does_nothing_with_a_format_is_refused(tmp_path, suffix, options):
+    path = tmp_path / f"a.{suffix}"
+    write = {"npz": lambda: np.savez(path, x=GRID), "npy": lambda: np.save(path, GRID)}
+    write.get(suffix, lambda: table(path))()
+    with pytest.raises(UserError, match=f"the option `{next(iter(options))}` does nothing with files of the format"):
+        loaded(path, **options)
+
+
+def test_a_file_whose_columns_have_no_names_is_told(tmp_path):
+    NUMBERS.assign(c=CLASSES).to_csv(tmp_path / "a.csv", index=False, header=False)
+    notes = loaded(tmp_path / "a.csv").notes
+    assert notes[0] == "no line names the columns: they are called f0 to f2; labels are named like `labels: f2`"
+    assert notes[1].startswith("whole numbers of few values: f2")
+
+
+def test_points_that_may_stand_for_thousands_are_told(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b;c\n4.658;0.658;1.5\n12.001;1.234;2.345\n7;2.5;1.125\n")
+    assert loaded(tmp_path / "a.csv").notes == (
+        "numbers like 4.658 are read with a decimal point: a; if it stands for thousands, save them without it",
+    )
+    (tmp_path / "b.csv").write_text("a,b\n4.658,1.001\n12.001,2.002\n")
+    assert loaded(tmp_path / "b.csv").notes == ()
+
+
+def test_decimal_commas_asked_for_where_there_are_points_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n1.5;2.5\n7.5;9.5\n")
+    with pytest.raises(UserError, match=r'it has decimal points, as in 1\.5; leave out `decimal: ","`'):
+        loaded(tmp_path / "a.csv", decimal=",")
 
 
 def test_no_label_at_all_is_said(tmp_path):
@@ -158,16 +219,66 @@ def test_arrays_that_are_not_read_are_told(tmp_path):
         ({"data": (20, 24, 30), "gt": (20, 24)}, ("nhw", "hwc")),
         ({"data": (30, 20, 24), "gt": (20, 24)}, ("nhw", "chw")),
         ({"X": (20, 20, 7)}, ("nhw", "hwc")),
-        ({"X": (8, N), "y": (N,)}, ("nf", "fn")),
+        ({"X": (8, N), "fine": (N,)}, ("nf", "fn")),
+        ({"X": (N, N), "y": (N,)}, ("nf", "fn")),
+        ({"X": (20, 7, 20), "y": (20,)}, ("nhw", "hwn")),
+        ({"X": (6, 4, 6), "y": (6, 1)}, ("nhw", "hwn")),
     ],
 )
 def test_two_readings_of_the_axes_are_refused_with_both(tmp_path, arrays, said):
-    made = {key: RNG.integers(0, 3, one) if key in {"y", "gt"} else RNG.random(one) for key, one in arrays.items()}
+    made = {
+        key: RNG.integers(0, 3, one) if key in {"y", "gt", "fine"} else RNG.random(one) for key, one in arrays.items()
+    }
     np.savez(tmp_path / "a.npz", **made)
     with pytest.raises(UserError, match=".*".join(f"`layout: {one}`" for one in said)):
         loaded(tmp_path / "a.npz")
-    shapes = {loaded(tmp_path / "a.npz", layout=one, labels="none").samples.shape for one in said}
-    assert len(shapes) == 2
+    one, two = (loaded(tmp_path / "a.npz", layout=one, labels="none").samples for one in said)
+    assert one.shape != two.shape or (one != two).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "layout", "found"),
+    [
+        ((8, N), (N,), "fn", (N, 8)),
+        ((8, N), (N, 1), "fn", (N, 8)),
+        ((9, 9, N), (N,), "hwn", (N, 1, 9, 9)),
+        ((9, 7, N), (N,), "hwn", (N, 1, 9, 7)),
+        ((6, 5, 4), (6, 5), "hwc", (30, 4)),
+        ((4, 6, 5), (6, 5), "chw", (30, 4)),
+    ],
+)
+def test_a_reading_that_the_labels_rule_out_is_not_offered(tmp_path, shape, labels, layout, found):
+    samples = RNG.random(shape)
+    np.savez(tmp_path / "a.npz", X=samples, y=(np.arange(np.prod(labels)) % 3).reshape(labels))
+    with pytest.raises(UserError, match="fits its") as caught:
+        loaded(tmp_path / "a.npz")
+    assert [one for one in file.Layout.__args__ if f"`layout: {one}`" in str(caught.value)] == [layout]
+    data = loaded(tmp_path / "a.npz", layout=layout, scale="none")
+    assert data.samples.shape == found
+    assert data.labels.tolist() == (np.arange(len(data.samples)) % 3).tolist()
+    if layout == "hwn":
+        assert data.samples[5, 0] == pytest.approx(samples[:, :, 5])
+
+
+def test_labels_that_fit_the_samples_settle_the_reading(tmp_path):
+    for place, shape in enumerate([(N, 8), (N, 9, 9), (9, 9, 7)]):
+        np.savez(tmp_path / f"{place}.npz", X=RNG.random(shape), y=np.arange(shape[0]) % 3)
+        assert loaded(tmp_path / f"{place}.npz").n_samples == shape[0]
+    # A second array with a row for each sample: samples come first in this file.
+    np.savez(tmp_path / "a.npz", X=RNG.random((N, N)), y=CLASSES, aside=RNG.random((N, 5)))
+    assert loaded(tmp_path / "a.npz", features="X").sample_shape == (N,)
+
+
+def test_sparse_rows_of_features_are_turned_when_told(tmp_path):
+    from scipy import sparse
+
+    rows = sparse.csr_matrix(RNG.integers(0, 3, (8, N)))
+    np.savez(
+        tmp_path / "a.npz", data=rows.data, indices=rows.indices, indptr=rows.indptr, shape=rows.shape, label=CLASSES
+    )
+    with pytest.raises(UserError, match=rf"fits its {N} labels only as {N} samples of 8 features \(`layout: fn`\)"):
+        loaded(tmp_path / "a.npz")
+    assert loaded(tmp_path / "a.npz", layout="fn").sample_shape == (8,)
 
 
 def test_a_cube_is_read_pixel_by_pixel_with_its_ground_truth(tmp_path):

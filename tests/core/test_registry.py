@@ -39,7 +39,7 @@ def test_options_are_read_without_importing_the_plug_in(tmp_path):
 
 def test_checking_a_study_needs_no_torch():
     code = (
-        "import sys; from core import registry\n"
+        "import sys; from core.config import plugins\n"
         "for kind in plugins.ENTRY:\n"
         "    for name in plugins.names(kind): plugins.options(kind, name)\n"
         "print([one for one in ('torch', 'numpy', 'sklearn', 'ray') if one in sys.modules])"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.evaluation import retrieval
 from tests.losses.test_pairs import peak
+from tests.rates import highest, lowest
 
 
 def literal_ranks(p, t) -> tuple[list[int], list[int]]:
@@ -64,15 +65,17 @@ def test_recall_and_reciprocal_rank_are_those_of_the_ranks():
         assert found[f"{prefix}mrr"] == pytest.approx(np.mean(1 / places.numpy()))
 
 
-def test_random_predictions_retrieve_as_chance_does():
+def test_random_predictions_retrieve_as_chance_does(repeats):
     """400 pairs, ten times: recall at 10 of chance is 0.025, its deviation over 4,000 queries 0.0025."""
     found = []
-    for seed in range(10):
+    for seed in range(repeats(10)):
         generator = torch.Generator().manual_seed(seed)
         found.append(
             retrieval.scores(torch.randn(400, 8, generator=generator), torch.randn(400, 8, generator=generator))
         )
-    assert np.mean([one["recall_at_10"] for one in found]) == pytest.approx(10 * found[0]["recall_chance"], abs=0.01)
+    chance, queries = 10 * found[0]["recall_chance"], 400 * len(found)
+    recall = np.mean([one["recall_at_10"] for one in found])
+    assert lowest(chance, queries, ordinary=0.015) <= recall <= highest(chance, queries, ordinary=0.035)
 
 
 def test_memory_does_not_grow_with_the_square(root):

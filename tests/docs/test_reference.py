@@ -35,7 +35,6 @@ def test_an_option_without_a_description_is_seen(generate, tmp_path):
     file.write_text(text.format(""))
     with pytest.raises(KeyError, match="delta"):
         generate.descriptions("losses", str(file))
-    registry.options.cache_clear()
     file.write_text(text.format("\n\n        Args:\n            delta: above 0.\n        "))
     assert generate.descriptions("losses", str(file)) == {"delta": "above 0."}
 

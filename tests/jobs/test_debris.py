@@ -77,13 +77,14 @@ def test_of_another_machine_only_what_is_old_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(debris, "_machine", lambda: "0123abcd")
     other = debris.temporary_name()
     monkeypatch.undo()
-    for name in (mine, other, ".x.parquet.abcd.tmp", ".tmp", "x.tmp"):
+    a_persons = {".notes.tmp", ".tmp", "x.tmp", f"a{other}", f"{other}.tmp", other.replace("-", "_")}
+    for name in (mine, other, *a_persons):
         (tmp_path / name).touch()
     assert debris.sweep(tmp_path) == 0
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
-    assert debris.sweep(tmp_path) == 3
-    assert {path.name for path in tmp_path.iterdir()} == {mine, "x.tmp"}
+    assert debris.sweep(tmp_path) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {mine, *a_persons}
 
 
 def test_a_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it(tmp_path):
@@ -99,8 +100,14 @@ def test_a_sweep_follows_no_links(tmp_path):
     (tmp_path / "other" / gone).touch()
     (tmp_path / "study=s").mkdir()
     (tmp_path / "study=s" / "trials").symlink_to(tmp_path / "other")
-    storage.sweep(tmp_path / "study=s")
+    (tmp_path / "_queue").symlink_to("other")
+    (tmp_path / "study=t").symlink_to("other")
+    for folder in ("study=s", "study=t", "_queue"):
+        storage.sweep(tmp_path / folder)
+    (compacted,) = [one for one in compact.compact(str(tmp_path)) if one.study == "t"]
     assert (tmp_path / "other" / gone).exists()
+    assert len(compacted.skipped) == 1
+    assert f"{tmp_path / 'study=t'} is left alone: it is a link" in compacted.skipped[0]
     storage.sweep(tmp_path / "other")
     assert not (tmp_path / "other" / gone).exists()
 

@@ -10,6 +10,7 @@ from jobs.analysis.difference import difference
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt, to_table
 from jobs.results.writer import put, serialise
+from tests.rates import highest
 
 
 def attempts(side, *, rates=(1e-3, 1e-2), seeds=range(4), shift=0.0, params=None, **more):
@@ -85,13 +86,14 @@ def test_the_same_results_differ_in_nothing(tmp_path):
     assert [(pair.difference, pair.verdict) for pair in found.pairs] == [(0, "="), (0, "=")]
 
 
-def test_a_false_alarm_is_rare_over_many_configurations():
-    alarms = 0
-    for repeat in range(20):
+def test_a_false_alarm_is_rare_over_many_configurations(repeats):
+    alarms, comparisons = 0, repeats(20)
+    for repeat in range(comparisons):
         rates = [1 + repeat + i / 100 for i in range(10)]
         a, b = (to_table(list(attempts(side, rates=rates))) for side in "ab")
         alarms += any(pair.verdict != "=" for pair in difference(a, b, "nmi", "max").pairs)
-    assert alarms <= 4  # Holm: each with probability at most 0.05, more than 4 of 20 with 0.003; the noise is seeded
+    # Holm: at most 0.05; the noise is seeded.
+    assert alarms / comparisons <= highest(0.05, comparisons, ordinary=0.2)
 
 
 def test_imported_rows_are_never_paired_by_seed(command, tmp_path):

@@ -244,5 +244,9 @@ def test_the_best_of_a_stage_whose_record_is_damaged_is_not_guessed(write, comma
     assert command("run", "s.yaml", "--workers", "1")[0] == 0
     (tmp_path / "results" / "study=s.one" / "_study.json").write_text("{")
     code, _, err = command("plan", "s.yaml")
+    assert (code, err.count("_study.json")) == (0, 1)
+    assert "taken from _study.yaml" in err
+    (tmp_path / "results" / "study=s.one" / "_study.yaml").write_text("{")
+    code, _, err = command("plan", "s.yaml")
     assert code == 2
     assert "_study.json" in err

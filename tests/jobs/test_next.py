@@ -40,9 +40,9 @@ def peak(at):
     ("at", "kind", "expected"),
     [(-1, "extend", (1e-2, 1e-1, 1.0)), (-5, "extend", (1e-4, 1e-5, 1e-6)), (-3, "refine", (10**-3.5, 1e-3, 10**-2.5))],
 )
-def test_the_direction_of_the_planted_optimum_is_found_in_95_of_100_studies(at, kind, expected):
+def test_the_direction_of_the_planted_optimum_is_found_in_95_of_100_studies(at, kind, expected, repeats):
     rng = np.random.default_rng(0)
-    found = [decide(trials(rng, peak(at), noise=0.01), "rate", "max", 0.01) for _ in range(200)]
+    found = [decide(trials(rng, peak(at), noise=0.01), "rate", "max", 0.01) for _ in range(repeats(200))]
     right = [one for one in found if one.kind == kind]
     assert len(right) / len(found) >= 0.95
     assert all(one.values == pytest.approx(expected) for one in right)
@@ -50,10 +50,10 @@ def test_the_direction_of_the_planted_optimum_is_found_in_95_of_100_studies(at, 
 
 
 @pytest.mark.parametrize(("at", "kind"), [(0.2, "extend"), (-4.2, "extend"), (-2.0, "refine")])
-def test_the_direction_is_found_among_values_drawn_at_random(at, kind):
-    rng = np.random.default_rng(0)
+def test_the_direction_is_found_among_values_drawn_at_random(at, kind, repeats):
+    rng, studies = np.random.default_rng(0), repeats(200)
     hits = 0
-    for _ in range(200):
+    for _ in range(studies):
         rates, width = 10 ** rng.uniform(-3.2, -0.8, 40), rng.random(40)
         values = np.array([peak(at)(rate) for rate in rates]) + 0.1 * width + rng.normal(0, 0.02, 40)
         factors = {"rate": factor_of("rate", rates.tolist()), "width": factor_of("width", width.tolist())}
@@ -64,7 +64,7 @@ def test_the_direction_is_found_among_values_drawn_at_random(at, kind):
         else:
             right = one.values[-1] > rates.max() if at > -2 else one.values[0] < rates.min()
         hits += one.kind == kind and one.is_range and right
-    assert hits / 200 >= 0.95
+    assert hits / studies >= 0.95
 
 
 def test_where_smaller_is_better_the_other_end_is_extended():

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UserError
+from jobs.present.visible import visible
 from jobs.results import compact, peek, reader, records, storage, writer
 from jobs.results.header import HeaderRow, encode, seal
 from jobs.results.schema import Attempt
@@ -301,3 +304,66 @@ def test_a_file_with_our_header_and_other_columns_is_skipped(tmp_path, name, val
         assert loaded.table["trial_key"].to_pylist() == ["a"]
         assert [one.partition(" is skipped")[0] for one in loaded.skipped] == [str(other)]
         assert "not as conclus writes it" in loaded.skipped[0]
+
+
+# Folders
+
+
+@pytest.mark.parametrize("name", ["study=", "study=\udcff\udcfe"])
+def test_a_folder_that_no_study_is_called_by_is_told_and_never_touched(tmp_path, command, monkeypatch, name):
+    """Its rows cannot be given a study: compaction made a file of them that nobody reads, and deleted them."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        writer.write("r", Attempt(**vars_of(attempt(str(number))) | {"params": {"x": float(number)}, "seconds": 1.0}))
+    odd = tmp_path / "r" / name
+    shutil.copytree(tmp_path / "r" / "study=s", odd)
+    before = sorted((path, path.read_bytes()) for path in odd.rglob("*.parquet"))
+    walk = [
+        *(["aggregate", "r", "--format", fmt] for fmt in ("table", "json")),
+        ["aggregate", "r", "--attempts"],
+        ["status", "r"],
+        ["report", "r", "--out", "r.html"],
+        ["compact", "r"],
+        ["sql", "r", "select * from trials"],
+        ["diff", "r", "r"],
+        ["importance", "r"],
+        ["effect", "r", "x"],
+    ]
+    for words in walk:
+        code, out, err = command(*words)
+        assert code == 0, (words, out, err)
+        assert "Traceback" not in err
+        assert f"{visible(f'r/{name}')} is skipped: its name" in err, (words, err)
+    assert before == sorted((path, path.read_bytes()) for path in odd.rglob("*.parquet"))
+    code, _, err = command("compact", f"r/{name}")
+    assert code == 2
+    assert "holds no results" in err
+    assert before == sorted((path, path.read_bytes()) for path in odd.rglob("*.parquet"))
+
+
+def vars_of(one):
+    return {field.name: getattr(one, field.name) for field in fields(one)}
+
+
+def test_rows_that_do_not_read_back_from_the_new_file_stay_where_they_are(tmp_path, monkeypatch):
+    for key in "abc":
+        writer.write(str(tmp_path), attempt(key))
+    files = sorted(tmp_path.rglob("*.parquet"))
+    monkeypatch.setattr(compact, "stored", lambda table, study: writer.stored(table.slice(1), study))
+    (done,) = compact.compact(str(tmp_path))
+    assert done.rows == 0
+    assert "do not read back" in done.skipped[0]
+    assert sorted(tmp_path.rglob("*.parquet")) == files
+    monkeypatch.undo()
+    assert compact.compact(str(tmp_path))[0].rows == 3
+
+
+def test_compaction_moves_no_rows_of_other_results_through_a_link(tmp_path):
+    writer.write(str(tmp_path / "mine"), attempt())
+    theirs = tmp_path / "theirs" / "study=s"
+    theirs.mkdir(parents=True)
+    (theirs / "trials").symlink_to(tmp_path / "mine" / "study=s" / "trials")
+    assert reader.load([str(tmp_path / "theirs")]).table.num_rows == 1
+    (done,) = compact.compact(str(tmp_path / "theirs"))
+    assert (done.rows, len(done.skipped)) == (0, 1)
+    assert reader.load([str(tmp_path / "mine")]).table.num_rows == 1

@@ -82,6 +82,7 @@ def test_the_peak_has_scoring_and_the_late_stage_in_it(found):
 def order(one, folder, gigabytes):
     """What a worker is told of a trial that gets so much memory."""
     told = {name: getattr(one, name) for name in ("trial_key", "config_key", "seed", "parameters", "data_hash")}
+    told |= {"contents": one.plug_ins}
     told |= {"study": "s", "results": str(folder), "code_hash": "", "env": {}, "env_hash": "", "metric": "nmi"}
     told |= {"mode": "max", "checkpoint_share": 1.0, "memory_bytes": int(gigabytes * 1e9)}
     return told | {"trial": to_mapping(one.config)}

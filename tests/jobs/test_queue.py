@@ -1,8 +1,10 @@
 """The queue of studies: its order against a plain list, its copies of studies, and what its commands say."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import tempfile
 from contextlib import ExitStack
 
@@ -14,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from core.errors import UserError
 from core.seal import unseal_json
 from jobs.planning import plan
+from jobs.results import lock
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
 from jobs.study import study, yaml_document
@@ -415,3 +418,25 @@ def test_entries_without_a_digest_are_read_and_told_once(folder, command):
     assert (code, err.count("1.yaml holds no digest")) == (0, 1)
     assert states(command) == {1: "done", 2: "cancelled"}
     assert command("queue", "list")[2] == ""  # what was written since has one
+
+
+def test_a_change_that_never_ends_is_said_and_not_waited_for_for_ever(folder, command, monkeypatch):
+
+    monkeypatch.setattr(lock, "_CHANGING_SECONDS", 0.1)
+    assert command("queue", "add", "studies/s.yaml")[0] == 0
+    with next(folder.rglob("change.lock")).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        signal.alarm(60)
+        try:
+            for words in (
+                ["list"],
+                ["move", "1", "--front"],
+                ["cancel", "1"],
+                ["add", "studies/s.yaml", "--set", "epochs=2"],
+            ):
+                code, _, said = command("queue", *words)
+                assert code == 2
+                assert "change.lock has been held for 0 s by another process: wait for it or end it" in said
+        finally:
+            signal.alarm(0)
+    assert command("queue", "list")[0] == 0

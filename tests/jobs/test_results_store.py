@@ -256,7 +256,7 @@ def test_a_compaction_while_reading_loses_no_trial(tmp_path, monkeypatch):
 
 def test_compaction_sweeps_up_what_dead_writers_left_and_spares_the_living(tmp_path):
     whole = writer.write(str(tmp_path), attempt(status="running"))
-    old, new = (whole.with_name(f".{name}.parquet.0000.tmp") for name in ("old", "new"))
+    old, new = (whole.with_name(f".{name}-0123abcd-1-1.tmp") for name in ("0" * 8, "1" * 8))
     for path in (old, new):
         path.touch()
     os.utime(old, (0, 0))

@@ -12,7 +12,7 @@ from cluster.executor import Event
 from core.errors import UserError
 from jobs.execution import runner as running
 from jobs.planning import plan as planning
-from jobs.results import reader
+from jobs.results import identity, reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.search import pbt, tpe
@@ -353,8 +353,9 @@ def test_a_live_search_proposes_what_one_made_anew_from_the_rows_does(study, tmp
 
 
 def test_each_key_of_a_search_is_hashed_once_however_many_cells_there_are(study, tmp_path, monkeypatch):
-    hashed, digest = [], planning._digest
-    monkeypatch.setattr(planning, "_digest", lambda text: hashed.append(text) or digest(text))
+    hashed, digest = [], identity.digest
+    for module in (identity, planning):
+        monkeypatch.setattr(module, "digest", lambda text: hashed.append(text) or digest(text))
     read = study("", "", "search.trials=24")
     live = tpe.Asking(read, str(tmp_path / "results"))
     while taken := live.take():

@@ -48,15 +48,16 @@ def test_the_first_samples_stay_when_more_are_asked_for():
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 4])
-def test_samples_cover_each_range_more_evenly_than_independent_draws(dimensions):
+def test_samples_cover_each_range_more_evenly_than_independent_draws(dimensions, repeats):
     def unevenness(points):
         """The largest distance of a quarter's count from a quarter of 32 points, over all ranges."""
         counts = [Counter(int(one[i] * 4) for one in points) for i in range(dimensions)]
         return max(abs(one[quarter] - 8) for one in counts for quarter in range(4))
 
     ranges = {str(i): Uniform(0, 1) for i in range(dimensions)}
-    drawn = np.random.default_rng(0).uniform(size=(100, 32, dimensions))
-    ours = [unevenness([[*one.values()] for one in space.sample(ranges, 32, seed)]) for seed in range(100)]
+    samples = repeats(100)
+    drawn = np.random.default_rng(0).uniform(size=(samples, 32, dimensions))
+    ours = [unevenness([[*one.values()] for one in space.sample(ranges, 32, seed)]) for seed in range(samples)]
     assert np.mean(ours) < 0.7 * np.mean([unevenness(points) for points in drawn])
 
 

@@ -136,3 +136,36 @@ def test_torn_files_are_named_and_no_results_refused(command, results, tmp_path)
     assert (code, out) == (0, "n\n3\n")
     assert err.startswith("Warning: ")
     assert command("sql", tmp_path / "none", "select 1 from trials")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("timestamp 'infinity'", "infinity"),
+        ("timestamp '-infinity'", "-infinity"),
+        ("timestamptz 'infinity'", "infinity"),
+        ("date 'infinity'", "infinity"),
+        ("date '290000-01-01'", "290000-01-01"),
+        ("timestamp '290000-01-01'", "290000-01-01 00:00:00"),
+        ("date '0044-03-15 (BC)'", "0044-03-15 (BC)"),
+        ("timestamp_ns '2020-01-01 00:00:00.123456789'", "2020-01-01 00:00:00.123456789"),
+        ("[timestamp 'infinity']", "[infinity]"),
+        ("{a: date '290000-01-01'}", "{'a': 290000-01-01}"),
+        ("map([1], [date 'infinity'])", "{1=infinity}"),
+        ("1e400", None),
+        ("'-infinity'::double", None),
+    ],
+)
+def test_what_python_has_no_value_for_is_text_or_null(command, results, value, shown):
+    text = f"select {value} x union all select null"
+    assert command("sql", results, text)[0] == 0
+    code, out, _ = command("sql", results, text, "--format", "json")
+    assert (code, json.loads(out)) == (0, [{"x": shown}, {"x": None}])
+
+
+@pytest.mark.parametrize("name", ["metric.nmi", "param.optimiser.learning_rate", "best.nmi", "health.silhouette"])
+def test_a_column_without_its_quotes(command, results, name):
+    code, _, said = command("sql", results, "select 1,\n max(COLUMN) from trials".replace("COLUMN", name))
+    assert (code, said) == (
+        2, f'Error: SQL, line 2, column 6: a column whose name has a dot stands in double quotes: "{name}"\n'
+    )  # fmt: skip

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from core.errors import UserError
-from jobs.present.tables import Column, numbers, plus_minus, render
+from jobs.analysis.intervals import plus_minus
+from jobs.ledger import latex
+from jobs.present.tables import Column, numbers, render
 
 COLUMNS = [Column("name", right=False), Column("score", strong=True), Column("more", drop=1), Column("most", drop=2)]
 ROWS = [["a|b_1", 0.5, None, True], ["聚类", 1e-5, 3, False]]
@@ -88,3 +90,11 @@ def test_a_column_has_as_few_digits_as_tell_its_values_apart():
 )
 def test_an_interval_reads_as_people_write_it(mean, half, text):
     assert plus_minus(mean, half) == text
+
+
+@pytest.mark.parametrize("cell", ["[16]", "[0.1, 0.2] wide", "*", "*[2]", "["])
+def test_latex_takes_no_first_cell_for_an_argument(cell):
+    text = render([Column(cell), Column("b")], [[cell, 1], [cell, 2]], "latex", bold=[0])
+    assert text.count(f"\n{{}}{cell} & ") == 3
+    (table,) = latex.tables(text, "x.tex")
+    assert [line.cells for line in (table.header, *table.rows)] == [(cell, "b"), (cell, "1"), (cell, "2")]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.analysis.ties import _critical, _Layout, _ratios, tied
+from tests.rates import highest, lowest, missed_at_full_count
 
 
 def slow_summary(cells):
@@ -37,15 +38,21 @@ def test_means_and_errors_agree_with_a_slow_implementation(draw, count):
     assert errors[0] == pytest.approx(slow_errors)
 
 
-@pytest.mark.parametrize(("count", "seeds"), [(2, 3), (4, 3), (8, 5), (24, 3)])
-def test_without_any_difference_all_are_tied_in_94_of_100_sweeps_though_the_best_is_picked(count, seeds):
+# The critical ratio is a quantile of 4,000 simulated sweeps, which gives its rate a standard error of 0.0034.
+TOO_OFTEN_TIED = missed_at_full_count("with gaps all are tied in 0.956 of 200,000 sweeps")
+
+
+@pytest.mark.parametrize(("count", "seeds"), [(2, 3), (4, 3), pytest.param(8, 5, marks=TOO_OFTEN_TIED), (24, 3)])
+def test_without_any_difference_all_are_tied_in_95_of_100_sweeps_though_the_best_is_picked(count, seeds, repeats):
+    sweeps = repeats(2000)
     gaps = [{seed: 0.0 for seed in range(seeds) if seed or config % 3} for config in range(count)]
     for cells in (gaps, [dict.fromkeys(range(seeds), 0.0)] * count):
         layout = _Layout(cells)
-        noise = np.random.default_rng(5).standard_normal((2000, len(layout.owners)))
-        means, errors = layout.summary(noise + 3 * np.random.default_rng(6).standard_normal((2000, 1)))
+        noise = np.random.default_rng(5).standard_normal((sweeps, len(layout.owners)))
+        means, errors = layout.summary(noise + 3 * np.random.default_rng(6).standard_normal((sweeps, 1)))
         largest = _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
-        assert 0.935 <= (largest <= _critical(layout)).mean() <= 0.97
+        tied_at_all = (largest <= _critical(layout)).mean()
+        assert lowest(0.95, sweeps, ordinary=0.935) <= tied_at_all <= highest(0.95, sweeps, ordinary=0.97)
 
 
 def test_what_a_seed_adds_to_all_hides_no_difference():

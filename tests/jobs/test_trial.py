@@ -51,6 +51,7 @@ def payload(tmp_path):
             "trial": to_mapping(one.config),
             "parameters": dict(one.parameters),
             "data_hash": one.data_hash,
+            "contents": one.plug_ins,
             "code_hash": "code",
             "env": env,
             "env_hash": provenance.environment_hash(env),

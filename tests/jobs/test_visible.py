@@ -190,3 +190,61 @@ def test_click_itself_writes_through_the_border(capsys):
     out = capsys.readouterr().out
     assert out.count(r"\x1b]0;OWNED\x07\x9b2J\u202egpj\u2028\x0d\u200b\x7f\U000e0041") == 3
     assert "\tkept\n" in out
+
+
+FORGED = "\nError: OWNED"
+NAMED = [
+    ["aggregate", "R"],
+    ["compact", "R"],
+    ["confirm", "R"],
+    ["diff", "R", "R"],
+    ["logs", "R"],
+    ["logs", "R", "--trial", "none"],
+    ["next", "R"],
+    ["plan", "p.yaml", "--results", "R"],
+    ["plan", "R/study=s/_study.yaml", "--results", "R"],
+    ["plan", "q.yaml"],
+    ["queue", "list", "--results", "R"],
+    ["queue", "move", "1", "--front", "--results", "R"],
+    ["report", "R", "--out", "r.md"],
+    ["resume", "R"],
+    ["run", "R/study=s/_study.yaml", "--results", "R"],
+    ["sql", "R", "select 1"],
+    ["status", "R"],
+    ["stop", "R"],
+    ["watch", "R"],
+]
+
+
+@pytest.mark.parametrize("words", NAMED, ids=lambda words: " ".join(words)[:30])
+def test_a_new_line_in_a_name_makes_no_line(tmp_path, command, monkeypatch, words):
+    """Neither of a folder, nor of a file that is damaged, foreign or not there."""
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / f"r{FORGED}"
+    row = attempt("s", 0, 0, {"rate": 0.1}, 0.5, 3)
+    writer.write(str(results), row)
+    trials = results / "study=s" / "trials"
+    (trials / f"x{FORGED}.parquet").write_text("damaged")
+    (results / "study=").mkdir()
+    for name in ("_study.yaml", "_study.json", "_job.json"):
+        (results / "study=s" / name).write_text("damaged")
+    (results / "_queue").mkdir()
+    (results / "_queue" / "1.json").write_text("damaged")
+    (results / "study=s" / "_logs").mkdir()
+    (results / "study=s" / "_logs" / f"x{FORGED}.txt").write_text("whatever")
+    data = f'data: {{name: file, path: "no{FORGED}.npz"}}'.replace("\n", "\\n")
+    (tmp_path / "p.yaml").write_text("study: s\ntrial: {data: digits}\n")
+    (tmp_path / "q.yaml").write_text(f"study: s\ntrial:\n  {data}\n")
+    code, out, err = command(*(word.replace("R", str(results)) for word in words))
+    assert code in {0, 1, 2}
+    assert out + err
+    assert not [line for line in (out + err).split("\n") if line.startswith("Error: OWNED")]
+    assert "Traceback" not in err
+
+
+def test_a_mistake_of_several_lines_stays_several_lines(tmp_path, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text("study: s\ntrial: {data: digits, epoch: 1, batch: 2}\n")
+    code, _, err = command("plan", "s.yaml")
+    assert code == 2
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["Error", "Error"]

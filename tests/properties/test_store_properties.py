@@ -16,19 +16,20 @@ from hypothesis import strategies as st
 
 from core.seal import canonical_json
 from jobs.results import compact, header, peek, reader, writer
-from jobs.results.schema import Attempt
+from jobs.results.schema import LARGEST, Attempt
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,6}(\.[a-z_]{1,6})?", fullmatch=True)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**53), 2**53),
-    st.floats(allow_nan=False),
+    st.floats(-LARGEST, LARGEST),
     st.text(st.characters(codec="utf-8"), max_size=8),
     st.lists(st.integers(0, 9), max_size=3),
 )
-NUMBERS = st.dictionaries(NAMES, st.floats(), max_size=4)
-HISTORY = st.lists(st.tuples(st.integers(0, 2**31 - 1), st.floats(0, 1e9), NAMES, st.floats()), max_size=5)
+SCORES = st.one_of(st.floats(-LARGEST, LARGEST), st.sampled_from([math.nan, math.inf, -math.inf]))
+NUMBERS = st.dictionaries(NAMES, SCORES, max_size=4)
+HISTORY = st.lists(st.tuples(st.integers(0, 2**31 - 1), st.floats(0, 1e9), NAMES, SCORES), max_size=5)
 STATUS = st.sampled_from(header.STATUSES)
 
 

@@ -1,0 +1,101 @@
+"""A name that is none: the nearest one is named, at most ten others are, and data without labels are told."""
+
+import numpy as np
+import pytest
+
+from core.config.schema import did_you_mean, nearest
+from jobs.results import writer
+from jobs.results.schema import Attempt
+
+LABELLED = {"nmi": 0.5, "acc": 0.5, "kmeans_nmi": 0.4, **{f"loss_{place}": 0.1 for place in range(20)}}
+FREE = {"loss": 0.1}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for study, metrics in {"first": LABELLED, "second": FREE}.items():
+        for rate in (0.1, 0.2):
+            writer.write(
+                "r",
+                Attempt(
+                    study=study, trial_key=f"k{rate}", config_key=f"k{rate}", seed=0, attempt_id="1", status="ok",
+                    params={"optimiser.learning_rate": rate}, metrics=metrics,
+                    health={"consensus": 0.5, "raw_silhouette": 0.1},
+                ),
+            )  # fmt: skip
+    return "r"
+
+
+def told(command, *arguments):
+    code, _, said = command(*arguments)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert len(said) < 600
+    return said
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("history > 0", "There is no column 'history'"),
+        ("lr < 1", "; did you mean 'learning_rate'?"),
+        ("learning_rat < 1", "; did you mean 'learning_rate'?"),
+        ("zzz == 1", "in all); `conclus sql 'describe trials'` lists all."),
+    ],
+)
+def test_a_wrong_column_of_where(results, command, where, says):
+    said = told(command, "aggregate", results, "--where", where)
+    assert says in said
+    assert said.count(", ") <= 10
+
+
+def test_a_wrong_metric(results, command):
+    assert "did you mean 'kmeans_nmi'?" in told(command, "importance", results, "--study", "first", "--on", "kmeans_nm")
+    assert told(command, "importance", results, "--study", "first", "--on", "zzz").count(", ") == 10
+
+
+@pytest.mark.parametrize("metric", ["nmi", "best.acc", "kmeans_ari"])
+def test_a_metric_that_needs_labels_of_data_without(results, command, metric):
+    said = told(command, "aggregate", results, "--study", "second", "--metric", metric)
+    assert said == f"Error: The metric {metric!r} compares with labels, which these data have not: use 'consensus'.\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["aggregate", "status", "watch", "logs", "report", "importance", "next", "stop", "selection"]
+)
+def test_a_wrong_study_names_those_that_are_there(results, command, words):
+    said = told(command, words, results, "--study", "frist")
+    assert said == "Error: There is no study 'frist' in r; did you mean 'first'?; there are first, second.\n"
+
+
+STUDY = """study: s
+trial:
+  data: {name: file, path: x.npz}
+  method: {name: cc}
+space:
+  KEY: {grid: [1.0e-3, 2.0e-3]}
+"""
+
+
+@pytest.mark.parametrize(("key", "near"), [("foo", ""), ("lr", "; did you mean 'learning_rate'?")])
+def test_a_wrong_key_of_a_study(tmp_path, command, key, near):
+    np.savez(tmp_path / "x.npz", x=np.eye(6))
+    study = tmp_path / "s.yaml"
+    study.write_text(STUDY.replace("KEY", key))
+    wrong = told(command, "plan", study)
+    study.write_text(STUDY.replace("KEY", "learning_rate"))
+    for said in (wrong, told(command, "plan", study, "--set", f"{key}=1")):
+        assert f"unknown key{near}; allowed: " in said
+        assert "in all); `conclus methods` lists all" in said
+        assert said.count(", ") == 10
+
+
+def test_all_of_few_names_are_listed_and_of_many_the_nearest():
+    assert nearest("zz", "cab") == "a, b, c"
+    assert nearest("name7", [f"name{place}" for place in range(30)]).startswith("name7, ")
+    assert nearest("name7", [f"name{place}" for place in range(30)]).endswith(", … (30 in all)")
+
+
+def test_initials_are_understood():
+    assert did_you_mean("bs", ["best", "batch_size"]) == "; did you mean 'batch_size'?"
+    assert did_you_mean("", ["a"]) == ""
