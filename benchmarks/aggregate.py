@@ -1,4 +1,4 @@
-"""Time `conclus aggregate` and what `conclus plan` reads, on 2,000 synthetic trials of 100 epochs.
+"""Times `conclus aggregate` and the reading of `conclus plan` on 2,000 synthetic trials of 100 epochs.
 
 Run with `python -m benchmarks.aggregate [TRIALS]`; times include the start of Python.
 """
@@ -19,7 +19,7 @@ PEEK = "import sys; from jobs.results.peek import statuses; statuses(sys.argv[1]
 
 
 def timed(code: str, *arguments: str) -> float:
-    """Median seconds of wall time of a fresh Python that runs `code`."""
+    """Median wall seconds of a new Python process that runs `code`."""
     return median(_once(code, arguments) for _ in range(REPEATS))
 
 

@@ -1,9 +1,9 @@
-"""Time and memory of `aggregate`, `effect`, `importance` over 10,000 trials of 100 epochs, beside Ray Tune's own table.
+"""Time and memory of `aggregate`, `effect`, `importance` over 10,000 trials of 100 epochs, compared with Ray Tune.
 
-Run with `python -m benchmarks.conclusions [TRIALS] [TUNE_TRIALS]`; each command is a process of its own, start-up
-included, the modules compiled before, as a user's are. Ray Tune's dataframe is measured over TUNE_TRIALS (200) real
-trial folders of 100 epochs, written by a Tune run, in a fresh process: `Tuner.restore`, `get_results`, `get_dataframe`.
-Its time beyond the imports is scaled linearly to TRIALS, and said to be.
+Run with `python -m benchmarks.conclusions [TRIALS] [TUNE_TRIALS]`. Each command runs in a new process and includes its
+start-up, with modules already compiled. Ray Tune's dataframe is measured over TUNE_TRIALS (200) real trial folders of
+100 epochs, written by a Tune run, in a new process: `Tuner.restore`, `get_results`, `get_dataframe`. Its time after the
+imports is scaled linearly to TRIALS, and the output says so.
 """
 
 import os
@@ -31,7 +31,7 @@ RUN = (
     "import conclus\n"
     "try:\n    conclus.main()\n"
     "finally:\n    used = resource.getrusage(resource.RUSAGE_SELF)\n"
-    # Not ru_maxrss: that begins with what the process had before it became this one.
+    # Not ru_maxrss, which includes the memory of the parent process before exec.
     "    memory = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]\n"
     "    print(used.ru_utime + used.ru_stime, memory, file=sys.stderr)\n"
 )
@@ -55,7 +55,7 @@ else:
 
 
 def store(folder: str, count: int) -> None:
-    """What `conclus compact` leaves: parts of many rows."""
+    """Writes results as `conclus compact` does: files of many rows."""
     rows = attempts(count)
     for part in range(0, count, BATCH):
         table = schema.to_table(list(islice(rows, BATCH)))
@@ -63,7 +63,7 @@ def store(folder: str, count: int) -> None:
 
 
 def measured(folder: str, arguments: list[str]) -> tuple[float, float, float]:
-    """Median wall and CPU seconds and largest memory in MiB of a command in fresh processes."""
+    """Median wall and CPU seconds and peak memory in MiB of a command in new processes."""
     name, *rest = arguments
     _once([name, folder, *rest])  # Compiles the modules.
     wall, cpu, memory = zip(*(_once([name, folder, *rest]) for _ in range(REPEATS)), strict=True)
@@ -81,7 +81,7 @@ def _once(arguments: list[str]) -> tuple[float, float, float]:
 
 
 def tune_seconds(folder: str, trials: int) -> tuple[float, float]:
-    """Of Ray Tune's dataframe over that many trial folders: seconds of imports, and beyond them."""
+    """Seconds of Ray Tune's imports, and of its dataframe over `trials` trial folders."""
     code = TUNE.format(epochs=EPOCHS, metrics=METRICS)
     subprocess.run([sys.executable, "-c", code, folder, "write", str(trials)], check=True, capture_output=True)
     done = subprocess.run([sys.executable, "-c", code, folder, "read"], check=True, capture_output=True, text=True)

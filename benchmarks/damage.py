@@ -1,7 +1,7 @@
-"""Damage files of every kind at random, and count what is seen, what is not, and what ends in a traceback.
+"""Damages files of every kind at random, and counts how often the damage is seen, is not seen, or gives a traceback.
 
-Run with `python -m benchmarks.damage [DAMAGES] [SEED] [TRIALS]`; it also tells what the digests cost on reading TRIALS
-trials, in one run, with and without them in turns.
+Run with `python -m benchmarks.damage [DAMAGES] [SEED] [TRIALS]`. It also measures the cost of digests when reading
+TRIALS trials, alternating with and without them in one run.
 """
 
 import json
@@ -48,11 +48,11 @@ select: {metric: nmi, mode: max}
 """
 
 Check = Callable[[bytes], str]
-"""What becomes of the damaged content of a file."""
+"""Maps the damaged content of a file to an outcome."""
 
 
 def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """The content with one bit flipped, its end cut off, or a page of it zeroed; which, and what is left."""
+    """The kind of damage, and the content with one bit flipped, its end cut off, or a page zeroed."""
     at = chance.randrange(len(content))
     kind = chance.choices(("flip", "truncation", "zeroed page"), (8, 1, 1))[0]
     if kind == "truncation":
@@ -65,7 +65,7 @@ def damaged(content: bytes, chance: random.Random) -> tuple[str, bytes]:
 
 
 def survey(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]:
-    """How often each outcome came of each damage to each kind of file, of `count` damages in all."""
+    """The number of each (file, damage, outcome), for `count` damages in total."""
     chance = random.Random(seed)
     subjects = dict(_subjects(folder))
     found: Counter[tuple[str, str, str]] = Counter()
@@ -80,12 +80,12 @@ def survey(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]
 def _outcome(check: Check, content: bytes) -> str:
     try:
         return check(content)
-    except Exception:  # noqa: BLE001 - whatever it is, a person would see it as a traceback
+    except Exception:  # noqa: BLE001 - any exception would be shown as a traceback
         return TRACEBACK
 
 
 def _subjects(folder: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
-    """Each kind of file: its whole content, and what a damaged one becomes."""
+    """Each kind of file: its content, and the check of a damaged one."""
     one = writer.write(str(folder / "one"), next(iter(attempts(1))))
     yield "attempt's file", (Path(str(one)).read_bytes(), _rows(Path(str(one)), 1))
     for attempt in attempts(20):
@@ -110,7 +110,7 @@ def _subjects(folder: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
 
 
 def _rows(path: Path, count: int) -> Check:
-    """The reader and `peek` must both do without all rows of the file, and say so."""
+    """The reader and `peek` must both skip all rows of the file, and say so."""
     root = path.parents[2]
     if reader.load(str(root)).table.num_rows != count:
         raise AssertionError
@@ -131,7 +131,7 @@ def _checkpoint(epoch: int) -> bytes:
 
 
 def _resumed(folder: Path) -> Check:
-    """The checkpoint before a damaged one must serve."""
+    """The checkpoint before a damaged one must be used."""
 
     def read(content: bytes) -> int:
         state, extra = TrainingState.from_bytes(content)
@@ -233,9 +233,9 @@ def _queued(own: study.Study, results: Path) -> Iterator[tuple[str, tuple[bytes,
 
 
 def _study(whole: str, other: str) -> Check:
-    """What another study counts as.
+    """The check of a study file; another valid study counts as `other`.
 
-    A person's own text holds no digest: a flip can make another study of it, which `plan` shows.
+    A user's own file has no digest: a flip can turn it into another study, which `plan` shows.
     """
 
     def check(content: bytes) -> str:
@@ -250,7 +250,7 @@ def _study(whole: str, other: str) -> Check:
 
 
 def cost(count: int, folder: Path) -> tuple[float, float]:
-    """CPU seconds of reading `count` trials as `aggregate` does, and how much of that the digests are."""
+    """CPU seconds of reading `count` trials like `aggregate`, and the share of the digests."""
     for attempt in attempts(count):
         writer.write(str(folder), attempt)
     digest, pairs = header._digest, list[tuple[float, float]]()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
@@ -270,7 +270,7 @@ def _seconds(folder: Path) -> float:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Prints both tables."""
     count, seed, trials = (*map(int, sys.argv[1:]), *(10_000, 0, 10_000)[len(sys.argv) - 1 :])
     columns = (SEEN, SILENT, TRACEBACK, OTHER, NOTHING)
     print(f"{count} damages, seed {seed}")

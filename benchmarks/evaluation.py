@@ -1,4 +1,4 @@
-"""What scoring costs beside training: digits, CC with default settings, one thread, one seed."""
+"""The cost of evaluation compared with training: digits, CC with default settings, one thread, one seed."""
 
 from __future__ import annotations
 

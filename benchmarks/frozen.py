@@ -1,10 +1,11 @@
-"""What clusterings without training make of fixed vectors: how far their own geometry goes, whatever is trained on it.
+"""Scores of clusterings of fixed vectors without training, as a reference for trained methods.
 
-k-means of the unit vectors, of their principal components (plain and whitened), of vectors averaged along the graph of
-nearest neighbours (Wu et al., "Simplifying Graph Convolutional Networks", 2019), and spectral clustering of that graph.
+The clusterings are k-means of the unit vectors, of their principal components (plain and whitened) and of vectors
+averaged along the graph of nearest neighbours (Wu et al., "Simplifying Graph Convolutional Networks", 2019), and
+spectral clustering of that graph.
 
-Run: OMP_NUM_THREADS=1 uv run python benchmarks/frozen.py FILE.npz: vectors `emb` (n, dim) and labels `label`. Each line
-is the mean of three seeds; NMI and ACC use the labels, so the best line is a ceiling, not a choice that could be made.
+Run: OMP_NUM_THREADS=1 uv run python benchmarks/frozen.py FILE.npz, with vectors `emb` (n, dim) and labels `label`. Each
+line is the mean of three seeds. NMI and ACC use the labels, so the best line is an upper bound, not a possible choice.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SEEDS = (0, 1, 2)
 
 
 def principal(units: Matrix) -> Iterator[tuple[str, Matrix]]:
-    """The first principal components, as they are and at equal variance."""
+    """The first principal components, plain and whitened."""
     centred = units - units.mean(axis=0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     for dim in (20, 50, 100, 200):
@@ -38,7 +39,7 @@ def principal(units: Matrix) -> Iterator[tuple[str, Matrix]]:
 
 
 def graphs(units: Matrix, n_clusters: int) -> Iterator[tuple[str, Matrix]]:
-    """Averages along the graph of the nearest, and the first eigenvectors of its normalised adjacency."""
+    """Averages along the graph of nearest neighbours, and the first eigenvectors of its normalised adjacency."""
     n = len(units)
     found = nearest(torch.from_numpy(units), 50).numpy()
     for count in (10, 20, 50):

@@ -1,11 +1,11 @@
-"""Contrastive Clustering as people write it: one image at a time, losses by masks, f32; and that it learns as much.
+"""Contrastive Clustering in a common implementation (one image at a time, losses by masks, f32), against conclus.
 
-Per image and view: random crop, flip, jitter, blur by torchvision, in a DataLoader; a small convolutional network of
-the usual make, through which each view goes on its own, in torch's default memory format; losses as published with CC
-(github.com/Yunfan-Li/Contrastive-Clustering).
+For each image and view, torchvision makes a random crop, flip, jitter and blur in a DataLoader. Each view passes
+separately through a small, common convolutional network in torch's default memory format. The losses are as published
+with CC (github.com/Yunfan-Li/Contrastive-Clustering).
 
-Run: uv run --with torchvision python benchmarks/literal.py FILE.npz [EPOCHS]: both ways on the images of FILE (x or
-samples, and labels of ten classes), three seeds each. Exit code 1 when the intervals of their ACC or NMI do not
+Run: uv run --with torchvision python benchmarks/literal.py FILE.npz [EPOCHS]. It trains both on the images of FILE (x
+or samples, and labels of ten classes), three seeds each. The exit code is 1 if the intervals of their ACC or NMI do not
 overlap.
 """
 
@@ -43,7 +43,7 @@ Transform = Callable[[Image.Image], Tensor]
 
 
 def torchvision() -> Any:
-    """Its transforms; ends the benchmark where it is not installed."""
+    """The transforms of torchvision; ends the benchmark if it is not installed."""
     try:
         return importlib.import_module("torchvision.transforms")
     except ImportError:
@@ -51,13 +51,13 @@ def torchvision() -> Any:
 
 
 def crops(side: int) -> list[Any]:
-    """A random box of at least 0.4 of the area, resized to `side`, half of them flipped."""
+    """A random box of at least 0.4 of the area, resized to `side`, flipped with probability 0.5."""
     transforms = torchvision()
     return [transforms.RandomResizedCrop(side, scale=(0.4, 1.0)), transforms.RandomHorizontalFlip()]
 
 
 def cropped(side: int) -> Transform:
-    """A crop alone, shape (1, side, side) in 0..1."""
+    """Only a crop, shape (1, side, side) in 0..1."""
     transforms = torchvision()
     return transforms.Compose([*crops(side), transforms.ToTensor()])  # type: ignore[no-any-return]
 
@@ -81,7 +81,7 @@ def viewed(side: int) -> Transform:
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Two views of each image of (n, height, width), as Pillow takes them."""
+    """Two views of each image of (n, height, width), made from Pillow images."""
 
     def __init__(self, images: NDArray[Any], view: Transform) -> None:
         self.images, self.view = images, view
@@ -95,7 +95,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
 
 def usual_encoder() -> nn.Module:
-    """Three times convolution of 3 x 3, batch norm, ReLU, pooling: 128 features, 93 thousand parameters."""
+    """Three blocks of 3 x 3 convolution, batch norm, ReLU and pooling: 128 features, 93 thousand parameters."""
     layers: list[nn.Module] = []
     for before, after in ((1, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
@@ -116,7 +116,7 @@ def perceptron() -> nn.Module:
 
 
 class Network(nn.Module):
-    """An encoder of `dim` features under CC's two heads."""
+    """An encoder with `dim` features, followed by CC's two heads."""
 
     def __init__(self, encoder: Callable[[], nn.Module], n_clusters: int, dim: int = 128) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Network(nn.Module):
 
 
 def mask_correlated(n: int) -> Tensor:
-    """All pairs of 2n rows but those of a row with itself and with its other view."""
+    """A mask of all pairs of 2n rows, except a row with itself and with its other view."""
     mask = torch.ones(2 * n, 2 * n)
     mask.fill_diagonal_(0)
     for i in range(n):
@@ -142,7 +142,7 @@ def mask_correlated(n: int) -> Tensor:
 
 
 def contrast(similarities: Tensor, mask: Tensor) -> Tensor:
-    """Cross entropy of each row's other view among all that the mask leaves."""
+    """Cross entropy of each row's other view against all rows in the mask."""
     n = len(similarities) // 2
     positives = torch.cat([torch.diag(similarities, n), torch.diag(similarities, -n)]).reshape(2 * n, 1)
     logits = torch.cat([positives, similarities[mask].reshape(2 * n, -1)], dim=1)
@@ -150,13 +150,13 @@ def contrast(similarities: Tensor, mask: Tensor) -> Tensor:
 
 
 def instance_loss(z_a: Tensor, z_b: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Of instance vectors (n, dim) of unit length."""
+    """The loss of instance vectors (n, dim) of unit length."""
     z = torch.cat([z_a, z_b])
     return contrast(z @ z.T / temperature, mask)
 
 
 def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Of assignments (n, clusters), with the entropy of both marginals."""
+    """The loss of assignments (n, clusters), with the entropy of both marginals."""
     entropy = sum(math.log(len(q)) + (q * q.log()).sum() for q in ((p.sum(0) / p.sum()) for p in (p_a, p_b)))
     columns = torch.cat([p_a.t(), p_b.t()])
     similarities = nn.CosineSimilarity(dim=2)(columns.unsqueeze(1), columns.unsqueeze(0))
@@ -164,7 +164,7 @@ def cluster_loss(p_a: Tensor, p_b: Tensor, mask: Tensor, temperature: float) -> 
 
 
 class Trainer:
-    """The training loop, a step at a time; of what `network` builds, on two views of each of `images`."""
+    """The training loop for the network built by `network`, on two views of each of `images`."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Trainer:
 
 
 def configuration(path: str, epochs: int) -> TrialConfig:
-    """The same trial for `fit`."""
+    """The same trial as a configuration for `fit`."""
     mistakes = Mistakes()
     trial = {
         "data": {"name": "file", "path": path},
@@ -224,7 +224,7 @@ def configuration(path: str, epochs: int) -> TrialConfig:
 
 
 def literal_scores(images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> tuple[float, ...]:
-    """ACC, NMI and CPU seconds of the literal way."""
+    """ACC, NMI and CPU seconds of the common implementation."""
     started = time.process_time()
     trainer = Trainer(images, viewed(images.shape[-1]), partial(Network, usual_encoder, CLUSTERS), seed)
     for _ in range(epochs):
@@ -236,14 +236,14 @@ def literal_scores(images: NDArray[np.uint8], labels: NDArray[np.int64], epochs:
 
 
 def own_scores(config: TrialConfig, data: Any, seed: int) -> tuple[float, ...]:
-    """ACC, NMI and CPU seconds of `fit`, evaluation included."""
+    """ACC, NMI and CPU seconds of `fit`, with evaluation."""
     started = time.process_time()
     *_, row = fit(config, data, seed=seed)
     return row.metrics["acc"], row.metrics["nmi"], time.process_time() - started
 
 
 def report(name: str, values: list[tuple[float, ...]]) -> list[tuple[float, float]]:
-    """Prints a line; the intervals of ACC and NMI."""
+    """Prints a line; returns the intervals of ACC and NMI."""
     means = [fmean(column) for column in zip(*values, strict=True)]
     halves = [half_width(list(column)) or 0.0 for column in zip(*values, strict=True)]
     shown = [f"{mean:.3f} ±{half:.3f}" for mean, half in zip(means[:2], halves[:2], strict=True)]
@@ -252,7 +252,7 @@ def report(name: str, values: list[tuple[float, ...]]) -> list[tuple[float, floa
 
 
 def main() -> int:
-    """Trains both ways; 0 when both intervals overlap."""
+    """Trains with both implementations; returns 0 if both intervals overlap."""
     torch.set_num_threads(1)
     path, epochs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4
     config = configuration(path, epochs)

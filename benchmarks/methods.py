@@ -1,9 +1,9 @@
-"""Every method on every data set of benchmarks/quality, one seed each: none may lose a cluster or its input unseen.
+"""Runs every method on every data set of benchmarks/quality, one seed each, and checks that bad results give a warning.
 
-Run: CONCLUS_DATA=FOLDER uv run python benchmarks/methods.py [NAME …]. Prints the scores beside those of k-means of the
-input, and the warnings that the trial's row carries. Results are kept in results/ and not run again. Exit code 1 when
-a trial lost a cluster, or did worse than its input by more than .02 NMI, without saying so. Trials are shortened (see
-`SHORT`), for the time that all of them take.
+Run: CONCLUS_DATA=FOLDER uv run python benchmarks/methods.py [NAME …]. It prints the scores beside those of k-means of
+the input, and the warnings of the trial's row. Results are kept in results/ and not run again. The exit code is 1 if a
+trial has an empty cluster, or is worse than k-means of its input by more than .02 NMI, without a warning. Trials are
+shortened (see `SHORT`) to save time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jobs.execution import runner as running
 from jobs.planning import plan as planning
 from jobs.results.reader import read_results
 
-# Of whose images another study holds a part.
+# Data sets with images of which another study uses a part.
 ALREADY = ("fashion_full",)
 SHORT = {
     "digits": ["epochs=60"],
@@ -39,7 +39,7 @@ def row(name: str, method: str) -> dict[str, Any]:
 
 
 def unseen(found: dict[str, Any]) -> bool:
-    """Whether the trial went wrong and does not say so."""
+    """Whether the trial has a bad result and no warning."""
     if found["status"] != "ok":
         return not found["reason"]
     worse = found["metric.nmi"] < found["metric.input_kmeans_nmi"] - 0.02

@@ -1,7 +1,7 @@
-"""Pairs of texts made of a column of texts: each with words left out, and as it was.
+"""Makes pairs of texts from a column of texts: each text with words left out, and the full text.
 
-Run: uv run python benchmarks/noisy_titles.py TITLES.parquet PAIRS.parquet. It takes 10,000 of the texts, of which 2,000
-are the test part and 1,000 the validation part, and leaves each word out with a chance of 0.3, always the same ones.
+Run: uv run python benchmarks/noisy_titles.py TITLES.parquet PAIRS.parquet. It uses 10,000 of the texts, of which 2,000
+are the test part and 1,000 the validation part, and drops each word with probability 0.3, with a fixed seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DROPOUT = 0.3
 
 
 def shortened(text: str, chance: np.random.Generator) -> str:
-    """Without some of its words; a text that would lose all keeps all."""
+    """The text without some of its words; a text that would lose all words keeps all."""
     words = text.split()
     kept = [word for word, draw in zip(words, chance.random(len(words)), strict=True) if draw >= DROPOUT]
     return " ".join(kept or words)

@@ -1,6 +1,6 @@
-"""What Ray Tune adds to a sweep: the wall time of real work against its ideal, and the cost of an empty trial.
+"""The overhead of Ray Tune on a sweep: the wall time of real work over its ideal, and the cost of an empty trial.
 
-Run: .venv/bin/python benchmarks/overhead.py [workers]. Exit code 1 when the ratio is above the limit.
+Run: .venv/bin/python benchmarks/overhead.py [workers]. The exit code is 1 if the ratio is above the limit.
 """
 
 import os
@@ -24,7 +24,7 @@ SIZE = 192
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
-    """Multiply matrices, `products` times on one thread (Ray sets OMP_NUM_THREADS=1); report now and then."""
+    """Multiplies matrices `products` times on one thread (Ray sets OMP_NUM_THREADS=1); reports from time to time."""
     if "meet" in payload:
         meet(Path(payload["meet"]), payload["workers"])
     start, matrix = time.perf_counter(), np.full((SIZE, SIZE), 1.0 / SIZE)
@@ -36,7 +36,7 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 
 def meet(folder: Path, workers: int) -> None:
-    """Wait until every worker is here: they have started and imported what they need."""
+    """Waits until every worker has started and imported what it needs."""
     (folder / str(os.getpid())).touch()
     end = time.monotonic() + 60
     while len(list(folder.iterdir())) < workers and time.monotonic() < end:
@@ -44,7 +44,7 @@ def meet(folder: Path, workers: int) -> None:
 
 
 def products_per_second() -> int:
-    """How many products one thread does, from a second of them."""
+    """Products per second of one thread, measured for one second."""
     matrix, count, end = np.full((SIZE, SIZE), 1.0 / SIZE), 0, time.perf_counter() + 1
     with threadpool_limits(1):
         while time.perf_counter() < end:
@@ -53,7 +53,7 @@ def products_per_second() -> int:
 
 
 def sweep(trials: int, products: int, workers: int) -> tuple[float, list[Event], float]:
-    """Wall seconds from the last warm-up's end to the last trial's, the trials' final events, the cold start."""
+    """Wall seconds from the end of the last warm-up to the end of the last trial, the final events, the cold start."""
     start, ends = time.perf_counter(), list[tuple[float, Event]]()
 
     def listen(event: Event) -> None:
@@ -72,7 +72,7 @@ def sweep(trials: int, products: int, workers: int) -> tuple[float, list[Event],
 
 
 def main() -> int:
-    """Print the table; 0 when the ratio keeps within the limit."""
+    """Prints the table; returns 0 if the ratio is within the limit."""
     workers = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     load = os.getloadavg()
     products = products_per_second()

@@ -1,7 +1,7 @@
-"""How well methods do: the studies of benchmarks/quality, run where they are missing, as tables.
+"""The quality of methods: runs missing trials of the studies in benchmarks/quality, and prints tables.
 
-Run: CONCLUS_DATA=FOLDER uv run python benchmarks/quality.py [NAME …]. The folder holds the data sets that are not
-built in; what has been run is kept in results/ and not run again. Exit code 1 when a target is missed.
+Run: CONCLUS_DATA=FOLDER uv run python benchmarks/quality.py [NAME …]. The folder has the data sets that are not built
+in. Results are kept in results/ and not run again. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jobs.study.study import Study
 FOLDER = Path(__file__).with_name("quality")
 RESULTS = "results"
 COLUMNS = ("acc", "nmi", "kmeans_acc", "kmeans_nmi", "input_kmeans_acc", "input_kmeans_nmi")
-# What each study is of.
+# The description of each study.
 WHAT = {
     "digits": "digits, 120 epochs",
     "fashion": "Fashion-MNIST, 10,000 images",
@@ -37,7 +37,7 @@ WHAT = {
     "wiki_pairs": "images and texts of Wikipedia, ten seeds, test part",
     "noisy_titles": "titles with three words in ten left out to whole titles, 2,000 held out",
 }
-# What each study must reach: the mean over seeds of a score, at least; and the longest trial in seconds.
+# The targets of each study: the least mean over seeds of a score, and the longest trial in seconds.
 TARGETS = {
     "digits": {"acc": 0.955, "nmi": 0.925, "seconds": 60},
     "fashion": {"acc": 0.70, "nmi": 0.63, "seconds": 600},
@@ -47,13 +47,13 @@ TARGETS = {
     "banking77": {"acc": 0.66, "nmi": 0.80},
     "pbmc": {"acc": 0.68},
 }
-# Vectors are found by the name of their file; a study of texts names a path, which is filled in.
+# Vectors are found by the name of their file; for a study of texts, the path is filled in.
 TEXTS = {
     "stackoverflow_words": "stackoverflow",
     "wiki_pairs": "wiki_pairs",
     "noisy_titles": "stackoverflow_noisy",
 }
-# Studies of pairs: each loss on the test part, at the epoch that the validation part chose.
+# Studies of pairs: each loss is measured on the test part, at the best epoch of the validation part.
 PAIRS = ("wiki_pairs", "noisy_titles")
 PAIR_COLUMNS = ("cosine_similarity", "mse", "recall_at_1", "recall_at_10", "mrr")
 
@@ -73,7 +73,7 @@ class Line:
         return found + (["seconds"] if max(self.seconds) > wanted.get("seconds", max(self.seconds)) else [])
 
     def tell(self) -> None:
-        """As a row of the table."""
+        """Prints the row of the table."""
         wanted, missed = TARGETS[self.name], self.missed()
         mean = {key: _mean(values) for key, values in self.scores.items()}
         columns = {
@@ -94,7 +94,7 @@ def _mean(values: list[float], digits: int = 3) -> str:
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Study:
-    """A study of this folder, its file of texts looked for in CONCLUS_DATA.
+    """A study of benchmarks/quality; its file of texts is searched in CONCLUS_DATA.
 
     Raises:
         UserError: there is no such study, or no such file.
@@ -108,14 +108,14 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
 
 
 def measure(name: str) -> Line:
-    """Runs what is missing of a study, in this process, and reads its rows as one line."""
+    """Runs the missing trials of a study in this process, and reads its rows as one line."""
     rows = run(name)
     scores = {key: [row[f"metric.{key}"] for row in rows] for key in COLUMNS}
     return Line(name, scores, [row["seconds"] for row in rows])
 
 
 def run(name: str) -> list[dict[str, Any]]:
-    """The finished rows of a study, once what is missing of it has run in this process."""
+    """Runs the missing trials of a study in this process; returns its finished rows."""
     study = load(name)
     running.run(study, results=RESULTS, workers=1)
     planned = {one.trial_key for one in running.planning.make(study).trials}
@@ -124,9 +124,9 @@ def run(name: str) -> list[dict[str, Any]]:
 
 
 def measure_pairs(name: str) -> bool:
-    """Tells the rows of the losses of a study of pairs; whether InfoNCE missed what it must reach.
+    """Prints the rows of the losses of a study of pairs; returns whether InfoNCE missed its target.
 
-    Its recall at 1 must be three times that of chance, and above that of the other losses.
+    Its recall at 1 must be three times the chance level, and above that of the other losses.
     """
     losses: dict[str, dict[int, dict[str, Any]]] = {}
     for row in run(name):
@@ -150,13 +150,13 @@ def _test(rows: dict[int, dict[str, Any]], key: str) -> list[float]:
 
 
 def _gain(now: Sequence[float], before: Sequence[float]) -> str:
-    """The mean difference of matched values, and its 95 % interval, as a share of the mean before."""
+    """The mean difference of matched values and its 95 % interval, in percent of the mean before."""
     gaps = [100 * (a - b) / fmean(before) for a, b in zip(now, before, strict=True)]
     return f"{fmean(gaps):+.0f} % ±{half_width(gaps) or 0:.0f}"
 
 
 def main() -> None:
-    """Tells the rows, as studies end."""
+    """Prints the rows as studies end."""
     names = sys.argv[1:] or [*TARGETS, *PAIRS]
     missed = False
     for name in names:

@@ -1,4 +1,4 @@
-"""Retrieval among 100,000 pairs: seconds and memory. And a step of InfoNCE against the matrix products that it needs.
+"""Seconds and memory of retrieval among 100,000 pairs, and the time of an InfoNCE step over its matrix products.
 
 Run: OMP_NUM_THREADS=1 uv run python benchmarks/retrieval.py [PAIRS]
 """
@@ -19,14 +19,14 @@ from losses.info_nce import info_nce
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of the CPU."""
+    """CPU seconds of `work`."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def step(n: int, dim: int) -> list[float]:
-    """How many times the products of a step's matrices a loss and its gradient take: quartiles; the two take turns."""
+    """The time of a loss and its gradient over that of a step's matrix products, measured in turns: quartiles."""
     p, t = torch.randn(n, dim, requires_grad=True), torch.randn(n, dim)
     bare: list[float] = []
     whole: list[float] = []
@@ -40,7 +40,7 @@ def step(n: int, dim: int) -> list[float]:
 def main() -> None:
     """Tells the rows."""
     torch.set_num_threads(1)
-    # The largest first: the C library learns from them how much it should keep of what is freed, as in training.
+    # The largest first, so that the C library adapts how much freed memory it keeps, as in training.
     for n, dim in ((4096, 1024), (4096, 384), (1024, 384)):
         low, middle, high = step(n, dim)
         tell(

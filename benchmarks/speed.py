@@ -1,10 +1,10 @@
-"""How fast a trial is beside the literal way (benchmarks/literal.py), and beside what the machine can do.
+"""The speed of a trial compared with a common implementation (benchmarks/literal.py) and with the machine's peak.
 
-Run: uv run --with torchvision python benchmarks/speed.py [ROUNDS]. All in one process of one thread; what a line
-compares is measured in turns, round by round. Times are CPU times, so that another process on the machine disturbs
-little; a ratio is the median over the rounds, with its quartiles. Shares of the peak count the multiplications and
-additions that a step asks for, over the best matrix product of f32 of the same round. The last two lines need
-Fashion-MNIST (`conclus methods datasets fashion-mnist` says from where) and are left out without it.
+Run: uv run --with torchvision python benchmarks/speed.py [ROUNDS]. All runs in one process with one thread; the things
+that a line compares are measured in turns, round by round. Times are CPU times, so other processes disturb little. A
+ratio is the median over the rounds, with quartiles. Shares of the peak are the multiplications and additions of a step
+over the best f32 matrix product of the same round. The last two lines need Fashion-MNIST (`conclus methods datasets
+fashion-mnist` tells its source) and are left out without it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DIGITS = {"method": "cc", "batch_size": BATCH}
 
 
 class Steps:
-    """A trial's method, and steps of it on one batch of given samples."""
+    """Training steps of a trial's method on one batch of given samples."""
 
     def __init__(self, trial: dict[str, Any], samples: np.ndarray[Any, Any]) -> None:
         config = read_trial(trial, (), Mistakes())
@@ -59,7 +59,7 @@ class Steps:
         self.batch = Batch(self.samples[rows], rows, self.streams.views, self.streams.method)
 
     def step(self) -> None:
-        """Views, losses, gradients, optimiser."""
+        """One step: views, losses, gradients, optimiser."""
         self.method.step(self.batch)
 
     def operations(self) -> float:
@@ -70,14 +70,14 @@ class Steps:
 
 
 def clocked(work: Callable[[], object]) -> float:
-    """CPU seconds."""
+    """CPU seconds of `work`."""
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 def in_turns(rounds: int, *works: Callable[[], object], repeats: int = 1) -> list[list[float]]:
-    """Seconds of each work in each round; within a round each is taken in turn, and the best of `repeats` counts."""
+    """Seconds of each work in each round; they run in turns within a round, and the best of `repeats` counts."""
     for work in works:
         work()
     return [[min(clocked(work) for _ in range(repeats)) for work in works] for _ in range(rounds)]
@@ -90,12 +90,12 @@ def spread(values: list[float], form: str) -> str:
 
 
 def ratio(rounds: list[list[float]]) -> str:
-    """How many times as long the first takes as the second."""
+    """The time of the first over that of the second."""
     return spread([first / second for first, second in rounds], ".2f")
 
 
 def beside_the_literal_way(rounds: int) -> None:
-    """One trial's steps, views included; then views alone, and crops alone."""
+    """Compares steps with views, then only views, and only crops."""
     bytes_ = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
     samples = bytes_[:, None].astype(np.float32) / 255
     own = Steps(CONVNET, samples)
@@ -118,13 +118,13 @@ def beside_the_literal_way(rounds: int) -> None:
 
 
 def beside(found: list[list[float]]) -> str:
-    """The ratio of both ways, and microseconds per image of each."""
+    """The ratio of both implementations, and microseconds per image of each."""
     each = " / ".join(f"{1e6 * median(column) / BATCH:.1f}" for column in zip(*found, strict=True))
     return f"{ratio(found)} times as fast; {each} us an image"
 
 
 def beside_the_peak(rounds: int) -> None:
-    """What of a matrix product's rate the steps reach."""
+    """The share of a matrix product's rate that the steps reach."""
     generator = np.random.default_rng(0)
     shapes = {
         "convnet": (CONVNET, (1, SIDE, SIDE)),
@@ -145,7 +145,7 @@ def beside_the_peak(rounds: int) -> None:
 
 
 def evaluation() -> None:
-    """What scoring 70,000 images costs beside training on them, at every fifth of 20 epochs."""
+    """The cost of evaluating 70,000 images at every fifth of 20 epochs, compared with training on them."""
     data = plugins.load("datasets", "fashion-mnist")()
     steps = Steps(CONVNET | {"epochs": 20}, data.samples)
     subsample, share = Subsample.of(data.samples), 40 * BATCH
@@ -166,7 +166,7 @@ STAGES = ("imports", "data", "trained")
 
 
 def memory(stage: str) -> None:
-    """Prints the most memory that this process had, in MB, up to the end of a stage."""
+    """Prints the peak memory of this process in MB up to the end of a stage."""
     torch.set_num_threads(1)
     if stage != "imports":
         data = plugins.load("datasets", "fashion-mnist")()
@@ -174,13 +174,13 @@ def memory(stage: str) -> None:
             steps = Steps(CONVNET, data.samples)
             train_epoch(steps.method, steps.samples[: 4 * BATCH], BATCH, steps.streams)
             evaluate(steps.method, steps.samples, data.labels, n_clusters=CLUSTERS, seed=0, previous=None, last=True)
-    # Not ru_maxrss: that begins with what the process had before it became this one.
+    # Not ru_maxrss, which includes the memory of the parent process before exec.
     status = Path("/proc/self/status").read_text()
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 
 def memories() -> None:
-    """What a trial on 70,000 images holds, each stage in a process of its own."""
+    """The memory of a trial on 70,000 images, each stage in a separate process."""
     found = {}
     for stage in STAGES:
         done = subprocess.run([sys.executable, __file__, stage], capture_output=True, text=True, check=True)

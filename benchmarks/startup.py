@@ -1,4 +1,4 @@
-"""CPU seconds that `conclus --help` and `conclus plan` take until they have answered: medians of fresh processes."""
+"""CPU seconds of `conclus --help` and `conclus plan`: medians over new processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 def cpu_seconds(arguments: list[str] | None, cwd: str) -> float:
-    """User and system seconds of one fresh process."""
+    """User and system seconds of one new process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = ["-c", "pass"] if arguments is None else ["-m", "conclus", *arguments]
     subprocess.run([sys.executable, *command], cwd=cwd, check=True, stdout=subprocess.DEVNULL)

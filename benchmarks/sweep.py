@@ -1,19 +1,19 @@
-"""A sweep in the ways people run one, and with conclus: one table. 36 trials on digits, or 8 on 28 x 28 images.
+"""A sweep of 36 trials on digits, or 8 on 28 x 28 images, run in common ways and with conclus: one table.
 
-- shell loop: a fresh process a trial, one after the other, that trains as people write it: one image at a time through
-  torchvision and a DataLoader, losses by masks (benchmarks/literal.py), torch's own choice of threads, one score at the
-  end.
-- Ray Tune: the same training as a function with Tune's defaults: a process a trial, its loggers, a report every epoch.
-- core in a loop: a fresh process a trial, one after the other, that trains with conclus's core: what of the gain is
-  the core's, and what the scheduling's.
-- conclus, and conclus with `scheduler: asha` (by NMI, so by the labels): `conclus run`, everything by default.
+- shell loop: a new process per trial, one after the other, with a common training script: one image at a time through
+  torchvision and a DataLoader, losses by masks (benchmarks/literal.py), torch's default threads, one score at the end.
+- Ray Tune: the same training as a function with Tune's defaults: a process per trial, its loggers, a report every
+  epoch.
+- core in a loop: a new process per trial, one after the other, that trains with conclus's core. It separates the gain
+  of the core from that of the scheduling.
+- conclus, and conclus with `scheduler: asha` (by NMI, so by the labels): `conclus run` with all defaults.
 
 Run: uv run --with torchvision python benchmarks/sweep.py [digits|images [ROUNDS TRIALS]] (digits 2 2). The images are
-the 10,000 of Fashion-MNIST's test part. The ways take turns, round by round; wall times, all of them with the starts of
-their processes. A literal trial takes minutes and does not depend on the others: of the loops and of Ray Tune so many
-TRIALS, evenly spread, are run (an even number, as Tune runs two at once), and their mean stands for the others; conclus
-runs all. A table of ratios to the shell loop, medians over the rounds with the range; then the NMI, in the full study,
-of its best configuration and of the one that early stopping chooses.
+the 10,000 of Fashion-MNIST's test part. The ways run in turns, round by round. Times are wall times with the start of
+all processes. A trial of the common script takes minutes and does not depend on the others, so the loops and Ray Tune
+run only TRIALS trials, evenly spread (an even number, as Tune runs two at once), and their mean stands for the others;
+conclus runs all. The table has ratios to the shell loop, medians over the rounds with the range. Then come the NMI, in
+the full study, of its best configuration and of the one that early stopping chooses.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Sweep:
 
     @property
     def epochs(self) -> int:
-        """Of a trial."""
+        """Epochs of a trial."""
         return int(self.trial["epochs"])
 
     def study(self) -> dict[str, Any]:
-        """As a study file."""
+        """The content of the study file."""
         return {
             "study": f"sweep-{self.name}",
             "trial": self.trial,
@@ -70,7 +70,7 @@ class Sweep:
         return [dict(zip(axes, one, strict=True)) for one in itertools.product(*self.grid.values(), self.seeds)]
 
     def spread(self, trials: int) -> list[dict[str, float]]:
-        """So many of them, evenly."""
+        """Evenly spread combinations, `trials` of them."""
         wanted = self.trials()
         return [wanted[len(wanted) * place // trials] for place in range(trials)]
 
@@ -107,7 +107,7 @@ SWEEPS = {
 
 
 def train_literally(sweep: Sweep, chosen: Mapping[str, float], report: Callable[[int, float], object]) -> float:
-    """The training as people write it; its NMI."""
+    """Trains with the common script; returns the NMI."""
     import literal
     import numpy as np
     from sklearn.metrics import normalized_mutual_info_score
@@ -138,7 +138,7 @@ def load(config: TrialConfig) -> Dataset:
 
 
 def train_with_the_core(sweep: Sweep, chosen: Mapping[str, float]) -> float:
-    """The same by conclus's core; its NMI."""
+    """Trains the same with conclus's core; returns the NMI."""
     from core.config.schema import Mistakes
     from core.config.trial import read_trial
     from core.training.fit import fit
@@ -154,7 +154,7 @@ def train_with_the_core(sweep: Sweep, chosen: Mapping[str, float]) -> float:
 
 
 def tune_as_people_write_it(name: str, trials: int) -> float:
-    """So many trials by Ray Tune's defaults; the seconds from the start of the first to the end of the last."""
+    """Runs trials with Ray Tune's defaults; returns the seconds from the first start to the last end."""
     from ray import tune
 
     def trainable(chosen: dict[str, dict[str, float]]) -> None:
@@ -175,7 +175,7 @@ def tune_as_people_write_it(name: str, trials: int) -> float:
 
 
 def processes(sweep: Sweep, mode: str, trials: int) -> float:
-    """Wall seconds of all trials in a loop, from so many of them."""
+    """Wall seconds of all trials in a loop, estimated from `trials` of them."""
     started = time.perf_counter()
     for chosen in sweep.spread(trials):
         command = [sys.executable, __file__, sweep.name, mode, json.dumps(chosen)]
@@ -184,7 +184,7 @@ def processes(sweep: Sweep, mode: str, trials: int) -> float:
 
 
 def ray_tune(sweep: Sweep, trials: int) -> float:
-    """Wall seconds of all trials, from so many of them: Ray's own start and end count once."""
+    """Wall seconds of all trials, estimated from `trials` of them; Ray's own start and end count once."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         command = [sys.executable, __file__, sweep.name, "tune", str(trials)]
@@ -195,7 +195,7 @@ def ray_tune(sweep: Sweep, trials: int) -> float:
 
 
 def conclus(sweep: Sweep, search: Mapping[str, Any], kept: list[list[dict[str, Any]]]) -> float:
-    """Wall seconds of all trials; `kept` gets their rows."""
+    """Wall seconds of all trials; their rows are appended to `kept`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sweep.yaml"
         file.write_text(json.dumps(sweep.study() | ({"search": dict(search)} if search else {})))  # JSON is YAML too
@@ -210,14 +210,14 @@ def conclus(sweep: Sweep, search: Mapping[str, Any], kept: list[list[dict[str, A
 
 
 def environment() -> dict[str, str]:
-    """Nothing set that a person's shell would not have."""
+    """The environment without variables that a user's shell would not have."""
     kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     # Ray's hook for `uv run` would copy this folder for each worker and install it there.
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
 
 def best(rows: Sequence[Mapping[str, Any]], epochs: int) -> str:
-    """The configuration of the highest mean NMI of whole trials."""
+    """The configuration with the highest mean NMI over finished trials."""
     values = dict[str, list[float]]()
     for row in rows:
         if row["epochs_done"] == epochs:
@@ -226,7 +226,7 @@ def best(rows: Sequence[Mapping[str, Any]], epochs: int) -> str:
 
 
 def show(name: str, seconds: list[float], shell: list[float]) -> None:
-    """A line of the table."""
+    """Prints a line of the table."""
     ratios = sorted(base / own for base, own in zip(shell, seconds, strict=True))
     print(
         f"{name:34} {median(seconds):7.0f} s   {median(ratios):5.1f} x  ({ratios[0]:.1f}-{ratios[-1]:.1f})", flush=True
@@ -258,7 +258,7 @@ def main(sweep: Sweep, rounds: int, trials: int) -> None:
 
 
 def quality(full: Sequence[Mapping[str, Any]], halved: Sequence[Sequence[Mapping[str, Any]]], epochs: int) -> None:
-    """How good what early stopping chooses is, by the full study."""
+    """Prints how good the configuration chosen with early stopping is, by the full study."""
     from jobs.analysis.intervals import half_width
 
     def text(key: str) -> str:

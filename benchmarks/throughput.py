@@ -1,9 +1,9 @@
-"""Trials over three nodes of a real cluster on this machine: wall time over its ideal, and the driver's memory.
+"""Trials on three nodes of a real cluster on this machine: wall time over its ideal, and the driver's memory.
 
-The nodes share this machine's cores, so a trial of 2 s waits instead of computing: what is seen is what Ray and the
-driver add to trials, not how fast cores are.
+The nodes share this machine's cores, so a trial waits 2 s instead of computing. This measures what Ray and the driver
+add to trials, not the speed of cores.
 
-Run: .venv/bin/python benchmarks/throughput.py. Exit code 1 when the ratio or the growth is above its limit.
+Run: .venv/bin/python benchmarks/throughput.py. The exit code is 1 if the ratio or the growth is above its limit.
 """
 
 import io
@@ -36,7 +36,7 @@ STUDY = f"study: memory\ntrial: {{epochs: 1}}\nseeds: {list(range(LAST))}\n"
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
-    """Wait, with ten reports on the way."""
+    """Waits, and reports ten times."""
     start = time.perf_counter()
     if "meet" in payload:
         meet(Path(payload["meet"]), NODES)
@@ -49,12 +49,12 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 
 def sweep(tasks: Feed, hear: Any) -> None:
-    """Do the tasks on the connected cluster, one at a time on each node."""
+    """Runs the tasks on the connected cluster, one at a time on each node."""
     tune.run(work, tasks, on_event=hear, stop=Stop(), workers=NODES, resources=TaskResources())
 
 
 def throughput() -> tuple[float, list[Event]]:
-    """Wall seconds from the last warm-up's end to the last trial's, and the trials' final events."""
+    """Wall seconds from the end of the last warm-up to the end of the last trial, and the trials' final events."""
     ends = list[tuple[float, Event]]()
 
     def hear(event: Event) -> None:
@@ -70,7 +70,7 @@ def throughput() -> tuple[float, list[Event]]:
 
 
 def growth() -> float:
-    """MB by which this process grows over 1,000 trials of a study, all of whose driver runs: plan, orders, progress."""
+    """MB by which this process grows over 1,000 trials of a study with the whole driver: plan, orders, progress."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "study.yaml")
         file.write_text(STUDY)
@@ -90,12 +90,12 @@ def growth() -> float:
 
 
 def resident() -> float:
-    """MB of memory that this process has now."""
+    """Resident memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def drive(address: str) -> int:
-    """Print the table; 0 when both keep within their limits."""
+    """Prints the table; returns 0 if both values are within their limits."""
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder, connect.attached(address, Path(folder, "ray.log")):
         wall, events = throughput()
@@ -117,7 +117,7 @@ def drive(address: str) -> int:
 
 
 def main() -> int:
-    """Start the nodes, and the driver as a process of its own: the nodes' end takes along whoever uses their files."""
+    """Starts the nodes, and the driver in a separate process, as stopping nodes ends processes with open files."""
     with Nodes(token=new_token()) as nodes:
         nodes.add("one")
         nodes.add("two")

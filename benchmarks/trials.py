@@ -1,4 +1,4 @@
-"""Made-up trials for the benchmarks that read results: effects, noise, and a few that failed."""
+"""Synthetic trials for the benchmarks that read results: with effects, noise, and a few failures."""
 
 import random
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _SEEDS = 5
 
 
 def attempts(count: int) -> Iterator[schema.Attempt]:
-    """`count` trials, 10,000 at most, of a grid with five seeds."""
+    """`count` trials (at most 10,000) of a grid with five seeds."""
     rng = random.Random(0)
     points = [dict(zip(_GRID, values, strict=True)) for values in product(*_GRID.values())]
     for trial, (point, seed) in enumerate(islice(product(points, range(_SEEDS)), count)):

@@ -1,4 +1,4 @@
-"""Studies: their files, plans, trials, results and conclusions, and the commands.
+"""Studies: their files, plans, trials, results and analyses, and the commands.
 
-Nothing imports it but `conclus.py`.
+Only `conclus.py` imports it.
 """

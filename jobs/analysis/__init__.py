@@ -1,1 +1,1 @@
-"""From rows to conclusions, as numbers; no torch. `present` and all that lies above it import it."""
+"""Analyses of result rows, as numbers, without torch. `present` and all packages above it import it."""

@@ -65,7 +65,7 @@ def improves(metric: str, now: Sequence[ScoresBySeed], before: Sequence[ScoresBy
     gap = intervals.plus_minus(lead.gap if place else -lead.gap, lead.half_width if isfinite(lead.half_width) else None)
     if place and lead.is_sure:
         return Verdict(is_open=True, why=f"{told}: better by {gap}")
-    return Verdict(is_open=False, why=f"{told}: a gain of {gap} may be chance, by these seeds")
+    return Verdict(is_open=False, why=f"{told}: {gap} is no significant improvement")
 
 
 def _without_value(metric: str) -> Verdict:

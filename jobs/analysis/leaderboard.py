@@ -92,7 +92,7 @@ class Leaderboard:
         constant: Parameters with one value over the whole table.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
-        apart: The configurations of other protocols, which are compared with none of the others.
+        apart: Configurations of other protocols, which are not compared with the others.
     """
 
     metric: str
@@ -130,8 +130,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
     A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
-    see `jobs.analysis.ties`. Configurations of another protocol (see `jobs.analysis.apart`) are
-    ranked apart.
+    see `jobs.analysis.ties`. Configurations of another protocol (see `jobs.analysis.apart`) are ranked separately.
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.

@@ -39,7 +39,7 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     """The column of a metric; a label-free signal is found as `health.<name>`, unless `metric.<name>` exists.
 
     Raises:
-        UserError: None, or several; or it needs labels, and no metric of the results has seen any.
+        UserError: No column fits the name, or several do; or it needs labels, and no metric of the results uses any.
     """
     names = sorted({name for name in columns if name.startswith(METRICS)})
     if f"health.{metric}" in names and f"metric.{metric}" not in names:

@@ -63,7 +63,7 @@ class StudyStatus:
         seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
-        apart: Sentences on trials of another protocol or of another content of a plug-in, without a full stop.
+        apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
     """
 
     study: str
@@ -149,14 +149,14 @@ def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
 
 
 def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
-    """The keys of the trials that do not stand apart, of a table with one row for each."""
+    """The keys of the trials that are not shown apart, from a table with one row per trial."""
     here, _ = apart.split(table)
     others = apart.other_contents(here, contents)
     return [key for row, key in enumerate(here["trial_key"].to_pylist()) if row not in others]
 
 
 def _row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of a trial's attempts the one that stands for it."""
+    """The attempt that counts for a trial."""
     return _done_attempt(rows) or rows[-1]
 
 
@@ -200,7 +200,7 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
 
 
 def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
-    """The leaderboard's first, of one row per trial."""
+    """The first entry of the leaderboard over one row per trial."""
     rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return None

@@ -1,1 +1,1 @@
-"""What commands share: their options, and the results that they read. Only commands import it."""
+"""Options and inputs shared by commands. Only commands import it."""

@@ -16,7 +16,7 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     """The rows of `jobs.results.reader.load`; prints a warning for each skipped file.
 
     Raises:
-        UserError: There is nothing, or not one of the studies that are wanted.
+        UserError: There are no rows, or one of the wanted studies is missing.
     """
     from jobs.results.layout import folders_of
     from jobs.results.reader import load

@@ -47,7 +47,7 @@ def _plug_ins(*, remember: bool) -> Callable[[Callable[..., Any]], Callable[...,
 
 plug_in = _plug_ins(remember=True)
 plug_in_once = _plug_ins(remember=False)
-"""Of a command that runs no trials: what is looked at once is not known from then on."""
+"""For commands that run no trials: the plug-in is not remembered."""
 
 # Options of commands that run trials.
 

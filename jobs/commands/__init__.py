@@ -1,4 +1,4 @@
-"""The commands: one file is one command, `command` in it, with light imports at its top.
+"""The commands, one per file, each named `command`, with light imports at module level.
 
-Nothing imports it but `conclus.py`.
+Only `conclus.py` imports it.
 """

@@ -58,7 +58,7 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
         return watch(jobs, job)
     click.echo(jobs.log(job), nl=False)
     state = jobs.state(job)
-    # What a job that never got to its command failed of stands nowhere else.
+    # Only this message tells why a job failed before its command started.
     remark([f"{job}: {state.status}" + (f": {state.message}" if state.status == "FAILED" else "")])
     return 0
 

@@ -64,7 +64,7 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
 def _stages(
     course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
 ) -> Iterator[list[str]]:
-    """The lines of each stage; what follows one that is not done yet is known as far as the file says it."""
+    """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
     from jobs.planning import apart
     from jobs.planning import plan as planning
     from jobs.search.known import known

@@ -1,1 +1,1 @@
-"""Running trials, here or through `cluster`. `submission` and the commands import it."""
+"""Runs trials, here or through `cluster`. `submission` and the commands import it."""

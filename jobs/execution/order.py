@@ -16,9 +16,10 @@ class Order:
     epochs are skipped. The result file's heartbeat is written at most every `heartbeat_seconds`. `memory_bytes` limits
     the trial's memory beyond that of its process, and `gpu` is its share of a GPU.
 
-    For a member of a population (see `jobs.search.pbt`): it trains from epoch `after` to epoch `until`, beginning with
-    the weights of the member `inherit` (None: from the start); its parameters `changing` may be other than before.
-    `plug_ins` are the sha256 of the plug-in files that the driver lets run; of `contents` the trial's key was made.
+    A member of a population (see `jobs.search.pbt`) trains from epoch `after` to epoch `until`. It starts with the
+    weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
+    `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
+    those in `contents`.
     """
 
     study: str

@@ -1,1 +1,1 @@
-"""Tables that people keep by hand, read column by column into results. Only commands import it."""
+"""Import of users' own result tables, column by column, into the results. Only commands import it."""

@@ -1,1 +1,1 @@
-"""Kept weights, and vectors of new data by them. `execution` and the commands import it."""
+"""Saved weights of trials, and vectors of new data from them. `execution` and the commands import it."""

@@ -1,4 +1,1 @@
-"""From a study to its trials: their keys, their order, their data and their cost.
-
-`search` and what lies above it import it.
-"""
+"""The trials of a study: their keys, order, data and cost. `search` and the packages above it import it."""

@@ -91,7 +91,7 @@ class PlannedConfig:
 
 
 class PlannedConfigs:
-    """Makes cells of a study; every data set's fingerprint is taken once, and every plug-in's file is read once."""
+    """Makes configurations of a study; computes the fingerprint of each data set and reads each plug-in file once."""
 
     def __init__(self, study: Study) -> None:
         self._study = study

@@ -1,4 +1,4 @@
-"""Conclusions as tables and sentences that are safe to print.
+"""Results of analyses as tables and sentences that are safe to print.
 
-`planning` and what lies above it, and `report`, import it.
+`planning`, the packages above it and `report` import it.
 """

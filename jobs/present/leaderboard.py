@@ -83,7 +83,7 @@ def sign_notes(board: Leaderboard) -> list[str]:
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds cannot tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    return lines + (["Without a rank: of another protocol, compared with none of the others."] if board.apart else [])
+    return lines + (["Without a rank: of another protocol, not compared with the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:

@@ -66,10 +66,10 @@ class OutputError(OSError):
 
 
 class Visible:
-    """A text stream that shows whatever is written to it, and obeys `control` alone.
+    """A text stream that makes all text visible; only `control` can send control characters.
 
     Raises:
-        OutputError: On writing, where the stream does not take it.
+        OutputError: The stream cannot be written.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -94,7 +94,7 @@ class Visible:
             self.write(line)
 
     def control(self, move: str) -> None:
-        """Write a move of the cursor that is ours."""
+        """Writes a cursor movement of conclus itself, unchanged."""
         with _told():
             self._stream.write(move)
 

@@ -1,1 +1,1 @@
-"""A page, a table for a paper, and figures of what a study found. Only commands import it."""
+"""The results of a study as one offline page, as a table for a paper, and as pictures. Only commands import it."""

@@ -1,1 +1,1 @@
-"""The Parquet store: one immutable file per attempt, one row per trial. All packages of `jobs` import it."""
+"""The results as Parquet: one file per attempt, one row per trial. All packages of `jobs` import it."""

@@ -25,9 +25,9 @@ class Compacted:
 
     Attributes:
         study: Its name.
-        rows: How many rows moved.
-        parts: How many files hold them now.
-        skipped: What was left alone because it is torn, a link or not ours, as whole sentences.
+        rows: Number of rows moved.
+        parts: Number of files that contain them now.
+        skipped: Files that were left alone because they are damaged, links or foreign, as whole sentences.
     """
 
     study: str
@@ -82,7 +82,7 @@ def _finished(folder: Place, files: Sequence[File], *, sealed: bool = True) -> t
 
 
 def _source(path: File, *, sealed: bool) -> _Source | str | None:
-    """A file that `_finished` is to find; nothing for another, and for a torn or renamed one a sentence on it."""
+    """The source if `_finished` should return the file, else None; for a damaged or renamed file, the message."""
     try:
         source = _Source(path, storage.version(path))
         header = read_header(path)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OLD_SECONDS = 24 * 3600
-"""One of another machine that is older than this has no writer any more."""
+"""A temporary file of another machine counts as abandoned after this time."""
 _NAME = re.compile(r"\.[0-9a-f]{8}-([0-9a-f]{8})-(\d{1,9})-(\d{1,20})\.tmp")
 
 
@@ -27,8 +27,8 @@ def temporary_name() -> str:
 def sweep(folder: Path) -> int:
     """Deletes abandoned temporary files in a folder and the folders below it; returns their number.
 
-    No link is followed, nor is the folder swept if it is one: it could lead out of the results. Only names that
-    `temporary_name` gives count. What cannot be listed or deleted stays where it is.
+    Links are not followed, not even if `folder` is one, because they could lead out of the results. Only names from
+    `temporary_name` count. Files that cannot be listed or deleted are left.
     """
     swept = 0
     for path, written in _temporary(folder):

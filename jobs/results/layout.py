@@ -95,7 +95,7 @@ def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Plac
     """The folders of `study_folders` for each of the paths; a path may also be a single file of rows.
 
     Raises:
-        UserError: As `study_folders`; or one of the studies is at none of the paths.
+        UserError: As in `study_folders`; or one of the studies is at none of the paths.
     """
     paths = [path for path in paths if not storage.is_file(storage.at(path))]
     every = [folder for path in paths for folder in study_folders(path)]

@@ -89,7 +89,7 @@ def _take(descriptor: int, folder: Path) -> None:
     """
     end = time.monotonic() + _LOOKING_SECONDS
     while is_taken(descriptor, fcntl.LOCK_EX):
-        if is_taken(descriptor, fcntl.LOCK_SH):  # Those who look hold it together; a driver holds it alone.
+        if is_taken(descriptor, fcntl.LOCK_SH):  # Checks hold it shared, a driver exclusively.
             owner = _name_in(descriptor) or "another process"
             raise UserError(f"{folder}: {owner} is running this study into these results: wait for it or stop it")
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -101,10 +101,10 @@ def _take(descriptor: int, folder: Path) -> None:
 
 
 def wait_for(descriptor: int, file: Path) -> None:
-    """Takes a lock that is held for the moment of one change; it may be waiting for a slow disk.
+    """Waits for and takes a lock that others hold only for one change, which a slow disk may delay.
 
     Raises:
-        UserError: Another process keeps it.
+        UserError: Another process does not release it.
     """
     end = time.monotonic() + _CHANGING_SECONDS
     while is_taken(descriptor, fcntl.LOCK_EX):
@@ -112,11 +112,11 @@ def wait_for(descriptor: int, file: Path) -> None:
             raise UserError(
                 f"{file} has been held for {_CHANGING_SECONDS:.0f} s by another process: wait for it or end it"
             )
-        time.sleep(0.002 * random.random())  # noqa: S311 (two that start together must not go in step)
+        time.sleep(0.002 * random.random())  # noqa: S311 (so that two processes do not retry in step)
 
 
 def is_taken(descriptor: int, how: int) -> bool:
-    """Whether somebody else keeps us from holding a lock this way; otherwise we hold it."""
+    """Tries to take a lock in this mode; returns True if another process prevents it."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:

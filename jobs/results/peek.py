@@ -13,9 +13,9 @@ class Peek(NamedTuple):
     """The data from the headers of a study's files.
 
     Attributes:
-        statuses: Trial key to the status of the attempt that stands for the trial.
-        skipped: Files that are damaged or not ours, each with the reason, as whole sentences; one sentence about
-            those that hold no digest; and one for each whose name says another trial than its content.
+        statuses: For each trial key, the status of the attempt that counts for the trial.
+        skipped: Sentences on damaged or foreign files with the reason, one on files without a digest, and one for each
+            file whose name belongs to another trial than its content.
     """
 
     statuses: dict[str, str]

@@ -117,15 +117,15 @@ def load(
 
 
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
-    """For each finished trial of a study the (epoch, value) pairs of a metric or label-free signal, in order.
+    """The (epoch, value) pairs of a metric or label-free signal, in order, for each finished trial of a study.
 
     Trials of another protocol, and of plug-ins of other contents, are left out.
 
     Args:
-        results: The results folder; one without the study has no trials.
-        study: Its name.
-        metric: The bare name, `nmi` or `label_free`.
-        contents: The `plug_ins_json` of rows that are wanted; one that says nothing counts as `{}`.
+        results: The results folder; if it does not have the study, the list is empty.
+        study: The study's name.
+        metric: The name without a prefix, such as `nmi` or `label_free`.
+        contents: The accepted values of `plug_ins_json`; a missing value counts as `{}`.
     """
     wanted = [HISTORY_COLUMN, PROTOCOL_COLUMN, "plug_ins_json"]
     try:
@@ -209,7 +209,7 @@ def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
 
 
 def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequence[_File], list[str]]:
-    """The rows of all files, those files, and a sentence for each that is not as conclus writes one.
+    """The rows of all files, those files, and a sentence for each that conclus would not write so.
 
     All files are checked together first; checking them one by one takes a fifth of the reading time. Types are checked
     before any value is converted, because a converted value could pass.
@@ -361,5 +361,5 @@ def _rows(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
 
 def take(table: pa.Table, rows: list[int]) -> pa.Table:
     """These rows of a table, in this order."""
-    # Not pa.array(rows): that imports pandas to see whether it was given a series, 0.2 s for nothing.
+    # Not pa.array(rows): it imports pandas to check for a series, which takes 0.2 s.
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))

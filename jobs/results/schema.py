@@ -74,21 +74,21 @@ class Attempt:
         seed: The seed of the trial's random numbers; a unique negative number if unknown.
         status: `running`, `ok`, `stopped` (ended early on purpose) or `failed`.
         reason: A code for why it was stopped or failed, else empty.
-        source: `run`, or `import` for a row that came from a person's own table.
-        started: When it began; without a time zone it is taken as UTC. Before 1970 and after 2261 it is not kept.
-        seconds: Wall time so far, in seconds; not kept where it is no length of time.
-        device: `cpu`, or the name of the graphics card that it trained on.
-        precision: `f32` or `bf16`, whichever `auto` came to; empty where nothing was trained.
+        source: `run`, or `import` for a row from a user's own table.
+        started: When it began; without a time zone it counts as UTC. Before 1970 and after 2261 it is not stored.
+        seconds: Wall time so far, in seconds; not stored if it is not a duration.
+        device: `cpu`, or the name of the GPU that trained it.
+        precision: `f32` or `bf16`, as chosen by `auto`; empty if nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
-        protocol: The protocol that its key was made by; 0 for an imported row, whose key is of its values alone.
-        plug_ins: Of each plug-in that is not conclus's own, by dotted key, its `name` and the `sha256` of its file.
-        env: Versions of what it ran with; of an imported row its file, its line and the notes that stood in it.
+        protocol: The protocol by which its key was made; 0 for an imported row, whose key comes from its values alone.
+        plug_ins: The `name` and file `sha256` of each plug-in that is not part of conclus, by dotted key.
+        env: Versions of Python and packages; for an imported row, its file, line and notes.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         cluster_sizes: Items per cluster at the last epoch.
-        probe_labels: Clusters of the data set's subsample at the last epoch, below 2,000.
-        metrics: Scores and losses of the last epoch; beyond `LARGEST` they are kept as infinite.
-        best: The same at `best_epoch`.
+        probe_labels: Clusters of the data set's subsample at the last epoch, each below 2,000.
+        metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.
+        best: Scores and losses at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
     """
 
@@ -147,9 +147,9 @@ def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def misfit(table: pa.Table) -> str:
-    """What of a table's columns is not as conclus writes them, in a few words; empty where nothing is.
+    """The first mistake in a table's columns, in a few words; empty if conclus could have written it.
 
-    The one check of types and ranges: whoever reads rows can sum, date and draw what they hold. `to_table` writes
+    This is the only check of types and ranges, so readers can use the values without further checks. `to_table` writes
     nothing that is refused here.
     """
     if why := misfit_of_types(table.schema):
@@ -185,7 +185,7 @@ def _wanted(name: str) -> pa.DataType | None:
 
 
 def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
-    """Whether values of one type can stand in a column of the other: numbers of another width, or none at all."""
+    """Whether a column of one type fits the other: equal types, numbers of another width, or only nulls."""
     kinds = (pa.types.is_signed_integer, pa.types.is_floating)
     if wanted is None:
         return any(is_kind(found) for is_kind in (*kinds, pa.types.is_boolean, pa.types.is_string, pa.types.is_null))
@@ -330,9 +330,9 @@ def _param(values: list[Any]) -> pa.Array:
 
 
 def _cell(value: Any) -> bool | float | str | None:
-    """Every number is a float: files with 1 and 0.1 in one column were silently misread by DuckDB.
+    """The value to store; every number becomes a float: DuckDB misreads files with 1 and 0.1 in one column.
 
-    One that nobody can calculate with is text.
+    A number that cannot be used in calculations becomes text.
     """
     if value is None or isinstance(value, bool | str):
         return value

@@ -1,1 +1,1 @@
-"""Which trial, and which study, comes next. `execution` and what lies above it import it."""
+"""Search algorithms, schedulers, stages and the next study. `execution` and the packages above it import it."""

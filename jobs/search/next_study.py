@@ -33,11 +33,11 @@ class Proposal:
 
     Attributes:
         text: The study file.
-        advice: What it does about each parameter, in values that the parameters accept.
-        trials: How many trials it has.
-        missing: How many of them have no good row yet.
-        note: What keeps `missing` from being known; empty if it is.
-        foreign: The plug-ins' files that it names and that lie in results.
+        advice: The advice for each parameter, in values that the parameter accepts.
+        trials: Number of trials.
+        missing: Number of trials without a finished row.
+        note: Why `missing` is unknown; empty if it is known.
+        foreign: The plug-in files that it names and that are in results.
     """
 
     text: str
@@ -202,7 +202,7 @@ def _search(study: studies.Study, space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results: str) -> Proposal:
-    """How much there is to run; where the data are not at hand everything counts as missing."""
+    """The proposal with its numbers of trials; if the data cannot be read here, all trials count as missing."""
     foreign = [file for file in plug_in_files(study) if trust.lies_in_results(file)]
     try:
         plan = planning.make(study)

@@ -1,4 +1,4 @@
-"""The study file: what a person writes, read and checked, and which plug-ins of it may run.
+"""The study file: reads and checks it, and decides which plug-ins may run.
 
-All packages import it but `results` and `present`.
+All packages except `results` and `present` import it.
 """

@@ -1,4 +1,4 @@
-"""Which plug-in files a study names, and which content those of a configuration have."""
+"""The plug-in files that a study names, and the content of those of a configuration."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from jobs.study.study import Select, Study
 def write(study: Study, folder: Place) -> Place:
     """Writes `_study.yaml` and the plug-ins that the study names by path into the folder; returns the study file.
 
-    It is the same study wherever the folder is taken: plug-ins count by the names and the content of their files. Each
-    content also stays in a folder that its sha256 names.
+    The folder can be moved: plug-ins are identified by the names and the content of their files. Each content is also
+    stored in a folder named by its sha256.
 
     Raises:
         UserError: two plug-in files have the same name.
@@ -36,7 +36,7 @@ def write(study: Study, folder: Place) -> Place:
             raise UserError(f"two plug-ins are called {Path(path).name}: rename one, results use the file name")
         content = Path(path).read_bytes()
         put(folder / PLUG_INS / Path(path).name, content)
-        # Rows of earlier contents stay, and tell them by their digest.
+        # Rows made with earlier contents stay and name them by this digest.
         put(folder / PLUG_INS / sha256(content).hexdigest() / Path(path).name, content)
     put(folder / STUDY_YAML, seal_text(yaml_document.write(_renamed(whole, moved)).encode()))
     return folder / STUDY_YAML

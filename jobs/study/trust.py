@@ -1,9 +1,9 @@
 """Which plug-in files may run: those that the user names, and those with a content that the user ran before.
 
-Results name plug-ins by path, too: in the study that they were planned as, and beside a model. Results may come from a
-stranger, so that a path in them is no leave to run what lies there, and a file in them is no file of the person's,
-whoever names it. What was run before is known by its content, in `$XDG_STATE_HOME/conclus/plug-ins`: a line of 64
-letters each.
+Results also name plug-ins by path: in their copy of the study, and beside a model. Results may come from a stranger, so
+a path in them is no permission to run the file, and a file in them does not count as the user's own, whoever names it.
+Files that ran before are recognised by the sha256 of their content, in `$XDG_STATE_HOME/conclus/plug-ins`, one line of
+64 characters each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def name(files: Iterable[Path], *, remember: bool = True) -> None:
-    """Lets plug-in files run that the person named, and remembers their content.
+    """Allows plug-in files that the user named, and stores the hash of their content if `remember`.
 
     If it cannot be stored, they still run, but must be named again next time.
 
@@ -50,15 +50,15 @@ def name(files: Iterable[Path], *, remember: bool = True) -> None:
 
 
 def of_study(file: Path, plug_ins: Iterable[Path], *, remember: bool = True) -> None:
-    """Lets those plug-ins run that are the person's own, of a study file that was named on the command line.
+    """Allows those plug-ins of a study file named on the command line that are the user's own.
 
-    A study that conclus wrote into results may be a stranger's. So may a plug-in that lies in results, whatever study
-    names it. Of those the ones run that were run before.
+    A study that conclus wrote into results may come from a stranger. So may a plug-in in results, whatever study names
+    it. Of those, only plug-ins that ran before may run.
 
     Args:
         file: The study file.
-        plug_ins: The plug-ins' files that it names.
-        remember: As `name`; False where the study is looked at and not run.
+        plug_ins: The plug-in files that it names.
+        remember: As in `name`; False if the study is only read and not run.
 
     Raises:
         UserError: one of the user's own plug-ins cannot be read.
@@ -69,12 +69,12 @@ def of_study(file: Path, plug_ins: Iterable[Path], *, remember: bool = True) -> 
 
 
 def own(plug_ins: Iterable[Path]) -> list[Path]:
-    """Those of the plug-ins' files that do not lie in results."""
+    """The plug-in files that are not in results."""
     return [file for file in plug_ins if not lies_in_results(file)]
 
 
 def is_of_results(study: Path) -> bool:
-    """Whether a study file is one that conclus wrote into results, by the path as it is named or where links lead."""
+    """Whether a study file is one that conclus wrote into results, judged by its path and by the target of links."""
     return any(
         _is_below_study(path)
         or path.name == STUDY_YAML

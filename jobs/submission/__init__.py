@@ -1,1 +1,1 @@
-"""Studies that run on a cluster or wait in a queue, and the examination of machines. Only commands import it."""
+"""Runs studies on a cluster or from a queue, and checks machines. Only commands import it."""

@@ -341,10 +341,10 @@ class Queue:
 
     @contextlib.contextmanager
     def _changing(self) -> Generator[None]:
-        """Holds `change.lock`, for which everybody waits; conclus never holds it for long.
+        """Waits for `change.lock` and holds it; conclus never holds it for long.
 
         Raises:
-            UserError: another process does, or the folder cannot be written.
+            UserError: another process holds it, or the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

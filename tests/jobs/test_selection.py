@@ -391,7 +391,7 @@ def test_a_study_that_selects_by_consensus_runs_to_its_table(tmp_path, monkeypat
     )
     code, out, err = command("run", "study.yaml", "--workers", "1")
     assert code == 0, err
-    assert "until they are done label_free is shown" in err
+    assert "label_free is shown until they are done" in err
     assert "best label_free 0." in err
     assert "Ranked by consensus" in out
     read = reader.read_results("results").to_pylist()

@@ -163,14 +163,14 @@ stages:
         "6: stages.0.from: there is no stage before the first",
         "7: stages.0.continue_if.improves: there is no stage before the first",
         "9: space.learning_rat: unknown key; did you mean",
-        "10: stages.1.name: 'a' stands twice",
+        "10: stages.1.name: 'a' is used twice",
         "11: stages.1.from: 'worst' is wrong",
         "13: stages.1.trial.batch_sise: unknown key",
         "14: stages.2.nam: unknown key",
-        "15: stages.2.continue_if: exactly one is needed",
+        "15: stages.2.continue_if: exactly one of improves",
         "16: trial.method.tau: unknown key",
         "4: stages.3: 'just a word' is wrong",
-        "19: stages.4.continue_if: a consensus is a rank",
+        "19: stages.4.continue_if: the consensus is a rank",
         "19: stages.4.continue_if.at_least: 'many' is wrong",
     }
     missing = {one for one in expected if not any(line.startswith(one) for line in lines)}
