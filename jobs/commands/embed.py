@@ -19,10 +19,19 @@ from jobs.cli import options
     required=True,
     help="The Parquet file to write: vector, and of a method that clusters cluster and probability.",
 )
-@click.option("--column", metavar="NAME", help="The array or column of DATA.  [default: called as in training]")
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="The array or column of DATA; several with commas.  [default: as in training]",
+)
+@click.option(
+    "--decimal", type=click.Choice([".", ","]), help="The decimal point of numbers in CSV.  [default: as in training]"
+)
 @options.plug_in
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu or cuda.")
-def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
+def command(  # noqa: PLR0917 (click passes them by name)
+    checkpoint: str, data: str, out: Path, column: str | None, decimal: str | None, device: str
+) -> None:
     """Map the samples of DATA to vectors by the model CHECKPOINT; of one that clusters, to clusters as well.
 
     CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/_TRIAL in the folder of a study that
@@ -32,7 +41,7 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
         raise UserError(f"--out {str(out)!r} should end in .parquet")
     from jobs.models import embedding
 
-    table, matched = embedding.embed(checkpoint, data, column=column, device=device)
+    table, matched = embedding.embed(checkpoint, data, column=column, decimal=decimal, device=device)
     click.echo(matched, err=True)
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size

@@ -36,14 +36,25 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The study file to write, such as next.yaml."
 )
+@click.option("--yes", is_flag=True, help="Write over a file that is there.")
 def command(  # noqa: PLR0917 (click passes them by name)
-    results: str, metric: str | None, mode: str | None, where: str, study: str | None, margin: float, out: Path | None
+    results: str,
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    study: str | None,
+    margin: float,
+    out: Path | None,
+    *,
+    yes: bool,
 ) -> None:
     """Say where to look next after the results in RESULTS (default: results), and write the study that does so.
 
     For each parameter: best at an edge of its range, extend it; best inside, refine around it; flat, fix it; too
     noisy, more seeds, as many as tell. Trials that are done already are part of it and are not run again.
     """
+    if out is not None and out.exists() and not yes:
+        raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
     from jobs.execution.driver import one_study
     from jobs.results.layout import study_name
 

@@ -208,7 +208,7 @@ def test_every_wrong_parameter_has_its_line():
         ({"image_shape": (1, 2, 3)}, "whose product is the 4 features"),
         ({"image_shape": (2, 2)}, r"\(channels, height, width\)"),
         ({"views": "affine"}, "need images"),
-        ({"device": "gpu"}, "^device: 'gpu' is wrong"),
+        ({"device": "gpu"}, "^device: 'gpu' cannot be used here"),
         ({"random_state": "x"}, "cannot be used to seed"),
     ],
 )
