@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from jobs.ledger import names
+from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column, understand
 from jobs.ledger.questions import Answers, Question
@@ -177,11 +177,20 @@ def _value_notes(read_columns: Sequence[Column]) -> list[str]:
         if column.target.key.startswith(names.PARAM) and empty:
             notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given there.")
     metrics = [column for column in read_columns if column.target.key.startswith(names.METRIC)]
+    failures = Counter(reason for column in metrics for text in column.texts if (reason := trackers.failure(text)))
     bare = sum(not any(values) for values in zip(*(column.values for column in metrics), strict=True))
     if not metrics:
         notes.append("No column is a score or a loss: the rows hold parameters only.")
-    elif bare:
-        notes.append(f"Neither score nor loss is in {_rows(bare)}.")
+    if failures:
+        said = ", ".join(f"{reason} ({count})" for reason, count in sorted(failures.items()))
+        notes.append(f"Cells of scores that say that the run failed have no value, and their rows are failed: {said}.")
+    if bare:
+        end = "" if ends else ": imported as failed"
+        notes.append(f"Neither score nor loss is in {_rows(bare)}{end}.")
+    seeds = [column for column in read_columns if column.target.key == names.SEED]
+    unseeded = sum(one is None for one in seeds[0].values) if seeds else len(read_columns[0].values)
+    if unseeded:
+        notes.append(f"No seed is in {_rows(unseeded)}: each gets a negative number of its own in its place.")
     ranges = [one for column in metrics for one in column.values if one is not None and one.low is not None]
     spreads = [one for column in metrics for one in column.values if one is not None and one.spread is not None]
     if ranges:

@@ -69,9 +69,9 @@ def embed(
 
 def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
     """What is wrong with samples of another shape than those of the training."""
-    wanted: tuple[int, ...] = tuple(told["sample_shape"])
+    wanted: list[int] = told["sample_shape"]
     if column is None or not found.feature_names or len(wanted) > 1:
-        return f"its samples have the shape {found.sample_shape}, the model was trained on {wanted}"
+        return f"its samples have the shape {found.sample_shape}, the model was trained on {tuple(wanted)}"
     names = f" ({listed(known)})" if (known := told.get("feature_names")) else ""
     return (
         f"`--column {column}` names {len(found.feature_names)} of the {wanted[0]} columns that the model was trained on"
