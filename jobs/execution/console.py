@@ -145,7 +145,7 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         sys.exit(130)
     if summary.failed or summary.missing:
         click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are missing; try them again with: {again()}",
+            f"{summary.failed} trials failed, {summary.missing} are left; try them again with: {again()}",
             err=True,
         )
         sys.exit(1)

@@ -7,10 +7,11 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TextIO
 
 from cluster.executor import Event
+from jobs.analysis import intervals
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
@@ -119,7 +120,7 @@ class Progress:
         return " · ".join(parts)
 
     def best(self) -> str:
-        """The best configuration of this run so far by its mean, with its seeds' spread.
+        """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
 
         A consensus is a rank among all trials of a study: until they are done the label-free score stands for it.
         """
@@ -127,9 +128,9 @@ class Progress:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
-        spread = f" ±{stdev(chosen):.3f}" if len(chosen) > 1 else ""
+        score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
         name, seeds = within_trial(select.metric), f"{len(chosen)} seed{'s' * (len(chosen) > 1)}"
-        return f"best {name} {fmean(chosen):.3f}{spread} ({seeds})"
+        return f"best {name} {score} ({seeds})"
 
     def remaining(self) -> str:
         """An estimate from the trials that ended; nothing before the first."""

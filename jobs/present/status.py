@@ -18,13 +18,16 @@ _SHOWN = 5
 
 
 def headline(one: Standing) -> str:
-    """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
+    """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 left`; those that were interrupted are among the last."""
     study = one_line(one.study)
     if not one.planned:
         return f"{study}: nothing has run yet"
-    counts = [f"{count} {state}" for state in STATES if (count := one.count(state))]
-    missing = [f"{one.missing} missing"] if one.missing else []
-    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *missing])
+    counts = [f"{count} {state}" for state in STATES if state != "interrupted" and (count := one.count(state))]
+    # As `conclus run` counts them when it is stopped.
+    interrupted = one.count("interrupted")
+    left = [f"{one.missing + interrupted} left"] if one.missing + interrupted else []
+    begun = f" ({interrupted} interrupted)" if interrupted else ""
+    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *left]) + begun
 
 
 def lines(one: Standing, width: int) -> Iterator[str]:
