@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _run(*mistakes: type[Exception]) -> None:
-    from jobs.present.visible import OutputError
+    from jobs.present.visible import OutputError, bounded
 
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
@@ -172,7 +172,7 @@ def _run(*mistakes: type[Exception]) -> None:
         error.show()
         sys.exit(error.exit_code)
     except mistakes as error:
-        click.echo("\n".join(f"Error: {line}" for line in str(error).splitlines()), err=True)
+        click.echo("\n".join(f"Error: {bounded(line)}" for line in str(error).splitlines()), err=True)
         sys.exit(2)
     except OutputError as error:
         with contextlib.suppress(OSError):  # Standard error may be full, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.data.columns import cut, listed
 from core.data.dataset import UNLABELLED
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def described(data: Dataset) -> str:
 
 def noted(data: Dataset) -> list[str]:
     """Further lines: why columns or arrays were left out, and what else was decided while reading."""
-    why = [f"left out: {', '.join(data.left_out)}"] if data.left_out else []
+    why = [f"left out: {listed(data.left_out)}"] if data.left_out else []
     return [" ".join(f"{data.name}: {one}".splitlines()) for one in (*why, *data.notes)]
 
 
@@ -41,18 +42,19 @@ def _shape(data: Dataset) -> str:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
         told = [_span(data.feature_names)] if data.feature_names else []
     if data.left_out:
-        told.append(f"{', '.join(one.partition(' (')[0] for one in data.left_out)} left out")
+        told.append(f"{', '.join(cut(one.partition(' (')[0]) for one in data.left_out)} left out")
     return f"{shape} ({'; '.join(told)})" if told else shape
 
 
 def _labels(data: Dataset) -> str:
     if data.labels is None:
         return "no labels"
-    name = f"{data.label_name}, " if data.label_name else ""
+    name = f"{cut(data.label_name)}, " if data.label_name else ""
     text = f"labels: {name}{len(data.class_names)} classes ({_span(data.class_names)})"
     missing = int((data.labels == UNLABELLED).sum())
     return f"{text}, {missing:,} unlabelled ({UNLABELLED})" if missing else text
 
 
 def _span(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= _SHOWN else f"{names[0]} … {names[-1]}"
+    shown = [cut(one) for one in names]
+    return ", ".join(shown) if len(shown) <= _SHOWN else f"{shown[0]} … {shown[-1]}"

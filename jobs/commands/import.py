@@ -107,12 +107,13 @@ def _answered(answers: Answers, question: Question) -> Answers:
 def _show(prepared: Prepared) -> None:
     from jobs.ledger.prepare import preview
     from jobs.present.tables import Column, render
+    from jobs.present.visible import bounded
 
     columns = width()
     heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]
     click.echo(render(heads, preview(prepared, columns), "table", width=columns), nl=False)
     for note in prepared.notes:
-        click.echo(textwrap.fill(note, columns, break_long_words=False, break_on_hyphens=False))
+        click.echo(textwrap.fill(bounded(note), columns, break_long_words=False, break_on_hyphens=False))
 
 
 def _may_ask() -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.columns import cut
 from core.errors import UserError
 from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
@@ -105,7 +106,8 @@ def study_name(path: Path, name: str | None) -> str:
 def preview(prepared: Prepared, width: int) -> list[list[str]]:
     """For each column its name, what it becomes, and as many of its different values as fit into a line."""
     named = [
-        (column.header, column.target.key + ("" if column.target.known else " (new)")) for column in prepared.columns
+        (cut(column.header, 40), cut(column.target.key, 40) + " (new)" * (not column.target.known))
+        for column in prepared.columns
     ]
     room = width - sum(max(map(display_width, part)) + len("  ") for part in zip(*named, strict=True))
     shown = [_values_text(column, room) for column in prepared.columns]
@@ -127,7 +129,7 @@ def _values_text(column: Column, room: int) -> str:
 
 def _sample(text: str, value: Any) -> str:
     """The cell, and behind an arrow what it becomes where that is another number."""
-    text = text if len(text) <= 24 else f"{text[:23]}…"
+    text = cut(text, 24)
     if isinstance(value, Number) and not _same(text, value.value):
         return f"{text} → {value.value:.6g}"
     return text
