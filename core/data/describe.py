@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.data.columns import cut, listed
 from core.data.dataset import UNLABELLED
+from core.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def described(data: Dataset) -> str:
 
     Like `mine: 240 samples × 6 features (a … f; id left out), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
     """
-    line = f"{data.name}: {data.n_samples:,} samples × {_shape(data)}, {_labels(data)}"
+    line = f"{data.name}: {counted(data.n_samples, 'sample')} × {_shape(data)}, {_labels(data)}"
     return " ".join(line.splitlines())
 
 
@@ -36,7 +37,7 @@ def noted(data: Dataset) -> list[str]:
 
 def _shape(data: Dataset) -> str:
     if len(data.sample_shape) == len(_IMAGE):
-        shape = " × ".join(f"{size} {axis}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
+        shape = " × ".join(f"{size} {_axis(axis, size)}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
         told = [f"read as {' × '.join(data.axes)}"] if data.axes else []
     else:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
@@ -44,6 +45,10 @@ def _shape(data: Dataset) -> str:
     if data.left_out:
         told.append(f"{', '.join(cut(one.partition(' (')[0]) for one in data.left_out)} left out")
     return f"{shape} ({'; '.join(told)})" if told else shape
+
+
+def _axis(name: str, size: int) -> str:
+    return name.removesuffix("s") if size == 1 else name
 
 
 def _labels(data: Dataset) -> str:

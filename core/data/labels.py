@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import UNLABELLED, fault
+from core.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +151,10 @@ def read_labels(
     codes[~missing], classes = encode_labels(values[~missing], int((~missing).sum()), where, names)
     if missing.any():
         how = ", ".join(sorted(said) + ["empty"] * bool((missing & ~np.isin(values.astype(str), list(said))).any()))
-        notes = (*notes, f"{int(missing.sum())} samples are unlabelled ({how}): trained on, left out of scores")
+        notes = (
+            *notes,
+            f"{counted(int(missing.sum()), 'sample', 'are')} unlabelled ({how}): trained on, left out of scores",
+        )
     return Labels(codes, classes, notes)
 
 

@@ -2,6 +2,8 @@
 
 import click
 
+from core.errors import counted
+
 
 @click.command("compact")
 @click.argument("results", default="results", type=click.Path())
@@ -15,4 +17,4 @@ def command(results: str) -> None:
     for done in compact(results):
         for sentence in done.skipped:
             click.echo(f"Warning: {sentence}", err=True)
-        click.echo(f"{done.study}: {done.rows} rows moved to {done.parts} new files.")
+        click.echo(f"{done.study}: {counted(done.rows, 'row')} moved to {counted(done.parts, 'new file')}.")

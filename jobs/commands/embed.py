@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 
 
@@ -45,4 +45,4 @@ def command(  # noqa: PLR0917 (click passes them by name)
     click.echo(matched, err=True)
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size
-    click.echo(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")
+    click.echo(f"Wrote {counted(table.num_rows, 'vector')} of {counted(dim, 'number')} to {out}.")

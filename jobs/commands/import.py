@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import width
 
@@ -79,7 +79,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     _confirm(rows, new, results, yes=yes)
     if new:
         store.write(results, new)
-    click.echo(f"{len(new)} rows were imported into {results}/study={study}, {len(rows) - len(new)} were there before.")
+    click.echo(
+        f"{counted(len(new), 'row', 'were')} imported into {results}/study={study}, {len(rows) - len(new)} "
+        "were there before."
+    )
 
 
 def _mapping(words: tuple[str, ...]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import inputs, options
 from jobs.present.output import deliver, width
 from jobs.present.tables import duration
@@ -89,7 +89,7 @@ def _say(proposal: Proposal, trials: Trials) -> None:
 
 
 def _cost(proposal: Proposal, seconds: float) -> str:
-    text = f"{proposal.trials} trials, {proposal.missing} of them to run"
+    text = f"{counted(proposal.trials, 'trial')}, {proposal.missing} of them to run"
     if not seconds >= 0:  # NaN: imported rows do not know
         return f"{text}."
     return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."

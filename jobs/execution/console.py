@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import Event, Stop
+from core.errors import counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
 from jobs.execution.driver import AGAIN
@@ -102,7 +103,7 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
-    click.echo(f"{study.name}: {total} trials, {done} done before", err=True)
+    click.echo(f"{study.name}: {counted(total, 'trial')}, {done} done before", err=True)
     for sentence in ready.plan.statuses(results)[1]:
         click.echo(sentence, err=True)
     if ready.plan.study.select.metric == CONSENSUS:
@@ -138,19 +139,22 @@ def _leave(summary: Summary, *, quiet: bool) -> None:
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            click.echo(f"the budget is spent, {summary.missing} trials are left; go on with: {again()}", err=True)
+            click.echo(
+                f"the budget is spent, {counted(summary.missing, 'trial', 'are')} left; go on with: {again()}", err=True
+            )
         return
     if summary.stopped and summary.missing:
-        click.echo(f"{summary.missing} trials are left; go on with: {again()}", err=True)
+        click.echo(f"{counted(summary.missing, 'trial', 'are')} left; go on with: {again()}", err=True)
         sys.exit(130)
     if summary.failed or summary.missing:
         click.echo(
-            f"{summary.failed} trials failed, {summary.missing} are left; try them again with: {again()}",
+            f"{counted(summary.failed, 'trial')} failed, {summary.missing} left; try them again with: {again()}",
             err=True,
         )
         sys.exit(1)
     if not quiet:
-        click.echo(f"all {summary.done} trials are done", err=True)
+        every = "all " * (summary.done > 1)
+        click.echo(f"{every}{counted(summary.done, 'trial', 'are')} done", err=True)
 
 
 def _hear_nothing(_event: Event) -> None:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import TextIO
 
 from cluster.executor import Event
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import Plan
@@ -129,7 +130,7 @@ class Progress:
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
         score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
-        name, seeds = within_trial(select.metric), f"{len(chosen)} seed{'s' * (len(chosen) > 1)}"
+        name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         return f"best {name} {score} ({seeds})"
 
     def remaining(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.columns import cut
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import Column, understand
@@ -145,7 +145,7 @@ def _same(text: str, value: float) -> bool:
 def _chosen(content: Content, number: int | None, mapping: Mapping[str, str]) -> list[Table]:
     tables = content.tables
     if number is not None and not 1 <= number <= len(tables):
-        raise UserError(f"--table {number}: {content.name} has {len(tables)} table{'s' * (len(tables) > 1)}.")
+        raise UserError(f"--table {number}: {content.name} has {counted(len(tables), 'table')}.")
     known = [one for one in tables if _is_known(one, mapping)]
     first = tables[number - 1] if number is not None else (known or tables)[0]
     return [one for one in tables if one.header.cells == first.header.cells]
@@ -203,4 +203,4 @@ def _value_notes(read_columns: Sequence[Column]) -> list[str]:
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
+    return counted(count, "row")

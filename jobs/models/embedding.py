@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.columns import listed
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
@@ -74,21 +74,22 @@ def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
         return f"its samples have the shape {found.sample_shape}, the model was trained on {tuple(wanted)}"
     names = f" ({listed(known)})" if (known := told.get("feature_names")) else ""
     return (
-        f"`--column {column}` names {len(found.feature_names)} of the {wanted[0]} columns that the model was trained on"
-        f"{names}: name all, with commas between, or leave it out"
+        f"`--column {column}` names {len(found.feature_names)} of the {wanted[0]} columns that the model was "
+        f"trained on{names}: name all, with commas between, or leave it out"
     )
 
 
 def _matched(told: Mapping[str, Any], found: Dataset, data: str) -> str:
     """What of a file the model was given."""
     if found.feature_names and found.feature_names == tuple(told.get("feature_names") or ()):
-        said = f"{len(found.feature_names)} columns matched by name ({listed(found.feature_names)})"
+        said = f"{counted(len(found.feature_names), 'column')} matched by name ({listed(found.feature_names)})"
     elif found.feature_names:
-        said = f"{len(found.feature_names)} columns in the order of the training ({listed(found.feature_names)})"
+        columns = counted(len(found.feature_names), "column")
+        said = f"{columns} in the order of the training ({listed(found.feature_names)})"
     else:
         said = f"samples of shape {found.sample_shape}, matched by position"
     left = f"; left out: {listed(found.left_out)}" if found.left_out else ""
-    return f"{data}: {found.n_samples} samples, {said}{left}"
+    return f"{data}: {counted(found.n_samples, 'sample')}, {said}{left}"
 
 
 def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:

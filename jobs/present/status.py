@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.analysis.status import Standing, Trial
@@ -27,7 +28,7 @@ def headline(one: Standing) -> str:
     interrupted = one.count("interrupted")
     left = [f"{one.missing + interrupted} left"] if one.missing + interrupted else []
     begun = f" ({interrupted} interrupted)" if interrupted else ""
-    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *left]) + begun
+    return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done", *counts, *left]) + begun
 
 
 def lines(one: Standing, width: int) -> Iterator[str]:
@@ -46,7 +47,7 @@ def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
     names = short_names(best.params)
     values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
     score = intervals.plus_minus(best.score.mean, best.score.half_width)
-    text = f"best {metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)})" + (values and f": {values}")
+    text = f"best {metric} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 

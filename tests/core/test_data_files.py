@@ -105,7 +105,7 @@ BROKEN = {
     "flat.npy": (npy(GRID[0]), r"shape \(4,\), it must be", {}),
     "scalar.npy": (npy(np.float64(3)), r"shape \(\), it must be", {}),
     "deep.npy": (npy(np.ones((2, 2, 2, 2, 2))), r"shape \(2, 2, 2, 2, 2\)", {}),
-    "nan.npy": (npy(with_value(np.nan)), r"row 3, column 2 \(counted from 1\) is missing \(nan\), 1 such", {}),
+    "nan.npy": (npy(with_value(np.nan)), r"row 3 \(counted from 1\), column 2 is missing \(nan\), 1 such", {}),
     "inf.npy": (npy(with_value(-np.inf, 4, 3)), r"row 5, column 4 .* is -inf", {}),
     "half-inf.npy": (npy(with_value(np.inf).astype("f2")), r"row 3, column 2 .* is inf", {}),
     "huge.npy": (npy(with_value(1e300)), r"row 3, column 2 .* is 1e\+300", {}),

@@ -223,7 +223,7 @@ def test_samples_that_cannot_be_learnt_from(fitted, blobs):
     large = blobs[0].copy()
     large[1, 2] = 1e200
     for method in (tiny().fit, fitted.predict):
-        with pytest.raises(ValueError, match=r"X: row 2, column 3 \(counted from 1\) is 1e\+200"):
+        with pytest.raises(ValueError, match=r"X: row 2 \(counted from 1\), column 3 is 1e\+200"):
             method(large)
 
 

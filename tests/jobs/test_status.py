@@ -137,7 +137,7 @@ def test_torn_files_are_named_and_the_rest_is_shown(store, command):
     assert f"{torn} is skipped" in err
     (store.folder / "study.json").write_bytes((store.folder / "study.json").read_bytes()[:40])
     code, out, err = command("status", store.results)
-    assert (code, "1 of 1 trials done" in out, "study.json is skipped: it is torn" in err) == (0, True, True)
+    assert (code, "1 of 1 trial done" in out, "study.json is skipped: it is torn" in err) == (0, True, True)
 
 
 def test_several_studies_a_choice_of_them_and_a_copy(store, command, tmp_path):
