@@ -140,6 +140,6 @@ def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool
         return
     if not _may_ask():
         raise UserError("Nothing was written: look at the columns above, and say --yes if they are right.")
-    if not click.confirm(f"Import {len(new)} of {len(rows)} rows into {results}?"):
+    if not click.confirm(f"Import {len(new)} of {counted(len(rows), 'row')} into {results}?"):
         click.echo("Nothing was written.", err=True)
         sys.exit(1)

@@ -51,7 +51,7 @@ def invoke(*arguments, run=command):
 
 def test_the_leaderboard_names_the_best_with_its_interval(results):
     lines = invoke(results).stdout.splitlines()
-    assert lines[0] == "the same in all: epochs=60 method.threshold=0.95"
+    assert lines[0] == "the same in all: epochs=60 threshold=0.95"
     assert lines[2].split()[:4] == ["#", "learning_rate", "nmi", "n"]
     assert lines[4].split()[:5] == ["1", "0.001", "0.900", "±0.025", "3"]
     assert lines[5].split()[:2] == ["2", "0.01"]
@@ -194,7 +194,7 @@ def test_the_page_says_that_a_damaged_plan_is_not_known(results, tmp_path, comma
 
 def test_compaction_changes_no_answer(results):
     before = invoke(results).stdout
-    assert "s: 6 rows moved to 1 new files" in invoke(results, run=compact_command).stdout
+    assert "s: 6 rows moved to 1 new file" in invoke(results, run=compact_command).stdout
     assert invoke(results).stdout == before
 
 
