@@ -35,6 +35,7 @@ def test_a_study_of_one_trial(tmp_path, command, monkeypatch):
     said += command("sql", "select 1 a from trials", "--out", "a.parquet")[1:]
     text = "\n".join(said)
     assert not ONE.findall(text)
+    assert "evaluation.every=" in text
     for told in ("1 trial is done", "1 channel ", "Wrote 1 vector of", "1 of 1 trial done", "Wrote 1 row to"):
         assert told in text
 
