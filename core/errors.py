@@ -1,4 +1,4 @@
-"""The error for mistakes that the user can correct."""
+"""The error for mistakes that the user can correct, and how numbers of things are said."""
 
 
 class UserError(Exception):
@@ -16,3 +16,9 @@ class UserError(Exception):
     def __str__(self) -> str:
         """The message."""
         return "\n".join(self.lines)
+
+
+def counted(number: int, noun: str, verb: str = "") -> str:
+    """`1 trial`, `4 trials`; with the verb `are` or `were`, `1 trial is`, `4 trials are`."""
+    said = f"{number:,} {noun}{'s' * (number != 1)}"
+    return f"{said} {verb if number != 1 else {'are': 'is', 'were': 'was'}[verb]}" if verb else said

@@ -31,6 +31,7 @@ from core.errors import UserError
 from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
+from core.training.device import named
 from core.training.fit import build, fit
 from core.training.method import Method
 from core.training.n_clusters import count_clusters
@@ -205,7 +206,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         """Runs all epochs and keeps their rows and the last training state."""
         self.history_: list[dict[str, float]] = []
         state: Any = None
-        device = str(_device(self.device))
+        device = str(named(self.device))
         for row in fit(config, data, seed=_seed(self.random_state), device=device):
             self.history_.append({"epoch": row.epoch} | row.metrics | row.health)
             state = row.state()
@@ -259,7 +260,7 @@ class Trained:
             ValueError: the device does not exist, or the method's file is missing.
         """
         with _value_errors():
-            where = _device(device)
+            where = named(device)
             # `predict` turns the method's training mode off and on again: two threads must not do this at once.
             with _ONE_AT_A_TIME:
                 return predict(self._method(where), torch.from_numpy(samples).to(where))
@@ -336,13 +337,6 @@ def _seed(random_state: Any) -> int:
     """The trial's seed: the integer itself, or one drawn as scikit-learn does."""
     generator = check_random_state(random_state)
     return int(random_state) if isinstance(random_state, numbers.Integral) else int(generator.randint(2**31))
-
-
-def _device(name: Any) -> torch.device:
-    try:
-        return torch.device(name)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"device: {name!r} is wrong: 'cpu', 'cuda' or another of torch's names is needed") from error
 
 
 @contextmanager

@@ -118,9 +118,14 @@ def check_named(file: Path, wanted: Wanted, keys: Collection[str]) -> None:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first 20, and the total number."""
-    every = list(names)
+    """Names for a message: the first 20, each cut at 200 characters, and the total number."""
+    every = [cut(one, 200) for one in names]
     return ", ".join(every[:20]) + (f", … ({len(every)} in all)" if len(every) > 20 else "")
+
+
+def cut(name: str, length: int = 60) -> str:
+    """A name of at most so many characters: a header or a class may be a whole text."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def is_label_name(name: str) -> bool:

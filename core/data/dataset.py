@@ -178,14 +178,14 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
     raise fault(
         where,
-        f"{_position(index, columns)} (counted from 1) is {shown}, and there are {count} such values in all: "
+        f"{_position(index, columns)} is {shown}, and there are {count} such values in all: "
         f"every number must be finite and within ±{_LARGEST:g}; drop or fill them",
     )
 
 
 def _position(index: tuple[int, ...], columns: Sequence[str]) -> str:
     place = ", ".join(str(i + 1) for i in index[1:])
-    return f"row {index[0] + 1}, column {repr(columns[index[1]]) if columns else place}"
+    return f"row {index[0] + 1} (counted from 1), column {repr(columns[index[1]]) if columns else place}"
 
 
 def check_spread(samples: NDArray[Any], where: Path | str) -> None:

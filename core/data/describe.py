@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.data.columns import cut, listed
 from core.data.dataset import UNLABELLED
+from core.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,19 +25,19 @@ def described(data: Dataset) -> str:
 
     As `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
     """
-    line = f"{data.name}: {data.n_samples:,} samples × {_shape(data)}, {_labels(data)}"
+    line = f"{data.name}: {counted(data.n_samples, 'sample')} × {_shape(data)}, {_labels(data)}"
     return " ".join(line.splitlines())
 
 
 def noted(data: Dataset) -> list[str]:
     """Further lines: why columns or arrays were left out, and the other decisions on how the data was read."""
-    why = [f"left out: {', '.join(data.left_out)}"] if data.left_out else []
+    why = [f"left out: {listed(data.left_out)}"] if data.left_out else []
     return [" ".join(f"{data.name}: {one}".splitlines()) for one in (*why, *data.notes)]
 
 
 def _shape(data: Dataset) -> str:
     if len(data.sample_shape) == len(_IMAGE):
-        shape = " × ".join(f"{size} {axis}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
+        shape = " × ".join(f"{size} {_axis(axis, size)}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
         told = [f"read as {' × '.join(data.axes)}"] if data.axes else []
     else:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
@@ -43,10 +45,14 @@ def _shape(data: Dataset) -> str:
     return f"{shape} ({'; '.join(told)})" if told else shape
 
 
+def _axis(name: str, size: int) -> str:
+    return name.removesuffix("s") if size == 1 else name
+
+
 def _labels(data: Dataset) -> str:
     if data.labels is None:
         return "no labels"
-    name = f"{data.label_name}, " if data.label_name else ""
+    name = f"{cut(data.label_name)}, " if data.label_name else ""
     text = f"labels: {name}{len(data.class_names)} classes ({_span(data.class_names)})"
     missing = int((data.labels == UNLABELLED).sum())
     if not missing:
@@ -56,4 +62,5 @@ def _labels(data: Dataset) -> str:
 
 
 def _span(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= _SHOWN else f"{names[0]} … {names[-1]}"
+    shown = [cut(one) for one in names]
+    return ", ".join(shown) if len(shown) <= _SHOWN else f"{shown[0]} … {shown[-1]}"

@@ -56,7 +56,7 @@ def read_table(file: Path, wanted: Wanted) -> Part:
         chosen, left = _known_columns(file, table, wanted.known, labelled)
     else:
         chosen, left = _feature_columns(file, table, wanted, labelled)
-    columns, samples = _matrix(file, table.select(chosen))
+    columns, samples = _matrix(file, table.select(chosen), trained=wanted.known is not None)
     ids = wanted.id if wanted.id in names else next((name for name in left if left[name].startswith(_ID)), None)
     return Part(
         file,
@@ -193,16 +193,16 @@ def _is_real(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _matrix(file: Path, table: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
+def _matrix(file: Path, table: Any, *, trained: bool) -> tuple[tuple[str, ...], NDArray[Any]]:
     """The columns of a table as one array (rows, columns), and their names; those of a list are numbered."""
     columns: list[str] = []
     blocks: list[NDArray[Any]] = []
     for name in table.column_names:
         if _is_list(table[name].type):
-            block = _vectors(file, name, table[name])
+            block = _vectors(file, name, table[name], trained=trained)
             columns.extend(f"{name}[{i}]" for i in range(block.shape[1]))
         else:
-            block = _numbers(file, name, table[name])[:, None]
+            block = _numbers(file, name, table[name], trained=trained)[:, None]
             columns.append(name)
         blocks.append(block)
     return tuple(columns), blocks[0] if len(blocks) == 1 else _side_by_side(blocks)
@@ -216,20 +216,20 @@ def _side_by_side(blocks: list[NDArray[Any]]) -> NDArray[Any]:
     return np.ascontiguousarray(np.concatenate([block.T for block in blocks], dtype=kind).T)
 
 
-def _numbers(file: Path, name: str, column: Any) -> NDArray[Any]:
+def _numbers(file: Path, name: str, column: Any, *, trained: bool) -> NDArray[Any]:
     import pyarrow as pa
     from pyarrow import types
 
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not _is_real(column.type):
-        raise _no_number(file, name, column)
+        raise _no_number(file, name, column, trained=trained)
     if types.is_integer(column.type) or types.is_floating(column.type):
         return column.to_numpy()
     return column.cast(pa.float64()).to_numpy()
 
 
-def _no_number(file: Path, name: str, column: Any) -> Exception:
+def _no_number(file: Path, name: str, column: Any, *, trained: bool) -> Exception:
     values = [(row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None]
     bad = next((pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])), None)
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
@@ -237,7 +237,10 @@ def _no_number(file: Path, name: str, column: Any) -> Exception:
     if bad is None and pointed is not None:
         said, advice = f"it has decimal points, as in {pointed}", 'leave out `decimal: ","`'
     elif bad and is_number(bad[1].replace(",", ".", 1)):
-        advice = 'it has decimal commas: set `decimal: ","`, or save it with decimal points'
+        option = "give `--decimal ,`" if trained else 'set `decimal: ","`'
+        advice = f"it has decimal commas: {option}, or save it with decimal points"
+    elif trained:
+        advice = "mend it: the model was trained on numbers there"
     else:
         advice = (
             f"correct it, leave it out with `ignore: [{name}]`, name the columns of numbers with `features`, or the "
@@ -246,7 +249,7 @@ def _no_number(file: Path, name: str, column: Any) -> Exception:
     return fault(file, f"column {name!r} is not numeric: {said}; {advice}")
 
 
-def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
+def _vectors(file: Path, name: str, column: Any, *, trained: bool) -> NDArray[Any]:
     from pyarrow import compute
 
     if not _is_real(column.type.value_type):
@@ -260,7 +263,7 @@ def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
             f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, but the "
             f"first has {lengths[0]}: all must have the same number, at least 1",
         )
-    flat = _numbers(file, name, compute.call_function("list_flatten", [column]))
+    flat = _numbers(file, name, compute.call_function("list_flatten", [column]), trained=trained)
     return flat.reshape(len(column), lengths[0] if len(lengths) else 0)
 
 

@@ -286,10 +286,11 @@ def _sentences(folder: Path, texts: list[str]) -> NDArray[np.float32]:
 
     try:
         library: Any = importlib.import_module("sentence_transformers")
+        logging: Any = importlib.import_module("transformers.utils.logging")
     except ImportError as error:
-        raise UserError(
-            f"data: sentence encoders need sentence-transformers ({error}): {sentence_model.INSTALL}"
-        ) from error
+        said = f"data: sentence encoders need sentence-transformers ({error}): {sentence_model.INSTALL}"
+        raise UserError(said) from error
+    logging.disable_progress_bar()  # Its "Loading weights" would stand among what conclus prints.
     encoder = library.SentenceTransformer(str(folder), local_files_only=True)
     vectors = encoder.encode(texts, batch_size=64, show_progress_bar=False, normalize_embeddings=True)
     return np.ascontiguousarray(vectors, dtype=np.float32)

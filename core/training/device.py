@@ -17,6 +17,23 @@ On an H100 (torch 2.11, CUDA 13): 0.55 GB before the first tensor, and 0.81 GB o
 """
 
 
+def named(name: str) -> torch.device:
+    """The device of a name, once torch can compute there.
+
+    Raises:
+        UserError: torch has none of that name, or not on this machine.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError) as error:
+        raise UserError(
+            f"device: {name!r} cannot be used here: 'cpu', or 'cuda' where torch sees a graphics card "
+            "(`conclus doctor` shows them)"
+        ) from error
+    return torch.device("cpu") if device.type == "cpu" else device  # Files of weights know no `cpu:0`.
+
+
 def prepare(name: str, *, threads: int, share: float) -> str:
     """Limits this process to its threads and its share of the card, and makes the card exact and deterministic.
 

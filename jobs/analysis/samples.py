@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from core.errors import UserError
+from core.errors import UserError, counted
 
 POPULATION = "pbt"
 """The value of the column `source` for a member of a population; see `jobs.search.pbt`."""
@@ -42,5 +42,5 @@ def notes(table: pa.Table) -> list[str]:
     elif members:
         said.append(f"{members} members of populations are left out: their values changed while they trained.")
     if early := table["status"].to_pylist().count("stopped"):
-        said.append(f"{early} trials were stopped early: their values are those of the epoch that they reached.")
+        said.append(f"{counted(early, 'trial', 'were')} stopped early: values are those of the epoch that was reached.")
     return said

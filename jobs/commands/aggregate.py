@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from core.errors import counted
 from jobs.cli import inputs, options
 from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
@@ -64,7 +65,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts, history=True)
     put(out, serialise(loaded.table))
-    say(f"Wrote {loaded.table.num_rows} rows to {out}.")
+    say(f"Wrote {counted(loaded.table.num_rows, 'row')} to {out}.")
 
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:

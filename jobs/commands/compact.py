@@ -2,6 +2,7 @@
 
 import click
 
+from core.errors import counted
 from jobs.present.output import remark, say
 
 
@@ -17,5 +18,6 @@ def command(results: str) -> None:
 
     remark(f"Warning: {sentence}" for sentence in misnamed_folders(results))
     for done in compact(results):
-        remark(f"Warning: {sentence}" for sentence in done.skipped)
-        say(f"{done.study}: {done.rows} rows moved to {done.parts} new files.")
+        for sentence in done.skipped:
+            remark([f"Warning: {sentence}"])
+        say(f"{done.study}: {counted(done.rows, 'row')} moved to {counted(done.parts, 'new file')}.")

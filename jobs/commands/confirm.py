@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark, width
 
@@ -164,7 +165,7 @@ class _Rounds:
         self._shown = len(heat.race.rounds)
         if heat.lacking:
             who = f"{_seeds(heat)} of {len(heat.race.contenders)} contenders"
-            remark([f"{len(heat.lacking)} trials to run: {who}"])
+            remark([f"{counted(len(heat.lacking), 'trial')} to run: {who}"])
 
     def _conclude(self, heat: Heat) -> None:
         from jobs.present.race import end_text
@@ -185,9 +186,9 @@ def _leave(summary: Summary, left: int) -> None:
     from jobs.execution.console import again
 
     if summary.stopped and not (summary.paused or summary.unwritable):
-        remark([f"{left} trials of this round are left; go on with: {again()}"])
+        remark([f"{counted(left, 'trial')} of this round left; go on with: {again()}"])
         sys.exit(130)
     why = summary.unwritable or (summary.paused and f"the first trials failed alike ({summary.paused})")
     why = why or ("the hours are over" if summary.spent else "trials failed")
-    remark([f"undecided: {why}; {left} trials of this round are left; go on with: {again()}"])
+    remark([f"undecided: {why}; {counted(left, 'trial')} of this round left; go on with: {again()}"])
     sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark, say
 
@@ -20,10 +20,19 @@ from jobs.present.output import remark, say
     required=True,
     help="The Parquet file to write: vector, and of a method that clusters cluster and probability.",
 )
-@click.option("--column", metavar="NAME", help="The array or column of DATA.  [default: called as in training]")
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="The array or column of DATA; several with commas.  [default: as in training]",
+)
+@click.option(
+    "--decimal", type=click.Choice([".", ","]), help="The decimal point of numbers in CSV.  [default: as in training]"
+)
 @options.plug_in
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu or cuda.")
-def command(checkpoint: str, data: str, out: Path, column: str | None, device: str) -> None:
+def command(  # noqa: PLR0917 (click passes them by name)
+    checkpoint: str, data: str, out: Path, column: str | None, decimal: str | None, device: str
+) -> None:
     """Map the samples of DATA to vectors with the model CHECKPOINT, and to clusters if it is a clustering model.
 
     CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/_TRIAL in the folder of a study that
@@ -33,8 +42,8 @@ def command(checkpoint: str, data: str, out: Path, column: str | None, device: s
         raise UserError(f"--out {str(out)!r} should end in .parquet")
     from jobs.models import embedding
 
-    table, matched = embedding.embed(checkpoint, data, column=column, device=device)
+    table, matched = embedding.embed(checkpoint, data, column=column, decimal=decimal, device=device)
     remark([matched])
     embedding.write(table, out)
     dim = table.schema.field("vector").type.list_size
-    say(f"Wrote {table.num_rows} vectors of {dim} numbers to {out}.")
+    say(f"Wrote {counted(table.num_rows, 'vector')} of {counted(dim, 'number')} to {out}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import say, width
 
@@ -79,7 +79,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     _confirm(rows, new, results, yes=yes)
     if new:
         store.write(results, new)
-    say(f"{len(new)} rows were imported into {results}/study={study}, {len(rows) - len(new)} were there before.")
+    say(
+        f"{counted(len(new), 'row', 'were')} imported into {results}/study={study}, {len(rows) - len(new)} "
+        "were there before."
+    )
 
 
 def _mapping(words: tuple[str, ...]) -> dict[str, str]:
@@ -107,12 +110,13 @@ def _answered(answers: Answers, question: Question) -> Answers:
 def _show(prepared: Prepared) -> None:
     from jobs.ledger.prepare import preview
     from jobs.present.tables import Column, render
+    from jobs.present.visible import bounded
 
     columns = width()
     heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]
     click.echo(render(heads, preview(prepared, columns), "table", width=columns), nl=False)
     for note in prepared.notes:
-        click.echo(textwrap.fill(note, columns, break_long_words=False, break_on_hyphens=False))
+        click.echo(textwrap.fill(bounded(note), columns, break_long_words=False, break_on_hyphens=False))
 
 
 def _may_ask() -> bool:
@@ -136,6 +140,6 @@ def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool
         return
     if not _may_ask():
         raise UserError("Nothing was written: look at the columns above, and say --yes if they are right.")
-    if not click.confirm(f"Import {len(new)} of {len(rows)} rows into {results}?"):
+    if not click.confirm(f"Import {len(new)} of {counted(len(rows), 'row')} into {results}?"):
         click.echo("Nothing was written.", err=True)
         sys.exit(1)

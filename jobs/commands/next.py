@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import inputs, options
 from jobs.present.output import deliver, say, width
 from jobs.present.tables import duration
@@ -37,8 +37,17 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The study file to write, such as next.yaml."
 )
+@click.option("--yes", is_flag=True, help="Write over a file that is there.")
 def command(  # noqa: PLR0917 (click passes them by name)
-    results: str, metric: str | None, mode: str | None, where: str, study: str | None, margin: float, out: Path | None
+    results: str,
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    study: str | None,
+    margin: float,
+    out: Path | None,
+    *,
+    yes: bool,
 ) -> None:
     """Propose the next study from the results in RESULTS (default: results).
 
@@ -46,6 +55,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     it; if the metric is flat, fix the value; if it is too noisy, run as many seeds as needed. Finished trials are part
     of the new study and are not run again.
     """
+    if out is not None and out.exists() and not yes:
+        raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
     from jobs.execution.driver import one_study
     from jobs.results.layout import study_name
 
@@ -85,7 +96,7 @@ def _say(proposal: Proposal, trials: Trials) -> None:
 
 
 def _cost(proposal: Proposal, seconds: float) -> str:
-    text = f"{proposal.trials} trials, {proposal.missing} of them to run"
+    text = f"{counted(proposal.trials, 'trial')}, {proposal.missing} of them to run"
     if not seconds >= 0:  # NaN: imported rows do not know
         return f"{text}."
     return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark
 from jobs.present.visible import one_line
@@ -122,8 +123,8 @@ def _gate(course: Course, place: int, results: str, *, known: bool) -> list[str]
 def _headline(plan: Plan) -> str:
     seeds = len(plan.study.seeds)
     text = (
-        f"{plan.study.name}: {plan.n_cells} configuration{'s' * (plan.n_cells != 1)} x {seeds} "
-        f"seed{'s' * (seeds != 1)} = {plan.n_trials} trials"
+        f"{plan.study.name}: {counted(plan.n_cells, 'configuration')} x "
+        f"{counted(seeds, 'seed')} = {counted(plan.n_trials, 'trial')}"
     )
     return text + (f" ({plan.duplicates} equal configurations left out)" if plan.duplicates else "")
 

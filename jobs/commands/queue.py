@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark, say, warn, width
 from jobs.present.visible import one_line
@@ -66,7 +67,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     waiting = [one.number for one in in_order(entries)]
     # A runner may have taken it already.
     place = f", place {waiting.index(entry.number) + 1} of {len(waiting)}" if entry.number in waiting else ""
-    say(f"{name}: {total} trials are queued as number {entry.number}{place}")
+    say(f"{name}: {counted(total, 'trial', 'are')} queued as number {entry.number}{place}")
     for one in entries:
         if one.study == name and one.number != entry.number and not one.over:
             say(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import PARQUET, deliver, format_of, say, warn, width
 
@@ -27,7 +27,7 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     trials    one row per trial: parameters "param.optimiser.learning_rate",
               scores "metric.nmi", study, seed, status, source, started, …
     attempts  the same, every attempt
-    history   one row per trial, epoch and metric: trial_key, epoch, t, metric, value
+    history   one row per trial, epoch, metric: trial_key, epoch, t, metric, value
 
     Write columns with a dot in double quotes. `describe trials` lists the columns. The query can read only these views,
     no files and no network, and can change nothing.
@@ -62,7 +62,7 @@ def _write_parquet(table: Any, out: Path) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     put(out, sink.getvalue().to_pybytes())
-    say(f"Wrote {table.num_rows} rows to {out}.")
+    say(f"Wrote {counted(table.num_rows, 'row')} to {out}.")
 
 
 def _is_number(kind: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark
 
@@ -106,7 +106,7 @@ def _check(study: Study, *, remote_data: bool) -> None:
         raise UserError(*error.lines, "if the data lie on the cluster alone, add --remote-data") from error
     for line in checked.lines:
         remark([line])
-    remark([f"{study.name}: {plan.n_cells} configurations, {len(plan.trials)} trials"])
+    remark([f"{study.name}: {counted(plan.n_cells, 'configuration')}, {counted(len(plan.trials), 'trial')}"])
     options = [one.config.data.options for one in plan.trials]
     for path in sorted({str(one["path"]) for one in options if "path" in one}):
         remark([f"{study.name}: {path} must be there on every node of the cluster too"])

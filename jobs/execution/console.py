@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import Event, Stop
+from core.errors import counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
 from jobs.execution.driver import AGAIN
@@ -103,7 +104,7 @@ def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet
         return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
-    remark([f"{study.name}: {total} trials, {done} done before"])
+    remark([f"{study.name}: {counted(total, 'trial')}, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
         remark([sentence])
     remark(apart.told(ready.plan, results))
@@ -137,17 +138,17 @@ def _exit(summary: Summary, *, quiet: bool) -> None:
         sys.exit(1)
     if summary.spent and summary.missing and not summary.failed:
         if not quiet:
-            remark([f"the budget is spent, {summary.missing} trials are left; go on with: {again()}"])
+            remark([f"the budget is spent, {counted(summary.missing, 'trial', 'are')} left; go on with: {again()}"])
         return
     if summary.stopped and summary.missing:
-        remark([f"{summary.missing} trials are left; go on with: {again()}"])
+        remark([f"{counted(summary.missing, 'trial', 'are')} left; go on with: {again()}"])
         sys.exit(130)
     if summary.failed or summary.missing:
-        how = f"{summary.failed} trials failed, {summary.missing} are missing"
-        remark([f"{how}; try them again with: {again()}"])
+        remark([f"{counted(summary.failed, 'trial')} failed, {summary.missing} left; try them again with: {again()}"])
         sys.exit(1)
     if not quiet:
-        remark([f"all {summary.done} trials are done"])
+        every = "all " * (summary.done > 1)
+        remark([f"{every}{counted(summary.done, 'trial', 'are')} done"])
 
 
 def _ignore(_event: Event) -> None:

@@ -7,10 +7,12 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TextIO
 
 from cluster.executor import Event
+from core.errors import counted
+from jobs.analysis import intervals
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
@@ -119,7 +121,7 @@ class Progress:
         return " · ".join(parts)
 
     def best(self) -> str:
-        """The best configuration of this run so far by its mean, with the spread over its seeds.
+        """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         """
@@ -127,9 +129,9 @@ class Progress:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
-        spread = f" ±{stdev(chosen):.3f}" if len(chosen) > 1 else ""
-        name, seeds = within_trial(select.metric), f"{len(chosen)} seed{'s' * (len(chosen) > 1)}"
-        return f"best {name} {fmean(chosen):.3f}{spread} ({seeds})"
+        score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
+        name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
+        return f"best {name} {score} ({seeds})"
 
     def remaining(self) -> str:
         """The time left, estimated from the trials that ended; empty before the first."""

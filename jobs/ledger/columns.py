@@ -232,6 +232,8 @@ class _Reader:
         return values, read_as + (f", {ranges} range{'s' * (ranges > 1)} (middle)" if ranges else "")
 
     def _number(self, line: int, text: str, *, comma: bool) -> Number | None:
+        if self.target.key.startswith(METRIC) and trackers.failure(text):
+            return None
         try:
             found = number(text, comma=comma)
         except ValueError as error:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from jobs.ledger import names
+from core.data.columns import cut
+from core.errors import UserError, counted
+from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import ReadColumn, understand
 from jobs.ledger.questions import Answers, Question
@@ -105,7 +106,8 @@ def study_name(path: Path, name: str | None) -> str:
 def preview(prepared: Prepared, width: int) -> list[list[str]]:
     """For each column its name, its target, and as many of its different values as fit into a line."""
     named = [
-        (column.header, column.target.key + ("" if column.target.known else " (new)")) for column in prepared.columns
+        (cut(column.header, 40), cut(column.target.key, 40) + " (new)" * (not column.target.known))
+        for column in prepared.columns
     ]
     room = width - sum(max(map(display_width, part)) + len("  ") for part in zip(*named, strict=True))
     shown = [_values_text(column, room) for column in prepared.columns]
@@ -127,7 +129,7 @@ def _values_text(column: ReadColumn, room: int) -> str:
 
 def _sample(text: str, value: Any) -> str:
     """The cell, followed by an arrow and its value if that is a different number."""
-    text = text if len(text) <= 24 else f"{text[:23]}…"
+    text = cut(text, 24)
     if isinstance(value, Number) and not _same(text, value.value):
         return f"{text} → {value.value:.6g}"
     return text
@@ -143,7 +145,7 @@ def _same(text: str, value: float) -> bool:
 def _chosen(content: Content, number: int | None, mapping: Mapping[str, str]) -> list[Table]:
     tables = content.tables
     if number is not None and not 1 <= number <= len(tables):
-        raise UserError(f"--table {number}: {content.name} has {len(tables)} table{'s' * (len(tables) > 1)}.")
+        raise UserError(f"--table {number}: {content.name} has {counted(len(tables), 'table')}.")
     known = [one for one in tables if _is_known(one, mapping)]
     first = tables[number - 1] if number is not None else (known or tables)[0]
     return [one for one in tables if one.header.cells == first.header.cells]
@@ -177,11 +179,20 @@ def _value_notes(read_columns: Sequence[ReadColumn]) -> list[str]:
         if column.target.key.startswith(names.PARAM) and empty:
             notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given.")
     metrics = [column for column in read_columns if column.target.key.startswith(names.METRIC)]
+    failures = Counter(reason for column in metrics for text in column.texts if (reason := trackers.failure(text)))
     bare = sum(not any(values) for values in zip(*(column.values for column in metrics), strict=True))
     if not metrics:
         notes.append("No column is a score or a loss: the rows hold parameters only.")
-    elif bare:
-        notes.append(f"Without score or loss: {_rows(bare)}.")
+    if failures:
+        said = ", ".join(f"{reason} ({count})" for reason, count in sorted(failures.items()))
+        notes.append(f"Cells of scores that say that the run failed have no value, and their rows are failed: {said}.")
+    if bare:
+        end = "" if ends else ": imported as failed"
+        notes.append(f"Without score or loss: {_rows(bare)}{end}.")
+    seeds = [column for column in read_columns if column.target.key == names.SEED]
+    unseeded = sum(one is None for one in seeds[0].values) if seeds else len(read_columns[0].values)
+    if unseeded:
+        notes.append(f"No seed is in {_rows(unseeded)}: each gets a negative number of its own in its place.")
     ranges = [one for column in metrics for one in column.values if one is not None and one.low is not None]
     spreads = [one for column in metrics for one in column.values if one is not None and one.spread is not None]
     if ranges:
@@ -192,4 +203,4 @@ def _value_notes(read_columns: Sequence[ReadColumn]) -> list[str]:
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'s' * (count != 1)}"
+    return counted(count, "row")

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.seal import canonical_json
-from jobs.ledger import names
+from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import ReadColumn
 from jobs.results.identity import UNKNOWN
@@ -18,6 +18,8 @@ from jobs.results.names import METRIC, PARAM
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id
 
+NO_SCORE = "no score"
+"""Why a row without any score or loss counts as failed."""
 _UNKNOWN_SEEDS = 10**9
 ORIGIN = ("imported_from", "sha256", "line")
 """The keys in `env_json` of an imported row, besides its notes."""
@@ -40,6 +42,9 @@ class SourceFile:
 
 def attempts(columns: Sequence[ReadColumn], source: SourceFile, study: str, year: int | None) -> list[Attempt]:
     """The rows as attempts with `source` set to `import`; they count as finished unless the table says otherwise.
+
+    A cell of scores that says so (`OOM`) ends a row as failed, and so does the lack of any score or loss, where others
+    have one and no column says how runs ended.
 
     A trial's key is made of its parameters and its seed. Without a seed it uses the date as written, and without a date
     the number among rows with the same parameters. An unknown seed becomes a negative number that no other trial has,
@@ -91,12 +96,22 @@ class _Row:
         self.moment: Moment | None = None
         self.seed: int | None = None
         self.seconds: float | None = None
-        self.status, self.reason = "ok", ""
+        self.status, self.reason = "", ""
+        failures: list[str] = []
         for column in columns:
             if column.values[at] is not None:
                 self._take(column.target.key, column.values[at], column.header)
+            elif column.target.key.startswith(METRIC):
+                failures.append(trackers.failure(column.texts[at]) or NO_SCORE)
             elif column.target.key == names.STARTED and column.texts[at]:
                 self.notes[f"note.{column.header}"] = column.texts[at]
+
+        said = [one for one in failures if one != NO_SCORE]
+        if said and self.status in {"", "ok"}:
+            self.status, self.reason = "failed", said[0]
+        elif failures and not self.metrics and not self.status:
+            self.status, self.reason = "failed", NO_SCORE
+        self.status = self.status or "ok"
 
     def _take(self, key: str, value: Any, header: str) -> None:
         if key.startswith(PARAM):

@@ -26,7 +26,7 @@ heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
 _ENDS = {
     "ok": "finished finish completed complete done success successful succeeded ok terminated passed 完成 已完成 成功",
     "failed": "failed fail failure crashed crash error errored oom out_of_memory node_fail killed kill "
-    "preempted preempting cancelled canceled aborted abort interrupted timeout timed_out 失败 崩溃 终止",
+    "preempted preempting cancelled canceled aborted abort interrupted diverged timeout timed_out 失败 崩溃 终止",
     "stopped": "pruned stopped early_stopped 停止",
     "open": "running pending waiting scheduled queued paused starting started initialized created resuming unfinished "
     "in_progress 运行中 等待",
@@ -73,6 +73,15 @@ def status(word: str) -> tuple[str, str]:
     if found == "open":
         return "failed", f"it was {slug.replace('_', ' ')} when the table was made"
     return found, "" if found == "ok" else slug
+
+
+def failure(cell: str) -> str:
+    """Why a run has no score, where a cell of scores says that it failed (`OOM`, `crashed`); else empty."""
+    try:
+        found, reason = status(cell)
+    except ValueError:
+        return ""
+    return reason if found == "failed" else ""
 
 
 @cache

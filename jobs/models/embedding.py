@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.columns import listed
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
@@ -30,14 +30,17 @@ _DESCRIPTION = {
 """The keys of `best_model.json` that are used."""
 
 
-def embed(checkpoint: str, data: str, *, column: str | None = None, device: str = "cpu") -> tuple[pa.Table, str]:
-    """The vectors of a file's samples, one row each in the file's order, and a sentence on the matched columns.
+def embed(
+    checkpoint: str, data: str, *, column: str | None = None, decimal: str | None = None, device: str = "cpu"
+) -> tuple[pa.Table, str]:
+    """The vectors of a file's samples, a row each, in the file's order, and a sentence on what of it was matched.
 
     Args:
         checkpoint: a trial's `best_model.pt` or `.safetensors`, or its folder.
         data: a file in a format of the model's data set; it needs no targets, labels or parts.
         column: the array or column with the samples (texts, if the model was trained on texts); by default the name
-            used in training.
+            used in training. Several columns with commas between, in the order of those of the training.
+        decimal: the decimal point of numbers in CSV and TSV; by default that of the training.
         device: the torch device that runs the model.
 
     Returns:
@@ -45,34 +48,48 @@ def embed(checkpoint: str, data: str, *, column: str | None = None, device: str 
         clustering head `probability`, the probability of that cluster.
 
     Raises:
-        UserError: there is no such model, or the samples do not fit the model.
+        UserError: there is no such model or device, or the samples do not fit the model.
     """
+    from core.training.device import named
     from core.training.export import embed as embedded
     from core.training.export import rebuilt
 
+    device = str(named(device))
     folder, name, weights = _files(checkpoint)
     told = _description(folder)
     refuse_damaged(told, name, weights)
-    found = _samples(told, data, column)
+    found = _samples(told, data, column, decimal)
     samples = found.samples
     if list(samples.shape[1:]) != told["sample_shape"]:
-        raise UserError(
-            f"{data}: its samples have the shape {samples.shape[1:]}, but the model was trained on "
-            f"{tuple(told['sample_shape'])}"
-        )
+        raise UserError(f"{data}: {_misfit(told, found, column)}")
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)
     table = _table(embedded(method, centroids, samples, device))
-    return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(found, data)
+    return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(told, found, data)
 
 
-def _matched(found: Dataset, data: str) -> str:
-    """A sentence on the part of a file that the model was given."""
-    if found.feature_names:
-        said = f"{len(found.feature_names)} columns matched by name ({listed(found.feature_names)})"
+def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
+    """What is wrong with samples of another shape than those of the training."""
+    wanted: list[int] = told["sample_shape"]
+    if column is None or not found.feature_names or len(wanted) > 1:
+        return f"its samples have the shape {found.sample_shape}, the model was trained on {tuple(wanted)}"
+    names = f" ({listed(known)})" if (known := told.get("feature_names")) else ""
+    return (
+        f"`--column {column}` names {len(found.feature_names)} of the {wanted[0]} columns that the model was "
+        f"trained on{names}: name all, with commas between, or leave it out"
+    )
+
+
+def _matched(told: Mapping[str, Any], found: Dataset, data: str) -> str:
+    """What of a file the model was given."""
+    if found.feature_names and found.feature_names == tuple(told.get("feature_names") or ()):
+        said = f"{counted(len(found.feature_names), 'column')} matched by name ({listed(found.feature_names)})"
+    elif found.feature_names:
+        columns = counted(len(found.feature_names), "column")
+        said = f"{columns} in the order of the training ({listed(found.feature_names)})"
     else:
         said = f"samples of shape {found.sample_shape}, matched by position"
     left = f"; left out: {listed(found.left_out)}" if found.left_out else ""
-    return f"{data}: {found.n_samples} samples, {said}{left}"
+    return f"{data}: {counted(found.n_samples, 'sample')}, {said}{left}"
 
 
 def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
@@ -105,8 +122,8 @@ def _description(folder: storage.Place) -> dict[str, Any]:
         ) from error
 
 
-def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
-    """The samples of a file, read and scaled as in training."""
+def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: str | None) -> Dataset:
+    """The samples of a file, read and scaled as those of the training were."""
     import numpy as np
 
     from core.datasets import file, text
@@ -122,16 +139,23 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None) -> Dataset:
         if encoding["model"] == "tfidf" or encoding.get("tfidf_weight"):
             raise UserError("TF-IDF vectors cannot be made for new texts: train with `minilm` or a model folder")
         return text.load(path=path, text=name, labels="none", scale="none", **encoding)
+    point: str = decimal or data.get("decimal") or "."
     known = column or data.get("inputs") or data.get("features")
-    # Without names, the samples are all columns but the labels, which are found as in training.
-    found = file.samples_of(
-        path,
-        () if column else told.get("feature_names", ()),
-        features=known,
-        labels="none" if known else data.get("labels"),
-        shape=data.get("shape"),
-        **{name: data[name] for name in ("id", "layout", "decimal") if data.get(name)},
-    )
+    # Unnamed samples are all columns but the labels, which are to be found as they were in training.
+    try:
+        found = file.samples_of(
+            path,
+            () if column else told.get("feature_names", ()),
+            features=known,
+            labels="none" if known else data.get("labels"),
+            shape=data.get("shape"),
+            decimal=point,
+            **{name: data[name] for name in ("id", "layout") if data.get(name)},
+        )
+    except UserError as error:
+        # Here the option is called otherwise than in a study.
+        said = str(error).replace("option `features: ", "option `--column ").replace("`features` ", "`--column` ")
+        raise UserError(said if column else str(error)) from error
     if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
         offset, divisor = (np.asarray(one) for one in told["scaling"])
         found = replace(found, samples=(found.samples - offset) / divisor)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.effect import Effect, PairedDifference
 from jobs.analysis.scores import metric_name
@@ -118,7 +119,7 @@ def _headline(found: Effect) -> str:
     better = "larger" if found.mode == "max" else "smaller"
     trials = sum(level.n for level in found.levels)
     said = "" if found.refusal else f"; the {better} the better"
-    return f"Effect of {found.key} on {metric_name(found.column)}, over {trials} finished trials{said}."
+    return f"Effect of {found.key} on {metric_name(found.column)}, over {counted(trials, 'finished trial')}{said}."
 
 
 def _compared(found: Effect) -> str:

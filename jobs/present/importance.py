@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Contrast, Interaction
@@ -124,8 +125,8 @@ def interaction_rows(found: Interaction) -> Sheet:
 
 def _importance_headline(found: Importance) -> str:
     return (
-        f"What explains {metric_name(found.column)} over {found.trials} finished trials of {found.configurations} "
-        "configurations: shares of the variance between trials, with 95 % intervals."
+        f"What explains {metric_name(found.column)} over {counted(found.trials, 'finished trial')} of "
+        f"{counted(found.configurations, 'configuration')}: shares of the variance between trials, with 95 % intervals."
     )
 
 

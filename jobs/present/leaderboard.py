@@ -66,9 +66,8 @@ def header(board: Leaderboard, width: int | None) -> str:
 
 
 def settings_text(board: Leaderboard) -> str:
-    """The constant parameters: `batch_size=256 epochs=60`."""
-    names = short_names([*board.constant, *_varying(board)])
-    found = {names[key]: value for key, value in board.constant.items() if value is not None}
+    """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`."""
+    found = {key: value for key, value in board.constant.items() if value is not None}
     return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
 
 

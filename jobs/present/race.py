@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.leaderboard import Leaderboard
@@ -48,8 +49,8 @@ def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
         text = f"As good: the {len(race.contenders)} remaining configurations differ by no more than {rule.margin:g}."
     else:
         left, reach = len(race.contenders), _largest_lead(standings)
-        text = f"Undecided after {count} seeds: {left} may be the best, within {reach:.3g} of each other."
-    named = f"The best: {_described(board, best.key)}: {_metric(board)} {score} ({count} seeds)."
+        text = f"Undecided after {counted(count, 'seed')}: {left} may be the best, within {reach:.3g} of each other."
+    named = f"The best: {_described(board, best.key)}: {_metric(board)} {score} ({counted(count, 'seed')})."
     return "\n".join(
         ["", *(part for line in (text, named) for part in textwrap.wrap(line, width, subsequent_indent="  "))]
     )
@@ -64,7 +65,7 @@ def _headline(look: Look, shown: Sequence[Standing]) -> str:
     number, count, standings = look
     worse = sum(one.verdict == "worse" for one in standings)
     left_out = len(standings) - worse - len(shown) if number == 1 else 0
-    text = f"round {number}: {count} seed{'s' * (count > 1)}, {len(standings)} configurations"
+    text = f"round {number}: {counted(count, 'seed')}, {counted(len(standings), 'configuration')}"
     text += f", {worse} of them surely worse" if worse else ""
     return text + (f"; {left_out} more may be as good but are left out (--top)" if left_out else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.analysis.status import StudyStatus, Trial
@@ -18,13 +19,16 @@ _SHOWN = 5
 
 
 def headline(one: StudyStatus) -> str:
-    """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 missing`."""
+    """`digits: 12 of 24 trials done, 1 failed, 2 running, 9 left`; those that were interrupted are among the last."""
     study = one_line(one.study)
     if not one.planned:
         return f"{study}: nothing has run yet"
-    counts = [f"{count} {state}" for state in STATES if (count := one.count(state))]
-    missing = [f"{one.missing} missing"] if one.missing else []
-    return ", ".join([f"{study}: {one.done} of {one.planned} trials done", *counts, *missing])
+    counts = [f"{count} {state}" for state in STATES if state != "interrupted" and (count := one.count(state))]
+    # As `conclus run` counts them when it is stopped.
+    interrupted = one.count("interrupted")
+    left = [f"{one.missing + interrupted} left"] if one.missing + interrupted else []
+    begun = f" ({interrupted} interrupted)" if interrupted else ""
+    return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done", *counts, *left]) + begun
 
 
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
@@ -45,7 +49,7 @@ def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
     names = short_names(best.params)
     values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
     score = intervals.plus_minus(best.score.mean, best.score.half_width)
-    text = f"best {metric} {score} ({best.score.n} seed{'s' * (best.score.n != 1)})" + (values and f": {values}")
+    text = f"best {metric} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 

@@ -22,6 +22,9 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 # Markdown syntax: code, emphasis, links, HTML, entities, columns, mathematics, headings, bare addresses.
 _MARKS = re.compile(r"[\\`*\[\]<|~$]|^\s*>|&(?=#?\w+;)|#(?=.)|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|@", re.IGNORECASE)
+# Of a word (paths and addresses are words), and of a line.
+_WORD, _LINE = 300, 5000
+_LONG_WORD = re.compile(rf"\S{{{_WORD + 1},}}")
 _BREAKS = str.maketrans({"\n": r"\n", "\t": " "})
 
 
@@ -33,6 +36,12 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same on one line: newlines become escapes and tabs become blanks."""
     return visible(text).translate(_BREAKS)
+
+
+def bounded(text: str) -> str:
+    """The same with each word, and all of it, cut at a length with `…`: a header of a file may have a million signs."""
+    text = _LONG_WORD.sub(lambda found: f"{found[0][:_WORD]}…", text)
+    return text if len(text) <= _LINE else f"{text[:_LINE]}…"
 
 
 def json_text(value: Any, *, indent: int, default: Any = None) -> str:

@@ -208,7 +208,7 @@ def test_every_wrong_parameter_has_its_line():
         ({"image_shape": (1, 2, 3)}, "whose product is the 4 features"),
         ({"image_shape": (2, 2)}, r"\(channels, height, width\)"),
         ({"views": "affine"}, "need images"),
-        ({"device": "gpu"}, "^device: 'gpu' is wrong"),
+        ({"device": "gpu"}, "^device: 'gpu' cannot be used here"),
         ({"random_state": "x"}, "cannot be used to seed"),
     ],
 )
@@ -223,7 +223,7 @@ def test_samples_that_cannot_be_learnt_from(fitted, blobs):
     large = blobs[0].copy()
     large[1, 2] = 1e200
     for method in (tiny().fit, fitted.predict):
-        with pytest.raises(ValueError, match=r"X: row 2, column 3 \(counted from 1\) is 1e\+200"):
+        with pytest.raises(ValueError, match=r"X: row 2 \(counted from 1\), column 3 is 1e\+200"):
             method(large)
 
 

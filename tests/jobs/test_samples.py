@@ -57,7 +57,7 @@ def test_a_ranking_leaves_members_out_and_says_so(table):
     assert [one.params["optimiser.learning_rate"] for one in board.entries] == [0.2, 0.1]
     assert board.entries[0].score.mean == pytest.approx(0.21)
     assert "6 members of populations are left out: their values changed while they trained." in board.notes
-    assert "1 trials were stopped early: their values are those of the epoch that they reached." in board.notes
+    assert "1 trial was stopped early: values are those of the epoch that was reached." in board.notes
 
 
 def test_members_alone_are_listed_one_by_one(table):

@@ -117,7 +117,7 @@ def test_failed_trials_hold_no_stage_back_and_the_exit_code_tells_of_them(write,
     write(TEXT.replace("[1.0e-3, 1.0e-2]", "[1.0e-3, 1.0e+30]").replace("improves: interval", "at_least: 0"))
     code, _, err = command("run", "study.yaml", "--workers", "1")
     assert code == 1
-    assert "2 trials failed, 0 are missing" in err
+    assert "2 trials failed, 0 left" in err
     assert "s.three" in set(read_results("results")["study"].to_pylist())
 
 

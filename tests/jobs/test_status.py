@@ -1,6 +1,7 @@
 """status, logs and stop without a cluster: folders as the store writes them, and a run of this machine."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import pytest
 from core.seal import unseal_json
 from jobs.analysis.status import standing
 from jobs.execution import driver
+from jobs.execution.progress import Progress
+from jobs.planning import plan as planning
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import snapshot, study
@@ -134,7 +137,7 @@ def test_torn_files_are_named_and_the_rest_is_shown(store, command):
     assert f"{torn} is skipped" in err
     (store.folder / "study.json").write_bytes((store.folder / "study.json").read_bytes()[:40])
     code, out, err = command("status", store.results)
-    assert (code, "1 of 1 trials done" in out, "study.json is skipped: it is torn" in err) == (0, True, True)
+    assert (code, "1 of 1 trial done" in out, "study.json is skipped: it is torn" in err) == (0, True, True)
 
 
 def test_several_studies_a_choice_of_them_and_a_copy(store, command, tmp_path):
@@ -142,8 +145,8 @@ def test_several_studies_a_choice_of_them_and_a_copy(store, command, tmp_path):
     Store(store.results, "other")
     _, out, _ = command("status", store.results)
     assert [line for line in out.splitlines() if not line.startswith(" ") and line] == [
-        "other: 0 of 4 trials done, 4 missing",
-        "s: 0 of 4 trials done, 1 silent, 3 missing",
+        "other: 0 of 4 trials done, 4 left",
+        "s: 0 of 4 trials done, 1 silent, 3 left",
     ]
     assert command("status", store.results, "--study", "other")[1].count("trials") == 1
     shutil.copytree(store.results, tmp_path / "copy")
@@ -349,3 +352,20 @@ def holding(path: Path):
         process.stdout.readline()
         yield
         process.kill()
+
+
+def test_a_study_that_was_interrupted_counts_as_its_run_said(store, command):
+    store.add(0, "running", reason="INTERRUPTED")
+    store.add(1, "ok")
+    assert command("status", store.results)[1].startswith("s: 1 of 4 trials done, 3 left (1 interrupted)\n")
+
+
+def test_the_line_of_a_run_shows_the_interval_that_all_others_show(store, command, tmp_path):
+    store.add(0, "ok")
+    store.add(1, "ok")
+    shown = command("status", store.results)[1]
+    (tmp_path / "s.yaml").write_text("study: s\ntrial: {data: digits}\n")
+    progress = Progress(planning.make(study.load(tmp_path / "s.yaml")), 4, 0, io.StringIO())
+    progress.values["c0"] += [0.5, 0.6]
+    assert progress.best() == "best nmi 0.550 ±0.635 (2 seeds)"
+    assert progress.best() in shown
