@@ -162,7 +162,7 @@ def main() -> None:
 
 def _run(*mistakes: type[Exception]) -> None:
     from core.errors import UserError
-    from jobs.present.visible import OutputError, bounded
+    from jobs.present.visible import OutputError, bounded, one_line
 
     try:
         # In its standalone mode click makes "Aborted!" and exit code 1 of a KeyboardInterrupt.
@@ -174,7 +174,7 @@ def _run(*mistakes: type[Exception]) -> None:
         sys.exit(error.exit_code)
     except mistakes as error:
         lines = error.lines if isinstance(error, UserError) else (str(error),)
-        click.echo("\n".join(f"Error: {bounded(line)}" for line in lines), err=True)
+        click.echo("\n".join(f"Error: {bounded(one_line(line))}" for line in lines), err=True)
         sys.exit(2)
     except OutputError as error:
         with contextlib.suppress(OSError):  # Standard error may be full, too.
@@ -187,7 +187,7 @@ def _run(*mistakes: type[Exception]) -> None:
         # Whatever the system refuses of a file that somebody named; what has none is a mistake of ours.
         if error.filename is None:
             raise
-        click.echo(bounded(f"Error: {error.filename}: {error.strerror}"), err=True)
+        click.echo(bounded(one_line(f"Error: {error.filename}: {error.strerror}")), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
