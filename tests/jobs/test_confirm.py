@@ -106,7 +106,7 @@ def test_ctrl_c_leaves_it_to_be_gone_on_with(folder, command):
 def test_when_the_hours_are_over_nothing_more_starts(folder, command):
     code, _, err = confirm_loss(command, "--hours", "1e-9")
     assert code == 1
-    assert "undecided: the hours are over; 4 trials of this round are left" in err
+    assert "undecided: the hours are over; 4 trials of this round left" in err
     assert len(read_results("results")) == 6
 
 
@@ -119,7 +119,7 @@ def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeyp
     code, _, err = confirm_loss(command)
     assert code == 1
     assert "undecided: the first trials failed alike (OSError: it burst)" in err
-    assert "4 trials of this round are left; go on with" in err
+    assert "4 trials of this round left; go on with" in err
 
 
 def test_a_decided_study_runs_nothing(folder, command):
@@ -135,7 +135,13 @@ def test_a_decided_study_runs_nothing(folder, command):
         ((), ["--seeds-at-most", "2"], "the study already has 2 seeds"),
         ((), ["--metric", "consensus"], "the consensus ranks all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
+<<<<<<< ours
         ((), ["--study", "t"], "choose one with --study NAME"),
+||||||| base
+        ((), ["--study", "t"], "say which with --study NAME"),
+=======
+        ((), ["--study", "t"], "There is no study"),
+>>>>>>> theirs
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
          ["--metric", "nmi"], "members of a population change values while they train"),
         (["seeds=[0, 4, 9]"], [], "no configuration is done with every seed"),
