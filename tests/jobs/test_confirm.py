@@ -135,13 +135,7 @@ def test_a_decided_study_runs_nothing(folder, command):
         ((), ["--seeds-at-most", "2"], "the study already has 2 seeds"),
         ((), ["--metric", "consensus"], "the consensus ranks all trials"),
         ((), ["--metric", "nmis"], "no column 'nmis'"),
-<<<<<<< ours
-        ((), ["--study", "t"], "choose one with --study NAME"),
-||||||| base
-        ((), ["--study", "t"], "say which with --study NAME"),
-=======
         ((), ["--study", "t"], "There is no study"),
->>>>>>> theirs
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
          ["--metric", "nmi"], "members of a population change values while they train"),
         (["seeds=[0, 4, 9]"], [], "no configuration is done with every seed"),
