@@ -20,7 +20,7 @@ _MISSING = {"", "na", "n/a", "#n/a", "null", "none"}
 
 
 @dataclass(frozen=True)
-class Head:
+class TextHead:
     """What the first lines of a text file say: the columns as they stand there, or f0, f1, … where they have no names.
 
     `first` is the first line that holds samples; empty where there is none.
@@ -42,7 +42,7 @@ class Head:
         }
 
 
-def head_of(file: Path, decimal: str) -> Head:
+def head_of(file: Path, decimal: str) -> TextHead:
     """Reads the first two lines of a CSV or TSV file.
 
     Raises:
@@ -51,8 +51,8 @@ def head_of(file: Path, decimal: str) -> Head:
     """
     first, second, delimiter = _first_lines(file)
     if _is_header(*([field.replace(decimal, ".") for field in line] for line in (first, second))):
-        return Head(tuple(first), delimiter, tuple(second))
-    return Head(tuple(f"f{i}" for i in range(len(first))), delimiter, tuple(first), has_names=False)
+        return TextHead(tuple(first), delimiter, tuple(second))
+    return TextHead(tuple(f"f{i}" for i in range(len(first))), delimiter, tuple(first), has_names=False)
 
 
 def read_text(file: Path, decimal: str) -> Any:
@@ -93,7 +93,7 @@ def told(file: Path, decimal: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _may_be_thousands(file: Path, head: Head) -> list[tuple[str, str]]:
+def _may_be_thousands(file: Path, head: TextHead) -> list[tuple[str, str]]:
     """The columns whose points all stand before three digits, with the first such number; of the first lines."""
     import csv
 

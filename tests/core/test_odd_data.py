@@ -83,7 +83,7 @@ def test_a_folder_of_results_that_is_a_link_to_itself_is_one_line(tmp_path, comm
 
 
 NO_AXES = {
-    "samples": ({"x": np.float64(1)}, {}, r"the shape \(\), it must be"),
+    "samples": ({"x": np.float64(1)}, {}, r"the shape \(\), but it must be"),
     "labels": ({"x": GRID, "y": np.int64(1)}, {}, r"the labels have the shape \(\)"),
     "the shape of a sparse matrix": (
         {"data": np.ones(2), "indices": np.array([0, 1]), "indptr": np.array([0, 1, 2]), "shape": np.int64(2)},

@@ -138,7 +138,7 @@ def test_a_broken_override(value, tmp_path, monkeypatch, command):
 
 DATA = {
     "not there": (None, "mine.npy"),
-    "not a number": (np.array([[1.0, np.nan], [2, 3]]), "row 1, column 2"),
+    "not a number": (np.array([[1.0, np.nan], [2, 3]]), "row 1 (counted from 1), column 2"),
     "no rows": (np.zeros((0, 3)), ""),
     "one dimension": (np.arange(5.0), ""),
     "objects": (np.array([{}, {}], dtype=object), ""),

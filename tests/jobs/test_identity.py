@@ -266,7 +266,7 @@ def test_a_plug_in_that_was_edited_after_planning_is_not_trained(folder):
     shared = dispatch.shared(planned.study, str(folder / "results"), files, device="cpu")
     write_encoder(folder, scale=9)
     plugins.allow_named(*files)
-    told = run_trial({**shared, **dispatch._own(planned.trials[0])}, lambda _: None)
+    told = run_trial({**shared, **dispatch._of_trial(planned.trials[0])}, lambda _: None)
     assert told["status"] == "failed"
     assert "edited after the study was planned" in told["reason"]
 

@@ -39,7 +39,7 @@ def test_a_row_without_a_score_is_failed_and_told(told):
     }
     assert (rows[0.3]["metric.nmi"], rows[0.3]["metric.acc"]) == (None, 0.4)
     assert "their rows are failed: crashed (1), failed (1), oom (1)." in shown
-    assert "Neither score nor loss is in 2 rows: imported as failed." in shown
+    assert "Without score or loss: 2 rows: imported as failed." in shown
 
 
 def test_a_column_that_says_how_runs_ended_is_believed_unless_a_score_says_worse(told):
@@ -57,7 +57,7 @@ def test_a_table_of_parameters_alone_has_no_failures(told):
 def test_a_word_in_a_parameter_is_still_a_mistake(tmp_path, command):
     (tmp_path / "t.csv").write_text("lr,nmi\n0.1,0.5\noom,0.4\n")
     code, _, err = command("import", tmp_path / "t.csv", "--results", tmp_path / "r", "--yes")
-    assert (code, "'oom' is no number" in err) == (2, True)
+    assert (code, "'oom' is not a number" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

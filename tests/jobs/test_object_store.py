@@ -46,7 +46,7 @@ def test_a_study_from_its_plan_to_its_leaderboard(command, study, s3):
     assert "Ranked by nmi" in out
     before = command("aggregate", results)[1]
     assert "Ranked by nmi" in before
-    assert command("compact", results)[1] == "s: 2 rows moved to 1 new files.\n"
+    assert command("compact", results)[1] == "s: 2 rows moved to 1 new file.\n"
     assert command("aggregate", results)[1] == before
     assert "2 done" in command("plan", study, "--results", results)[1]
     code, out, err = command("run", study, "--results", results, "--workers", 1)

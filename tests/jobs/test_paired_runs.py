@@ -367,7 +367,7 @@ def test_embed_takes_columns_by_their_names(folder, command):
     assert embedded("text.csv")[1].endswith("is 'text'; mend it: the model was trained on numbers there\n")
     for column, said in {
         "a": "`--column a` names 1 of the 4 columns that the model was trained on (a, b, c, d)",
-        "a,z": "`--column` names 'z', its columns are a, b, c, d",
+        "a,z": "`--column` names 'z', but its columns are a, b, c, d",
         "a,b,c,d": "4 columns matched by name (a, b, c, d)",
         "d,b,c,a": "4 columns in the order of the training (d, b, c, a)",
     }.items():
