@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.errors import UserError
+from core.errors import UserError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -178,7 +178,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
     raise fault(
         where,
-        f"{_position(index, columns)} is {shown}, and there are {count} such values in all: "
+        f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the file: "
         f"every number must be finite and within ±{_LARGEST:g}; drop or fill them",
     )
 

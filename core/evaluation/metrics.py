@@ -72,7 +72,7 @@ def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "
     known = sorted(names)
     if metric not in known:
         near = did_you_mean(metric.rpartition(".")[2], known)
-        raise UserError(f"{place}: {metric!r} is none of {of}: {', '.join(known)}{near}")
+        raise UserError(f"{place}: {metric!r} is none of {of}{near or '.'} They are {', '.join(known)}")
 
 
 def contingency(predicted: Labels, true: Labels) -> Table:

@@ -133,6 +133,8 @@ def one_study(results: str, studies: Collection[str] = ()) -> Place:
     folders = folders_of([results], studies)
     if len(folders) == 1:
         return folders[0]
+    if not folders:
+        raise UserError(f"{results} is a file of rows: give the folder that `conclus run` wrote to.")
     names = ", ".join(study_name(one) for one in folders)
     raise UserError(f"{results} has several studies, {names}: choose one with --study NAME")
 

@@ -24,7 +24,8 @@ def from_done(plan: Plan, results: str, missing: int) -> str:
     seconds = [length for key, status, length in rows if key in planned and status == "ok" and length is not None]
     workers = _workers(plan.study, plan.study.resources.gpu)
     return (
-        f"to go: about {duration(forecast.from_done(seconds, missing, workers))}, an estimate: {missing} trials x "
+        f"to go: about {duration(forecast.from_done(seconds, missing, workers))}, an estimate: "
+        f"{_count(missing, 'trial')} x "
         f"{statistics.median(seconds):.3g} s{_over(workers)}\n  (median of "
         f"{_count(len(seconds), 'done trial')})"
     )

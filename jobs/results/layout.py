@@ -97,15 +97,29 @@ def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Plac
     Raises:
         UserError: As in `study_folders`; or one of the studies is at none of the paths.
     """
-    paths = [path for path in paths if not storage.is_file(storage.at(path))]
+    paths = [path for path in paths if not is_rows(path)]
     every = [folder for path in paths for folder in study_folders(path)]
     there = [study_name(folder) for folder in every]
     for one in studies:
         if paths and one not in there:
             where = " and ".join(str(storage.at(path)) for path in paths)
             near = did_you_mean(one, there)
-            raise UserError(f"There is no study {one!r} in {where}{near}; there are {nearest(one, there)}.")
+            raise UserError(f"There is no study {one!r} in {where}{near or '.'} There are {nearest(one, there)}.")
     return [folder for folder in every if not studies or study_name(folder) in studies]
+
+
+def is_rows(path: str) -> bool:
+    """Whether a path is a single file of rows, not a folder of results.
+
+    Raises:
+        UserError: It is another file, such as a study file.
+    """
+    place = storage.at(path)
+    if not storage.is_file(place):
+        return False
+    if place.name.endswith(".parquet"):
+        return True
+    raise UserError(f"{place} is a file, not a folder of results: give the folder that `conclus run` wrote to.")
 
 
 def study_name(folder: Place) -> str:

@@ -16,7 +16,7 @@ from core.errors import UserError
 from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
 from jobs.results.identity import PROTOCOL, protocol_of
-from jobs.results.layout import misnamed_folders, row_files, study_folders, study_name
+from jobs.results.layout import is_rows, misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, misfit_of_types, text_column
 from jobs.results.storage import REQUESTS, File, Remote
@@ -239,7 +239,7 @@ def _origin(files: Sequence[tuple[File, str]]) -> str:
 def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
     """The files of one path, each with the study of its folder; the study is empty for a file given directly."""
     place = storage.at(path)
-    if storage.is_file(place):
+    if is_rows(path):
         return [(place if isinstance(place, Remote) else str(place), "")]
     return [(file, study_name(folder)) for folder in study_folders(path, studies) for file in row_files(folder)]
 

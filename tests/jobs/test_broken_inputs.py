@@ -165,3 +165,17 @@ def test_unlabelled_data_need_the_number_of_clusters(tmp_path, monkeypatch, comm
     file.write_text(GOOD.replace("{name: digits}", "{name: file, path: mine.npy}"))
     before = set(tmp_path.rglob("*"))
     check(command("run", file, "--workers", "1"), tmp_path, "trial.n_clusters", before)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [("status",), ("logs",), ("stop",), ("resume",), ("aggregate",), ("report",), ("next",), ("compact",)],
+    ids=lambda line: line[0],
+)
+def test_a_study_file_in_place_of_a_folder_of_results_is_named(tmp_path, command, line):
+    study = tmp_path / "mine.yaml"
+    study.write_text("study: mine\ntrial: {data: digits}\n")
+    code, out, err = command(*line, study)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "mine.yaml" in err
+    assert "give the folder that `conclus run` wrote to" in err

@@ -42,29 +42,29 @@ def write(tmp_path, monkeypatch):
 WRONG = {
     "a typing mistake": (
         CC + "}\nselect: {metric: nmii}",
-        ["select.metric: 'nmii' is none of the scores of cc on good: acc, ami, ", "silhouette; did you mean 'nmi'?"],
+        ["select.metric: 'nmii' is none of the scores of cc on good; did you mean 'nmi'? They are acc, ami, "],
     ),
     "another scoring's": (
         CC + "}\nselect: {metric: recall_at_1}",
-        ["select.metric: 'recall_at_1' is none of the scores of cc on good: acc, "],
+        ["select.metric: 'recall_at_1' is none of the scores of cc on good. They are acc, "],
     ),
     "a score of pairs, as others write it": (
         PAIRED + "}\nselect: {metric: recall@1}",
-        ["select.metric: 'recall@1' is none of the scores of paired on pairs: ", "did you mean 'recall_at_1'?"],
+        ["'recall@1' is none of the scores of paired on pairs; did you mean 'recall_at_1'? They are cosine"],
     ),
     "a clustering's score of pairs": (
         PAIRED + "}\nselect: {metric: label_free}",
-        ["select.metric: 'label_free' is none of the scores of paired on pairs: cosine_similarity, "],
+        ["select.metric: 'label_free' is none of the scores of paired on pairs. They are cosine_similarity, "],
     ),
     "a consensus of pairs": (PAIRED + "}\nselect: {metric: consensus}", ["select.metric: 'consensus' is none of"]),
     "the default, of pairs": (
         PAIRED + "}",
-        ["select.metric (left out): 'nmi' is none of the scores of paired on pairs: cosine_similarity, "],
+        ["select.metric (left out): 'nmi' is none of the scores of paired on pairs. They are cosine_similarity, "],
     ),
     "a column that is none": (CC + "}\nselect: {metric: health.nmi}", ["'health.nmi' is none", "did you mean 'nmi'?"]),
     "a head's signal, without a head": (
         CC.replace("cc", "propos") + "}\nselect: {metric: confidence}",
-        ["'confidence' is none of the scores of propos on good: acc, "],
+        ["'confidence' is none of the scores of propos on good; ", "They are acc, "],
     ),
     "early stopping": (
         CC + ", early_stopping: {metric: nmj}}",
@@ -72,7 +72,7 @@ WRONG = {
     ),
     "early stopping by the last epoch": (
         CC + ", early_stopping: {metric: ami}}",
-        ["trial.early_stopping.metric: 'ami' is none of the trial's scores before its last epoch: "],
+        ["trial.early_stopping.metric: 'ami' is none of the trial's scores before its last epoch; did"],
     ),
     "early stopping that goes the wrong way": (
         CC + ", early_stopping: {metric: loss}}",
@@ -80,7 +80,7 @@ WRONG = {
     ),
     "a pruner": (
         CC + "}\nselect: {metric: ami}\nsearch: {scheduler: asha}",
-        ["select.metric: 'ami' is none of the scores of cc on good before the last epoch, which asha needs: acc, "],
+        ["select.metric: 'ami' is none of the scores of cc on good before the last epoch, which asha needs; did"],
     ),
     "a search by results": (
         CC + "}\nselect: {metric: best.nmii}\nspace: {learning_rate: {log_uniform: [1e-4, 1e-2]}}\n"

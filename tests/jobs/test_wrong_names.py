@@ -65,7 +65,7 @@ def test_a_metric_that_needs_labels_of_data_without(results, command, metric):
 )
 def test_a_wrong_study_names_those_that_are_there(results, command, words):
     said = told(command, words, results, "--study", "frist")
-    assert said == "Error: There is no study 'frist' in r; did you mean 'first'?; there are first, second.\n"
+    assert said == "Error: There is no study 'frist' in r; did you mean 'first'? There are first, second.\n"
 
 
 STUDY = """study: s
