@@ -119,5 +119,7 @@ def test_a_metric_of_a_later_stage_ends_nothing_before_it():
 def test_of_a_method_that_declares_nothing_an_unknown_metric_is_told_at_the_first_scores():
     watch = Patience(EarlyStopping(metric="nmii"))
     assert not watch.spent(1, {"loss": 1.0}, due=False)
-    with pytest.raises(UserError, match=r"'nmii' is none of the trial's scores; did you mean 'nmi'\? They are loss, nmi"):
+    with pytest.raises(
+        UserError, match=r"'nmii' is none of the trial's scores; did you mean 'nmi'\? They are loss, nmi"
+    ):
         watch.spent(2, {"loss": 1.0, "nmi": 0.5}, due=True)

@@ -1,7 +1,9 @@
 """The reference is what the program says today; every page is part of the site; extras that are named are there."""
 
 import importlib.util
+import json
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -20,12 +22,13 @@ def generate():
     return module
 
 
-def test_the_reference_is_fresh(generate):
-    stale = [
-        name
-        for name, text in generate.pages().items()
-        if (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") != text
-    ]
+def test_the_reference_is_fresh():
+    # In a process of its own: click keeps the help option that a command was first called with.
+    code = "import json, runpy; print(json.dumps(runpy.run_path('docs/generate.py')['pages']()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    pages = json.loads(done.stdout)
+    stale = [name for name, text in pages.items() if (ROOT / "docs" / "reference" / name).read_text("utf-8") != text]
+    assert len(pages) > 3
     assert stale == [], "run: uv run python docs/generate.py"
 
 
