@@ -93,7 +93,8 @@ class Mistakes:
     def unknown(self, place: Place, allowed: Iterable[str], what: str = "key") -> None:
         """Adds a mistake for an unknown name, with the nearest known one."""
         names = sorted(allowed)
-        self.add(place, f"unknown {what}{did_you_mean(place[-1], names)}; allowed: {nearest(place[-1], names)}")
+        near = did_you_mean(place[-1], names) or "."
+        self.add(place, f"unknown {what}{near} Allowed: {nearest(place[-1], names)}")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
         return f"could mean {' or '.join(found)}; write the whole key"
     flat = trial_config.flatten(trial)
     near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
-    return f"unknown key{near}; allowed: {schema.nearest(key, flat)}; `conclus methods` lists all"
+    return f"unknown key{near or '.'} Allowed: {schema.nearest(key, flat)}; `conclus methods` lists all"
 
 
 def belonging(key: str, space: Mapping[str, Any], trial: Mapping[str, Any]) -> str:

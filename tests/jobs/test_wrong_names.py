@@ -85,7 +85,7 @@ def test_a_wrong_key_of_a_study(tmp_path, command, key, near):
     wrong = told(command, "plan", study)
     study.write_text(STUDY.replace("KEY", "learning_rate"))
     for said in (wrong, told(command, "plan", study, "--set", f"{key}=1")):
-        assert f"unknown key{near}; allowed: " in said
+        assert f"unknown key{near or '.'} Allowed: " in said
         assert "in all); `conclus methods` lists all" in said
         assert said.count(", ") == 10
 
