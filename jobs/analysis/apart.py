@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.errors import counted
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL, UNKNOWN
@@ -90,8 +91,8 @@ def told_protocols(found: Iterable[int | None]) -> list[str]:
     """What is to be told of trials of these protocols, without a full stop."""
     counts = Counter(one for one in found if one not in {None, PROTOCOL})
     return [
-        f"{_trials(count)} of {name_of(protocol)} {'is' if count == 1 else 'are'} read and shown apart from those of "
-        f"protocol {PROTOCOL}: this version would run {'it' if count == 1 else 'them'} again"
+        f"{counted(count, 'trial')} of {name_of(protocol)} {'is' if count == 1 else 'are'} read and shown apart from "
+        f"those of protocol {PROTOCOL}: this version would run {'it' if count == 1 else 'them'} again"
         for protocol, count in sorted(counts.items(), key=lambda one: -(one[0] or 0))
     ]
 
@@ -136,12 +137,8 @@ def told_contents(found: Iterable[tuple[str, str]]) -> list[str]:
     for (name, is_told), count in sorted(Counter((name, bool(digest)) for name, digest in found).items()):
         be, they = ("is", "it stays and is") if count == 1 else ("are", "they stay and are")
         what = f"of another content of {name}" if is_told else f"of {name} without saying of which content of it"
-        lines.append(f"{_trials(count)} {be} {what}: {they} shown apart")
+        lines.append(f"{counted(count, 'trial')} {be} {what}: {they} shown apart")
     return lines
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'s' * (count != 1)}"
 
 
 def _plug_ins(table: pa.Table, contents: Contents | None = None) -> list[dict[str, tuple[str, str]]]:

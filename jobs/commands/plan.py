@@ -105,7 +105,7 @@ def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -
     if (left := _left(plan, stored)) and "ok" in stored.values():
         from jobs.planning.estimate import from_done
 
-        return from_done(able, results, left).split("\n")
+        return from_done(able, results, left)
     return []
 
 

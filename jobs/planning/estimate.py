@@ -6,6 +6,7 @@ import statistics
 
 from cluster.executor import TaskResources
 from cluster.resources import fitting, this_machine
+from core.errors import counted
 from jobs.planning import forecast
 from jobs.planning.cpu_fallback import on_cpu
 from jobs.planning.plan import Plan
@@ -14,7 +15,7 @@ from jobs.present.tables import duration
 from jobs.study.study import Study
 
 
-def from_done(plan: Plan, results: str, missing: int) -> str:
+def from_done(plan: Plan, results: str, missing: int) -> list[str]:
     """How long the missing trials take on this machine if they take as long as those that are done."""
     from jobs.results.reader import load
 
@@ -23,12 +24,13 @@ def from_done(plan: Plan, results: str, missing: int) -> str:
     rows = zip(*(table[name].to_pylist() for name in ("trial_key", "status", "seconds")), strict=True)
     seconds = [length for key, status, length in rows if key in planned and status == "ok" and length is not None]
     workers = _workers(plan.study, plan.study.resources.gpu)
-    return (
-        f"to go: about {duration(forecast.from_done(seconds, missing, workers))}, an estimate: "
-        f"{_count(missing, 'trial')} x "
-        f"{statistics.median(seconds):.3g} s{_over(workers)}\n  (median of "
-        f"{_count(len(seconds), 'done trial')})"
-    )
+    return [
+        (
+            f"to go: about {duration(forecast.from_done(seconds, missing, workers))}, an estimate: "
+            f"{counted(missing, 'trial')} x {statistics.median(seconds):.3g} s{_over(workers)}"
+        ),
+        f"  (median of {counted(len(seconds), 'done trial')})",
+    ]
 
 
 def from_probe(plan: Plan) -> str:
@@ -41,9 +43,9 @@ def from_probe(plan: Plan) -> str:
 def _probe_lines(found: Found) -> list[str]:
     every = found.config.evaluation.every
     size = f"{found.n_parameters:,} parameters x batch size {found.config.batch_size}"
-    scoring = f"{found.evaluation_seconds:.3g} s of scoring every {_count(every, 'epoch')}"
+    scoring = f"{found.evaluation_seconds:.3g} s of scoring every {counted(every, 'epoch')}"
     lines = [
-        f"probe: the largest of {_count(found.n_considered, 'configuration')}, {size}",
+        f"probe: the largest of {counted(found.n_considered, 'configuration')}, {size}",
         f"  on           {found.device}",
         f"  main memory  {found.memory_bytes / 1e9:.2f} GB beyond that of its process",
     ]
@@ -93,8 +95,4 @@ def _workers(study: Study, gpu: float) -> int:
 
 
 def _over(workers: int) -> str:
-    return f" / {_count(workers, 'worker')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f" / {counted(workers, 'worker')}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis.effect import FEWEST, Effect, PairedDifference
 from jobs.analysis.scores import metric_name
 from jobs.analysis.trials import Trials
@@ -15,7 +16,6 @@ from jobs.present.effect import differences_sheet, labels
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.report import pieces, scale, svg
-from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
 from jobs.report.scale import Axis, Scale
 
@@ -65,7 +65,8 @@ def _differences(one: Effect, name: str, places: Scale) -> Markup:
     hidden = len(one.differences) - len(shown[:_ROWS])
     remark = (
         pieces.note(
-            f"{count(hidden, 'more comparison')} of its {len(one.levels):,} values: fewer than {FEWEST} matched pairs, "
+            f"{counted(hidden, 'more comparison')} of its {len(one.levels):,} values: "
+            f"fewer than {FEWEST} matched pairs, "
             "or no room here."
         )
         if hidden
@@ -107,8 +108,8 @@ def slopes(one: Effect, name: str) -> Markup:
         for each in one.slices[:_SLICES]
     ]
     matched = [(level.value, level.matched) for level in one.levels if level.matched is not None]
-    label = f"{metric_name(one.column)} along {name}: {count(len(lines), 'setting')} of the others"
-    label += f", and the mean over {count(one.blocks, 'complete block')}." if matched else "."
+    label = f"{metric_name(one.column)} along {name}: {counted(len(lines), 'setting')} of the others"
+    label += f", and the mean over {counted(one.blocks, 'complete block')}." if matched else "."
     many = tag("g", lines, style=f"--faint-line:{0.45 if len(lines) <= 30 else 0.15}")
     return svg.drawing(*_PANEL, label, _frame(x, y, name), many, _matched(matched, x.places, y))
 
@@ -118,7 +119,7 @@ def scatter(one: Effect, name: str, trials: Trials) -> Markup:
     factor = trials.factors[one.key]
     found = [(factor.levels[code], value) for code, value in zip(factor.codes, trials.values, strict=True) if code >= 0]
     x, y = _scales(one, [value for _, value in found])
-    label = f"{metric_name(one.column)} by {name}: {count(len(found), 'trial')}, whose other settings differ too."
+    label = f"{metric_name(one.column)} by {name}: {counted(len(found), 'trial')}, whose other settings differ too."
     shift = itertools.cycle((0.0, -6.0, 6.0, -3.0, 3.0) if len(x.places) <= scale.FEW else (0.0,))
     dots = [(x.places[level] + move, y.place(float(value))) for (level, value), move in zip(found, shift, strict=False)]
     return svg.drawing(*_PANEL, label, _frame(x, y, name), svg.dots(dots))

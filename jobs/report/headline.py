@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
@@ -37,11 +38,6 @@ def findings(contents: Contents) -> list[Finding]:
     return found + [Finding("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
 
 
-def count(n: int, one: str, many: str = "") -> str:
-    """`1 trial`, `3 trials`."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
 def _ranking(board: Leaderboard) -> list[Finding]:
     first, *rest = board.entries
     found = [Finding("Best", _best(first, board)), *(Finding("Tied", text) for text in _ties(rest))]
@@ -70,9 +66,8 @@ def _ties(rest: Sequence[Entry]) -> list[str]:
     unknown = [entry for entry in rest if entry.tied is None]
     sentences = [_tied_sentence(tied, len(rest))] if len(unknown) < len(rest) else []
     if unknown:
-        sentences.append(
-            f"{count(len(unknown), 'configuration has', 'configurations have')} too few seeds to compare with the best."
-        )
+        verb = "has" if len(unknown) == 1 else "have"
+        sentences.append(f"{counted(len(unknown), 'configuration')} {verb} too few seeds to compare with the best.")
     return sentences
 
 
@@ -80,7 +75,7 @@ def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
     if not tied:
         return "No other configuration: each one with two or more seeds is surely worse than the best."
     if len(tied) == others:
-        return f"The seeds cannot tell any of the {count(others, 'other configuration')} from the best."
+        return f"The seeds cannot tell any of the {counted(others, 'other configuration')} from the best."
     ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")
     return f"The seeds cannot tell {len(tied):,} of the {others:,} other configurations from the best ({ranks})."
 
@@ -113,11 +108,11 @@ def _failures(ended: Outcomes) -> list[Finding]:
 
 
 def _trouble(one: Trouble) -> str:
-    where = count(one.configurations, "configuration")
-    return f"{count(one.trials, 'trial')} of {where}: {one.example or one.code}"
+    where = counted(one.configurations, "configuration")
+    return f"{counted(one.trials, 'trial')} of {where}: {one.example or one.code}"
 
 
 def _imported(ended: Outcomes) -> list[str]:
     if not ended.imported:
         return []
-    return [f"{count(ended.imported, 'row was', 'rows were')} imported from a table: conclus did not run these trials."]
+    return [f"{counted(ended.imported, 'row', 'were')} imported from a table: conclus did not run these trials."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.scores import metric_name
@@ -11,7 +12,6 @@ from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.importance import contrasts_sheet
 from jobs.report import pieces
-from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
 
 Colour = tuple[int, int, int]
@@ -75,9 +75,9 @@ def _dependence(found: Interaction) -> str:
     if not known:
         told = "Too few groups of four trials to test whether one depends on the other."
     elif depends:
-        told = f"One depends on the other in {depends} of {count(known, 'comparison')}."
+        told = f"One depends on the other in {depends} of {counted(known, 'comparison')}."
     else:
-        told = f"No dependence shown in {count(known, 'comparison')}."
+        told = f"No dependence shown in {counted(known, 'comparison')}."
     return " ".join([told, *found.notes])
 
 

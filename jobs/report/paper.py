@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.scores import metric_name
 from jobs.present.leaderboard import board_sheet, settings_text, sign_notes
 from jobs.present.tables import tex
 from jobs.present.visible import literal, one_line
 from jobs.report.contents import Contents
-from jobs.report.headline import count, findings
+from jobs.report.headline import findings
 from jobs.report.provenance import selection_rule
 
 
@@ -75,7 +75,7 @@ def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     commits = sorted({one.commit for one in contents.origins if one.commit})
     found.append(f"Commit: {', '.join(commits)}." if commits else "Commit: unknown.")
     imported = contents.outcomes.imported
-    return [*found, f"{count(imported, 'row')} imported from a table, unverified."] if imported else found
+    return [*found, f"{counted(imported, 'row')} imported from a table, unverified."] if imported else found
 
 
 def _seeds(board: Leaderboard) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis import intervals
 from jobs.analysis.curves import Curve
 from jobs.analysis.effect import Effect
@@ -27,7 +27,7 @@ from jobs.present.importance import shown
 from jobs.present.visible import visible
 from jobs.report.charts import key, verdict
 from jobs.report.contents import Contents
-from jobs.report.headline import count, describe
+from jobs.report.headline import describe
 from jobs.report.paper import ranked
 from jobs.report.scale import is_wide
 
@@ -155,7 +155,7 @@ def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
     _slopes(left, one, levels)
     left.set(xlabel=name, ylabel=metric_name(one.column))
     left.set_title(
-        "thin: one setting of the others" + (f"; thick: mean of {count(one.blocks, 'block')}" if one.blocks else ""),
+        "thin: one setting of the others" + (f"; thick: mean of {counted(one.blocks, 'block')}" if one.blocks else ""),
         fontsize=8,
     )
     _differences(right, one)
@@ -275,7 +275,7 @@ def _trials(contents: Contents) -> Trials:
 def _seeds(board: Leaderboard) -> str:
     numbers = sorted({entry.score.n for entry in board.entries})
     if len(numbers) == 1:
-        return count(numbers[0], "seed")
+        return counted(numbers[0], "seed")
     return f"{numbers[0]} to {numbers[-1]} seeds"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from core.errors import counted
 from jobs.analysis.origin import Origin
 from jobs.present import tables
 from jobs.present.tables import duration
 from jobs.report import pieces
 from jobs.report.contents import Contents
-from jobs.report.headline import count
 from jobs.report.markup import Markup, join, tag
 from jobs.study import yaml_document
 
@@ -50,13 +50,13 @@ def _facts(one: Origin, contents: Contents) -> Markup:
 
 
 def _cautions(one: Origin) -> list[Markup]:
-    found = [f"{count(len(one.code), 'version')} of the training code made these rows."] if len(one.code) > 1 else []
+    found = [f"{counted(len(one.code), 'version')} of the training code made these rows."] if len(one.code) > 1 else []
     if len(one.environments) > 1:
-        found.append(f"They ran in {count(len(one.environments), 'environment')}: versions differ.")
+        found.append(f"They ran in {counted(len(one.environments), 'environment')}: versions differ.")
     if one.commit.endswith("+changes"):
         found.append("The checkout had changes that are in no commit.")
     if one.imported:
-        found.append(f"{count(one.imported, 'row')} of {one.trials:,} came from a user's own table: unverified.")
+        found.append(f"{counted(one.imported, 'row')} of {one.trials:,} came from a user's own table: unverified.")
     if not one.plan:
         found.append("The file _study.json is missing or damaged, so the plan is unknown.")
     return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]

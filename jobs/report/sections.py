@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH, Trouble
 from jobs.analysis.scores import is_loss, metric_name, rescales_loss
@@ -14,7 +15,7 @@ from jobs.present.tables import Column
 from jobs.report import charts, pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
-from jobs.report.headline import Finding, count, describe, findings
+from jobs.report.headline import Finding, describe, findings
 from jobs.report.importance import importance
 from jobs.report.interactions import interactions
 from jobs.report.markup import Markup, join, tag
@@ -56,9 +57,9 @@ def all_sections(contents: Contents) -> list[Section]:
 def subtitle(contents: Contents) -> str:
     """The numbers of trials, configurations and seeds, and the ranking metric."""
     board = contents.board
-    trials = count(sum(one.trials for one in contents.origins), "trial")
-    cells = count(len(board.entries), "configuration") if board else ""
-    seeds = count(len({seed for one in contents.origins for seed in one.seeds}), "seed")
+    trials = counted(sum(one.trials for one in contents.origins), "trial")
+    cells = counted(len(board.entries), "configuration") if board else ""
+    seeds = counted(len({seed for one in contents.origins for seed in one.seeds}), "seed")
     return " · ".join(
         filter(None, [trials, cells, seeds, f"ranked by {metric_name(board.metric)}" if board else "not ranked"])
     )
