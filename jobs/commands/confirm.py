@@ -142,7 +142,7 @@ class _Rounds:
         from jobs.execution import runner as running
         from jobs.execution.console import execute
         from jobs.execution.progress import Progress
-        from jobs.study.study import Budget
+        from jobs.study.sections import Budget
 
         # A budget of nothing is none: what is over since long is spent at once.
         hours = None if self._end is None else max(1e-9, (self._end - time.monotonic()) / 3600)

@@ -21,7 +21,8 @@ from jobs.execution import runner as running
 from jobs.execution.driver import AGAIN
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.progress import Progress
-from jobs.execution.runner import Ready, Summary
+from jobs.execution.runner import Summary
+from jobs.execution.tasks import Ready
 from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data

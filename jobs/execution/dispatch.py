@@ -13,7 +13,8 @@ from core.config.trial import to_mapping
 from jobs.planning.plan import PlannedTrial
 from jobs.results import provenance
 from jobs.search.source import Source
-from jobs.study.study import Budget, Study
+from jobs.study.sections import Budget
+from jobs.study.study import Study
 
 
 class Orders:

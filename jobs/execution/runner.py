@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from cluster import memory
-from cluster.executor import ClusterError, Event, Report, Stop, SuccessiveHalving, TaskResources
-from cluster.resources import Node, check, fitting, this_machine
+from cluster.executor import ClusterError, Event, Stop
+from cluster.resources import this_machine
 from core.errors import UserError
-from core.seal import canonical_json, seal_json
-from jobs.analysis.scores import within_trial
 from jobs.execution import dispatch
 from jobs.execution.dispatch import Orders
 from jobs.execution.fail_fast import Breaker
-from jobs.planning import apart
+from jobs.execution.stored import write_failure, write_study
+from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
 from jobs.planning.plan import Plan, PlannedTrial
-from jobs.results import provenance, storage
-from jobs.results.identity import PROTOCOL
-from jobs.results.layout import QUEUE, STUDY_JSON, TRIALS, existing, study_folder
+from jobs.results import storage
+from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
-from jobs.search import source
 from jobs.search.known import known
 from jobs.study import plug_ins, trust
-from jobs.study import search as searches
-from jobs.study.study import Budget, Study
+from jobs.study.sections import Budget
+from jobs.study.study import Study
 
 MANY_FILES = 200
-
-Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -61,29 +52,6 @@ class Summary:
     spent: bool = False
     paused: str = ""
     unwritable: str = ""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A study that can start: it is planned, its data are checked, and its trials fit the machines.
-
-    With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
-    `told` describes how its data were read.
-    """
-
-    plan: Plan
-    todo: Sequence[PlannedTrial]
-    results: str
-    workers: int | None
-    address: str | None
-    keep_going: bool
-    only: Budget | None = None
-    told: Sequence[str] = ()
-
-    @property
-    def anything(self) -> bool:
-        """Whether there are trials to run."""
-        return bool(self.todo) or (self.plan.open and self.only is None)
 
 
 def run(
@@ -160,7 +128,7 @@ def ready(
     checked = check_data(plan)
     plan, study = checked.plan, checked.plan.study
     if address is None:
-        workers = _worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
+        workers = worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
     return Ready(plan, todo, results, workers, address, keep_going, only, checked.lines)
 
 
@@ -171,7 +139,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     storage.sweep(existing(storage.at(ready.results), QUEUE))
     if ready.anything:
         with exclusive(ready.results, name):
-            _write_study(ready.results, ready.plan)
+            write_study(ready.results, ready.plan)
             _execute(ready, on_event, stop, end)
             end.unwritable = end.unwritable or _tidy(ready)
     try:
@@ -196,7 +164,7 @@ def _tidy(ready: Ready) -> str:
     """Tidies the study's folder for readers; returns the error if that fails, in which case no row is lost."""
     try:
         if ready.plan.open and ready.only is None:
-            _write_study(ready.results, known(ready.plan, ready.results))
+            write_study(ready.results, known(ready.plan, ready.results))
         _gather(ready.results, ready.plan.study.name)
     except StorageError as error:
         return str(error)
@@ -224,36 +192,17 @@ def summarise(plan: Plan, results: str) -> Summary:
     return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"] + unchosen)
 
 
-def _worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
-    """The number of workers: as requested, or as many as fit on these machines."""
-    asked = _resources(study)
-    check(asked, nodes, workers=wanted or 1)
-    return wanted or fitting(asked, nodes)
-
-
-def _resources(study: Study) -> TaskResources:
-    wanted = study.resources
-    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
-
-
-def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
-    """`jobs.execution.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
-    from jobs.execution.trial import run_trial
-
-    return run_trial(payload, report)
-
-
 def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
-    feed = Orders(_source(ready), shared, ready.only or study.budget)
+    feed = Orders(source_of(ready), shared, ready.only or study.budget)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
         try:
             if reason := _unwritten(event):
-                _write_failure(ready.plan, feed.given[event.key], shared, reason)
+                write_failure(ready.plan, feed.given[event.key], shared, reason)
             feed.hear(event)
         except StorageError as error:
             # Neither the trial nor the driver can write results: further training would be lost.
@@ -262,7 +211,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
         breaker.hear(event)
         on_event(event)
 
-    _run_tasks(ready, feed, listen, stop)
+    run_tasks(ready, feed, listen, stop)
     end.spent, end.paused = feed.spent, breaker.reason
 
 
@@ -271,130 +220,3 @@ def _unwritten(event: Event) -> str:
     if event.kind == "died":
         return event.error if event.error.startswith("TIMEOUT") else f"DIED: {event.error}"
     return event.data["reason"] if event.kind == "finished" and not event.data.get("stored", True) else ""
-
-
-def _source(ready: Ready) -> source.Source:
-    search = ready.plan.study.search
-    if ready.only is not None:
-        return source.TrialList(ready.todo)
-    if search.name == "optuna":
-        from jobs.search.tpe import Asking
-
-        return Asking(ready.plan.study, ready.results)
-    if search.scheduler == "pbt":
-        from jobs.search.pbt import Population
-
-        return Population(ready.plan, ready.results)
-    return source.TrialList(ready.todo)
-
-
-def _run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
-    study = ready.plan.study
-    halving = _halving(ready)
-    if ready.workers == 1 and ready.address is None and halving is None:
-        from cluster import inprocess
-
-        inprocess.run(work, feed, on_event=listen, stop=stop)
-        return
-    from cluster import connect, tune
-
-    minutes = study.resources.timeout_minutes
-    with _machines(ready.address):
-        workers = ready.workers or _worker_count(study, connect.connected_nodes() or [], None)
-        tune.run(
-            work,
-            feed,
-            on_event=listen,
-            stop=stop,
-            workers=workers if ready.plan.open else min(workers, len(ready.todo)),
-            resources=_resources(study),
-            timeout=None if minutes is None else minutes * 60,
-            halving=halving,
-        )
-
-
-@contextlib.contextmanager
-def _machines(address: str | None) -> Generator[None]:
-    """Connects to the cluster at an address; without an address it does nothing, as the executor starts its own."""
-    if address is None:
-        yield
-        return
-    from cluster import connect, scratch
-
-    with scratch.folder() as folder, connect.attached(address, folder / "ray.log"):
-        yield
-
-
-def _halving(ready: Ready) -> SuccessiveHalving | None:
-    """ASHA with the study's settings, its rungs filled from the stored histories; None without early stopping."""
-    study = ready.plan.study
-    search, epochs = study.search, study.trial["epochs"]
-    if search.scheduler != "asha" or ready.only is not None:
-        return None
-    from jobs.results.reader import values_by_epoch
-
-    return SuccessiveHalving(
-        mode=study.select.mode,
-        epochs=epochs,
-        grace=searches.halving_grace(search, epochs),
-        reduction=search.reduction,
-        past=values_by_epoch(
-            ready.results,
-            study.name,
-            within_trial(study.select.metric),
-            [canonical_json(one.plug_ins) for one in ready.plan.trials] or ["{}"],
-        ),
-    )
-
-
-def _write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
-    """Writes the row of a trial that could not write it itself, as when its process died."""
-    from jobs.results.schema import Attempt
-    from jobs.results.writer import new_attempt_id, write
-
-    attempt = Attempt(
-        study=plan.study.name,
-        trial_key=trial.trial_key,
-        config_key=trial.config_key,
-        seed=trial.seed,
-        attempt_id=new_attempt_id(),
-        status="failed",
-        reason=reason,
-        source="pbt" if plan.study.search.scheduler == "pbt" else "run",
-        started=datetime.now(UTC),
-        host=socket.gethostname(),
-        params=dict(trial.parameters),
-        plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
-        code_hash=shared["code_hash"],
-        data_hash=trial.data_hash,
-        env_hash=shared["env_hash"],
-        env=dict(shared["env"]),
-        best_metric=within_trial(plan.study.select.metric),
-    )
-    write(shared["results"], attempt)
-
-
-def _write_study(results: str, plan: Plan) -> None:
-    """Writes the plan to the folder: `_study.json` for readers, `_study.yaml` to continue the study."""
-    from jobs.study import snapshot
-
-    study = plan.study
-    snapshot.write(study, study_folder(results, study.name))
-    content = {
-        "study": study.name,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": study.source,
-        "trial": study.trial,
-        "select": asdict(study.select),
-        "seeds": list(study.seeds),
-        "n_configurations": plan.n_cells,
-        "n_trials": max(plan.n_trials, len(plan.trials)),
-        "data": sorted({one.data_hash for one in plan.trials}),
-        "code": provenance.code_hash(plug_ins.plug_in_files(study)),
-        "commit": provenance.commit(),
-        "environment": provenance.environment(),
-        "protocol": PROTOCOL,
-        "plug_ins": apart.contents(plan),
-        "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
-    }
-    storage.put(study_folder(results, study.name) / STUDY_JSON, seal_json(content))

@@ -22,7 +22,8 @@ from jobs.planning import plan as planning
 from jobs.search.known import known
 from jobs.study import keys, study, yaml_document
 from jobs.study.plug_ins import plug_in_files
-from jobs.study.study import STAGES, Reader, Select, Study
+from jobs.study.sections import Select
+from jobs.study.study import STAGES, Reader, Study
 from jobs.study.yaml_document import Document
 
 if TYPE_CHECKING:

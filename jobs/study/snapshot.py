@@ -15,7 +15,8 @@ from jobs.results import records, storage
 from jobs.results.layout import PLUG_INS, STUDY_YAML, existing
 from jobs.results.storage import Place, put
 from jobs.study import yaml_document
-from jobs.study.study import Select, Study
+from jobs.study.sections import Select
+from jobs.study.study import Study
 
 
 def write(study: Study, folder: Place) -> Place:

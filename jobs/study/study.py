@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from core.config import plugins, schema
 from core.config import trial as trial_config
-from core.config.schema import Bounds, Mistakes, NonNegativeFloat, Place, PositiveFloat, PositiveInt
+from core.config.schema import Bounds, Mistakes, Place
 from core.data import catalog as named
 from core.data.analyzer import file_of
 from core.errors import UserError
@@ -19,54 +19,8 @@ from jobs.study import search as searches
 from jobs.study import space, yaml_document
 from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
 from jobs.study.search import Search
+from jobs.study.sections import SECTIONS, Budget, Resources, Select
 from jobs.study.yaml_document import Document
-
-
-@dataclass(frozen=True, kw_only=True)
-class Select:
-    """The metric by which configurations are ranked.
-
-    Attributes:
-        metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
-        mode: whether larger (`max`) or smaller (`min`) values are better.
-        save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
-    """
-
-    metric: str = "nmi"
-    mode: Literal["max", "min"] = "max"
-    save_model: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """The limit after which a run of the study starts no more trials; running trials still end. The next run continues.
-
-    Attributes:
-        hours: hours since the run began.
-        trials: number of trials that the run may start.
-    """
-
-    hours: PositiveFloat | None = None
-    trials: PositiveInt | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """The resources of one trial while it runs.
-
-    Attributes:
-        cpu: cores, one thread each.
-        gpu: GPUs; a fraction shares one.
-        memory_gb: main memory (10^9 bytes) beyond that of an idle process. Only the trial that needs more fails, as
-            OUT_OF_MEMORY. Not limited by default.
-        timeout_minutes: a trial that finishes no epoch in this time is ended and tried again.
-    """
-
-    cpu: PositiveInt = 1
-    gpu: NonNegativeFloat = 0.0
-    memory_gb: PositiveFloat | None = None
-    timeout_minutes: PositiveFloat | None = 60.0
-
 
 Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
 
@@ -116,7 +70,6 @@ class Study:
         return yaml_document.write(content)
 
 
-SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
 KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
 STAGES = "stages"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

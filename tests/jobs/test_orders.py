@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.analysis.scores import within_trial
-from jobs.execution import dispatch
-from jobs.execution import runner as running
+from jobs.execution import dispatch, stored
 from jobs.planning import plan
 from jobs.results import reader
 from jobs.search.source import TrialList
@@ -70,7 +69,7 @@ def test_the_row_of_a_hard_death_says_which_code_environment_and_metric_it_was(t
     read = study.load(tmp_path / "s.yaml")
     made = plan.make(read)
     shared = dispatch.shared(read, str(tmp_path / "results"), (), device="cpu")
-    running._write_failure(made, made.trials[0], shared, "DIED: the process was killed")
+    stored.write_failure(made, made.trials[0], shared, "DIED: the process was killed")
     (row,) = reader.read_results([str(tmp_path / "results")]).to_pylist()
     assert (row["code_hash"], row["env_hash"]) == (shared["code_hash"], shared["env_hash"])
     assert row["best_metric"] == within_trial("consensus") != "consensus"

@@ -1,0 +1,71 @@
+"""What the driver writes itself: the plan of a study, and the row of a trial that could not write its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from core.seal import seal_json
+from jobs.analysis.scores import within_trial
+from jobs.planning import apart
+from jobs.planning.plan import Plan, PlannedTrial
+from jobs.results import provenance, storage
+from jobs.results.identity import PROTOCOL
+from jobs.results.layout import STUDY_JSON, study_folder
+from jobs.study import plug_ins
+
+
+def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
+    """Writes the row of a trial that could not write it itself, as when its process died."""
+    from jobs.results.schema import Attempt
+    from jobs.results.writer import new_attempt_id, write
+
+    attempt = Attempt(
+        study=plan.study.name,
+        trial_key=trial.trial_key,
+        config_key=trial.config_key,
+        seed=trial.seed,
+        attempt_id=new_attempt_id(),
+        status="failed",
+        reason=reason,
+        source="pbt" if plan.study.search.scheduler == "pbt" else "run",
+        started=datetime.now(UTC),
+        host=socket.gethostname(),
+        params=dict(trial.parameters),
+        plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
+        code_hash=shared["code_hash"],
+        data_hash=trial.data_hash,
+        env_hash=shared["env_hash"],
+        env=dict(shared["env"]),
+        best_metric=within_trial(plan.study.select.metric),
+    )
+    write(shared["results"], attempt)
+
+
+def write_study(results: str, plan: Plan) -> None:
+    """Writes the plan to the folder: `_study.json` for readers, `_study.yaml` to continue the study."""
+    from jobs.study import snapshot
+
+    study = plan.study
+    snapshot.write(study, study_folder(results, study.name))
+    content = {
+        "study": study.name,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": study.source,
+        "trial": study.trial,
+        "select": asdict(study.select),
+        "seeds": list(study.seeds),
+        "n_configurations": plan.n_cells,
+        "n_trials": max(plan.n_trials, len(plan.trials)),
+        "data": sorted({one.data_hash for one in plan.trials}),
+        "code": provenance.code_hash(plug_ins.plug_in_files(study)),
+        "commit": provenance.commit(),
+        "environment": provenance.environment(),
+        "protocol": PROTOCOL,
+        "plug_ins": apart.contents(plan),
+        "trials": [[one.trial_key, one.config_key, one.seed] for one in plan.trials],
+    }
+    storage.put(study_folder(results, study.name) / STUDY_JSON, seal_json(content))

@@ -1,0 +1,139 @@
+"""Runs the trials of a prepared study as tasks, in this process or by Ray."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.executor import Event, Report, Stop, SuccessiveHalving, TaskResources
+from cluster.resources import Node, check, fitting
+from core.seal import canonical_json
+from jobs.analysis.scores import within_trial
+from jobs.execution.dispatch import Orders
+from jobs.planning.plan import Plan, PlannedTrial
+from jobs.search import source
+from jobs.study import search as searches
+from jobs.study.sections import Budget
+from jobs.study.study import Study
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A study that can start: it is planned, its data are checked, and its trials fit the machines.
+
+    With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
+    `told` describes how its data were read.
+    """
+
+    plan: Plan
+    todo: Sequence[PlannedTrial]
+    results: str
+    workers: int | None
+    address: str | None
+    keep_going: bool
+    only: Budget | None = None
+    told: Sequence[str] = ()
+
+    @property
+    def anything(self) -> bool:
+        """Whether there are trials to run."""
+        return bool(self.todo) or (self.plan.open and self.only is None)
+
+
+def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """`jobs.execution.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
+    from jobs.execution.trial import run_trial
+
+    return run_trial(payload, report)
+
+
+def worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
+    """The number of workers: as requested, or as many as fit on these machines."""
+    asked = _resources(study)
+    check(asked, nodes, workers=wanted or 1)
+    return wanted or fitting(asked, nodes)
+
+
+def _resources(study: Study) -> TaskResources:
+    wanted = study.resources
+    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
+
+
+def source_of(ready: Ready) -> source.Source:
+    """What chooses the next trial: the list of the plan, or a search algorithm."""
+    search = ready.plan.study.search
+    if ready.only is not None:
+        return source.TrialList(ready.todo)
+    if search.name == "optuna":
+        from jobs.search.tpe import Asking
+
+        return Asking(ready.plan.study, ready.results)
+    if search.scheduler == "pbt":
+        from jobs.search.pbt import Population
+
+        return Population(ready.plan, ready.results)
+    return source.TrialList(ready.todo)
+
+
+def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
+    """Runs the tasks of the feed in this process, on this machine's Ray, or on the cluster."""
+    study = ready.plan.study
+    halving = _halving(ready)
+    if ready.workers == 1 and ready.address is None and halving is None:
+        from cluster import inprocess
+
+        inprocess.run(work, feed, on_event=listen, stop=stop)
+        return
+    from cluster import connect, tune
+
+    minutes = study.resources.timeout_minutes
+    with _machines(ready.address):
+        workers = ready.workers or worker_count(study, connect.connected_nodes() or [], None)
+        tune.run(
+            work,
+            feed,
+            on_event=listen,
+            stop=stop,
+            workers=workers if ready.plan.open else min(workers, len(ready.todo)),
+            resources=_resources(study),
+            timeout=None if minutes is None else minutes * 60,
+            halving=halving,
+        )
+
+
+@contextlib.contextmanager
+def _machines(address: str | None) -> Generator[None]:
+    """Connects to the cluster at an address; without an address it does nothing, as the executor starts its own."""
+    if address is None:
+        yield
+        return
+    from cluster import connect, scratch
+
+    with scratch.folder() as folder, connect.attached(address, folder / "ray.log"):
+        yield
+
+
+def _halving(ready: Ready) -> SuccessiveHalving | None:
+    """ASHA with the study's settings, its rungs filled from the stored histories; None without early stopping."""
+    study = ready.plan.study
+    search, epochs = study.search, study.trial["epochs"]
+    if search.scheduler != "asha" or ready.only is not None:
+        return None
+    from jobs.results.reader import values_by_epoch
+
+    return SuccessiveHalving(
+        mode=study.select.mode,
+        epochs=epochs,
+        grace=searches.halving_grace(search, epochs),
+        reduction=search.reduction,
+        past=values_by_epoch(
+            ready.results,
+            study.name,
+            within_trial(study.select.metric),
+            [canonical_json(one.plug_ins) for one in ready.plan.trials] or ["{}"],
+        ),
+    )

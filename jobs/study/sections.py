@@ -1,0 +1,58 @@
+"""The sections of a study file beside its trial and space: how it selects, what it may use, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.config.schema import NonNegativeFloat, PositiveFloat, PositiveInt
+from jobs.study.search import Search
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """The metric by which configurations are ranked.
+
+    Attributes:
+        metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
+        mode: whether larger (`max`) or smaller (`min`) values are better.
+        save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
+    """
+
+    metric: str = "nmi"
+    mode: Literal["max", "min"] = "max"
+    save_model: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The limit after which a run of the study starts no more trials; running trials still end. The next run continues.
+
+    Attributes:
+        hours: hours since the run began.
+        trials: number of trials that the run may start.
+    """
+
+    hours: PositiveFloat | None = None
+    trials: PositiveInt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """The resources of one trial while it runs.
+
+    Attributes:
+        cpu: cores, one thread each.
+        gpu: GPUs; a fraction shares one.
+        memory_gb: main memory (10^9 bytes) beyond that of an idle process. Only the trial that needs more fails, as
+            OUT_OF_MEMORY. Not limited by default.
+        timeout_minutes: a trial that finishes no epoch in this time is ended and tried again.
+    """
+
+    cpu: PositiveInt = 1
+    gpu: NonNegativeFloat = 0.0
+    memory_gb: PositiveFloat | None = None
+    timeout_minutes: PositiveFloat | None = 60.0
+
+
+SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
