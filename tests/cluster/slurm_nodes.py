@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 HOSTS = {"n1": "10.77.0.1", "n2": "10.77.0.2"}
+UNSHARE = ("unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc")
 TOOLS = ("slurmctld", "slurmd", "munged", "sbatch", "unshare", "nsenter", "ip")
 
 # `ray stop`, at the end of a job, ends every Ray that it sees: only those of its own node, in a namespace of its own.
@@ -71,8 +72,7 @@ def lacking() -> str:
     """Why no Slurm can be started here; empty if one can."""
     if missing := [name for name in TOOLS if shutil.which(name) is None]:
         return f"{', '.join(missing)} is not installed (apt-get install slurm-wlm munge)"
-    unshare = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "true"]
-    if os.geteuid() or subprocess.run(unshare, check=False, capture_output=True).returncode:
+    if os.geteuid() or subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode:
         return "this user may make no namespaces: nodes on one machine need them"
     return ""
 
@@ -108,8 +108,7 @@ class SlurmNodes:
     def _start(self) -> None:
         for name, address in HOSTS.items():
             self._nodes[name] = subprocess.Popen(
-                ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
-                + ["bash", "-c", NODE, "node", str(self.folder), name, address],
+                [*UNSHARE, "--kill-child", "bash", "-c", NODE, "node", str(self.folder), name, address],
                 env=self._env,
             )
         self._inside = {name: self._first(node.pid) for name, node in self._nodes.items()}
