@@ -44,14 +44,16 @@ address=$head:$((20000 + SLURM_JOB_ID % 10000))
 # symmetric-run starts Ray on every node, runs what follows -- on the first, and runs `ray stop` at the end: that ends
 # every Ray of this user on these nodes, which is why they are taken --exclusive.
 # --mem=0 is all of a node's memory, --cpu-bind=none all of its cores: each node counts its own, and its own cards.
+# Only the head may be told to have no dashboard.
 # shellcheck disable=SC2016 # the variables are each node's own
-on_each_node='exec ray symmetric-run --num-cpus="${SLURM_CPUS_ON_NODE:-1}" \
-  ${SLURM_GPUS_ON_NODE:+--num-gpus="$SLURM_GPUS_ON_NODE"} "$@"'
+on_each_node='((SLURM_NODEID)) || set -- --include-dashboard=false "$@"
+  exec ray symmetric-run --num-cpus="${SLURM_CPUS_ON_NODE:-1}" \
+    ${SLURM_GPUS_ON_NODE:+--num-gpus="$SLURM_GPUS_ON_NODE"} "$@"'
 # shellcheck disable=SC2016
 on_the_first='conclus run "${@:2}" & echo "$!" > "$0"; wait "$!" && code=0 || code=$?; echo "$code" > "$1"; exit "$code"'
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --mem=0 --cpu-bind=none --kill-on-bad-exit=1 \
   bash -c "$on_each_node" node \
-  --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --include-dashboard=false --disable-usage-stats -- \
+  --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --disable-usage-stats -- \
   bash -c "$on_the_first" "$driver" "$ended" "$study" --results "$results" --address "$address" &
 running=$!
 

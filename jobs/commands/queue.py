@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.executor import LEFT
 from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark, say, warn, width
@@ -143,7 +144,9 @@ def run(results: str, workers: int | None, address: str | None, *, keep_waiting:
     _say(f"ended: {counted or 'nothing was waiting'}")
     if runner.interrupts.count:
         _say(f"go on with: {shlex.join(['conclus', *sys.argv[1:]])}")
-    sys.exit(130 if runner.interrupts.count else 1 if runner.ended["failed"] else 0)
+    if runner.interrupts.count:
+        sys.exit(130)
+    sys.exit(1 if runner.ended["failed"] else LEFT if runner.ended["left"] else 0)
 
 
 def _say(text: str) -> None:
@@ -244,9 +247,9 @@ def _notes(queue: Queue, entries: Sequence[QueueEntry], results: str) -> list[st
         for one in entries
         if one.said
     ]
-    if failed := [one for one in entries if one.state == "failed"]:
-        again = ["conclus", "queue", "add", str(queue.path(failed[-1].number, "yaml")), "--results", results]
-        notes.append(one_line(f"let one that failed wait again with: {shlex.join(again)}") + "\n")
+    if lacking := [one for one in entries if one.state in {"failed", "left"}]:
+        again = ["conclus", "queue", "add", str(queue.path(lacking[-1].number, "yaml")), "--results", results]
+        notes.append(one_line(f"let one that is not done wait again with: {shlex.join(again)}") + "\n")
     return notes
 
 

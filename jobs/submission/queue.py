@@ -34,6 +34,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cluster.executor import LEFT
 from core.errors import UserError
 from core.seal import seal_json, seal_text
 from jobs.results import records, storage
@@ -52,7 +53,7 @@ _SHAPE = {
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
-EntryState = Literal["waiting", "running", "done", "failed", "cancelled"]
+EntryState = Literal["waiting", "running", "done", "left", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class QueueEntry:
         study: The study's name.
         plan: A digest of its name and its trials' keys.
         priority: Higher ones run first.
-        state: Its state; see `Queue.read` for an interrupted one.
+        state: Its state; `left` if its budget is spent; see `Queue.read` for an interrupted one.
         added: When it was added, UTC, ISO 8601; `ended` likewise, or empty.
         cancel: Whether it was cancelled while it runs.
         exit_code: The exit code of its last run; None before the end, or if a killed runner left it unknown.
@@ -87,7 +88,7 @@ class QueueEntry:
     @property
     def over(self) -> bool:
         """Whether it will not run again."""
-        return self.state in {"done", "failed", "cancelled"}
+        return self.state in {"done", "left", "failed", "cancelled"}
 
 
 def in_order(entries: Sequence[QueueEntry]) -> list[QueueEntry]:
@@ -302,9 +303,8 @@ class Queue:
             entry = replace(entry, exit_code=code)
             if code and (asked or entry.cancel):
                 return self._write(_cut_short(entry, "interrupted"))
-            return self._write(
-                replace(entry, state="failed" if code else "done", ended=_now(), said=said, cancel=False)
-            )
+            state = "left" if code == LEFT else "failed" if code else "done"
+            return self._write(replace(entry, state=state, ended=_now(), said=said, cancel=False))
 
     def trials_done(self, entry: QueueEntry, results: str) -> int:
         """The number of an entry's trials, as they were when it was added, that have a finished row.

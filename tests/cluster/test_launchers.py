@@ -278,13 +278,20 @@ def test_the_slurm_script_calls_symmetric_run_as_it_wants_to_be_called(slurm, tm
     assert name == "symmetric-run"
     started = symmetric_run.curate_and_validate_ray_start_args(arguments[:split])
     assert {one.partition("=")[0] for one in started} <= START_OPTIONS
-    assert arguments[:5] == ["--num-cpus=5", "--address", "n1:23456", "--min-nodes", "3"]
+    assert arguments[:6] == [
+        "--num-cpus=5", "--include-dashboard=false", "--address", "n1:23456", "--min-nodes", "3"
+    ]  # fmt: skip
     assert arguments[split + 1 : split + 3] == ["bash", "-c"]
     told = (tmp_path / "told").read_text().split()
     assert told == ["run", "study.yaml", "--results", "/shared/results", "--address", "n1:23456"]
     environment = (tmp_path / "environment").read_text()
     assert f"SLURM_JOB_END_TIME={datetime(2026, 12, 1, 18).timestamp():.0f}\n" in environment  # noqa: DTZ001 (local)
     assert not (tmp_path / "requeued").exists()
+
+
+def test_the_other_nodes_of_a_slurm_job_are_told_nothing_of_a_dashboard(slurm, tmp_path):
+    slurm(SLURM, "study.yaml", "/shared/results", SLURM_NODEID="1")  # of such a node `ray start` refuses it
+    assert (tmp_path / "arguments").read_text().split()[1:3] == ["--num-cpus=5", "--address"]
 
 
 def test_the_slurm_script_takes_the_cards_that_slurm_gives_it(slurm, tmp_path):
@@ -373,7 +380,7 @@ def test_the_slurm_script_says_what_it_lacks_and_is_shell(slurm, tmp_path):
 
 def test_a_slurm_script_with_a_head_of_its_own_is_seen(slurm, tmp_path):
     broken = tmp_path / "broken.sh"
-    broken.write_text(SLURM.read_text().replace("--include-dashboard=false", "--head"))
+    broken.write_text(SLURM.read_text().replace("--disable-usage-stats", "--head"))
     slurm(broken, "study.yaml", "/shared/results")
     _, *arguments = (tmp_path / "arguments").read_text().splitlines()
     with pytest.raises(click.ClickException, match="--head"):
