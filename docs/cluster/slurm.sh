@@ -29,12 +29,15 @@ export RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=token
 
 # Nodes that start slowly: Ray would give up after 30 seconds.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
+# When a node is stopped the study has left it: Ray would wait half a minute for what still runs there.
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 # Ray's own memory monitor ends a whole Tune experiment; the kernel ends one trial.
 export RAY_memory_monitor_refresh_ms=0 RAY_USAGE_STATS_ENABLED=0
 export PATH="$conclus/bin:$PATH"
 
-# When this job ends, for the study's budget; Slurm before 23 does not tell a job. Without a limit it stays empty.
-end=${SLURM_JOB_END_TIME:-$(date -d "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %e)" +%s 2> /dev/null || true)}
+# When this job ends, for the study's budget: Slurm 22.05 does not tell its jobs. Without a time limit it stays empty.
+end=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs "$SLURM_JOB_ID" --format %e || true)
+end=${SLURM_JOB_END_TIME:-$(date -d "${end:-unknown}" +%s 2> /dev/null || true)}
 export SLURM_JOB_END_TIME=$end
 
 # Jobs of one user on one network get ports of their own.
@@ -70,5 +73,5 @@ if [[ ! -s $ended ]]; then
   exit $((code ? code : 1))
 fi
 code=$(< "$ended")
-((code != 3)) || scontrol requeue "$SLURM_JOB_ID" # trials are left
+((code != 3)) || scontrol requeue "$SLURM_JOB_ID" || true # trials are left
 exit "$code"

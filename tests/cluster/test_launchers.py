@@ -294,6 +294,13 @@ def test_the_other_nodes_of_a_slurm_job_are_told_nothing_of_a_dashboard(slurm, t
     assert (tmp_path / "arguments").read_text().split()[1:3] == ["--num-cpus=5", "--address"]
 
 
+@pytest.mark.parametrize("said", ["", "N/A", "exit 1"])
+def test_a_slurm_job_without_a_time_limit_has_no_end(slurm, tmp_path, said):
+    (tmp_path / "tools" / "squeue").write_text(f"#!/bin/bash\n{said if said == 'exit 1' else f'echo {said}'}\n")
+    assert slurm(SLURM, "study.yaml", "/shared/results").returncode == 0
+    assert "SLURM_JOB_END_TIME=\n" in (tmp_path / "environment").read_text()
+
+
 def test_the_slurm_script_takes_the_cards_that_slurm_gives_it(slurm, tmp_path):
     assert slurm(SLURM, "study.yaml", "/shared/results", SLURM_GPUS_ON_NODE="2").returncode == 0
     assert (tmp_path / "arguments").read_text().splitlines()[1:3] == ["--num-cpus=5", "--num-gpus=2"]

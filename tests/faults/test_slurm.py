@@ -57,7 +57,7 @@ def test_its_time_limit_and_a_requeue_cost_no_trial_and_at_most_one_epoch_each(s
     study = Folder(tmp_path)
     study.prepare(SLOW.format(pause=3, epochs=EPOCHS, seeds=SEEDS))
     # Slurm sends the signal up to a minute earlier than it is asked to.
-    job = submit(slurm, study, "--nodes=2", "--time=2", "--signal=B:USR1@20")
+    job = submit(slurm, study, "--nodes=2", "--time=2", "--signal=B:USR1@40")
     slurm.wait_until(lambda: int(slurm.job(job)["Restarts"]) == 1, 150)
     said = (slurm.folder / f"{job}.out").read_text()
     assert "stopping: running trials are being kept resumable" in said
