@@ -19,13 +19,11 @@ results=${2:?usage: sbatch slurm.sh STUDY RESULTS}
 conclus=${CONCLUS_ENV:-$HOME/.conclus} # the environment that conclus is installed in, on the shared file system
 
 # A token of this job's own, readable by its user alone; Ray's own would be ~/.ray/auth_token, readable by everyone.
-# Beside it the driver's process and its exit code.
-umask 077
-RAY_AUTH_TOKEN_PATH=$(mktemp "$HOME/.conclus-token.XXXXXX")
-driver=$RAY_AUTH_TOKEN_PATH.driver ended=$RAY_AUTH_TOKEN_PATH.ended
-trap 'rm -f "$RAY_AUTH_TOKEN_PATH" "$driver" "$ended"' EXIT
-"$conclus/bin/python" -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH"
-export RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=token
+# Beside it the driver's process and its exit code. When Slurm ends the job, `rm` must get to its end, too.
+own=$(mktemp -d "$HOME/.conclus-job.XXXXXX")
+trap 'trap "" TERM; rm -rf "$own"' EXIT
+(umask 077 && "$conclus/bin/python" -c 'import secrets; print(secrets.token_hex(32))' > "$own/token")
+export RAY_AUTH_TOKEN_PATH=$own/token RAY_AUTH_MODE=token
 
 # Nodes that start slowly: Ray would give up after 30 seconds.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
@@ -53,25 +51,26 @@ on_each_node='((SLURM_NODEID)) || set -- --include-dashboard=false "$@"
   exec ray symmetric-run --num-cpus="${SLURM_CPUS_ON_NODE:-1}" \
     ${SLURM_GPUS_ON_NODE:+--num-gpus="$SLURM_GPUS_ON_NODE"} "$@"'
 # shellcheck disable=SC2016
-on_the_first='conclus run "${@:2}" & echo "$!" > "$0"; wait "$!" && code=0 || code=$?; echo "$code" > "$1"; exit "$code"'
+on_the_first='conclus run "$@" & echo "$!" > "$0/driver"
+  wait "$!" && code=0 || code=$?; echo "$code" > "$0/ended"; exit "$code"'
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --mem=0 --cpu-bind=none --kill-on-bad-exit=1 \
   bash -c "$on_each_node" node \
   --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --disable-usage-stats -- \
-  bash -c "$on_the_first" "$driver" "$ended" "$study" --results "$results" --address "$address" &
+  bash -c "$on_the_first" "$own" "$study" --results "$results" --address "$address" &
 running=$!
 
 # The driver runs on this node, the first one. A signal to the whole step would end Ray under it.
-trap 'kill -USR1 "$(cat "$driver")" 2> /dev/null || kill "$running"' USR1
+trap 'kill -USR1 "$(cat "$own/driver")" 2> /dev/null || kill "$running"' USR1
 while true; do
   wait "$running" && code=0 || code=$?
   kill -0 "$running" 2> /dev/null || break # else the signal has ended the waiting alone
 done
 
 # symmetric-run exits with 0 also when Ray did not start: the driver alone knows how the study ended.
-if [[ ! -s $ended ]]; then
+if [[ ! -s $own/ended ]]; then
   echo "Error: conclus did not run to its end: what is above tells why" >&2
   exit $((code ? code : 1))
 fi
-code=$(< "$ended")
+code=$(< "$own/ended")
 ((code != 3)) || scontrol requeue "$SLURM_JOB_ID" || true # trials are left
 exit "$code"

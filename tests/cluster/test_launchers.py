@@ -313,7 +313,7 @@ def test_the_slurm_job_ends_as_its_study_does_and_goes_back_to_the_queue_while_t
     (tmp_path / "code").write_text(str(code))
     done = slurm(SLURM, "study.yaml", "/shared/results")
     assert (done.returncode, (tmp_path / "requeued").exists()) == (code, requeued), done.stderr
-    assert not list(tmp_path.glob(".conclus-token*"))
+    assert not list(tmp_path.glob(".conclus-job*"))
 
 
 def test_a_slurm_job_whose_ray_did_not_start_has_not_done_its_study(slurm, tmp_path):
@@ -346,7 +346,7 @@ def test_at_usr1_the_slurm_script_tells_the_driver_waits_for_it_and_goes_back_to
     assert done.returncode == 3, done.stderr
     assert (tmp_path / "saved").read_text() == "saved\n"
     assert (tmp_path / "requeued").read_text() == "123456\n"
-    assert not list(tmp_path.glob(".conclus-token*"))
+    assert not list(tmp_path.glob(".conclus-job*"))
 
 
 def test_every_machine_of_a_cloud_names_an_image_with_a_python_that_is_new_enough():
