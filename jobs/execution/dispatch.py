@@ -68,7 +68,8 @@ class Orders:
         """Passes an event of a trial to the source."""
         if event.kind in {"reported", "ended"} or event.data.get("status") in {"ok", "paused"}:
             self.advanced = True
-        self.pace.hear(event)
+        if self.end is not None:
+            self.pace.hear(event)
         self._source.hear(event)
 
     def over(self) -> None:
