@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.data.object_store import bare, is_address
 from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark
@@ -109,4 +110,10 @@ def _check(study: Study, *, remote_data: bool) -> None:
     remark([f"{study.name}: {counted(plan.n_cells, 'configuration')}, {counted(len(plan.trials), 'trial')}"])
     options = [one.config.data.options for one in plan.trials]
     for path in sorted({str(one["path"]) for one in options if "path" in one}):
-        remark([f"{study.name}: {path} must be there on every node of the cluster too"])
+        remark([f"{study.name}: {_needed(path)}"])
+
+
+def _needed(path: str) -> str:
+    if not is_address(path):
+        return f"{path} must be there on every node of the cluster too"
+    return f"each node of the cluster reads {bare(path)} once, with the credentials of its own environment"
