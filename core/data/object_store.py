@@ -59,8 +59,8 @@ def connected(location: str) -> tuple[Any, str]:
     try:
         filesystem, path = FileSystem.from_uri(urlunsplit(parts._replace(query=query)))
     except ArrowNotImplementedError as error:
-        install = "install the wheel of PyPI: pip install --force-reinstall --only-binary :all: pyarrow"
-        raise UserError(f"{bare(location)}: the pyarrow here knows no {parts.scheme}://: {install}") from error
+        what = f"the pyarrow here was built without {parts.scheme}://: install that of PyPI (pip install pyarrow)"
+        raise UserError(f"{bare(location)} cannot be reached: {what}") from error
     except (ArrowException, OSError, ValueError) as error:
         raise UserError(f"{bare(location)} cannot be reached: {telling(error)}") from error
     return filesystem, path.rstrip("/")
