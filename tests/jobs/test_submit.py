@@ -30,9 +30,9 @@ seeds: {seeds}
 
 @pytest.fixture(scope="module")
 def nodes():
-    """A head that takes jobs and a worker; jobs start the `python` of the head's path."""
+    """A head that takes jobs and a worker, started as ray_config.yaml does: by a path, with no Python in the PATH."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("PATH", "/usr/bin:/bin")
         # Of this checkout nothing is to be seen from the cluster: what jobs import was sent.
         patch.delenv("PYTHONPATH", raising=False)
         with Nodes(token=new_token(), jobs=True) as started:
