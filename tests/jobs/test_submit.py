@@ -73,10 +73,13 @@ def jobs_of(nodes, study):
 
 
 def in_two_terminals(root, *arguments):
-    """Exit code and standard error of the same command, started twice at the same moment."""
-    own = [sys.executable, "-m", "conclus", *map(str, arguments)]
+    """Exit code and standard error of the same command, started twice at the same moment; once as on Windows."""
+    ways = (["-m", "conclus"], [root / "tests" / "jobs" / "like_windows.py"])
     env = os.environ | {"PYTHONPATH": str(root)}
-    both = [subprocess.Popen(own, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, *way, *map(str, arguments)], env=env, stderr=subprocess.PIPE, text=True)
+        for way in ways
+    ]
     errors = [one.communicate(timeout=120)[1] for one in both]
     return [(one.returncode, err) for one, err in zip(both, errors, strict=True)]
 
