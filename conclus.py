@@ -196,7 +196,7 @@ def _run(*mistakes: type[Exception]) -> None:
             raise
         name = next((one for one in sys.argv[1:] if not one.startswith("-")), "")
         click.echo(
-            f"Error: `conclus {name}` needs Linux or macOS: on Windows run it in WSL2 (wsl --install), or hand the "
+            f"Error: `conclus {name}` needs Linux or macOS: on Windows run it in WSL2, or hand the "
             "study to a cluster with `conclus submit`",
             err=True,
         )

@@ -56,7 +56,7 @@ def test_what_runs_trials_says_what_it_needs_before_it_starts(on_windows, tmp_pa
     done = on_windows("run", "study.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "Error: `conclus run` needs Linux or macOS: on Windows run it in WSL2 (wsl --install), "
+        "Error: `conclus run` needs Linux or macOS: on Windows run it in WSL2, "
         "or hand the study to a cluster with `conclus submit`\n"
     )
     assert not (tmp_path / "results").exists()
