@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -13,6 +15,7 @@ import requests
 from cluster.submit import Jobs
 from jobs.results.reader import read_results
 from tests.cluster.nodes import Nodes, free_port, new_token
+from tests.docs.pages import blocks
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -210,6 +213,42 @@ def test_a_study_that_is_wrong_is_not_sent(nodes, here, command):
     assert "gone.csv" in err
     assert "if the data lie on the cluster alone, add --remote-data" in err
     assert told(nodes) == before
+
+
+NOT_FOLLOWED = {
+    "uv sync": "copies itself to other machines by SSH; tests/cluster/test_launchers.py checks the file",
+    "docker build": "needs Docker and a registry; .ci/run checks the Dockerfile",
+    "kubectl": "needs Kubernetes; tests/cluster/test_launchers.py checks the manifest",
+    "sbatch": "needs Slurm; tests/cluster/test_launchers.py runs the script",
+    "conclus doctor": "tests/jobs/test_doctor.py runs it on such a cluster",
+    "uv venv": "downloads gigabytes",
+    "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --index-url": "downloads gigabytes",
+    "python3 -m pip wheel": "downloads gigabytes",
+    "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --no-index": "tests/docs/test_install.py runs it",
+}
+
+
+def test_the_page_on_clusters_can_be_followed_word_for_word(nodes, here, command, root, monkeypatch):
+    (here / "study.yaml").write_text(STUDY.format(name="page", epochs=400, seeds=[0]))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    shell = [one.text for one in blocks(root / "docs" / "cluster.md") if one.language == "sh"]
+    assert all(any(text.startswith(begin) for text in shell) for begin in NOT_FOLLOWED)
+    told = ""
+    for text in shell:
+        if text.startswith(tuple(NOT_FOLLOWED)):
+            continue
+        script = text.replace("http://HEAD:8265", nodes.jobs_address).replace("/shared/results", f"{here}/shared")
+        done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        told += done.stdout + done.stderr
+    assert (here / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+    first, second = re.findall(r"^submitted (\S+) to", told, re.MULTILINE)
+    assert {first, second} == set(jobs_of(nodes, "page"))
+    begun = (f"submitted {first} to", f"{first} is RUNNING at", f"{first}: STOPPED", f"submitted {second} to")
+    places = [told.find(one) for one in begun]
+    assert -1 not in places, told
+    assert places == sorted(places)
+    assert command("stop", here / "shared")[0] == 0
 
 
 def test_a_job_of_a_lost_head_is_replaced(nodes, here, command):
