@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster.executor import LEFT
+from core.data.object_store import is_address
 from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark, say, warn, width
@@ -31,7 +32,8 @@ def command() -> None:
     """Let studies wait for the same machines, and run them one after the other.
 
     The study with the highest priority is next; with equal priority, the one that was added first. The queue is stored
-    as files in the results folder: if anything is killed, `conclus queue run` continues where it stopped.
+    as files in the results folder: if anything is killed, `conclus queue run` continues where it stopped. Of results in
+    an object store it is stored on this machine.
 
     A queue only decides which study is next: one study at a time has the whole machine, or the whole cluster, where Ray
     places its trials.
@@ -69,6 +71,8 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     # A runner may have taken it already.
     place = f", place {waiting.index(entry.number) + 1} of {len(waiting)}" if entry.number in waiting else ""
     say(f"{name}: {counted(total, 'trial', 'are')} queued as number {entry.number}{place}")
+    if is_address(results):
+        say(f"the queue lies on this machine, in {queue.folder}: run it here")
     for one in entries:
         if one.study == name and one.number != entry.number and not one.over:
             say(

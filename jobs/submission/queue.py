@@ -1,8 +1,8 @@
 """Studies that wait for the same machines. Their states are files, so the queue survives the death of any process.
 
 One queue belongs to one results folder and runs one study at a time on all machines. On a cluster, Ray places the
-trials by its own scheduling and the study's `resources`; the queue only decides which study is next. `<results>/queue/`
-contains
+trials by its own scheduling and the study's `resources`; the queue only decides which study is next. `_queue` in the
+results (of an object store, which has no locks: in a folder of the user on this machine) contains
 
     7.yaml       the study as it was added, every default and override in it; written once, with a digest
     7.keys       the keys of its trials, one per line; written once: `QueueEntry.plan` is their digest
@@ -42,6 +42,7 @@ from jobs.results.layout import QUEUE, existing
 from jobs.results.lock import is_taken, wait_for
 from jobs.results.peek import without_digest
 from jobs.results.storage import open_to_lock, put, read_regular, reason
+from jobs.study import state_folder
 
 _SHAPE = {
     **dict.fromkeys(("study", "plan", "state", "added", "ended", "said"), str),
@@ -108,9 +109,8 @@ class Queue:
     """The queue in a results folder. Every method makes one change, completely or not at all."""
 
     def __init__(self, results: str) -> None:
-        if "://" in results:
-            raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
-        self.folder = Path(str(existing(Path(results), QUEUE)))
+        place = storage.at(results)
+        self.folder = Path(str(existing(place if isinstance(place, Path) else state_folder.queue(str(place)), QUEUE)))
 
     def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""

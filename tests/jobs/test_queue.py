@@ -301,7 +301,7 @@ def test_the_same_study_waits_once_and_another_of_its_name_is_said(folder, comma
         (["add", "studies/s.yaml", "--set", "epochs=-1"], "epochs"),
         (["add", "studies/none.yaml"], "cannot be read"),
         (["add", "studies/s.yaml", "--set", "data.path=gone.csv", "--set", "space={}"], "gone.csv"),
-        (["add", "studies/s.yaml", "--results", "s3://bucket/r"], "a queue needs a folder on a disk"),
+        (["add", "studies/s.yaml", "--results", "ftp://bucket/r"], "not in ftp://"),
         (["add", "studies/s.yaml", "--results", "studies/s.yaml"], "cannot be written there"),
         (["move", "1"], "--priority N or --front"),
         (["move", "7", "--front"], "has no number 7"),
