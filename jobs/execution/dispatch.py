@@ -67,6 +67,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "code_hash": provenance.code_hash(tuple(plug_ins)),
         "env": env,
         "env_hash": provenance.environment_hash(env),
+        "by": provenance.person(),
         "metric": study.select.metric,
         "mode": study.select.mode,
         "save_model": study.select.save_model,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
 import shlex
@@ -20,7 +19,7 @@ from core.errors import UserError
 from core.seal import seal_json
 from jobs.present.output import warn
 from jobs.present.visible import one_line
-from jobs.results import records
+from jobs.results import provenance, records
 from jobs.results.layout import JOB, existing, folders_of, study_folder, study_name
 from jobs.results.lock import holder
 from jobs.results.storage import Place, put
@@ -49,7 +48,7 @@ def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
     """The record of a job to submit, with a new unique name."""
     from jobs.results.writer import new_attempt_id
 
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    by = f"{provenance.person()}@{socket.gethostname()}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, by)
 

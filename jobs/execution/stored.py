@@ -34,6 +34,9 @@ def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], re
         source="pbt" if plan.study.search.scheduler == "pbt" else "run",
         started=datetime.now(UTC),
         host=socket.gethostname(),
+        by=shared["by"],
+        gpu=shared["gpu"],
+        own_seconds=0.0,  # The row of the process that died tells its time.
         params=dict(trial.parameters),
         plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
         code_hash=shared["code_hash"],

@@ -164,6 +164,7 @@ class _Running:
     def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed and writes the traceback to a separate file."""
         self.attempt.status, self.attempt.reason = "failed", reason
+        self.attempt.own_seconds = time.monotonic() - self.began
         try:
             write(self.order.results, self.attempt)
         except StorageError:
@@ -223,6 +224,7 @@ class _Running:
     def _record(self, row: EpochRow) -> None:
         attempt = self.attempt
         self.seconds += row.train_seconds + row.evaluation_seconds
+        attempt.own_seconds = time.monotonic() - self.began
         attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
         metrics, signals = _plain(row.metrics), _plain(row.health)
         named = metrics | {f"health.{name}": value for name, value in signals.items()}
@@ -353,7 +355,10 @@ def _new_attempt(order: Order, metric: str) -> Attempt:
         attempt_id=new_attempt_id(),
         source=order.source,
         started=datetime.now(UTC),
+        own_seconds=0.0,
         host=socket.gethostname(),
+        by=order.by,
+        gpu=order.gpu,
         params=dict(order.parameters),
         plug_ins={key: dict(one) for key, one in order.contents.items()},
         code_hash=order.code_hash,

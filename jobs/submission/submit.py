@@ -16,6 +16,7 @@ from core.config import plugins
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.present.output import remark
+from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, STUDY_YAML
 from jobs.study import snapshot, state_folder
 from jobs.study.plug_ins import plug_in_files
@@ -82,4 +83,4 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
             run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
         about = {"study": study.name, "results": job.results, "by": job.by}
-        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, provenance.BY: provenance.person()})
