@@ -104,15 +104,21 @@ OnEvent = Callable[[Event], None]
 
 
 class Stop:
-    """A flag that ends a run; any thread or signal handler may set it."""
+    """A flag that ends a run; any thread or signal handler may set it.
+
+    Attributes:
+        signal: the number of the signal that set it; 0 if none did.
+    """
 
     def __init__(self) -> None:
         # A plain bool, not threading.Event: its lock can deadlock when one signal interrupts another.
         self._requested = False
+        self.signal = 0
 
-    def request(self) -> None:
+    def request(self, *, signal: int = 0) -> None:
         """Ask the run to end; a second call changes nothing."""
-        self._requested = True
+        if not self._requested:
+            self._requested, self.signal = True, signal
 
     @property
     def requested(self) -> bool:

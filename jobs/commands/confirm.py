@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     contender gets more seeds; one that is surely worse gets no more. It ends when one contender is left, when the
     remaining ones differ by less than --margin, or at --seeds-at-most. The planned rounds share an error of 5 %: if
     there is no difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end makes a
-    new plan with its own 5 %. The exit code is 1 if the end is undecided.
+    new plan with its own 5 %. The exit code is 1 if the end is undecided, and 3 if --hours or the time of its job are
+    over.
 
     After Ctrl-C, the same command continues; finished trials are not run again.
     """
@@ -185,10 +187,11 @@ def _leave(summary: Summary, left: int) -> None:
     """Prints why a round could not be finished, and how to continue."""
     from jobs.execution.console import again
 
-    if summary.stopped and not (summary.paused or summary.unwritable):
+    code = replace(summary, missing=left).exit_code  # what a round lacks is not what the study lacks
+    if summary.stopped and not (summary.paused or summary.unwritable or summary.spent):
         remark([f"{counted(left, 'trial')} of this round left; go on with: {again()}"])
-        sys.exit(130)
+        sys.exit(code)
     why = summary.unwritable or (summary.paused and f"the first trials failed alike ({summary.paused})")
-    why = why or ("the hours are over" if summary.spent else "trials failed")
+    why = why or summary.limit or "trials failed"
     remark([f"undecided: {why}; {counted(left, 'trial')} of this round left; go on with: {again()}"])
-    sys.exit(1)
+    sys.exit(code if summary.spent else 1)

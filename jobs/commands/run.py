@@ -35,6 +35,9 @@ def command(
     with exit code 1.
 
     Press Ctrl-C once to stop: results are kept, running trials can be resumed, and the same command continues.
+
+    Exit codes: 0 every trial is done; 1 trials failed, or running it again would not help; 2 something given is wrong;
+    3 trials are left, because the budget or the job's time is over or a SIGTERM came: run it again; 130 after Ctrl-C.
     """
     from jobs.execution.console import run_study
 

@@ -71,7 +71,12 @@ def run_study(
         if summary.done and not quiet and not summary.unwritable:
             _show_leaderboard(read, results)
         if before is not None:
-            summary = replace(summary, done=before.done + summary.done, failed=before.failed + summary.failed)
+            summary = replace(
+                summary,
+                done=before.done + summary.done,
+                failed=before.failed + summary.failed,
+                advanced=before.advanced or summary.advanced,
+            )
         if summary.missing or summary.paused or summary.unwritable:
             break
         _pass_gate(course, place, results, quiet=quiet)
@@ -137,16 +142,19 @@ def _exit(summary: Summary, *, quiet: bool) -> None:
         why = f"paused: the first trials all failed for the same reason ({summary.paused})"
         remark([f"{why}. Fix it and run it again, or use --keep-going to run the others anyway"])
         sys.exit(1)
-    if summary.spent and summary.missing and not summary.failed:
-        if not quiet:
-            remark([f"the budget is spent, {counted(summary.missing, 'trial', 'are')} left; go on with: {again()}"])
-        return
-    if summary.stopped and summary.missing:
-        remark([f"{counted(summary.missing, 'trial', 'are')} left; go on with: {again()}"])
-        sys.exit(130)
-    if summary.failed or summary.missing:
+    if summary.missing and (summary.spent or summary.stopped):
+        if summary.limit and not quiet:
+            remark([summary.limit])
+        failed = f"{counted(summary.failed, 'trial')} failed, " if summary.failed else ""
+        left = failed + counted(summary.missing, "trial", "are")
+        if summary.exit_code == 1:
+            remark([f"{left} left, and no trial got through an epoch: the run needs more time or a larger budget"])
+        elif not (quiet and summary.spent):
+            remark([f"{left} left; go on with: {again()}"])
+    elif summary.failed or summary.missing:
         remark([f"{counted(summary.failed, 'trial')} failed, {summary.missing} left; try them again with: {again()}"])
-        sys.exit(1)
+    if summary.exit_code:
+        sys.exit(summary.exit_code)
     if not quiet:
         every = "all " * (summary.done > 1)
         remark([f"{every}{counted(summary.done, 'trial', 'are')} done"])
@@ -169,7 +177,7 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
             if number == signal.SIGUSR1:
                 return
             raise KeyboardInterrupt
-        stop.request()
+        stop.request(signal=number)
         click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again quits at once", err=True)
 
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import os
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cluster.executor import Event, Task
 from core.config import plugins
 from core.config.trial import to_mapping
+from core.errors import counted
+from jobs.planning.forecast import MARGIN
 from jobs.planning.plan import PlannedTrial
 from jobs.results import provenance
-from jobs.search.source import Source
+from jobs.search.source import Next, Source, TrialList
 from jobs.study.sections import Budget
 from jobs.study.study import Study
+
+LEAVE_SECONDS = 30.0
+"""So long before its end a run stops: what runs is saved, and the results are tidied."""
 
 
 class Orders:
@@ -22,19 +32,32 @@ class Orders:
 
     Attributes:
         given: every trial that was handed out, by its key.
-        spent: whether the budget ended the run.
+        advanced: whether a trial got through an epoch.
+        pace: forecasts the seconds of an epoch.
+        end: the moment by which the run has to leave, in seconds since 1970; None without one.
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
         self.given: dict[str, PlannedTrial] = {}
-        self.spent = False
+        self.advanced = False
+        self.pace, self.end = Pace(), end_of(budget)
         self._source, self._shared, self._budget = source, shared, budget
         self._began = time.monotonic()
+        self._limit = ""
+        self._late = 0
+
+    @property
+    def limit(self) -> str:
+        """What ended the run, in words; empty while nothing has."""
+        if not self._late or self.end is None:
+            return self._limit
+        kept = f"{counted(self._late, 'trial')} did not start: not enough time for an epoch"
+        return f"{_until(self.end)}: {kept}"
 
     def take(self) -> Task | None:
         """The next task."""
-        self.spent = self.spent or self._is_spent()
-        following = None if self.spent else self._source.take()
+        self._limit = self._limit or self._spent()
+        following = None if self._limit else self._in_time()
         if following is None:
             return None
         trial = following.trial
@@ -43,13 +66,77 @@ class Orders:
 
     def hear(self, event: Event) -> None:
         """Passes an event of a trial to the source."""
+        if event.kind in {"reported", "ended"} or event.data.get("status") in {"ok", "paused"}:
+            self.advanced = True
+        self.pace.hear(event)
         self._source.hear(event)
 
-    def _is_spent(self) -> bool:
+    def over(self) -> None:
+        """Takes note that the end has come while trials ran."""
+        if self.end is not None:
+            self._limit = f"{_until(self.end)}: trials that ran are kept resumable"
+
+    def _spent(self) -> str:
+        """The limit that is reached, in words; empty if none is."""
         hours, trials = self._budget.hours, self._budget.trials
         if trials is not None and len(self.given) >= trials:
-            return True
-        return hours is not None and time.monotonic() - self._began >= hours * 3600
+            return "the budget is spent"
+        over = hours is not None and time.monotonic() - self._began >= hours * 3600
+        return "the hours of the budget are over" if over else ""
+
+    def _in_time(self) -> Next | None:
+        """The source's next trial that gets through an epoch before the end.
+
+        Without time for a whole trial its epochs still count: the next run goes on from its checkpoint.
+        """
+        while (following := self._source.take()) is not None and self._is_late(following.trial):
+            self._late += 1
+            if not isinstance(self._source, TrialList):  # a search would choose one trial after the other in vain
+                self._limit = _until(self.end or 0.0)
+                return None
+        return following
+
+    def _is_late(self, trial: PlannedTrial) -> bool:
+        left = math.inf if self.end is None else self.end - LEAVE_SECONDS - time.time()
+        return left <= MARGIN * self.pace.epoch_seconds(trial.config_key)
+
+
+class Pace:
+    """Forecasts how long an epoch takes, from the attempts that have epochs.
+
+    Args:
+        known: Of stored attempts: the configuration's key, the seconds, and the number of epochs.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, float | None, int | None]] = ()) -> None:
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        for attempt in known:
+            self._add(*attempt)
+
+    def hear(self, event: Event) -> None:
+        """Takes in a trial that has ended."""
+        if event.kind == "finished":
+            self._add(event.data["config_key"], event.data["seconds"], event.data["epochs"])
+
+    def _add(self, config_key: str, seconds: float | None, epochs: int | None) -> None:
+        if seconds and epochs:
+            self._seconds[config_key].append(seconds / epochs)
+
+    def epoch_seconds(self, config_key: str) -> float:
+        """The median of the configuration's own attempts, else of all; 0 as long as there is none."""
+        known = self._seconds.get(config_key) or [one for each in self._seconds.values() for one in each]
+        return statistics.median(known or [0.0])
+
+
+def end_of(budget: Budget) -> float | None:
+    """The moment by which a run has to leave: that of the budget or the Slurm job's end, whichever is earlier."""
+    job = os.environ.get("SLURM_JOB_END_TIME", "")
+    ends = [budget.end(), float(job) if job.isdecimal() else None]
+    return min((one for one in ends if one), default=None)
+
+
+def _until(end: float) -> str:
+    return f"until {datetime.fromtimestamp(end).astimezone():%Y-%m-%d %H:%M}"
 
 
 def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str) -> dict[str, Any]:

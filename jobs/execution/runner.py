@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Sequence
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from cluster import memory
@@ -11,9 +15,9 @@ from cluster.executor import ClusterError, Event, Stop
 from cluster.resources import this_machine
 from core.errors import UserError
 from jobs.execution import dispatch
-from jobs.execution.dispatch import Orders
+from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
 from jobs.execution.fail_fast import Breaker
-from jobs.execution.stored import write_failure, write_study
+from jobs.execution.stored import epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
@@ -40,7 +44,10 @@ class Summary:
         failed: number of trials whose last attempt failed.
         missing: number of the other trials.
         stopped: whether it was asked to stop.
-        spent: whether the budget ended it.
+        spent: whether the budget ended it, or the end of its job's time.
+        limit: if so, which limit, in words; else empty.
+        advanced: whether a trial got through an epoch.
+        signal: the number of the signal that stopped it; 0 if none did.
         paused: if it paused by itself, the common reason for which its first trials failed; else empty.
         unwritable: if results could no longer be written, the error that ended it; else empty.
     """
@@ -50,8 +57,28 @@ class Summary:
     missing: int
     stopped: bool = False
     spent: bool = False
+    limit: str = ""
+    advanced: bool = False
+    signal: int = 0
     paused: str = ""
     unwritable: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """How `conclus run` ends, for shells and workflow engines.
+
+        0: every trial is done. 1: trials failed, or running it again would not help. 3: trials are left, and running it
+        again goes on with them. 130: trials are left after Ctrl-C.
+        """
+        if self.unwritable or self.paused:
+            return 1
+        if self.missing and (self.stopped or self.spent):
+            if self.signal == signal.SIGINT:
+                return 130
+            # Its time is too short for an epoch: it would be run again and again.
+            is_stuck = not self.advanced and (self.spent or self.signal == signal.SIGUSR1)
+            return 1 if is_stuck else 3
+        return 1 if self.failed or self.missing else 0
 
 
 def run(
@@ -148,7 +175,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
         left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
         summary = Summary(before, 0, left)
         end.unwritable = end.unwritable or str(error)
-    return replace(summary, stopped=stop.requested, **vars(end))
+    return replace(summary, stopped=stop.requested, signal=stop.signal, **vars(end))
 
 
 @dataclass
@@ -156,6 +183,8 @@ class _End:
     """Why a run ended before its study did; see `Summary`."""
 
     spent: bool = False
+    limit: str = ""
+    advanced: bool = False
     paused: str = ""
     unwritable: str = ""
 
@@ -197,6 +226,8 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
     feed = Orders(source_of(ready), shared, ready.only or study.budget)
+    if feed.end is not None:
+        feed.pace = Pace(epoch_times(ready.results, study.name))
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
@@ -211,8 +242,29 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
         breaker.hear(event)
         on_event(event)
 
-    run_tasks(ready, feed, listen, stop)
-    end.spent, end.paused = feed.spent, breaker.reason
+    with _left_in_time(feed, stop):
+        run_tasks(ready, feed, listen, stop)
+    end.spent, end.limit, end.advanced, end.paused = bool(feed.limit), feed.limit, feed.advanced, breaker.reason
+
+
+@contextlib.contextmanager
+def _left_in_time(feed: Orders, stop: Stop) -> Generator[None]:
+    """Stops the run shortly before the moment by which it has to leave."""
+    if feed.end is None:
+        yield
+        return
+
+    def leave() -> None:
+        feed.over()
+        stop.request()
+
+    timer = threading.Timer(max(0.0, feed.end - LEAVE_SECONDS - time.time()), leave)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _unwritten(event: Event) -> str:

@@ -18,6 +18,15 @@ from jobs.results.layout import STUDY_JSON, study_folder
 from jobs.study import plug_ins
 
 
+def epoch_times(results: str, study: str) -> list[tuple[str, float | None, int | None]]:
+    """The configuration's key, the seconds and the number of epochs of each stored attempt of a study."""
+    from jobs.results.reader import load
+
+    columns = ["config_key", "seconds", "epochs_done"]
+    table = load(str(study_folder(results, study)), attempts=True, columns=columns).table
+    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+
+
 def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
     """Writes the row of a trial that could not write it itself, as when its process died."""
     from jobs.results.schema import Attempt

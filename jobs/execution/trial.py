@@ -57,15 +57,15 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
             epoch was `scored`.
 
     Returns:
-        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, the selection
-        metric's last `value` (None without one), and whether the row is `stored`. If results cannot be written, this is
-        the only record of the attempt.
+        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, `epochs`
+        done, the selection metric's last `value` (None without one), and whether the row is `stored`. If results cannot
+        be written, this is the only record of the attempt.
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
     if _is_done(order):
         known = {"status": "ok", "reason": "", "config_key": order.config_key}
-        return {**known, "seconds": 0.0, "value": None, "stored": True}
+        return {**known, "seconds": 0.0, "epochs": 0, "value": None, "stored": True}
     running = _Running(order)
     try:
         # CUDA's own memory and the 1 GB that pyarrow reserves at its first row belong to the process, not the trial.
@@ -190,6 +190,7 @@ class _Running:
             "reason": attempt.reason,
             "config_key": attempt.config_key,
             "seconds": attempt.seconds,
+            "epochs": attempt.epochs_done,
             "value": self._value(),
             "stored": self.stored,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from core.config.schema import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -31,10 +32,22 @@ class Budget:
     Attributes:
         hours: hours since the run began.
         trials: number of trials that the run may start.
+        until: the moment by which the run has left, as 2026-12-01T18:00 (local time) or 2026-12-01T18:00+02:00. Trials
+            that run are kept resumable; one that would not get through an epoch does not start. In a Slurm job it is
+            the job's end, if that is earlier.
     """
 
     hours: PositiveFloat | None = None
     trials: PositiveInt | None = None
+    until: str | None = None
+
+    def end(self) -> float | None:
+        """The moment of `until` in seconds since 1970; None without one.
+
+        Raises:
+            ValueError: it is no moment.
+        """
+        return None if self.until is None else datetime.fromisoformat(self.until).timestamp()
 
 
 @dataclass(frozen=True, kw_only=True)

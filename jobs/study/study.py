@@ -121,6 +121,7 @@ class Reader:
         )
         self._check_data(study, root["trial"])
         self._check_search(study)
+        self._check_budget(study)
         self._stop_at_mistakes()
         return study
 
@@ -325,6 +326,16 @@ class Reader:
         if "data" not in written and not any(key.split(".")[0] == "data" for key in study.space):
             self.mistakes.add(
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
+            )
+
+    def _check_budget(self, study: Study) -> None:
+        try:
+            study.budget.end()
+        except (ValueError, OverflowError):
+            self.mistakes.add(
+                ("budget", "until"),
+                f"{study.budget.until!r} is wrong: a moment is needed, such as 2026-12-01T18:00 (local time) or "
+                "2026-12-01T18:00+02:00",
             )
 
     def _check_search(self, study: Study) -> None:

@@ -71,7 +71,7 @@ def test_sigusr1_ends_resumable_however_often_it_comes(study, workers):
         os.kill(run.process.pid, signal.SIGUSR1)
         time.sleep(0.05)
     code, _, err = run.end()
-    assert code == 130, err
+    assert code == 3, err
     assert "stopping: running trials are being kept resumable" in err
     assert "go on with: conclus run study.yaml" in err
     before = study.done()

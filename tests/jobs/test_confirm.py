@@ -106,7 +106,7 @@ def test_ctrl_c_leaves_it_to_be_gone_on_with(folder, command):
 def test_when_the_hours_are_over_nothing_more_starts(folder, command):
     code, _, err = confirm_loss(command, "--hours", "1e-9")
     assert code == 1
-    assert "undecided: the hours are over; 4 trials of this round left" in err
+    assert "undecided: the hours of the budget are over; 4 trials of this round left" in err
     assert len(read_results("results")) == 6
 
 

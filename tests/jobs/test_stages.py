@@ -107,8 +107,8 @@ def test_it_runs_through_open_gates_ends_at_a_closed_one_and_goes_on_where_it_wa
 def test_a_stage_whose_trials_are_not_all_done_is_no_stage_to_go_on_from(write, command):
     write()
     code, _, err = command("run", "study.yaml", "--workers", "1", "--set", "budget.trials=2")
-    assert code == 0
-    assert "the budget is spent, 2 trials are left" in err
+    assert code == 3
+    assert "the budget is spent\n2 trials are left; go on with: conclus run study.yaml" in err
     assert set(read_results("results")["study"].to_pylist()) == {"s.one"}
     assert "once it is known" in command("plan", "study.yaml")[1]
 
