@@ -34,13 +34,14 @@ class Orders:
         given: every trial that was handed out, by its key.
         advanced: whether a trial got through an epoch.
         pace: forecasts the seconds of an epoch.
+        cards: counts the card-hours of the study.
         end: the moment by which the run has to leave, in seconds since 1970; None without one.
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
         self.given: dict[str, PlannedTrial] = {}
         self.advanced = False
-        self.pace, self.end = Pace(), end_of(budget)
+        self.pace, self.end, self.cards = Pace(), end_of(budget), CardHours()
         self._source, self._shared, self._budget = source, shared, budget
         self._began = time.monotonic()
         self._limit = ""
@@ -69,6 +70,7 @@ class Orders:
         if event.kind in {"reported", "ended"} or event.data.get("status") in {"ok", "paused"}:
             self.advanced = True
         self.pace.hear(event)
+        self.cards.hear(event)
         self._source.hear(event)
 
     def over(self) -> None:
@@ -81,6 +83,9 @@ class Orders:
         hours, trials = self._budget.hours, self._budget.trials
         if trials is not None and len(self.given) >= trials:
             return "the budget is spent"
+        most, used = self._budget.gpu_hours, self.cards.used()
+        if most is not None and used >= most:
+            return f"the card-hours of the budget are used up: {used:.3g} of {most:g}"
         over = hours is not None and time.monotonic() - self._began >= hours * 3600
         return "the hours of the budget are over" if over else ""
 
@@ -126,6 +131,34 @@ class Pace:
         """The median of the configuration's own attempts, else of all; 0 as long as there is none."""
         known = self._seconds.get(config_key) or [one for each in self._seconds.values() for one in each]
         return statistics.median(known or [0.0])
+
+
+class CardHours:
+    """Counts the card-hours of a study: those of stored attempts and of this run's, also while they run.
+
+    Args:
+        stored: The card-hours of stored attempts.
+        share: The share of a GPU that each trial holds.
+    """
+
+    def __init__(self, stored: float = 0.0, share: float = 0.0) -> None:
+        self._ended = stored
+        self._share = share
+        self._began: dict[str, float] = {}
+
+    def hear(self, event: Event) -> None:
+        """Takes in an attempt that begins or has ended; one that begins again has ended before."""
+        if event.kind != "reported" and (began := self._began.pop(event.key, None)) is not None:
+            self._ended += self._hours(began)
+        if event.kind == "started":
+            self._began[event.key] = time.monotonic()
+
+    def used(self) -> float:
+        """The card-hours so far."""
+        return self._ended + sum(self._hours(began) for began in self._began.values())
+
+    def _hours(self, began: float) -> float:
+        return (time.monotonic() - began) / 3600 * self._share
 
 
 def end_of(budget: Budget) -> float | None:

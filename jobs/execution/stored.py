@@ -57,6 +57,14 @@ def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], re
     write(shared["results"], attempt)
 
 
+def card_hours(results: str, study: str) -> float:
+    """The card-hours of all stored attempts at a study's trials."""
+    from jobs.analysis.usage import COLUMNS, usage
+    from jobs.results.reader import load
+
+    return usage(load(str(study_folder(results, study)), attempts=True, columns=COLUMNS).table).total.card_hours
+
+
 def write_study(results: str, plan: Plan) -> None:
     """Writes the plan to the folder: `_study.json` for readers, `_study.yaml` to continue the study."""
     from jobs.study import snapshot

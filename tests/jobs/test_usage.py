@@ -8,11 +8,21 @@ import time
 
 import pytest
 
+from cluster import inprocess
+from cluster.executor import Event, Stop
+from core.config import plugins
 from jobs.analysis.usage import usage
+from jobs.execution import dispatch, stored, tasks
+from jobs.execution.dispatch import CardHours, Orders
+from jobs.planning import plan
+from jobs.planning.cpu_fallback import on_cpu
 from jobs.results import provenance, reader
 from jobs.results.query import query
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, serialise, write
+from jobs.search.source import TrialList
+from jobs.study import study
+from jobs.study.plug_ins import plug_in_files
 from tests.faults.runs import SLOW, Folder
 
 QUERY = (
@@ -132,3 +142,56 @@ def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once
     assert 1.2 < total.hours * 3600 < wall
     assert {(row["by"], row["gpu"]) for row in rows} == {("ann", 0.0)}
     assert f"{total.hours:.3g} hours\n" in command("status", tmp_path / "results")[1]
+
+
+# A budget of card-hours
+
+
+def test_a_run_within_its_card_hours_counts_earlier_attempts_and_starts_no_more_trials_after_them(tmp_path, command):
+    folder = Folder(tmp_path)
+    folder.prepare(SLOW.format(pause=0.2, epochs=2, seeds=list(range(8))))
+    limit = 1.2 / 3600  # 1.2 card-seconds, 2.4 seconds of half a card
+    text = (tmp_path / "study.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(f"{text}resources: {{gpu: 0.5}}\nbudget: {{gpu_hours: {limit}}}\n")
+    read = study.load(tmp_path / "study.yaml")
+    results = str(tmp_path / "results")
+    write(results, attempt("t", "failed", 0.8, gpu=0.5))  # of an earlier run: a third of it is used
+    feed = go(read, results)
+    assert 0 < len(feed.given) < 8
+    assert "the card-hours of the budget are used up" in feed.limit
+    used = stored.card_hours(results, "s")
+    assert used == pytest.approx(sum(row["own_seconds"] * 0.5 / 3600 for row in folder.rows(attempts=True)))
+    # The last trial began before they were used up, and ended. The driver counts an attempt's start and end, too.
+    assert used - 0.5 * max(row["own_seconds"] for row in folder.rows()) / 3600 < limit
+    assert feed.cards.used() >= max(used, limit)
+    write(results, attempt("t", "failed", 2.4, gpu=0.5))  # the rest, for certain
+    again = go(read, results)
+    assert (len(again.given), again.limit[:11]) == (0, "the card-ho")
+    assert on_cpu(read).budget.gpu_hours is None
+    (tmp_path / "study.yaml").write_text(f"{text}budget: {{gpu_hours: 1}}\n")
+    code, _, err = command("run", tmp_path / "study.yaml", "--results", results)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "budget.gpu_hours: the study's trials hold no GPU" in err
+
+
+def go(read, results):
+    """Trains the study's trials in this process, on the CPU, as if it were a share of a card."""
+    files = plug_in_files(read)
+    plugins.allow_named(*files)
+    shared = dispatch.shared(read, results, files, device="cpu")
+    feed = Orders(TrialList(plan.make(read).missing(results)), shared, read.budget)
+    feed.cards = CardHours(stored.card_hours(results, read.name), read.resources.gpu)
+    inprocess.run(tasks.work, feed, on_event=feed.hear, stop=Stop())
+    return feed
+
+
+def test_an_attempt_that_begins_again_has_ended_before_and_what_runs_counts(monkeypatch):
+    now = iter([0.0, 10.0, 10.0, 16.0, 20.0])
+    monkeypatch.setattr(dispatch.time, "monotonic", lambda: next(now))
+    cards = CardHours(1.0, 0.25)
+    cards.hear(Event("started", "a"))  # at 0
+    cards.hear(Event("started", "a"))  # at 10, in another process
+    cards.hear(Event("reported", "a"))
+    assert cards.used() == pytest.approx(1.0 + 16 * 0.25 / 3600)
+    cards.hear(Event("died", "a"))
+    assert cards.used() == pytest.approx(1.0 + 20 * 0.25 / 3600)
