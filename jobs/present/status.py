@@ -73,17 +73,12 @@ def _hours(used: Used) -> str:
     text, failed = _of(used.hours, "hour"), used.failed_hours
     if used.card_hours:
         text, failed = f"{text}, {_of(used.card_hours, 'card-hour')}", used.failed_card_hours
-    return text + (f" ({amount(failed)} of them in failed attempts)" if failed else "")
+    return text + (f" ({tables.amount(failed)} of them in failed attempts)" if failed else "")
 
 
 def _of(number: float, unit: str) -> str:
-    said = amount(number)
+    said = tables.amount(number)
     return f"{said} {unit}{'s' * (said != '1')}"
-
-
-def amount(number: float) -> str:
-    """A number of hours or of money with three digits: `0.00123`, `3.2`, `12,345`."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}" if number >= 1e-4 else "under 0.0001"
 
 
 def _trials(trials: list[Trial], width: int) -> Iterator[str]:
