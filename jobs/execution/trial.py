@@ -36,6 +36,7 @@ from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
 from jobs.results.schema import Attempt
+from jobs.results.stops import Request
 from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import plug_ins
@@ -121,6 +122,7 @@ class _Running:
         self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
+        self.request = Request(self.folder, order.trial_key)
         self.saving = 0.0
         self.seconds = 0.0
         self.stored = True
@@ -145,6 +147,9 @@ class _Running:
                 break
             if row.epoch == self.order.until:
                 self._pause(row)
+                return
+            if (by := self.request.came()) and not self.order.until:  # Members of a population wait for each other.
+                self._stop(row, by)
                 return
             self._save(row)
             try:
@@ -205,6 +210,13 @@ class _Running:
         self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
+
+    def _stop(self, row: EpochRow, by: str) -> None:
+        """Ends the attempt because somebody asked for it; its checkpoint stays, should it be run again."""
+        self._write_checkpoint(row)
+        self.attempt.status = "stopped"
+        self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
+        write(self.order.results, self.attempt)
 
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
