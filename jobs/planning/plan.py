@@ -68,8 +68,8 @@ class Plan:
     def missing(self, results: str) -> list[PlannedTrial]:
         """The trials without a finished row: never run, interrupted or failed.
 
-        A trial that was stopped early counts as done if the study uses early stopping, or if somebody asked for it; else
-        it is run to its end.
+        A trial that was stopped early counts as done if the study uses early stopping or somebody asked for it, else it
+        is run to its end.
         """
         stored, _ = self.statuses(results)
         done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)

@@ -22,8 +22,8 @@ def ask(folder: Place, trial_key: str, by: str) -> None:
     """Asks the trial to end after its epoch, and a later run not to start it again.
 
     Raises:
-        UserError: Its key, which may come from a stranger's row, would be no plain file name; or the folder for requests
-            is a link.
+        UserError: Its key, which may come from a stranger's row, is no plain file name; or the folder for requests is a
+            link.
         StorageError: The request cannot be written.
     """
     if not _KEY.fullmatch(trial_key):
