@@ -181,7 +181,7 @@ def go(read, results):
     shared = dispatch.shared(read, results, files, device="cpu")
     feed = Orders(TrialList(plan.make(read).missing(results)), shared, read.budget)
     feed.cards = CardHours(stored.card_hours(results, read.name), read.resources.gpu)
-    inprocess.run(tasks.work, feed, on_event=feed.hear, stop=Stop())
+    inprocess.run(tasks.work_here, feed, on_event=feed.hear, stop=Stop())
     return feed
 
 
