@@ -7,6 +7,9 @@ from typing import Any, Literal, Protocol
 
 logger = logging.getLogger(__name__)
 
+LEFT = 3
+"""The exit code of a run that has left tasks to the next one, which goes on with them."""
+
 Report = Callable[[Mapping[str, Any]], None]
 """The work may call it at any time; it raises SystemExit if the run is being stopped, and `EndedEarly` if only this
 task is to end."""

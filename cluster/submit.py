@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import access, connect, ray_head
-from cluster.executor import ClusterError, one_line
+from cluster.executor import LEFT, ClusterError, one_line
 
 STOP_SECONDS = 60
 """Seconds that a driver may take to stop its trials in order before it is killed; Ray's default of 3 is too short."""
@@ -25,10 +25,21 @@ _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 @dataclass(frozen=True)
 class JobState:
-    """The state of a job: Ray's status (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and the reason in a line."""
+    """The state of a job: Ray's status (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and the reason in a line.
+
+    `exit_code` is that of its command; None unless it ended by itself.
+    """
 
     status: str
     message: str
+    exit_code: int | None = None
+
+    @property
+    def told(self) -> str:
+        """The state for a person: Ray calls every job FAILED whose exit code is not 0."""
+        if self.exit_code == LEFT:
+            return "left, more to do: submit it again"
+        return f"{self.status}: {self.message}" if self.status == "FAILED" else self.status
 
     @property
     def ended(self) -> bool:
@@ -94,7 +105,7 @@ class Jobs:
         with self._sentences(job):
             found = self._client.get_job_info(job)
         lines = str(found.message or "").strip().splitlines()
-        return JobState(found.status.value, lines[0] if lines else "")
+        return JobState(found.status.value, lines[0] if lines else "", found.driver_exit_code)
 
     def log(self, job: str) -> str:
         """The output of a job's driver so far."""

@@ -231,7 +231,7 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
     flat = flatten(to_mapping(config))
     for key, value in flat.items():
         if isinstance(value, str) and (key == "data.path" or (key in PATHS and plugins.is_path(value))):
-            flat[key] = PurePath(value).name
+            flat[key] = PurePath(value.partition("?")[0] if "://" in value else value).name
     return flat
 
 

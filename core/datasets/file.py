@@ -54,7 +54,8 @@ def load(
     """Loads samples, and labels if there are any.
 
     Args:
-        path: the file, or the folder whose files are joined in the order of their names.
+        path: the file, or the folder whose files are joined in the order of their names; either may be the address of
+            an object store.
         features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). Without
             it: the array called x, data, features, embeddings, emb, images or samples, or the only one of
             numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels and those

@@ -44,7 +44,7 @@ def load(
     """Loads inputs and targets as they are, unscaled.
 
     Args:
-        path: the npz, Parquet, CSV or TSV file that holds both.
+        path: the npz, Parquet, CSV or TSV file that holds both, or its address in an object store.
         inputs: the array or column of the inputs (several columns with commas between).
         targets: the array or column of the targets (several columns with commas between).
         split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;

@@ -55,7 +55,8 @@ def load(
     """Loads the vectors of texts, and labels if there are any; computes the vectors if they are not cached.
 
     Args:
-        path: a Parquet, CSV or TSV file with a row per text; the first line of CSV and TSV names the columns.
+        path: a Parquet, CSV or TSV file with a row per text, or its address in an object store; the first line of CSV
+            and TSV names the columns.
         text: the column of the texts.
         labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets, or
             else class.

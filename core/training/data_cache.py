@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 
 from core.config import plugins
 from core.config.trial import PlugIn, TrialConfig
+from core.data import remote
 from core.data.dataset import Dataset
+from core.data.object_store import bare, is_address
 from core.errors import UserError
 
 
@@ -19,7 +22,9 @@ def load_data(config: TrialConfig, data_hash: str) -> Dataset:
     """
     data = _load(config.data.name, json.dumps(config.data.options))
     if data.fingerprint != data_hash:
-        raise UserError(f"the data {data.name} changed since the plan was made: run the study again")
+        path = config.data.options.get("path")
+        name = bare(path) if isinstance(path, str) and is_address(path) else data.name
+        raise UserError(f"the data {name} changed since the plan was made: run the study again")
     return data
 
 
@@ -34,9 +39,10 @@ def read(plug_in: PlugIn) -> Dataset:
     Raises:
         UserError: the data cannot be read, or the plug-in returns something else.
     """
-    data: object = plugins.load("datasets", plug_in.name)(**plug_in.options)
+    with remote.held(plug_in.options) as (options, told):
+        data: object = plugins.load("datasets", plug_in.name)(**options)
     if not isinstance(data, Dataset):
         raise UserError(
             f"the data set {plug_in.name} returns a {type(data).__name__}: a core.data.dataset.Dataset is needed"
         )
-    return data
+    return replace(data, notes=(*data.notes, *told)) if told else data

@@ -61,7 +61,7 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     click.echo(jobs.log(job), nl=False)
     state = jobs.state(job)
     # Only this message tells why a job failed before its command started.
-    remark([f"{job}: {state.status}" + (f": {state.message}" if state.status == "FAILED" else "")])
+    remark([f"{job}: {state.told}"])
     return 0
 
 

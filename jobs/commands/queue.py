@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.executor import LEFT
+from core.data.object_store import is_address
 from core.errors import counted
 from jobs.cli import options
 from jobs.present.output import remark, say, warn, width
@@ -30,7 +32,8 @@ def command() -> None:
     """Let studies wait for the same machines, and run them one after the other.
 
     The study with the highest priority is next; with equal priority, the one that was added first. The queue is stored
-    as files in the results folder: if anything is killed, `conclus queue run` continues where it stopped.
+    as files in the results folder: if anything is killed, `conclus queue run` continues where it stopped. Of results in
+    an object store it is stored on this machine.
 
     A queue only decides which study is next: one study at a time has the whole machine, or the whole cluster, where Ray
     places its trials.
@@ -68,6 +71,8 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     # A runner may have taken it already.
     place = f", place {waiting.index(entry.number) + 1} of {len(waiting)}" if entry.number in waiting else ""
     say(f"{name}: {counted(total, 'trial', 'are')} queued as number {entry.number}{place}")
+    if is_address(results):
+        say(f"the queue lies on this machine, in {queue.folder}: run it here")
     for one in entries:
         if one.study == name and one.number != entry.number and not one.over:
             say(
@@ -144,7 +149,9 @@ def run(results: str, workers: int | None, address: str | None, metrics: str | N
     _say(f"ended: {counted or 'nothing was waiting'}")
     if runner.interrupts.count:
         _say(f"go on with: {shlex.join(['conclus', *sys.argv[1:]])}")
-    sys.exit(130 if runner.interrupts.count else 1 if runner.ended["failed"] else 0)
+    if runner.interrupts.count:
+        sys.exit(130)
+    sys.exit(1 if runner.ended["failed"] else LEFT if runner.ended["left"] else 0)
 
 
 def _say(text: str) -> None:
@@ -245,9 +252,9 @@ def _notes(queue: Queue, entries: Sequence[QueueEntry], results: str) -> list[st
         for one in entries
         if one.said
     ]
-    if failed := [one for one in entries if one.state == "failed"]:
-        again = ["conclus", "queue", "add", str(queue.path(failed[-1].number, "yaml")), "--results", results]
-        notes.append(one_line(f"let one that failed wait again with: {shlex.join(again)}") + "\n")
+    if lacking := [one for one in entries if one.state in {"failed", "left"}]:
+        again = ["conclus", "queue", "add", str(queue.path(lacking[-1].number, "yaml")), "--results", results]
+        notes.append(one_line(f"let one that is not done wait again with: {shlex.join(again)}") + "\n")
     return notes
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.data.object_store import bare, is_address
 from core.errors import UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark
@@ -53,7 +54,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Run STUDY on a Ray cluster: its results appear in FOLDER, even if this machine is switched off.
 
     The study is first checked here. Code, plug-ins and the study are sent with the job, but data are not: their paths
-    must be the same on every node. Submitting it again runs the missing trials.
+    must be the same on every node, or addresses of an object store. Submitting it again runs the missing trials.
     """
     from jobs.study import study as studies
     from jobs.study import trust
@@ -109,4 +110,10 @@ def _check(study: Study, *, remote_data: bool) -> None:
     remark([f"{study.name}: {counted(plan.n_cells, 'configuration')}, {counted(len(plan.trials), 'trial')}"])
     options = [one.config.data.options for one in plan.trials]
     for path in sorted({str(one["path"]) for one in options if "path" in one}):
-        remark([f"{study.name}: {path} must be there on every node of the cluster too"])
+        remark([f"{study.name}: {_needed(path)}"])
+
+
+def _needed(path: str) -> str:
+    if not is_address(path):
+        return f"{path} must be there on every node of the cluster too"
+    return f"each node of the cluster reads {bare(path)} once, with the credentials of its own environment"

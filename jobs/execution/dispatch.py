@@ -74,9 +74,10 @@ class Orders:
         self._source.hear(event)
 
     def over(self) -> None:
-        """Takes note that the end has come while trials ran."""
+        """Takes note that the end has come."""
         if self.end is not None:
-            self._limit = f"{_until(self.end)}: trials that ran are kept resumable"
+            kept = "trials that ran are kept resumable" if self.given else "there was no time to start a trial"
+            self._limit = f"{_until(self.end)}: {kept}"
 
     def _spent(self) -> str:
         """The limit that is reached, in words; empty if none is."""

@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from cluster import memory
-from cluster.executor import ClusterError, Event, Stop
+from cluster.executor import LEFT, ClusterError, Event, Stop
 from cluster.resources import this_machine
 from core.errors import UserError
 from jobs.execution import dispatch
@@ -77,7 +77,7 @@ class Summary:
                 return 130
             # Its time is too short for an epoch: it would be run again and again.
             is_stuck = not self.advanced and (self.spent or self.signal == signal.SIGUSR1)
-            return 1 if is_stuck else 3
+            return 1 if is_stuck else LEFT
         return 1 if self.failed or self.missing else 0
 
 

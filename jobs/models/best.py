@@ -9,6 +9,7 @@ from typing import Any
 
 from core.config import plugins
 from core.config.trial import TrialConfig, to_mapping
+from core.data import remote
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.seal import seal_json
@@ -89,5 +90,6 @@ def _scaling(config: TrialConfig) -> list[list[Any]] | None:
     """The offset and divisor with which the data set scales samples, if it is one of the user's files."""
     if config.data.name != "file":
         return None
-    found = plugins.function("datasets", "file", "scaling")(**config.data.options)
+    with remote.held(config.data.options, anew=False) as (options, _):
+        found = plugins.function("datasets", "file", "scaling")(**options)
     return None if found is None else [one.tolist() for one in found]

@@ -10,6 +10,7 @@ from typing import Any
 from core.config import plugins
 from core.config.trial import PlugIn, TrialConfig, parameters
 from core.config.trial import plug_ins as plug_in_names
+from core.data import remote
 from core.errors import UserError
 from core.seal import canonical_json
 from jobs.results import peek, stops
@@ -187,7 +188,8 @@ def _fingerprint(data: PlugIn, known: dict[str, str]) -> str:
     name = canonical_json({"name": data.name, **data.options}, allow_nan=False)
     if name not in known:
         fingerprint = plugins.function("datasets", data.name, "fingerprint")
-        known[name] = fingerprint(**data.options)
+        with remote.held(data.options) as (options, _):
+            known[name] = fingerprint(**options)
     return known[name]
 
 

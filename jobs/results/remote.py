@@ -1,25 +1,15 @@
-"""Access to object stores through pyarrow, with the few methods of a path that results need.
+"""An object, or a prefix of objects, in an object store, with the few methods of a path that results need."""
 
-fsspec and universal-pathlib need one more package for each kind of store; pyarrow reaches all of them.
-"""
-
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from core.data.object_store import connected, telling
+from core.errors import UserError
 from jobs.results.local import StorageError
-
-SCHEMES = {
-    "s3": {"allow_delayed_open": "true"},  # One PUT instead of the three requests of a multipart upload.
-    "gs": {"retry_limit_seconds": "5"},  # The default limit is a quarter of an hour.
-    "gcs": {"retry_limit_seconds": "5"},
-    "abfs": {},
-    "abfss": {},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,26 +132,11 @@ def reach(location: str) -> Remote:
     Raises:
         StorageError: The store cannot be reached.
     """
-    from pyarrow import ArrowException
-    from pyarrow.fs import FileSystem
-
     try:
-        filesystem, path = FileSystem.from_uri(_with_defaults(location))
-    except (ArrowException, OSError, ValueError) as error:
-        raise StorageError(f"{bare(location)} cannot be reached: {_telling(error)}") from error
-    return Remote(filesystem, urlsplit(location).scheme, path.rstrip("/"))
-
-
-def bare(location: str) -> str:
-    """An address without its query and credentials, safe to print."""
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _with_defaults(location: str) -> str:
-    parts = urlsplit(location)
-    query = SCHEMES[parts.scheme] | dict(parse_qsl(parts.query, keep_blank_values=True))
-    return urlunsplit(parts._replace(query=urlencode(query)))
+        filesystem, path = connected(location)
+    except UserError as error:
+        raise StorageError(str(error)) from error
+    return Remote(filesystem, urlsplit(location).scheme, path)
 
 
 @contextmanager
@@ -174,11 +149,4 @@ def asking(place: Remote, deed: str) -> Generator[None]:
     except FileNotFoundError:
         raise
     except (ArrowException, OSError) as error:
-        raise StorageError(f"{place} cannot be {deed}: {_telling(error)}") from error
-
-
-def _telling(error: BaseException) -> str:
-    """The informative part of a pyarrow error: one line that starts with the service's error code."""
-    line = " ".join(str(error).split())
-    line = re.sub(r" ?\(Request ID: [^)]*\)", "", re.sub(r"^.*?AWS Error ", "", line))
-    return line[:240].rstrip(". ") or type(error).__name__
+        raise StorageError(f"{place} cannot be {deed}: {telling(error)}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from core.data.object_store import SCHEMES, bare
 from core.errors import UserError
 from jobs.results import debris
 from jobs.results.local import (
@@ -25,7 +26,7 @@ from jobs.results.local import (
     put_through,
     reason,
 )
-from jobs.results.remote import SCHEMES, Remote, asking, bare, reach
+from jobs.results.remote import Remote, asking, reach
 
 __all__ = ["Remote", "StorageError", "open_regular", "open_to_lock", "reason"]
 

@@ -1,4 +1,4 @@
-"""State of the user in `$XDG_STATE_HOME/conclus`: the clusters that they submitted to.
+"""State of the user in `$XDG_STATE_HOME/conclus`: the clusters that they submitted to, and some queues.
 
 `jobs.study.trust` stores beside it the plug-ins that they ran.
 
@@ -9,9 +9,12 @@ time do not overwrite each other's entries.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from urllib.parse import quote
+
+from core.errors import UserError
 
 _ENVIRONMENT = "RAY_ADDRESS"
 
@@ -27,6 +30,21 @@ def folder() -> Path:
         return (Path(root) if root else Path.home() / ".local" / "state") / "conclus"
     except RuntimeError as error:
         raise FileNotFoundError("there is no home folder: set XDG_STATE_HOME") from error
+
+
+def queue(results: str) -> Path:
+    """The folder in which the queue of results in an object store lies: such a store has no locks.
+
+    Args:
+        results: their address, without credentials.
+
+    Raises:
+        UserError: there is no home folder.
+    """
+    try:
+        return folder() / "queues" / hashlib.sha256(results.encode()).hexdigest()[:16]
+    except FileNotFoundError as error:
+        raise UserError(f"the queue of {results} lies on this machine: {error}") from error
 
 
 def remember_cluster(address: str) -> bool:

@@ -13,7 +13,9 @@ from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.config.schema import Bounds, Mistakes, Place
 from core.data import catalog as named
+from core.data import remote
 from core.data.analyzer import file_of
+from core.data.object_store import is_address
 from core.errors import UserError
 from jobs.study import search as searches
 from jobs.study import space, yaml_document
@@ -193,7 +195,9 @@ class Reader:
             mapping = {**mapping, "name": "file", "path": str(found)}
         for key in ("path", "model", "analyzer"):
             value = mapping.get(key)
-            if isinstance(value, str) and (key == "path" or plugins.is_path(value) or file_of(value)):
+            if kind == "datasets" and key == "path" and isinstance(value, str) and is_address(value):
+                remote.checked(value)
+            elif isinstance(value, str) and (key == "path" or plugins.is_path(value) or file_of(value)):
                 mapping = {**mapping, key: _real(self.folder / value)}
         return mapping
 
@@ -248,7 +252,8 @@ class Reader:
             put(root["trial"], dotted, value)
             named = isinstance(value, str) and (dotted == "data.path" or (dotted == "data.analyzer" and file_of(value)))
             if named:
-                put(root["trial"], dotted, _real(value))
+                located = dotted == "data.path" and is_address(value)
+                put(root["trial"], dotted, remote.checked(value) if located else _real(value))
         if isinstance(ranges := root["space"], dict):
             for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
                 del ranges[key]

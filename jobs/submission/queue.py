@@ -1,8 +1,8 @@
 """Studies that wait for the same machines. Their states are files, so the queue survives the death of any process.
 
 One queue belongs to one results folder and runs one study at a time on all machines. On a cluster, Ray places the
-trials by its own scheduling and the study's `resources`; the queue only decides which study is next. `<results>/queue/`
-contains
+trials by its own scheduling and the study's `resources`; the queue only decides which study is next. `_queue` in the
+results (of an object store, which has no locks: in a folder of the user on this machine) contains
 
     7.yaml       the study as it was added, every default and override in it; written once, with a digest
     7.keys       the keys of its trials, one per line; written once: `QueueEntry.plan` is their digest
@@ -34,6 +34,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cluster.executor import LEFT
 from core.errors import UserError
 from core.seal import seal_json, seal_text
 from jobs.results import records, storage
@@ -41,6 +42,7 @@ from jobs.results.layout import QUEUE, existing
 from jobs.results.lock import is_taken, wait_for
 from jobs.results.peek import without_digest
 from jobs.results.storage import open_to_lock, put, read_regular, reason
+from jobs.study import state_folder
 
 _SHAPE = {
     **dict.fromkeys(("study", "plan", "state", "added", "ended", "said"), str),
@@ -52,7 +54,7 @@ _SHAPE = {
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _NAME_BYTES = 512
 KILLED = "interrupted: its runner was killed"
-EntryState = Literal["waiting", "running", "done", "failed", "cancelled"]
+EntryState = Literal["waiting", "running", "done", "left", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class QueueEntry:
         study: The study's name.
         plan: A digest of its name and its trials' keys.
         priority: Higher ones run first.
-        state: Its state; see `Queue.read` for an interrupted one.
+        state: Its state; `left` if its budget is spent; see `Queue.read` for an interrupted one.
         added: When it was added, UTC, ISO 8601; `ended` likewise, or empty.
         cancel: Whether it was cancelled while it runs.
         exit_code: The exit code of its last run; None before the end, or if a killed runner left it unknown.
@@ -87,7 +89,7 @@ class QueueEntry:
     @property
     def over(self) -> bool:
         """Whether it will not run again."""
-        return self.state in {"done", "failed", "cancelled"}
+        return self.state in {"done", "left", "failed", "cancelled"}
 
 
 def in_order(entries: Sequence[QueueEntry]) -> list[QueueEntry]:
@@ -107,9 +109,8 @@ class Queue:
     """The queue in a results folder. Every method makes one change, completely or not at all."""
 
     def __init__(self, results: str) -> None:
-        if "://" in results:
-            raise UserError(f"--results {results}: a queue needs a folder on a disk, where files can be locked")
-        self.folder = Path(str(existing(Path(results), QUEUE)))
+        place = storage.at(results)
+        self.folder = Path(str(existing(place if isinstance(place, Path) else state_folder.queue(str(place)), QUEUE)))
 
     def path(self, number: int, kind: Literal["yaml", "keys", "json", "log"]) -> Path:
         """A file of an entry."""
@@ -302,9 +303,8 @@ class Queue:
             entry = replace(entry, exit_code=code)
             if code and (asked or entry.cancel):
                 return self._write(_cut_short(entry, "interrupted"))
-            return self._write(
-                replace(entry, state="failed" if code else "done", ended=_now(), said=said, cancel=False)
-            )
+            state = "left" if code == LEFT else "failed" if code else "done"
+            return self._write(replace(entry, state=state, ended=_now(), said=said, cancel=False))
 
     def trials_done(self, entry: QueueEntry, results: str) -> int:
         """The number of an entry's trials, as they were when it was added, that have a finished row.

@@ -127,6 +127,7 @@ class Runner:
         self.ended[state] += 1
         how = {
             "failed": f"failed with exit code {code}: {said}",
+            "left": f"left, more to do: {said}",
             "interrupted": "interrupted, it waits again",
             "done": f"done; {said}" if said else "done",
         }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 import conclus
+from cluster.executor import LEFT
 from cluster.submit import Jobs
 from core.config import plugins
 from jobs.execution import driver
@@ -63,8 +64,10 @@ def watch(jobs: Jobs, job: str) -> int:
     except KeyboardInterrupt:
         click.echo("\nthe job continues; stop it with: conclus stop", err=True)
         return 130
-    remark([f"{job}: {state.status}"])
-    return 0 if state.status == "SUCCEEDED" else 1
+    remark([f"{job}: {state.told}"])
+    if state.status == "SUCCEEDED":
+        return 0
+    return LEFT if state.exit_code == LEFT else 1
 
 
 def _ship(jobs: Jobs, job: Job, study: Study) -> None:

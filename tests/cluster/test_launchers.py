@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -228,6 +229,7 @@ def slurm(tmp_path):
     env.mkdir(parents=True)
     tools.mkdir()
     (env / "python").symlink_to(sys.executable)
+    (tmp_path / "code").write_text("0")
     note = (
         f"cd {tmp_path}\n"
         'printf "%s\\n" "$@" > arguments\n'
@@ -236,9 +238,11 @@ def slurm(tmp_path):
         'wc -c < "$RAY_AUTH_TOKEN_PATH" > length'
     )
     programs = {
-        env / "ray": note,
+        env / "ray": f'{note}\nwhile [[ $1 != -- ]]; do shift; done; shift; "$@"',
+        env / "conclus": f'printf "%s\\n" "$@" > {tmp_path}/told; exit "$(cat {tmp_path}/code)"',
         # The nodes have other numbers of cores than the one that the script runs on.
         tools / "srun": 'while [[ $1 == --* ]]; do shift; done; SLURM_CPUS_ON_NODE=5 exec "$@"',
+        tools / "squeue": "echo 2026-12-01T18:00:00",
         tools
         / "scontrol": f"if [[ $1 == requeue ]]; then echo $2 > {tmp_path}/requeued; else printf 'n%s\\n' 1 2 3; fi",
     }
@@ -246,7 +250,7 @@ def slurm(tmp_path):
         path.write_text(f"#!/bin/bash\n{body}\n")
         path.chmod(0o755)
 
-    def run(script, *arguments):
+    def run(script, *arguments, **variables):
         allocation = {
             "SLURM_JOB_ID": "123456",
             "SLURM_JOB_NUM_NODES": "3",
@@ -256,7 +260,8 @@ def slurm(tmp_path):
         return subprocess.run(
             ["bash", script, *arguments],
             env={"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), "CONCLUS_ENV": str(env.parent)}
-            | allocation,
+            | allocation
+            | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -273,11 +278,50 @@ def test_the_slurm_script_calls_symmetric_run_as_it_wants_to_be_called(slurm, tm
     assert name == "symmetric-run"
     started = symmetric_run.curate_and_validate_ray_start_args(arguments[:split])
     assert {one.partition("=")[0] for one in started} <= START_OPTIONS
-    assert arguments[:5] == ["--num-cpus=5", "--address", "n1:23456", "--min-nodes", "3"]
-    shell, _, script, driver, *told = arguments[split + 1 :]
-    assert (shell, script) == ("bash", 'echo $$ > "$0"; exec conclus run "$@"')
-    assert driver.endswith(".driver")
-    assert told == ["study.yaml", "--results", "/shared/results", "--address", "n1:23456"]
+    assert arguments[:6] == [
+        "--num-cpus=5", "--include-dashboard=false", "--address", "n1:23456", "--min-nodes", "3"
+    ]  # fmt: skip
+    assert arguments[split + 1 : split + 3] == ["bash", "-c"]
+    told = (tmp_path / "told").read_text().split()
+    assert told == ["run", "study.yaml", "--results", "/shared/results", "--address", "n1:23456"]
+    environment = (tmp_path / "environment").read_text()
+    assert f"SLURM_JOB_END_TIME={datetime(2026, 12, 1, 18).timestamp():.0f}\n" in environment  # noqa: DTZ001 (local)
+    assert not (tmp_path / "requeued").exists()
+
+
+def test_the_other_nodes_of_a_slurm_job_are_told_nothing_of_a_dashboard(slurm, tmp_path):
+    slurm(SLURM, "study.yaml", "/shared/results", SLURM_NODEID="1")  # of such a node `ray start` refuses it
+    assert (tmp_path / "arguments").read_text().split()[1:3] == ["--num-cpus=5", "--address"]
+
+
+@pytest.mark.parametrize("said", ["", "N/A", "exit 1"])
+def test_a_slurm_job_without_a_time_limit_has_no_end(slurm, tmp_path, said):
+    (tmp_path / "tools" / "squeue").write_text(f"#!/bin/bash\n{said if said == 'exit 1' else f'echo {said}'}\n")
+    assert slurm(SLURM, "study.yaml", "/shared/results").returncode == 0
+    assert "SLURM_JOB_END_TIME=\n" in (tmp_path / "environment").read_text()
+
+
+def test_the_slurm_script_takes_the_cards_that_slurm_gives_it(slurm, tmp_path):
+    assert slurm(SLURM, "study.yaml", "/shared/results", SLURM_GPUS_ON_NODE="2").returncode == 0
+    assert (tmp_path / "arguments").read_text().splitlines()[1:3] == ["--num-cpus=5", "--num-gpus=2"]
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (3, True), (138, False)])
+def test_the_slurm_job_ends_as_its_study_does_and_goes_back_to_the_queue_while_trials_are_left(
+    slurm, tmp_path, code, requeued
+):
+    (tmp_path / "code").write_text(str(code))
+    done = slurm(SLURM, "study.yaml", "/shared/results")
+    assert (done.returncode, (tmp_path / "requeued").exists()) == (code, requeued), done.stderr
+    assert not list(tmp_path.glob(".conclus-job*"))
+
+
+def test_a_slurm_job_whose_ray_did_not_start_has_not_done_its_study(slurm, tmp_path):
+    ray = tmp_path / "env" / "bin" / "ray"
+    ray.write_text("#!/bin/bash\necho Failed to start Ray >&2\n")  # as symmetric-run does, which then exits with 0
+    done = slurm(SLURM, "study.yaml", "/shared/results")
+    assert done.returncode == 1
+    assert "Error: conclus did not run to its end" in done.stderr
     assert not (tmp_path / "requeued").exists()
 
 
@@ -291,7 +335,7 @@ def test_at_usr1_the_slurm_script_tells_the_driver_waits_for_it_and_goes_back_to
     ray.write_text('#!/bin/bash\nwhile [[ $1 != -- ]]; do shift; done; shift; "$@"\n')
     conclus.write_text(
         "#!/bin/bash\n"
-        f"trap 'sleep 0.3; echo saved > {tmp_path}/saved; exit 130' USR1\n"
+        f"trap 'sleep 0.3; echo saved > {tmp_path}/saved; exit 3' USR1\n"
         f'kill -USR1 "$(cat {tmp_path}/batch)"\n'  # as Slurm does, to the batch shell alone
         "while true; do sleep 0.1; done\n"
     )
@@ -299,10 +343,10 @@ def test_at_usr1_the_slurm_script_tells_the_driver_waits_for_it_and_goes_back_to
     watched = tmp_path / "watched.sh"
     watched.write_text(f"#!/bin/bash\necho $$ > {tmp_path}/batch\n{SLURM.read_text()}")
     done = slurm(watched, "study.yaml", "/shared/results")
-    assert done.returncode == 130, done.stderr
+    assert done.returncode == 3, done.stderr
     assert (tmp_path / "saved").read_text() == "saved\n"
     assert (tmp_path / "requeued").read_text() == "123456\n"
-    assert not list(tmp_path.glob(".conclus-token*"))
+    assert not list(tmp_path.glob(".conclus-job*"))
 
 
 def test_every_machine_of_a_cloud_names_an_image_with_a_python_that_is_new_enough():
@@ -343,7 +387,7 @@ def test_the_slurm_script_says_what_it_lacks_and_is_shell(slurm, tmp_path):
 
 def test_a_slurm_script_with_a_head_of_its_own_is_seen(slurm, tmp_path):
     broken = tmp_path / "broken.sh"
-    broken.write_text(SLURM.read_text().replace("--include-dashboard=false", "--head"))
+    broken.write_text(SLURM.read_text().replace("--disable-usage-stats", "--head"))
     slurm(broken, "study.yaml", "/shared/results")
     _, *arguments = (tmp_path / "arguments").read_text().splitlines()
     with pytest.raises(click.ClickException, match="--head"):

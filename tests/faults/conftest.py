@@ -14,12 +14,14 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks every test of this folder, and leaves out the storm unless it is asked for by name."""
+    """Marks every test of this folder, and leaves out the storm and Slurm unless they are asked for by name."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
-    if "storm" not in config.getoption("markexpr"):
-        left_out = [item for item in items if item.get_closest_marker("storm")]
+    for name in ("storm", "slurm"):
+        if name in config.getoption("markexpr"):
+            continue
+        left_out = [item for item in items if item.get_closest_marker(name)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 

@@ -12,6 +12,7 @@ import pytest
 from core.errors import UserError
 from jobs.results import compact, layout, lock, peek, reader, storage, writer
 from jobs.results.schema import Attempt
+from jobs.study import state_folder
 
 STUDY = """study: s
 trial:
@@ -55,6 +56,23 @@ def test_a_study_from_its_plan_to_its_leaderboard(command, study, s3):
     assert command("selection", results)[0] == 0
     left = [name for name, is_file in (storage.at(results) / "study=s").children() if is_file]
     assert left == ["_study.json", "_study.yaml"]  # and no lock
+
+
+def test_a_queue_lies_on_the_machine_and_its_results_in_the_store(command, study, s3):
+    results = s3()
+    code, out, err = command("queue", "add", study, "--results", results, "--set", "epochs=1", "--set", "seeds=[0]")
+    assert code == 0, err
+    assert "queued as number 1, place 1 of 1" in out
+    (folder,) = state_folder.folder().glob("queues/*/_queue")
+    assert f"the queue lies on this machine, in {folder}: run it here" in out
+    assert "secret" not in out
+    assert "is empty" in command("queue", "list", "--results", s3())[1]
+    code, _, err = command("queue", "run", "--results", results, "--workers", 1)
+    assert code == 0, err
+    assert "ended: 1 done" in err
+    listed = json.loads(command("queue", "list", "--results", results, "--format", "json")[1])
+    assert [(one["state"], one["done"], one["total"]) for one in listed] == [("done", 1, 1)]
+    assert reader.read_results(results).num_rows == 1
 
 
 def test_reading_a_single_object_and_a_study_folder(s3):

@@ -124,12 +124,12 @@ class AgainstAList(RuleBasedStateMachine):
         self.running = [priority, number, False]
 
     @precondition(lambda self: self.running)
-    @rule(code=st.sampled_from([0, 1, 130, -9]), asked=st.booleans())
+    @rule(code=st.sampled_from([0, 1, 3, 130, -9]), asked=st.booleans())
     def end(self, code, asked):
         _, number, cancelled = self.running
         entry = next(one for one in self.queue.read()[0] if one.number == number)
         self.queue.end(entry, code, "said", asked=asked)
-        otherwise = "failed" if code else "done"
+        otherwise = {0: "done", 3: "left"}.get(code, "failed")
         self.lay_down(is_cancelled=code and cancelled, waits_again=code and asked, otherwise=otherwise)
         self.study.close()
 
@@ -301,7 +301,7 @@ def test_the_same_study_waits_once_and_another_of_its_name_is_said(folder, comma
         (["add", "studies/s.yaml", "--set", "epochs=-1"], "epochs"),
         (["add", "studies/none.yaml"], "cannot be read"),
         (["add", "studies/s.yaml", "--set", "data.path=gone.csv", "--set", "space={}"], "gone.csv"),
-        (["add", "studies/s.yaml", "--results", "s3://bucket/r"], "a queue needs a folder on a disk"),
+        (["add", "studies/s.yaml", "--results", "ftp://bucket/r"], "not in ftp://"),
         (["add", "studies/s.yaml", "--results", "studies/s.yaml"], "cannot be written there"),
         (["move", "1"], "--priority N or --front"),
         (["move", "7", "--front"], "has no number 7"),
@@ -361,6 +361,16 @@ def test_one_that_fails_is_recorded_and_the_next_starts(folder, command):
     (folder / "studies" / "gone.csv").write_text(CSV + "9,2,b\n")
     again = listed.splitlines()[-1].partition("wait again with: conclus ")[2].split()
     assert command(*again)[1] == "s: 2 trials are queued as number 3, place 1 of 1\n"
+
+
+def test_one_whose_budget_is_spent_is_left_and_can_be_added_again(folder, command):
+    command("queue", "add", "studies/s.yaml", "--set", "budget.trials=3")
+    code, _, err = command("queue", "run", "--workers", "1")
+    assert code == 3
+    assert "number 1, s: left, more to do: 1 trial is left; go on with: " in err
+    again = command("queue", "list")[1].splitlines()[-1].partition("wait again with: conclus ")[2].split()
+    assert command(*again)[0] == 0
+    assert states(command) == {1: "left", 2: "waiting"}
 
 
 def test_data_that_changed_meanwhile_are_said(folder, command):

@@ -72,10 +72,13 @@ def files_of(folder):
 
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command):
     shared = here / "shared"
-    code, out, err = command(
+    arguments = (
         "submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared, "--set", "batch_size=128",
         "--follow",
     )  # fmt: skip
+    code, out, err = command(*arguments, "--set", "budget.trials=1")
+    assert (code, err.splitlines()[-1].partition(": ")[2]) == (3, "left, more to do: submit it again"), out + err
+    code, out, err = command(*arguments)
     assert code == 0, out + err
     assert "SUCCEEDED" in err
     assert "Tune failed" not in out

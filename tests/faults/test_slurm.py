@@ -1,0 +1,80 @@
+"""docs/cluster/slurm.sh as it stands on a real Slurm of two nodes: `pytest -n0 -m slurm`, three minutes."""
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import slurm_nodes
+from tests.cluster.slurm_nodes import SlurmNodes
+from tests.faults.runs import SLOW, Folder, repeated
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "cluster" / "slurm.sh"
+EPOCHS = 12
+SEEDS = [0, 1, 2, 3]
+ENVIRONMENT = {"CONCLUS_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    if why := slurm_nodes.lacking():
+        pytest.skip(why)
+    with SlurmNodes(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
+
+
+def submit(slurm, study, *options):
+    """Submits the script as it stands; the job's number."""
+    log = f"--output={slurm.folder}/%j.out"
+    return slurm(
+        "sbatch", "--parsable", f"--chdir={study.path}", log, *options, str(SCRIPT), "study.yaml",
+        str(study.path / "results"), **ENVIRONMENT,
+    ).strip()  # fmt: skip
+
+
+def ended(slurm, job):
+    return slurm.job(job)["JobState"] in {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"}
+
+
+def wait_for_an_epoch(slurm, job, study, *changes):
+    """Until the requeued job, with these changes, has got through an epoch of each trial that it runs."""
+    # Slurm lets a requeued job wait for two minutes.
+    slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING")
+    slurm("scontrol", "update", f"JobId={job}", "StartTime=now", *changes)
+    begun = len(study.epochs())
+
+    def went_on():
+        assert not ended(slurm, job), slurm.said()
+        return len(study.epochs()) > begun + 2
+
+    slurm.wait_until(went_on, 120)
+
+
+def test_its_time_limit_and_a_requeue_cost_no_trial_and_at_most_one_epoch_each_on_two_nodes_and_on_one(slurm, tmp_path):
+    study = Folder(tmp_path)
+    study.prepare(SLOW.format(pause=3, epochs=EPOCHS, seeds=SEEDS))
+    # Slurm sends the signal up to a minute earlier than it is asked to.
+    job = submit(slurm, study, "--nodes=2", "--time=2", "--signal=B:USR1@40")
+    slurm.wait_until(lambda: int(slurm.job(job)["Restarts"]) == 1, 150)
+    said = (slurm.folder / f"{job}.out").read_text()
+    assert "stopping: running trials are being kept resumable" in said
+    assert "0/4 done · 2 running" in said
+    wait_for_an_epoch(slurm, job, study)
+    slurm("scontrol", "requeue", job)
+    slurm.wait_until(lambda: int(slurm.job(job)["Restarts"]) == 2)
+    study.mend()
+    wait_for_an_epoch(slurm, job, study, "NumNodes=1-1")
+    slurm.wait_until(lambda: ended(slurm, job), 120)
+    told = slurm.job(job)
+    assert (told["JobState"], told["ExitCode"], told["NumNodes"]) == ("COMPLETED", "0:0", "1"), slurm.said()
+    study.check_whole({})
+    assert [one["status"] for one in study.rows()] == ["ok"] * len(SEEDS)
+    assert max(repeated(study.epochs()).values(), default=0) <= 2
+    begun = study.epochs()
+    for seed in {one.seed for one in begun}:  # no attempt went on after another had begun
+        processes = [pid for pid, _ in groupby(one.pid for one in begun if one.seed == seed)]
+        assert len(processes) == len(set(processes))
+    assert not list(slurm.folder.glob(".conclus-job*"))

@@ -1,0 +1,130 @@
+"""A run that has to leave by a moment: what it starts, what it saves, and its exit code."""
+
+import signal
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+import conclus
+from cluster.executor import Event
+from jobs.execution import dispatch, trial
+from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
+from jobs.execution.runner import Summary
+from jobs.planning import plan
+from jobs.search.source import TrialList
+from jobs.study import study as studies
+from jobs.study.sections import Budget
+from tests.faults.runs import SLOW, Folder, repeated
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert trial  # what takes seconds to import is there before the time runs
+    made = Folder(tmp_path)
+    made.prepare(SLOW.format(pause=1, epochs=8, seeds=[0, 1]))
+    return made
+
+
+def moment(seconds):
+    """An end so long after the moment at which a run leaves at the latest."""
+    return datetime.fromtimestamp(time.time() + LEAVE_SECONDS + seconds, UTC).isoformat()
+
+
+def test_at_its_end_a_run_leaves_what_can_be_resumed_and_the_same_command_goes_on(study, command):
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(5)}")
+    assert code == 3, err
+    assert f"until {datetime.now().astimezone():%Y-%m-%d}" in err
+    assert "trials that ran are kept resumable" in err
+    assert "2 trials are left; go on with: conclus run study.yaml" in err
+    (row,) = study.rows()
+    assert row["reason"] == "INTERRUPTED"
+    assert 1 <= row["epochs_done"] < 8
+    study.mend()
+    assert command("run", "study.yaml", "--workers", "1")[0] == 0
+    study.check_whole({})
+    assert not repeated(study.epochs())
+
+
+def test_a_trial_that_would_not_get_through_an_epoch_does_not_start(study, command):
+    (study.path / "study.yaml").write_text(SLOW.format(pause=4, epochs=1, seeds=[0, 1]))
+    assert command("run", "study.yaml", "--workers", "1", "--set", "budget.trials=1")[0] == 3
+    begun = study.epochs()
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(4)}")
+    assert code == 1
+    assert "1 trial did not start: not enough time for an epoch" in err
+    assert "1 trial is left, and no trial got through an epoch: the run needs more time or a larger budget" in err
+    assert study.epochs() == begun
+
+
+def test_without_any_time_nothing_starts(study, command, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_END_TIME", f"{time.time() + LEAVE_SECONDS - 2:.0f}")
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 1
+    assert "no time to start a trial" in err or "2 trials did not start" in err
+    assert not study.epochs()
+
+
+def test_until_must_be_a_moment(study, command):
+    code, _, err = command("run", "study.yaml", "--set", "budget.until=18:00")
+    assert code == 2
+    assert "budget.until: '18:00' is wrong: a moment is needed, such as 2026-12-01T18:00 (local time)" in err
+
+
+def test_the_earlier_end_counts(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1000")
+    assert dispatch.end_of(Budget()) == 1000
+    assert dispatch.end_of(Budget(until="1970-01-01T00:10:00+00:00")) == 600
+    assert dispatch.end_of(Budget(until="1970-01-01T01:00:00+00:00")) == 1000
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "")
+    assert dispatch.end_of(Budget()) is None
+    assert dispatch.end_of(Budget(until="2026-12-01T18:00")) == datetime(2026, 12, 1, 18).timestamp()  # noqa: DTZ001
+
+
+def test_shorter_trials_start_while_longer_ones_have_no_time_left(study, monkeypatch):
+    (study.path / "study.yaml").write_text(
+        (study.path / "study.yaml").read_text() + "space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}\n"
+    )
+    trials = plan.make(studies.load(study.path / "study.yaml")).trials
+    slow, quick = (one.config_key for one in trials if one.seed == 0)
+    feed = Orders(TrialList(trials), {}, Budget(until=moment(60)))
+    feed.pace = Pace([(slow, 300.0, 3), (slow, 330.0, 3), (quick, 60.0, 3), (quick, None, None)])
+    started = [task.key for task in iter(feed.take, None)]
+    assert started == [one.trial_key for one in trials if one.config_key == quick]
+    assert "2 trials did not start" in feed.limit
+
+
+def test_the_pace_is_learnt_from_trials_as_they_end():
+    pace = Pace()
+    assert pace.epoch_seconds("a") == 0
+    pace.hear(Event("finished", "1", {"config_key": "a", "seconds": 30.0, "epochs": 3}))
+    pace.hear(Event("finished", "2", {"config_key": "a", "seconds": 0.0, "epochs": 0}))  # it failed at once
+    pace.hear(Event("finished", "3", {"config_key": "b", "seconds": 90.0, "epochs": 3}))
+    assert (pace.epoch_seconds("a"), pace.epoch_seconds("b"), pace.epoch_seconds("c")) == (10, 30, 20)
+
+
+@pytest.mark.parametrize(
+    ("code", "summary"),
+    [
+        (0, Summary(2, 0, 0)),
+        (0, Summary(2, 0, 0, stopped=True, signal=signal.SIGTERM)),
+        (1, Summary(1, 1, 0, stopped=True, spent=True, advanced=True)),
+        (3, Summary(1, 1, 1, spent=True, advanced=True)),
+        (3, Summary(0, 0, 2, stopped=True, signal=signal.SIGTERM)),
+        (3, Summary(0, 0, 2, stopped=True, advanced=True, signal=signal.SIGUSR1)),
+        (1, Summary(0, 0, 2, stopped=True, signal=signal.SIGUSR1)),  # it would come as early the next time
+        (1, Summary(1, 0, 1, spent=True)),
+        (130, Summary(1, 0, 1, stopped=True, signal=signal.SIGINT)),
+        (1, Summary(0, 3, 1, stopped=True, paused="ERROR")),
+        (1, Summary(0, 0, 1, stopped=True, unwritable="full")),
+    ],
+)
+def test_an_exit_code_tells_what_is_left_from_what_failed(code, summary):
+    assert summary.exit_code == code
+
+
+def test_from_python_the_summary_tells_it(study):
+    summary = conclus.run(conclus.load_study("study.yaml", ["budget.trials=1", "epochs=1"]), workers=1)
+    assert (summary.spent, summary.limit, summary.exit_code) == (True, "the budget is spent", 3)
