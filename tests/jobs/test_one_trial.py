@@ -128,6 +128,9 @@ def test_metrics_on_another_address_are_told_to_be_open_and_a_wrong_one_is_refus
     code, _, err = command("run", folder.path / "study.yaml", *options, "0.0.0.0:0")
     assert code == 0
     assert re.fullmatch(r"metrics at http://0.0.0.0:\d+/metrics: anyone who reaches it can read them\n", err)
+    assert command("queue", "add", folder.path / "study.yaml", "--results", folder.path / "results")[0] == 0
+    code, out, _ = command("queue", "run", "--results", folder.path / "results", "--workers", "1", "--metrics", "0")
+    assert (code, "metrics at http://127.0.0.1:" in out) == (0, True)
     for wrong, why in [
         ("x", "write it as PORT"),
         ("70000", "write it as PORT"),
