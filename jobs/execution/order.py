@@ -14,7 +14,7 @@ class Order:
     `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one
     epoch is repeated after a crash. If writing takes more than the share `checkpoint_share` of the attempt's time, some
     epochs are skipped. The result file's heartbeat is written at most every `heartbeat_seconds`. `memory_bytes` limits
-    the trial's memory beyond that of its process, and `gpu` is its share of a GPU.
+    the trial's memory beyond that of its process, and `gpu` is its share of a GPU. `by` is the user who runs it.
 
     A member of a population (see `jobs.search.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
@@ -43,6 +43,7 @@ class Order:
     checkpoint_share: float = 0.05
     heartbeat_seconds: float = 30.0
     source: str = "run"
+    by: str = ""
     after: int = 0
     until: int | None = None
     inherit: str | None = None

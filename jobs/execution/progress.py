@@ -67,7 +67,7 @@ class Progress:
             self.say(f"trial {event.key} failed: {reason}")
             return
         self._say_trouble(event)
-        if event.kind == "ended":
+        if event.kind == "ended" or event.data.get("status") == "stopped":
             self.early += 1
             return
         self.seconds.append(event.data["seconds"])
@@ -75,9 +75,9 @@ class Progress:
             self.values[event.data["config_key"]].append(event.data["value"])
 
     def _say_trouble(self, event: Event) -> None:
-        """Prints why an attempt could not continue from its checkpoint."""
+        """Prints why an attempt could not continue from its checkpoint, or who stopped it."""
         reason = event.data.get("reason", "")
-        if reason.startswith(("RESTARTED", "RESUMED")):
+        if reason.startswith(("RESTARTED", "RESUMED", "STOPPED")):
             self.say(f"trial {event.key}: {reason}")
 
     def say(self, text: str) -> None:

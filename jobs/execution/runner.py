@@ -15,9 +15,9 @@ from cluster.executor import LEFT, ClusterError, Event, Stop
 from cluster.resources import this_machine
 from core.errors import UserError
 from jobs.execution import dispatch
-from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
+from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
-from jobs.execution.stored import epoch_times, write_failure, write_study
+from jobs.execution.stored import card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
@@ -225,9 +225,12 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
-    feed = Orders(source_of(ready), shared, ready.only or study.budget)
+    budget = ready.only or study.budget
+    feed = Orders(source_of(ready), shared, budget)
     if feed.end is not None:
         feed.pace = Pace(epoch_times(ready.results, study.name))
+    if budget.gpu_hours is not None:
+        feed.cards = CardHours(card_hours(ready.results, study.name), study.resources.gpu)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:

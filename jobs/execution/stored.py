@@ -43,6 +43,9 @@ def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], re
         source="pbt" if plan.study.search.scheduler == "pbt" else "run",
         started=datetime.now(UTC),
         host=socket.gethostname(),
+        by=shared["by"],
+        gpu=shared["gpu"],
+        own_seconds=0.0,  # The row of the process that died tells its time.
         params=dict(trial.parameters),
         plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
         code_hash=shared["code_hash"],
@@ -52,6 +55,14 @@ def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], re
         best_metric=within_trial(plan.study.select.metric),
     )
     write(shared["results"], attempt)
+
+
+def card_hours(results: str, study: str) -> float:
+    """The card-hours of all stored attempts at a study's trials."""
+    from jobs.analysis.usage import COLUMNS, usage
+    from jobs.results.reader import load
+
+    return usage(load(str(study_folder(results, study)), attempts=True, columns=COLUMNS).table).total.card_hours
 
 
 def write_study(results: str, plan: Plan) -> None:

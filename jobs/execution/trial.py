@@ -36,6 +36,7 @@ from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
 from jobs.results.schema import Attempt
+from jobs.results.stops import Request
 from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import plug_ins
@@ -121,6 +122,7 @@ class _Running:
         self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
+        self.request = Request(self.folder, order.trial_key)
         self.saving = 0.0
         self.seconds = 0.0
         self.stored = True
@@ -146,6 +148,9 @@ class _Running:
             if row.epoch == self.order.until:
                 self._pause(row)
                 return
+            if (by := self.request.came()) and not self.order.until:  # Members of a population wait for each other.
+                self._stop(row, by)
+                return
             self._save(row)
             try:
                 report(self._news(row))
@@ -164,6 +169,7 @@ class _Running:
     def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed and writes the traceback to a separate file."""
         self.attempt.status, self.attempt.reason = "failed", reason
+        self.attempt.own_seconds = time.monotonic() - self.began
         try:
             write(self.order.results, self.attempt)
         except StorageError:
@@ -205,6 +211,13 @@ class _Running:
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
+    def _stop(self, row: EpochRow, by: str) -> None:
+        """Ends the attempt because somebody asked for it; its checkpoint stays, should it be run again."""
+        self._write_checkpoint(row)
+        self.attempt.status = "stopped"
+        self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
+        write(self.order.results, self.attempt)
+
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
@@ -224,6 +237,7 @@ class _Running:
     def _record(self, row: EpochRow) -> None:
         attempt = self.attempt
         self.seconds += row.train_seconds + row.evaluation_seconds
+        attempt.own_seconds = time.monotonic() - self.began
         attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
         metrics, signals = _plain(row.metrics), _plain(row.health)
         named = metrics | {f"health.{name}": value for name, value in signals.items()}
@@ -354,7 +368,10 @@ def _new_attempt(order: Order, metric: str) -> Attempt:
         attempt_id=new_attempt_id(),
         source=order.source,
         started=datetime.now(UTC),
+        own_seconds=0.0,
         host=socket.gethostname(),
+        by=order.by,
+        gpu=order.gpu,
         params=dict(order.parameters),
         plug_ins={key: dict(one) for key, one in order.contents.items()},
         code_hash=order.code_hash,

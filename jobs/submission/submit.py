@@ -18,6 +18,7 @@ from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.present.output import remark
+from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, STUDY_YAML, study_folder
 from jobs.results.lock import holder
 from jobs.study import snapshot, state_folder
@@ -170,4 +171,4 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         about = _about(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
         if job.workers:
             about["workers"] = str(job.workers)
-        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, provenance.BY: provenance.person()})
