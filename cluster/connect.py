@@ -143,7 +143,7 @@ def connected_nodes() -> list[Node] | None:
     if not ray.is_initialized():
         return None
     return [
-        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0), node["NodeID"])
         for node in ray.nodes()
         if node["Alive"]
     ]

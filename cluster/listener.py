@@ -4,11 +4,13 @@ import contextlib
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cluster import connect, ray_compat
+from cluster.capacity import Capacity
+from cluster.deaths import Deaths
 from cluster.executor import Event, EventKind, OnEvent, one_line
 from cluster.queue import Queue
 
@@ -18,14 +20,15 @@ with connect.settings():  # Ray reads some variables when it is imported
     from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
     from ray.tune.experiment import Trial
 
-    from cluster.worker import Board
+    from cluster.worker import Board, PreemptedError
 
 
 class Listener(tune.Callback):
     """Turns Tune's callbacks into events."""
 
-    def __init__(self, queue: Queue, board: Board, send: OnEvent) -> None:
+    def __init__(self, queue: Queue, board: Board, send: OnEvent, capacity: Capacity, deaths: Deaths) -> None:
         self.board = board
+        self._capacity, self._deaths = capacity, deaths
         self.running: dict[str, Running] = {}
         self._queue, self._send = queue, send
         self._latest: dict[int, Mapping[str, Any]] = {}
@@ -35,8 +38,8 @@ class Listener(tune.Callback):
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         """Tells that an attempt starts."""
         trial: Trial = info["trial"]
-        self.running[trial.trial_id] = Running(ray_compat.process_of(trial), trial.config["task"])
-        task = trial.config["task"]
+        actor, task = ray_compat.process_of(trial), trial.config["task"]
+        self.running[trial.trial_id] = Running(actor, task, self._capacity.node_of(actor))
         self._starts[task] += 1
         self._tell("started", trial, {"attempt": self._starts[task]}, self._why.pop(task, ""))
 
@@ -55,24 +58,40 @@ class Listener(tune.Callback):
         """Tells of a task that successive halving ended."""
         trial: Trial = info["trial"]
         if trial.config["task"] in self._queue.open:  # it has no result of its own: halving ended it
-            self.board.end(trial.config["task"])
+            self.board.ask(trial.config["task"], "end")
             self._close("ended", trial, self._latest.get(trial.config["task"], {}))
 
-    def on_trial_recover(self, *_args: Any, **info: Any) -> None:
-        """Keeps why a task died that Tune tries again."""
-        trial: Trial = info["trial"]
-        self.running.pop(trial.trial_id, None)
-        self._why.setdefault(trial.config["task"], _why(trial))
-
     def on_trial_error(self, *_args: Any, **info: Any) -> None:
-        """Tells of a task that died for the last time."""
+        """Gives the queue back a task that died, or tells that it died for the last time.
+
+        Tune itself retries nothing: it would count the deaths of nodes, and would not avoid any node.
+        """
         trial: Trial = info["trial"]
-        if trial.should_recover():
-            # Its process died between two tasks: Tune retries only running trials.
-            self.on_trial_recover(**info)
-            self._queue.put_back(trial.config["task"])
+        task, error = trial.config["task"], ray_compat.error_of(trial)
+        why = self._why.pop(task, "") or _why(error)
+        self._blame(task, self.running.pop(trial.trial_id, None), error)
+        if self._deaths.is_last(task):
+            self._close("died", trial, {}, why)
         else:
-            self._close("died", trial, {}, self._why.get(trial.config["task"]) or _why(trial))
+            self._why[task] = why
+            self._queue.put_back(task)
+
+    def _blame(self, task: int, one: "Running | None", error: BaseException | None) -> None:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, PreemptedError):
+            return
+        if isinstance(error, RayActorError) and (isinstance(error, ActorUnavailableError) or _is_of_node(error)):
+            return
+        if one is None or one.killed or not isinstance(error, RayActorError):
+            self._deaths.raised(task)
+        else:
+            self._deaths.ended(task, one.node)
+
+    def leave_drained(self, draining: Collection[str]) -> None:
+        """Ask every task on these nodes to go on elsewhere."""
+        for one in list(self.running.values()):
+            if one.node in draining and not one.leaves:
+                one.leaves = True
+                self.board.ask(one.task, "move")
 
     def kill_silent(self, seconds: float) -> None:
         """Kill the process of every task without a report for so many seconds."""
@@ -83,7 +102,8 @@ class Listener(tune.Callback):
                 one.kill()
 
     def _close(self, kind: EventKind, trial: Trial, data: Mapping[str, Any], error: str = "") -> None:
-        self.running.pop(trial.trial_id, None)
+        if (one := self.running.pop(trial.trial_id, None)) is not None:
+            self._deaths.finished(one.task, one.node)
         self._tell(kind, trial, data, error)
         self._latest.pop(trial.config["task"], None)
         self._queue.open.pop(trial.config["task"], None)
@@ -97,11 +117,13 @@ class Listener(tune.Callback):
 
 @dataclass
 class Running:
-    """A running task: its process, its number, and the time of its last report."""
+    """A running task: its process, its number, the id of its node, and the time of its last report."""
 
     actor: Any
     task: int
+    node: str
     killed: bool = False
+    leaves: bool = False
 
     def __post_init__(self) -> None:
         self.heard = time.monotonic()
@@ -112,13 +134,17 @@ class Running:
             ray.kill(self.actor)
 
 
-def _why(trial: Trial) -> str:
+def _is_of_node(error: RayActorError) -> bool:
+    """Whether a process ended because its node did."""
+    return error.preempted or "node has died" in str(error) or "node was terminated" in str(error)
+
+
+def _why(error: BaseException | None) -> str:
     """One line on why a task died."""
-    error = ray_compat.error_of(trial)
     if isinstance(error, RayTaskError):
-        return one_line(error.cause)
+        return str(error.cause) if isinstance(error.cause, PreemptedError) else one_line(error.cause)
     if isinstance(error, RayActorError):
-        if "node has died" in str(error) or "node was terminated" in str(error):
+        if _is_of_node(error):
             return "the machine it ran on died"
         if isinstance(error, ActorUnavailableError):
             return "its process cannot be reached: it died, or the machine it ran on"

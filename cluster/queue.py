@@ -1,8 +1,11 @@
 """The open tasks of a run, and the search algorithm that hands them to Tune."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cluster import connect
+from cluster.capacity import Capacity
+from cluster.deaths import Deaths
 from cluster.executor import Feed, Task
 
 with connect.settings():  # Ray reads some variables when it is imported
@@ -48,23 +51,36 @@ class Queue:
 
 
 class Asked(Searcher):
-    """Gives Tune the next task whenever a worker is free."""
+    """Gives Tune the next task whenever a worker is free.
 
-    def __init__(self, queue: Queue, board: Board) -> None:
+    Args:
+        queue: where the tasks come from.
+        board: where their payloads go.
+        capacity: how many may run at once.
+        deaths: which nodes a task avoids.
+        bundle: what a task needs, as Ray's placement groups name it.
+    """
+
+    def __init__(
+        self, queue: Queue, board: Board, capacity: Capacity, deaths: Deaths, bundle: Mapping[str, float]
+    ) -> None:
         super().__init__()
-        self._queue, self._board = queue, board
+        self._queue, self._board, self._capacity, self._deaths, self._bundle = queue, board, capacity, deaths, bundle
         self._running: set[str] = set()
         self._usr1 = connect.usr1_keeper()
 
     def suggest(self, trial_id: str) -> Any:
         """The number of the next task; None for nothing now, FINISHED for nothing more."""
         self._usr1()  # Tune replaces the handler when it begins; its own one ends the process without saving
+        self._capacity.ask()
+        if len(self._running) >= self._capacity.count(self._deaths.shunned()):
+            return None
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED
         self._running.add(trial_id)
         self._board.order(number, self._queue.open[number].payload)
-        return {"task": number}
+        return {"task": number, "bundle": dict(self._bundle), "avoid": sorted(self._deaths.avoided(number))}
 
     def on_trial_complete(self, trial_id: str, *_args: Any, **_info: Any) -> None:
         """Notes that a task is over, in whatever way."""

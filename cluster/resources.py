@@ -13,11 +13,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Node:
-    """One machine: its name, and the cores and graphics cards that may be used."""
+    """One machine: its name, the cores and graphics cards that may be used, and its id in a cluster."""
 
     name: str
     cpu: float
     gpu: float
+    id: str = ""
 
 
 def this_machine(*, gpus: bool = True) -> Node:

@@ -33,6 +33,8 @@ with connect.settings():  # Ray reads some variables when it is imported
     from ray.tune.experiment import Trial
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
+    from cluster.capacity import Capacity
+    from cluster.deaths import Deaths
     from cluster.listener import Listener, Running
     from cluster.queue import Asked, Queue
     from cluster.worker import GRACE_SECONDS, Board, Worker
@@ -49,7 +51,7 @@ def run(
     *,
     on_event: OnEvent,
     stop: Stop,
-    workers: int,
+    workers: int | None,
     resources: TaskResources,
     retries: int = 2,
     timeout: float | None = None,
@@ -64,9 +66,11 @@ def run(
         on_event: called with every event, in this process; its exceptions are logged and change nothing.
         stop: once requested, running tasks get SystemExit at their next report, tasks that still run after
             ``GRACE_SECONDS`` are killed, and no other task is started.
-        workers: how many tasks run at once, if the machines have room for them.
+        workers: how many tasks run at once at most; None: as many as the machines have room for, also as nodes of a
+            cluster come and go.
         resources: what one task needs.
-        retries: how often a task is tried again after its process died or it raised an exception.
+        retries: how often a task is tried again after its process died or it raised an exception. The death of its
+            node, a drained node and SIGTERM do not count.
         timeout: seconds without a report after which a task's process is killed; None: never.
         halving: ends tasks with worse values early; they get EndedEarly at their next report.
         run_dir: the folder for Tune's files and ``ray.log``; by default a temporary one, removed afterwards.
@@ -76,12 +80,13 @@ def run(
     """
     nodes = connect.connected_nodes()
     machine = this_machine(gpus=resources.gpu > 0)
-    check(resources, [machine] if nodes is None else nodes, workers=workers)
+    check(resources, [machine] if nodes is None else nodes, workers=1 if workers is None else workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
     queue = Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        plan = _Plan(work, queue, workers, resources, retries, timeout, halving, folder)
+        capacity = Capacity(resources, workers=workers, machine=machine if nodes is None else None)
+        plan = _Plan(work, queue, capacity, resources, retries, timeout, halving, folder)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
@@ -94,7 +99,7 @@ def run(
 class _Plan:
     work: Work
     queue: Queue
-    workers: int
+    capacity: Capacity
     resources: TaskResources
     retries: int
     timeout: float | None
@@ -121,11 +126,13 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
     """Runs one Tune experiment; True if all tasks are done."""
     run_id = uuid.uuid4().hex
     board = Board(run_id)
-    listener = Listener(plan.queue, board, send)
-    stopper = _Stopper(stop, listener, board, plan.timeout)
+    deaths = Deaths(plan.capacity, plan.retries, send)
+    listener = Listener(plan.queue, board, send, plan.capacity, deaths)
+    stopper = _Stopper(stop, listener, board, plan)
     try:
-        with connect.same_signal_handlers():
-            _fit(plan, listener, stopper, run_id)
+        # Without a limit of its own Tune would let one trial at a time wait for a place.
+        with connect.same_signal_handlers(), connect.settings(TUNE_MAX_PENDING_TRIALS_PG=str(_MANY)):
+            _fit(plan, listener, stopper, deaths, run_id)
     except Exception as error:
         if not stop.requested:
             logger.warning("Ray Tune failed (%s); the remaining tasks start again.", one_line(error))
@@ -137,22 +144,21 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
     return not plan.queue.again()
 
 
-def _fit(plan: _Plan, listener: Listener, stopper: "_Stopper", run_id: str) -> None:
+def _fit(plan: _Plan, listener: Listener, stopper: "_Stopper", deaths: Deaths, run_id: str) -> None:
     resources = plan.resources
     bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
     halving = plan.halving
     tune.run(
         tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=halving is not None),
         name=run_id,
-        search_alg=Asked(plan.queue, listener.board),
+        search_alg=Asked(
+            plan.queue, listener.board, plan.capacity, deaths, {name: take for name, take in bundle.items() if take}
+        ),
         num_samples=_MANY,
-        resources_per_trial=tune.PlacementGroupFactory([{k: v for k, v in bundle.items() if v}]),
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],
         scheduler=_InOrder() if halving is None else _halving(halving),
-        max_failures=plan.retries,
-        max_concurrent_trials=plan.workers,
         reuse_actors=True,
         trial_name_creator=_trial_name,
         trial_dirname_creator=_trial_name,
@@ -169,8 +175,8 @@ class _InOrder(ray_compat.InOrder, FIFOScheduler):
     """Starts trials in the order of the plan."""
 
 
-class _Halving(ray_compat.InOrder, AsyncHyperBandScheduler):
-    """ASHA that starts trials in the order of the plan."""
+class _Halving(ray_compat.InOrder, ray_compat.ByTask, AsyncHyperBandScheduler):
+    """ASHA that starts trials in the order of the plan, and counts a task once however often it is tried."""
 
 
 def _halving(rule: SuccessiveHalving) -> TrialScheduler:
@@ -192,8 +198,9 @@ def _halving(rule: SuccessiveHalving) -> TrialScheduler:
 class _Stopper(tune.Stopper):
     """Ends the experiment at the caller's request; kills tasks that do not stop in time, or report nothing in time."""
 
-    def __init__(self, stop: Stop, listener: Listener, board: Board, timeout: float | None) -> None:
-        self._stop, self._listener, self._board, self._timeout = stop, listener, board, timeout
+    def __init__(self, stop: Stop, listener: Listener, board: Board, plan: _Plan) -> None:
+        self._stop, self._listener, self._board = stop, listener, board
+        self._timeout, self._capacity = plan.timeout, plan.capacity
         self._killer = threading.Timer(GRACE_SECONDS, _kill, [listener.running])
         self._killer.daemon = True
 
@@ -204,6 +211,8 @@ class _Stopper(tune.Stopper):
         if self._stop.requested and self._killer.ident is None:
             self._board.stop()
             self._killer.start()
+        self._capacity.ask()
+        self._listener.leave_drained(self._capacity.draining)
         if self._timeout is not None:
             self._listener.kill_silent(self._timeout)
         return self._stop.requested
