@@ -147,7 +147,7 @@ class Nodes:
         process.wait()
 
     def drain(self, name: str) -> None:
-        """Tell the head that a node will soon end, as a cloud does before it takes a machine back; it ends by itself."""
+        """Tell the head that a node will soon end, as a cloud does before it takes a machine back; then it ends."""
         own = ray_head.Token(self.token, "the test") if self.token else None
         with ray_head._head(self.address) as head:
             (node,) = (one.node_id.hex() for one in head.nodes(own) if one.node_name == name)
