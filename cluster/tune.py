@@ -5,6 +5,7 @@ Tune's own state, logs and restore are not used: the work saves its results itse
 
 import contextlib
 import logging
+import math
 import threading
 import uuid
 from collections.abc import Generator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
+    Event,
     Feed,
     OnEvent,
     Stop,
@@ -26,7 +28,7 @@ from cluster.executor import (
     guarded,
     one_line,
 )
-from cluster.resources import Node, check, this_machine
+from cluster.resources import Node, asked, check, fitting, this_machine
 
 with connect.settings():  # Ray reads some variables when it is imported
     from ray import tune
@@ -78,14 +80,21 @@ def run(
     Raises:
         ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
     """
-    nodes = connect.connected_nodes()
-    machine = this_machine(gpus=resources.gpu > 0)
-    check(resources, [machine] if nodes is None else nodes, workers=1 if workers is None else workers)
+    nodes, machine = connect.connected_nodes(), this_machine(gpus=resources.gpu > 0)
+    possible = None if nodes is None else connect.possible_nodes()
+    there = [machine] if nodes is None else [*nodes, *(possible or [])]
+    if possible == []:  # nobody knows what the cluster may start
+        there = [Node("a new node", math.inf, math.inf)]
+    check(resources, there, workers=1 if workers is None else workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
+    if possible is not None and not fitting(resources, nodes or []):
+        line = f"waiting for the cluster to start a node: a trial asks for {asked(resources)}, and none offers it yet"
+        guarded(on_event)(Event("told", "", error=line))
     queue = Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        capacity = Capacity(resources, workers=workers, machine=machine if nodes is None else None)
+        alone = machine if nodes is None else None
+        capacity = Capacity(resources, workers=workers, machine=alone, possible=possible)
         plan = _Plan(work, queue, capacity, resources, retries, timeout, halving, folder)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):

@@ -72,3 +72,22 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     study.check_whole({})
     assert {row["status"] for row in study.rows(attempts=True)} <= {"ok", "running"}
     assert sum(repeated(study.epochs()).values()) <= 4  # none for SIGTERM and the drain, one for each kill
+
+
+def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):
+    with Nodes(token=new_token(), cpus=0, grows=2) as cluster:
+        study = Folder(tmp_path, cluster.env)
+        study.prepare(SLOW.format(pause=0.5, epochs=10, seeds=[0, 1, 2]))
+        try:
+            code, _, err = study.start("--address", cluster.address, "--set", "resources.cpu=2").end()
+            assert (code, err.splitlines()[-1]) == (
+                2, "Error: A trial asks for cpu: 2, but the largest nodes offer cpu: 1, gpu: 0 or cpu: 0, gpu: 0.",
+            )  # fmt: skip
+            code, _, err = study.start("--address", cluster.address).end()
+        finally:
+            study.end()
+    assert code == 0, err
+    assert err.count("waiting for the cluster to start a node: a trial asks for cpu: 1, and none offers it yet") == 1
+    study.check_whole({})
+    begun = study.epochs()
+    assert len({one.pid for one in begun}) == 2  # the second node started while the first worked
