@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -78,6 +79,7 @@ class Nodes:
         jobs: Whether the head takes jobs, at `jobs_address` (the dashboard: two seconds and ten processes more).
         head: Further options of its `ray start`.
         grows: How many nodes of one core an autoscaler may start, beside none at first.
+        env: Further variables of its nodes.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Nodes:
         jobs: bool = False,
         head: tuple[str, ...] = (),
         grows: int = 0,
+        env: Mapping[str, str] | None = None,
     ):
         self.token = token
         self.folder = Path(tempfile.mkdtemp(prefix="cn-", dir="/tmp"))  # a socket's path must be short
@@ -101,7 +104,7 @@ class Nodes:
             "--system-config", json.dumps(QUICK), *head,
         )  # fmt: skip
         self._kind = "dashboard" if jobs else "plain"
-        self._more = AUTOSCALED if grows else {}
+        self._more = dict(env or {}) | (AUTOSCALED if grows else {})
         self._cpus = cpus
         self._hosts = 1
 
@@ -219,11 +222,15 @@ class Nodes:
         """The file that tells Ray's autoscaler to start nodes on this machine."""
         kinds = {
             "ray.head.default": {"resources": {"CPU": 0}, "max_workers": 0, "node_config": {}},
-            "small": {"resources": {"CPU": 1, "object_store_memory": 80_000_000}, "max_workers": most, "node_config": {}},
+            "small": {
+                "resources": {"CPU": 1, "object_store_memory": 80_000_000},
+                "max_workers": most,
+                "node_config": {},
+            },
         }
         provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True}
         config = {
-            "cluster_name": "fake", "max_workers": most, "available_node_types": kinds, "head_node_type": "ray.head.default",
+            "cluster_name": "fake", "max_workers": most, "available_node_types": kinds, "head_node_type": head,
             "provider": provider | {"gcs_address": self.address}, "upscaling_speed": 1.0, "idle_timeout_minutes": 1,
             **{key: {} for key in ("auth", "docker", "file_mounts")}, "file_mounts_sync_continuously": False,
             **{f"{who}commands": [] for who in ("initialization_", "setup_", "head_setup_", "worker_setup_")},
