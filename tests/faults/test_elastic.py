@@ -95,8 +95,8 @@ def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):
 
 
 def test_a_node_on_which_trials_die_in_a_row_is_told_and_gets_no_more(cluster, on_cluster):
-    on_cluster.prepare(SLOW.format(pause=0.3, epochs=4, seeds=list(range(10))))
-    cluster.add("bad", within=("env", "BAD_NODE=1"))
+    on_cluster.prepare(SLOW.format(pause=0, epochs=3, seeds=list(range(8))))
+    cluster.add("bad", cpus=3, within=("env", "BAD_NODE=1"))
     try:
         code, _, err = on_cluster.start("--address", cluster.address, "--set", "method.harm=bad_node").end()
         there = set(descendants(cluster.processes["bad"].pid))
@@ -104,7 +104,7 @@ def test_a_node_on_which_trials_die_in_a_row_is_told_and_gets_no_more(cluster, o
         cluster.kill("bad")
     assert code == 0, err
     assert len([one for one in err.splitlines() if one == f"{DIED} on bad: no more trials are placed on it"]) == 1
-    # The last try of each of the first two was on another node; those of the third were not yet needed.
-    assert 5 <= err.count("goes on in another process: its process was killed") <= 8
+    # Three trials at once; some may be there once more before the last of the three has died.
+    assert 3 <= err.count("goes on in another process: its process was killed") <= 6
     assert not there & {one.pid for one in on_cluster.epochs()[-4:]}
     assert {row["status"] for row in on_cluster.rows(attempts=True)} <= {"ok", "running"}
