@@ -1,6 +1,7 @@
 """Nodes that come, are drained and die under a study: it follows them, and no death of a node is a failure."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -35,17 +36,18 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
         return {one.pid for one in study.epochs()} - here
 
     def goes_on(before):
-        """Whether a trial has done three epochs in another process than those."""
+        """Whether a trial has done two epochs in another process than those."""
         count = [one.pid for one in study.epochs() if one.pid in away() - before]
-        return len(count) >= 4
+        return len(count) >= 3
 
     try:
         run.wait_until(study.epochs)
         assert not away()
         single.add("joined")
         began = time.monotonic()
-        run.wait_until(lambda: goes_on(set()))
+        run.wait_until(away)
         assert time.monotonic() - began < 30
+        run.wait_until(lambda: goes_on(set()))
 
         (pid,) = away()
         os.kill(pid, signal.SIGTERM)
@@ -69,7 +71,9 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     assert code == 0, err
     assert err.count("its process got SIGTERM") == 1
     assert err.count("its machine is being drained") == 1
-    assert err.count("the machine it ran on") == 4
+    # A killed node may still tell that the process of a trial was killed, if that was killed before it.
+    kill = "goes on in another process: (?:its process (?:was killed|cannot be reached)|the machine it ran on)"
+    assert len(re.findall(kill, err)) == 4
     study.check_whole({})
     assert {row["status"] for row in study.rows(attempts=True)} <= {"ok", "running"}
     assert sum(repeated(study.epochs()).values()) <= 4  # none for SIGTERM and the drain, one for each kill
