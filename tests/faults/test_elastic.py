@@ -14,7 +14,7 @@ from tests.faults.runs import SLOW, Folder, repeated
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 400
+EPOCHS = 800
 DIED = "3 trials in a row died"
 
 
@@ -27,7 +27,7 @@ def single() -> Iterator[Nodes]:
 
 def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     study = Folder(tmp_path, single.env)
-    study.prepare(SLOW.format(pause=0.2, epochs=EPOCHS, seeds=[0, 1]))
+    study.prepare(SLOW.format(pause=0.3, epochs=EPOCHS, seeds=[0, 1]))
     run = study.start("--address", single.address)
 
     def away():
