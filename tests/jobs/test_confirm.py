@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from jobs.execution import runner as running
+from jobs.execution import tasks
 from jobs.execution.runner import run
 from jobs.results.reader import read_results
 from jobs.search import confirm
@@ -115,7 +115,7 @@ def fail(payload, report):
 
 
 def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeypatch):
-    monkeypatch.setattr(running, "work", fail)
+    monkeypatch.setattr(tasks, "work", fail)
     code, _, err = confirm_loss(command)
     assert code == 1
     assert "undecided: the first trials failed alike (OSError: it burst)" in err
