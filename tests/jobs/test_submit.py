@@ -93,13 +93,10 @@ def files_of(folder):
 
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command, monkeypatch):
     shared = here / "shared"
-    arguments = (
+    code, out, err = command(
         "submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared, "--set", "batch_size=128",
         "--follow",
     )  # fmt: skip
-    code, out, err = command(*arguments, "--set", "budget.trials=1")
-    assert (code, err.splitlines()[-1].partition(": ")[2]) == (3, "left, more to do: submit it again"), out + err
-    code, out, err = command(*arguments)
     assert code == 0, out + err
     assert "SUCCEEDED" in err
     assert "Tune failed" not in out
@@ -125,6 +122,16 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     assert f"{record['job']} is SUCCEEDED at {nodes.jobs_address}" in err
     assert jobs_of(nodes, "s") == [record["job"]]
     assert json.loads((shared / "study=s" / "_job.json").read_text()) == record
+
+
+def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, command):
+    where = ("--address", nodes.jobs_address, "--results", here / "shared")
+    code, out, err = command("submit", "study.yaml", *where, "--set", "budget.trials=1", "--follow")
+    assert code == 3, out + err
+    assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
+    code, out, err = command("logs", here / "shared")
+    assert (code, "1 trial is left; go on with: conclus resume" in out) == (0, True), out
+    assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
 
 
 def wait_for(condition):
