@@ -109,7 +109,7 @@ def _running(
             # A record that names it by another address is somebody else's.
             return jobs, job, (record is None or record.job != job.job) and _keep(job, None)
     if record is not None and state.status == LOST and record.job not in {one.job for one in known}:
-        remark([f"{record.job}, the job before, counts as lost, and a new one takes its place: {state.message}"])
+        remark([f"{record.job}, the job before, counts as lost: {state.message}"])
     return None
 
 
