@@ -16,6 +16,8 @@ __version__ = "0.2.0"
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("cluster", "jobs", "core", "losses")
+NOT_ON_WINDOWS = {"fcntl", "resource"}
+"""Modules of Python that Windows lacks; the commands that only read results or ask a cluster do not need them."""
 PUBLIC = {
     "ContrastiveClustering": ("core.estimator", "ContrastiveClustering"),
     "Study": ("jobs.study.study", "Study"),
@@ -188,6 +190,16 @@ def _run(*mistakes: type[Exception]) -> None:
         if error.filename is None:
             raise
         click.echo(bounded(one_line(f"Error: {error.filename}: {error.strerror}")), err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in NOT_ON_WINDOWS:
+            raise
+        name = next((one for one in sys.argv[1:] if not one.startswith("-")), "")
+        click.echo(
+            f"Error: `conclus {name}` needs Linux or macOS: on Windows run it in WSL2, or hand the "
+            "study to a cluster with `conclus submit`",
+            err=True,
+        )
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

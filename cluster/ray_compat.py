@@ -88,6 +88,21 @@ def local_heads() -> list[str]:
     return sorted(services.find_gcs_addresses())
 
 
+def before_the_command(function: str) -> dict[str, str]:
+    """Environment variables of a job by which its workers, and the process that starts its command, call a function.
+
+    Private: the variable of the field `worker_process_setup_hook`. Ray applies this field of a `runtime_env` to the
+    workers of a job, and not to the process that starts its command.
+    Public instead: that field, once it covers this process too; or a variable in it that names the interpreter.
+
+    Args:
+        function: `module.name`, to be imported from the folder that is sent.
+    """
+    from ray._private import ray_constants
+
+    return {ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: function}
+
+
 class Head:
     """The interface of a cluster's head on a gRPC channel, called without Ray's retries.
 

@@ -34,7 +34,8 @@ class Token:
     def warning(self) -> str:
         """A sentence if other users of this machine can read the token's file; else empty."""
         path = Path(self.source).expanduser()
-        is_open = path.is_file() and path.stat().st_mode & 0o077
+        keeps_modes = hasattr(os, "getuid")  # Windows does not.
+        is_open = keeps_modes and path.is_file() and path.stat().st_mode & 0o077
         return f"others on this machine can read the token: chmod 600 {self.source}" if is_open else ""
 
 

@@ -5,7 +5,6 @@ reason. So a folder without a lock was left behind by a killed run or a failed s
 """
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
@@ -58,6 +57,8 @@ def _new(home: Path) -> tuple[Path, int]:
 
 def _locked(place: Path) -> int | None:
     """The descriptor that locks the folder; None if it does not exist or another process locks it."""
+    import fcntl  # Windows has none; this module is imported by clients there, too.
+
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

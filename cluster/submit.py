@@ -12,22 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import access, connect, ray_head
+from cluster import access, connect, job_python, ray_compat, ray_head
 from cluster.executor import LEFT, ClusterError, one_line
 
 STOP_SECONDS = 60
 """Seconds that a driver may take to stop its trials in order before it is killed; Ray's default of 3 is too short."""
 
-_ENDED = {"STOPPED", "SUCCEEDED", "FAILED"}
+LOST = "LOST"
+_ENDED = {"STOPPED", "SUCCEEDED", "FAILED", LOST}
 _POLL_SECONDS = 0.5
 _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 
 @dataclass(frozen=True)
 class JobState:
-    """The state of a job: Ray's status (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), and the reason in a line.
+    """The state of a job: its status, the reason in a line, and the exit code of its command.
 
-    `exit_code` is that of its command; None unless it ended by itself.
+    The status is Ray's (PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED), or LOST if the cluster does not know the job.
+    `exit_code` is None unless the command ended by itself.
     """
 
     status: str
@@ -45,6 +47,19 @@ class JobState:
     def ended(self) -> bool:
         """Whether the job is over."""
         return self.status in _ENDED
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """A job that a cluster lists: its name, its state, and the texts that were submitted with it."""
+
+    job: str
+    state: JobState
+    metadata: Mapping[str, str]
+
+
+class JobExistsError(ClusterError):
+    """The cluster has a job of this name already."""
 
 
 class Jobs:
@@ -75,16 +90,22 @@ class Jobs:
         metadata: Mapping[str, str],
         variables: Mapping[str, str],
     ) -> None:
-        """Starts a command on the cluster in a copy of `folder`; its processes import from this copy first.
+        """Starts Python on the cluster in a copy of `folder`; its processes import from this copy first.
+
+        It is the Python that Ray itself runs with on the head node, whatever the PATH there.
 
         Args:
-            job: the name of the job; it must be new to the cluster.
-            folder: the folder that is sent, a few megabytes at most.
-            command: the command; it runs on the head node and reserves no core there.
+            job: the name of the job. Of several calls with one name, also at the same moment, one succeeds.
+            folder: the folder that is sent, a few megabytes at most; this package must be in it.
+            command: the arguments of Python; it runs on the head node and reserves no core there.
             metadata: texts that the cluster's dashboard shows.
             variables: environment variables of the job.
+
+        Raises:
+            JobExistsError: the cluster has a job of this name.
         """
         settings = {
+            **ray_compat.before_the_command(f"{job_python.__name__}.{job_python.tell.__name__}"),
             "RAY_AUTH_MODE": self.access.mode,
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
@@ -94,7 +115,7 @@ class Jobs:
             # One folder for all: with py_modules beside working_dir, driver and workers would import different copies.
             self._client.submit_job(
                 submission_id=job,
-                entrypoint=shlex.join(command),
+                entrypoint=f'"${job_python.VARIABLE}" {shlex.join(command)}',
                 runtime_env={"working_dir": str(folder), "env_vars": settings},
                 entrypoint_num_cpus=0,
                 metadata=dict(metadata),
@@ -102,10 +123,18 @@ class Jobs:
 
     def state(self, job: str) -> JobState:
         """The state of a job."""
-        with self._sentences(job):
-            found = self._client.get_job_info(job)
-        lines = str(found.message or "").strip().splitlines()
-        return JobState(found.status.value, lines[0] if lines else "", found.driver_exit_code)
+        try:
+            with self._sentences(job):
+                return _state(self._client.get_job_info(job))
+        except _NoSuchJobError as error:
+            return JobState(LOST, str(error))
+
+    def having(self, metadata: Mapping[str, str]) -> list[KnownJob]:
+        """The jobs that were submitted with these texts, and perhaps others; the newest last."""
+        with self._sentences():
+            found = [one for one in self._client.list_jobs() if metadata.items() <= (one.metadata or {}).items()]
+        found.sort(key=lambda one: one.start_time or 0)
+        return [KnownJob(one.submission_id or "", _state(one), one.metadata or {}) for one in found]
 
     def log(self, job: str) -> str:
         """The output of a job's driver so far."""
@@ -150,10 +179,21 @@ class Jobs:
         except Exception as error:
             text = str(error)
             if "status code 404" in text or "does not exist" in text:
-                raise ClusterError(
+                raise _NoSuchJobError(
                     f"The cluster at {self.access.address} has no job {job}: was the cluster restarted?"
                 ) from error
+            if f"{job} already exists" in text:
+                raise JobExistsError(f"The cluster at {self.access.address} has a job {job} already.") from error
             raise ClusterError(f"The cluster at {self.access.address} refuses: {_reason(error)}.") from error
+
+
+class _NoSuchJobError(ClusterError):
+    """The cluster does not know a job."""
+
+
+def _state(found: Any) -> JobState:
+    lines = str(found.message or "").strip().splitlines()
+    return JobState(found.status.value, lines[0] if lines else "", found.driver_exit_code)
 
 
 def _reason(error: Exception) -> str:

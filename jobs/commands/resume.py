@@ -46,15 +46,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution import driver
     from jobs.execution.console import run_study
     from jobs.present.output import warn
-    from jobs.study import snapshot, state_folder
+    from jobs.study import snapshot
 
     folder = driver.one_study(results, studies)
     job = None if here else driver.read(folder)
     where = address if job is None else driver.address_of(job, address)
-    if job is not None and where is not None:
-        # Given another cluster, the one that it ran on is asked.
-        asked = job.address if state_folder.knows_cluster(job.address) else where
-        _refuse_running(job.job, asked, insecure=insecure)
     workers = workers or (job.workers if job else None)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file, notes = snapshot.fetch(folder, Path(scratch))
@@ -94,16 +90,3 @@ def _submit(file: Path, address: str, results: str, workers: int | None, *, inse
 
     if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)
-
-
-def _refuse_running(job: str, address: str, *, insecure: bool) -> None:
-    """Refuses a second job for a study that still runs; the cluster itself would refuse it later and unseen."""
-    from cluster.executor import ClusterError
-    from cluster.submit import Jobs
-
-    try:
-        state = Jobs(address, insecure=insecure).state(job)
-    except ClusterError:
-        return  # a cluster that is gone runs nothing; what is wrong with a living one is said when it is asked again
-    if not state.ended:
-        raise UserError(f"the job {job} is {state.status}: watch it with `conclus logs`, or stop it first")

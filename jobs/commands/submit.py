@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +75,8 @@ def _check_results(results: str) -> None:
         raise UserError(
             "--results: leave the credentials out of the address, the nodes have their own in the environment"
         )
-    if "://" not in results and not Path(results).is_absolute():
+    # As the nodes see it, whatever system this machine has.
+    if "://" not in results and not PurePosixPath(results).is_absolute():
         raise UserError(
             f"--results {results}: the cluster's machines do not know this folder: give an absolute path that all of "
             "them see, or the URI of an object store"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -44,24 +46,33 @@ class Job:
     by: str
 
 
-def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
-    """The record of a job to submit, with a new unique name."""
-    from jobs.results.writer import new_attempt_id
+def new_job(study: str, address: str, results: str, workers: int | None, *, after: str = "") -> Job:
+    """The record of a job to submit, with its name.
 
+    Args:
+        study: the name of the study.
+        address: the cluster's dashboard.
+        results: the place of the results, as the cluster's nodes see it.
+        workers: the number of trials side by side; None for as many as fit.
+        after: the name of the last job of this study into these results. Two people who submit at the same moment give
+            their jobs the same name, of which a cluster takes one.
+    """
     by = f"{provenance.person()}@{socket.gethostname()}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, by)
+    digest = hashlib.sha256(json.dumps([study, results, after]).encode()).hexdigest()
+    return Job(f"{study}-{digest[:26]}", address, study, results, workers, now, by)
 
 
-def write(job: Job, study: Study) -> bool:
-    """Stores the record and the study with the results; False if their folder cannot be reached from here."""
+def write(job: Job, study: Study | None) -> bool:
+    """Stores the record, and the study if given, with the results; False if these cannot be reached from here."""
     from jobs.study import snapshot
 
     folder = study_folder(job.results, job.study)
     if isinstance(folder, Path) and not folder.parent.parent.is_dir():
         return False
     try:
-        snapshot.write(study, folder)
+        if study is not None:
+            snapshot.write(study, folder)
         put(folder / JOB, seal_json(asdict(job)))
     except OSError:
         return False

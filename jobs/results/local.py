@@ -11,6 +11,8 @@ from typing import BinaryIO
 from core.errors import UserError
 from jobs.results import debris
 
+# Windows has none of the first two, for it has no FIFOs in folders, and needs the third to read bytes as they are.
+_AS_IT_IS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -41,7 +43,7 @@ def open_regular(file: str | Path) -> BinaryIO:
     """
     with answering(file, "read"):
         # A FIFO would block until somebody writes to it, and a terminal would become our controlling terminal.
-        descriptor = os.open(str(file), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(str(file), os.O_RDONLY | _AS_IT_IS)
         try:
             _refuse_irregular(file, os.fstat(descriptor))
         except BaseException:
@@ -59,7 +61,7 @@ def open_to_lock(path: Path, flags: int = 0) -> int:
         StorageError: It cannot be opened, or is not a regular file.
     """
     with answering(path, "written"):
-        wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | flags
+        wanted = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | _AS_IT_IS | flags
         descriptor = os.open(path, wanted, 0o644)
         try:
             _refuse_irregular(path, os.fstat(descriptor))
@@ -138,6 +140,8 @@ def _write_through(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folders.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

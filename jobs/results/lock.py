@@ -1,9 +1,11 @@
-"""A lock that allows one driver per study and place of results."""
+"""A lock that allows one driver per study and place of results.
+
+Windows has no `fcntl`: it is imported where a lock is taken, so that clients there can read results.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -51,10 +53,17 @@ def exclusive(results: str, study: str) -> Generator[None]:
 
 
 def holder(folder: Place) -> str:
-    """The process that runs the study of this folder now, as `process N on HOST`; empty if there is none."""
+    """The process that runs the study of this folder now, as `process N on HOST`; empty if none is seen.
+
+    On Windows, which cannot look at the locks of other systems, it sees only those in object stores.
+    """
     if isinstance(folder, Remote):
         held = _content(folder / RUN_LOCK)
         return str(held.get("owner")) if time.time() - (held.get("written") or 0.0) < STALE_SECONDS else ""
+    try:
+        import fcntl
+    except ImportError:
+        return ""
     try:
         with open_regular(folder / RUN_LOCK) as file:
             if is_taken(file.fileno(), fcntl.LOCK_SH):
@@ -87,6 +96,8 @@ def _take(descriptor: int, folder: Path) -> None:
     Raises:
         UserError: Another driver holds it.
     """
+    import fcntl
+
     end = time.monotonic() + _LOOKING_SECONDS
     while is_taken(descriptor, fcntl.LOCK_EX):
         if is_taken(descriptor, fcntl.LOCK_SH):  # Checks hold it shared, a driver exclusively.
@@ -106,6 +117,8 @@ def wait_for(descriptor: int, file: Path) -> None:
     Raises:
         UserError: Another process does not release it.
     """
+    import fcntl
+
     end = time.monotonic() + _CHANGING_SECONDS
     while is_taken(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > end:
@@ -117,6 +130,8 @@ def wait_for(descriptor: int, file: Path) -> None:
 
 def is_taken(descriptor: int, how: int) -> bool:
     """Tries to take a lock in this mode; returns True if another process prevents it."""
+    import fcntl
+
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -40,7 +40,8 @@ def name(files: Iterable[Path], *, remember: bool = True) -> None:
         file = kept()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Whole lines are appended in one write, so that two commands at a time lose no line.
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        never_a_link = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag.
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | never_a_link, 0o600)
         try:
             os.write(descriptor, "".join(f"{digest}\n" for digest in sorted(new)).encode())
         finally:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 import conclus
-from cluster.executor import LEFT
-from cluster.submit import Jobs
+from cluster.executor import LEFT, ClusterError
+from cluster.submit import LOST, JobExistsError, Jobs, JobState, KnownJob
 from core.config import plugins
+from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.present.output import remark
 from jobs.results import provenance
-from jobs.results.layout import PLUG_INS, STUDY_YAML
+from jobs.results.layout import PLUG_INS, STUDY_YAML, study_folder
+from jobs.results.lock import holder
 from jobs.study import snapshot, state_folder
 from jobs.study.plug_ins import plug_in_files
 
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 
 
 def send(study: Study, address: str, results: str, workers: int | None, *, insecure: bool, follow: bool) -> int:
-    """Submits a checked study and prints how to watch it; returns the exit code.
+    """Submits a checked study, unless a job of it runs already; prints how to watch the job; returns the exit code.
 
     Raises:
-        UserError: one of its plug-ins is not allowed to run.
+        UserError: one of its plug-ins is not allowed to run, something other than a job runs the study, or the record
+            of its last job is damaged.
         ClusterError: the cluster cannot be reached safely, or refuses the job.
     """
     for file in plug_in_files(study):
@@ -38,10 +41,90 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:
         remark([f"Warning: {warning}"])
-    job = driver.new_job(study.name, jobs.access.address, results, workers)
-    _ship(jobs, job, study)
-    kept = all([driver.write(job, study), state_folder.remember_cluster(job.address)])
+    results = results.rstrip("/") or results
+    record = _recorded(study.name, results)
+    if record is not None and (where := _running_at(record, jobs, insecure=insecure)) is not None:
+        return _left_alone(where, record, kept=True, follow=follow)
+    # The results may not be seen from here, and somebody may have submitted it a moment ago.
+    known = jobs.having(_about(study.name, results))
+    for one in known:
+        if not one.state.ended:
+            job = _listed(one, jobs)
+            return _left_alone(jobs, job, kept=_keep(job, None), follow=follow)
+    _refuse_if_held(study.name, results)
+    last = known[-1].job if known else record.job if record else ""
+    job = driver.new_job(study.name, jobs.access.address, results, workers, after=last)
+    try:
+        _ship(jobs, job, study)
+    except JobExistsError:
+        (job,) = (_listed(one, jobs) for one in jobs.having(_about(study.name, results)) if one.job == job.job)
+        return _left_alone(jobs, job, kept=_keep(job, None), follow=follow)
+    kept = _keep(job, study)
     remark([f"submitted {job.job} to {job.address}"])
+    if follow:
+        return watch(jobs, job.job)
+    _print_commands(job, kept=kept)
+    return 0
+
+
+def _about(study: str, results: str) -> dict[str, str]:
+    """What a cluster lists the jobs of a study and its results by."""
+    return {"study": study, "results": results}
+
+
+def _listed(one: KnownJob, jobs: Jobs) -> Job:
+    """The record of a job, from what the cluster lists."""
+    of = {name: one.metadata.get(name, "") for name in ("study", "results", "submitted", "by")}
+    workers = one.metadata.get("workers", "")
+    return Job(job=one.job, address=jobs.access.address, workers=int(workers) if workers.isdecimal() else None, **of)
+
+
+def _keep(job: Job, study: Study | None) -> bool:
+    """Stores the job's record with the results, and its cluster as one of this user's; whether both could be stored."""
+    return all([driver.write(job, study), state_folder.remember_cluster(job.address)])
+
+
+def _recorded(study: str, results: str) -> Job | None:
+    """The job last submitted for a study; None if there is none, or if the results cannot be read from here."""
+    try:
+        return driver.read(study_folder(results, study))
+    except OSError:
+        return None
+
+
+def _running_at(record: Job, jobs: Jobs, *, insecure: bool) -> Jobs | None:
+    """The cluster on which a recorded job runs; None if it runs no more, with a line if it was not seen to end."""
+    where = jobs
+    try:
+        if record.address != jobs.access.address:
+            where = Jobs(driver.address_of(record, None), insecure=insecure)
+        state = where.state(record.job)
+    except (UserError, ClusterError) as error:
+        state = JobState(LOST, str(error))
+    if state.status == LOST:
+        remark([f"{record.job}, the job before, counts as lost, and a new one takes its place: {state.message}"])
+    return None if state.ended else where
+
+
+def _refuse_if_held(study: str, results: str) -> None:
+    """Refuses a job that would end at once, because a process that is no job of this cluster runs the study."""
+    folder = study_folder(results, study)
+    try:
+        held = holder(folder)
+    except OSError:
+        return
+    if held:
+        raise UserError(
+            f"{folder}: {held} is running this study into these results: wait for it or stop it; nothing was submitted"
+        )
+
+
+def _left_alone(jobs: Jobs, job: Job, *, kept: bool, follow: bool) -> int:
+    """Names a job that runs a study already; returns the exit code."""
+    status = jobs.state(job.job).status
+    remark(
+        [f"{job.job} is {status} at {job.address} (submitted {job.submitted} by {job.by}): nothing new was submitted"]
+    )
     if follow:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
@@ -80,10 +163,12 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         shutil.copy(conclus.ROOT / "conclus.py", folder)
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
-        run = ["python", "-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
+        run = ["-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
         # `send` has checked them. There they lie beside a copy of the study, which by itself lets nothing run.
         for file in sorted((folder / PLUG_INS).glob("*.py")):
             run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
-        about = {"study": study.name, "results": job.results, "by": job.by}
+        about = _about(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
+        if job.workers:
+            about["workers"] = str(job.workers)
         jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, provenance.BY: provenance.person()})

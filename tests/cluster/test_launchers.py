@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,10 @@ import pytest
 import ray.autoscaler
 import yaml
 from ray.autoscaler import sdk
+from ray.autoscaler._private.kuberay.autoscaling_config import _generate_available_node_types_from_ray_cr_spec
 from ray.scripts import scripts, symmetric_run
+
+import conclus
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHERS = ("ray_config.yaml", "docs/cluster/aws.yaml", "docs/cluster/gcp.yaml")
@@ -41,6 +45,10 @@ FIELDS = {
         "headServiceAnnotations", "suspend", "authOptions",
     },
     "spec.rayClusterSpec.authOptions": {"mode"},
+    "spec.rayClusterSpec.autoscalerOptions": {
+        "resources", "image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "securityContext",
+        "idleTimeoutSeconds", "upscalingMode",
+    },
     "spec.rayClusterSpec.headGroupSpec": {
         "serviceType", "headService", "enableIngress", "rayStartParams", "template",
     },
@@ -49,9 +57,10 @@ FIELDS = {
         "scaleStrategy",
     },
 }  # fmt: skip
+FIELDS["spec.rayClusterSpec.workerGroupSpecs.1"] = FIELDS["spec.rayClusterSpec.workerGroupSpecs.0"]
 TEMPLATE = {
     "": {"metadata", "spec"},
-    "spec": {"containers", "volumes", "serviceAccountName", "nodeSelector", "tolerations"},
+    "spec": {"containers", "volumes", "serviceAccountName", "nodeSelector", "tolerations", "securityContext"},
     "spec.containers.0": {"name", "image", "env", "resources", "volumeMounts", "ports", "securityContext"},
 }
 SUBMISSION_MODES = {"K8sJobMode", "HTTPMode", "InteractiveMode"}
@@ -129,6 +138,19 @@ def test_its_commands_are_shell(name, prepare):
             assert (done.returncode, done.stderr) == (0, ""), one
 
 
+@pytest.mark.parametrize("name", LAUNCHERS[1:])
+def test_a_cloud_s_workers_come_and_go_and_some_have_a_card(name, prepare):
+    prepared = prepare(load(name))
+    types = prepared["available_node_types"]
+    of = {kind: (one["min_workers"], one["max_workers"]) for kind, one in types.items() if kind != "head"}
+    assert of == {"workers": (1, 8), "cards": (0, 8)}
+    assert prepared["idle_timeout_minutes"] == 10
+    assert types["head"]["resources"]["CPU"] == 0
+    card = types["cards"]
+    # Of an instance of AWS Ray finds out its cards; g5 has them.
+    assert card["resources"].get("GPU") == 1 or card["node_config"]["InstanceType"].startswith("g5.")
+
+
 def test_machines_of_ones_own_are_all_used(prepare):
     prepared = prepare(load("ray_config.yaml"))
     (node_type,) = prepared["available_node_types"].values()
@@ -202,6 +224,17 @@ def test_the_rayjob_uses_names_that_kuberay_has():
     assert all(isinstance(value, str) for value in cluster["headGroupSpec"]["rayStartParams"].values())
 
 
+def test_the_rayjob_s_workers_come_and_go_and_some_have_a_card():
+    job = load(RAYJOB)
+    groups = _generate_available_node_types_from_ray_cr_spec(job["spec"]["rayClusterSpec"])  # as Ray's autoscaler does
+    of = {
+        name: (one["min_workers"], one["max_workers"], one["resources"].get("GPU", 0)) for name, one in groups.items()
+    }
+    assert of == {"headgroup": (0, 0, 0), "workers": (1, 8, 0), "cards": (0, 8, 1)}
+    assert groups["headgroup"]["resources"]["CPU"] == 0
+    assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"] is True
+
+
 def test_every_pod_of_the_rayjob_mounts_the_results():
     cluster = load(RAYJOB)["spec"]["rayClusterSpec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
@@ -212,7 +245,10 @@ def test_every_pod_of_the_rayjob_mounts_the_results():
         assert set(mounts) == volumes
 
 
-@pytest.mark.parametrize("place", ["spec", "spec.rayClusterSpec", "spec.rayClusterSpec.workerGroupSpecs.0"])
+@pytest.mark.parametrize(
+    "place",
+    ["spec", "spec.rayClusterSpec", "spec.rayClusterSpec.autoscalerOptions", "spec.rayClusterSpec.workerGroupSpecs.0"],
+)
 def test_a_name_that_kuberay_does_not_have_is_seen(place):
     job = copy.deepcopy(load(RAYJOB))
     part = job
@@ -220,6 +256,27 @@ def test_a_name_that_kuberay_does_not_have_is_seen(place):
         part = part[int(step) if step.isdecimal() else step]
     part["authOption"] = {"mode": "token"}
     assert list(unknown_names(job)) == [f"{place}.authOption"]
+
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_the_manifest_names_the_image_and_the_ray_of_the_dockerfile():
+    cluster = load(RAYJOB)["spec"]["rayClusterSpec"]
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    (image,) = {one["template"]["spec"]["containers"][0]["image"] for one in groups}
+    assert f"docker build --tag {image} .\n" in DOCKERFILE
+    assert image.endswith(f":{conclus.__version__}")
+    assert f"ARG RAY_VERSION={cluster['rayVersion']}\n" in DOCKERFILE
+    assert all(one["template"]["spec"]["securityContext"]["fsGroup"] == 1000 for one in groups)
+    assert "USER 1000:1000\n" in DOCKERFILE
+
+
+def test_the_image_gets_what_the_wheel_is_made_of():
+    given = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packed = {one.strip("/") for one in project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]}
+    assert given == {*packed, "pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
 
 
 @pytest.fixture
@@ -356,9 +413,9 @@ def test_every_machine_of_a_cloud_names_an_image_with_a_python_that_is_new_enoug
     (image,) = images
     assert image.startswith("resolve:ssm:/aws/service/")
     assert "ubuntu-24.04" in image
-    for kind in load("docs/cluster/gcp.yaml")["available_node_types"].values():
-        (disk,) = kind["node_config"]["disks"]
-        assert disk["initializeParams"]["sourceImage"].endswith("/family/ubuntu-2404-lts-amd64")
+    kinds = load("docs/cluster/gcp.yaml")["available_node_types"].values()
+    (image,) = {one["node_config"]["disks"][0]["initializeParams"]["sourceImage"] for one in kinds}
+    assert "/family/ubuntu-accelerator-2404-amd64-with-nvidia-" in image
     for name in ("docs/cluster/aws.yaml", "docs/cluster/gcp.yaml"):
         before, install = [one for one in load(name)["setup_commands"] if "python3" in one]
         assert "python3-venv" in before

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from cluster.submit import Jobs
+from jobs.results import provenance
 from jobs.results.reader import read_results
 from tests.cluster.nodes import Nodes, free_port, new_token
+from tests.docs.pages import blocks
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -30,9 +34,9 @@ seeds: {seeds}
 
 @pytest.fixture(scope="module")
 def nodes():
-    """A head that takes jobs and a worker; jobs start the `python` of the head's path."""
+    """A head that takes jobs and a worker, started as ray_config.yaml does: by a path, with no Python in the PATH."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("PATH", "/usr/bin:/bin")
         # Of this checkout nothing is to be seen from the cluster: what jobs import was sent.
         patch.delenv("PYTHONPATH", raising=False)
         with Nodes(token=new_token(), jobs=True) as started:
@@ -60,22 +64,41 @@ def rows(folder):
     return table.to_pylist()
 
 
-def jobs_of(nodes):
+def told(nodes):
     """What the cluster's dashboard tells of its jobs."""
     own = {"Authorization": f"Bearer {nodes.token}"}
     return requests.get(f"{nodes.jobs_address}/api/jobs/", headers=own, timeout=30).text
+
+
+def jobs_of(nodes, study):
+    """The jobs of a study that the cluster lists."""
+    submitted = [one for one in json.loads(told(nodes)) if one["submission_id"]]
+    return [one["submission_id"] for one in submitted if one["metadata"]["study"] == study]
+
+
+def in_two_terminals(root, *arguments):
+    """Exit code and standard error of the same command, started twice at the same moment; once as on Windows."""
+    ways = (["-m", "conclus"], [root / "tests" / "jobs" / "like_windows.py"])
+    env = os.environ | {"PYTHONPATH": str(root)}
+    both = [
+        subprocess.Popen([sys.executable, *way, *map(str, arguments)], env=env, stderr=subprocess.PIPE, text=True)
+        for way in ways
+    ]
+    errors = [one.communicate(timeout=120)[1] for one in both]
+    return [(one.returncode, err) for one, err in zip(both, errors, strict=True)]
 
 
 def files_of(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command):
+def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command, monkeypatch):
     shared = here / "shared"
     arguments = (
         "submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared, "--set", "batch_size=128",
         "--follow",
     )  # fmt: skip
+    monkeypatch.setenv(provenance.BY, "ann")  # the cluster's user is another than the one who submits
     code, out, err = command(*arguments, "--set", "budget.trials=1")
     assert (code, err.splitlines()[-1].partition(": ")[2]) == (3, "left, more to do: submit it again"), out + err
     code, out, err = command(*arguments)
@@ -85,16 +108,26 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     assert "all 2 trials are done" in out
     seen = {(one["status"], one["param.batch_size"], one["param.method.name"]) for one in rows(shared)}
     assert seen == {("ok", 128.0, "mine.py")}
+    assert {one["by"] for one in rows(shared)} == {"ann"}
     record = json.loads((shared / "study=s" / "_job.json").read_text())
     assert record["address"] == nodes.jobs_address
     assert record["job"] in err
-    assert nodes.token not in out + err + jobs_of(nodes)
+    assert nodes.token not in out + err + told(nodes)
     assert nodes.token.encode() not in files_of(shared)
     code, out, err = command("logs", shared)
     assert (code, "all 2 trials are done" in out) == (0, True)
     code, out, _ = command("status", shared)
     assert out.startswith("s: 2 of 2 trials done\n  best nmi 0.")
     assert record["job"] in out
+    # Another terminal has asked the cluster for such a job before this one was submitted.
+    (shared / "study=s" / "_job.json").unlink()
+    ask, asked = Jobs.having, []
+    monkeypatch.setattr(Jobs, "having", lambda *given: ask(*given) if asked else asked.append(given) or [])
+    code, _, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", f"{shared}/")
+    assert code == 0
+    assert f"{record['job']} is SUCCEEDED at {nodes.jobs_address}" in err
+    assert jobs_of(nodes, "s") == [record["job"]]
+    assert json.loads((shared / "study=s" / "_job.json").read_text()) == record
 
 
 def wait_for(condition):
@@ -111,16 +144,27 @@ def done(folder):
     return {one["trial_key"]: one["attempt_id"] for one in rows(folder) if one["status"] == "ok"}
 
 
-def test_stop_keeps_everything_and_resume_runs_no_finished_trial_again(nodes, here, command):
+def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_everything(nodes, here, command, root):
     shared = here / "shared"
     (here / "study.yaml").write_text(STUDY.format(name="long", epochs=40, seeds=[0, 1]))
-    code, out, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared)
-    assert code == 0, out + err
-    assert f"conclus stop {shared} --study long" in err
-    code, _, err = command("resume", shared)
-    assert code == 2
-    assert re.search(r"the job long-\w{26} is (PENDING|RUNNING)", err)
+    submit = ("submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared)
+    submitted = in_two_terminals(root, *submit)
+    assert sorted("nothing new was submitted" in err for _, err in submitted) == [False, True], submitted
+    for code, err in submitted:
+        assert code == 0, err
+        assert f"conclus stop {shared} --study long" in err
     wait_for(lambda: done(shared))
+    (job,) = jobs_of(nodes, "long")
+    record = shared / "study=long" / "_job.json"
+    for before in (lambda: None, record.unlink):
+        before()
+        code, _, err = command(*submit)
+        assert code == 0
+        assert f"{job} is RUNNING at {nodes.jobs_address} (submitted 20" in err
+        assert json.loads(record.read_text())["job"] == job
+    code, _, err = command("resume", shared)
+    assert (code, "nothing new was submitted" in err) == (0, True)
+    assert jobs_of(nodes, "long") == [job]
     code, out, err = command("stop", shared)
     assert code == 0, out + err
     assert "STOPPED" in err
@@ -151,13 +195,13 @@ def test_stop_keeps_everything_and_resume_runs_no_finished_trial_again(nodes, he
 )
 def test_no_token_and_a_wrong_one_are_a_sentence_each(nodes, here, command, monkeypatch, token, sentence):  # noqa: PLR0917
     monkeypatch.setenv("RAY_AUTH_TOKEN", token)
-    before = jobs_of(nodes)
+    before = told(nodes)
     code, out, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", here / "shared")
     assert code == 2
     assert sentence in err.splitlines()[-1]
     assert "Traceback" not in out + err
     assert "0" * 64 not in out + err
-    assert jobs_of(nodes) == before
+    assert told(nodes) == before
     assert not (here / "shared").exists()
 
 
@@ -168,10 +212,74 @@ def test_a_job_that_the_cluster_does_not_know_is_a_sentence(nodes, here, command
 
 
 def test_a_study_that_is_wrong_is_not_sent(nodes, here, command):
-    before = jobs_of(nodes)
+    before = told(nodes)
     (here / "study.yaml").write_text("study: s\ntrial: {data: {name: file, path: gone.csv}}\n")
     code, _, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", here / "shared")
     assert code == 2
     assert "gone.csv" in err
     assert "if the data lie on the cluster alone, add --remote-data" in err
-    assert jobs_of(nodes) == before
+    assert told(nodes) == before
+
+
+NOT_FOLLOWED = {
+    "uv sync": "copies itself to other machines by SSH; tests/cluster/test_launchers.py checks the file",
+    "docker build": "needs Docker and a registry; .ci/run checks the Dockerfile",
+    "kubectl": "needs Kubernetes; tests/cluster/test_launchers.py checks the manifest",
+    "sbatch": "needs Slurm; tests/cluster/test_launchers.py runs the script",
+    "conclus doctor": "tests/jobs/test_doctor.py runs it on such a cluster",
+    "uv venv": "downloads gigabytes",
+    "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --index-url": "downloads gigabytes",
+    "python3 -m pip wheel": "downloads gigabytes",
+    "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --no-index": "tests/docs/test_install.py runs it",
+}
+
+
+def test_the_page_on_clusters_can_be_followed_word_for_word(nodes, here, command, root, monkeypatch):
+    (here / "study.yaml").write_text(STUDY.format(name="page", epochs=400, seeds=[0]))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    shell = [one.text for one in blocks(root / "docs" / "cluster.md") if one.language == "sh"]
+    assert all(any(text.startswith(begin) for text in shell) for begin in NOT_FOLLOWED)
+    told = ""
+    for text in shell:
+        if text.startswith(tuple(NOT_FOLLOWED)):
+            continue
+        script = text.replace("http://HEAD:8265", nodes.jobs_address).replace("/shared/results", f"{here}/shared")
+        done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        told += done.stdout + done.stderr
+    assert (here / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+    first, second = re.findall(r"^submitted (\S+) to", told, re.MULTILINE)
+    assert {first, second} == set(jobs_of(nodes, "page"))
+    begun = (f"submitted {first} to", f"{first} is RUNNING at", f"{first}: STOPPED", f"submitted {second} to")
+    places = [told.find(one) for one in begun]
+    assert -1 not in places, told
+    assert places == sorted(places)
+    assert command("stop", here / "shared")[0] == 0
+
+
+def test_a_job_of_a_lost_head_is_replaced(nodes, here, command):
+    shared = here / "shared"
+    (here / "study.yaml").write_text(STUDY.format(name="lost", epochs=400, seeds=[0]))
+    submit = ("submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared)
+    assert command(*submit)[0] == 0
+    (job,) = jobs_of(nodes, "lost")
+    wait_for(lambda: list(shared.glob("study=lost/_checkpoints/*")))
+    nodes.kill("head")
+    for arguments in (("logs", shared), ("stop", shared), submit):
+        code, _, err = command(*arguments)
+        assert code == 2
+        assert f"Nothing answers at {nodes.jobs_address}" in err
+    nodes.start_head()
+    code, _, err = command("logs", shared)
+    assert (code, err) == (
+        2,
+        f"Error: The cluster at {nodes.jobs_address} has no job {job}: was the cluster restarted?\n",
+    )
+    code, out, err = command("stop", shared)
+    assert (code, f"{job} does not run: LOST" in err) == (0, True), err
+    code, out, err = command(*submit, "--set", "epochs=2", "--follow")
+    assert (code, "all 2 trials are done" in out) == (0, True), out + err
+    assert f"{job}, the job before, counts as lost, and a new one takes its place" in err
+    (new,) = jobs_of(nodes, "lost")
+    assert new != job
+    assert json.loads((shared / "study=lost" / "_job.json").read_text())["job"] == new
