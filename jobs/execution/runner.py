@@ -236,7 +236,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     def listen(event: Event) -> None:
         try:
             if reason := _unwritten(event):
-                write_failure(ready.plan, feed.given[event.key], shared, reason)
+                write_failure(feed.given[event.key], reason)
             feed.hear(event)
         except StorageError as error:
             # Neither the trial nor the driver can write results: further training would be lost.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -29,16 +27,16 @@ from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.execution.order import Order
+from jobs.execution.order import Order, first_row
 from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
-from jobs.results.schema import ELSEWHERE, Attempt
+from jobs.results.schema import ELSEWHERE
 from jobs.results.stops import Request
 from jobs.results.storage import File, Place, StorageError, put
-from jobs.results.writer import new_attempt_id, write
+from jobs.results.writer import write
 from jobs.study import plug_ins
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -122,7 +120,7 @@ class _Running:
         self.folder = study_folder(order.results, order.study)
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
-        self.attempt = _new_attempt(order, self.metric)
+        self.attempt = first_row(order)
         self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
@@ -383,26 +381,3 @@ def _best_model(order: Order, folder: Place) -> BestModel:
 
 def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
     return None if numbers is None else numbers.tolist()
-
-
-def _new_attempt(order: Order, metric: str) -> Attempt:
-    return Attempt(
-        study=order.study,
-        trial_key=order.trial_key,
-        config_key=order.config_key,
-        seed=order.seed,
-        attempt_id=new_attempt_id(),
-        source=order.source,
-        started=datetime.now(UTC),
-        own_seconds=0.0,
-        host=socket.gethostname(),
-        by=order.by,
-        gpu=order.gpu,
-        params=dict(order.parameters),
-        plug_ins={key: dict(one) for key, one in order.contents.items()},
-        code_hash=order.code_hash,
-        data_hash=order.data_hash,
-        env_hash=order.env_hash,
-        env=dict(order.env),
-        best_metric=metric,
-    )

@@ -17,6 +17,7 @@ import requests
 from cluster.submit import Jobs
 from core.seal import seal_json
 from jobs.execution.driver import Job
+from jobs.results import provenance
 from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
 from tests.cluster.nodes import Nodes, free_port, new_token
@@ -98,6 +99,7 @@ def files_of(folder):
 
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command, monkeypatch):
     shared = here / "shared"
+    monkeypatch.setenv(provenance.BY, "ann")  # the cluster's user is another than the one who submits
     code, out, err = command(
         "submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared, "--set", "batch_size=128",
         "--follow",
@@ -108,6 +110,7 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     assert "all 2 trials are done" in out
     seen = {(one["status"], one["param.batch_size"], one["param.method.name"]) for one in rows(shared)}
     assert seen == {("ok", 128.0, "mine.py")}
+    assert {one["by"] for one in rows(shared)} == {"ann"}
     record = json.loads((shared / "study=s" / "_job.json").read_text())
     assert record["address"] == nodes.jobs_address
     assert record["job"] in err
