@@ -7,12 +7,13 @@ import secrets
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cluster import lookout, ray_compat, ray_head, scratch, watchdog
-from cluster.executor import ClusterError, one_line
-from cluster.resources import Node
+from cluster.executor import ACCELERATOR, ClusterError, TaskResources, one_line
+from cluster.resources import Node, card_model, slices, this_machine
 
 _OBJECT_STORE_BYTES = 100_000_000  # room for the payloads of a plan; data sets do not pass through the store
 
@@ -88,10 +89,11 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         ClusterError: Ray does not start.
     """
     token = secrets.token_hex(32)
+    cards = {"CUDA_VISIBLE_DEVICES": names} if machine.gpu and (names := slices()) else {}
     with (
         scratch.folder() as folder,
         watchdog.watching(folder),
-        _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
+        _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, **cards),
         quiet(log),
     ):
         # Ray's documentation names this path in its temporary folder for its logs.
@@ -135,6 +137,16 @@ def attached(address: str, log: Path) -> Generator[None]:
             _shut_down()
 
 
+def machine_for(wanted: TaskResources) -> Node:
+    """This machine as a private Ray offers it to such tasks; its cards and their kind are looked up only if needed."""
+    machine = this_machine(gpus=wanted.gpu > 0)
+    if not (wanted.accelerator and machine.gpu):
+        return machine
+    with settings():
+        kind = ray_compat.accelerator_of(card_model())
+    return replace(machine, others={f"{ACCELERATOR}{kind}": 1})
+
+
 def connected_nodes() -> list[Node] | None:
     """The live nodes of the cluster that this process is connected to; None if it is not connected."""
     with settings():
@@ -142,11 +154,12 @@ def connected_nodes() -> list[Node] | None:
 
     if not ray.is_initialized():
         return None
-    return [
-        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    return [_node(node["NodeName"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _node(name: str, amounts: Mapping[str, float]) -> Node:
+    others = {resource: amount for resource, amount in amounts.items() if resource not in {"CPU", "GPU"}}
+    return Node(name, amounts.get("CPU", 0), amounts.get("GPU", 0), others=others)
 
 
 @contextlib.contextmanager

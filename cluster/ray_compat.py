@@ -175,6 +175,21 @@ class Notes:
         _internal_kv_del(key)
 
 
+def accelerator_of(model: str) -> str:
+    """Ray's name for the kind of a card, such as `A100`; empty if it has none.
+
+    Private: the function by which Ray names a node's card. A machine must offer the kind that Ray will give it.
+    Public instead: none; `ray.nodes()` tells it once Ray runs.
+
+    Args:
+        model: the card's name as the driver tells it, such as `NVIDIA A100-SXM4-40GB`.
+    """
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    named = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return named(model) or ""
+
+
 def process_of(trial: Any) -> Any:
     """The actor that runs a trial of Tune.
 

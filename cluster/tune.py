@@ -31,7 +31,7 @@ from cluster.executor import (
     guarded,
     one_line,
 )
-from cluster.resources import Node, check, this_machine
+from cluster.resources import Node, check
 
 with connect.settings():  # Ray reads some variables when it is imported
     import ray
@@ -81,7 +81,7 @@ def run(
         ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
     """
     nodes = connect.connected_nodes()
-    machine = this_machine(gpus=resources.gpu > 0)
+    machine = connect.machine_for(resources)
     check(resources, [machine] if nodes is None else nodes, workers=workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
@@ -179,15 +179,13 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
 
 
 def _fit(plan: _Plan, listener: "_Listener", stopper: "_Stopper", run_id: str) -> None:
-    resources = plan.resources
-    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
     halving = plan.halving
     tune.run(
         tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=halving is not None),
         name=run_id,
         search_alg=_Asked(plan.queue, listener.board),
         num_samples=_MANY,
-        resources_per_trial=tune.PlacementGroupFactory([{k: v for k, v in bundle.items() if v}]),
+        resources_per_trial=tune.PlacementGroupFactory([plan.resources.bundle]),
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],

@@ -52,15 +52,31 @@ def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 
 def worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
-    """The number of workers: as requested, or as many as fit on these machines."""
-    asked = _resources(study)
+    """The number of workers: as requested, or as many as fit on these machines; at most the study's share of them."""
+    asked = needs(study)
     check(asked, nodes, workers=wanted or 1)
-    return wanted or fitting(asked, nodes)
+    fit = fitting(asked, nodes)
+    share = study.resources.at_most
+    return min(wanted or fit, max(1, int(fit * share))) if share < 1 else wanted or fit
 
 
-def _resources(study: Study) -> TaskResources:
+def this_machine_for(study: Study) -> Node:
+    """This machine, as it can run the trials of the study without a cluster."""
+    from cluster import connect
+
+    return connect.machine_for(needs(study))
+
+
+def needs(study: Study) -> TaskResources:
+    """What one trial of the study needs."""
     wanted = study.resources
-    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
+    return TaskResources(
+        cpu=wanted.cpu,
+        gpu=wanted.gpu,
+        memory=(wanted.memory_gb or 0) * 1e9,
+        accelerator=wanted.accelerator or "",
+        custom=wanted.custom or {},
+    )
 
 
 def source_of(ready: Ready) -> source.Source:
@@ -99,7 +115,7 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
             on_event=listen,
             stop=stop,
             workers=workers if ready.plan.open else min(workers, len(ready.todo)),
-            resources=_resources(study),
+            resources=needs(study),
             timeout=None if minutes is None else minutes * 60,
             halving=halving,
         )

@@ -17,4 +17,4 @@ def without_card(study: Study) -> bool:
 
 def on_cpu(study: Study) -> Study:
     """The study without its GPU."""
-    return replace(study, resources=replace(study.resources, gpu=0.0))
+    return replace(study, resources=replace(study.resources, gpu=0.0, accelerator=None))

@@ -16,7 +16,7 @@ from core.data import catalog as named
 from core.data.analyzer import file_of
 from core.errors import UserError
 from jobs.study import search as searches
-from jobs.study import space, yaml_document
+from jobs.study import sections, space, yaml_document
 from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
 from jobs.study.search import Search
 from jobs.study.sections import SECTIONS, Budget, Resources, Select
@@ -120,7 +120,7 @@ class Reader:
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         self._check_data(study, root["trial"])
-        self._check_search(study)
+        self._check_sections(study)
         self._stop_at_mistakes()
         return study
 
@@ -327,8 +327,9 @@ class Reader:
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
             )
 
-    def _check_search(self, study: Study) -> None:
-        for place, text in searches.mistakes(study.search, study.trial, study.space):
+    def _check_sections(self, study: Study) -> None:
+        found = searches.mistakes(study.search, study.trial, study.space)
+        for place, text in (*found, *sections.mistakes(study.resources)):
             self.mistakes.add(place, text)
 
 
