@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cluster import lookout, ray_compat, ray_head, scratch, watchdog
 from cluster.executor import ACCELERATOR, ClusterError, TaskResources, one_line
@@ -154,12 +155,13 @@ def connected_nodes() -> list[Node] | None:
 
     if not ray.is_initialized():
         return None
-    return [_node(node["NodeName"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    return [_node(one) for one in ray.nodes() if one["Alive"]]
 
 
-def _node(name: str, amounts: Mapping[str, float]) -> Node:
-    others = {resource: amount for resource, amount in amounts.items() if resource not in {"CPU", "GPU"}}
-    return Node(name, amounts.get("CPU", 0), amounts.get("GPU", 0), others=others)
+def _node(one: Mapping[str, Any]) -> Node:
+    amounts: Mapping[str, float] = one["Resources"]
+    others = {name: amount for name, amount in amounts.items() if name not in {"CPU", "GPU"}}
+    return Node(one["NodeName"], amounts.get("CPU", 0), amounts.get("GPU", 0), one["NodeID"], others)
 
 
 @contextlib.contextmanager

@@ -155,10 +155,10 @@ class Notes:
 
     @staticmethod
     def get(key: str) -> bytes:
-        """The value of a key; the key must exist."""
+        """The value of a key; empty if it does not exist."""
         from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
 
-        return _internal_kv_get(key)
+        return _internal_kv_get(key) or b""
 
     @staticmethod
     def has(key: str) -> bool:
@@ -200,6 +200,30 @@ def process_of(trial: Any) -> Any:
     return trial.temporary_state.ray_actor
 
 
+def node_of(actor: Any) -> str:
+    """The id of the node that an actor runs on; empty if Ray does not know.
+
+    Private: `ray._private.state.actors`, and the id of a handle. The driver has to know what a drained node runs.
+    Public instead: `ray.util.state.get_actor`, where a dashboard runs.
+    """
+    from ray._private import state
+
+    found: Any = state.actors(actor._actor_id.hex())  # noqa: SLF001 - a handle has no public id
+    return found.get("Address", {}).get("NodeID", "")
+
+
+def draining_nodes() -> frozenset[str]:
+    """The ids of the nodes that are being drained: Ray places nothing more on them, and they soon end.
+
+    Private: `GlobalState.get_draining_nodes`. `ray drain-node`, an autoscaler and, in newer versions, SIGTERM to
+    `ray start --block` drain a node.
+    Public instead: none; `ray.nodes` does not tell.
+    """
+    from ray._private import state
+
+    return frozenset(state.state.get_draining_nodes())
+
+
 def error_of(trial: Any) -> BaseException | None:
     """The last error of a trial of Tune; None if Tune has none.
 
@@ -224,6 +248,34 @@ class InOrder:
         """None: Tune takes the next trial of its queue."""
 
 
+class ByTask:
+    """A mix-in for ASHA: it knows a trial by its task, so that a task that is tried again is at each rung only once.
+
+    Private: ASHA needs only the `trial_id` of a trial, and no controller.
+    Public instead: Tune's own retries keep the trial, but they count the deaths of nodes as failures of the trial.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Notes a task."""
+        super().on_trial_add(tune_controller, _task(trial))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> Any:
+        """Decides whether a task goes on."""
+        return super().on_trial_result(tune_controller, _task(trial), result)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
+        """Forgets a task that is done, but not its values."""
+        super().on_trial_complete(tune_controller, _task(trial), result)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Forgets a task that did not start."""
+        super().on_trial_remove(tune_controller, _task(trial))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _task(trial: Any) -> SimpleNamespace:
+    return SimpleNamespace(trial_id=f"task-{trial.config['task']}")
+
+
 def tell_past(scheduler: Any, trials: Sequence[Sequence[Mapping[str, float]]]) -> None:
     """Adds the reports of trials of earlier runs to ASHA's rungs.
 
@@ -235,7 +287,7 @@ def tell_past(scheduler: Any, trials: Sequence[Sequence[Mapping[str, float]]]) -
         trials: the results of each trial, in order.
     """
     for number, results in enumerate(trials):
-        trial = SimpleNamespace(trial_id=f"past-{number}")
+        trial = SimpleNamespace(config={"task": f"past-{number}"})
         scheduler.on_trial_add(None, trial)
         for result in results:
             scheduler.on_trial_result(None, trial, dict(result))

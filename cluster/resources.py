@@ -23,13 +23,15 @@ class Node:
         name: its name.
         cpu: the cores that may be used.
         gpu: the graphics cards that may be used; a MIG slice counts as one.
+        id: its id in a cluster.
         others: amounts of further resources by Ray's names: its kind of card, and those that it was given a name for.
     """
 
     name: str
     cpu: float
     gpu: float
-    others: Mapping[str, float] = field(default_factory=dict[str, float], kw_only=True)
+    id: str = ""
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def this_machine(*, gpus: bool = True) -> Node:

@@ -12,6 +12,7 @@ from ray import cloudpickle
 
 from cluster import connect, tune
 from cluster.executor import ClusterError, EndedEarly, Stop, SuccessiveHalving, Task, TaskResources
+from cluster.listener import Listener
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -189,7 +190,7 @@ def test_a_raising_listener_changes_nothing(caplog):
 
 def break_down(monkeypatch, times):
     """Have Tune's loop raise at so many results, as it does for errors that it does not know."""
-    heard, calls = tune._Listener.on_trial_result, []
+    heard, calls = Listener.on_trial_result, []
 
     def broken(self, *args, **kwargs):
         calls.append(1)
@@ -197,7 +198,7 @@ def break_down(monkeypatch, times):
             raise RuntimeError("Caught unexpected exception: out of memory")
         return heard(self, *args, **kwargs)
 
-    monkeypatch.setattr(tune._Listener, "on_trial_result", broken)
+    monkeypatch.setattr(Listener, "on_trial_result", broken)
 
 
 def test_what_a_breakdown_of_tune_leaves_is_started_again(monkeypatch, caplog):
