@@ -146,6 +146,15 @@ class Nodes:
         end([process.pid, *descendants(process.pid)])
         process.wait()
 
+    def drain(self, name: str) -> None:
+        """Tell the head that a node will soon end, as a cloud does before it takes a machine back; then it ends."""
+        own = ray_head.Token(self.token, "the test") if self.token else None
+        with ray_head._head(self.address) as head:
+            (node,) = (one.node_id.hex() for one in head.nodes(own) if one.node_name == name)
+        notice = ("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--node-id", node)
+        command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", self.address, *notice]
+        subprocess.run(command, check=True, capture_output=True, env=self.env | LOOPBACK)
+
     def close(self) -> None:
         """End all nodes, and whatever else has a file of theirs open; nothing is left."""
         for name in list(self.processes):
