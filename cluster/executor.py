@@ -102,17 +102,20 @@ class SuccessiveHalving:
     past: Sequence[Sequence[tuple[int, float]]] = ()
 
 
-EventKind = Literal["started", "reported", "finished", "ended", "died", "told"]
+EventKind = Literal["started", "reported", "finished", "ended", "died", "told", "waiting"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a task; or, ``told``, to the whole run: it has no key, and `error` is one line on it.
+    """Something that happened to a task, or to the whole run.
 
     First it is ``started``, once per attempt (data: ``attempt``, from 1; error: one line on what ended the attempt
     before). Then it is ``reported`` any number of times. Its last event is ``finished`` (data: the work's result),
     ``ended`` (by successive halving; data: its last report) or ``died`` (error: one line). A task that was stopped or
     never started has no last event.
+
+    Of the whole run, without a key: ``told`` (error: one line), and ``waiting`` (error: what it waits for that others
+    hold; empty once it does not). These lines may hold text of other runs of the cluster.
     """
 
     kind: EventKind

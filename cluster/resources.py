@@ -94,13 +94,19 @@ def absent(wanted: TaskResources, nodes: Sequence[Node]) -> str:
 
 def fitting(wanted: TaskResources, nodes: Sequence[Node]) -> int:
     """How many tasks of this size the nodes can run at once."""
-    return sum(_on_one(wanted, node) for node in nodes)
+    return places(wanted.bundle, nodes)
 
 
-def _on_one(wanted: TaskResources, node: Node) -> int:
+def places(bundle: Mapping[str, float], nodes: Sequence[Node]) -> int:
+    """How many tasks that take these amounts, by Ray's names of resources, the nodes can run at once."""
+    return sum(_on_one(bundle, node) for node in nodes)
+
+
+def _on_one(bundle: Mapping[str, float], node: Node) -> int:
     has = {**node.others, "CPU": node.cpu, "GPU": node.gpu}
-    room = [has.get(name, 0) / amount for name, amount in wanted.bundle.items() if name != "memory"]
-    return int(min(room) + 1e-9)
+    return int(
+        min((has.get(name, 0) / amount for name, amount in bundle.items() if name != "memory"), default=0) + 1e-9
+    )
 
 
 def _asked(wanted: TaskResources) -> str:

@@ -32,6 +32,21 @@ AGAIN = "CONCLUS_AGAIN"
 """The environment variable that tells a submitted job the command with which its user can continue."""
 
 
+BY = "CONCLUS_BY"
+"""The environment variable that tells a submitted job who submitted it."""
+
+
+def somebody() -> str:
+    """Who runs this, as user@host; in a submitted job, who submitted it."""
+    if by := os.environ.get(BY):
+        return by
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container may run under a number that has no name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 @dataclass(frozen=True)
 class Job:
     """A submitted job: its name on the cluster, and the path of the results on the cluster."""
@@ -49,9 +64,8 @@ def new_job(study: str, address: str, results: str, workers: int | None) -> Job:
     """The record of a job to submit, with a new unique name."""
     from jobs.results.writer import new_attempt_id
 
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, by)
+    return Job(f"{study}-{new_attempt_id()}", address, study, results, workers, now, somebody())
 
 
 def write(job: Job, study: Study) -> bool:

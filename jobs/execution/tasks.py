@@ -12,6 +12,7 @@ from cluster.resources import Node, check, fitting
 from core.seal import canonical_json
 from jobs.analysis.scores import within_trial
 from jobs.execution.dispatch import Orders
+from jobs.execution.driver import somebody
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.search import source
 from jobs.study import search as searches
@@ -117,6 +118,8 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
             resources=needs(study),
             timeout=None if minutes is None else minutes * 60,
             halving=halving,
+            name=f"study {study.name} of {somebody()}",
+            at_most=study.resources.at_most,
         )
 
 

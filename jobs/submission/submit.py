@@ -82,4 +82,4 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
             run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
         about = {"study": study.name, "results": job.results, "by": job.by}
-        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, driver.BY: job.by})

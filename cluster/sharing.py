@@ -1,0 +1,197 @@
+"""Shares a cluster among the runs on it: while one waits for a place, none starts tasks above its equal share.
+
+Each run posts a small note in the cluster's key-value store. No task is ended for the sake of another run.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cluster import connect
+from cluster.capacity import Capacity
+from cluster.executor import ACCELERATOR, Event, OnEvent, TaskResources
+from cluster.ray_compat import Notes, Places
+from cluster.resources import Node, fitting, places
+
+with connect.settings():  # Ray reads some variables when it is imported
+    import ray
+
+PERIOD_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
+"""A run waits once tasks of it have had no place for so long: Ray needs a moment to find one."""
+DEAD_SECONDS = 20.0
+"""A run whose note has not changed for so long is gone."""
+_PREFIX = "conclus/runs/"
+_LONGEST = 4000
+"""Bytes of a note: more is none of ours."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a run tells the others.
+
+    Attributes:
+        name: the study and who runs it; another run wrote it, so it may be any text.
+        bundle: what one of its tasks takes, by Ray's names of resources.
+        running: how many of its tasks run.
+        lacks: of which resources it waits for more.
+        below: whether it has less than its share.
+        beat: changes as long as the run lives.
+    """
+
+    name: str
+    bundle: Mapping[str, float]
+    running: int
+    lacks: Sequence[str]
+    below: bool
+    beat: int
+
+
+class Sharing:
+    """The part of a cluster that a run may use.
+
+    Args:
+        run_id: tells this run from others.
+        name: what others are told of it, such as `study x of a@host`.
+        wanted: what one task needs.
+        at_most: the share of the cluster that it may use in any case.
+        capacity: the nodes.
+        send: hears what the run waits for, and when it no longer does.
+    """
+
+    def __init__(
+        self, run_id: str, name: str, wanted: TaskResources, *, at_most: float, capacity: Capacity, send: OnEvent
+    ) -> None:
+        self._key, self._name, self._at_most = f"{_PREFIX}{run_id}", name, at_most
+        self._wanted, self._capacity, self._send = wanted, capacity, send
+        self._kinds = {one for one in wanted.bundle if one != "memory" and not one.startswith(ACCELERATOR)}
+        self._others = _Others(self._key)
+        self._running: Sequence[str] = ()
+        self._waits_since: float | None = None
+        self._told = ""
+        self._due, self._beat = 0.0, 0
+
+    def look(self, running: Sequence[str]) -> None:
+        """Read the notes of the others and post the own one, at most once in `PERIOD_SECONDS`.
+
+        Args:
+            running: the id of the node of each running task.
+        """
+        self._running = running
+        if time.monotonic() < self._due:
+            return
+        self._due, self._beat = time.monotonic() + PERIOD_SECONDS, self._beat + 1
+        self._others.read()
+        lacks = self._lacks()
+        below = len(running) < max(1, self._part(self._capacity.nodes))
+        note = Note(self._name, self._wanted.bundle, len(running), lacks, below, self._beat)
+        Notes.put(self._key, json.dumps(asdict(note)).encode())
+        self._tell(self._waiting(lacks))
+
+    def limit(self) -> int:
+        """How many tasks of this run may run or wait for a place; at least one."""
+        nodes, contested = self._capacity.nodes, self._contested()
+        room, free = fitting(self._wanted, nodes), [one for one in nodes if one not in contested]
+        there = max(self._part(contested), self._count(contested))
+        return max(1, min(int(room * self._at_most + 1e-9), fitting(self._wanted, free) + there))
+
+    def ends_idle(self, found: Places) -> bool:
+        """Whether workers without a task are to end, so that others get their places."""
+        if not found.waiting:
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = time.monotonic()
+        contested = self._contested()
+        has_its_part = bool(contested) and self._count(contested) >= self._part(contested)
+        return bool(self._waiting_ones()) and (has_its_part or not found.pending)
+
+    def close(self) -> None:
+        """Take down the own note."""
+        Notes.remove(self._key)
+        self._tell("")
+
+    def _waiting_ones(self) -> list[Note]:
+        """The others that wait for what tasks of this run take."""
+        return [one for one in self._others.notes if self._kinds.intersection(one.lacks)]
+
+    def _contested(self) -> list[Node]:
+        """The nodes that have room for the tasks of others which wait and have less than their share."""
+        wanting = [one for one in self._waiting_ones() if one.below]
+        return [node for node in self._capacity.nodes if any(places(one.bundle, [node]) for one in wanting)]
+
+    def _part(self, nodes: Sequence[Node]) -> int:
+        """An equal part of these nodes, in tasks of this run, among the runs that take what it takes."""
+        rivals = [one for one in self._others.notes if self._kinds.intersection(one.bundle)]
+        return fitting(self._wanted, nodes) // (1 + len(rivals))
+
+    def _count(self, nodes: Sequence[Node]) -> int:
+        """How many tasks of this run run on these nodes."""
+        ids = {one.id for one in nodes}
+        return sum(node in ids for node in self._running)
+
+    def _lacks(self) -> list[str]:
+        """The resources that a waiting task has too little of; all that it takes if each node has too little of one."""
+        if self._waits_since is None or time.monotonic() - self._waits_since < PATIENCE_SECONDS:
+            return []
+        free = ray.available_resources()
+        return [one for one in self._kinds if free.get(one, 0) < self._wanted.bundle[one]] or sorted(self._kinds)
+
+    def _waiting(self, lacks: Sequence[str]) -> str:
+        held = [(amounts, one.name) for one in self._others.notes if (amounts := _amounts(one, lacks))]
+        if not lacks or held:
+            return ", ".join(f"{amounts} held by {name}" for amounts, name in held)
+        return f"{_text({one: self._wanted.bundle[one] for one in lacks})} that others hold"
+
+    def _tell(self, waiting: str) -> None:
+        if waiting != self._told:
+            self._told = waiting
+            self._send(Event("waiting", "", error=waiting))
+
+
+class _Others:
+    """The notes of the other runs that live. Clocks of machines differ, so a note lives as long as it changes."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self._seen: dict[str, tuple[bytes, float]] = {}
+        self.notes: list[Note] = []
+
+    def read(self) -> None:
+        """Reads all notes, and removes those of runs that are gone."""
+        now = time.monotonic()
+        texts = {key: Notes.get(key) for key in Notes.keys(_PREFIX) if key != self._own}
+        known = self._seen
+        self._seen = {
+            key: known[key] if key in known and known[key][0] == text else (text, now) for key, text in texts.items()
+        }
+        living = {key for key, (_, since) in self._seen.items() if now - since < DEAD_SECONDS}
+        for key in texts.keys() - living:
+            Notes.remove(key)
+        self.notes = [note for key in sorted(living) if (note := _parsed(texts[key]))]
+
+
+def _parsed(text: bytes) -> Note | None:
+    """The note in a text that another process wrote; None if it is none."""
+    try:
+        content: Any = json.loads(text[:_LONGEST])
+        return Note(
+            name=str(content["name"])[:200],
+            bundle={str(name): abs(float(amount)) for name, amount in content["bundle"].items() if amount},
+            running=int(content["running"]),
+            lacks=[str(one) for one in content["lacks"]],
+            below=bool(content["below"]),
+            beat=0,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _amounts(note: Note, kinds: Sequence[str]) -> str:
+    """What a run holds of these kinds of resource, as `2 CPU, 1 GPU`; empty if nothing."""
+    return _text({kind: note.running * note.bundle[kind] for kind in kinds if note.bundle.get(kind)})
+
+
+def _text(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:g} {kind}" for kind, amount in amounts.items() if amount)
