@@ -173,7 +173,7 @@ class Notes:
         """The keys that start with a text."""
         from ray.experimental.internal_kv import _internal_kv_list  # pyright: ignore[reportPrivateUsage]
 
-        return [key.decode() for key in _internal_kv_list(prefix)]
+        return [key.decode(errors="replace") for key in _internal_kv_list(prefix)]
 
     @staticmethod
     def remove(key: str) -> None:

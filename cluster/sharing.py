@@ -26,6 +26,8 @@ DEAD_SECONDS = 20.0
 _PREFIX = "conclus/runs/"
 _LONGEST = 4000
 """Bytes of a note: more is none of ours."""
+_LEAST, _MOST = 1e-4, 1e15
+"""Amounts that Ray can count."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,9 @@ def _parsed(text: bytes) -> Note | None:
     """The note in a text that another process wrote; None if it is none."""
     try:
         content: Any = json.loads(text[:_LONGEST])
-        return Note(
+        found = Note(
             name=str(content["name"])[:200],
-            bundle={str(name): abs(float(amount)) for name, amount in content["bundle"].items() if amount},
+            bundle={str(name): float(amount) for name, amount in content["bundle"].items()},
             running=int(content["running"]),
             lacks=[str(one) for one in content["lacks"]],
             below=bool(content["below"]),
@@ -186,6 +188,8 @@ def _parsed(text: bytes) -> Note | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+    is_possible = all(_LEAST <= amount <= _MOST for amount in (*found.bundle.values(), found.running + 1))
+    return found if is_possible else None
 
 
 def _amounts(note: Note, kinds: Sequence[str]) -> str:
