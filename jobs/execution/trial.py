@@ -35,7 +35,7 @@ from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
-from jobs.results.schema import Attempt
+from jobs.results.schema import ELSEWHERE, Attempt
 from jobs.results.storage import File, Place, StorageError, put
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import plug_ins
@@ -108,6 +108,10 @@ def _header(path: File) -> list[peek.HeaderRow]:
         return []
 
 
+_SAME = ("trial_key", "data_hash", "code_hash", "after")
+"""The fields of an order that must be equal for a trial to go on from a checkpoint."""
+
+
 class _Running:
     """A running attempt: its row, its checkpoint, and when each was last written."""
 
@@ -122,6 +126,8 @@ class _Running:
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
         self.saving = 0.0
+        self.devices: list[str] = []
+        self.elsewhere = ""
         self.seconds = 0.0
         self.stored = True
 
@@ -133,6 +139,7 @@ class _Running:
         self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
         self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
         resume = self._resume()
+        self._add_device()
         write(order.results, self.attempt)
         return resume
 
@@ -156,7 +163,7 @@ class _Running:
                 self._interrupted(row)
                 raise
         self.attempt.status = "ok"
-        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
+        self.attempt.reason = _joined(self.attempt.reason, *self._warnings())
         self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
@@ -199,7 +206,8 @@ class _Running:
 
     def _end_early(self, row: EpochRow) -> None:
         self.attempt.status = "stopped"
-        self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        behind = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        self.attempt.reason = _joined(behind, self.elsewhere)
         self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
@@ -208,7 +216,7 @@ class _Running:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         waiting = f"WAITING: for the exchange at epoch {row.epoch}"
-        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, waiting]))
+        self.attempt.reason = _joined(self.attempt.reason, waiting)
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -286,10 +294,15 @@ class _Running:
         return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
-        """The values that must be equal for a resumed trial to equal an uninterrupted one."""
-        names = ("trial_key", "data_hash", "code_hash", "after")
-        same = {name: getattr(self.order, name) for name in names}
-        return same | {"device": self.attempt.device, "precision": self.attempt.precision}
+        """The values that must be equal for a resumed trial to go on, and the devices that trained it so far."""
+        return {name: getattr(self.order, name) for name in _SAME} | {"devices": "\n".join(self.devices)}
+
+    def _add_device(self) -> None:
+        """Marks a trial that goes on on another device or in another precision: a rerun need not give the same row."""
+        here = f"{self.attempt.device} ({self.attempt.precision})"
+        self.devices += [here] if self.devices[-1:] != [here] else []
+        self.elsewhere = f"{ELSEWHERE}: trained on {', then on '.join(self.devices)}" if len(self.devices) > 1 else ""
+        self.attempt.reason = _joined(self.attempt.reason, self.elsewhere)
 
     def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
@@ -299,11 +312,12 @@ class _Running:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return self._inherited() if self.order.inherit else None
         state, told = found
-        if told.origin != self._origin():
+        if any(told.origin.get(name) != getattr(self.order, name) for name in _SAME):
             self.checkpoints.reject()
-            self.attempt.reason = "RESTARTED: the checkpoint is of other code, data or device"
+            self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
         self._adopt(told)
+        self.devices = _devices(told)
         if trouble:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
@@ -322,12 +336,24 @@ class _Running:
         if trouble or (own_trouble and storage.is_file(place)):
             self.attempt.reason = f"RESTARTED: the exchange could not be read ({trouble or own_trouble})"
         found = given or own
-        return found[0] if found else None
+        if found is None:
+            return None
+        self.devices = _devices(found[1])
+        return found[0]
 
     def _adopt(self, told: Kept) -> None:
         """Takes over the results so far of an earlier attempt."""
         self.seconds, self.label_free = told.seconds, told.label_free
         self.attempt = replace(self.attempt, **told.attempt)
+
+
+def _devices(told: Kept) -> list[str]:
+    """The devices that trained the weights of a checkpoint, each with its precision, in order."""
+    return str(told.origin.get("devices", "")).splitlines()
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
