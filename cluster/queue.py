@@ -83,7 +83,7 @@ class Asked(Searcher):
         """The number of the next task; None for nothing now, FINISHED for nothing more."""
         self._usr1()  # Tune replaces the handler when it begins; its own one ends the process without saving
         self._capacity.ask()
-        if len(self._running) >= min(self._capacity.count(self._deaths.shunned()), self._sharing.limit()):
+        if len(self._running) >= self._sharing.limit(self._capacity.count(self._deaths.shunned())):
             return None
         number = self._queue.take()
         if number is None:

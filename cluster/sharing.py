@@ -92,12 +92,16 @@ class Sharing:
         Notes.put(self._key, json.dumps(asdict(note)).encode())
         self._tell(self._waiting(lacks))
 
-    def limit(self) -> int:
-        """How many tasks of this run may run or wait for a place; at least one."""
+    def limit(self, most: int) -> int:
+        """How many of `most` tasks may run or wait for a place beside the other runs; at least one."""
         nodes, contested = self._capacity.nodes, self._contested()
-        room, free = fitting(self._wanted, nodes), [one for one in nodes if one not in contested]
-        there = max(self._part(contested), self._count(contested))
-        return max(1, min(int(room * self._at_most + 1e-9), fitting(self._wanted, free) + there))
+        if self._at_most < 1:
+            most = min(most, int(fitting(self._wanted, nodes) * self._at_most + 1e-9))
+        if contested:
+            free = [one for one in nodes if one not in contested]
+            there = max(self._part(contested), self._count(contested))
+            most = min(most, fitting(self._wanted, free) + there)
+        return max(1, most)
 
     def ends_idle(self, found: Places) -> bool:
         """Whether workers without a task are to end, so that others get their places."""

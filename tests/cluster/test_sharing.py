@@ -32,27 +32,28 @@ def made(nodes, notes, *, running=(), at_most=1.0, wanted=TaskResources()):  # n
 @pytest.mark.parametrize(
     ("nodes", "notes", "running", "limit"),
     [
-        (CORES, [], CORES, 4),
-        (CORES, [RUNS], CORES, 4),  # nobody waits
+        (CORES, [], CORES, 9),
+        (CORES, [RUNS], CORES, 9),  # nobody waits
         (CORES, [WAITS], CORES[:2], 2),
         (CORES, [WAITS], CORES[:3], 3),  # those that run go on; then it is two
-        (CORES, [replace(WAITS, below=False)], CORES, 4),  # it has its share
+        (CORES, [replace(WAITS, below=False)], CORES, 9),  # it has its share
         (CORES[:3], [WAITS], [], 1),
         (CORES, [WAITS, RUNS, RUNS], [], 1),
         (CORES[:1], [WAITS, RUNS, RUNS], [], 1),  # at least one
-        ([*CORES, CARD], [FOR_CARD], CORES, 6),  # it waits for what this run does not take
+        ([*CORES, CARD], [FOR_CARD], CORES, 9),  # it waits for what this run does not take
         ([*CORES, CARD], [ON_SSD], CORES, 5),  # only the one node is shared
         ([*CORES, CARD], [ON_SSD], [CARD, CARD], 6),
     ],
 )
 def test_it_takes_its_share_while_another_waits_for_less_than_its_own(nodes, notes, running, limit):
-    assert made(nodes, notes, running=running).limit() == limit
+    assert made(nodes, notes, running=running).limit(9) == limit
+    assert made(nodes, notes, running=running).limit(1) == 1
 
 
 @pytest.mark.parametrize(("at_most", "limit"), [(0.5, 2), (0.74, 2), (0.75, 3), (0.1, 1)])
 def test_it_never_takes_more_than_its_study_says(at_most, limit):
-    assert made(CORES, [], at_most=at_most).limit() == limit
-    assert made(CORES, [WAITS], at_most=at_most).limit() == min(limit, 2)
+    assert made(CORES, [], at_most=at_most).limit(9) == limit
+    assert made(CORES, [WAITS], at_most=at_most).limit(9) == min(limit, 2)
 
 
 @pytest.mark.parametrize(
