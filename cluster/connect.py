@@ -7,14 +7,13 @@ import secrets
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cluster import lookout, ray_compat, ray_head, scratch, watchdog
 from cluster.executor import ACCELERATOR, ClusterError, TaskResources, one_line
-from cluster.resources import Node, card_model, slices, this_machine
+from cluster.resources import Node, card_model, node, slices, this_machine
 
 _OBJECT_STORE_BYTES = 100_000_000  # room for the payloads of a plan; data sets do not pass through the store
 
@@ -155,13 +154,7 @@ def connected_nodes() -> list[Node] | None:
 
     if not ray.is_initialized():
         return None
-    return [_node(one) for one in ray.nodes() if one["Alive"]]
-
-
-def _node(one: Mapping[str, Any]) -> Node:
-    amounts: Mapping[str, float] = one["Resources"]
-    others = {name: amount for name, amount in amounts.items() if name not in {"CPU", "GPU"}}
-    return Node(one["NodeName"], amounts.get("CPU", 0), amounts.get("GPU", 0), one["NodeID"], others)
+    return [node(one["NodeName"], one["Resources"], one["NodeID"]) for one in ray.nodes() if one["Alive"]]
 
 
 @contextlib.contextmanager

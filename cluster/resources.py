@@ -34,6 +34,12 @@ class Node:
     others: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
+def node(name: str, amounts: Mapping[str, float], id: str = "") -> Node:  # noqa: A002 (as Node has it)
+    """A node of a cluster, from what it has by Ray's names of resources."""
+    others = {resource: amount for resource, amount in amounts.items() if resource not in {"CPU", "GPU"}}
+    return Node(name, amounts.get("CPU", 0), amounts.get("GPU", 0), id, others)
+
+
 def this_machine(*, gpus: bool = True) -> Node:
     """This machine: the cores that this process may use, within the limit of its container, and its visible cards.
 

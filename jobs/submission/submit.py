@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 import conclus
+from cluster.executor import ClusterError
+from cluster.resources import check
 from cluster.submit import Jobs
 from core.config import plugins
 from jobs.execution import driver
 from jobs.execution.driver import Job
+from jobs.execution.tasks import needs
 from jobs.present.output import remark
 from jobs.results.layout import PLUG_INS, STUDY_YAML
 from jobs.study import snapshot, state_folder
@@ -36,6 +39,7 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:
         remark([f"Warning: {warning}"])
+    warn_of_nodes(jobs, study)
     job = driver.new_job(study.name, jobs.access.address, results, workers)
     _ship(jobs, job, study)
     kept = all([driver.write(job, study), state_folder.remember_cluster(job.address)])
@@ -44,6 +48,18 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
     return 0
+
+
+def warn_of_nodes(jobs: Jobs, study: Study) -> None:
+    """Warns if no node of the cluster can run a trial: only the job itself knows what nodes its cluster may start."""
+    try:
+        nodes = jobs.nodes()
+    except ClusterError:  # The job tells it.
+        return
+    try:
+        check(needs(study), nodes, workers=1)
+    except ClusterError as error:
+        remark([f"Warning: {error} The job ends at once, unless the cluster can start such a node."])
 
 
 def _print_commands(job: Job, *, kept: bool) -> None:
