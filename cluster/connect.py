@@ -219,6 +219,7 @@ def _init(machine: Node, folder: Path) -> None:
         address="local",
         num_cpus=int(machine.cpu),
         num_gpus=int(machine.gpu),
+        resources=dict(machine.others),
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
         logging_format=_LOG_FORMAT,

@@ -133,6 +133,21 @@ def test_ray_hands_out_mig_slices_by_their_names(monkeypatch):
     assert not resources.slices()
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("cards")
+def test_a_trial_sees_the_one_slice_that_it_was_given(tmp_path):
+    wanted = TaskResources(gpu=1, accelerator="A100")
+    names = resources.slices().split(",")
+    with connect.local(machine=connect.machine_for(wanted), log=tmp_path / "log"):
+        import ray
+
+        seen = ray.remote(num_cpus=0, num_gpus=1, accelerator_type="A100")(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
+        assert ray.get(seen.remote()) in names
+        (here,) = connect.connected_nodes()
+    assert here.gpu == len(names) == 4
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
 def test_no_driver_no_cards(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
