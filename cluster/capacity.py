@@ -1,7 +1,7 @@
 """How many tasks the nodes can run at once, asked again as nodes come and go."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cluster import connect, ray_compat
@@ -14,13 +14,27 @@ PERIOD_SECONDS = 1.0
 class Capacity:
     """The nodes of a run, and how many of its tasks they can run at once.
 
+    Args:
+        wanted: what one task needs.
+        workers: the largest number of tasks at once; None: as many as fit.
+        machine: the node of a private Ray, which stays; None: the nodes of the connected cluster.
+        possible: all nodes that an autoscaler may start, empty if they are not known; None without an autoscaler.
+
     Attributes:
         nodes: the live nodes when Ray was last asked; a private Ray has one, which stays.
         draining: the ids of those that are being drained.
     """
 
-    def __init__(self, wanted: TaskResources, *, workers: int | None, machine: Node | None) -> None:
+    def __init__(
+        self,
+        wanted: TaskResources,
+        *,
+        workers: int | None,
+        machine: Node | None = None,
+        possible: Sequence[Node] | None = None,
+    ) -> None:
         self.nodes = [] if machine is None else [machine]
+        self._possible = possible
         self.draining = frozenset[str]()
         self._wanted, self._workers, self._machine = wanted, workers, machine
         self._due = 0.0
@@ -54,7 +68,15 @@ class Capacity:
             avoid: the ids of the nodes that no task may run on.
         """
         room = self._room(avoid)
+        if self._possible is not None:
+            # It starts nodes for tasks that wait: at most as many as run, as a search learns nothing from those.
+            most = fitting(self._wanted, self._possible) if self._possible else room + 1
+            room = max(room, min(2 * room, most))
         return max(1, room if self._workers is None else min(room, self._workers))
+
+    def whole(self) -> int:
+        """How many tasks fit on all nodes, with those that an autoscaler may start as far as they are known."""
+        return fitting(self._wanted, self._possible or self.nodes)
 
     def _room(self, avoid: Collection[str]) -> int:
         left = [one for one in self.nodes if one.id not in self.draining and one.id not in avoid]

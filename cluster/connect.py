@@ -157,6 +157,14 @@ def connected_nodes() -> list[Node] | None:
     return [node(one["NodeName"], one["Resources"], one["NodeID"]) for one in ray.nodes() if one["Alive"]]
 
 
+def possible_nodes() -> list[Node] | None:
+    """The nodes that an autoscaler of the connected cluster may have at most; see `ray_compat.node_types`."""
+    kinds = ray_compat.node_types()
+    if kinds is None:
+        return None
+    return [node("a new node", has) for has, most in kinds for _ in range(most)]
+
+
 @contextlib.contextmanager
 def quiet(log: Path) -> Generator[None]:
     """Writes Ray's messages to a file and drops its warnings, for a with-block."""

@@ -6,13 +6,14 @@ The functions import Ray themselves, so that commands without Ray start fast.
 """
 
 import contextlib
+import json
 import pickle
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 
 def start(folder: Path, **options: Any) -> None:
@@ -230,6 +231,57 @@ def draining_nodes() -> frozenset[str]:
     from ray._private import state
 
     return frozenset(state.state.get_draining_nodes())
+
+
+def node_types() -> list[tuple[Mapping[str, float], int]] | None:
+    """What an autoscaler of the connected cluster may start: the resources and the largest number of each kind of node.
+
+    Private: the status that the autoscaler leaves in the cluster's key-value store (its version 1) or with the head
+    (version 2), and its process on this machine, whose command line names its configuration.
+    Public instead: none; `ray status` prints a part of it for people.
+
+    Returns:
+        None without an autoscaler; empty if its configuration cannot be read here. On Kubernetes it lies in another
+        container.
+    """
+    if not _scales():
+        return None
+    import yaml
+
+    try:
+        (file, *_) = _options_of_monitor("--autoscaling-config=")
+        config = yaml.safe_load(Path(file).expanduser().read_text())
+        kinds, head, most = config["available_node_types"], config["head_node_type"], config.get("max_workers", 2)
+        return [
+            (one["resources"], 1 if name == head else min(one.get("max_workers", most), most))
+            for name, one in kinds.items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return []
+
+
+def _scales() -> bool:
+    """Whether an autoscaler reports kinds of nodes; one that only looks on calls each node by its id."""
+    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # pyright: ignore[reportAttributeAccessIssue]
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+
+    status = json.loads(Notes.get("__autoscaling_status") or b"{}").get("autoscaler_report", {})
+    if any(not name.startswith("node_") for name in status.get("active_nodes") or {}):
+        return True
+    reply, head = GetClusterStatusReply(), cast("Any", internal_kv_get_gcs_client())
+    reply.ParseFromString(head.get_cluster_status())
+    kinds = [node.ray_node_type_name for node in reply.cluster_resource_state.node_states]
+    return reply.autoscaling_state.autoscaler_state_version > 0 and any(kinds)
+
+
+def _options_of_monitor(option: str) -> list[str]:
+    """The values of an option of the autoscalers of this cluster that run on this machine."""
+    import psutil  # pyright: ignore[reportMissingModuleSource] - it comes with Ray
+    import ray
+
+    own = f"--gcs-address={ray.get_runtime_context().gcs_address}"
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [word.removeprefix(option) for line in lines if own in line for word in line if word.startswith(option)]
 
 
 def error_of(trial: Any) -> BaseException | None:

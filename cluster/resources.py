@@ -74,13 +74,13 @@ def check(wanted: TaskResources, nodes: Sequence[Node], *, workers: int) -> None
     if workers < 1:
         raise ClusterError(f"There must be at least one worker, not {workers}.")
     if wanted.cpu < 0 or wanted.gpu < 0 or not (wanted.cpu or wanted.gpu):
-        raise ClusterError(f"A trial must ask for some cpu or gpu, not for {_asked(wanted)}.")
+        raise ClusterError(f"A trial must ask for some cpu or gpu, not for {asked(wanted)}.")
     if wanted.gpu > 1 and wanted.gpu % 1:
         raise ClusterError(f"gpu above 1 must be a whole number, not {wanted.gpu:g}.")
     if nodes and (why := absent(wanted, nodes)):
         raise ClusterError(f"{why}.")
     if not fitting(wanted, nodes):
-        raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
+        raise ClusterError(f"A trial asks for {asked(wanted)}, but {_offered(nodes)}.")
 
 
 def absent(wanted: TaskResources, nodes: Sequence[Node]) -> str:
@@ -115,7 +115,8 @@ def _on_one(bundle: Mapping[str, float], node: Node) -> int:
     )
 
 
-def _asked(wanted: TaskResources) -> str:
+def asked(wanted: TaskResources) -> str:
+    """What a task asks for, as a study file writes it."""
     return _text({"CPU": wanted.cpu} | {name: amount for name, amount in wanted.bundle.items() if name != "memory"})
 
 

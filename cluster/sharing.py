@@ -96,7 +96,7 @@ class Sharing:
         """How many of `most` tasks may run or wait for a place beside the other runs; at least one."""
         nodes, contested = self._capacity.nodes, self._contested()
         if self._at_most < 1:
-            most = min(most, int(fitting(self._wanted, nodes) * self._at_most + 1e-9))
+            most = min(most, int(self._capacity.whole() * self._at_most + 1e-9))
         if contested:
             free = [one for one in nodes if one not in contested]
             there = max(self._part(contested), self._count(contested))

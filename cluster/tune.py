@@ -15,6 +15,7 @@ from typing import Any
 from cluster import connect, ray_compat, scratch
 from cluster.executor import (
     ClusterError,
+    Event,
     Feed,
     OnEvent,
     Stop,
@@ -26,7 +27,7 @@ from cluster.executor import (
     guarded,
     one_line,
 )
-from cluster.resources import Node, check
+from cluster.resources import Node, asked, check, fitting
 
 with connect.settings():  # Ray reads some variables when it is imported
     from ray import tune
@@ -83,14 +84,21 @@ def run(
     Raises:
         ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
     """
-    nodes = connect.connected_nodes()
-    machine = connect.machine_for(resources)
-    check(resources, [machine] if nodes is None else nodes, workers=1 if workers is None else workers)
+    nodes, machine = connect.connected_nodes(), connect.machine_for(resources)
+    possible = None if nodes is None else connect.possible_nodes()
+    there = [machine] if nodes is None else [*nodes, *(possible or [])]
+    if possible == []:  # nobody knows what the cluster may start
+        there = [Node("a new node", resources.cpu, resources.gpu, others=resources.bundle)]
+    check(resources, there, workers=1 if workers is None else workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
+    if possible is not None and not fitting(resources, nodes or []):
+        line = f"waiting for the cluster to start a node: a trial asks for {asked(resources)}, and none offers it yet"
+        guarded(on_event)(Event("told", "", error=line))
     queue = Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
-        capacity = Capacity(resources, workers=workers, machine=machine if nodes is None else None)
+        alone = machine if nodes is None else None
+        capacity = Capacity(resources, workers=workers, machine=alone, possible=possible)
         plan = _Plan(work, queue, capacity, resources, retries, timeout, halving, folder, name, at_most)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):

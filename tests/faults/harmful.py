@@ -22,7 +22,7 @@ class Method(Base):
         setting,
         *,
         pause: NonNegativeFloat = 0.0,
-        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice"] = "none",
+        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice", "bad_node"] = "none",
     ):
         super().__init__(setting)
         self.seed, self.pause, self.harm = setting.seed, pause, harm
@@ -60,6 +60,10 @@ class Method(Base):
         if not (HERE / "hung").exists():
             (HERE / "hung").touch()
             self.hang()
+
+    def bad_node(self):
+        if "BAD_NODE" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def interrupt_twice(self):
         for _ in range(2):

@@ -14,6 +14,7 @@ from tests.faults.runs import SLOW, Folder, repeated
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 EPOCHS = 400
+DIED = "3 trials in a row died"
 
 
 @pytest.fixture
@@ -72,3 +73,38 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     study.check_whole({})
     assert {row["status"] for row in study.rows(attempts=True)} <= {"ok", "running"}
     assert sum(repeated(study.epochs()).values()) <= 4  # none for SIGTERM and the drain, one for each kill
+
+
+def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):
+    with Nodes(token=new_token(), cpus=0, grows=2) as cluster:
+        study = Folder(tmp_path, cluster.env)
+        study.prepare(SLOW.format(pause=0.5, epochs=10, seeds=[0, 1, 2]))
+        try:
+            code, _, err = study.start("--address", cluster.address, "--set", "resources.cpu=2").end()
+            assert (code, err.splitlines()[-1]) == (
+                2, "Error: A trial asks for cpu: 2, but the largest nodes offer cpu: 1, gpu: 0 or cpu: 0, gpu: 0.",
+            )  # fmt: skip
+            code, _, err = study.start("--address", cluster.address).end()
+        finally:
+            study.end()
+    assert code == 0, err
+    assert err.count("waiting for the cluster to start a node: a trial asks for cpu: 1, and none offers it yet") == 1
+    study.check_whole({})
+    begun = study.epochs()
+    assert len({one.pid for one in begun}) == 2  # the second node started while the first worked
+
+
+def test_a_node_on_which_trials_die_in_a_row_is_told_and_gets_no_more(cluster, on_cluster):
+    on_cluster.prepare(SLOW.format(pause=0.3, epochs=4, seeds=list(range(10))))
+    cluster.add("bad", within=("env", "BAD_NODE=1"))
+    try:
+        code, _, err = on_cluster.start("--address", cluster.address, "--set", "method.harm=bad_node").end()
+        there = set(descendants(cluster.processes["bad"].pid))
+    finally:
+        cluster.kill("bad")
+    assert code == 0, err
+    assert len([one for one in err.splitlines() if one == f"{DIED} on bad: no more trials are placed on it"]) == 1
+    # The last try of each of the first two was on another node; those of the third were not yet needed.
+    assert 5 <= err.count("goes on in another process: its process was killed") <= 8
+    assert not there & {one.pid for one in on_cluster.epochs()[-4:]}
+    assert {row["status"] for row in on_cluster.rows(attempts=True)} <= {"ok", "running"}
