@@ -87,20 +87,18 @@ class Sharing:
         self._due, self._beat = time.monotonic() + PERIOD_SECONDS, self._beat + 1
         self._others.read()
         lacks = self._lacks()
-        below = len(running) < max(1, self._part(self._capacity.nodes))
+        below = len(running) < self._keeps(self._capacity.nodes)
         note = Note(self._name, self._wanted.bundle, len(running), lacks, below, self._beat)
         Notes.put(self._key, json.dumps(asdict(note)).encode())
         self._tell(self._waiting(lacks))
 
     def limit(self, most: int) -> int:
         """How many of `most` tasks may run or wait for a place beside the other runs; at least one."""
-        nodes, contested = self._capacity.nodes, self._contested()
         if self._at_most < 1:
             most = min(most, int(self._capacity.whole() * self._at_most + 1e-9))
-        if contested:
-            free = [one for one in nodes if one not in contested]
-            there = max(self._part(contested), self._count(contested))
-            most = min(most, fitting(self._wanted, free) + there)
+        if contested := self._contested():
+            there = max(self._keeps(contested), self._count(contested))
+            most = min(most, self._elsewhere(contested) + there)
         return max(1, most)
 
     def ends_idle(self, found: Places) -> bool:
@@ -110,7 +108,7 @@ class Sharing:
         elif self._waits_since is None:
             self._waits_since = time.monotonic()
         contested = self._contested()
-        has_its_part = bool(contested) and self._count(contested) >= self._part(contested)
+        has_its_part = bool(contested) and self._count(contested) >= self._keeps(contested)
         return bool(self._waiting_ones()) and (has_its_part or not found.pending)
 
     def close(self) -> None:
@@ -127,10 +125,14 @@ class Sharing:
         wanting = [one for one in self._waiting_ones() if one.below]
         return [node for node in self._capacity.nodes if any(places(one.bundle, [node]) for one in wanting)]
 
-    def _part(self, nodes: Sequence[Node]) -> int:
-        """An equal part of these nodes, in tasks of this run, among the runs that take what it takes."""
+    def _keeps(self, nodes: Sequence[Node]) -> int:
+        """An equal part of these nodes among the runs that take what this one takes; one task, if it has no other."""
         rivals = [one for one in self._others.notes if self._kinds.intersection(one.bundle)]
-        return fitting(self._wanted, nodes) // (1 + len(rivals))
+        return max(fitting(self._wanted, nodes) // (1 + len(rivals)), 0 if self._elsewhere(nodes) else 1)
+
+    def _elsewhere(self, nodes: Sequence[Node]) -> int:
+        """How many tasks fit on the other nodes."""
+        return fitting(self._wanted, [one for one in self._capacity.nodes if one not in nodes])
 
     def _count(self, nodes: Sequence[Node]) -> int:
         """How many tasks of this run run on these nodes."""

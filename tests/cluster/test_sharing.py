@@ -64,6 +64,7 @@ def test_it_never_takes_more_than_its_study_says(at_most, limit):
         ([WAITS], CORES, 0, True),
         ([WAITS], CORES, 1, True),  # it has its share: what it would start takes its chances
         ([WAITS], CORES[:1], 1, False),
+        ([WAITS, RUNS, RUNS, RUNS, RUNS], [], 1, False),  # it may always run one
         ([replace(WAITS, below=False)], CORES, 0, True),
         ([replace(WAITS, below=False)], CORES, 1, False),
         ([FOR_CARD], CORES, 0, False),
