@@ -85,6 +85,8 @@ class Asked(Searcher):
         self._capacity.ask()
         if len(self._running) >= self._sharing.limit(self._capacity.count(self._deaths.shunned())):
             return None
+        if not self._running and not self._queue.is_done() and self._sharing.gives_way():
+            return Searcher.FINISHED
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster import connect
 from cluster.capacity import Capacity
-from cluster.executor import ACCELERATOR, Event, OnEvent, TaskResources
+from cluster.executor import ACCELERATOR, Event, OnEvent, Stop, TaskResources
 from cluster.ray_compat import Notes, Places
 from cluster.resources import Node, fitting, places
 
@@ -28,6 +28,7 @@ _LONGEST = 4000
 """Bytes of a note: more is none of ours."""
 _LEAST, _MOST = 1e-4, 1e15
 """Amounts that Ray can count."""
+_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Note:
         bundle: what one of its tasks takes, by Ray's names of resources.
         running: how many of its tasks run.
         lacks: of which resources it waits for more.
-        below: whether it has less than its share.
+        below: for how many seconds it has waited with less than its share; 0 if it does not.
         beat: changes as long as the run lives.
     """
 
@@ -47,7 +48,7 @@ class Note:
     bundle: Mapping[str, float]
     running: int
     lacks: Sequence[str]
-    below: bool
+    below: float
     beat: int
 
 
@@ -72,6 +73,8 @@ class Sharing:
         self._others = _Others(self._key)
         self._running: Sequence[str] = ()
         self._waits_since: float | None = None
+        self._below_since: float | None = None
+        self._gave_way = False
         self._told = ""
         self._due, self._beat = 0.0, 0
 
@@ -86,9 +89,12 @@ class Sharing:
             return
         self._due, self._beat = time.monotonic() + PERIOD_SECONDS, self._beat + 1
         self._others.read()
+        if self._waits_since is None or len(running) >= self._keeps(self._capacity.nodes):
+            self._below_since = None
+        elif self._below_since is None:
+            self._below_since = time.monotonic()
         lacks = self._lacks()
-        below = len(running) < self._keeps(self._capacity.nodes)
-        note = Note(self._name, self._wanted.bundle, len(running), lacks, below, self._beat)
+        note = Note(self._name, self._wanted.bundle, len(running), lacks, self._below(), self._beat)
         Notes.put(self._key, json.dumps(asdict(note)).encode())
         self._tell(self._waiting(lacks))
 
@@ -100,6 +106,28 @@ class Sharing:
             there = max(self._keeps(contested), self._count(contested))
             most = min(most, self._elsewhere(contested) + there)
         return max(1, most)
+
+    def gives_way(self) -> bool:
+        """Whether this run, of which no task runs, is to leave its only place to one that has waited longer.
+
+        So runs take turns where they are more than there are places.
+        """
+        contested = self._contested()
+        is_only = bool(contested) and not self._elsewhere(contested) and not self._part(contested)
+        longer = any(one.below > self._below() for one in self._waiting_ones())
+        self._gave_way = is_only and longer
+        return self._gave_way
+
+    def stands_back(self, stop: Stop) -> bool:
+        """Waits for the next turn of a run that gave way; False if it did not, or is stopped."""
+        if not self._gave_way:
+            return False
+        self._waits_since = time.monotonic()
+        while not stop.requested and self.gives_way():
+            self._capacity.ask()
+            self.look([])
+            time.sleep(_PAUSE_SECONDS)
+        return not stop.requested
 
     def ends_idle(self, found: Places) -> bool:
         """Whether workers without a task are to end, so that others get their places."""
@@ -126,9 +154,13 @@ class Sharing:
         return [node for node in self._capacity.nodes if any(places(one.bundle, [node]) for one in wanting)]
 
     def _keeps(self, nodes: Sequence[Node]) -> int:
-        """An equal part of these nodes among the runs that take what this one takes; one task, if it has no other."""
+        """The tasks that may run on these nodes while others wait: its part; one task if that is nothing at all."""
+        return max(self._part(nodes), 0 if self._elsewhere(nodes) else 1)
+
+    def _part(self, nodes: Sequence[Node]) -> int:
+        """An equal part of these nodes among the runs that take what this one takes, in its tasks."""
         rivals = [one for one in self._others.notes if self._kinds.intersection(one.bundle)]
-        return max(fitting(self._wanted, nodes) // (1 + len(rivals)), 0 if self._elsewhere(nodes) else 1)
+        return fitting(self._wanted, nodes) // (1 + len(rivals))
 
     def _elsewhere(self, nodes: Sequence[Node]) -> int:
         """How many tasks fit on the other nodes."""
@@ -141,10 +173,14 @@ class Sharing:
 
     def _lacks(self) -> list[str]:
         """The resources that a waiting task has too little of; all that it takes if each node has too little of one."""
-        if self._waits_since is None or time.monotonic() - self._waits_since < PATIENCE_SECONDS:
+        if _seconds(self._waits_since) < PATIENCE_SECONDS:
             return []
         free = ray.available_resources()
         return [one for one in self._kinds if free.get(one, 0) < self._wanted.bundle[one]] or sorted(self._kinds)
+
+    def _below(self) -> float:
+        seconds = _seconds(self._below_since)
+        return seconds if seconds >= PATIENCE_SECONDS else 0.0
 
     def _waiting(self, lacks: Sequence[str]) -> str:
         held = [(amounts, one.name) for one in self._others.notes if (amounts := _amounts(one, lacks))]
@@ -180,6 +216,10 @@ class _Others:
         self.notes = [note for key in sorted(living) if (note := _parsed(texts[key]))]
 
 
+def _seconds(since: float | None) -> float:
+    return 0.0 if since is None else time.monotonic() - since
+
+
 def _parsed(text: bytes) -> Note | None:
     """The note in a text that another process wrote; None if it is none."""
     try:
@@ -189,7 +229,7 @@ def _parsed(text: bytes) -> Note | None:
             bundle={str(name): float(amount) for name, amount in content["bundle"].items()},
             running=int(content["running"]),
             lacks=[str(one) for one in content["lacks"]],
-            below=bool(content["below"]),
+            below=float(content["below"]),
             beat=0,
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

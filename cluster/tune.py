@@ -149,6 +149,8 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
         # Without a limit of its own Tune would let one trial at a time wait for a place.
         with connect.same_signal_handlers(), connect.settings(TUNE_MAX_PENDING_TRIALS_PG=str(_MANY)):
             _fit(plan, listener, stopper, deaths=deaths, sharing=sharing, run_id=run_id)
+            while sharing.stands_back(stop):
+                _fit(plan, listener, stopper, deaths=deaths, sharing=sharing, run_id=run_id)
             sharing.close()
     except Exception as error:
         if not stop.requested:

@@ -7,15 +7,15 @@ import pytest
 
 from cluster import sharing
 from cluster.capacity import Capacity
-from cluster.executor import TaskResources
+from cluster.executor import Stop, TaskResources
 from cluster.ray_compat import Places
 from cluster.resources import Node
 from cluster.sharing import Note, Sharing
 
 CORES = [Node(f"n{number}", 1, 0, f"id{number}") for number in range(4)]
 CARD = Node("card", 2, 1, "idc", {"ssd": 1})
-WAITS = Note("study b of b@host", {"CPU": 1}, 0, ["CPU"], below=True, beat=1)
-RUNS = replace(WAITS, running=2, lacks=[], below=False)
+WAITS = Note("study b of b@host", {"CPU": 1}, 0, ["CPU"], below=5.0, beat=1)
+RUNS = replace(WAITS, running=2, lacks=[], below=0.0)
 ON_SSD = replace(WAITS, bundle={"CPU": 1, "ssd": 1}, lacks=["CPU", "ssd"])
 FOR_CARD = replace(WAITS, bundle={"CPU": 1, "GPU": 1}, lacks=["GPU"])
 
@@ -36,7 +36,7 @@ def made(nodes, notes, *, running=(), at_most=1.0, wanted=TaskResources()):  # n
         (CORES, [RUNS], CORES, 9),  # nobody waits
         (CORES, [WAITS], CORES[:2], 2),
         (CORES, [WAITS], CORES[:3], 3),  # those that run go on; then it is two
-        (CORES, [replace(WAITS, below=False)], CORES, 9),  # it has its share
+        (CORES, [replace(WAITS, below=0.0)], CORES, 9),  # it has its share
         (CORES[:3], [WAITS], [], 1),
         (CORES, [WAITS, RUNS, RUNS], [], 1),
         (CORES[:1], [WAITS, RUNS, RUNS], [], 1),  # at least one
@@ -65,13 +65,32 @@ def test_it_never_takes_more_than_its_study_says(at_most, limit):
         ([WAITS], CORES, 1, True),  # it has its share: what it would start takes its chances
         ([WAITS], CORES[:1], 1, False),
         ([WAITS, RUNS, RUNS, RUNS, RUNS], [], 1, False),  # it may always run one
-        ([replace(WAITS, below=False)], CORES, 0, True),
-        ([replace(WAITS, below=False)], CORES, 1, False),
+        ([replace(WAITS, below=0.0)], CORES, 0, True),
+        ([replace(WAITS, below=0.0)], CORES, 1, False),
         ([FOR_CARD], CORES, 0, False),
     ],
 )
 def test_idle_workers_end_for_those_that_wait(notes, running, pending, ends):
     assert made(CORES, notes, running=running).ends_idle(Places(pending, 0)) is ends
+
+
+@pytest.mark.parametrize(
+    ("nodes", "notes", "gives"),
+    [
+        (CORES[:1], [WAITS], True),
+        (CORES[:1], [RUNS], False),
+        (CORES[:1], [replace(WAITS, below=0.0)], False),
+        (CORES[:2], [WAITS], False),  # it has a share
+        (CORES[:2], [WAITS, RUNS], True),
+        ([CORES[0], CARD], [ON_SSD, RUNS], False),  # it has another place
+    ],
+)
+def test_runs_take_turns_where_they_are_more_than_there_are_places(nodes, notes, gives):
+    one = made(nodes, notes)
+    assert one.gives_way() is gives
+    stop = Stop()
+    stop.request()
+    assert one.stands_back(stop) is False
 
 
 def test_what_it_waits_for_is_told_with_who_holds_it():

@@ -11,12 +11,14 @@ from tests.faults.runs import SLOW, Folder, wait_until
 pytestmark = pytest.mark.ray
 
 OFFERS = {"head": "hdd", "one": "ssd"}
+MEANWHILE = 12
+"""Trials of another study, of about 40 left, in the length of a trial and the start of a process on a busy machine."""
 
 
 @pytest.fixture
-def studies(nodes, tmp_path) -> Iterator[tuple[Folder, Folder]]:
-    """Two folders, for the studies `a` and `b`, on two nodes with one core each."""
-    made = [Folder(tmp_path / name, nodes.env) for name in "ab"]
+def studies(nodes, tmp_path) -> Iterator[list[Folder]]:
+    """Folders for the studies `a`, `b` and `c`, on two nodes with one core each."""
+    made = [Folder(tmp_path / name, nodes.env) for name in "abc"]
     for one in made:
         one.path.mkdir()
     yield made
@@ -32,10 +34,10 @@ def trials(study: Folder) -> set[str]:
     return {one.seed for one in study.epochs()}
 
 
-def test_a_second_study_has_its_share_within_the_length_of_a_trial(nodes, studies):
-    first, second = studies
-    first.prepare(text("a", epochs=16, seeds=12))
-    second.prepare(text("b", epochs=16, seeds=2))
+def test_others_have_their_share_and_then_their_turn_within_the_length_of_a_trial(nodes, studies):
+    first, second, third = studies
+    for name, study, seeds in zip("abc", studies, (40, 40, 1), strict=True):
+        study.prepare(text(name, epochs=16, seeds=seeds))
     a = first.start("--address", nodes.address)
     a.wait_until(lambda: len(trials(first)) == 2)
 
@@ -44,18 +46,23 @@ def test_a_second_study_has_its_share_within_the_length_of_a_trial(nodes, studie
     assert re.search(r" 0 running · waiting: [12] CPU held by study a of \S+@\S+$", said.rstrip())
     before = len(trials(first))
     b.wait_until(second.epochs)
-    assert len(trials(first)) - before <= 3  # of the ten that are left: what ended meanwhile on the other node
-    for one in studies:
-        one.mend()
+    assert len(trials(first)) - before <= MEANWHILE
+
+    c = third.start("--address", nodes.address)  # more studies than places
+    next(line for line in c.process.stderr if "waiting: " in line)
+    before = len(trials(first)), len(trials(second))
+    c.wait_until(third.epochs)
+    assert len(trials(first)) - before[0] <= MEANWHILE
+    assert len(trials(second)) - before[1] <= MEANWHILE
     for run in (a, b):
-        code, _, err = run.end()
-        assert code == 0, err
-    second.check_whole({})
-    assert len(first.check_whole({})) == 12
+        run.interrupt()
+        assert run.end()[0] == 130
+    assert c.end()[0] == 0
+    third.check_whole({})
 
 
 def test_an_idle_worker_makes_room_and_trials_run_where_their_resource_is(nodes, studies):
-    first, second = studies
+    first, second, _ = studies
     first.prepare(text("a", epochs=2, seeds=1) + "space: {epochs: {grid: [2, 4000]}}\n")
     second.prepare(text("b", epochs=2, seeds=3))
     a = first.start("--address", nodes.address)
