@@ -101,6 +101,8 @@ class Worker(tune.Trainable):
                 raise
             self._leaving = self._leaving or "its machine is being drained"
             raise PreemptedError(self._leaving) from None
+        if news.final:
+            self._thread = None
         told = {key: news.data[key] for key in ("epoch", "value") if self._keeps(news.data)}
         return {"data": dict(news.data), "final": news.final, "done": news.final, **told}
 

@@ -113,6 +113,30 @@ def test_the_dead_are_tried_again_and_the_others_finish(tmp_path):
     assert starts == [(1, ""), (2, "its process")]
 
 
+def terminated_once(payload, report):
+    try:
+        for _ in range(600):
+            if not (payload["folder"] / "first").exists():
+                (payload["folder"] / "first").touch()
+                os.kill(os.getpid(), signal.SIGTERM)
+            elif (payload["folder"] / "left").exists():
+                break
+            time.sleep(0.05)
+            report({})
+    except SystemExit:
+        (payload["folder"] / "left").touch()
+        raise
+    return {"pid": os.getpid()}
+
+
+def test_a_terminated_process_lets_its_task_leave_and_that_is_no_failure(tmp_path):
+    events = run(terminated_once, [Task("a", {"folder": tmp_path})], workers=1, retries=0)
+    assert ends(events) == {"a": "finished"}
+    starts = [(event.data["attempt"], event.error) for event in events if event.kind == "started"]
+    assert starts == [(1, ""), (2, "its process got SIGTERM")]
+    assert (tmp_path / "left").exists()
+
+
 def whereabouts(payload, report):
     return {"pid": os.getpid()}
 

@@ -62,8 +62,12 @@ class Method(Base):
             self.hang()
 
     def bad_node(self):
+        """Dies on the bad node; elsewhere it waits until three have died there."""
         if "BAD_NODE" in os.environ:
+            (HERE / f"died-{self.seed}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        while len(list(HERE.glob("died-*"))) < 3:
+            time.sleep(0.05)
 
     def interrupt_twice(self):
         for _ in range(2):

@@ -1,6 +1,7 @@
 """Nodes that come, are drained and die under a study: it follows them, and no death of a node is a failure."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.faults.runs import SLOW, Folder, repeated
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 400
+EPOCHS = 800
 DIED = "3 trials in a row died"
 
 
@@ -26,7 +27,7 @@ def single() -> Iterator[Nodes]:
 
 def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     study = Folder(tmp_path, single.env)
-    study.prepare(SLOW.format(pause=0.2, epochs=EPOCHS, seeds=[0, 1]))
+    study.prepare(SLOW.format(pause=0.3, epochs=EPOCHS, seeds=[0, 1]))
     run = study.start("--address", single.address)
 
     def away():
@@ -35,17 +36,18 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
         return {one.pid for one in study.epochs()} - here
 
     def goes_on(before):
-        """Whether a trial has done three epochs in another process than those."""
+        """Whether a trial has done two epochs in another process than those."""
         count = [one.pid for one in study.epochs() if one.pid in away() - before]
-        return len(count) >= 4
+        return len(count) >= 3
 
     try:
         run.wait_until(study.epochs)
         assert not away()
         single.add("joined")
         began = time.monotonic()
-        run.wait_until(lambda: goes_on(set()))
+        run.wait_until(away)
         assert time.monotonic() - began < 30
+        run.wait_until(lambda: goes_on(set()))
 
         (pid,) = away()
         os.kill(pid, signal.SIGTERM)
@@ -69,7 +71,9 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     assert code == 0, err
     assert err.count("its process got SIGTERM") == 1
     assert err.count("its machine is being drained") == 1
-    assert err.count("the machine it ran on") == 4
+    # A killed node may still tell that the process of a trial was killed, if that was killed before it.
+    kill = "goes on in another process: (?:its process (?:was killed|cannot be reached)|the machine it ran on)"
+    assert len(re.findall(kill, err)) == 4
     study.check_whole({})
     assert {row["status"] for row in study.rows(attempts=True)} <= {"ok", "running"}
     assert sum(repeated(study.epochs()).values()) <= 4  # none for SIGTERM and the drain, one for each kill
@@ -95,8 +99,8 @@ def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):
 
 
 def test_a_node_on_which_trials_die_in_a_row_is_told_and_gets_no_more(cluster, on_cluster):
-    on_cluster.prepare(SLOW.format(pause=0.3, epochs=4, seeds=list(range(10))))
-    cluster.add("bad", within=("env", "BAD_NODE=1"))
+    on_cluster.prepare(SLOW.format(pause=0, epochs=3, seeds=list(range(8))))
+    cluster.add("bad", cpus=3, within=("env", "BAD_NODE=1"))
     try:
         code, _, err = on_cluster.start("--address", cluster.address, "--set", "method.harm=bad_node").end()
         there = set(descendants(cluster.processes["bad"].pid))
@@ -104,7 +108,7 @@ def test_a_node_on_which_trials_die_in_a_row_is_told_and_gets_no_more(cluster, o
         cluster.kill("bad")
     assert code == 0, err
     assert len([one for one in err.splitlines() if one == f"{DIED} on bad: no more trials are placed on it"]) == 1
-    # The last try of each of the first two was on another node; those of the third were not yet needed.
-    assert 5 <= err.count("goes on in another process: its process was killed") <= 8
+    # Three trials at once; some may be there once more before the last of the three has died.
+    assert 3 <= err.count("goes on in another process: its process was killed") <= 6
     assert not there & {one.pid for one in on_cluster.epochs()[-4:]}
     assert {row["status"] for row in on_cluster.rows(attempts=True)} <= {"ok", "running"}
