@@ -1,5 +1,6 @@
 """Compares what a machine has with what a task needs, before anything starts."""
 
+import math
 import os
 import re
 import subprocess
@@ -80,7 +81,7 @@ def check(wanted: TaskResources, nodes: Sequence[Node], *, workers: int) -> None
     if nodes and (why := absent(wanted, nodes)):
         raise ClusterError(f"{why}.")
     if not fitting(wanted, nodes):
-        raise ClusterError(f"A trial asks for {asked(wanted)}, but {_offered(nodes)}.")
+        raise ClusterError(f"A trial asks for {asked(wanted)}, but {_offered(nodes, memory=wanted.memory > 0)}.")
 
 
 def absent(wanted: TaskResources, nodes: Sequence[Node]) -> str:
@@ -109,39 +110,39 @@ def places(bundle: Mapping[str, float], nodes: Sequence[Node]) -> int:
 
 
 def _on_one(bundle: Mapping[str, float], node: Node) -> int:
-    has = {**node.others, "CPU": node.cpu, "GPU": node.gpu}
-    return int(
-        min((has.get(name, 0) / amount for name, amount in bundle.items() if name != "memory"), default=0) + 1e-9
-    )
+    has = {"memory": math.inf, **node.others, "CPU": node.cpu, "GPU": node.gpu}  # a machine alone does not tell it
+    room = min((has.get(name, 0) / amount for name, amount in bundle.items()), default=0)
+    return 0 if math.isinf(room) else int(room + 1e-9)
 
 
 def asked(wanted: TaskResources) -> str:
     """What a task asks for, as a study file writes it."""
-    return _text({"CPU": wanted.cpu} | {name: amount for name, amount in wanted.bundle.items() if name != "memory"})
+    return _text({"CPU": wanted.cpu} | wanted.bundle)
 
 
-def _offered(nodes: Sequence[Node]) -> str:
+def _offered(nodes: Sequence[Node], *, memory: bool) -> str:
     if not nodes:
         return "the cluster has no node"
-    sizes = sorted({(node.cpu, node.gpu, _others([node])) for node in nodes}, reverse=True)
+    sizes = sorted({(node.cpu, node.gpu, _others([node], memory=memory)) for node in nodes}, reverse=True)
     offers = " or ".join(f"cpu: {cpu:g}, gpu: {gpu:g}{', ' * bool(others)}{others}" for cpu, gpu, others in sizes[:3])
     return f"{nodes[0].name if len(nodes) == 1 else 'the largest nodes'} offer{'s' * (len(nodes) == 1)} {offers}"
 
 
-def _others(nodes: Sequence[Node]) -> str:
+def _others(nodes: Sequence[Node], *, memory: bool = False) -> str:
     """The most that a node has of each kind of card and custom resource, without what Ray gives to every node."""
     every = sorted({name for node in nodes for name in node.others if not name.startswith("node:")})
     most = {name: max(node.others.get(name, 0) for node in nodes) for name in every}
-    return _text({name: amount for name, amount in most.items() if amount and not name.endswith("memory")})
+    kept = {name: amount for name, amount in most.items() if amount and name != "object_store_memory"}
+    return _text({name: amount for name, amount in kept.items() if memory or name != "memory"})
 
 
 def _text(amounts: Mapping[str, float]) -> str:
     """The amounts as a study file writes them."""
-    keys = {"CPU": "cpu", "GPU": "gpu"}
+    keys, unit = {"CPU": "cpu", "GPU": "gpu", "memory": "memory_gb"}, {"memory": 1e9}
     return ", ".join(
         f"accelerator: {name.removeprefix(ACCELERATOR)}"
         if name.startswith(ACCELERATOR)
-        else f"{keys.get(name, name)}: {amount:g}"
+        else f"{keys.get(name, name)}: {amount / unit.get(name, 1):.4g}"
         for name, amount in amounts.items()
     )
 

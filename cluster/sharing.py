@@ -21,6 +21,7 @@ with connect.settings():  # Ray reads some variables when it is imported
 PERIOD_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 """A run waits once tasks of it have had no place for so long: Ray needs a moment to find one."""
+TURN_SECONDS = 60.0
 DEAD_SECONDS = 20.0
 """A run whose note has not changed for so long is gone."""
 _PREFIX = "conclus/runs/"
@@ -74,7 +75,7 @@ class Sharing:
         self._running: Sequence[str] = ()
         self._waits_since: float | None = None
         self._below_since: float | None = None
-        self._gave_way = False
+        self._gave_way = self._has_turn = False
         self._told = ""
         self._due, self._beat = 0.0, 0
 
@@ -85,6 +86,8 @@ class Sharing:
             running: the id of the node of each running task.
         """
         self._running = running
+        if running:
+            self._has_turn = False
         if time.monotonic() < self._due:
             return
         self._due, self._beat = time.monotonic() + PERIOD_SECONDS, self._beat + 1
@@ -115,18 +118,22 @@ class Sharing:
         contested = self._contested()
         is_only = bool(contested) and not self._elsewhere(contested) and not self._part(contested)
         longer = any(one.below > self._below() for one in self._waiting_ones())
-        self._gave_way = is_only and longer
+        self._gave_way = is_only and longer and not self._has_turn
         return self._gave_way
 
     def stands_back(self, stop: Stop) -> bool:
-        """Waits for the next turn of a run that gave way; False if it did not, or is stopped."""
+        """Waits for the next turn of a run that gave way; False if it did not, or is stopped.
+
+        A place that nobody takes for `TURN_SECONDS` is taken again: the other may wait for something else, too.
+        """
         if not self._gave_way:
             return False
         self._waits_since = time.monotonic()
-        while not stop.requested and self.gives_way():
+        while not stop.requested and self.gives_way() and _seconds(self._waits_since) < TURN_SECONDS:
             self._capacity.ask()
             self.look([])
             time.sleep(_PAUSE_SECONDS)
+        self._has_turn = True
         return not stop.requested
 
     def ends_idle(self, found: Places) -> bool:

@@ -186,6 +186,11 @@ def test_kinds_are_those_of_one_node():
     [
         (TaskResources(custom={"tape": 1}), [T4, FAST], "tape: 1, but the nodes offer accelerator: T4, ssd: 2."),
         (TaskResources(gpu=1, accelerator="A100"), [T4], "accelerator: A100, but t4 offers accelerator: T4."),
+        (
+            TaskResources(memory=2e9),
+            [T4],
+            "cpu: 1, memory_gb: 2, but t4 offers cpu: 8, gpu: 1, accelerator: T4, memory_gb: 1.",
+        ),
         (TaskResources(custom={"ssd": 1}), [SMALL], "ssd: 1, but small offers no kind of card and no custom resource."),
     ],
 )

@@ -88,9 +88,18 @@ def test_idle_workers_end_for_those_that_wait(notes, running, pending, ends):
 def test_runs_take_turns_where_they_are_more_than_there_are_places(nodes, notes, gives):
     one = made(nodes, notes)
     assert one.gives_way() is gives
+    one._has_turn = True
+    assert not one.gives_way()
     stop = Stop()
     stop.request()
     assert one.stands_back(stop) is False
+
+
+def test_memory_that_no_node_has_is_no_reason_to_make_room():
+    nodes = [replace(CORES[0], others={"memory": 1e9})]
+    much = replace(WAITS, bundle={"CPU": 1, "memory": 2e9})
+    assert made(nodes, [WAITS, RUNS]).gives_way()
+    assert not made(nodes, [much, RUNS]).gives_way()
 
 
 def test_what_it_waits_for_is_told_with_who_holds_it():
