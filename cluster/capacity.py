@@ -74,6 +74,10 @@ class Capacity:
             room = max(room, min(2 * room, most))
         return max(1, room if self._workers is None else min(room, self._workers))
 
+    def whole(self) -> int:
+        """How many tasks fit on all nodes, with those that an autoscaler may start as far as they are known."""
+        return fitting(self._wanted, self._possible or self.nodes)
+
     def _room(self, avoid: Collection[str]) -> int:
         left = [one for one in self.nodes if one.id not in self.draining and one.id not in avoid]
         return fitting(self._wanted, left)

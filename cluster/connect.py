@@ -8,11 +8,12 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 from cluster import lookout, ray_compat, ray_head, scratch, watchdog
-from cluster.executor import ClusterError, one_line
-from cluster.resources import Node
+from cluster.executor import ACCELERATOR, ClusterError, TaskResources, one_line
+from cluster.resources import Node, card_model, node, slices, this_machine
 
 _OBJECT_STORE_BYTES = 100_000_000  # room for the payloads of a plan; data sets do not pass through the store
 
@@ -88,10 +89,11 @@ def local(*, machine: Node, log: Path) -> Generator[None]:
         ClusterError: Ray does not start.
     """
     token = secrets.token_hex(32)
+    cards = {"CUDA_VISIBLE_DEVICES": names} if machine.gpu and (names := slices()) else {}
     with (
         scratch.folder() as folder,
         watchdog.watching(folder),
-        _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
+        _ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, **cards),
         quiet(log),
     ):
         # Ray's documentation names this path in its temporary folder for its logs.
@@ -135,6 +137,16 @@ def attached(address: str, log: Path) -> Generator[None]:
             _shut_down()
 
 
+def machine_for(wanted: TaskResources) -> Node:
+    """This machine as a private Ray offers it to such tasks; its cards and their kind are looked up only if needed."""
+    machine = this_machine(gpus=wanted.gpu > 0)
+    if not (wanted.accelerator and machine.gpu):
+        return machine
+    with settings():
+        kind = ray_compat.accelerator_of(card_model())
+    return replace(machine, others={f"{ACCELERATOR}{kind}": 1})
+
+
 def connected_nodes() -> list[Node] | None:
     """The live nodes of the cluster that this process is connected to; None if it is not connected."""
     with settings():
@@ -142,11 +154,7 @@ def connected_nodes() -> list[Node] | None:
 
     if not ray.is_initialized():
         return None
-    return [
-        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0), node["NodeID"])
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    return [node(one["NodeName"], one["Resources"], one["NodeID"]) for one in ray.nodes() if one["Alive"]]
 
 
 def possible_nodes() -> list[Node] | None:
@@ -154,7 +162,7 @@ def possible_nodes() -> list[Node] | None:
     kinds = ray_compat.node_types()
     if kinds is None:
         return None
-    return [Node("a new node", has.get("CPU", 0), has.get("GPU", 0)) for has, most in kinds for _ in range(most)]
+    return [node("a new node", has) for has, most in kinds for _ in range(most)]
 
 
 @contextlib.contextmanager
@@ -219,6 +227,7 @@ def _init(machine: Node, folder: Path) -> None:
         address="local",
         num_cpus=int(machine.cpu),
         num_gpus=int(machine.gpu),
+        resources=dict(machine.others),
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
         logging_format=_LOG_FORMAT,

@@ -10,6 +10,10 @@ logger = logging.getLogger(__name__)
 LEFT = 3
 """The exit code of a run that has left tasks to the next one, which goes on with them."""
 
+ACCELERATOR = "accelerator_type:"
+"""The start of the resource that Ray gives a node for its kind of card; a task with `accelerator_type` gets 0.001 of it
+(Ray's scheduling documentation, "Accelerator types")."""
+
 Report = Callable[[Mapping[str, Any]], None]
 """The work may call it at any time; it raises SystemExit if the run is being stopped, and `EndedEarly` if only this
 task is to end."""
@@ -55,11 +59,28 @@ class TaskList:
 
 @dataclass(frozen=True)
 class TaskResources:
-    """What one task needs: cores, graphics cards (fractions are allowed), and bytes of memory (0: not counted)."""
+    """What one task needs from the machine that it runs on.
+
+    Attributes:
+        cpu: cores; fractions are allowed.
+        gpu: graphics cards; fractions are allowed.
+        memory: bytes; 0 is not counted.
+        accelerator: the kind of card, as Ray names it; empty for any.
+        custom: amounts of custom resources, by the names that the nodes were started with.
+    """
 
     cpu: float = 1
     gpu: float = 0
     memory: float = 0
+    accelerator: str = ""
+    custom: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """The amounts above 0 by Ray's names of resources."""
+        kind = {f"{ACCELERATOR}{self.accelerator}": 0.001} if self.accelerator else {}
+        amounts = {"CPU": self.cpu, "GPU": self.gpu, "memory": self.memory, **self.custom, **kind}
+        return {name: amount for name, amount in amounts.items() if amount}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +105,20 @@ class SuccessiveHalving:
     past: Sequence[Sequence[tuple[int, float]]] = ()
 
 
-EventKind = Literal["started", "reported", "finished", "ended", "died", "told"]
+EventKind = Literal["started", "reported", "finished", "ended", "died", "told", "waiting"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a task; or, ``told``, to the whole run: it has no key, and `error` is one line on it.
+    """Something that happened to a task, or to the whole run.
 
     First it is ``started``, once per attempt (data: ``attempt``, from 1; error: one line on what ended the attempt
     before). Then it is ``reported`` any number of times. Its last event is ``finished`` (data: the work's result),
     ``ended`` (by successive halving; data: its last report) or ``died`` (error: one line). A task that was stopped or
     never started has no last event.
+
+    Of the whole run, without a key: ``told`` (error: one line), and ``waiting`` (error: what it waits for that others
+    hold; empty once it does not). These lines may hold text of other runs of the cluster.
     """
 
     kind: EventKind

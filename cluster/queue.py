@@ -7,6 +7,7 @@ from cluster import connect
 from cluster.capacity import Capacity
 from cluster.deaths import Deaths
 from cluster.executor import Feed, Task
+from cluster.sharing import Sharing
 
 with connect.settings():  # Ray reads some variables when it is imported
     from ray.tune.search import Searcher
@@ -57,15 +58,24 @@ class Asked(Searcher):
         queue: where the tasks come from.
         board: where their payloads go.
         capacity: how many may run at once.
+        sharing: how many other runs leave to this one.
         deaths: which nodes a task avoids.
         bundle: what a task needs, as Ray's placement groups name it.
     """
 
     def __init__(
-        self, queue: Queue, board: Board, capacity: Capacity, deaths: Deaths, bundle: Mapping[str, float]
+        self,
+        queue: Queue,
+        board: Board,
+        *,
+        capacity: Capacity,
+        sharing: Sharing,
+        deaths: Deaths,
+        bundle: Mapping[str, float],
     ) -> None:
         super().__init__()
-        self._queue, self._board, self._capacity, self._deaths, self._bundle = queue, board, capacity, deaths, bundle
+        self._queue, self._board, self._bundle = queue, board, bundle
+        self._capacity, self._sharing, self._deaths = capacity, sharing, deaths
         self._running: set[str] = set()
         self._usr1 = connect.usr1_keeper()
 
@@ -73,8 +83,10 @@ class Asked(Searcher):
         """The number of the next task; None for nothing now, FINISHED for nothing more."""
         self._usr1()  # Tune replaces the handler when it begins; its own one ends the process without saving
         self._capacity.ask()
-        if len(self._running) >= self._capacity.count(self._deaths.shunned()):
+        if len(self._running) >= self._sharing.limit(self._capacity.count(self._deaths.shunned())):
             return None
+        if not self._running and not self._queue.is_done() and self._sharing.gives_way():
+            return Searcher.FINISHED
         number = self._queue.take()
         if number is None:
             return None if self._running else Searcher.FINISHED

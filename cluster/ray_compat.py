@@ -10,9 +10,10 @@ import json
 import pickle
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 
 def start(folder: Path, **options: Any) -> None:
@@ -184,11 +185,33 @@ class Notes:
         return _internal_kv_exists(key)
 
     @staticmethod
+    def keys(prefix: str) -> list[str]:
+        """The keys that start with a text."""
+        from ray.experimental.internal_kv import _internal_kv_list  # pyright: ignore[reportPrivateUsage]
+
+        return [key.decode(errors="replace") for key in _internal_kv_list(prefix)]
+
+    @staticmethod
     def remove(key: str) -> None:
         """Remove a key if it exists."""
         from ray.experimental.internal_kv import _internal_kv_del  # pyright: ignore[reportPrivateUsage]
 
         _internal_kv_del(key)
+
+
+def accelerator_of(model: str) -> str:
+    """Ray's name for the kind of a card, such as `A100`; empty if it has none.
+
+    Private: the function by which Ray names a node's card. A machine must offer the kind that Ray will give it.
+    Public instead: none; `ray.nodes()` tells it once Ray runs.
+
+    Args:
+        model: the card's name as the driver tells it, such as `NVIDIA A100-SXM4-40GB`.
+    """
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    named = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return named(model) or ""
 
 
 def process_of(trial: Any) -> Any:
@@ -285,6 +308,25 @@ def error_of(trial: Any) -> BaseException | None:
     return pickle.loads(Path(trial.pickled_error_file).read_bytes()) if trial.pickled_error_file else None
 
 
+@dataclass(frozen=True)
+class Places:
+    """How many trials of Tune have no worker yet, and how many of the places that it asked Ray for are not there yet.
+
+    Private: `TuneController` and its actor manager. A driver has to know whether it waits for others.
+    Public instead: none; a placement group of `ray.util.placement_group_table` does not tell whose it is.
+    """
+
+    pending: int
+    waiting: int
+
+    @classmethod
+    def of(cls, controller: Any) -> Self:
+        """Those of a running experiment."""
+        manager = controller._actor_manager._resource_manager  # noqa: SLF001
+        staged: Mapping[Any, Any] = manager._request_to_staged_pgs  # noqa: SLF001
+        return cls(len(controller._pending_trials), sum(map(len, staged.values())))  # noqa: SLF001
+
+
 class InOrder:
     """A mix-in for Tune's schedulers: trials start in the order in which they were suggested.
 
@@ -292,12 +334,19 @@ class InOrder:
     An idle worker then takes that trial, and the starting worker is thrown away. So only one of several workers ever
     starts, as long as a task is shorter than the start of a process.
 
-    Private: Tune uses its own queue where `choose_trial_to_run` returns None.
-    Public instead: an option of a scheduler for this order; there is none.
+    Private: Tune uses its own queue where `choose_trial_to_run` returns None. It keeps the worker of a trial that is
+    over for the next one, and its places, as long as one may come; `_cleanup_cached_actors` ends such workers.
+    Public instead: options of a scheduler for this order, and of Tune to end workers that have nothing to do.
     """
 
-    def choose_trial_to_run(self, *_controller: Any, **_info: Any) -> None:
+    ends_idle: Callable[[Places], bool] | None = None
+    """Asked in each step of Tune whether workers without a trial are to end."""
+
+    def choose_trial_to_run(self, tune_controller: Any, **_info: Any) -> None:
         """None: Tune takes the next trial of its queue."""
+        controller = tune_controller._tune_controller  # noqa: SLF001
+        if self.ends_idle is not None and self.ends_idle(Places.of(controller)):
+            controller._cleanup_cached_actors(force_all=True)  # noqa: SLF001
 
 
 class ByTask:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import access, connect, job_python, ray_compat, ray_head
+from cluster import access, connect, job_python, ray_compat, ray_head, resources
 from cluster.executor import LEFT, ClusterError, one_line
+from cluster.resources import Node
 
 STOP_SECONDS = 60
 """Seconds that a driver may take to stop its trials in order before it is killed; Ray's default of 3 is too short."""
@@ -81,6 +82,16 @@ class Jobs:
             # The requests library reads this variable itself; Ray needs it for following a log.
             authority = os.environ.get("REQUESTS_CA_BUNDLE") or True
             self._client = JobSubmissionClient(self.access.address, headers=dict(self.access.headers), verify=authority)
+
+    def nodes(self) -> list[Node]:
+        """The live nodes, as the dashboard tells of them."""
+        with connect.settings(), self._sentences(), _only(self.access.address):
+            from ray.util.state.api import StateApiClient
+            from ray.util.state.common import ListApiOptions, StateResource
+
+            client = StateApiClient(self.access.address, headers=dict(self.access.headers))
+            found: Any = client.list(StateResource.NODES, ListApiOptions(), raise_on_missing_output=False)
+            return [resources.node(one.node_name, one.resources_total) for one in found if one.state == "ALIVE"]
 
     def submit(
         self,

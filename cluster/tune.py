@@ -5,7 +5,6 @@ Tune's own state, logs and restore are not used: the work saves its results itse
 
 import contextlib
 import logging
-import math
 import threading
 import uuid
 from collections.abc import Generator, Sequence
@@ -28,17 +27,18 @@ from cluster.executor import (
     guarded,
     one_line,
 )
-from cluster.resources import Node, asked, check, fitting, this_machine
+from cluster.resources import Node, asked, check, fitting
 
 with connect.settings():  # Ray reads some variables when it is imported
     from ray import tune
     from ray.tune.experiment import Trial
-    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
     from cluster.capacity import Capacity
     from cluster.deaths import Deaths
     from cluster.listener import Listener, Running
     from cluster.queue import Asked, Queue
+    from cluster.sharing import Sharing
     from cluster.worker import GRACE_SECONDS, Board, Worker
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ def run(
     timeout: float | None = None,
     halving: SuccessiveHalving | None = None,
     run_dir: Path | None = None,
+    name: str = "another run",
+    at_most: float = 1,
 ) -> None:
     """Runs the tasks on the connected Ray cluster, or else on a private Ray of this machine that ends with the run.
 
@@ -76,15 +78,17 @@ def run(
         timeout: seconds without a report after which a task's process is killed; None: never.
         halving: ends tasks with worse values early; they get EndedEarly at their next report.
         run_dir: the folder for Tune's files and ``ray.log``; by default a temporary one, removed afterwards.
+        name: what other runs on the cluster are told of this one.
+        at_most: the share of the machines that its tasks may use at once; at least one task runs.
 
     Raises:
         ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
     """
-    nodes, machine = connect.connected_nodes(), this_machine(gpus=resources.gpu > 0)
+    nodes, machine = connect.connected_nodes(), connect.machine_for(resources)
     possible = None if nodes is None else connect.possible_nodes()
     there = [machine] if nodes is None else [*nodes, *(possible or [])]
     if possible == []:  # nobody knows what the cluster may start
-        there = [Node("a new node", math.inf, math.inf)]
+        there = [Node("a new node", resources.cpu, resources.gpu, others=resources.bundle)]
     check(resources, there, workers=1 if workers is None else workers)
     if isinstance(tasks, Sequence) and not tasks:
         return
@@ -95,7 +99,7 @@ def run(
     with _folder(run_dir) as folder:
         alone = machine if nodes is None else None
         capacity = Capacity(resources, workers=workers, machine=alone, possible=possible)
-        plan = _Plan(work, queue, capacity, resources, retries, timeout, halving, folder)
+        plan = _Plan(work, queue, capacity, resources, retries, timeout, halving, folder, name, at_most)
         for _ in range(1 + RESTARTS):
             with _ray(machine if nodes is None else None, folder / "ray.log"):
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
@@ -114,6 +118,8 @@ class _Plan:
     timeout: float | None
     halving: SuccessiveHalving | None
     folder: Path
+    name: str
+    at_most: float
 
 
 @contextlib.contextmanager
@@ -137,11 +143,15 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
     board = Board(run_id)
     deaths = Deaths(plan.capacity, plan.retries, send)
     listener = Listener(plan.queue, board, send, plan.capacity, deaths)
-    stopper = _Stopper(stop, listener, board, plan)
+    sharing = Sharing(run_id, plan.name, plan.resources, at_most=plan.at_most, capacity=plan.capacity, send=send)
+    stopper = _Stopper(stop, listener, board, plan, sharing)
     try:
         # Without a limit of its own Tune would let one trial at a time wait for a place.
         with connect.same_signal_handlers(), connect.settings(TUNE_MAX_PENDING_TRIALS_PG=str(_MANY)):
-            _fit(plan, listener, stopper, deaths, run_id)
+            _fit(plan, listener, stopper, deaths=deaths, sharing=sharing, run_id=run_id)
+            while sharing.stands_back(stop):
+                _fit(plan, listener, stopper, deaths=deaths, sharing=sharing, run_id=run_id)
+            sharing.close()
     except Exception as error:
         if not stop.requested:
             logger.warning("Ray Tune failed (%s); the remaining tasks start again.", one_line(error))
@@ -153,21 +163,28 @@ def _execute(plan: _Plan, send: OnEvent, stop: Stop) -> bool:
     return not plan.queue.again()
 
 
-def _fit(plan: _Plan, listener: Listener, stopper: "_Stopper", deaths: Deaths, run_id: str) -> None:
-    resources = plan.resources
-    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": resources.memory}
+def _fit(
+    plan: _Plan, listener: Listener, stopper: "_Stopper", *, deaths: Deaths, sharing: Sharing, run_id: str
+) -> None:
     halving = plan.halving
+    scheduler = _InOrder() if halving is None else _halving(halving)
+    scheduler.ends_idle = sharing.ends_idle
     tune.run(
         tune.with_parameters(Worker, work=plan.work, run_id=run_id, all_values=halving is not None),
         name=run_id,
         search_alg=Asked(
-            plan.queue, listener.board, plan.capacity, deaths, {name: take for name, take in bundle.items() if take}
+            plan.queue,
+            listener.board,
+            capacity=plan.capacity,
+            sharing=sharing,
+            deaths=deaths,
+            bundle=plan.resources.bundle,
         ),
         num_samples=_MANY,
         storage_path=str(plan.folder),
         stop=stopper,
         callbacks=[listener],
-        scheduler=_InOrder() if halving is None else _halving(halving),
+        scheduler=scheduler,
         reuse_actors=True,
         trial_name_creator=_trial_name,
         trial_dirname_creator=_trial_name,
@@ -188,7 +205,7 @@ class _Halving(ray_compat.InOrder, ray_compat.ByTask, AsyncHyperBandScheduler):
     """ASHA that starts trials in the order of the plan, and counts a task once however often it is tried."""
 
 
-def _halving(rule: SuccessiveHalving) -> TrialScheduler:
+def _halving(rule: SuccessiveHalving) -> _Halving:
     """ASHA with the values of earlier runs in its rungs."""
     scheduler = _Halving(
         time_attr="epoch",
@@ -207,8 +224,8 @@ def _halving(rule: SuccessiveHalving) -> TrialScheduler:
 class _Stopper(tune.Stopper):
     """Ends the experiment at the caller's request; kills tasks that do not stop in time, or report nothing in time."""
 
-    def __init__(self, stop: Stop, listener: Listener, board: Board, plan: _Plan) -> None:
-        self._stop, self._listener, self._board = stop, listener, board
+    def __init__(self, stop: Stop, listener: Listener, board: Board, plan: _Plan, sharing: Sharing) -> None:
+        self._stop, self._listener, self._board, self._sharing = stop, listener, board, sharing
         self._timeout, self._capacity = plan.timeout, plan.capacity
         self._killer = threading.Timer(GRACE_SECONDS, _kill, [listener.running])
         self._killer.daemon = True
@@ -222,6 +239,7 @@ class _Stopper(tune.Stopper):
             self._killer.start()
         self._capacity.ask()
         self._listener.leave_drained(self._capacity.draining)
+        self._sharing.look([one.node for one in self._listener.running.values()])
         if self._timeout is not None:
             self._listener.kill_silent(self._timeout)
         return self._stop.requested

@@ -116,9 +116,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
-    """Two nodes of a real cluster, `head` and `one`, for tests that leave them alone."""
-    with Nodes(token=new_token()) as started:
-        started.add("one")
+    """Two nodes of a real cluster, `head` with an `hdd` and `one` with an `ssd`, for tests that leave them alone."""
+    with Nodes(token=new_token(), head=("--resources", '{"hdd": 1}')) as started:
+        started.add("one", "--resources", '{"ssd": 1}')
         yield started
 
 

@@ -1,7 +1,8 @@
 """Turns plain mappings into typed values, and collects all mistakes with their places and what would be right.
 
-Types are ordinary annotations: `int`, `float`, `bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]` and the
-bounded numbers below. The module imports nothing heavy, since the command line checks study files with it.
+Types are ordinary annotations: `int`, `float`, `bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]`,
+`Mapping[str, X]` and the bounded numbers below. The module imports nothing heavy, since the command line checks study
+files with it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import inspect
 import math
 import re
 import types
+from collections import abc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -39,12 +41,13 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """An interval for a number; it includes its ends unless they are marked as open."""
+    """An interval for a number; it includes its ends unless they are marked as open. A message gives `why`, if any."""
 
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
     high_open: bool = False
+    why: str = ""
 
     def holds(self, value: float) -> bool:
         """Whether `value` is inside; NaN never is."""
@@ -186,8 +189,15 @@ def _converted(value: Any, type_: Any) -> Any:
     if origin in {Union, types.UnionType}:
         return _first_that_fits(value, get_args(type_))
     if origin is tuple:
-        return _sequence(value, get_args(type_)[0])
+        return _sequence(value, _item(type_))
+    if origin is abc.Mapping:
+        return _mapping(value, _item(type_))
     return _plain(value, type_)
+
+
+def _item(type_: Any) -> Any:
+    """The type of each item of a `tuple[X, ...]` or of each value of a `Mapping[str, X]`."""
+    return get_args(type_)[get_origin(type_) is abc.Mapping]
 
 
 def _bounded(value: Any, type_: Any) -> Any:
@@ -220,6 +230,12 @@ def _sequence(value: Any, item_type: Any) -> tuple[Any, ...]:
     return tuple(_converted(item, item_type) for item in value)
 
 
+def _mapping(value: Any, item_type: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ValueError
+    return {name: _converted(item, item_type) for name, item in value.items()}
+
+
 def _plain(value: Any, type_: Any) -> Any:
     if type_ is type(None) and value is None:
         return None
@@ -243,8 +259,9 @@ def describe(type_: Any) -> str:
         return "one of " + ", ".join(repr(one) for one in arguments)
     if origin in {Union, types.UnionType}:
         return " or ".join(describe(one) for one in arguments)
-    if origin is tuple:
-        return f"a list, each item {describe(arguments[0])}"
+    if origin in {tuple, abc.Mapping}:
+        each = "a list, each item" if origin is tuple else "a mapping, each value"
+        return f"{each} {describe(_item(type_))}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return words.get(type_, str(type_))
 
@@ -264,13 +281,16 @@ def json_schema(type_: Any) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if origin in {Union, types.UnionType}:
         return {"anyOf": [json_schema(one) for one in arguments]}
-    if origin is tuple:
-        return {"type": "array", "items": json_schema(arguments[0])}
+    if origin in {tuple, abc.Mapping}:
+        kind, key = ("array", "items") if origin is tuple else ("object", "additionalProperties")
+        return {"type": kind, key: json_schema(_item(type_))}
     return {"type": _JSON_TYPES[type_]}
 
 
 def _hint(value: Any, type_: Any) -> str:
-    """The nearest allowed text for a text that is not allowed; else an empty text."""
+    """The reason for a bound, or the nearest allowed text for a text that is not allowed; else an empty text."""
+    if reason := next((one.why for one in get_args(type_) if isinstance(one, Bounds) and one.why), ""):
+        return f": {reason}"
     names = [one for one in get_args(type_) if isinstance(one, str)] if get_origin(type_) is Literal else []
     if isinstance(value, str) and names:
         return did_you_mean(value, names)

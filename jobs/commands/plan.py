@@ -181,10 +181,21 @@ def _left(plan: Plan, stored: dict[str, str]) -> int:
 def _able(plan: Plan) -> Plan:
     """The plan as this machine can run it: without a GPU, it prints a warning and plans for the CPU."""
     if not plan.study.resources.gpu:
+        _tell_absent(plan)
         return plan
     from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 
     if not without_card(plan.study):
+        _tell_absent(plan)
         return plan
     remark([f"warning: {NO_CARD}: run it on a cluster, or on the CPU with `conclus run --allow-cpu`"])
     return replace(plan, study=on_cpu(plan.study))
+
+
+def _tell_absent(plan: Plan) -> None:
+    """Warns of a kind of card or a custom resource that this machine does not offer, as a cluster may."""
+    from cluster.resources import absent
+    from jobs.execution.tasks import needs, this_machine_for
+
+    if why := absent(needs(plan.study), [this_machine_for(plan.study)]):
+        remark([f"warning: {why}: run it on a cluster"])

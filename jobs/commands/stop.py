@@ -60,7 +60,6 @@ def command(  # noqa: PLR0917 (click passes them by name)
 def _stop_trial(folder: Place, start: str, results: str) -> None:
     """Leaves a request to end a trial, which whatever process trains it will find."""
     import shlex
-    import socket
 
     from jobs.cli.inputs import one_trial
     from jobs.results import provenance, stops
@@ -73,7 +72,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     key = one_trial(start, running, f"{folder}: no trial {start} is running; `conclus status` lists those that are")
     if last[key]["source"] == "pbt":
         raise UserError(f"trial {key} is of a population, whose members wait for each other: stop the whole study")
-    stops.ask(folder, key, f"{provenance.person()}@{socket.gethostname()}")
+    stops.ask(folder, key, provenance.somebody())
     again = shlex.join(["conclus", "resume", results, "--trial", key])
     remark([f"trial {key} ends after its epoch; it can be run again with: {again}"])
 

@@ -57,10 +57,9 @@ def new_job(study: str, address: str, results: str, workers: int | None, *, afte
         after: the name of the last job of this study into these results. Two people who submit at the same moment give
             their jobs the same name, of which a cluster takes one.
     """
-    by = f"{provenance.person()}@{socket.gethostname()}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digest = hashlib.sha256(json.dumps([study, results, after]).encode()).hexdigest()
-    return Job(f"{study}-{digest[:26]}", address, study, results, workers, now, by)
+    return Job(f"{study}-{digest[:26]}", address, study, results, workers, now, provenance.somebody())
 
 
 def write(job: Job, study: Study | None) -> bool:

@@ -38,6 +38,7 @@ class Progress:
     seconds: list[float] = field(default_factory=list[float])
     drawn: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    waiting: str = ""
 
     def __post_init__(self) -> None:
         self.live = self.out.isatty()
@@ -54,7 +55,15 @@ class Progress:
             self.running[event.key] = event.data["epoch"] / event.data["epochs"]
         elif event.kind in {"finished", "ended", "died"}:
             self._end(event)
+        elif event.kind == "waiting":
+            self._wait(event.error)
+            return
         self.draw()
+
+    def _wait(self, text: str) -> None:
+        """Shows at once that the run begins to wait; how much it waits for may change often."""
+        begins, self.waiting = bool(text) and not self.waiting, text
+        self.draw(now=begins)
 
     def _end(self, event: Event) -> None:
         self.running.pop(event.key, None)
@@ -119,6 +128,7 @@ class Progress:
         parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.early} stopped early"] if self.early else []
+        parts += [f"waiting: {one_line(self.waiting)}"] if self.waiting else []
         parts += [text for text in (self.best(), self.remaining()) if text]
         return " · ".join(parts)
 

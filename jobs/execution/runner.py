@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
-from cluster.resources import this_machine
 from core.errors import UserError
 from jobs.execution import dispatch
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.stored import card_hours, epoch_times, write_failure, write_study
-from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, worker_count
+from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
@@ -155,7 +154,7 @@ def ready(
     checked = check_data(plan)
     plan, study = checked.plan, checked.plan.study
     if address is None:
-        workers = worker_count(study, [this_machine(gpus=study.resources.gpu > 0)], workers)
+        workers = worker_count(study, [this_machine_for(study)], workers)
     return Ready(plan, todo, results, workers, address, keep_going, only, checked.lines)
 
 

@@ -14,6 +14,7 @@ from jobs.analysis.scores import within_trial
 from jobs.execution import output
 from jobs.execution.dispatch import Orders
 from jobs.planning.plan import Plan, PlannedTrial
+from jobs.results import provenance
 from jobs.search import source
 from jobs.study import search as searches
 from jobs.study.sections import Budget
@@ -68,15 +69,31 @@ def _work(payload: Mapping[str, Any], report: Report, *, alone: bool) -> Mapping
 
 
 def worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
-    """The number of workers: as requested, or as many as fit on these machines."""
-    asked = _resources(study)
+    """The number of workers: as requested, or as many as fit on these machines; at most the study's share of them."""
+    asked = needs(study)
     check(asked, nodes, workers=wanted or 1)
-    return wanted or fitting(asked, nodes)
+    fit = fitting(asked, nodes)
+    share = study.resources.at_most
+    return min(wanted or fit, max(1, int(fit * share))) if share < 1 else wanted or fit
 
 
-def _resources(study: Study) -> TaskResources:
+def this_machine_for(study: Study) -> Node:
+    """This machine, as it can run the trials of the study without a cluster."""
+    from cluster import connect
+
+    return connect.machine_for(needs(study))
+
+
+def needs(study: Study) -> TaskResources:
+    """What one trial of the study needs."""
     wanted = study.resources
-    return TaskResources(cpu=wanted.cpu, gpu=wanted.gpu, memory=(wanted.memory_gb or 0) * 1e9)
+    return TaskResources(
+        cpu=wanted.cpu,
+        gpu=wanted.gpu,
+        memory=(wanted.memory_gb or 0) * 1e9,
+        accelerator=wanted.accelerator or "",
+        custom=wanted.custom or {},
+    )
 
 
 def source_of(ready: Ready) -> source.Source:
@@ -114,9 +131,11 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
             on_event=listen,
             stop=stop,
             workers=ready.workers,
-            resources=_resources(study),
+            resources=needs(study),
             timeout=None if minutes is None else minutes * 60,
             halving=halving,
+            name=f"study {study.name} of {provenance.somebody()}",
+            at_most=study.resources.at_most,
         )
 
 

@@ -153,9 +153,9 @@ def _seconds(found: Found) -> float:
 
 
 def _workers(study: Study, gpu: float) -> int:
-    """How many trials with this share of a GPU the machine runs at the same time; at least 1."""
+    """How many trials with this share of a GPU the machine runs at the same time for the study; at least 1."""
     asked = TaskResources(cpu=study.resources.cpu, gpu=gpu)
-    return max(1, fitting(asked, [this_machine(gpus=gpu > 0)]))
+    return max(1, int(fitting(asked, [this_machine(gpus=gpu > 0)]) * study.resources.at_most))
 
 
 def _over(workers: int) -> str:

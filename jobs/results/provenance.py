@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import platform
+import socket
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -53,6 +54,11 @@ def person() -> str:
     except (KeyError, OSError):  # A container whose user id has no name.
         return ""
     return name.encode(errors="replace").decode()
+
+
+def somebody() -> str:
+    """Who runs a study or submitted it, as user@host."""
+    return f"{person() or 'somebody'}@{socket.gethostname()}"
 
 
 def commit() -> str:

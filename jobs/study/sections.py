@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from core.config.schema import NonNegativeFloat, PositiveFloat, PositiveInt
+from core.config.schema import Bounds, Place, PositiveFloat, PositiveInt
 from jobs.study.search import Search
 
 
@@ -53,22 +54,60 @@ class Budget:
         return None if self.until is None else datetime.fromisoformat(self.until).timestamp()
 
 
+Cards = Annotated[float, Bounds(low=0, high=1, why="a trial trains on one card, so a second one would lie idle")]
+Share = Annotated[float, Bounds(low=0, low_open=True, high=1)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """The resources of one trial while it runs.
 
     Attributes:
         cpu: cores, one thread each.
-        gpu: GPUs; a fraction shares one.
+        gpu: GPUs, at most 1; with a fraction, several trials share one. The fraction caps what a trial may allocate of
+            the card's memory; it isolates nothing: trials on one card slow each other down. A MIG slice counts as 1.
+        accelerator: the kind of GPU, by Ray's name for it (`A100`, `H100`, `T4`); any by default.
+        custom: amounts of Ray's custom resources, by the names that nodes of the cluster were started with.
+        at_most: the share of the machines that the study's trials may use at once, such as 0.5; at least one trial.
         memory_gb: main memory (10^9 bytes) beyond that of an idle process. Only the trial that needs more fails, as
             OUT_OF_MEMORY. Not limited by default.
         timeout_minutes: a trial that finishes no epoch in this time is ended and tried again.
     """
 
     cpu: PositiveInt = 1
-    gpu: NonNegativeFloat = 0.0
+    gpu: Cards = 0.0
+    accelerator: str | None = None
+    custom: Mapping[str, PositiveFloat] | None = None
+    at_most: Share = 1.0
     memory_gb: PositiveFloat | None = None
     timeout_minutes: PositiveFloat | None = 60.0
+
+
+_OWN_KEYS = {"CPU": "cpu", "GPU": "gpu", "memory": "memory_gb"}
+_SMALLEST = 0.0001
+"""The smallest amount of a resource that Ray counts."""
+
+
+def mistakes(budget: Budget, resources: Resources) -> Iterator[tuple[Place, str]]:
+    """The places and sentences of what is wrong with a budget and resources beside their types."""
+    try:
+        budget.end()
+    except (ValueError, OverflowError):
+        right = "a moment is needed, such as 2026-12-01T18:00 (local time) or 2026-12-01T18:00+02:00"
+        yield ("budget", "until"), f"{budget.until!r} is wrong: {right}"
+    if budget.gpu_hours is not None and not resources.gpu:
+        yield (
+            ("budget", "gpu_hours"),
+            "the study's trials hold no GPU: give their share as resources: {gpu: 0.5}, or a budget of hours",
+        )
+    if resources.accelerator is not None and not resources.gpu:
+        yield ("resources", "accelerator"), "names a kind of GPU, but trials ask for none: add gpu: 1, or a fraction"
+    for name, amount in (resources.custom or {}).items():
+        place = ("resources", "custom", name)
+        if name in _OWN_KEYS:
+            yield place, f"is not a custom resource: use resources.{_OWN_KEYS[name]}"
+        elif amount < _SMALLEST or (amount > 1 and amount % 1):
+            yield place, f"{amount:g} is wrong: a whole number, or a number from {_SMALLEST} to 1 is needed"
 
 
 SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}

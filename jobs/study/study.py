@@ -18,7 +18,7 @@ from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
 from jobs.study import search as searches
-from jobs.study import space, yaml_document
+from jobs.study import sections, space, yaml_document
 from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
 from jobs.study.search import Search
 from jobs.study.sections import SECTIONS, Budget, Resources, Select
@@ -122,8 +122,7 @@ class Reader:
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         self._check_data(study, root["trial"])
-        self._check_search(study)
-        self._check_budget(study)
+        self._check_sections(study)
         self._stop_at_mistakes()
         return study
 
@@ -333,24 +332,9 @@ class Reader:
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
             )
 
-    def _check_budget(self, study: Study) -> None:
-        try:
-            study.budget.end()
-        except (ValueError, OverflowError):
-            self.mistakes.add(
-                ("budget", "until"),
-                f"{study.budget.until!r} is wrong: a moment is needed, such as 2026-12-01T18:00 (local time) or "
-                "2026-12-01T18:00+02:00",
-            )
-
-        if study.budget.gpu_hours is not None and not study.resources.gpu:
-            self.mistakes.add(
-                ("budget", "gpu_hours"),
-                "the study's trials hold no GPU: give their share as resources: {gpu: 0.5}, or a budget of hours",
-            )
-
-    def _check_search(self, study: Study) -> None:
-        for place, text in searches.mistakes(study.search, study.trial, study.space):
+    def _check_sections(self, study: Study) -> None:
+        found = searches.mistakes(study.search, study.trial, study.space)
+        for place, text in (*found, *sections.mistakes(study.budget, study.resources)):
             self.mistakes.add(place, text)
 
 

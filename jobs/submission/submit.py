@@ -13,11 +13,13 @@ import click
 
 import conclus
 from cluster.executor import LEFT, ClusterError
+from cluster.resources import check
 from cluster.submit import LOST, JobExistsError, Jobs, JobState, KnownJob
 from core.config import plugins
 from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
+from jobs.execution.tasks import needs
 from jobs.present.output import remark
 from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, STUDY_YAML, study_folder
@@ -48,6 +50,7 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         return _left_alone(*running, follow=follow)
     _refuse_if_held(study.name, results)
     last = known[-1].job if known else record.job if record else ""
+    warn_of_nodes(jobs, study)
     job = driver.new_job(study.name, jobs.access.address, results, workers, after=last)
     try:
         _ship(jobs, job, study)
@@ -146,6 +149,18 @@ def _left_alone(jobs: Jobs, job: Job, kept: bool, *, follow: bool) -> int:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
     return 0
+
+
+def warn_of_nodes(jobs: Jobs, study: Study) -> None:
+    """Warns if no node of the cluster can run a trial: only the job itself knows what nodes its cluster may start."""
+    try:
+        nodes = jobs.nodes()
+    except ClusterError:  # The job tells it.
+        return
+    try:
+        check(needs(study), nodes, workers=1)
+    except ClusterError as error:
+        remark([f"Warning: {error} The job ends at once, unless the cluster can start such a node."])
 
 
 def _print_commands(job: Job, *, kept: bool) -> None:

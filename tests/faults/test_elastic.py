@@ -37,8 +37,8 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
 
     def goes_on(before):
         """Whether a trial has done two epochs in another process than those."""
-        count = [one.pid for one in study.epochs() if one.pid in away() - before]
-        return len(count) >= 3
+        new = away() - before
+        return sum(one.pid in new for one in study.epochs()) >= 3
 
     try:
         run.wait_until(study.epochs)

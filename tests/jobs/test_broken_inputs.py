@@ -89,6 +89,15 @@ STUDIES = {
     "wrong mode": (study("select: {metric: nmi, mode: maximum}\n"), "did you mean 'max'?"),
     "no core": (study("resources: {cpu: 0}\n"), "0 is wrong: a whole number at least 1"),
     "more cores than there are": (study("resources: {cpu: 4096}\n"), "4096"),
+    "more cards than a trial uses": (study("resources: {gpu: 2}\n"), "2 is wrong: a number at least 0 and at most 1"),
+    "a kind of card without a card": (study("resources: {accelerator: A100}\n"), "{file}:6: resources.accelerator: "),
+    "a custom resource of Ray's own": (study("resources: {custom: {GPU: 1}}\n"), "use resources.gpu"),
+    "one and a half of a resource": (study("resources: {custom: {ssd: 1.5}}\n"), "1.5 is wrong: a whole number, or"),
+    "a custom resource that is not here": (
+        study("resources: {custom: {ssd: 1}}\n"),
+        "A trial asks for ssd: 1, but this machine offers no kind of card and no custom resource",
+    ),
+    "more than the machines": (study("resources: {at_most: 1.5}\n"), "a number above 0 and at most 1"),
     "too many trials": (study("seeds: [1]\nspace: {batch_size: {int: [1, 300000]}}\n"), "300,000 trials"),
     "given twice": (study("  learning_rate: 0.1\n  optimiser: {learning_rate: 0.2}\n"), "keep one"),
 }

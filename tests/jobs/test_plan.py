@@ -41,7 +41,17 @@ def test_what_changes_the_result_changes_every_key(make, override):
     assert not keys(make()) & keys(make(override))
 
 
-@pytest.mark.parametrize("override", ["resources.cpu=2", "study=t", "select.metric=acc", "search.seed=4"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "resources.cpu=2",
+        "resources.custom={ssd: 1}",
+        "resources.at_most=0.5",
+        "study=t",
+        "select.metric=acc",
+        "search.seed=4",
+    ],
+)
 def test_what_does_not_change_the_result_changes_no_key(make, override):
     assert keys(make()) == keys(make(override))
 

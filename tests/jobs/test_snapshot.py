@@ -15,7 +15,7 @@ space:
   views: {grid: [noise, {name: ./views.py}]}
 seeds: [0, 1]
 search: {name: grid, seed: 3}
-resources: {cpu: 2}
+resources: {cpu: 2, custom: {ssd: 0.5}, at_most: 0.5}
 """
 
 

@@ -20,6 +20,8 @@ from jobs.execution.driver import Job
 from jobs.results import provenance
 from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
+from jobs.study import study
+from jobs.submission import submit
 from tests.cluster.nodes import Nodes, free_port, new_token
 from tests.docs.pages import blocks
 
@@ -95,6 +97,17 @@ def in_two_terminals(root, *arguments):
 
 def files_of(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_no_node_can_run_is_said_when_it_is_submitted(nodes, here, capsys):
+    jobs = Jobs(nodes.jobs_address)
+    submit.warn_of_nodes(jobs, study.load("study.yaml"))
+    assert not capsys.readouterr().err
+    submit.warn_of_nodes(jobs, study.load("study.yaml", ["resources.custom={tape: 1}"]))
+    assert capsys.readouterr().err == (
+        "Warning: A trial asks for tape: 1, but the nodes offer no kind of card and no custom resource. "
+        "The job ends at once, unless the cluster can start such a node.\n"
+    )
 
 
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command, monkeypatch):

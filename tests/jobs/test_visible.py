@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cluster.executor import Event
 from jobs.execution.progress import Progress
 from jobs.ledger import delimited, markdown
 from jobs.present import tables, visible
@@ -123,8 +124,10 @@ def test_progress_moves_the_cursor_itself_and_lets_no_reason_do_so(wrapped):
     progress = Progress(None, 3, 0, visible.Visible(screen) if wrapped else screen)  # type: ignore[arg-type]
     progress.draw(now=True)
     progress.say(f"trial x failed: {EVIL}\nforged")
+    progress.hear(Event("waiting", "", error=f"2 CPU held by {EVIL}\nforged"))
     shown = screen.getvalue()
-    assert shown.count("\r\x1b[K") == 2
+    assert "waiting: 2 CPU held by" in shown
+    assert shown.count("\r\x1b[K") == 3
     assert "OWNED" in shown
     assert r"\nforged" in shown
     assert not RAW.search(shown.replace("\r\x1b[K", ""))
