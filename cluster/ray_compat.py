@@ -276,7 +276,11 @@ def node_types() -> list[tuple[Mapping[str, float], int]] | None:
 
 
 def _scales() -> bool:
-    """Whether an autoscaler reports kinds of nodes; one that only looks on calls each node by its id."""
+    """Whether an autoscaler reports kinds of nodes; one that only looks on calls each node by its id.
+
+    Private: the key `__autoscaling_status`, and the status that the head's client gives.
+    Public instead: see `node_types`.
+    """
     from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # pyright: ignore[reportAttributeAccessIssue]
     from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
@@ -290,7 +294,11 @@ def _scales() -> bool:
 
 
 def _options_of_monitor(option: str) -> list[str]:
-    """The values of an option of the autoscalers of this cluster that run on this machine."""
+    """The values of an option of the autoscalers of this cluster that run on this machine.
+
+    Private: the command line of their process.
+    Public instead: see `node_types`.
+    """
     import psutil  # pyright: ignore[reportMissingModuleSource] - it comes with Ray
     import ray
 
@@ -374,6 +382,11 @@ class ByTask:
 
 
 def _task(trial: Any) -> SimpleNamespace:
+    """A trial of Tune as ASHA knows it.
+
+    Private: see `ByTask`.
+    Public instead: see `ByTask`.
+    """
     return SimpleNamespace(trial_id=f"task-{trial.config['task']}")
 
 

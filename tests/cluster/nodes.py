@@ -70,6 +70,24 @@ AUTOSCALED = {
 }
 
 
+# Tells what nodes a cluster may have, before and after it has an autoscaler of Ray's version 2, as Kubernetes runs it.
+SECOND_VERSION = """
+import sys
+from pathlib import Path
+
+from cluster import connect
+
+with connect.attached(sys.argv[1], Path(sys.argv[2])):
+    from ray.core.generated.autoscaler_pb2 import AutoscalingState
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+
+    print(connect.possible_nodes())
+    state = AutoscalingState(autoscaler_state_version=1, last_seen_cluster_resource_state_version=1)
+    internal_kv_get_gcs_client().report_autoscaling_state(state.SerializeToString())
+    print(connect.possible_nodes())
+"""
+
+
 class Nodes:
     """A head and any number of further nodes, all of which end with the with-block.
 

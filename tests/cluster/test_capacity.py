@@ -10,7 +10,7 @@ from cluster.capacity import Capacity
 from cluster.deaths import Deaths
 from cluster.executor import TaskResources
 from cluster.resources import Node
-from tests.cluster.nodes import Nodes, new_token
+from tests.cluster.nodes import SECOND_VERSION, Nodes, new_token
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE, TWO = Node("one", 1, 0, "1"), Node("two", 1, 0, "2")
@@ -78,23 +78,6 @@ def test_a_node_that_kills_several_tasks_in_a_row_is_avoided_unless_it_is_the_on
         ("told", "3 trials in a row died on one: no more trials are placed on it"),
         ("told", "3 trials in a row died on one: trials go on there, as they fit nowhere else"),
     ]
-
-
-SECOND_VERSION = """
-import sys
-from pathlib import Path
-
-from cluster import connect
-
-with connect.attached(sys.argv[1], Path(sys.argv[2])):
-    from ray.core.generated.autoscaler_pb2 import AutoscalingState
-    from ray.experimental.internal_kv import internal_kv_get_gcs_client
-
-    print(connect.possible_nodes())
-    state = AutoscalingState(autoscaler_state_version=1, last_seen_cluster_resource_state_version=1)
-    internal_kv_get_gcs_client().report_autoscaling_state(state.SerializeToString())
-    print(connect.possible_nodes())
-"""
 
 
 @pytest.mark.ray

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,3 +133,20 @@ def test_settings_stand_for_the_length_of_a_block_and_the_user_s_go_before(monke
         now = dict(connect.os.environ)
     assert (now["RAY_TQDM"], now["RAY_USAGE_STATS_ENABLED"], now["RAY_AUTH_MODE"]) == ("mine", "0", "token")
     assert dict(connect.os.environ) == before
+
+
+def test_early_stopping_counts_a_task_once_however_often_it_is_tried():
+    from cluster.executor import SuccessiveHalving
+    from cluster.tune import _halving
+
+    scheduler = _halving(SuccessiveHalving(mode="max", epochs=9, grace=3, reduction=2.0))
+
+    def told(tried, task, epoch, value):
+        trial = SimpleNamespace(trial_id=tried, config={"task": task})
+        scheduler.on_trial_add(None, trial)
+        return scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": value})
+
+    assert told("first", 1, 3, 10.0) == "CONTINUE"
+    assert told("again", 1, 4, 12.0) == "CONTINUE"
+    # Better than the 10 of the only task before it; with the 12 beside it, it would be below the median.
+    assert told("other", 2, 3, 10.5) == "CONTINUE"
