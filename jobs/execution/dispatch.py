@@ -31,7 +31,7 @@ class Orders:
     """Feeds an executor with the source's trials as tasks, until the budget is spent.
 
     Attributes:
-        given: every trial that was handed out, by its key.
+        given: the order of every trial that was handed out, by the trial's key.
         advanced: whether a trial got through an epoch.
         pace: forecasts the seconds of an epoch.
         cards: counts the card-hours of the study.
@@ -39,7 +39,7 @@ class Orders:
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
-        self.given: dict[str, PlannedTrial] = {}
+        self.given: dict[str, Mapping[str, Any]] = {}
         self.advanced = False
         self.pace, self.end, self.cards = Pace(), end_of(budget), CardHours()
         self._source, self._shared, self._budget = source, shared, budget
@@ -62,14 +62,15 @@ class Orders:
         if following is None:
             return None
         trial = following.trial
-        self.given[trial.trial_key] = trial
-        return Task(trial.trial_key, {**self._shared, **_of_trial(trial), **following.extra})
+        self.given[trial.trial_key] = order = {**self._shared, **_of_trial(trial), **following.extra}
+        return Task(trial.trial_key, order)
 
     def hear(self, event: Event) -> None:
         """Passes an event of a trial to the source."""
         if event.kind in {"reported", "ended"} or event.data.get("status") in {"ok", "paused"}:
             self.advanced = True
-        self.pace.hear(event)
+        if self.end is not None:
+            self.pace.hear(event)
         self.cards.hear(event)
         self._source.hear(event)
 

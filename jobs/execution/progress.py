@@ -44,7 +44,9 @@ class Progress:
 
     def hear(self, event: Event) -> None:
         """Counts one event."""
-        if event.kind == "started":
+        if event.kind == "told":
+            self.say(event.error)
+        elif event.kind == "started":
             self.running[event.key] = 0.0
             if event.error:
                 self.say(f"trial {event.key} goes on in another process: {event.error}")

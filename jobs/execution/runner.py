@@ -99,7 +99,7 @@ def run(
         results: the folder of results, created if missing (on a cluster every node must see it); or the address of an
             object store's prefix.
         workers: number of parallel trials; 1 runs in this process without Ray. By default as many as fit the cores
-            and GPUs.
+            and GPUs, on a cluster also as its nodes come and go.
         address: the address of a running Ray cluster, `host:port` or `auto`; by default only this machine is used.
         allow_cpu: without a GPU, run trials that ask for one on the CPU.
         keep_going: continue even if the first trials all fail for the same reason.
@@ -236,7 +236,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     def listen(event: Event) -> None:
         try:
             if reason := _unwritten(event):
-                write_failure(ready.plan, feed.given[event.key], shared, reason)
+                write_failure(feed.given[event.key], reason)
             feed.hear(event)
         except StorageError as error:
             # Neither the trial nor the driver can write results: further training would be lost.

@@ -104,17 +104,16 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
 
         inprocess.run(work_here, feed, on_event=listen, stop=stop)
         return
-    from cluster import connect, tune
+    from cluster import tune
 
     minutes = study.resources.timeout_minutes
     with _machines(ready.address):
-        workers = ready.workers or worker_count(study, connect.connected_nodes() or [], None)
         tune.run(
             work,
             feed,
             on_event=listen,
             stop=stop,
-            workers=workers if ready.plan.open else min(workers, len(ready.todo)),
+            workers=ready.workers,
             resources=_resources(study),
             timeout=None if minutes is None else minutes * 60,
             halving=halving,

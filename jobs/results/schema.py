@@ -68,6 +68,8 @@ MOST_GPUS = 1e6
 """Of one trial."""
 _YEARS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """Between them begins every trial: what nanoseconds since 1970 hold, in which pandas keeps time."""
+ELSEWHERE = "RESUMED_ELSEWHERE"
+"""The code in the reason of a trial that went on on another device: a rerun need not give the same row."""
 IDENTITY = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 

@@ -62,8 +62,9 @@ OverTimeLimit=0
 KillWait=5
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=n1 NodeAddr={n1} CPUs=1 State=UNKNOWN
-NodeName=n2 NodeAddr={n2} CPUs=1 State=UNKNOWN
+GresTypes=gpu
+NodeName=n1 NodeAddr={n1} CPUs=1 Gres=gpu:1 State=UNKNOWN
+NodeName=n2 NodeAddr={n2} CPUs=1 Gres=gpu:1 State=UNKNOWN
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -94,6 +95,8 @@ class SlurmNodes:
         (self.folder / "hosts").write_text(
             "127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in HOSTS.items())
         )
+        # A card is a file, which Slurm does not open.
+        (self.folder / "gres.conf").write_text("NodeName=n1,n2 Name=gpu File=/dev/zero\n")
         (self.folder / "slurm.conf").write_text(CONF.format(folder=self.folder, **HOSTS))
         try:
             self._start()

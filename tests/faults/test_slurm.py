@@ -1,5 +1,6 @@
 """docs/cluster/slurm.sh as it stands on a real Slurm of two nodes: `pytest -n0 -m slurm`, three minutes."""
 
+import re
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -39,11 +40,19 @@ def ended(slurm, job):
     return slurm.job(job)["JobState"] in {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"}
 
 
+def resources(slurm, job):
+    """The cores and cards that the job's Ray has on its nodes."""
+    (token,) = slurm.folder.glob(".conclus-job.*/token")
+    ray, address = str(Path(sys.prefix) / "bin" / "ray"), f"n1:{20000 + int(job)}"
+    told = slurm(ray, "status", "--address", address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+    return {name: total for total, name in re.findall(r"/(\S+) (CPU|GPU)", told)}
+
+
 def wait_for_an_epoch(slurm, job, study, *changes):
     """Until the requeued job, with these changes, has got through an epoch of each trial that it runs."""
     # Slurm lets a requeued job wait for two minutes.
     slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING")
-    slurm("scontrol", "update", f"JobId={job}", "StartTime=now", *changes)
+    slurm("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=10", *changes)
     begun = len(study.epochs())
 
     def went_on():
@@ -56,8 +65,10 @@ def wait_for_an_epoch(slurm, job, study, *changes):
 def test_its_time_limit_and_a_requeue_cost_no_trial_and_at_most_one_epoch_each_on_two_nodes_and_on_one(slurm, tmp_path):
     study = Folder(tmp_path)
     study.prepare(SLOW.format(pause=3, epochs=EPOCHS, seeds=SEEDS))
-    # Slurm sends the signal up to a minute earlier than it is asked to.
-    job = submit(slurm, study, "--nodes=2", "--time=2", "--signal=B:USR1@40")
+    # Slurm sends the signal up to half a minute earlier than it is asked to; the run itself leaves 30 seconds before.
+    job = submit(slurm, study, "--nodes=2", "--gres=gpu:1", "--time=2", "--signal=B:USR1@30")
+    slurm.wait_until(study.epochs)
+    assert resources(slurm, job) == {"CPU": "2.0", "GPU": "2.0"}  # of each node all
     slurm.wait_until(lambda: int(slurm.job(job)["Restarts"]) == 1, 150)
     said = (slurm.folder / f"{job}.out").read_text()
     assert "stopping: running trials are being kept resumable" in said
@@ -66,7 +77,7 @@ def test_its_time_limit_and_a_requeue_cost_no_trial_and_at_most_one_epoch_each_o
     slurm("scontrol", "requeue", job)
     slurm.wait_until(lambda: int(slurm.job(job)["Restarts"]) == 2)
     study.mend()
-    wait_for_an_epoch(slurm, job, study, "NumNodes=1-1")
+    wait_for_an_epoch(slurm, job, study, "NumNodes=1-1", "NumTasks=1", "NumCPUs=1")
     slurm.wait_until(lambda: ended(slurm, job), 120)
     told = slurm.job(job)
     assert (told["JobState"], told["ExitCode"], told["NumNodes"]) == ("COMPLETED", "0:0", "1"), slurm.said()
