@@ -36,6 +36,7 @@ NOT_RUN = {
     "stop /shared": "reads the folder of a cluster",
     "resume /shared": "reads the folder of a cluster",
     "aggregate /shared": "reads the folder of a cluster",
+    "sql /shared": "reads the folder of a cluster",
 }
 # What `conclus` says no to on purpose, where the page tells of it.
 REFUSED = {"aggregate --study pairs --metric validation_loss"}

@@ -67,7 +67,7 @@ def here(nodes, tmp_path, monkeypatch, root):
 
 
 def rows(folder):
-    table = read_results(str(folder), attempts=True, columns=["param.*"], history=True)
+    table = read_results(str(folder), attempts=True, columns=["param.*", "by"], history=True)
     return table.to_pylist()
 
 
