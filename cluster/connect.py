@@ -143,10 +143,18 @@ def connected_nodes() -> list[Node] | None:
     if not ray.is_initialized():
         return None
     return [
-        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+        Node(node["NodeName"], node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0), node["NodeID"])
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def possible_nodes() -> list[Node] | None:
+    """The nodes that an autoscaler of the connected cluster may have at most; see `ray_compat.node_types`."""
+    kinds = ray_compat.node_types()
+    if kinds is None:
+        return None
+    return [Node("a new node", has.get("CPU", 0), has.get("GPU", 0)) for has, most in kinds for _ in range(most)]
 
 
 @contextlib.contextmanager

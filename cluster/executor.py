@@ -84,12 +84,12 @@ class SuccessiveHalving:
     past: Sequence[Sequence[tuple[int, float]]] = ()
 
 
-EventKind = Literal["started", "reported", "finished", "ended", "died"]
+EventKind = Literal["started", "reported", "finished", "ended", "died", "told"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a task.
+    """Something that happened to a task; or, ``told``, to the whole run: it has no key, and `error` is one line on it.
 
     First it is ``started``, once per attempt (data: ``attempt``, from 1; error: one line on what ended the attempt
     before). Then it is ``reported`` any number of times. Its last event is ``finished`` (data: the work's result),

@@ -6,12 +6,13 @@ The functions import Ray themselves, so that commands without Ray start fast.
 """
 
 import contextlib
+import json
 import pickle
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 
 def start(folder: Path, **options: Any) -> None:
@@ -170,10 +171,10 @@ class Notes:
 
     @staticmethod
     def get(key: str) -> bytes:
-        """The value of a key; the key must exist."""
+        """The value of a key; empty if it does not exist."""
         from ray.experimental.internal_kv import _internal_kv_get  # pyright: ignore[reportPrivateUsage]
 
-        return _internal_kv_get(key)
+        return _internal_kv_get(key) or b""
 
     @staticmethod
     def has(key: str) -> bool:
@@ -200,6 +201,81 @@ def process_of(trial: Any) -> Any:
     return trial.temporary_state.ray_actor
 
 
+def node_of(actor: Any) -> str:
+    """The id of the node that an actor runs on; empty if Ray does not know.
+
+    Private: `ray._private.state.actors`, and the id of a handle. The driver has to know what a drained node runs.
+    Public instead: `ray.util.state.get_actor`, where a dashboard runs.
+    """
+    from ray._private import state
+
+    found: Any = state.actors(actor._actor_id.hex())  # noqa: SLF001 - a handle has no public id
+    return found.get("Address", {}).get("NodeID", "")
+
+
+def draining_nodes() -> frozenset[str]:
+    """The ids of the nodes that are being drained: Ray places nothing more on them, and they soon end.
+
+    Private: `GlobalState.get_draining_nodes`. `ray drain-node`, an autoscaler and, in newer versions, SIGTERM to
+    `ray start --block` drain a node.
+    Public instead: none; `ray.nodes` does not tell.
+    """
+    from ray._private import state
+
+    return frozenset(state.state.get_draining_nodes())
+
+
+def node_types() -> list[tuple[Mapping[str, float], int]] | None:
+    """What an autoscaler of the connected cluster may start: the resources and the largest number of each kind of node.
+
+    Private: the status that the autoscaler leaves in the cluster's key-value store (its version 1) or with the head
+    (version 2), and its process on this machine, whose command line names its configuration.
+    Public instead: none; `ray status` prints a part of it for people.
+
+    Returns:
+        None without an autoscaler; empty if its configuration cannot be read here. On Kubernetes it lies in another
+        container.
+    """
+    if not _scales():
+        return None
+    import yaml
+
+    try:
+        (file, *_) = _options_of_monitor("--autoscaling-config=")
+        config = yaml.safe_load(Path(file).expanduser().read_text())
+        kinds, head, most = config["available_node_types"], config["head_node_type"], config.get("max_workers", 2)
+        return [
+            (one["resources"], 1 if name == head else min(one.get("max_workers", most), most))
+            for name, one in kinds.items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return []
+
+
+def _scales() -> bool:
+    """Whether an autoscaler reports kinds of nodes; one that only looks on calls each node by its id."""
+    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # pyright: ignore[reportAttributeAccessIssue]
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+
+    status = json.loads(Notes.get("__autoscaling_status") or b"{}").get("autoscaler_report", {})
+    if any(not name.startswith("node_") for name in status.get("active_nodes") or {}):
+        return True
+    reply, head = GetClusterStatusReply(), cast("Any", internal_kv_get_gcs_client())
+    reply.ParseFromString(head.get_cluster_status())
+    kinds = [node.ray_node_type_name for node in reply.cluster_resource_state.node_states]
+    return reply.autoscaling_state.autoscaler_state_version > 0 and any(kinds)
+
+
+def _options_of_monitor(option: str) -> list[str]:
+    """The values of an option of the autoscalers of this cluster that run on this machine."""
+    import psutil  # pyright: ignore[reportMissingModuleSource] - it comes with Ray
+    import ray
+
+    own = f"--gcs-address={ray.get_runtime_context().gcs_address}"
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [word.removeprefix(option) for line in lines if own in line for word in line if word.startswith(option)]
+
+
 def error_of(trial: Any) -> BaseException | None:
     """The last error of a trial of Tune; None if Tune has none.
 
@@ -224,6 +300,34 @@ class InOrder:
         """None: Tune takes the next trial of its queue."""
 
 
+class ByTask:
+    """A mix-in for ASHA: it knows a trial by its task, so that a task that is tried again is at each rung only once.
+
+    Private: ASHA needs only the `trial_id` of a trial, and no controller.
+    Public instead: Tune's own retries keep the trial, but they count the deaths of nodes as failures of the trial.
+    """
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Notes a task."""
+        super().on_trial_add(tune_controller, _task(trial))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> Any:
+        """Decides whether a task goes on."""
+        return super().on_trial_result(tune_controller, _task(trial), result)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
+        """Forgets a task that is done, but not its values."""
+        super().on_trial_complete(tune_controller, _task(trial), result)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Forgets a task that did not start."""
+        super().on_trial_remove(tune_controller, _task(trial))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _task(trial: Any) -> SimpleNamespace:
+    return SimpleNamespace(trial_id=f"task-{trial.config['task']}")
+
+
 def tell_past(scheduler: Any, trials: Sequence[Sequence[Mapping[str, float]]]) -> None:
     """Adds the reports of trials of earlier runs to ASHA's rungs.
 
@@ -235,7 +339,7 @@ def tell_past(scheduler: Any, trials: Sequence[Sequence[Mapping[str, float]]]) -
         trials: the results of each trial, in order.
     """
     for number, results in enumerate(trials):
-        trial = SimpleNamespace(trial_id=f"past-{number}")
+        trial = SimpleNamespace(config={"task": f"past-{number}"})
         scheduler.on_trial_add(None, trial)
         for result in results:
             scheduler.on_trial_result(None, trial, dict(result))

@@ -13,11 +13,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Node:
-    """One machine: its name, and the cores and graphics cards that may be used."""
+    """One machine: its name, the cores and graphics cards that may be used, and its id in a cluster."""
 
     name: str
     cpu: float
     gpu: float
+    id: str = ""
 
 
 def this_machine(*, gpus: bool = True) -> Node:
@@ -38,11 +39,16 @@ def check(wanted: TaskResources, nodes: Sequence[Node], *, workers: int) -> None
     if workers < 1:
         raise ClusterError(f"There must be at least one worker, not {workers}.")
     if wanted.cpu < 0 or wanted.gpu < 0 or not (wanted.cpu or wanted.gpu):
-        raise ClusterError(f"A trial must ask for some cpu or gpu, not for {_asked(wanted)}.")
+        raise ClusterError(f"A trial must ask for some cpu or gpu, not for {asked(wanted)}.")
     if wanted.gpu > 1 and wanted.gpu % 1:
         raise ClusterError(f"gpu above 1 must be a whole number, not {wanted.gpu:g}.")
     if not any(wanted.cpu <= node.cpu and wanted.gpu <= node.gpu for node in nodes):
-        raise ClusterError(f"A trial asks for {_asked(wanted)}, but {_offered(nodes)}.")
+        raise ClusterError(f"A trial asks for {asked(wanted)}, but {_offered(nodes)}.")
+
+
+def asked(wanted: TaskResources) -> str:
+    """What a task asks for, as a study says it."""
+    return f"cpu: {wanted.cpu:g}" + (f", gpu: {wanted.gpu:g}" if wanted.gpu else "")
 
 
 def fitting(wanted: TaskResources, nodes: Sequence[Node]) -> int:
@@ -53,10 +59,6 @@ def fitting(wanted: TaskResources, nodes: Sequence[Node]) -> int:
 def _on_one(wanted: TaskResources, node: Node) -> int:
     room = [have / take for have, take in ((node.cpu, wanted.cpu), (node.gpu, wanted.gpu)) if take]
     return int(min(room) + 1e-9)
-
-
-def _asked(wanted: TaskResources) -> str:
-    return f"cpu: {wanted.cpu:g}" + (f", gpu: {wanted.gpu:g}" if wanted.gpu else "")
 
 
 def _offered(nodes: Sequence[Node]) -> str:

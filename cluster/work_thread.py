@@ -13,8 +13,8 @@ REPORT_SECONDS = 1.0
 
 _POLL_SECONDS = 0.2
 
-Wish = Literal["", "stop", "end"]
-"""What the driver asks of a task: nothing, to stop with the whole run, or to end alone."""
+Wish = Literal["", "stop", "end", "move"]
+"""What is asked of a task: nothing, to stop with the whole run, to end alone, or to go on in another process."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ class WorkThread:
                 self._changed.wait(max(0.0, self._due - time.monotonic()) if self._latest else None)
             self._due = time.monotonic() + REPORT_SECONDS
             return self._take()
+
+    def leave(self) -> None:
+        """Ask the work to stop at its next report, so that it can go on in another process."""
+        self._leave = self._leave or "move"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the work was asked to go on in another process."""
+        return self._leave == "move"
 
     def end(self, seconds: float) -> bool:
         """Ask the work to stop at its next report, and wait this long; True if it has stopped."""

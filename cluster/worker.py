@@ -6,8 +6,9 @@ the trial has reported.
 
 import os
 import pickle
+import signal
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ray import tune
 
@@ -15,10 +16,17 @@ from cluster.executor import Work
 from cluster.ray_compat import Notes
 from cluster.work_thread import Wish, WorkThread
 
+NODE_LABEL = "ray.io/node-id"
+"""Every node of Ray has a label of this name: its id."""
+
 GRACE_SECONDS = 0.7
 """How long a task may take to stop when the run stops."""
 _LAST_EPOCH_SECONDS = 600.0
 """How long a task that is ended early may take to stop: it stops at its next report."""
+
+
+class PreemptedError(Exception):
+    """This process ends although its task is not done: the task is saved and goes on in another process."""
 
 
 class Board:
@@ -28,7 +36,8 @@ class Board:
         self._run_id = run_id
 
     def order(self, number: int, payload: Mapping[str, Any]) -> None:
-        """Store a task's payload."""
+        """Store a task's payload; what was asked of an earlier attempt at it no longer holds."""
+        Notes.remove(self._key("wish", number))
         Notes.put(self._key("task", number), pickle.dumps(dict(payload)))
 
     def payload(self, number: int) -> Mapping[str, Any]:
@@ -36,29 +45,41 @@ class Board:
         return pickle.loads(Notes.get(self._key("task", number)))
 
     def take_down(self, number: int) -> None:
-        """Remove the payload of a task that is over."""
+        """Remove what is stored for a task that is over."""
         Notes.remove(self._key("task", number))
+        Notes.remove(self._key("wish", number))
 
     def stop(self) -> None:
         """Ask all tasks to stop."""
         Notes.put(self._key("stop"), b"1")
 
-    def end(self, number: int) -> None:
-        """Ask one task to stop."""
-        Notes.put(self._key("end", number), b"1")
+    def ask(self, number: int, wish: Wish) -> None:
+        """Ask something of one task."""
+        Notes.put(self._key("wish", number), wish.encode())
 
     def wish(self, number: int) -> Wish:
         """What the driver asks of a task."""
         if Notes.has(self._key("stop")):
             return "stop"
-        return "end" if Notes.has(self._key("end", number)) else ""
+        return cast("Wish", Notes.get(self._key("wish", number)).decode())
 
     def _key(self, *parts: object) -> str:
         return "/".join(map(str, ("conclus", self._run_id, *parts)))
 
 
 class Worker(tune.Trainable):
-    """Runs in a worker process and does one task after the other."""
+    """Runs in a worker process and does one task after the other.
+
+    SIGTERM, as from Slurm or a person, and a drained node end the process at the task's next report. The task is saved
+    then, since its report raises SystemExit, and goes on in another process.
+    """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What a task needs, and which nodes it avoids."""
+        bundle, avoid = config["bundle"], config["avoid"]
+        where: dict[str, Any] = {"bundle_label_selector": [{NODE_LABEL: f"!in({','.join(avoid)})"}]} if avoid else {}
+        return tune.PlacementGroupFactory([bundle], **where)
 
     def setup(self, *_config: Any, **parameters: Any) -> None:
         """Keeps what is the same for all tasks."""
@@ -66,23 +87,42 @@ class Worker(tune.Trainable):
         self._board = Board(parameters["run_id"])
         self._all_values: bool = parameters["all_values"]
         self._thread: WorkThread | None = None
+        self._leaving = ""
+        self._ends = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def step(self) -> dict[str, Any]:
         """Starts the task if it has not started, and waits for its next report or its result."""
         if self._thread is None:
             self._thread = self._begin(self.config["task"])
-        news = self._thread.next()
+        try:
+            news = self._thread.next()
+        except SystemExit:
+            if not self._thread.moves:
+                raise
+            self._leaving = self._leaving or "its machine is being drained"
+            raise PreemptedError(self._leaving) from None
+        if news.final:
+            self._thread = None
         told = {key: news.data[key] for key in ("epoch", "value") if self._keeps(news.data)}
         return {"data": dict(news.data), "final": news.final, "done": news.final, **told}
 
     def reset_config(self, *_config: Any, **_info: Any) -> bool:
         """Ends the current task, so that the next one can start."""
         self._end()
+        if self._leaving:
+            raise PreemptedError(self._leaving)
         return True
 
     def cleanup(self) -> None:
         """Ends the current task."""
         self._end()
+
+    def _on_sigterm(self, *signal_and_frame: Any) -> None:
+        if self._thread is None and callable(self._ends):
+            self._ends(*signal_and_frame)
+        elif self._thread is not None:
+            self._leaving = "its process got SIGTERM"
+            self._thread.leave()
 
     def _begin(self, number: int) -> WorkThread:
         return WorkThread(

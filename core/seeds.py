@@ -35,9 +35,11 @@ class Streams:
         return {one.name: getattr(self, one.name).get_state() for one in fields(self)}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Restores the state of each stream."""
+        """Restores the state of each stream; one from another kind of device does not fit, and the stream stays new."""
         for name, value in state.items():
-            getattr(self, name).set_state(value.cpu())  # the state of a GPU's generator is on the CPU too
+            stream: torch.Generator = getattr(self, name)
+            if value.numel() == stream.get_state().numel():
+                stream.set_state(value.cpu())  # the state of a GPU's generator is on the CPU too
 
 
 @contextmanager

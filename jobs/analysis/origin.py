@@ -11,6 +11,7 @@ from jobs.analysis import apart
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
+from jobs.results.schema import ELSEWHERE
 from jobs.results.storage import Place
 
 _MADE = ("code_hash", "data_hash", "env_hash", "env_json", "plug_ins_json")
@@ -28,6 +29,7 @@ class Origin:
         trials: Number of its rows in the table.
         finished: Number of those that finished.
         imported: Number of those imported from a user's own table.
+        elsewhere: Number of those that went on on another kind of device: a rerun need not give the same row.
         seeds: The seeds of these rows.
         hosts: The machines that ran them.
         code: Hashes of the code that trained them.
@@ -45,6 +47,7 @@ class Origin:
     trials: int
     finished: int
     imported: int
+    elsewhere: int
     seeds: tuple[int, ...]
     hosts: tuple[str, ...]
     code: tuple[str, ...]
@@ -122,6 +125,7 @@ def _origin(study: str, plan: dict[str, Any], rows: _Rows) -> Origin:
         trials=len(rows["status"]),
         finished=sum(status in FINISHED for status in rows["status"]),
         imported=rows["source"].count("import"),
+        elsewhere=sum(ELSEWHERE in (reason or "") for reason in rows["reason"]),
         seeds=tuple(sorted({seed for seed in rows["seed"] if seed is not None})),
         hosts=_distinct(rows["host"]),
         code=_distinct(rows["code_hash"]),

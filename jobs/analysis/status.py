@@ -12,6 +12,8 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
+from jobs.analysis.usage import COLUMNS as USAGE
+from jobs.analysis.usage import Usage, usage
 from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
@@ -63,6 +65,7 @@ class StudyStatus:
         seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
+        used: The hours that all attempts in the study's folder took, by person.
         apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
     """
 
@@ -75,6 +78,7 @@ class StudyStatus:
     best: Entry | None
     seconds_left: float | None
     warnings: tuple[str, ...]
+    used: Usage
     per_hour: float | None = None
     apart: tuple[str, ...] = ()
 
@@ -96,7 +100,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
-    loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *wanted_columns(metric)])
+    loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
@@ -121,6 +125,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         best=_best(loaded.table, own, metric, mode),
         seconds_left=_seconds_left([row["seconds"] for row in done.values()], begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
+        used=usage(loaded.table),
         per_hour=_per_hour(list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
     )

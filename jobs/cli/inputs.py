@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.config.schema import nearest
+from core.errors import UserError, counted
 from jobs.present.output import warn
 
 if TYPE_CHECKING:
@@ -58,3 +60,21 @@ def chosen_metric(
     found = chosen(paths, studies, metric, mode)
     warn(found.notes)
     return found.metric, found.mode
+
+
+def one_trial(start: str, keys: Collection[str], without: str) -> str:
+    """The one of the trials' keys that begins so.
+
+    Raises:
+        UserError: Several do, or none does: then with the sentence `without`.
+    """
+    found = sorted(key for key in keys if key.startswith(start))
+    if start in found:
+        return start
+    if not found:
+        raise UserError(without)
+    if len(found) > 1:
+        raise UserError(
+            f"{counted(len(found), 'trial')} begin with {start!r}: {nearest(start, found)}; give more of it"
+        )
+    return found[0]

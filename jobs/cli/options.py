@@ -62,6 +62,11 @@ ray_address = click.option(
     help="A running Ray cluster, HOST:PORT or auto. [default: only this machine]",
 )
 allow_cpu = click.option("--allow-cpu", is_flag=True, help="Without a GPU, run trials that ask for one on the CPU.")
+metrics = click.option(
+    "--metrics",
+    metavar="PORT",
+    help="Serve metrics of the run for Prometheus, on this machine alone; on another address by HOST:PORT.",
+)
 quiet = click.option("--quiet", is_flag=True, help="No progress and no table: errors only.")
 
 # Options of commands that analyse results.

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _LARGEST = 2**22
+_PRINTED = ".out"
 
 
 @click.command("logs")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="The tracebacks of this trial; the first characters of its key do.")
+@click.option("--trial", metavar="KEY", help="What this trial printed; the first characters of its key do.")
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
 @options.address
 @options.job
@@ -38,7 +39,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Show the output of the job of the study in RESULTS (default: results); without a job, tracebacks of trials.
 
-    A trial that fails stores its traceback with the results; --trial shows those of one trial.
+    A trial stores what it prints with the results, the last megabyte of each attempt, and if it fails its traceback.
+    --trial shows both for one trial, also while it runs; on an object store they are up to half a minute old.
     """
     from jobs.execution import driver
 
@@ -64,28 +66,36 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
 
 
 def _text(file: Place) -> str:
-    """The text of a file in the results, or a sentence on why it cannot be read."""
+    """The text of a file in the results, or a sentence on why it cannot be read.
+
+    Of a line that was written over, as that of a progress bar, its last state is shown, as on a terminal.
+    """
     from jobs.results import storage
 
     try:
-        return storage.read_regular(file, _LARGEST).decode(errors="replace").rstrip()
+        lines = storage.read_regular(file, _LARGEST).decode(errors="replace").rstrip().split("\n")
+        return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
     except OSError as error:
         return f"it cannot be read: {storage.reason(error)}"
 
 
 def _tracebacks(folder: Place, trial: str | None) -> None:
-    """The tracebacks of one trial, or the last few of all, the newest last."""
+    """What one trial printed and its tracebacks, or the last few tracebacks of all, the newest last."""
     from jobs.results import storage
     from jobs.results.layout import LOGS, existing
 
     logs = existing(folder, LOGS)
-    found = map(storage.at, storage.files(logs, ".txt", trial or ""))
-    files = sorted(found, key=lambda one: one.name.removesuffix(".txt")[-26:])
-    if not files and trial is not None:
-        raise UserError(f"{folder}: no trial {trial} has left a traceback; `conclus status` lists those that failed")
-    for file in files if trial else files[-_SHOWN:]:
-        click.echo(one_line(f"== {file.name.partition('.')[0]} ({file})"))
-        click.echo(f"{_text(file)}\n")
+    endings = (".txt",) if trial is None else (".txt", _PRINTED)
+    found = [storage.at(file) for ending in endings for file in storage.files(logs, ending, trial or "")]
+    files = sorted(found, key=lambda one: one.name.rpartition(".")[0][-26:])
+    texts = [(file, _text(file)) for file in (files if trial else files[-_SHOWN:])]
+    shown = [(file, text) for file, text in texts if text]
+    if not shown and trial is not None:
+        raise UserError(f"{folder}: no trial {trial} has left a traceback or printed anything; see `conclus status`")
+    for file, text in shown:
+        what = ", what it printed" if file.name.endswith(_PRINTED) else ""
+        click.echo(one_line(f"== {file.name.partition('.')[0]}{what} ({file})"))
+        click.echo(f"{text}\n")
     rest = 0 if trial else len(files) - _SHOWN
     if rest > 0:
         remark([f"{rest} earlier ones are in {logs}; --trial KEY shows those of one trial"])

@@ -32,8 +32,23 @@ if TYPE_CHECKING:
     help="Try one epoch of the largest configuration (most parameters x batch size) in a process of its own: "
     "memory, seconds, the resources to ask for, and the time of the whole study.",
 )
+@click.option(
+    "--price",
+    metavar="PRICE",
+    help="Also estimate the cost: 2.5/gpu-hour, or 0.05/cpu-hour for a core. The estimate is from the trials that are "
+    "done, or from --probe.",
+)
 @click.option("--no-data", is_flag=True, help="Do not look at the data: no check of what `run` would refuse in it.")
-def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool, probe: bool, no_data: bool) -> None:
+def command(
+    study: Path,
+    results: str,
+    overrides: tuple[str, ...],
+    *,
+    show: bool,
+    probe: bool,
+    price: str | None,
+    no_data: bool,
+) -> None:
     """Check STUDY and its data, and show how many trials it has, how many are done, and how long the others will take.
 
     The time is estimated from the trials that are done, or with --probe from one epoch.
@@ -47,7 +62,8 @@ def command(study: Path, results: str, overrides: tuple[str, ...], *, show: bool
         click.echo("---\n".join(one.study.whole() for one in course.stages), nl=False)
         return
     look = None if no_data else _look
-    click.echo("\n\n".join("\n".join(map(one_line, lines)) for lines in _stages(course, results, look, probe=probe)))
+    shown = _stages(course, results, look, probe=probe, price=price)
+    click.echo("\n\n".join("\n".join(map(one_line, lines)) for lines in shown))
 
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
@@ -63,7 +79,12 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
 
 
 def _stages(
-    course: Course, results: str, look: Callable[[Plan, dict[str, str | None], set[str]], None] | None, *, probe: bool
+    course: Course,
+    results: str,
+    look: Callable[[Plan, dict[str, str | None], set[str]], None] | None,
+    *,
+    probe: bool,
+    price: str | None,
 ) -> Iterator[list[str]]:
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
     from jobs.planning import apart
@@ -82,7 +103,7 @@ def _stages(
         later = "" if decided else ", once it is known"
         start = [f"  from the best of the stage before{later}"] if stage.from_best else []
         counts = planning.counts(plan, stored)
-        outlook = _outlook(plan, stored, results, probe=probe)
+        outlook = _outlook(plan, stored, results, probe=probe, price=price)
         decided = decided and not plan.open and not counts["missing"] + counts["interrupted"]
         yield [
             _headline(plan),
@@ -95,18 +116,18 @@ def _stages(
         ]
 
 
-def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool) -> list[str]:
-    """How long it will take: from a probe, or from the trials that are done."""
+def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool, price: str | None) -> list[str]:
+    """How long it will take, and what it will cost: from a probe, or from the trials that are done."""
+    from jobs.planning import estimate
+
+    cost = None if price is None else estimate.charge(price, plan.study)
     able = _able(plan)
     if probe:
-        from jobs.planning.estimate import from_probe
-
-        return from_probe(able).split("\n")
-    if (left := _left(plan, stored)) and "ok" in stored.values():
-        from jobs.planning.estimate import from_done
-
-        return from_done(able, results, left)
-    return []
+        return estimate.from_probe(able, cost).split("\n")
+    left = _left(plan, stored)
+    if left and "ok" in stored.values():
+        return estimate.from_done(able, results, left, cost)
+    return [estimate.UNMEASURED] if left and cost is not None else []
 
 
 def _gate(course: Course, place: int, results: str, *, known: bool) -> list[str]:

@@ -128,9 +128,10 @@ def cancel(number: int, results: str) -> None:
 @options.results
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; see `conclus run`.")
 @click.option("--address", help="The Ray cluster to run on; see `conclus run`.")
+@options.metrics
 @options.plug_in
 @click.option("--keep-waiting", is_flag=True, help="Do not end when nothing waits: wait for more.")
-def run(results: str, workers: int | None, address: str | None, *, keep_waiting: bool) -> None:
+def run(results: str, workers: int | None, address: str | None, metrics: str | None, *, keep_waiting: bool) -> None:
     """Run the waiting studies in order until none is left.
 
     Each study runs as `conclus run`. If one fails, this is recorded and the next one starts. Studies can be added,
@@ -139,7 +140,7 @@ def run(results: str, workers: int | None, address: str | None, *, keep_waiting:
     from jobs.submission.queue import Queue
     from jobs.submission.queue_runner import Interrupts, Runner
 
-    given = [("--workers", workers), ("--address", address)]
+    given = [("--workers", workers), ("--address", address), ("--metrics", metrics)]
     passed = [text for name, value in given if value is not None for text in (name, str(value))]
     runner = Runner(Queue(results), results, passed, _say, lambda text: click.echo(text, nl=False), Interrupts())
     _count_signals(runner.interrupts)

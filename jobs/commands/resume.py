@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.errors import UserError
 from jobs.cli import options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jobs.results.storage import Place
+
 
 @click.command("resume")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
+@click.option(
+    "--trial", metavar="KEY", help="Also run this one, which `conclus stop --trial` ended; its first characters do."
+)
 @options.address
 @click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
 @options.plug_in
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0917 (click passes them by name)
     results: str,
     studies: tuple[str, ...],
+    trial: str | None,
     address: str | None,
     here: bool,
     insecure: bool,
@@ -48,10 +55,24 @@ def command(  # noqa: PLR0917 (click passes them by name)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file, notes = snapshot.fetch(folder, Path(scratch))
         warn(notes)
+        if trial is not None:
+            _take_back(folder, trial, file)
         if where is None:
             run_study(file, _home(results), own=False, workers=workers)
         else:
             _submit(file, where, job.results if job else _home(results), workers, insecure=insecure)
+
+
+def _take_back(folder: Place, start: str, file: Path) -> None:
+    """Deletes the request by which a trial was ended."""
+    from jobs.cli.inputs import one_trial
+    from jobs.results import stops
+    from jobs.study import study as studies
+
+    search = studies.load(file).search
+    if search.scheduler != "none" or search.name == "optuna":
+        raise UserError("the search of this study takes a trial that was stopped as done: it cannot be run again")
+    stops.withdraw(folder, one_trial(start, stops.asked(folder), f"{folder}: nobody has stopped a trial {start}"))
 
 
 def _home(results: str) -> str:

@@ -24,6 +24,7 @@ from jobs.cli import options
     metavar="FILE",
     help="Go on from a checkpoint that lay elsewhere; refused if its loss, data, encoder or split is another.",
 )
+@options.metrics
 @options.plug_in
 @options.quiet
 def command(

@@ -25,7 +25,8 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
 
     It reads only result files, so it works on a running study, on a copy of its folder, and without the cluster. A
     trial is silent if it has not written for longer than expected: its process may be dead. Running the study again
-    continues the trial.
+    continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the share
+    of a GPU.
     """
     from jobs.analysis.status import standing
     from jobs.execution import driver
@@ -62,10 +63,13 @@ def _machine(found: list[tuple[StudyStatus, Job | None]], fmt: str) -> str:
         content = [{**asdict(one), "job": asdict(job) if job else None} for one, job in found]
         return json_text(content, indent=1, default=str)
     head = ["study", "planned", "done", *STATES, "missing", "metric", "best", "seconds_left"]
+    head += ["hours", "card_hours", "failed_hours", "failed_card_hours"]
     return tables.render(head, [_row(one, STATES) for one, _ in found], fmt)
 
 
 def _row(one: StudyStatus, states: Sequence[str]) -> list[Any]:
     best = one.best.score.mean if one.best else None
     counts = [one.count(state) for state in states]
-    return [one.study, one.planned, one.done, *counts, one.missing, one.metric, best, one.seconds_left]
+    total = one.used.total
+    used = [total.hours, total.card_hours, total.failed_hours, total.failed_card_hours]
+    return [one.study, one.planned, one.done, *counts, one.missing, one.metric, best, one.seconds_left, *used]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from core.errors import UserError
 from jobs.cli import options
 from jobs.present.output import remark
 
@@ -19,16 +20,33 @@ _PATIENCE_SECONDS = 60.0
 @click.command("stop")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
+@click.option("--trial", metavar="KEY", help="End this trial alone; the first characters of its key do.")
 @options.address
 @options.job
 @options.insecure
-def command(results: str, studies: tuple[str, ...], address: str | None, job: str | None, insecure: bool) -> None:
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: str,
+    studies: tuple[str, ...],
+    trial: str | None,
+    address: str | None,
+    job: str | None,
+    insecure: bool,
+) -> None:
     """Stop the study that is running into RESULTS (default: results): its job, or its process on this machine.
 
     Results are kept, and running trials are saved so that they can be resumed; it waits until this is done. `conclus
     resume` continues the study.
+
+    With --trial, one trial ends after its epoch and the others go on; `conclus status` lists those that run. Its row is
+    `stopped`, and its scores so far count. Only a file is written, so it needs no connection to the cluster. The trial
+    is not started again by this run or a later one, unless you ask: `conclus resume RESULTS --trial KEY` goes on from
+    its checkpoint. In a study with `scheduler: asha` or `search: optuna` it stays stopped.
     """
     from jobs.execution import driver
+
+    if trial is not None:
+        _stop_trial(driver.one_study(results, studies), trial, results)
+        return
 
     found = driver.job_of(results, studies, address, job)
     was_running = found is not None and _stop_job(*found, insecure=insecure)
@@ -37,6 +55,27 @@ def command(results: str, studies: tuple[str, ...], address: str | None, job: st
     _say_what_is_left(results, studies, ended=bool(is_stopped))
     if not is_stopped:
         sys.exit(1)
+
+
+def _stop_trial(folder: Place, start: str, results: str) -> None:
+    """Leaves a request to end a trial, which whatever process trains it will find."""
+    import shlex
+    import socket
+
+    from jobs.cli.inputs import one_trial
+    from jobs.results import provenance, stops
+    from jobs.results.reader import load
+
+    rows = load(str(folder), attempts=True, columns=["source"]).table.to_pylist()
+    last = {row["trial_key"]: row for row in sorted(rows, key=lambda row: row["attempt_id"])}
+    done = {row["trial_key"] for row in rows if row["status"] == "ok"}
+    running = [key for key, row in last.items() if row["status"] == "running" and key not in done]
+    key = one_trial(start, running, f"{folder}: no trial {start} is running; `conclus status` lists those that are")
+    if last[key]["source"] == "pbt":
+        raise UserError(f"trial {key} is of a population, whose members wait for each other: stop the whole study")
+    stops.ask(folder, key, f"{provenance.person()}@{socket.gethostname()}")
+    again = shlex.join(["conclus", "resume", results, "--trial", key])
+    remark([f"trial {key} ends after its epoch; it can be run again with: {again}"])
 
 
 def _stop_job(address: str, job: str, *, insecure: bool) -> bool:

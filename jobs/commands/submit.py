@@ -54,7 +54,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Run STUDY on a Ray cluster: its results appear in FOLDER, even if this machine is switched off.
 
     The study is first checked here. Code, plug-ins and the study are sent with the job, but data are not: their paths
-    must be the same on every node, or addresses of an object store. Submitting it again runs the missing trials.
+    must be the same on every node, or addresses of an object store. Submitting it again while its job runs starts
+    nothing; later it runs the missing trials.
     """
     from jobs.study import study as studies
     from jobs.study import trust

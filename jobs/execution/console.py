@@ -20,9 +20,10 @@ from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
 from jobs.execution.driver import AGAIN
 from jobs.execution.import_checkpoint import adopt
+from jobs.execution.metrics import Metrics, served
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Summary
-from jobs.execution.tasks import Ready
+from jobs.execution.tasks import Listener, Ready
 from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
@@ -42,6 +43,7 @@ def run_study(
     checkpoint: Path | None = None,
     own: bool = True,
     quiet: bool = False,
+    metrics: str | None = None,
     **where: Any,
 ) -> None:
     """Runs the missing trials of a study, stage by stage; exits with a code other than 0 if it ends badly.
@@ -53,6 +55,7 @@ def run_study(
         checkpoint: A checkpoint from elsewhere, from which a trial of the study continues.
         own: Whether the user named the file; for a file from results, only plug-ins that ran before may run.
         quiet: Show only errors.
+        metrics: Where to serve metrics for Prometheus, `PORT` or `HOST:PORT`.
         where: Arguments of `jobs.execution.runner.prepare`: `workers`, `address`, `allow_cpu`, `keep_going`.
     """
     course = stages.load(file, overrides)
@@ -63,11 +66,21 @@ def run_study(
     if len(course.stages) > 1:  # A later stage must not fail after the training of earlier ones.
         for place, stage in enumerate(course.stages):
             check_data(planning.make(stage.study), course.gates(place))
+    with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
+        summary = _stages(course, results, where, told, quiet=quiet)
+    if summary is not None:
+        _exit(summary, quiet=quiet)
+
+
+def _stages(
+    course: Course, results: str, where: dict[str, Any], metrics: Metrics | None, *, quiet: bool
+) -> Summary | None:
+    """Runs one stage after the other; returns the summary of all, or None if there are none."""
     stop = Stop()
     summary = None
     for place in range(len(course.stages)):
         read, before = course.at(place, results), summary
-        summary, read = _run(read, results, where, stop, quiet=quiet)
+        summary, read = _run(read, results, where, stop, metrics, quiet=quiet)
         if summary.done and not quiet and not summary.unwritable:
             _show_leaderboard(read, results)
         if before is not None:
@@ -80,8 +93,7 @@ def run_study(
         if summary.missing or summary.paused or summary.unwritable:
             break
         _pass_gate(course, place, results, quiet=quiet)
-    if summary is not None:
-        _exit(summary, quiet=quiet)
+    return summary
 
 
 def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None:
@@ -103,28 +115,44 @@ def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None
         remark([f"{name}: passed: {verdict.why}"])
 
 
-def _run(study: Study, results: str, where: dict[str, Any], stop: Stop, *, quiet: bool) -> tuple[Summary, Study]:
+def _run(
+    study: Study, results: str, where: dict[str, Any], stop: Stop, metrics: Metrics | None, *, quiet: bool
+) -> tuple[Summary, Study]:
     """The summary, and the study as it was run; without labels it may select by consensus."""
     ready = running.prepare(study, results, **where)
-    if quiet or not ready.anything:
-        return execute(ready, stop, progress=None), ready.plan.study
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
+    also = metrics.follow(ready.plan, total, done) if metrics else None
+    if quiet or not ready.anything:
+        return execute(ready, stop, progress=None, also=also), ready.plan.study
     remark([f"{study.name}: {counted(total, 'trial')}, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
         remark([sentence])
     remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
         remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
-    return execute(ready, stop, progress=Progress(ready.plan, total, done)), ready.plan.study
+    return execute(ready, stop, progress=Progress(ready.plan, total, done), also=also), ready.plan.study
 
 
-def execute(ready: Ready, stop: Stop, *, progress: Progress | None) -> Summary:
-    """Runs a prepared study until it is done or Ctrl-C stops it; shows progress unless `progress` is None."""
+def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listener | None = None) -> Summary:
+    """Runs a prepared study until it is done or Ctrl-C stops it.
+
+    Args:
+        ready: The study.
+        stop: What ends it.
+        progress: What shows the progress; None shows none.
+        also: What else hears the events.
+    """
+    listeners = [one for one in (progress.hear if progress else None, also) if one]
+
+    def hear(event: Event) -> None:
+        for one in listeners:
+            one(event)
+
     for line in ready.told if progress else ():
         remark([line])
     with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
-        return running.execute(ready, on_event=progress.hear if progress else _ignore, stop=stop)
+        return running.execute(ready, on_event=hear, stop=stop)
 
 
 def _show_leaderboard(study: Study, results: str) -> None:
@@ -158,10 +186,6 @@ def _exit(summary: Summary, *, quiet: bool) -> None:
     if not quiet:
         every = "all " * (summary.done > 1)
         remark([f"{every}{counted(summary.done, 'trial', 'are')} done"])
-
-
-def _ignore(_event: Event) -> None:
-    """Ignores an event, so that no progress is shown."""
 
 
 @contextlib.contextmanager

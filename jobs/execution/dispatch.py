@@ -31,16 +31,17 @@ class Orders:
     """Feeds an executor with the source's trials as tasks, until the budget is spent.
 
     Attributes:
-        given: every trial that was handed out, by its key.
+        given: the order of every trial that was handed out, by the trial's key.
         advanced: whether a trial got through an epoch.
         pace: forecasts the seconds of an epoch.
+        cards: counts the card-hours of the study.
         end: the moment by which the run has to leave, in seconds since 1970; None without one.
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
-        self.given: dict[str, PlannedTrial] = {}
+        self.given: dict[str, Mapping[str, Any]] = {}
         self.advanced = False
-        self.pace, self.end = Pace(), end_of(budget)
+        self.pace, self.end, self.cards = Pace(), end_of(budget), CardHours()
         self._source, self._shared, self._budget = source, shared, budget
         self._began = time.monotonic()
         self._limit = ""
@@ -61,8 +62,8 @@ class Orders:
         if following is None:
             return None
         trial = following.trial
-        self.given[trial.trial_key] = trial
-        return Task(trial.trial_key, {**self._shared, **_of_trial(trial), **following.extra})
+        self.given[trial.trial_key] = order = {**self._shared, **_of_trial(trial), **following.extra}
+        return Task(trial.trial_key, order)
 
     def hear(self, event: Event) -> None:
         """Passes an event of a trial to the source."""
@@ -70,6 +71,7 @@ class Orders:
             self.advanced = True
         if self.end is not None:
             self.pace.hear(event)
+        self.cards.hear(event)
         self._source.hear(event)
 
     def over(self) -> None:
@@ -83,6 +85,9 @@ class Orders:
         hours, trials = self._budget.hours, self._budget.trials
         if trials is not None and len(self.given) >= trials:
             return "the budget is spent"
+        most, used = self._budget.gpu_hours, self.cards.used()
+        if most is not None and used >= most:
+            return f"the card-hours of the budget are used up: {used:.3g} of {most:g}"
         over = hours is not None and time.monotonic() - self._began >= hours * 3600
         return "the hours of the budget are over" if over else ""
 
@@ -130,6 +135,34 @@ class Pace:
         return statistics.median(known or [0.0])
 
 
+class CardHours:
+    """Counts the card-hours of a study: those of stored attempts and of this run's, also while they run.
+
+    Args:
+        stored: The card-hours of stored attempts.
+        share: The share of a GPU that each trial holds.
+    """
+
+    def __init__(self, stored: float = 0.0, share: float = 0.0) -> None:
+        self._ended = stored
+        self._share = share
+        self._began: dict[str, float] = {}
+
+    def hear(self, event: Event) -> None:
+        """Takes in an attempt that begins or has ended; one that begins again has ended before."""
+        if event.kind != "reported" and (began := self._began.pop(event.key, None)) is not None:
+            self._ended += self._hours(began)
+        if event.kind == "started":
+            self._began[event.key] = time.monotonic()
+
+    def used(self) -> float:
+        """The card-hours so far."""
+        return self._ended + sum(self._hours(began) for began in self._began.values())
+
+    def _hours(self, began: float) -> float:
+        return (time.monotonic() - began) / 3600 * self._share
+
+
 def end_of(budget: Budget) -> float | None:
     """The moment by which a run has to leave: that of the budget or the Slurm job's end, whichever is earlier."""
     job = os.environ.get("SLURM_JOB_END_TIME", "")
@@ -156,6 +189,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "code_hash": provenance.code_hash(tuple(plug_ins)),
         "env": env,
         "env_hash": provenance.environment_hash(env),
+        "by": provenance.person(),
         "metric": study.select.metric,
         "mode": study.select.mode,
         "save_model": study.select.save_model,

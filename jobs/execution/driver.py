@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import json
 import os
@@ -22,7 +21,7 @@ from core.errors import UserError
 from core.seal import seal_json
 from jobs.present.output import warn
 from jobs.present.visible import one_line
-from jobs.results import records
+from jobs.results import provenance, records
 from jobs.results.layout import JOB, existing, folders_of, study_folder, study_name
 from jobs.results.lock import holder
 from jobs.results.storage import Place, put
@@ -58,7 +57,7 @@ def new_job(study: str, address: str, results: str, workers: int | None, *, afte
         after: the name of the last job of this study into these results. Two people who submit at the same moment give
             their jobs the same name, of which a cluster takes one.
     """
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
+    by = f"{provenance.person()}@{socket.gethostname()}"
     now = datetime.now(UTC).isoformat(timespec="seconds")
     digest = hashlib.sha256(json.dumps([study, results, after]).encode()).hexdigest()
     return Job(f"{study}-{digest[:26]}", address, study, results, workers, now, by)

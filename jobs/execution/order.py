@@ -1,10 +1,16 @@
-"""The order by which a worker runs a trial."""
+"""The order by which a worker runs a trial, and the first row of an attempt at it."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+from jobs.analysis.scores import within_trial
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +20,7 @@ class Order:
     `trial` is the configuration as nested mappings. A checkpoint is written after every epoch, so that at most one
     epoch is repeated after a crash. If writing takes more than the share `checkpoint_share` of the attempt's time, some
     epochs are skipped. The result file's heartbeat is written at most every `heartbeat_seconds`. `memory_bytes` limits
-    the trial's memory beyond that of its process, and `gpu` is its share of a GPU.
+    the trial's memory beyond that of its process, and `gpu` is its share of a GPU. `by` is the user who runs it.
 
     A member of a population (see `jobs.search.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
@@ -43,9 +49,34 @@ class Order:
     checkpoint_share: float = 0.05
     heartbeat_seconds: float = 30.0
     source: str = "run"
+    by: str = ""
     after: int = 0
     until: int | None = None
     inherit: str | None = None
     changing: Sequence[str] = ()
     plug_ins: Sequence[str] = ()
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+
+
+def first_row(order: Order) -> Attempt:
+    """The row of an attempt that begins now, on this machine."""
+    return Attempt(
+        study=order.study,
+        trial_key=order.trial_key,
+        config_key=order.config_key,
+        seed=order.seed,
+        attempt_id=new_attempt_id(),
+        source=order.source,
+        started=datetime.now(UTC),
+        own_seconds=0.0,
+        host=socket.gethostname(),
+        by=order.by,
+        gpu=order.gpu,
+        params=dict(order.parameters),
+        plug_ins={key: dict(one) for key, one in order.contents.items()},
+        code_hash=order.code_hash,
+        data_hash=order.data_hash,
+        env_hash=order.env_hash,
+        env=dict(order.env),
+        best_metric=within_trial(order.metric),
+    )

@@ -44,7 +44,9 @@ class Progress:
 
     def hear(self, event: Event) -> None:
         """Counts one event."""
-        if event.kind == "started":
+        if event.kind == "told":
+            self.say(event.error)
+        elif event.kind == "started":
             self.running[event.key] = 0.0
             if event.error:
                 self.say(f"trial {event.key} goes on in another process: {event.error}")
@@ -67,7 +69,7 @@ class Progress:
             self.say(f"trial {event.key} failed: {reason}")
             return
         self._say_trouble(event)
-        if event.kind == "ended":
+        if event.kind == "ended" or event.data.get("status") == "stopped":
             self.early += 1
             return
         self.seconds.append(event.data["seconds"])
@@ -75,9 +77,9 @@ class Progress:
             self.values[event.data["config_key"]].append(event.data["value"])
 
     def _say_trouble(self, event: Event) -> None:
-        """Prints why an attempt could not continue from its checkpoint."""
+        """Prints why an attempt could not continue from its checkpoint, or who stopped it."""
         reason = event.data.get("reason", "")
-        if reason.startswith(("RESTARTED", "RESUMED")):
+        if reason.startswith(("RESTARTED", "RESUMED", "STOPPED")):
             self.say(f"trial {event.key}: {reason}")
 
     def say(self, text: str) -> None:

@@ -15,9 +15,9 @@ from cluster.executor import LEFT, ClusterError, Event, Stop
 from cluster.resources import this_machine
 from core.errors import UserError
 from jobs.execution import dispatch
-from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
+from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
-from jobs.execution.stored import epoch_times, write_failure, write_study
+from jobs.execution.stored import card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
@@ -99,7 +99,7 @@ def run(
         results: the folder of results, created if missing (on a cluster every node must see it); or the address of an
             object store's prefix.
         workers: number of parallel trials; 1 runs in this process without Ray. By default as many as fit the cores
-            and GPUs.
+            and GPUs, on a cluster also as its nodes come and go.
         address: the address of a running Ray cluster, `host:port` or `auto`; by default only this machine is used.
         allow_cpu: without a GPU, run trials that ask for one on the CPU.
         keep_going: continue even if the first trials all fail for the same reason.
@@ -225,15 +225,18 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
-    feed = Orders(source_of(ready), shared, ready.only or study.budget)
+    budget = ready.only or study.budget
+    feed = Orders(source_of(ready), shared, budget)
     if feed.end is not None:
         feed.pace = Pace(epoch_times(ready.results, study.name))
+    if budget.gpu_hours is not None:
+        feed.cards = CardHours(card_hours(ready.results, study.name), study.resources.gpu)
     breaker = Breaker(stop, armed=not ready.keep_going)
 
     def listen(event: Event) -> None:
         try:
             if reason := _unwritten(event):
-                write_failure(ready.plan, feed.given[event.key], shared, reason)
+                write_failure(feed.given[event.key], reason)
             feed.hear(event)
         except StorageError as error:
             # Neither the trial nor the driver can write results: further training would be lost.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from core.seal import seal_json
-from jobs.analysis.scores import within_trial
 from jobs.planning import apart
-from jobs.planning.plan import Plan, PlannedTrial
+from jobs.planning.plan import Plan
 from jobs.results import provenance, storage
 from jobs.results.identity import PROTOCOL
 from jobs.results.layout import STUDY_JSON, study_folder
@@ -27,31 +25,21 @@ def epoch_times(results: str, study: str) -> list[tuple[str, float | None, int |
     return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
 
 
-def write_failure(plan: Plan, trial: PlannedTrial, shared: Mapping[str, Any], reason: str) -> None:
-    """Writes the row of a trial that could not write it itself, as when its process died."""
-    from jobs.results.schema import Attempt
-    from jobs.results.writer import new_attempt_id, write
+def write_failure(payload: Mapping[str, Any], reason: str) -> None:
+    """Writes the row of a trial that could not write it itself, as when its process died; the payload is its order."""
+    from jobs.execution.order import Order, first_row
+    from jobs.results.writer import write
 
-    attempt = Attempt(
-        study=plan.study.name,
-        trial_key=trial.trial_key,
-        config_key=trial.config_key,
-        seed=trial.seed,
-        attempt_id=new_attempt_id(),
-        status="failed",
-        reason=reason,
-        source="pbt" if plan.study.search.scheduler == "pbt" else "run",
-        started=datetime.now(UTC),
-        host=socket.gethostname(),
-        params=dict(trial.parameters),
-        plug_ins={key: dict(one) for key, one in trial.plug_ins.items()},
-        code_hash=shared["code_hash"],
-        data_hash=trial.data_hash,
-        env_hash=shared["env_hash"],
-        env=dict(shared["env"]),
-        best_metric=within_trial(plan.study.select.metric),
-    )
-    write(shared["results"], attempt)
+    # `own_seconds` is 0: the row of the process that died tells its time.
+    write(payload["results"], replace(first_row(Order(**payload)), status="failed", reason=reason))
+
+
+def card_hours(results: str, study: str) -> float:
+    """The card-hours of all stored attempts at a study's trials."""
+    from jobs.analysis.usage import COLUMNS, usage
+    from jobs.results.reader import load
+
+    return usage(load(str(study_folder(results, study)), attempts=True, columns=COLUMNS).table).total.card_hours
 
 
 def write_study(results: str, plan: Plan) -> None:

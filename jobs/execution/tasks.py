@@ -11,6 +11,7 @@ from cluster.executor import Event, Report, Stop, SuccessiveHalving, TaskResourc
 from cluster.resources import Node, check, fitting
 from core.seal import canonical_json
 from jobs.analysis.scores import within_trial
+from jobs.execution import output
 from jobs.execution.dispatch import Orders
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.search import source
@@ -45,10 +46,25 @@ class Ready:
 
 
 def work(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
-    """`jobs.execution.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
-    from jobs.execution.trial import run_trial
+    """Runs a trial in a process of its own, and keeps what it prints."""
+    return _work(payload, report, alone=True)
 
-    return run_trial(payload, report)
+
+def work_here(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """Runs a trial in the driver's process, and keeps what it prints."""
+    return _work(payload, report, alone=False)
+
+
+def _work(payload: Mapping[str, Any], report: Report, *, alone: bool) -> Mapping[str, Any]:
+    """`jobs.execution.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
+    with output.kept(payload["results"], payload["study"], payload["trial_key"], alone=alone) as tend:
+        from jobs.execution.trial import run_trial
+
+        def told(news: Mapping[str, Any]) -> None:
+            tend()
+            report(news)
+
+        return run_trial(payload, told)
 
 
 def worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:
@@ -86,19 +102,18 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
     if ready.workers == 1 and ready.address is None and halving is None:
         from cluster import inprocess
 
-        inprocess.run(work, feed, on_event=listen, stop=stop)
+        inprocess.run(work_here, feed, on_event=listen, stop=stop)
         return
-    from cluster import connect, tune
+    from cluster import tune
 
     minutes = study.resources.timeout_minutes
     with _machines(ready.address):
-        workers = ready.workers or worker_count(study, connect.connected_nodes() or [], None)
         tune.run(
             work,
             feed,
             on_event=listen,
             stop=stop,
-            workers=workers if ready.plan.open else min(workers, len(ready.todo)),
+            workers=ready.workers,
             resources=_resources(study),
             timeout=None if minutes is None else minutes * 60,
             halving=halving,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -29,15 +27,16 @@ from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.execution.order import Order
+from jobs.execution.order import Order, first_row
 from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
 from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
-from jobs.results.schema import Attempt
+from jobs.results.schema import ELSEWHERE
+from jobs.results.stops import Request
 from jobs.results.storage import File, Place, StorageError, put
-from jobs.results.writer import new_attempt_id, write
+from jobs.results.writer import write
 from jobs.study import plug_ins
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -108,6 +107,10 @@ def _header(path: File) -> list[peek.HeaderRow]:
         return []
 
 
+_SAME = ("trial_key", "data_hash", "code_hash", "after")
+"""The fields of an order that must be equal for a trial to go on from a checkpoint."""
+
+
 class _Running:
     """A running attempt: its row, its checkpoint, and when each was last written."""
 
@@ -117,11 +120,14 @@ class _Running:
         self.folder = study_folder(order.results, order.study)
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
-        self.attempt = _new_attempt(order, self.metric)
+        self.attempt = first_row(order)
         self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
+        self.request = Request(self.folder, order.trial_key)
         self.saving = 0.0
+        self.devices: list[str] = []
+        self.elsewhere = ""
         self.seconds = 0.0
         self.stored = True
 
@@ -133,6 +139,7 @@ class _Running:
         self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
         self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
         resume = self._resume()
+        self._add_device()
         write(order.results, self.attempt)
         return resume
 
@@ -146,6 +153,9 @@ class _Running:
             if row.epoch == self.order.until:
                 self._pause(row)
                 return
+            if (by := self.request.came()) and not self.order.until:  # Members of a population wait for each other.
+                self._stop(row, by)
+                return
             self._save(row)
             try:
                 report(self._news(row))
@@ -156,7 +166,7 @@ class _Running:
                 self._interrupted(row)
                 raise
         self.attempt.status = "ok"
-        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, *self._warnings()]))
+        self.attempt.reason = _joined(self.attempt.reason, *self._warnings())
         self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
@@ -164,6 +174,7 @@ class _Running:
     def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed and writes the traceback to a separate file."""
         self.attempt.status, self.attempt.reason = "failed", reason
+        self.attempt.own_seconds = time.monotonic() - self.began
         try:
             write(self.order.results, self.attempt)
         except StorageError:
@@ -200,16 +211,24 @@ class _Running:
 
     def _end_early(self, row: EpochRow) -> None:
         self.attempt.status = "stopped"
-        self.attempt.reason = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        behind = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
+        self.attempt.reason = _joined(behind, self.elsewhere)
         self._write_model()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
+
+    def _stop(self, row: EpochRow, by: str) -> None:
+        """Ends the attempt because somebody asked for it; its checkpoint stays, should it be run again."""
+        self._write_checkpoint(row)
+        self.attempt.status = "stopped"
+        self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
+        write(self.order.results, self.attempt)
 
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         waiting = f"WAITING: for the exchange at epoch {row.epoch}"
-        self.attempt.reason = "; ".join(filter(None, [self.attempt.reason, waiting]))
+        self.attempt.reason = _joined(self.attempt.reason, waiting)
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -224,6 +243,7 @@ class _Running:
     def _record(self, row: EpochRow) -> None:
         attempt = self.attempt
         self.seconds += row.train_seconds + row.evaluation_seconds
+        attempt.own_seconds = time.monotonic() - self.began
         attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
         metrics, signals = _plain(row.metrics), _plain(row.health)
         named = metrics | {f"health.{name}": value for name, value in signals.items()}
@@ -287,10 +307,15 @@ class _Running:
         return state, kept.read(extra)
 
     def _origin(self) -> dict[str, Any]:
-        """The values that must be equal for a resumed trial to equal an uninterrupted one."""
-        names = ("trial_key", "data_hash", "code_hash", "after")
-        same = {name: getattr(self.order, name) for name in names}
-        return same | {"device": self.attempt.device, "precision": self.attempt.precision}
+        """The values that must be equal for a resumed trial to go on, and the devices that trained it so far."""
+        return {name: getattr(self.order, name) for name in _SAME} | {"devices": "\n".join(self.devices)}
+
+    def _add_device(self) -> None:
+        """Marks a trial that goes on on another device or in another precision: a rerun need not give the same row."""
+        here = f"{self.attempt.device} ({self.attempt.precision})"
+        self.devices += [here] if self.devices[-1:] != [here] else []
+        self.elsewhere = f"{ELSEWHERE}: trained on {', then on '.join(self.devices)}" if len(self.devices) > 1 else ""
+        self.attempt.reason = _joined(self.attempt.reason, self.elsewhere)
 
     def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
@@ -300,11 +325,12 @@ class _Running:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return self._inherited() if self.order.inherit else None
         state, told = found
-        if told.origin != self._origin():
+        if any(told.origin.get(name) != getattr(self.order, name) for name in _SAME):
             self.checkpoints.reject()
-            self.attempt.reason = "RESTARTED: the checkpoint is of other code, data or device"
+            self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
         self._adopt(told)
+        self.devices = _devices(told)
         if trouble:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
@@ -323,12 +349,24 @@ class _Running:
         if trouble or (own_trouble and storage.is_file(place)):
             self.attempt.reason = f"RESTARTED: the exchange could not be read ({trouble or own_trouble})"
         found = given or own
-        return found[0] if found else None
+        if found is None:
+            return None
+        self.devices = _devices(found[1])
+        return found[0]
 
     def _adopt(self, told: Kept) -> None:
         """Takes over the results so far of an earlier attempt."""
         self.seconds, self.label_free = told.seconds, told.label_free
         self.attempt = replace(self.attempt, **told.attempt)
+
+
+def _devices(told: Kept) -> list[str]:
+    """The devices that trained the weights of a checkpoint, each with its precision, in order."""
+    return str(told.origin.get("devices", "")).splitlines()
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
@@ -343,23 +381,3 @@ def _best_model(order: Order, folder: Place) -> BestModel:
 
 def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
     return None if numbers is None else numbers.tolist()
-
-
-def _new_attempt(order: Order, metric: str) -> Attempt:
-    return Attempt(
-        study=order.study,
-        trial_key=order.trial_key,
-        config_key=order.config_key,
-        seed=order.seed,
-        attempt_id=new_attempt_id(),
-        source=order.source,
-        started=datetime.now(UTC),
-        host=socket.gethostname(),
-        params=dict(order.parameters),
-        plug_ins={key: dict(one) for key, one in order.contents.items()},
-        code_hash=order.code_hash,
-        data_hash=order.data_hash,
-        env_hash=order.env_hash,
-        env=dict(order.env),
-        best_metric=metric,
-    )

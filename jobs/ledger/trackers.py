@@ -21,7 +21,7 @@ checkpoint_dir_name logdir command program path url link os python gpu gpu_type 
 cpu_count done should_checkpoint training_iteration iterations_since_restore time_this_iter_s
 time_since_restore timesteps_total timesteps_since_restore episodes_total warmup_time index idx row no
 nr unnamed_0 line rank code_hash protocol plug_ins_json data_hash env_hash ray_trial_id report_uri preempting restored
-heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
+by own_seconds heartbeat 编号 序号 名称 用户 主机 实验名称 实验编号
 """
 _ENDS = {
     "ok": "finished finish completed complete done success successful succeeded ok terminated passed 完成 已完成 成功",

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.data import remote
 from core.data.columns import listed
+from core.data.object_store import bare, is_address
 from core.errors import UserError, counted
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
@@ -37,7 +39,8 @@ def embed(
 
     Args:
         checkpoint: a trial's `best_model.pt` or `.safetensors`, or its folder.
-        data: a file in a format of the model's data set; it needs no targets, labels or parts.
+        data: a file in a format of the model's data set, or its address in an object store; it needs no targets,
+            labels or parts.
         column: the array or column with the samples (texts, if the model was trained on texts); by default the name
             used in training. Several columns with commas between, in the order of those of the training.
         decimal: the decimal point of numbers in CSV and TSV; by default that of the training.
@@ -58,8 +61,9 @@ def embed(
     folder, name, weights = _files(checkpoint)
     told = _description(folder)
     refuse_damaged(told, name, weights)
-    found = _samples(told, data, column, decimal)
-    samples = found.samples
+    with remote.held({"path": data}) as (here, _):
+        found = _samples(told, here["path"], column, decimal)
+    samples, data = found.samples, bare(data) if is_address(data) else data
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(f"{data}: {_misfit(told, found, column)}")
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)

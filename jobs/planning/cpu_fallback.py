@@ -16,5 +16,5 @@ def without_card(study: Study) -> bool:
 
 
 def on_cpu(study: Study) -> Study:
-    """The study without its GPU."""
-    return replace(study, resources=replace(study.resources, gpu=0.0))
+    """The study without its GPU, and without a budget of card-hours, as it uses none."""
+    return replace(study, resources=replace(study.resources, gpu=0.0), budget=replace(study.budget, gpu_hours=None))

@@ -13,9 +13,10 @@ from core.config.trial import plug_ins as plug_in_names
 from core.data import remote
 from core.errors import UserError
 from core.seal import canonical_json
-from jobs.results import peek
+from jobs.results import peek, stops
 from jobs.results.header import FINISHED
 from jobs.results.identity import config_key, digest
+from jobs.results.layout import study_folder
 from jobs.study import plug_ins, space
 from jobs.study.study import Study
 
@@ -68,11 +69,13 @@ class Plan:
     def missing(self, results: str) -> list[PlannedTrial]:
         """The trials without a finished row: never run, interrupted or failed.
 
-        A trial that was stopped early counts as done if the study uses early stopping; else it is run to its end.
+        A trial that was stopped early counts as done if the study uses early stopping or somebody asked for it, else it
+        is run to its end.
         """
         stored, _ = self.statuses(results)
         done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
-        return [one for one in self.trials if stored.get(one.trial_key) not in done]
+        ended = {key for key in stops.asked(study_folder(results, self.study.name)) if stored.get(key) in FINISHED}
+        return [one for one in self.trials if one.trial_key not in ended and stored.get(one.trial_key) not in done]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.analysis.status import StudyStatus, Trial
+from jobs.analysis.usage import Usage, Used
 from jobs.present import tables
 from jobs.present.visible import one_line
 from jobs.results.names import short_names
@@ -39,6 +40,7 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
         yield f"  about {tables.duration(one.seconds_left)} left{rate}"
     if one.best is not None:
         yield from _best(one.best, one.metric, width)
+    yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
     for state in STATES:
@@ -51,6 +53,32 @@ def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
     score = intervals.plus_minus(best.score.mean, best.score.half_width)
     text = f"best {metric} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _used(usage: Usage, width: int) -> Iterator[str]:
+    """`3.2 hours, 1.6 card-hours (0.4 of them in failed attempts)`; a line for each person if there are several."""
+    untold = f"{counted(usage.untold, 'older attempt')} not counted" if usage.untold else ""
+    if total := _hours(usage.total):
+        yield f"  {total}" + (untold and f"; {untold}")
+    if len(usage.people) > 1:
+        for one in usage.people:
+            text = f"    {one_line(one.by) or 'unknown'}: {_hours(one)}"
+            yield text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _hours(used: Used) -> str:
+    """The hours and card-hours of one person; empty if there are none."""
+    if not used.hours:
+        return ""
+    text, failed = _of(used.hours, "hour"), used.failed_hours
+    if used.card_hours:
+        text, failed = f"{text}, {_of(used.card_hours, 'card-hour')}", used.failed_card_hours
+    return text + (f" ({tables.amount(failed)} of them in failed attempts)" if failed else "")
+
+
+def _of(number: float, unit: str) -> str:
+    said = tables.amount(number)
+    return f"{said} {unit}{'s' * (said != '1')}"
 
 
 def _trials(trials: list[Trial], width: int) -> Iterator[str]:

@@ -39,6 +39,11 @@ class Column:
 Cells = list[list[str]]
 
 
+def amount(number: float) -> str:
+    """A number of hours or of money with three digits: `0.00123`, `3.2`, `12,345`."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}" if number >= 1e-4 else "under 0.0001"
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
     if seconds < 90:

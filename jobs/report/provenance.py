@@ -57,6 +57,10 @@ def _cautions(one: Origin) -> list[Markup]:
         found.append("The checkout had changes that are in no commit.")
     if one.imported:
         found.append(f"{counted(one.imported, 'row')} of {one.trials:,} came from a user's own table: unverified.")
+    if one.elsewhere:
+        found.append(
+            f"{counted(one.elsewhere, 'trial')} went on on another kind of device: a rerun need not give the same row."
+        )
     if not one.plan:
         found.append("The file _study.json is missing or damaged, so the plan is unknown.")
     return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import importlib.util
 import json
+import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("numpy", "pyarrow", "ray", "scikit-learn", "scipy", "torch")
+BY = "CONCLUS_BY"
+"""The environment variable that tells a submitted job who submitted it: on a cluster all jobs may be one user's."""
 
 
 def environment() -> dict[str, str]:
@@ -40,6 +44,15 @@ def _sources(package: str) -> list[Path]:
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
     return sorted(Path(folders[0]).rglob("*.py")) if folders else []
+
+
+def person() -> str:
+    """The user name of whoever runs a study or submitted it; empty where the system knows none."""
+    try:
+        name = os.environ.get(BY) or getpass.getuser()
+    except (KeyError, OSError):  # A container whose user id has no name.
+        return ""
+    return name.encode(errors="replace").decode()
 
 
 def commit() -> str:

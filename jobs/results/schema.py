@@ -38,8 +38,11 @@ FIXED = pa.schema(
         pa.field("source", pa.string()),
         pa.field("started", pa.timestamp("us", tz="UTC")),
         pa.field("seconds", pa.float64()),
+        pa.field("own_seconds", pa.float64()),
         pa.field("epochs_done", pa.int32()),
         pa.field("host", pa.string()),
+        pa.field("by", pa.string()),
+        pa.field("gpu", pa.float64()),
         pa.field("ray_trial_id", pa.string()),
         pa.field("device", pa.string()),
         pa.field("precision", pa.string()),
@@ -61,8 +64,12 @@ LARGEST = 1e100
 """Of a finite number in a row: sums of the squares of as many as there may be stay finite. Beyond it is infinity."""
 LONGEST = 1e10
 """Seconds of a trial: some 300 years."""
+MOST_GPUS = 1e6
+"""Of one trial."""
 _YEARS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """Between them begins every trial: what nanoseconds since 1970 hold, in which pandas keeps time."""
+ELSEWHERE = "RESUMED_ELSEWHERE"
+"""The code in the reason of a trial that went on on another device: a rerun need not give the same row."""
 IDENTITY = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 
@@ -76,7 +83,12 @@ class Attempt:
         reason: A code for why it was stopped or failed, else empty.
         source: `run`, or `import` for a row from a user's own table.
         started: When it began; without a time zone it counts as UTC. Before 1970 and after 2261 it is not stored.
-        seconds: Wall time so far, in seconds; not stored if it is not a duration.
+        seconds: Wall seconds of training and scoring so far, with those of the attempts that it continues. Not stored
+            if it is not a duration.
+        own_seconds: Wall seconds of this attempt alone, from its start to its last epoch, reading of data included. So
+            their sum over attempts counts nothing twice. Not stored if it is not a duration.
+        by: The user name of whoever ran it; empty if unknown.
+        gpu: The share of a GPU that it held, from `resources.gpu`; 0 on the CPU.
         device: `cpu`, or the name of the GPU that trained it.
         precision: `f32` or `bf16`, as chosen by `auto`; empty if nothing was trained.
         params: The flattened configuration, dotted keys to scalars, None or lists.
@@ -102,8 +114,11 @@ class Attempt:
     source: str = "run"
     started: datetime | None = None
     seconds: float | None = None
+    own_seconds: float | None = None
     epochs_done: int = 0
     host: str = ""
+    by: str = ""
+    gpu: float | None = None
     ray_trial_id: str = ""
     device: str = ""
     precision: str = ""
@@ -223,10 +238,16 @@ def _is_length(column: pa.ChunkedArray) -> bool:
     return _all_finite(column) and _within(column, 0, LONGEST)
 
 
+def _is_share(column: pa.ChunkedArray) -> bool:
+    return _all_finite(column) and _within(column, 0, MOST_GPUS)
+
+
 _RANGES: dict[str, tuple[Callable[[pa.ChunkedArray], bool], str]] = {
     "status": (_is_status, "is none that conclus knows"),
     "started": (_is_moment, "is before 1970 or after 2261"),
     "seconds": (_is_length, "is no length of time"),
+    "own_seconds": (_is_length, "is no length of time"),
+    "gpu": (_is_share, "is no number of GPUs"),
 }
 
 
@@ -288,7 +309,7 @@ def _fixed(name: str, attempts: Sequence[Attempt]) -> pa.Array:
         values = [canonical_json(value) for value in values]
     if name == "started":
         values = [_utc(value) for value in values]
-    if name == "seconds":
+    if name in {"seconds", "own_seconds"}:
         values = [value if value is not None and 0 <= value <= LONGEST else None for value in values]
     return pa.array(values, FIXED.field(name).type)
 

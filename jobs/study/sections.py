@@ -35,11 +35,14 @@ class Budget:
         until: the moment by which the run has left, as 2026-12-01T18:00 (local time) or 2026-12-01T18:00+02:00. Trials
             that run are kept resumable; one that would not get through an epoch does not start. In a Slurm job it is
             the job's end, if that is earlier.
+        gpu_hours: card-hours of all attempts at the study's trials, of earlier runs and failed ones, too. Once they are
+            used up, the next run starts nothing until this number is raised.
     """
 
     hours: PositiveFloat | None = None
     trials: PositiveInt | None = None
     until: str | None = None
+    gpu_hours: PositiveFloat | None = None
 
     def end(self) -> float | None:
         """The moment of `until` in seconds since 1970; None without one.

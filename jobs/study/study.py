@@ -343,6 +343,12 @@ class Reader:
                 "2026-12-01T18:00+02:00",
             )
 
+        if study.budget.gpu_hours is not None and not study.resources.gpu:
+            self.mistakes.add(
+                ("budget", "gpu_hours"),
+                "the study's trials hold no GPU: give their share as resources: {gpu: 0.5}, or a budget of hours",
+            )
+
     def _check_search(self, study: Study) -> None:
         for place, text in searches.mistakes(study.search, study.trial, study.space):
             self.mistakes.add(place, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.present.output import remark
+from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, STUDY_YAML, study_folder
 from jobs.results.lock import holder
 from jobs.study import snapshot, state_folder
@@ -41,15 +43,9 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     for warning in jobs.access.warnings:
         remark([f"Warning: {warning}"])
     results = results.rstrip("/") or results
-    record = _recorded(study.name, results)
-    if record is not None and (where := _running_at(record, jobs, insecure=insecure)) is not None:
-        return _left_alone(where, record, kept=True, follow=follow)
-    # The results may not be seen from here, and somebody may have submitted it a moment ago.
-    known = jobs.having(_about(study.name, results))
-    for one in known:
-        if not one.state.ended:
-            job = _listed(one, jobs)
-            return _left_alone(jobs, job, kept=_keep(job, None), follow=follow)
+    record, known = _recorded(study.name, results), jobs.having(_about(study.name, results))
+    if running := _running(record, known, jobs, insecure=insecure):
+        return _left_alone(*running, follow=follow)
     _refuse_if_held(study.name, results)
     last = known[-1].job if known else record.job if record else ""
     job = driver.new_job(study.name, jobs.access.address, results, workers, after=last)
@@ -57,7 +53,7 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
         _ship(jobs, job, study)
     except JobExistsError:
         (job,) = (_listed(one, jobs) for one in jobs.having(_about(study.name, results)) if one.job == job.job)
-        return _left_alone(jobs, job, kept=_keep(job, None), follow=follow)
+        return _left_alone(jobs, job, _keep(job, None), follow=follow)
     kept = _keep(job, study)
     remark([f"submitted {job.job} to {job.address}"])
     if follow:
@@ -91,18 +87,41 @@ def _recorded(study: str, results: str) -> Job | None:
         return None
 
 
-def _running_at(record: Job, jobs: Jobs, *, insecure: bool) -> Jobs | None:
-    """The cluster on which a recorded job runs; None if it runs no more, with a line if it was not seen to end."""
-    where = jobs
+def _running(
+    record: Job | None, known: Sequence[KnownJob], jobs: Jobs, *, insecure: bool
+) -> tuple[Jobs, Job, bool] | None:
+    """The cluster and the record of the study's job that still runs, and whether the results name both; None if none.
+
+    Args:
+        record: The job that the results name.
+        known: The study's jobs that the cluster lists: the results may not be seen from here, and somebody may have
+            submitted it a moment ago.
+        jobs: The cluster.
+        insecure: As in `send`.
+    """
+    where, state = jobs, JobState(LOST, "")
+    if record is not None:
+        where, state = _asked(record, jobs, insecure=insecure)
+        if not state.ended:
+            return where, record, True
+    for one in known:
+        if not one.state.ended:
+            job = _listed(one, jobs)
+            # A record that names it by another address is somebody else's.
+            return jobs, job, (record is None or record.job != job.job) and _keep(job, None)
+    if record is not None and state.status == LOST and record.job not in {one.job for one in known}:
+        remark([f"{record.job}, the job before, counts as lost: {state.message}"])
+    return None
+
+
+def _asked(record: Job, jobs: Jobs, *, insecure: bool) -> tuple[Jobs, JobState]:
+    """The cluster of a recorded job, and the job's state there: LOST if it cannot be asked."""
     try:
         if record.address != jobs.access.address:
-            where = Jobs(driver.address_of(record, None), insecure=insecure)
-        state = where.state(record.job)
+            jobs = Jobs(driver.address_of(record, None), insecure=insecure)
+        return jobs, jobs.state(record.job)
     except (UserError, ClusterError) as error:
-        state = JobState(LOST, str(error))
-    if state.status == LOST:
-        remark([f"{record.job}, the job before, counts as lost, and a new one takes its place: {state.message}"])
-    return None if state.ended else where
+        return jobs, JobState(LOST, str(error))
 
 
 def _refuse_if_held(study: str, results: str) -> None:
@@ -118,12 +137,11 @@ def _refuse_if_held(study: str, results: str) -> None:
         )
 
 
-def _left_alone(jobs: Jobs, job: Job, *, kept: bool, follow: bool) -> int:
+def _left_alone(jobs: Jobs, job: Job, kept: bool, *, follow: bool) -> int:
     """Names a job that runs a study already; returns the exit code."""
     status = jobs.state(job.job).status
-    remark(
-        [f"{job.job} is {status} at {job.address} (submitted {job.submitted} by {job.by}): nothing new was submitted"]
-    )
+    named = f"{job.job} is {status} at {job.address} (submitted {job.submitted} by {job.by})"
+    remark([f"{named}: nothing new was submitted; stop it first if the study has changed"])
     if follow:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
@@ -170,4 +188,4 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         about = _about(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
         if job.workers:
             about["workers"] = str(job.workers)
-        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again})
+        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, provenance.BY: provenance.person()})

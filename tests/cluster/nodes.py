@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +61,15 @@ QUICK = {
 }
 
 
+# Ray's autoscaler with nodes on this machine, as `ray.cluster_utils.AutoscalingCluster` has it. That class itself first
+# ends every Ray of this machine, and needs a file that no wheel of Ray holds.
+AUTOSCALED = {
+    "RAY_FAKE_CLUSTER": "1",
+    "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": "f" * 51 + "00000",
+}
+
+
 class Nodes:
     """A head and any number of further nodes, all of which end with the with-block.
 
@@ -68,9 +78,20 @@ class Nodes:
         cpus: Of the head.
         jobs: Whether the head takes jobs, at `jobs_address` (the dashboard: two seconds and ten processes more).
         head: Further options of its `ray start`.
+        grows: How many nodes of one core an autoscaler may start, beside none at first.
+        env: Further variables of its nodes.
     """
 
-    def __init__(self, *, token: str | None = None, cpus: int = 1, jobs: bool = False, head: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        cpus: int = 1,
+        jobs: bool = False,
+        head: tuple[str, ...] = (),
+        grows: int = 0,
+        env: Mapping[str, str] | None = None,
+    ):
         self.token = token
         self.folder = Path(tempfile.mkdtemp(prefix="cn-", dir="/tmp"))  # a socket's path must be short
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -78,10 +99,12 @@ class Nodes:
         self._head_options = (
             "--head", "--port", self.address.rpartition(":")[2], "--temp-dir", str(self.folder / "ray"),
             "--include-dashboard", str(jobs).lower(), "--dashboard-host", "127.0.0.1",
-            "--dashboard-port", self.jobs_address.rpartition(":")[2], "--no-monitor",
+            "--dashboard-port", self.jobs_address.rpartition(":")[2],
+            *(("--autoscaling-config", self._scale(grows)) if grows else ("--no-monitor",)),
             "--system-config", json.dumps(QUICK), *head,
         )  # fmt: skip
         self._kind = "dashboard" if jobs else "plain"
+        self._more = dict(env or {}) | (AUTOSCALED if grows else {})
         self._cpus = cpus
         self._hosts = 1
 
@@ -146,6 +169,15 @@ class Nodes:
         end([process.pid, *descendants(process.pid)])
         process.wait()
 
+    def drain(self, name: str) -> None:
+        """Tell the head that a node will soon end, as a cloud does before it takes a machine back; then it ends."""
+        own = ray_head.Token(self.token, "the test") if self.token else None
+        with ray_head._head(self.address) as head:
+            (node,) = (one.node_id.hex() for one in head.nodes(own) if one.node_name == name)
+        notice = ("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot", "--node-id", node)
+        command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", self.address, *notice]
+        subprocess.run(command, check=True, capture_output=True, env=self.env | LOOPBACK)
+
     def close(self) -> None:
         """End all nodes, and whatever else has a file of theirs open; nothing is left."""
         for name in list(self.processes):
@@ -183,8 +215,31 @@ class Nodes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=self.env | LOOPBACK,
+                env=self.env | LOOPBACK | self._more,
             )
+
+    def _scale(self, most: int) -> str:
+        """The file that tells Ray's autoscaler to start nodes on this machine."""
+        kinds = {
+            "ray.head.default": {"resources": {"CPU": 0}, "max_workers": 0, "node_config": {}},
+            "small": {
+                "resources": {"CPU": 1, "object_store_memory": 80_000_000},
+                "max_workers": most,
+                "node_config": {},
+            },
+        }
+        provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True}
+        config = {
+            "cluster_name": "fake", "max_workers": most, "available_node_types": kinds, "head_node_type": head,
+            "provider": provider | {"gcs_address": self.address}, "upscaling_speed": 1.0, "idle_timeout_minutes": 1,
+            **{key: {} for key in ("auth", "docker", "file_mounts")}, "file_mounts_sync_continuously": False,
+            **{f"{who}commands": [] for who in ("initialization_", "setup_", "head_setup_", "worker_setup_")},
+            **{f"{who}_start_ray_commands": [] for who in ("head", "worker")},
+            **{key: [] for key in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+        }  # fmt: skip
+        file = self.folder / "scale.json"
+        file.write_text(json.dumps(config))
+        return str(file)
 
 
 def end(processes: list[int]) -> None:

@@ -17,7 +17,6 @@ import pytest
 import ray.autoscaler
 import yaml
 from ray.autoscaler import sdk
-from ray.autoscaler._private.kuberay.autoscaling_config import _generate_available_node_types_from_ray_cr_spec
 from ray.scripts import scripts, symmetric_run
 
 import conclus
@@ -225,14 +224,17 @@ def test_the_rayjob_uses_names_that_kuberay_has():
 
 
 def test_the_rayjob_s_workers_come_and_go_and_some_have_a_card():
-    job = load(RAYJOB)
-    groups = _generate_available_node_types_from_ray_cr_spec(job["spec"]["rayClusterSpec"])  # as Ray's autoscaler does
-    of = {
-        name: (one["min_workers"], one["max_workers"], one["resources"].get("GPU", 0)) for name, one in groups.items()
-    }
-    assert of == {"headgroup": (0, 0, 0), "workers": (1, 8, 0), "cards": (0, 8, 1)}
-    assert groups["headgroup"]["resources"]["CPU"] == 0
-    assert job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"] is True
+    cluster = load(RAYJOB)["spec"]["rayClusterSpec"]
+    of = {}
+    for group in cluster["workerGroupSpecs"]:
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+        cards = container["resources"]["limits"].get("nvidia.com/gpu", 0)  # the name that Ray's autoscaler looks for
+        of[group["groupName"]] = (group["minReplicas"], group["replicas"], group["maxReplicas"], cards)
+    assert of == {"workers": (1, 1, 8, 0), "cards": (0, 0, 8, 1)}
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert cluster["enableInTreeAutoscaling"] is True
+    assert cluster["autoscalerOptions"]["idleTimeoutSeconds"] >= 60
 
 
 def test_every_pod_of_the_rayjob_mounts_the_results():

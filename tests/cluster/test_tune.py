@@ -12,6 +12,7 @@ from ray import cloudpickle
 
 from cluster import connect, tune
 from cluster.executor import ClusterError, EndedEarly, Stop, SuccessiveHalving, Task, TaskResources
+from cluster.listener import Listener
 from cluster.resources import Node
 
 pytestmark = pytest.mark.ray
@@ -112,6 +113,30 @@ def test_the_dead_are_tried_again_and_the_others_finish(tmp_path):
     assert starts == [(1, ""), (2, "its process")]
 
 
+def terminated_once(payload, report):
+    try:
+        for _ in range(600):
+            if not (payload["folder"] / "first").exists():
+                (payload["folder"] / "first").touch()
+                os.kill(os.getpid(), signal.SIGTERM)
+            elif (payload["folder"] / "left").exists():
+                break
+            time.sleep(0.05)
+            report({})
+    except SystemExit:
+        (payload["folder"] / "left").touch()
+        raise
+    return {"pid": os.getpid()}
+
+
+def test_a_terminated_process_lets_its_task_leave_and_that_is_no_failure(tmp_path):
+    events = run(terminated_once, [Task("a", {"folder": tmp_path})], workers=1, retries=0)
+    assert ends(events) == {"a": "finished"}
+    starts = [(event.data["attempt"], event.error) for event in events if event.kind == "started"]
+    assert starts == [(1, ""), (2, "its process got SIGTERM")]
+    assert (tmp_path / "left").exists()
+
+
 def whereabouts(payload, report):
     return {"pid": os.getpid()}
 
@@ -189,7 +214,7 @@ def test_a_raising_listener_changes_nothing(caplog):
 
 def break_down(monkeypatch, times):
     """Have Tune's loop raise at so many results, as it does for errors that it does not know."""
-    heard, calls = tune._Listener.on_trial_result, []
+    heard, calls = Listener.on_trial_result, []
 
     def broken(self, *args, **kwargs):
         calls.append(1)
@@ -197,7 +222,7 @@ def break_down(monkeypatch, times):
             raise RuntimeError("Caught unexpected exception: out of memory")
         return heard(self, *args, **kwargs)
 
-    monkeypatch.setattr(tune._Listener, "on_trial_result", broken)
+    monkeypatch.setattr(Listener, "on_trial_result", broken)
 
 
 def test_what_a_breakdown_of_tune_leaves_is_started_again(monkeypatch, caplog):

@@ -82,6 +82,16 @@ def test_a_bf16_trial_is_exact_also_when_resumed(method):
     assert rows(trial, data, seed=5, resume=state) == straight[1:]
 
 
+@pytest.mark.parametrize(("before", "after"), [("f32", "bf16"), ("bf16", "f32")])
+def test_a_trial_goes_on_in_the_other_precision(before, after):
+    data = blobs()
+    first = next(fit(config(precision=before, epochs=2), data, seed=5))
+    state, _ = TrainingState.from_bytes(first.state().to_bytes())
+    (row,) = rows(config(precision=after, epochs=2), data, seed=5, resume=state)
+    straight = rows(config(precision=after, epochs=2), data, seed=5)[1]
+    assert row[1]["loss"] == pytest.approx(straight[1]["loss"], rel=0.02)
+
+
 def test_it_trains_about_as_f32_does():
     data = blobs(n=300)
     full, low = (rows(config(precision=one, epochs=6), data, seed=0) for one in ("f32", "bf16"))

@@ -95,3 +95,13 @@ def test_conclus_undoes_two_epochs_to_the_same_best():
         weights = {name: one for name, one in state["modules"].items() if name not in {"labels", "class_weights"}}
         best = TrainingState.from_bytes(content)[0].method["best"]["modules"]
         the_same(weights, type(weights)((name, best[name]) for name in weights))
+
+
+def test_a_stream_of_another_kind_of_device_stays_new():
+    streams, other = Streams.of(3, torch.device("cpu")), Streams.of(4, torch.device("cpu"))
+    torch.rand(5, generator=other.order)
+    before = streams.state()
+    streams.load_state(other.state() | {"views": torch.zeros(16, dtype=torch.uint8)})  # as that of a graphics card
+    now = streams.state()
+    assert torch.equal(now["views"], before["views"])
+    assert torch.equal(now["order"], other.state()["order"])

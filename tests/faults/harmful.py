@@ -22,7 +22,7 @@ class Method(Base):
         setting,
         *,
         pause: NonNegativeFloat = 0.0,
-        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice"] = "none",
+        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice", "bad_node"] = "none",
     ):
         super().__init__(setting)
         self.seed, self.pause, self.harm = setting.seed, pause, harm
@@ -60,6 +60,14 @@ class Method(Base):
         if not (HERE / "hung").exists():
             (HERE / "hung").touch()
             self.hang()
+
+    def bad_node(self):
+        """Dies on the bad node; elsewhere it waits until three have died there."""
+        if "BAD_NODE" in os.environ:
+            (HERE / f"died-{self.seed}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        while len(list(HERE.glob("died-*"))) < 3:
+            time.sleep(0.05)
 
     def interrupt_twice(self):
         for _ in range(2):

@@ -115,7 +115,7 @@ def fail(payload, report):
 
 
 def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeypatch):
-    monkeypatch.setattr(tasks, "work", fail)
+    monkeypatch.setattr(tasks, "work_here", fail)
     code, _, err = confirm_loss(command)
     assert code == 1
     assert "undecided: the first trials failed alike (OSError: it burst)" in err

@@ -67,16 +67,26 @@ def test_the_precision_of_a_row_is_what_auto_came_to(payload):  # noqa: F811
         assert (row(order)["precision"], row(order)["param.precision"]) == (came_to, wanted)
 
 
-def test_a_checkpoint_of_another_device_is_not_gone_on_with(payload, monkeypatch):  # noqa: F811
-    def stop(news):
-        raise SystemExit
+def test_a_trial_goes_on_on_another_device_and_stays_marked(payload, monkeypatch):  # noqa: F811
+    heard = []
+
+    def stop_after_two(news):
+        heard.append(news["epoch"])
+        if len(heard) % 2 == 0:
+            raise SystemExit
 
     order = payload()
     with pytest.raises(SystemExit):
-        trial.run_trial(order, stop)
+        trial.run_trial(order, stop_after_two)
     monkeypatch.setattr(device, "prepare", lambda *_, **__: "NVIDIA X")
-    trial.run_trial(order, ignore)
-    assert row(order)["reason"].startswith("RESTARTED: the checkpoint is of other code, data or device")
+    with pytest.raises(SystemExit):
+        trial.run_trial(order, stop_after_two)
+    trial.run_trial(order, lambda news: heard.append(news["epoch"]))  # no third device: the mark is that of before
+    found = row(order)
+    assert heard == list(range(1, len(heard) + 1))
+    assert found["status"] == "ok"
+    assert found["reason"].startswith("RESUMED_ELSEWHERE: trained on cpu (f32), then on NVIDIA X (f32)")
+    assert "NVIDIA X (f32), then" not in found["reason"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +132,22 @@ def test_a_trial_on_a_card_is_resumed_exactly(payload):  # noqa: F811
         trial.run_trial(order, stop)
     assert trial.run_trial(order, ignore)["status"] == "ok"
     assert history(order) == history(straight)
+
+
+@pytest.mark.gpu
+def test_a_trial_of_the_cpu_goes_on_on_a_card(payload):  # noqa: F811
+    heard = []
+
+    def stop(news):
+        heard.append(news["epoch"])
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        trial.run_trial(payload(), stop)
+    order = payload(**GPU)
+    assert trial.run_trial(order, lambda news: heard.append(news["epoch"]))["status"] == "ok"
+    assert heard[:2] == [1, 2]
+    assert row(order)["reason"].startswith("RESUMED_ELSEWHERE: trained on cpu (f32), then on ")
 
 
 @pytest.mark.gpu

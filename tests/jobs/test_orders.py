@@ -69,7 +69,9 @@ def test_the_row_of_a_hard_death_says_which_code_environment_and_metric_it_was(t
     read = study.load(tmp_path / "s.yaml")
     made = plan.make(read)
     shared = dispatch.shared(read, str(tmp_path / "results"), (), device="cpu")
-    stored.write_failure(made, made.trials[0], shared, "DIED: the process was killed")
+    orders = dispatch.Orders(TrialList(made.trials), shared, read.budget)
+    key = orders.take().key
+    stored.write_failure(orders.given[key], "DIED: the process was killed")
     (row,) = reader.read_results([str(tmp_path / "results")]).to_pylist()
     assert (row["code_hash"], row["env_hash"]) == (shared["code_hash"], shared["env_hash"])
     assert row["best_metric"] == within_trial("consensus") != "consensus"

@@ -3,10 +3,16 @@
 import fcntl
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -450,3 +456,37 @@ def test_a_change_that_never_ends_is_said_and_not_waited_for_for_ever(folder, co
         finally:
             signal.alarm(0)
     assert command("queue", "list")[0] == 0
+
+
+def test_the_service_of_the_page_waits_and_stops_as_systemd_stops_it(tmp_path, root):
+    unit = root / "docs" / "cluster" / "conclus-queue.service"
+    told = dict(line.split("=", 1) for line in unit.read_text().splitlines() if line[:1].isalpha())
+    written, *arguments = shlex.split(told["ExecStart"].replace(" --address auto", ""))
+    assert Path(written).name == "conclus"
+    assert arguments[-2] == "--results"
+    call = [Path(sys.executable).with_name("conclus"), *arguments[:-1], tmp_path / "results"]
+    with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            held, end = tmp_path / "results" / "_queue" / "runner.lock", time.monotonic() + 20
+            while not (held.is_file() and held.read_text()) and time.monotonic() < end:
+                time.sleep(0.05)
+            process.send_signal(getattr(signal, told["KillSignal"]))
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == int(told["SuccessExitStatus"]), err
+    assert "nothing was waiting" in err
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze checks units")
+def test_systemd_takes_the_service_of_the_page(tmp_path, root):
+    text = (root / "docs" / "cluster" / "conclus-queue.service").read_text()
+    # The user and the program of the page are not on this machine.
+    here = re.sub("^ExecStart=[^ ]*", "ExecStart=/bin/true", text, flags=re.MULTILINE).replace(
+        "User=conclus", "User=root"
+    )
+    for content, fine in ((here, True), (here.replace("KillMode=mixed", "KillMod=mixed"), False)):
+        (tmp_path / "conclus-queue.service").write_text(content)
+        call = ["systemd-analyze", "verify", tmp_path / "conclus-queue.service"]
+        said = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60).stderr
+        assert ("conclus-queue.service:" not in said) is fine, said

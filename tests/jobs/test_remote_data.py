@@ -172,10 +172,15 @@ def test_two_trials_make_one_get_and_have_the_keys_of_the_local_file(command, tm
     local, there = tmp_path / "local.yaml", tmp_path / "there.yaml"
     local.write_text(STUDY.format(path=mine))
     there.write_text(STUDY.format(path=address))
-    code, _, err = command("run", there, "--results", tmp_path / "there", "--workers", 2)
+    saving = ("--set", "select.save_model=true")
+    code, _, err = command("run", there, "--results", tmp_path / "there", "--workers", 2, *saving)
     assert code == 0, err
     said = [line for line in err.splitlines() if line.startswith("mine: read from ")]
     assert said == [f"mine: read from {object_store.bare(address)} (0.0 MB), kept in {next(cache().glob('content/*'))}"]
+    model, *_ = (tmp_path / "there").glob("study=s/models/*")
+    told = [command("embed", model, data, "--out", tmp_path / "out.parquet")[::2] for data in (mine, address)]
+    assert [code for code, _ in told] == [0, 0], told
+    assert told[1][1] == told[0][1].replace(str(mine), object_store.bare(address))
     assert len(watch.read()) == 1
     assert "2 done" in command("plan", local, "--results", tmp_path / "there")[1]
     assert "scheme=http" not in command("aggregate", tmp_path / "there", "--format", "csv")[1]

@@ -4,15 +4,21 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import requests
 
 from cluster.submit import Jobs
+from core.seal import seal_json
+from jobs.execution.driver import Job
+from jobs.results import provenance
+from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
 from tests.cluster.nodes import Nodes, free_port, new_token
 from tests.docs.pages import blocks
@@ -93,6 +99,7 @@ def files_of(folder):
 
 def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nodes, here, command, monkeypatch):
     shared = here / "shared"
+    monkeypatch.setenv(provenance.BY, "ann")  # the cluster's user is another than the one who submits
     code, out, err = command(
         "submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared, "--set", "batch_size=128",
         "--follow",
@@ -103,6 +110,7 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     assert "all 2 trials are done" in out
     seen = {(one["status"], one["param.batch_size"], one["param.method.name"]) for one in rows(shared)}
     assert seen == {("ok", 128.0, "mine.py")}
+    assert {one["by"] for one in rows(shared)} == {"ann"}
     record = json.loads((shared / "study=s" / "_job.json").read_text())
     assert record["address"] == nodes.jobs_address
     assert record["job"] in err
@@ -225,6 +233,22 @@ def test_a_study_that_is_wrong_is_not_sent(nodes, here, command):
     assert told(nodes) == before
 
 
+def test_a_study_that_something_else_runs_is_not_submitted(nodes, here, command):
+    shared, before = here / "shared", told(nodes)
+    with socket.create_server(("127.0.0.1", 0)) as stranger, exclusive(str(shared), "s"):
+        stranger.settimeout(0)
+        address = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+        job = Job("s-1", address, "s", str(shared), None, "2026-01-01T00:00:00+00:00", "eve@elsewhere")
+        (shared / "study=s" / "_job.json").write_bytes(seal_json(asdict(job)))
+        code, _, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", shared)
+        with pytest.raises(BlockingIOError):  # The address of somebody else's results is told, and not asked.
+            stranger.accept()
+    assert code == 2
+    assert f"s-1, the job before, counts as lost: _job.json names the cluster at {address}, but you never" in err
+    assert f"process {os.getpid()} on {socket.gethostname()} is running this study into these results" in err
+    assert told(nodes) == before
+
+
 NOT_FOLLOWED = {
     "uv sync": "copies itself to other machines by SSH; tests/cluster/test_launchers.py checks the file",
     "docker build": "needs Docker and a registry; .ci/run checks the Dockerfile",
@@ -283,7 +307,7 @@ def test_a_job_of_a_lost_head_is_replaced(nodes, here, command):
     assert (code, f"{job} does not run: LOST" in err) == (0, True), err
     code, out, err = command(*submit, "--set", "epochs=2", "--follow")
     assert (code, "all 2 trials are done" in out) == (0, True), out + err
-    assert f"{job}, the job before, counts as lost, and a new one takes its place" in err
+    assert f"{job}, the job before, counts as lost: The cluster at" in err
     (new,) = jobs_of(nodes, "lost")
     assert new != job
     assert json.loads((shared / "study=lost" / "_job.json").read_text())["job"] == new

@@ -247,7 +247,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(payload):
     with pytest.raises(SystemExit):
         run_trial(payload(), stop)
     run_trial(payload(code_hash="newer"), ignore)
-    assert row(payload())["reason"].startswith("RESTARTED: the checkpoint is of other code, data or device")
+    assert row(payload())["reason"].startswith("RESTARTED: the checkpoint is of other code or data")
     assert history(payload()) == history(straight)
 
 

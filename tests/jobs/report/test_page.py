@@ -224,13 +224,16 @@ def test_outcomes_count_codes_over_trials_and_configurations(store):
 def test_origins_tell_studies_and_versions_apart(store):
     rows = store.fill()
     rows[0].code_hash = "0ther"
+    rows[1].reason = "RESUMED_ELSEWHERE: trained on cpu (f32), then on NVIDIA X (f32); COLLAPSED"
     store.put("s", rows)
     store.fill(study="t", temperatures=(0.3,))
     first, second = origins(read_results(str(store.path)), read_plans([str(store.path)]))
     assert (first.code, second.code) == (("0ther", "c0de"), ("c0de",))
     assert (first.trials, second.trials, first.planned) == (18, 9, None)
     assert first.seconds == pytest.approx(sum(one.seconds for one in rows))
+    assert (first.elsewhere, second.elsewhere) == (1, 0)
     assert "2 versions of the training code" in page(store.path)
+    assert "1 trial went on on another kind of device" in page(store.path)
 
 
 # Places in drawings
