@@ -66,8 +66,9 @@ def test_an_idle_worker_makes_room_and_trials_run_where_their_resource_is(nodes,
     first.prepare(text("a", epochs=2, seeds=1) + "space: {epochs: {grid: [2, 4000]}}\n")
     second.prepare(text("b", epochs=2, seeds=3))
     a = first.start("--address", nodes.address)
-    a.wait_until(first.done)  # the short trial; its worker may be wanted again
-    long = first.epochs()[-1].pid
+    # The short trial is done, and its worker may be wanted again; the long one runs.
+    a.wait_until(lambda: first.done() and any(one.epoch > 2 for one in first.epochs()))
+    long = next(one.pid for one in first.epochs() if one.epoch > 2)
     (idle,) = (name for name in OFFERS if long not in descendants(nodes.processes[name].pid))
 
     b = second.start("--address", nodes.address, "--set", f"resources.custom={{{OFFERS[idle]}: 1}}")
