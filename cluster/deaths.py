@@ -7,6 +7,8 @@ from cluster.executor import Event, OnEvent
 
 SEVERAL = 3
 """A node is avoided once so many different tasks died on it in a row."""
+MANY = 10
+"""A task is given up once so many nodes in a row died under it before any report: it may be what ends them."""
 
 
 class Deaths:
@@ -14,6 +16,7 @@ class Deaths:
 
     A task is tried again `retries` times. Only deaths that are its own count: an exception, and the end of its process
     on a node that still lives. A node may end a little after the processes on it, so this is looked at anew each time.
+    The deaths of nodes count only for a task under which `MANY` die in a row.
 
     Args:
         capacity: the nodes of the run.
@@ -24,6 +27,7 @@ class Deaths:
     def __init__(self, capacity: Capacity, retries: int, send: OnEvent) -> None:
         self._capacity, self._retries, self._send = capacity, retries, send
         self._own = defaultdict[int, int](int)
+        self._lost = defaultdict[int, int](int)
         self._at = defaultdict[int, list[str]](list)
         self._in_a_row = defaultdict[str, set[int]](set)
         self._told = set[str]()
@@ -37,6 +41,14 @@ class Deaths:
         self._at[task].append(node)
         self._in_a_row[node].add(task)
 
+    def lost(self, task: int) -> None:
+        """The node of the task died."""
+        self._lost[task] += 1
+
+    def advanced(self, task: int) -> None:
+        """The task reported."""
+        self._lost.pop(task, None)
+
     def finished(self, task: int, node: str) -> None:
         """A task finished on this node."""
         self._in_a_row.pop(node, None)
@@ -45,7 +57,7 @@ class Deaths:
 
     def is_last(self, task: int) -> bool:
         """Whether the task is not to be tried again."""
-        return self._count(task) > self._retries
+        return self._count(task) > self._retries or self._lost[task] >= MANY
 
     def shunned(self) -> set[str]:
         """The ids of the live nodes that killed several tasks in a row; none if tasks fit on no other node."""

@@ -7,6 +7,9 @@ from typing import Any, Literal, Protocol
 
 logger = logging.getLogger(__name__)
 
+GRACE_SECONDS = 0.7
+"""How long a task may take to stop when the run stops, unless the run was told of its end in good time."""
+
 LEFT = 3
 """The exit code of a run that has left tasks to the next one, which goes on with them."""
 
@@ -135,17 +138,18 @@ class Stop:
 
     Attributes:
         signal: the number of the signal that set it; 0 if none did.
+        grace: the seconds that running tasks have to get to their next report.
     """
 
     def __init__(self) -> None:
         # A plain bool, not threading.Event: its lock can deadlock when one signal interrupts another.
         self._requested = False
-        self.signal = 0
+        self.signal, self.grace = 0, GRACE_SECONDS
 
-    def request(self, *, signal: int = 0) -> None:
+    def request(self, *, signal: int = 0, grace: float = GRACE_SECONDS) -> None:
         """Ask the run to end; a second call changes nothing."""
         if not self._requested:
-            self._requested, self.signal = True, signal
+            self.signal, self.grace, self._requested = signal, grace, True
 
     @property
     def requested(self) -> bool:

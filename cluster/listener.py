@@ -12,7 +12,7 @@ from cluster import connect, ray_compat
 from cluster.capacity import Capacity
 from cluster.deaths import Deaths
 from cluster.executor import Event, EventKind, OnEvent, one_line
-from cluster.queue import Queue
+from cluster.queue import OpenTasks
 
 with connect.settings():  # Ray reads some variables when it is imported
     import ray
@@ -26,7 +26,7 @@ with connect.settings():  # Ray reads some variables when it is imported
 class Listener(tune.Callback):
     """Turns Tune's callbacks into events."""
 
-    def __init__(self, queue: Queue, board: Board, send: OnEvent, capacity: Capacity, deaths: Deaths) -> None:
+    def __init__(self, queue: OpenTasks, board: Board, send: OnEvent, capacity: Capacity, deaths: Deaths) -> None:
         self.board = board
         self._capacity, self._deaths = capacity, deaths
         self.running: dict[str, Running] = {}
@@ -51,6 +51,7 @@ class Listener(tune.Callback):
         if result["final"]:
             self._close("finished", trial, result["data"])
         else:
+            self._deaths.advanced(trial.config["task"])
             self._latest[trial.config["task"]] = result["data"]
             self._tell("reported", trial, result["data"])
 
@@ -80,6 +81,7 @@ class Listener(tune.Callback):
         if isinstance(error, RayTaskError) and isinstance(error.cause, PreemptedError):
             return
         if isinstance(error, RayActorError) and (isinstance(error, ActorUnavailableError) or _is_of_node(error)):
+            self._deaths.lost(task)
             return
         if one is None or one.killed or not isinstance(error, RayActorError):
             self._deaths.raised(task)

@@ -15,7 +15,7 @@ with connect.settings():  # Ray reads some variables when it is imported
     from cluster.worker import Board
 
 
-class Queue:
+class OpenTasks:
     """Numbers the tasks of a feed and keeps those without a last event; after a failure of Tune they come first."""
 
     def __init__(self, feed: Feed) -> None:
@@ -65,7 +65,7 @@ class Asked(Searcher):
 
     def __init__(
         self,
-        queue: Queue,
+        queue: OpenTasks,
         board: Board,
         *,
         capacity: Capacity,

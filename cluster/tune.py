@@ -37,9 +37,9 @@ with connect.settings():  # Ray reads some variables when it is imported
     from cluster.capacity import Capacity
     from cluster.deaths import Deaths
     from cluster.listener import Listener, Running
-    from cluster.queue import Asked, Queue
+    from cluster.queue import Asked, OpenTasks
     from cluster.sharing import Sharing
-    from cluster.worker import GRACE_SECONDS, Board, Worker
+    from cluster.worker import Board, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def run(
         tasks: the tasks in their order; or a feed, which is asked whenever a worker is free.
         on_event: called with every event, in this process; its exceptions are logged and change nothing.
         stop: once requested, running tasks get SystemExit at their next report, tasks that still run after
-            ``GRACE_SECONDS`` are killed, and no other task is started.
+            ``stop.grace`` seconds are killed, and no other task is started.
         workers: how many tasks run at once at most; None: as many as the machines have room for, also as nodes of a
             cluster come and go.
         resources: what one task needs.
@@ -95,7 +95,7 @@ def run(
     if possible is not None and not fitting(resources, nodes or []):
         line = f"waiting for the cluster to start a node: a trial asks for {asked(resources)}, and none offers it yet"
         guarded(on_event)(Event("told", "", error=line))
-    queue = Queue(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
+    queue = OpenTasks(TaskList(tasks) if isinstance(tasks, Sequence) else tasks)
     with _folder(run_dir) as folder:
         alone = machine if nodes is None else None
         capacity = Capacity(resources, workers=workers, machine=alone, possible=possible)
@@ -111,7 +111,7 @@ def run(
 @dataclass
 class _Plan:
     work: Work
-    queue: Queue
+    queue: OpenTasks
     capacity: Capacity
     resources: TaskResources
     retries: int
@@ -227,15 +227,16 @@ class _Stopper(tune.Stopper):
     def __init__(self, stop: Stop, listener: Listener, board: Board, plan: _Plan, sharing: Sharing) -> None:
         self._stop, self._listener, self._board, self._sharing = stop, listener, board, sharing
         self._timeout, self._capacity = plan.timeout, plan.capacity
-        self._killer = threading.Timer(GRACE_SECONDS, _kill, [listener.running])
-        self._killer.daemon = True
+        self._killer: threading.Timer | None = None
 
     def __call__(self, *_args: Any, **_info: Any) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        if self._stop.requested and self._killer.ident is None:
-            self._board.stop()
+        if self._stop.requested and self._killer is None:
+            self._board.stop(self._stop.grace)
+            self._killer = threading.Timer(self._stop.grace, _kill, [self._listener.running])
+            self._killer.daemon = True
             self._killer.start()
         self._capacity.ask()
         self._listener.leave_drained(self._capacity.draining)
@@ -245,7 +246,8 @@ class _Stopper(tune.Stopper):
         return self._stop.requested
 
     def close(self) -> None:
-        self._killer.cancel()
+        if self._killer is not None:
+            self._killer.cancel()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles the stopper into its state, which is never read

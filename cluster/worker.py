@@ -19,8 +19,6 @@ from cluster.work_thread import Wish, WorkThread
 NODE_LABEL = "ray.io/node-id"
 """Every node of Ray has a label of this name: its id."""
 
-GRACE_SECONDS = 0.7
-"""How long a task may take to stop when the run stops."""
 _LAST_EPOCH_SECONDS = 600.0
 """How long a task that is ended early may take to stop: it stops at its next report."""
 
@@ -49,9 +47,13 @@ class Board:
         Notes.remove(self._key("task", number))
         Notes.remove(self._key("wish", number))
 
-    def stop(self) -> None:
-        """Ask all tasks to stop."""
-        Notes.put(self._key("stop"), b"1")
+    def stop(self, grace: float) -> None:
+        """Ask all tasks to stop; they have so many seconds to get to their next report."""
+        Notes.put(self._key("stop"), str(grace).encode())
+
+    def grace(self) -> float | None:
+        """The seconds that a task has to stop with the run; None if the run goes on."""
+        return float(Notes.get(self._key("stop"))) if Notes.has(self._key("stop")) else None
 
     def ask(self, number: int, wish: Wish) -> None:
         """Ask something of one task."""
@@ -137,7 +139,7 @@ class Worker(tune.Trainable):
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        stopping = self._board.wish(self.config["task"]) == "stop"
-        if not thread.end(GRACE_SECONDS if stopping else _LAST_EPOCH_SECONDS):
+        grace = self._board.grace()
+        if not thread.end(_LAST_EPOCH_SECONDS if grace is None else grace):
             # A thread cannot be killed, but its process can; Tune then starts another.
             os._exit(1)

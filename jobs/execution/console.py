@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cluster.executor import Event, Stop
+from cluster.executor import GRACE_SECONDS, Event, Stop
 from core.errors import counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
@@ -33,6 +33,9 @@ from jobs.search.known import known
 from jobs.search.stages import Course
 from jobs.study import trust
 from jobs.study.study import Study
+
+_NOTICE_SECONDS = 60.0
+"""How long running trials have to end their epoch after SIGUSR1: half of what docs/cluster/slurm.sh asks Slurm for."""
 
 
 def run_study(
@@ -201,7 +204,7 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
             if number == signal.SIGUSR1:
                 return
             raise KeyboardInterrupt
-        stop.request(signal=number)
+        stop.request(signal=number, grace=_NOTICE_SECONDS if number == signal.SIGUSR1 else GRACE_SECONDS)
         click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again quits at once", err=True)
 
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}

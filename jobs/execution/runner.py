@@ -16,7 +16,7 @@ from core.errors import UserError
 from jobs.execution import dispatch
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
-from jobs.execution.stored import card_hours, epoch_times, write_failure, write_study
+from jobs.execution.stored import advanced_since, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
@@ -26,6 +26,7 @@ from jobs.results import storage
 from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
+from jobs.results.writer import new_attempt_id
 from jobs.search.known import known
 from jobs.study import plug_ins, trust
 from jobs.study.sections import Budget
@@ -244,9 +245,12 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
         breaker.hear(event)
         on_event(event)
 
+    first = new_attempt_id()
     with _left_in_time(feed, stop):
         run_tasks(ready, feed, listen, stop)
-    end.spent, end.limit, end.advanced, end.paused = bool(feed.limit), feed.limit, feed.advanced, breaker.reason
+    end.spent, end.limit, end.paused = bool(feed.limit), feed.limit, breaker.reason
+    # Once a run stops, the last reports of its trials come to nobody, but they are in the rows.
+    end.advanced = feed.advanced or (stop.requested and advanced_since(ready.results, study.name, first))
 
 
 @contextlib.contextmanager
@@ -258,7 +262,7 @@ def _left_in_time(feed: Orders, stop: Stop) -> Generator[None]:
 
     def leave() -> None:
         feed.over()
-        stop.request()
+        stop.request(grace=LEAVE_SECONDS / 2)
 
     timer = threading.Timer(max(0.0, feed.end - LEAVE_SECONDS - time.time()), leave)
     timer.daemon = True

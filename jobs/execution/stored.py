@@ -25,6 +25,15 @@ def epoch_times(results: str, study: str) -> list[tuple[str, float | None, int |
     return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
 
 
+def advanced_since(results: str, study: str, attempt_id: str) -> bool:
+    """Whether an attempt that began after this one got through an epoch."""
+    from jobs.results.reader import load
+
+    table = load(str(study_folder(results, study)), attempts=True, columns=["attempt_id", "own_seconds"]).table
+    columns = (table[name].to_pylist() for name in ("attempt_id", "own_seconds"))
+    return any(one > attempt_id and seconds for one, seconds in zip(*columns, strict=True))
+
+
 def write_failure(payload: Mapping[str, Any], reason: str) -> None:
     """Writes the row of a trial that could not write it itself, as when its process died; the payload is its order."""
     from jobs.execution.order import Order, first_row

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.capacity import Capacity
-from cluster.deaths import Deaths
+from cluster.deaths import MANY, Deaths
 from cluster.executor import TaskResources
 from cluster.resources import Node
 from tests.cluster.nodes import SECOND_VERSION, Nodes, new_token
@@ -49,6 +49,18 @@ def test_only_a_death_of_its_own_counts_against_a_task():
     nodes.nodes = [TWO]  # the first node has ended since, a little after the process on it
     assert not deaths.is_last(7)
     deaths.raised(7)
+    assert deaths.is_last(7)
+
+
+def test_a_task_under_which_many_nodes_die_in_a_row_is_given_up():
+    deaths = Deaths(capacity(ONE), retries=2, send=print)
+    for _ in range(MANY - 1):
+        deaths.lost(7)
+    deaths.advanced(7)
+    for _ in range(MANY - 1):
+        deaths.lost(7)
+        assert not deaths.is_last(7)
+    deaths.lost(7)
     assert deaths.is_last(7)
 
 

@@ -80,6 +80,19 @@ def test_sigusr1_ends_resumable_however_often_it_comes(study, workers):
     assert not repeated(study.epochs())
 
 
+def test_sigusr1_leaves_long_epochs_the_time_to_end(folder):
+    folder.prepare(SLOW.format(pause=3, epochs=2, seeds=[0, 1]))
+    run = folder.start("--workers", "2")
+    run.wait_until(lambda: len(folder.epochs()) == 2)
+    os.kill(run.process.pid, signal.SIGUSR1)
+    code, _, err = run.end()
+    assert code == 3, err
+    folder.mend()
+    assert folder.start("--workers", "1").end()[0] == 0
+    folder.check_whole({})
+    assert not repeated(folder.epochs())
+
+
 def test_ctrl_c_twice_leaves_at_once_and_costs_one_epoch(study):
     run = study.start("--workers", "1", "--set", "method.harm=interrupt_twice")
     code, _, err = run.end()
