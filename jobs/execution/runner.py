@@ -26,7 +26,6 @@ from jobs.results import storage
 from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
-from jobs.results.writer import new_attempt_id
 from jobs.search.known import known
 from jobs.study import plug_ins, trust
 from jobs.study.sections import Budget
@@ -244,6 +243,8 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
             stop.request()
         breaker.hear(event)
         on_event(event)
+
+    from jobs.results.writer import new_attempt_id  # pyarrow is slow to import: a plan does without it
 
     first = new_attempt_id()
     with _left_in_time(feed, stop):
