@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster import connect, ray_compat
+from cluster import connect, tune_compat
 from cluster.capacity import Capacity
 from cluster.deaths import Deaths
 from cluster.executor import Event, EventKind, OnEvent, one_line
@@ -38,7 +38,7 @@ class Listener(tune.Callback):
     def on_trial_start(self, *_args: Any, **info: Any) -> None:
         """Tells that an attempt starts."""
         trial: Trial = info["trial"]
-        actor, task = ray_compat.process_of(trial), trial.config["task"]
+        actor, task = tune_compat.process_of(trial), trial.config["task"]
         self.running[trial.trial_id] = Running(actor, task, self._capacity.node_of(actor))
         self._starts[task] += 1
         self._tell("started", trial, {"attempt": self._starts[task]}, self._why.pop(task, ""))
@@ -68,7 +68,7 @@ class Listener(tune.Callback):
         Tune itself retries nothing: it would count the deaths of nodes, and would not avoid any node.
         """
         trial: Trial = info["trial"]
-        task, error = trial.config["task"], ray_compat.error_of(trial)
+        task, error = trial.config["task"], tune_compat.error_of(trial)
         why = self._why.pop(task, "") or _why(error)
         self._blame(task, self.running.pop(trial.trial_id, None), error)
         if self._deaths.is_last(task):

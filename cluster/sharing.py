@@ -12,8 +12,9 @@ from typing import Any
 from cluster import connect
 from cluster.capacity import Capacity
 from cluster.executor import ACCELERATOR, Event, OnEvent, Stop, TaskResources
-from cluster.ray_compat import Notes, Places
+from cluster.ray_compat import Notes
 from cluster.resources import Node, fitting, places
+from cluster.tune_compat import Places
 
 with connect.settings():  # Ray reads some variables when it is imported
     import ray

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import connect, ray_compat, scratch
+from cluster import connect, scratch, tune_compat
 from cluster.executor import (
     ClusterError,
     Event,
@@ -197,11 +197,11 @@ def _trial_name(trial: Trial) -> str:
     return f"task-{trial.config['task']:06d}"
 
 
-class _InOrder(ray_compat.InOrder, FIFOScheduler):
+class _InOrder(tune_compat.InOrder, FIFOScheduler):
     """Starts trials in the order of the plan."""
 
 
-class _Halving(ray_compat.InOrder, ray_compat.ByTask, AsyncHyperBandScheduler):
+class _Halving(tune_compat.InOrder, tune_compat.ByTask, AsyncHyperBandScheduler):
     """ASHA that starts trials in the order of the plan, and counts a task once however often it is tried."""
 
 
@@ -217,7 +217,7 @@ def _halving(rule: SuccessiveHalving) -> _Halving:
         stop_last_trials=False,
     )
     past = [[{"epoch": epoch, "value": value} for epoch, value in values] for values in rule.past]
-    ray_compat.tell_past(scheduler, past)
+    tune_compat.tell_past(scheduler, past)
     return scheduler
 
 

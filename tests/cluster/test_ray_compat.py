@@ -1,4 +1,4 @@
-"""What Ray keeps private is used in one file, and Ray's settings stand in the environment only while Ray is used."""
+"""What Ray keeps private is used in two files, and Ray's settings stand in the environment only while Ray is used."""
 
 import ast
 import json
@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster import connect, ray_compat
+from cluster import connect, ray_compat, tune_compat
 
-# The product's one file; and the tests' own, which makes several machines of one and is no part of the product.
-PLACES = {"cluster/ray_compat.py", "tests/cluster/nodes.py"}
+# The product's two files; and the tests' own, which makes several machines of one and is no part of the product.
+PLACES = {"cluster/ray_compat.py", "cluster/tune_compat.py", "tests/cluster/nodes.py"}
 
 # Modules of Ray by their dotted name, also in text that is run as code elsewhere.
 MODULE = re.compile(r"\bray(?:\.\w+)*\.(?:_\w+|core\.generated|internal_kv)\b|\bray\.core\.generated\b")
@@ -54,7 +54,7 @@ def root(node):
     return node.id if isinstance(node, ast.Name) else None
 
 
-def test_what_ray_keeps_private_is_used_in_one_file(root):
+def test_what_ray_keeps_private_is_used_in_two_files(root):
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=root, capture_output=True, text=True, check=True)
     files = [one for one in listed.stdout.split() if (root / one).is_file()]
     assert set(files) > PLACES
@@ -63,7 +63,9 @@ def test_what_ray_keeps_private_is_used_in_one_file(root):
 
 
 def test_each_private_use_says_why_and_what_would_replace_it():
-    parts = [one for name, one in vars(ray_compat).items() if getattr(one, "__module__", "") == ray_compat.__name__]
+    places = (ray_compat, tune_compat)
+    found = [(place, one) for place in places for one in vars(place).values()]
+    parts = [one for place, one in found if getattr(one, "__module__", "") == place.__name__]
     assert len(parts) > 8
     for one in parts:
         assert re.search(r"^\s+Private: .+\n(.*\n)*?\s+Public instead: ", one.__doc__, re.MULTILINE), one.__name__

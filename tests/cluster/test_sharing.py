@@ -8,9 +8,9 @@ import pytest
 from cluster import sharing
 from cluster.capacity import Capacity
 from cluster.executor import Stop, TaskResources
-from cluster.ray_compat import Places
 from cluster.resources import Node
 from cluster.sharing import Note, Sharing
+from cluster.tune_compat import Places
 
 CORES = [Node(f"n{number}", 1, 0, f"id{number}") for number in range(4)]
 CARD = Node("card", 2, 1, "idc", {"ssd": 1})

@@ -26,6 +26,7 @@ IN_PROSE = re.compile(rf"(?<!`)\bconclus ({'|'.join(COMMANDS)})\b" r"""((?:"(?:\
 # Options of uv, Ray, Docker, git and click's own; names in style sheets.
 OTHERS = {"--extra", "--inexact", "--generate", "--head", "--no-wait", "--num-cpus", "--num-gpus", "--shm-size"}
 OTHERS |= {"--porcelain", "--help", "--faint-line"}
+OTHERS |= {"--autoscaling-config", "--block", "--gcs-address"}  # of ray start
 SYNC = re.compile(r"\buv sync\b((?: +--[a-z-]+(?: +(?!--)[\w-]+)?)*)")
 
 
