@@ -1,7 +1,7 @@
 """All uses of the private names of Ray Tune; see `cluster.ray_compat`."""
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
