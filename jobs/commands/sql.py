@@ -34,7 +34,7 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
 
     \b
     conclus sql "select study, max(\\"metric.nmi\\") from trials group by study"
-    conclus sql "select \\"by\\", sum(own_seconds * gpu) / 3600 as card_hours from attempts group by all"
+    conclus sql "select \\"by\\", sum(own_seconds * gpu) from attempts group by 1"
     """  # noqa: D301 - \b is click's mark
     from jobs.results.query import query, values
 

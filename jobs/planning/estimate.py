@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cluster.executor import TaskResources
 from cluster.resources import fitting, this_machine
@@ -12,9 +13,11 @@ from core.errors import UserError, counted
 from jobs.planning import forecast
 from jobs.planning.cpu_fallback import on_cpu
 from jobs.planning.plan import Plan
-from jobs.planning.probe import Found, probe
 from jobs.present.tables import amount, duration
 from jobs.study.study import Study
+
+if TYPE_CHECKING:
+    from jobs.planning.probe import Found
 
 UNMEASURED = "cost: not known: no trial is done yet; --probe measures one"
 NO_CARD_MEASURED = "cost: not known: nothing was measured on a GPU"
@@ -90,6 +93,8 @@ def from_probe(plan: Plan, cost: Charge | None = None) -> str:
 
     The cost is that of the resources that the study asks for.
     """
+    from jobs.planning.probe import probe  # it needs a system like Unix; a plan without it does not
+
     found = probe(plan)
     share = _share(plan.study, found)
     lines = [*_probe_lines(found), _proposal(plan.study, found, share), _study_time(plan, found, share)]

@@ -238,8 +238,9 @@ class Nodes:
 
     def _scale(self, most: int) -> str:
         """The file that tells Ray's autoscaler to start nodes on this machine."""
+        head = "ray.head.default"
         kinds = {
-            "ray.head.default": {"resources": {"CPU": 0}, "max_workers": 0, "node_config": {}},
+            head: {"resources": {"CPU": 0}, "max_workers": 0, "node_config": {}},
             "small": {
                 "resources": {"CPU": 1, "object_store_memory": 80_000_000},
                 "max_workers": most,

@@ -271,6 +271,8 @@ NOT_FOLLOWED = {
     "uv venv": "downloads gigabytes",
     "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --index-url": "downloads gigabytes",
     "python3 -m pip wheel": "downloads gigabytes",
+    "ray start": "needs a second machine; tests/faults/test_sharing.py starts such nodes",
+    "export CUDA_VISIBLE_DEVICES": "needs a card with slices; tests/cluster/test_resources.py counts some",
     "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --no-index": "tests/docs/test_install.py runs it",
 }
 
