@@ -19,6 +19,6 @@ class UserError(Exception):
 
 
 def counted(number: int, noun: str, verb: str = "") -> str:
-    """`1 trial`, `4 trials`; with the verb `are` or `were`, `1 trial is`, `4 trials are`."""
+    """`1 trial`, `4 trials`; with the verb `are`, `were` or `have`, `1 trial is`, `4 trials are`."""
     said = f"{number:,} {noun}{'s' * (number != 1)}"
-    return f"{said} {verb if number != 1 else {'are': 'is', 'were': 'was'}[verb]}" if verb else said
+    return f"{said} {verb if number != 1 else {'are': 'is', 'were': 'was', 'have': 'has'}[verb]}" if verb else said

@@ -14,9 +14,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from core.data.dataset import cache_folder, fault, fingerprint_of
 from core.data.object_store import SCHEMES, bare, connected, has_credentials, is_address, telling
@@ -58,6 +60,10 @@ def checked(location: str) -> str:
         UserError: conclus knows no stores of this kind, or the address holds credentials.
     """
     scheme = location.partition("://")[0]
+    try:
+        parts = urlsplit(location)
+    except ValueError as error:
+        raise UserError(f"{location!r} is no address of an object store: {error}") from error
     if scheme not in SCHEMES:
         known = ", ".join(f"{one}://" for one in SCHEMES)
         raise fault(
@@ -65,6 +71,10 @@ def checked(location: str) -> str:
         )
     if has_credentials(location):
         raise fault(bare(location), "leave the credentials out of the address of data: they belong in the environment")
+    if parts.fragment:
+        raise fault(
+            bare(location), f"#{parts.fragment} is no part of an address: write %23 for a # in an object's name"
+        )
     return location
 
 
@@ -106,7 +116,7 @@ def _copied(location: str) -> _Copy:
         # Others of the machine need not read the data.
         places.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.parent.mkdir(exist_ok=True)
-        lock = key.with_suffix(".lock").open("w")
+        lock = _opened(key.with_suffix(".lock"))
     with lock:
         with _keeping():
             _wait_for(lock)
@@ -124,6 +134,28 @@ def _copied(location: str) -> _Copy:
                 shutil.rmtree(part, ignore_errors=True)
             _remember(entry, location, versions, found)
         return found
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """A file to lock, made if it is missing; a link or something else in its place is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither.
+    file = os.fdopen(os.open(path, flags, 0o600), "rb+", buffering=0)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is not a regular file: delete it")
+    return file
+
+
+def _clear(path: Path) -> None:
+    """Removes whatever stands there: a folder, a file or a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _objects(filesystem: Any, path: str, location: str) -> dict[str, _Object]:
@@ -159,7 +191,7 @@ def _text(value: bytes | str) -> str:
 def _download(filesystem: Any, objects: Mapping[str, _Object], part: Path, location: str) -> None:
     needed = sum(one.size for one in objects.values())
     with _keeping():
-        shutil.rmtree(part, ignore_errors=True)  # What a killed process left.
+        _clear(part)  # What a killed process left.
         part.mkdir()
         if (free := shutil.disk_usage(part).free) < needed:
             raise OSError(f"it has {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free in {part.parent}")
@@ -205,6 +237,8 @@ def _copy_in(place: Path) -> _Copy:
 def _recalled(entry: Path, versions: Mapping[str, Any]) -> _Copy | None:
     """The copy of the last reading; None if the store holds another version by now, or the copy is damaged."""
     try:
+        if not entry.is_file():  # Who opens a FIFO waits until somebody writes to it.
+            return None
         known = cast("dict[str, Any]", json.loads(entry.read_text(encoding="utf-8")))
         place = entry.parent.parent / "content" / str(known["content"])
         if known["versions"] == versions and _digest(place) == place.name:
@@ -218,6 +252,7 @@ def _remember(entry: Path, location: str, versions: Mapping[str, Any], copy: _Co
     known = {"address": bare(location), "content": copy.path.parent.name, "bytes": copy.size, "versions": versions}
     with _keeping():
         draft = entry.with_suffix(".tmp")
+        _clear(draft)
         draft.write_text(json.dumps(known), encoding="utf-8")
         draft.replace(entry)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import counted
 from jobs.analysis import student
 from jobs.analysis.intervals import holm, quantile
 from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
@@ -342,7 +343,7 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
     if missing := int((factor.codes < 0).sum()):
         notes.append(f"{missing} trials have no value of {key} and are left out.")
     if trials.left_out:
-        notes.append(f"{trials.left_out} finished trials have no finite value of this metric and are left out.")
+        notes.append(f"{counted(trials.left_out, 'finished trial', 'have')} no finite value of this metric: left out.")
     return notes
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis import apart, samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import reason_code
@@ -294,7 +294,7 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     if len(scored) < len(cells):
         notes.append(f"{len(cells) - len(scored)} of {len(cells)} configurations have no finished value yet.")
     if valueless := sum(cell.valueless for cell in cells):
-        notes.append(f"{valueless} finished trials have no finite value of this metric and are left out.")
+        notes.append(f"{counted(valueless, 'finished trial', 'have')} no finite value of this metric: left out.")
     return notes
 
 

@@ -45,8 +45,18 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
     if uses_labels(metric) and names and not any(map(uses_labels, names)):
+        if not any(map(_is_score, names)):
+            raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
         raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
+
+
+_OF_EVERY_EPOCH = ("metric.loss", "best.loss", "health.")
+
+
+def _is_score(column: str) -> bool:
+    """Whether only an epoch that was scored has it: losses and most signals come with every epoch."""
+    return column == f"health.{LABEL_FREE}" or not column.startswith(_OF_EVERY_EPOCH)
 
 
 def metric_name(column: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
-from core.errors import counted
+from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
 from jobs.execution.driver import AGAIN
@@ -162,7 +162,10 @@ def _show_leaderboard(study: Study, results: str) -> None:
     """Prints the leaderboard of the results so far."""
     from jobs.present.leaderboard import leaderboard_text  # Imported late, because it is slow to import.
 
-    click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
+    try:
+        click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
+    except UserError as error:  # The run itself went well, as its exit code tells.
+        remark([str(error)])
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:

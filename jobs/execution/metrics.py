@@ -92,6 +92,8 @@ def served(text: str, *, quiet: bool) -> Generator[Metrics]:
     registry.register(metrics)
     try:
         server, _ = start_http_server(port, host, registry)
+    except UnicodeError as error:  # A host's name that none can be.
+        raise UserError(f"--metrics {text[:80]}: this is no name of a machine") from error
     except OSError as error:
         raise UserError(f"--metrics {text}: nothing can listen there: {reason(error)}") from error
     shown = f"[{host}]" if ":" in host else host
@@ -108,8 +110,8 @@ def served(text: str, *, quiet: bool) -> Generator[Metrics]:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise UserError(f"--metrics {text}: write it as PORT or HOST:PORT, such as 9100 or 0.0.0.0:9100")
+    if not (port.isascii() and port.isdecimal()) or len(port) > 5 or int(port) > 65535:
+        raise UserError(f"--metrics {text[:80]}: write it as PORT or HOST:PORT, such as 9100 or 0.0.0.0:9100")
     return host.strip("[]") or _HERE, int(port)
 
 

@@ -51,7 +51,10 @@ class Budget:
         Raises:
             ValueError: it is no moment.
         """
-        return None if self.until is None else datetime.fromisoformat(self.until).timestamp()
+        if self.until is None:
+            return None
+        # As a local time, in which it is told, it may fall before the year 1.
+        return datetime.fromisoformat(self.until).astimezone().timestamp()
 
 
 Cards = Annotated[float, Bounds(low=0, high=1, why="a trial trains on one card, so a second one would lie idle")]

@@ -67,10 +67,11 @@ def test_without_any_time_nothing_starts(study, command, monkeypatch):
     assert not study.epochs()
 
 
-def test_until_must_be_a_moment(study, command):
-    code, _, err = command("run", "study.yaml", "--set", "budget.until=18:00")
+@pytest.mark.parametrize("text", ["18:00", "0001-01-01T00:00+14:00"])
+def test_until_must_be_a_moment(study, command, text):
+    code, _, err = command("run", "study.yaml", "--set", f"budget.until={text}")
     assert code == 2
-    assert "budget.until: '18:00' is wrong: a moment is needed, such as 2026-12-01T18:00 (local time)" in err
+    assert f"budget.until: '{text}' is wrong: a moment is needed, such as 2026-12-01T18:00 (local time)" in err
 
 
 def test_the_earlier_end_counts(monkeypatch):

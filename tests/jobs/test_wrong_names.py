@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from core.config.schema import did_you_mean, nearest
+from core.errors import UserError
+from jobs.analysis.scores import metric_column
 from jobs.results import writer
 from jobs.results.schema import Attempt
 
@@ -21,7 +23,7 @@ def results(tmp_path, monkeypatch):
                 Attempt(
                     study=study, trial_key=f"k{rate}", config_key=f"k{rate}", seed=0, attempt_id="1", status="ok",
                     params={"optimiser.learning_rate": rate}, metrics=metrics,
-                    health={"consensus": 0.5, "raw_silhouette": 0.1},
+                    health={"consensus": 0.5, "label_free": 0.5, "raw_silhouette": 0.1},
                 ),
             )  # fmt: skip
     return "r"
@@ -47,6 +49,14 @@ def test_a_wrong_column_of_where(results, command, where, says):
     said = told(command, "aggregate", results, "--where", where)
     assert says in said
     assert said.count(", ") <= 10
+
+
+def test_a_metric_of_trials_that_were_not_scored_yet_is_no_matter_of_labels():
+    columns = ["metric.loss", "best.loss", "health.confidence"]
+    with pytest.raises(UserError, match="No trial has been scored yet, so none has the metric 'nmi'"):
+        metric_column(columns, "nmi")
+    with pytest.raises(UserError, match="which these data have not"):
+        metric_column([*columns, "health.label_free"], "nmi")
 
 
 def test_a_wrong_metric(results, command):
