@@ -28,7 +28,7 @@ class Ready:
     """A study that can start: it is planned, its data are checked, and its trials fit the machines.
 
     With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
-    `told` describes how its data were read.
+    `told` describes how its data were read; `again` is the key of a stopped trial that is to go on.
     """
 
     plan: Plan
@@ -39,6 +39,7 @@ class Ready:
     keep_going: bool
     only: Budget | None = None
     told: Sequence[str] = ()
+    again: str = ""
 
     @property
     def anything(self) -> bool:

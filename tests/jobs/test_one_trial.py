@@ -11,9 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.execution import output
+from jobs.planning import plan
 from jobs.results import provenance, stops, storage
+from jobs.results.lock import exclusive
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
+from jobs.study import snapshot, study
 from tests.cluster.nodes import free_port
 from tests.faults.runs import SLOW, Folder, repeated
 
@@ -69,6 +72,10 @@ def test_of_two_running_trials_one_is_read_and_ended_and_goes_on_later(folder, c
         return next(one for one in folder.rows() if one["trial_key"] == key)
 
     run.wait_until(lambda: row()["status"] == "stopped")
+    request = results / "study=s" / "_stops" / f"{key}.json"
+    code, _, err = command("resume", results, "--trial", key[:8], "--workers", "1")
+    refused = f"study s runs: trial {key} stays stopped; stop the study first, then resume it with --trial"
+    assert (code, refused in err, request.exists()) == (2, True, True)
     # It looks once a second, at the end of an epoch of half a second.
     assert before <= len(epochs(mine)) <= before + 4 < 14
     assert re.fullmatch(rf"STOPPED: by ann@\S+, after epoch {len(epochs(mine))} of 14", row()["reason"])
@@ -87,6 +94,7 @@ def test_of_two_running_trials_one_is_read_and_ended_and_goes_on_later(folder, c
     code, _, err = command("resume", results, "--trial", key[:8], "--workers", "1")
     assert code == 0, err
     assert (row()["status"], row()["epochs_done"], repeated(folder.epochs())) == ("ok", 14, {})
+    assert not request.exists()
     assert "nobody has stopped a trial" in command("resume", results, "--trial", key, "--workers", "1")[2]
 
 
@@ -226,3 +234,29 @@ def test_a_request_in_anybodys_results_can_end_a_trial_and_do_nothing_else(tmp_p
     row = Attempt(study="s", trial_key="../x", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
     (tmp_path / "study=s" / "trials").mkdir()
     write(str(tmp_path / "study=s" / "trials"), row)
+
+
+def test_a_trial_stays_stopped_until_the_run_that_takes_it_up_begins(folder, command):
+    read = study.load(folder.path / "study.yaml")
+    place, key = folder.path / "results" / "study=s", plan.make(read).trials[0].trial_key
+    snapshot.write(read, place)
+    row = Attempt(study="s", trial_key=key, config_key="c", seed=0, attempt_id=new_attempt_id(), status="stopped")
+    write(str(folder.path / "results"), row)
+    stops.ask(place, key, "ann")
+    data, away = folder.path / "data" / "mine.npz", folder.path / "data" / "away"
+    data.rename(away)
+    code, _, err = command("resume", place.parent, "--trial", key, "--workers", "1")
+    assert (code, "mine.npz" in err, stops.asked(place)) == (2, True, {key})
+    away.rename(data)
+    with exclusive(str(place.parent), "s"):
+        code, _, err = command("resume", place.parent, "--trial", key, "--workers", "1")
+    assert (code, f"study s runs: trial {key} stays stopped" in err, stops.asked(place)) == (2, True, {key})
+
+
+def test_of_several_studies_the_command_that_goes_on_with_a_trial_names_one(tmp_path, command):
+    for name in ("s", "other"):
+        row = Attempt(study=name, trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
+        write(str(tmp_path), row)
+        again = "" if name == "s" else "--study other "
+        said = command("stop", tmp_path, *again.split(), "--trial", "t")[2]
+        assert said.endswith(f"it can be run again with: conclus resume {tmp_path} {again}--trial t\n")
