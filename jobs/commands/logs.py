@@ -85,7 +85,7 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
     from jobs.results.layout import LOGS, existing
 
     logs = existing(folder, LOGS)
-    endings = (".txt",) if trial is None else (".txt", _PRINTED)
+    endings = (".txt",) if trial is None else (_PRINTED, ".txt")
     found = [storage.at(file) for ending in endings for file in storage.files(logs, ending, trial or "")]
     files = sorted(found, key=lambda one: one.name.rpartition(".")[0][-26:])
     texts = [(file, _text(file)) for file in (files if trial else files[-_SHOWN:])]

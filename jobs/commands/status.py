@@ -24,9 +24,10 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """Show the state of the studies in the folder RESULTS (default: results): done, running, failed, best, time left.
 
     It reads only result files, so it works on a running study, on a copy of its folder, and without the cluster. A
-    trial is silent if it has not written for longer than expected: its process may be dead. Running the study again
-    continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the share
-    of a GPU.
+    trial is silent if it has not written for longer than expected: its process may be dead. It is interrupted if it was
+    saved at a stop, or if no process of this machine, which ran the study last, runs it any more. Running the study
+    again continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the
+    share of a GPU.
     """
     from jobs.analysis.status import standing
     from jobs.execution import driver

@@ -124,6 +124,8 @@ def test_a_trial_that_failed_has_its_last_words_beside_its_traceback(folder, com
     (row,) = folder.rows()
     code, out, _ = command("logs", folder.path / "results", "--trial", row["trial_key"])
     assert code == 0
+    logs = sorted(file.name for file in (folder.path / "results" / "study=s" / "_logs").iterdir())
+    assert logs == [f"{row['trial_key']}.{row['attempt_id']}{ending}" for ending in (".out", ".txt")]
     printed, _, traceback = out.partition("\n== ")
     assert printed.startswith(f"== {row['trial_key']}, what it printed (")
     assert printed.count("epoch ") == 2
@@ -160,10 +162,10 @@ def kept(results):
 
 def test_nothing_is_left_of_a_silent_trial_and_the_end_of_a_loud_one(tmp_path):
     for alone in (True, False):
-        with output.kept(str(tmp_path), "s", "t", alone=alone):
+        with output.kept(str(tmp_path), "s", "t", "A", alone=alone):
             pass
         assert kept(tmp_path) is None
-    with output.kept(str(tmp_path), "s", "t", alone=True) as tend:
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True) as tend:
         for number in range(60):
             os.write(1, b"%06d " % number * 10_000 + b"\n")
             tend()
@@ -179,7 +181,7 @@ def test_nothing_is_left_of_a_silent_trial_and_the_end_of_a_loud_one(tmp_path):
 def test_the_last_words_of_a_process_that_dies_are_kept(tmp_path):
     code = (
         "import os, sys; from jobs.execution import output\n"
-        "with output.kept(sys.argv[1], 's', 't', alone=True):\n"
+        "with output.kept(sys.argv[1], 's', 't', 'A', alone=True):\n"
         "    print('first'); os.system('echo a child'); os.write(2, b'terminate called\\n'); os.abort()\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False, cwd=Path(__file__).parents[2])
@@ -189,18 +191,18 @@ def test_the_last_words_of_a_process_that_dies_are_kept(tmp_path):
 def test_a_bar_that_is_written_over_and_a_broken_sign_are_shown_as_on_a_terminal(tmp_path, command):
     row = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
     write(str(tmp_path), row)
-    with output.kept(str(tmp_path), "s", "t", alone=True):
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True):
         os.write(2, b" 10 %\r 20 %\r100 %\r\n\xff end\n\x07")
     assert command("logs", tmp_path, "--trial", "t")[1].splitlines()[1:] == ["100 %", "� end", "\\x07", ""]
 
 
 def test_without_a_place_and_on_an_object_store(tmp_path, s3, monkeypatch):
     (tmp_path / "study=s").write_text("no folder")
-    with output.kept(str(tmp_path), "s", "t", alone=True):
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True):
         sys.stdout.write("heard by nobody")
     place = s3()
     monkeypatch.setattr(output, "UPLOAD_SECONDS", 0.0)
-    with output.kept(place, "s", "t", alone=True) as tend:
+    with output.kept(place, "s", "t", "A", alone=True) as tend:
         tend()
         assert kept(place) is None
         sys.stdout.write("first\n")

@@ -19,6 +19,7 @@ from jobs.analysis.status import standing
 from jobs.execution import driver
 from jobs.execution.progress import Progress
 from jobs.planning import plan as planning
+from jobs.results import stops
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import snapshot, study
@@ -85,6 +86,19 @@ def test_what_is_known_to_have_ended_has_no_trial_that_runs(store):
     assert found == {"t0": "interrupted", "t1": "interrupted", "t2": "failed"}
 
 
+def test_a_lock_of_this_machine_that_nobody_holds_tells_that_nothing_runs(store):
+    store.add(0, "running", epochs_done=0, seconds=None, age=1)
+    lock = store.folder / "_run.lock"
+    for name, state in [("elsewhere", "running"), (socket.gethostname(), "interrupted")]:
+        lock.write_text(f"process {os.getpid()} on {name}")
+        assert states(store) == {"t0": state}
+    with holding(lock):
+        assert states(store) == {"t0": "running"}
+    lock.unlink()
+    lock.mkdir()
+    assert states(store) == {"t0": "running"}
+
+
 def test_patience_is_that_of_the_studys_own_epochs(store):
     store.add(0, "ok", seconds=1000.0)  # epochs of 100 seconds
     store.add(1, "running", epochs_done=0, seconds=None, age=250)
@@ -105,6 +119,21 @@ def test_the_time_left_is_what_is_left_to_train_among_those_that_run(store):
     assert standing(store.folder).seconds_left == pytest.approx((50 + 80 + 100) / 2)
     store.add(3, "running", seconds=1.0)
     assert standing(store.folder).seconds_left == pytest.approx(99)  # the longest, alone
+
+
+def test_trials_that_were_stopped_by_hand_are_named_and_make_no_estimate(store, command):
+    store.add(0, "ok", seconds=100.0)
+    store.add(1, "stopped", seconds=10.0, reason="STOPPED: by ann, after epoch 1 of 20")
+    store.add(2, "running", seconds=50.0)
+    assert standing(store.folder).stopped == ()  # by early stopping, or it is to go on
+    stops.ask(store.folder, "t1", "ann")
+    stops.ask(store.folder, "t2", "ann")  # it has not ended yet
+    found = standing(store.folder)
+    assert (found.stopped, found.done, found.seconds_left) == (("t1",), 2, pytest.approx(150))
+    out = command("status", store.results)[1].splitlines()
+    assert out[0] == "s: 2 of 4 trials done (1 stopped by hand), 1 running, 1 left"
+    place = out.index("  stopped by hand (go on with: conclus resume RESULTS --trial KEY)")
+    assert out[place + 1] == "    t1"
 
 
 def test_nothing_runs_no_time_is_told(store):

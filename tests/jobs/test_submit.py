@@ -17,7 +17,7 @@ import requests
 from cluster.submit import Jobs
 from core.seal import seal_json
 from jobs.execution.driver import Job
-from jobs.results import provenance
+from jobs.results import provenance, stops
 from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
 from jobs.study import study
@@ -189,6 +189,13 @@ def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_eve
         assert json.loads(record.read_text())["job"] == job
     code, _, err = command("resume", shared)
     assert (code, "nothing new was submitted" in err) == (0, True)
+    stops.ask(record.parent, "t", "ann")
+    lock, away = record.with_name("_run.lock"), record.with_name("_away")
+    for before in (lambda: None, lambda: lock.rename(away)):  # A job that waits holds no lock.
+        before()
+        code, _, err = command("resume", shared, "--trial", "t")
+        assert (code, "study long runs: trial t stays stopped" in err, stops.asked(record.parent)) == (2, True, {"t"})
+    away.rename(lock)
     assert jobs_of(nodes, "long") == [job]
     code, out, err = command("stop", shared)
     assert code == 0, out + err
@@ -202,8 +209,8 @@ def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_eve
     assert command("stop", shared)[0] == 0
     (here / "study.yaml").unlink()
     (here / "mine.py").unlink()
-    code, out, err = command("resume", shared)
-    assert code == 0, out + err
+    code, out, err = command("resume", shared, "--trial", "t")
+    assert (code, stops.asked(record.parent)) == (0, set()), out + err
     code, out, err = command("logs", shared, "--follow")
     assert (code, "all 4 trials are done" in out) == (0, True), out + err
     after = rows(shared)
