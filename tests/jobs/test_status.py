@@ -240,7 +240,22 @@ def test_logs_shows_the_tracebacks_of_failed_trials(store, command):
     assert "ValueError: 1" in out
     assert "ValueError: 2" not in out
     code, _, err = command("logs", store.results, "--trial", "x")
-    assert (code, "no trial x has left a traceback" in err) == (2, True)
+    assert (code, "no trial whose key begins with x has begun" in err) == (2, True)
+
+
+def test_a_trial_that_has_printed_nothing_is_another_thing_than_no_trial(store, command):
+    store.add(0, "ok")
+    store.add(1, "running")
+    store.add(2, "failed", reason="DIED: killed")
+    for key, state in [
+        ("t0", "is done and has printed nothing"),
+        ("t1", "runs and has printed nothing yet"),
+        ("t2", "is failed and has printed nothing"),
+    ]:
+        assert command("logs", store.results, "--trial", key) == (0, "", f"trial {key} {state}\n")
+    for key, why in [("t3", "no trial whose key begins with t3 has begun"), ("t", "3 trials begin with 't'")]:
+        code, out, err = command("logs", store.results, "--trial", key)
+        assert (code, out, why in err) == (2, "", True)
 
 
 def test_of_several_studies_one_has_to_be_named(store, command):

@@ -20,6 +20,8 @@ from jobs.execution.driver import Job
 from jobs.results import provenance, stops
 from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
 from jobs.study import study
 from jobs.submission import submit
 from tests.cluster.nodes import Nodes, free_port, new_token
@@ -153,6 +155,12 @@ def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, 
     code, out, err = command("logs", here / "shared")
     assert (code, "1 trial is left; go on with: conclus resume" in out) == (0, True), out
     assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
+    plan = json.loads((here / "shared" / "study=s" / "_study.json").read_text())["trials"]
+    (key,) = {one[0] for one in plan} - done(here / "shared").keys()
+    row = Attempt(study="s", trial_key=key, config_key="c", seed=0, attempt_id=new_attempt_id(), status="failed")
+    write(str(here / "shared"), row)
+    err = command("logs", here / "shared")[2]
+    assert err.endswith(f"trial {key} failed: conclus logs {here / 'shared'} --trial {key}\n")
 
 
 def wait_for(condition):
