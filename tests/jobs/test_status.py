@@ -301,6 +301,41 @@ def test_of_a_damaged_plan_the_copy_of_the_study_tells_the_metric(store, command
     assert (code, "best acc 0.25" in out, err.count("\n")) == (0, True, 1)
 
 
+@pytest.mark.parametrize(
+    ("change", "code", "why"),
+    [
+        ("seeds=[0]", 0, ""),
+        ("resources.custom={tape: 1}", 2, ": A trial asks for tape"),
+        ("epochs=0", 2, ": --set epochs=0"),
+    ],
+)
+def test_a_job_leaves_its_end_where_status_reads_it(store, command, tmp_path, monkeypatch, change, code, why):  # noqa: PLR0917
+    (tmp_path / "mine.csv").write_text(
+        "u,v,label\n" + "".join(f"{i % 2 * 9 + i / 10},{i % 3},{i % 2}\n" for i in range(20))
+    )
+    text = STUDY.replace("study: long", "study: s").replace("./mine.py", "cc")
+    (tmp_path / "study.yaml").write_text(text)
+    job = driver.new_job("s", "http://head:8265", str(store.results), 1)
+    assert driver.write(job, None)
+    run = ("run", tmp_path / "study.yaml", "--results", store.results, "--workers", "1", "--quiet", "--set", change)
+    assert command(*run)[0] == code  # no job
+    assert "exit code" not in command("status", store.results)[1]
+    monkeypatch.setenv(driver.AGAIN, "conclus resume")
+    assert command(*run)[0] == code
+    line = command("status", store.results)[1].splitlines()[-1]
+    assert line.startswith("    ended 20")
+    assert f" with exit code {code}{why}" in line
+    (one,) = json.loads(command("status", store.results, "--format", "json")[1])
+    assert (one["job_end"]["job"], one["job_end"]["code"]) == (job.job, code)
+    record = store.folder / "_end.json"
+    record.write_bytes(record.read_bytes().replace(b'"code"', b'"cord"'))
+    _, out, err = command("status", store.results)
+    assert ("exit code" in out, "_end.json cannot be read" in err) == (False, True)
+    assert command(*run)[0] == code
+    driver.write(driver.new_job("s", "http://head:8265", str(store.results), 1, after=job.job), None)
+    assert "exit code" not in command("status", store.results)[1]  # it is another job
+
+
 # A run of this machine
 
 STUDY = """study: long

@@ -155,6 +155,7 @@ def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, 
     code, out, err = command("logs", here / "shared")
     assert (code, "1 trial is left; go on with: conclus resume" in out) == (0, True), out
     assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
+    assert " with exit code 3\n" in command("status", here / "shared")[1]
     plan = json.loads((here / "shared" / "study=s" / "_study.json").read_text())["trials"]
     (key,) = {one[0] for one in plan} - done(here / "shared").keys()
     row = Attempt(study="s", trial_key=key, config_key="c", seed=0, attempt_id=new_attempt_id(), status="failed")
