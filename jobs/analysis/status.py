@@ -14,7 +14,7 @@ from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
 from jobs.analysis.usage import COLUMNS as USAGE
 from jobs.analysis.usage import Usage, usage
-from jobs.results import records, storage
+from jobs.results import lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
 from jobs.results.reader import load, take
@@ -67,6 +67,7 @@ class StudyStatus:
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
         used: The hours that all attempts in the study's folder took, by person.
         apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
+        stopped: The keys of the trials, among those done, that somebody stopped.
     """
 
     study: str
@@ -81,6 +82,7 @@ class StudyStatus:
     used: Usage
     per_hour: float | None = None
     apart: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -94,9 +96,10 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
 
     Args:
         folder: The study's folder.
-        ended: Whether the caller knows that no process runs the study. An unfinished trial then counts as interrupted,
-            however recent its file is.
+        ended: Whether the caller knows that no process runs the study; else its lock may tell it. An unfinished trial
+            then counts as interrupted, however recent its file is.
     """
+    ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
@@ -115,6 +118,9 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     slowest = _slowest(loaded.table)
     begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
     missing = planned - len(own)
+    asked = stops.asked(folder)
+    stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
+    lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
         planned=planned,
@@ -123,11 +129,12 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         begun=begun,
         metric=metric,
         best=_best(loaded.table, own, metric, mode),
-        seconds_left=_seconds_left([row["seconds"] for row in done.values()], begun, missing),
+        seconds_left=_seconds_left(lengths, begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         used=usage(loaded.table),
         per_hour=_per_hour(list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
+        stopped=tuple(stopped),
     )
 
 

@@ -12,6 +12,7 @@ from jobs.present.output import warn
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials
     from jobs.results.reader import Loaded
+    from jobs.results.storage import Place
 
 
 def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
@@ -60,6 +61,13 @@ def chosen_metric(
     found = chosen(paths, studies, metric, mode)
     warn(found.notes)
     return found.metric, found.mode
+
+
+def named(results: str, folder: Place) -> list[str]:
+    """The arguments that name the study of this folder to a command: `--study` too where the results have several."""
+    from jobs.results.layout import folders_of, study_name
+
+    return [results, "--study", study_name(folder)] if len(folders_of([results])) > 1 else [results]
 
 
 def one_trial(start: str, keys: Collection[str], without: str) -> str:

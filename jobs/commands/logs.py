@@ -47,7 +47,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     found = driver.job_of(results, studies, address, job) if trial is None else None
     if found is None:
         _tracebacks(driver.one_study(results, studies), trial)
-    elif code := _driver_log(*found, follow=follow, insecure=insecure):
+        return
+    code = _driver_log(*found, follow=follow, insecure=insecure)
+    _name_failed(results, studies, found[1])
+    if code:
         sys.exit(code)
 
 
@@ -63,6 +66,47 @@ def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     # Only this message tells why a job failed before its command started.
     remark([f"{job}: {state.told}"])
     return 0
+
+
+def _name_failed(results: str, studies: tuple[str, ...], job: str) -> None:
+    """Names the commands that show why trials failed, if the job's results can be read from here."""
+    import shlex
+
+    from jobs.analysis.status import standing
+    from jobs.cli.inputs import named
+    from jobs.execution import driver
+
+    try:
+        folder = driver.one_study(results, studies)
+        record = driver.read(folder)
+        if record is None or record.job != job:
+            return
+        failed = [one.trial_key for one in standing(folder).begun if one.state == "failed"]
+    except UserError:
+        return
+    for key in failed[-_SHOWN:]:
+        remark([f"trial {key} failed: {shlex.join(['conclus', 'logs', *named(results, folder), '--trial', key])}"])
+
+
+def _tell_of_silence(folder: Place, start: str) -> None:
+    """Tells the state of a trial that has left nothing to show.
+
+    Raises:
+        UserError: No trial that has begun has such a key, or several have.
+    """
+    from jobs.analysis.status import standing
+    from jobs.cli.inputs import one_trial
+    from jobs.results.reader import load
+
+    keys = load(str(folder), columns=["trial_key"]).table["trial_key"].to_pylist()
+    states = dict.fromkeys(keys, "is done and has printed nothing")
+    for one in standing(folder).begun:
+        is_running = one.state == "running"
+        states[one.trial_key] = (
+            "runs and has printed nothing yet" if is_running else f"is {one.state} and has printed nothing"
+        )
+    key = one_trial(start, states, f"{folder}: no trial whose key begins with {start} has begun; see `conclus status`")
+    remark([f"trial {key} {states[key]}"])
 
 
 def _text(file: Place) -> str:
@@ -85,13 +129,14 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
     from jobs.results.layout import LOGS, existing
 
     logs = existing(folder, LOGS)
-    endings = (".txt",) if trial is None else (".txt", _PRINTED)
+    endings = (".txt",) if trial is None else (_PRINTED, ".txt")
     found = [storage.at(file) for ending in endings for file in storage.files(logs, ending, trial or "")]
     files = sorted(found, key=lambda one: one.name.rpartition(".")[0][-26:])
     texts = [(file, _text(file)) for file in (files if trial else files[-_SHOWN:])]
     shown = [(file, text) for file, text in texts if text]
     if not shown and trial is not None:
-        raise UserError(f"{folder}: no trial {trial} has left a traceback or printed anything; see `conclus status`")
+        _tell_of_silence(folder, trial)
+        return
     for file, text in shown:
         what = ", what it printed" if file.name.endswith(_PRINTED) else ""
         click.echo(one_line(f"== {file.name.partition('.')[0]}{what} ({file})"))

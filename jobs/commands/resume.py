@@ -46,6 +46,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution import driver
     from jobs.execution.console import run_study
     from jobs.present.output import warn
+    from jobs.results import stops
     from jobs.study import snapshot
 
     folder = driver.one_study(results, studies)
@@ -55,24 +56,49 @@ def command(  # noqa: PLR0917 (click passes them by name)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file, notes = snapshot.fetch(folder, Path(scratch))
         warn(notes)
-        if trial is not None:
-            _take_back(folder, trial, file)
+        again = "" if trial is None else _stopped(folder, trial, file)
+        home = job.results if job else _home(results)
         if where is None:
-            run_study(file, _home(results), own=False, workers=workers)
-        else:
-            _submit(file, where, job.results if job else _home(results), workers, insecure=insecure)
+            run_study(file, _home(results), own=False, workers=workers, again=again)
+            return
+        if again:
+            _refuse_if_submitted(folder, again, where, home, insecure=insecure)
+        _submit(file, where, home, workers, insecure=insecure)
+        if again:
+            stops.withdraw(folder, again)
 
 
-def _take_back(folder: Place, start: str, file: Path) -> None:
-    """Deletes the request by which a trial was ended."""
+def _stopped(folder: Place, start: str, file: Path) -> str:
+    """The key of the trial that somebody stopped; refused while a process runs the study: it would not take it up."""
     from jobs.cli.inputs import one_trial
     from jobs.results import stops
+    from jobs.results.lock import holder
     from jobs.study import study as studies
 
     search = studies.load(file).search
     if search.scheduler != "none" or search.name == "optuna":
         raise UserError("the search of this study takes a trial that was stopped as done: it cannot be run again")
-    stops.withdraw(folder, one_trial(start, stops.asked(folder), f"{folder}: nobody has stopped a trial {start}"))
+    key = one_trial(start, stops.asked(folder), f"{folder}: nobody has stopped a trial {start}")
+    if holder(folder):
+        raise _still_running(folder, key)
+    return key
+
+
+def _refuse_if_submitted(folder: Place, key: str, address: str, results: str, *, insecure: bool) -> None:
+    """Refuses to go on with a trial while a job of the study runs, or waits and does not hold its lock yet."""
+    from cluster.submit import Jobs
+    from jobs.results.layout import study_name
+
+    about = {"study": study_name(folder), "results": results.rstrip("/") or results}
+    if not all(one.state.ended for one in Jobs(address, insecure=insecure).having(about)):
+        raise _still_running(folder, key)
+
+
+def _still_running(folder: Place, key: str) -> UserError:
+    from jobs.results.layout import study_name
+
+    name = study_name(folder)
+    return UserError(f"study {name} runs: trial {key} stays stopped; stop the study first, then resume it with --trial")
 
 
 def _home(results: str) -> str:

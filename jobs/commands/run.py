@@ -40,6 +40,8 @@ def command(
     Exit codes: 0 every trial is done; 1 trials failed, or running it again would not help; 2 something given is wrong;
     3 trials are left, because the budget or the job's time is over or a SIGTERM came: run it again; 130 after Ctrl-C.
     """
+    from jobs.execution import job_end
     from jobs.execution.console import run_study
 
-    run_study(study, results, overrides, checkpoint=checkpoint, quiet=quiet, **where)
+    with job_end.written(study, results):
+        run_study(study, results, overrides, checkpoint=checkpoint, quiet=quiet, **where)

@@ -14,6 +14,7 @@ from jobs.present.visible import one_line
 if TYPE_CHECKING:
     from jobs.analysis.status import StudyStatus
     from jobs.execution.driver import Job
+    from jobs.execution.job_end import JobEnd
 
 
 @click.command("status")
@@ -24,34 +25,39 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     """Show the state of the studies in the folder RESULTS (default: results): done, running, failed, best, time left.
 
     It reads only result files, so it works on a running study, on a copy of its folder, and without the cluster. A
-    trial is silent if it has not written for longer than expected: its process may be dead. Running the study again
-    continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the share
-    of a GPU.
+    trial is silent if it has not written for longer than expected: its process may be dead. It is interrupted if it was
+    saved at a stop, or if no process of this machine, which ran the study last, runs it any more. Running the study
+    again continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the
+    share of a GPU.
     """
     from jobs.analysis.status import standing
-    from jobs.execution import driver
+    from jobs.execution import driver, job_end
     from jobs.results.layout import folders_of, misnamed_folders
 
     folders = folders_of([results], studies)
-    found = [(standing(folder), driver.read(folder)) for folder in folders]
-    warn([*misnamed_folders(results), *(sentence for one, _ in found for sentence in one.warnings)])
+    found = [
+        (standing(folder), job := driver.read(folder), job and job_end.read(folder, job.job)) for folder in folders
+    ]
+    warn([*misnamed_folders(results), *(sentence for one, *_ in found for sentence in one.warnings)])
     if fmt == "table":
         click.echo("\n\n".join("\n".join(map(one_line, _lines(*one))) for one in found))
     else:
         click.echo(_machine(found, fmt), nl=False)
 
 
-def _lines(one: StudyStatus, job: Job | None) -> Iterator[str]:
-    """The state of a study, and its job on a cluster if it has one."""
+def _lines(one: StudyStatus, job: Job | None, end: JobEnd | None) -> Iterator[str]:
+    """The state of a study, and its job on a cluster if it has one, with its end."""
     from jobs.present.status import lines
 
     yield from lines(one, width())
     if job is not None:
         yield f"  job {job.job}"
         yield f"    at {job.address}, submitted {job.submitted} by {job.by}"
+    if end is not None:
+        yield f"    ended {end.at} with exit code {end.code}" + (end.why and f": {end.why}")
 
 
-def _machine(found: list[tuple[StudyStatus, Job | None]], fmt: str) -> str:
+def _machine(found: list[tuple[StudyStatus, Job | None, JobEnd | None]], fmt: str) -> str:
     """For programs: JSON with every trial that has begun, or one row per study."""
     from dataclasses import asdict
 
@@ -60,11 +66,14 @@ def _machine(found: list[tuple[StudyStatus, Job | None]], fmt: str) -> str:
     from jobs.present.visible import json_text
 
     if fmt == "json":
-        content = [{**asdict(one), "job": asdict(job) if job else None} for one, job in found]
+        content = [
+            {**asdict(one), "job": asdict(job) if job else None, "job_end": asdict(end) if end else None}
+            for one, job, end in found
+        ]
         return json_text(content, indent=1, default=str)
     head = ["study", "planned", "done", *STATES, "missing", "metric", "best", "seconds_left"]
     head += ["hours", "card_hours", "failed_hours", "failed_card_hours"]
-    return tables.render(head, [_row(one, STATES) for one, _ in found], fmt)
+    return tables.render(head, [_row(one, STATES) for one, *_ in found], fmt)
 
 
 def _row(one: StudyStatus, states: Sequence[str]) -> list[Any]:

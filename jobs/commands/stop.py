@@ -61,7 +61,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     """Leaves a request to end a trial, which whatever process trains it will find."""
     import shlex
 
-    from jobs.cli.inputs import one_trial
+    from jobs.cli.inputs import named, one_trial
     from jobs.results import provenance, stops
     from jobs.results.reader import load
 
@@ -73,7 +73,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     if last[key]["source"] == "pbt":
         raise UserError(f"trial {key} is of a population, whose members wait for each other: stop the whole study")
     stops.ask(folder, key, provenance.somebody())
-    again = shlex.join(["conclus", "resume", results, "--trial", key])
+    again = shlex.join(["conclus", "resume", *named(results, folder), "--trial", key])
     remark([f"trial {key} ends after its epoch; it can be run again with: {again}"])
 
 

@@ -58,14 +58,14 @@ class Order:
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
 
-def first_row(order: Order) -> Attempt:
-    """The row of an attempt that begins now, on this machine."""
+def first_row(order: Order, attempt_id: str = "") -> Attempt:
+    """The row of an attempt that begins now, on this machine; without an id it gets a new one."""
     return Attempt(
         study=order.study,
         trial_key=order.trial_key,
         config_key=order.config_key,
         seed=order.seed,
-        attempt_id=new_attempt_id(),
+        attempt_id=attempt_id or new_attempt_id(),
         source=order.source,
         started=datetime.now(UTC),
         own_seconds=0.0,

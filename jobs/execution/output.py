@@ -25,7 +25,7 @@ _CUT = b"[the beginning is cut]\n"
 
 
 @contextlib.contextmanager
-def kept(results: str, study: str, trial_key: str, *, alone: bool) -> Generator[Callable[[], None]]:
+def kept(results: str, study: str, trial_key: str, attempt_id: str, *, alone: bool) -> Generator[Callable[[], None]]:
     """Keeps what the block prints in the folder of the study's logs; nothing is left there if it prints nothing.
 
     Without a place to keep it, and on a full disk, the block goes on as if it had printed.
@@ -34,15 +34,14 @@ def kept(results: str, study: str, trial_key: str, *, alone: bool) -> Generator[
         results: The place of the results.
         study: The study's name.
         trial_key: The trial's key.
+        attempt_id: The attempt's id.
         alone: Whether the process does nothing else. Then also what C libraries and child processes print is kept;
             else only what goes through `sys.stdout` and `sys.stderr`, which also get it.
 
     Yields:
         What the block calls now and then, to bring an object store up to date and to keep within `LARGEST`.
     """
-    from jobs.results.writer import new_attempt_id
-
-    log = _Log(study_folder(results, study) / LOGS / f"{trial_key}.{new_attempt_id()}.out")
+    log = _Log(study_folder(results, study) / LOGS / f"{trial_key}.{attempt_id}.out")
     streams = sys.stdout, sys.stderr
     ours = tuple(_Stream(log, one, also=not alone) for one in streams)
     with contextlib.closing(log), _descriptors(log) if alone else contextlib.nullcontext():

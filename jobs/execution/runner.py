@@ -22,7 +22,7 @@ from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
 from jobs.planning.plan import Plan, PlannedTrial
-from jobs.results import storage
+from jobs.results import stops, storage
 from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
@@ -123,11 +123,13 @@ def prepare(
     address: str | None = None,
     allow_cpu: bool = False,
     keep_going: bool = False,
+    again: str = "",
 ) -> Ready:
-    """Plans and checks a study without starting it; see `run`."""
+    """Plans and checks a study without starting it; see `run`. The stopped trial with the key `again` is to go on."""
     plan = known(planning.make(study), results)
-    todo = plan.missing(results)
-    return ready(plan, todo, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
+    todo = plan.missing(results, again)
+    checked = ready(plan, todo, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
+    return replace(checked, again=again)
 
 
 def ready(
@@ -166,6 +168,8 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     if ready.anything:
         with exclusive(ready.results, name):
             write_study(ready.results, ready.plan)
+            if ready.again in stops.asked(study_folder(ready.results, name)):
+                stops.withdraw(study_folder(ready.results, name), ready.again)
             _execute(ready, on_event, stop, end)
             end.unwritable = end.unwritable or _tidy(ready)
     try:

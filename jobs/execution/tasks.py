@@ -28,7 +28,7 @@ class Ready:
     """A study that can start: it is planned, its data are checked, and its trials fit the machines.
 
     With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
-    `told` describes how its data were read.
+    `told` describes how its data were read; `again` is the key of a stopped trial that is to go on.
     """
 
     plan: Plan
@@ -39,6 +39,7 @@ class Ready:
     keep_going: bool
     only: Budget | None = None
     told: Sequence[str] = ()
+    again: str = ""
 
     @property
     def anything(self) -> bool:
@@ -58,14 +59,17 @@ def work_here(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
 
 def _work(payload: Mapping[str, Any], report: Report, *, alone: bool) -> Mapping[str, Any]:
     """`jobs.execution.trial.run_trial`, imported where it runs: the driver of a Ray run needs no torch."""
-    with output.kept(payload["results"], payload["study"], payload["trial_key"], alone=alone) as tend:
+    from jobs.results.writer import new_attempt_id
+
+    attempt_id = new_attempt_id()
+    with output.kept(payload["results"], payload["study"], payload["trial_key"], attempt_id, alone=alone) as tend:
         from jobs.execution.trial import run_trial
 
         def told(news: Mapping[str, Any]) -> None:
             tend()
             report(news)
 
-        return run_trial(payload, told)
+        return run_trial(payload, told, attempt_id)
 
 
 def worker_count(study: Study, nodes: Sequence[Node], wanted: int | None) -> int:

@@ -42,7 +42,7 @@ from jobs.study import plug_ins
 Report = Callable[[Mapping[str, Any]], None]
 
 
-def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") -> Mapping[str, Any]:
     """Runs one attempt at one trial, to its end or to the first `report` that raises SystemExit.
 
     If it raises EndedEarly, the row is closed as `stopped`; after any other SystemExit the trial can be resumed.
@@ -54,6 +54,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
         payload: the fields of an `Order`.
         report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether this
             epoch was `scored`.
+        attempt_id: the attempt's id; by default a new one.
 
     Returns:
         `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, `epochs`
@@ -65,7 +66,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     if _is_done(order):
         known = {"status": "ok", "reason": "", "config_key": order.config_key}
         return {**known, "seconds": 0.0, "epochs": 0, "value": None, "stored": True}
-    running = _Running(order)
+    running = _Running(order, attempt_id)
     try:
         # CUDA's own memory and the 1 GB that pyarrow reserves at its first row belong to the process, not the trial.
         resume = running.begin()
@@ -114,13 +115,13 @@ _SAME = ("trial_key", "data_hash", "code_hash", "after")
 class _Running:
     """A running attempt: its row, its checkpoint, and when each was last written."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, attempt_id: str) -> None:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
         self.folder = study_folder(order.results, order.study)
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
-        self.attempt = first_row(order)
+        self.attempt = first_row(order, attempt_id)
         self.model = _best_model(order, self.folder) if order.save_model else None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()

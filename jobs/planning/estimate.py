@@ -40,7 +40,8 @@ class Charge:
     def line(self, name: str, seconds: float) -> str:
         """`cost to go: about 12.5 = 5 gpu-hours x 2.5`, for trials that take so many seconds together."""
         hours = seconds / 3600 * self.share
-        return f"{name}: about {amount(hours * self.price)} = {amount(hours)} {self.unit}s x {self.price:g}"
+        cost, product = amount(hours * self.price), f"{amount(hours)} {self.unit}s x {self.price:g}"
+        return f"{name}: {cost} ({product})" if cost.startswith("under") else f"{name}: about {cost} = {product}"
 
 
 def charge(text: str, study: Study) -> Charge:

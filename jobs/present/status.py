@@ -17,6 +17,8 @@ from jobs.results.names import short_names
 STATES = ("failed", "running", "silent", "interrupted")
 """States of trials that have begun and are not done, the worst first."""
 _SHOWN = 5
+_SHORT = 0.1
+"""Fewer hours than this are told in seconds or minutes."""
 
 
 def headline(one: StudyStatus) -> str:
@@ -29,7 +31,8 @@ def headline(one: StudyStatus) -> str:
     interrupted = one.count("interrupted")
     left = [f"{one.missing + interrupted} left"] if one.missing + interrupted else []
     begun = f" ({interrupted} interrupted)" if interrupted else ""
-    return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done", *counts, *left]) + begun
+    by_hand = f" ({len(one.stopped)} stopped by hand)" if one.stopped else ""
+    return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done{by_hand}", *counts, *left]) + begun
 
 
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
@@ -43,6 +46,11 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
     yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
+    if one.stopped:
+        yield "  stopped by hand (go on with: conclus resume RESULTS --trial KEY)"
+        yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
+        if len(one.stopped) > _SHOWN:
+            yield f"    … and {len(one.stopped) - _SHOWN} more"
     for state in STATES:
         yield from _trials([trial for trial in one.begun if trial.state == state], width)
 
@@ -73,12 +81,18 @@ def _hours(used: Used) -> str:
     text, failed = _of(used.hours, "hour"), used.failed_hours
     if used.card_hours:
         text, failed = f"{text}, {_of(used.card_hours, 'card-hour')}", used.failed_card_hours
-    return text + (f" ({tables.amount(failed)} of them in failed attempts)" if failed else "")
+    return text + (f" ({_long(failed)} of them in failed attempts)" if failed else "")
 
 
 def _of(number: float, unit: str) -> str:
+    if number < _SHORT:
+        return _long(number) + (" in all" if unit == "hour" else " of a whole card")
     said = tables.amount(number)
     return f"{said} {unit}{'s' * (said != '1')}"
+
+
+def _long(hours: float) -> str:
+    return tables.duration(round(hours * 3600, 3)) if hours < _SHORT else tables.amount(hours)
 
 
 def _trials(trials: list[Trial], width: int) -> Iterator[str]:

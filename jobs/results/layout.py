@@ -24,6 +24,7 @@ QUEUE = "_queue"
 STUDY_JSON = "_study.json"
 STUDY_YAML = "_study.yaml"
 JOB = "_job.json"
+JOB_END = "_end.json"
 RUN_LOCK = "_run.lock"
 MODELS = "models"
 

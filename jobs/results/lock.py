@@ -73,6 +73,25 @@ def holder(folder: Place) -> str:
     return ""
 
 
+def is_free(folder: Place) -> bool:
+    """Whether it is certain that no process runs the study of this folder.
+
+    A lock in a folder may be seen only by the machine whose process holds it. So it is certain only where the last
+    driver ran on this machine, which the lock names.
+    """
+    if isinstance(folder, Remote):
+        return not holder(folder)
+    try:
+        import fcntl
+
+        with open_regular(folder / RUN_LOCK) as file:
+            if is_taken(file.fileno(), fcntl.LOCK_SH):
+                return False
+            return os.pread(file.fileno(), _BYTES, 0).endswith(f" on {socket.gethostname()}".encode())
+    except (ImportError, OSError):  # Windows, no lock, or a disk without locks.
+        return False
+
+
 @contextlib.contextmanager
 def _file(folder: Path) -> Generator[None]:
     try:

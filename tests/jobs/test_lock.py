@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import UserError
 from jobs.results import lock
+from jobs.results.layout import study_folder
 from jobs.results.lock import exclusive, holder
 
 LOOK = """
@@ -94,3 +95,10 @@ def test_a_lock_that_is_none_is_one_line_and_nothing_is_written_through_it(tmp_p
         exclusive(str(tmp_path), "s").__enter__()
     assert precious.read_text() == "mine"
     assert holder(path.parent) == ""
+
+
+def test_it_is_certain_that_nobody_runs_a_study_while_its_lock_in_an_object_store_is_not_held(tmp_path, s3):
+    for place in (s3(), str(tmp_path)):
+        with exclusive(place, "s"):
+            assert not lock.is_free(study_folder(place, "s"))
+        assert lock.is_free(study_folder(place, "s"))

@@ -11,9 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.execution import output
+from jobs.planning import plan
 from jobs.results import provenance, stops, storage
+from jobs.results.lock import exclusive
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
+from jobs.study import snapshot, study
 from tests.cluster.nodes import free_port
 from tests.faults.runs import SLOW, Folder, repeated
 
@@ -69,6 +72,10 @@ def test_of_two_running_trials_one_is_read_and_ended_and_goes_on_later(folder, c
         return next(one for one in folder.rows() if one["trial_key"] == key)
 
     run.wait_until(lambda: row()["status"] == "stopped")
+    request = results / "study=s" / "_stops" / f"{key}.json"
+    code, _, err = command("resume", results, "--trial", key[:8], "--workers", "1")
+    refused = f"study s runs: trial {key} stays stopped; stop the study first, then resume it with --trial"
+    assert (code, refused in err, request.exists()) == (2, True, True)
     # It looks once a second, at the end of an epoch of half a second.
     assert before <= len(epochs(mine)) <= before + 4 < 14
     assert re.fullmatch(rf"STOPPED: by ann@\S+, after epoch {len(epochs(mine))} of 14", row()["reason"])
@@ -87,6 +94,7 @@ def test_of_two_running_trials_one_is_read_and_ended_and_goes_on_later(folder, c
     code, _, err = command("resume", results, "--trial", key[:8], "--workers", "1")
     assert code == 0, err
     assert (row()["status"], row()["epochs_done"], repeated(folder.epochs())) == ("ok", 14, {})
+    assert not request.exists()
     assert "nobody has stopped a trial" in command("resume", results, "--trial", key, "--workers", "1")[2]
 
 
@@ -116,6 +124,8 @@ def test_a_trial_that_failed_has_its_last_words_beside_its_traceback(folder, com
     (row,) = folder.rows()
     code, out, _ = command("logs", folder.path / "results", "--trial", row["trial_key"])
     assert code == 0
+    logs = sorted(file.name for file in (folder.path / "results" / "study=s" / "_logs").iterdir())
+    assert logs == [f"{row['trial_key']}.{row['attempt_id']}{ending}" for ending in (".out", ".txt")]
     printed, _, traceback = out.partition("\n== ")
     assert printed.startswith(f"== {row['trial_key']}, what it printed (")
     assert printed.count("epoch ") == 2
@@ -152,10 +162,10 @@ def kept(results):
 
 def test_nothing_is_left_of_a_silent_trial_and_the_end_of_a_loud_one(tmp_path):
     for alone in (True, False):
-        with output.kept(str(tmp_path), "s", "t", alone=alone):
+        with output.kept(str(tmp_path), "s", "t", "A", alone=alone):
             pass
         assert kept(tmp_path) is None
-    with output.kept(str(tmp_path), "s", "t", alone=True) as tend:
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True) as tend:
         for number in range(60):
             os.write(1, b"%06d " % number * 10_000 + b"\n")
             tend()
@@ -171,7 +181,7 @@ def test_nothing_is_left_of_a_silent_trial_and_the_end_of_a_loud_one(tmp_path):
 def test_the_last_words_of_a_process_that_dies_are_kept(tmp_path):
     code = (
         "import os, sys; from jobs.execution import output\n"
-        "with output.kept(sys.argv[1], 's', 't', alone=True):\n"
+        "with output.kept(sys.argv[1], 's', 't', 'A', alone=True):\n"
         "    print('first'); os.system('echo a child'); os.write(2, b'terminate called\\n'); os.abort()\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False, cwd=Path(__file__).parents[2])
@@ -181,18 +191,18 @@ def test_the_last_words_of_a_process_that_dies_are_kept(tmp_path):
 def test_a_bar_that_is_written_over_and_a_broken_sign_are_shown_as_on_a_terminal(tmp_path, command):
     row = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
     write(str(tmp_path), row)
-    with output.kept(str(tmp_path), "s", "t", alone=True):
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True):
         os.write(2, b" 10 %\r 20 %\r100 %\r\n\xff end\n\x07")
     assert command("logs", tmp_path, "--trial", "t")[1].splitlines()[1:] == ["100 %", "� end", "\\x07", ""]
 
 
 def test_without_a_place_and_on_an_object_store(tmp_path, s3, monkeypatch):
     (tmp_path / "study=s").write_text("no folder")
-    with output.kept(str(tmp_path), "s", "t", alone=True):
+    with output.kept(str(tmp_path), "s", "t", "A", alone=True):
         sys.stdout.write("heard by nobody")
     place = s3()
     monkeypatch.setattr(output, "UPLOAD_SECONDS", 0.0)
-    with output.kept(place, "s", "t", alone=True) as tend:
+    with output.kept(place, "s", "t", "A", alone=True) as tend:
         tend()
         assert kept(place) is None
         sys.stdout.write("first\n")
@@ -226,3 +236,29 @@ def test_a_request_in_anybodys_results_can_end_a_trial_and_do_nothing_else(tmp_p
     row = Attempt(study="s", trial_key="../x", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
     (tmp_path / "study=s" / "trials").mkdir()
     write(str(tmp_path / "study=s" / "trials"), row)
+
+
+def test_a_trial_stays_stopped_until_the_run_that_takes_it_up_begins(folder, command):
+    read = study.load(folder.path / "study.yaml")
+    place, key = folder.path / "results" / "study=s", plan.make(read).trials[0].trial_key
+    snapshot.write(read, place)
+    row = Attempt(study="s", trial_key=key, config_key="c", seed=0, attempt_id=new_attempt_id(), status="stopped")
+    write(str(folder.path / "results"), row)
+    stops.ask(place, key, "ann")
+    data, away = folder.path / "data" / "mine.npz", folder.path / "data" / "away"
+    data.rename(away)
+    code, _, err = command("resume", place.parent, "--trial", key, "--workers", "1")
+    assert (code, "mine.npz" in err, stops.asked(place)) == (2, True, {key})
+    away.rename(data)
+    with exclusive(str(place.parent), "s"):
+        code, _, err = command("resume", place.parent, "--trial", key, "--workers", "1")
+    assert (code, f"study s runs: trial {key} stays stopped" in err, stops.asked(place)) == (2, True, {key})
+
+
+def test_of_several_studies_the_command_that_goes_on_with_a_trial_names_one(tmp_path, command):
+    for name in ("s", "other"):
+        row = Attempt(study=name, trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
+        write(str(tmp_path), row)
+        again = "" if name == "s" else "--study other "
+        said = command("stop", tmp_path, *again.split(), "--trial", "t")[2]
+        assert said.endswith(f"it can be run again with: conclus resume {tmp_path} {again}--trial t\n")

@@ -43,6 +43,7 @@ def test_the_cost_to_go_is_that_of_the_median_of_what_is_done(file, command):
     assert shown(command, file) == []
     # 3 trials to go, of 2 hours and 2 cores each.
     assert shown(command, file, "--price", "0.05/cpu-hour") == ["cost to go: about 0.6 = 12 cpu-hours x 0.05"]
+    assert shown(command, file, "--price", "0.000001/cpu-hour") == ["cost to go: under 0.0001 (12 cpu-hours x 1e-06)"]
     finish(file, *[1.0] * 6)
     assert shown(command, file, "--price", "0.05/cpu-hour") == []
 

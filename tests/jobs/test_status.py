@@ -19,6 +19,7 @@ from jobs.analysis.status import standing
 from jobs.execution import driver
 from jobs.execution.progress import Progress
 from jobs.planning import plan as planning
+from jobs.results import stops
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import snapshot, study
@@ -85,6 +86,19 @@ def test_what_is_known_to_have_ended_has_no_trial_that_runs(store):
     assert found == {"t0": "interrupted", "t1": "interrupted", "t2": "failed"}
 
 
+def test_a_lock_of_this_machine_that_nobody_holds_tells_that_nothing_runs(store):
+    store.add(0, "running", epochs_done=0, seconds=None, age=1)
+    lock = store.folder / "_run.lock"
+    for name, state in [("elsewhere", "running"), (socket.gethostname(), "interrupted")]:
+        lock.write_text(f"process {os.getpid()} on {name}")
+        assert states(store) == {"t0": state}
+    with holding(lock):
+        assert states(store) == {"t0": "running"}
+    lock.unlink()
+    lock.mkdir()
+    assert states(store) == {"t0": "running"}
+
+
 def test_patience_is_that_of_the_studys_own_epochs(store):
     store.add(0, "ok", seconds=1000.0)  # epochs of 100 seconds
     store.add(1, "running", epochs_done=0, seconds=None, age=250)
@@ -105,6 +119,21 @@ def test_the_time_left_is_what_is_left_to_train_among_those_that_run(store):
     assert standing(store.folder).seconds_left == pytest.approx((50 + 80 + 100) / 2)
     store.add(3, "running", seconds=1.0)
     assert standing(store.folder).seconds_left == pytest.approx(99)  # the longest, alone
+
+
+def test_trials_that_were_stopped_by_hand_are_named_and_make_no_estimate(store, command):
+    store.add(0, "ok", seconds=100.0)
+    store.add(1, "stopped", seconds=10.0, reason="STOPPED: by ann, after epoch 1 of 20")
+    store.add(2, "running", seconds=50.0)
+    assert standing(store.folder).stopped == ()  # by early stopping, or it is to go on
+    stops.ask(store.folder, "t1", "ann")
+    stops.ask(store.folder, "t2", "ann")  # it has not ended yet
+    found = standing(store.folder)
+    assert (found.stopped, found.done, found.seconds_left) == (("t1",), 2, pytest.approx(150))
+    out = command("status", store.results)[1].splitlines()
+    assert out[0] == "s: 2 of 4 trials done (1 stopped by hand), 1 running, 1 left"
+    place = out.index("  stopped by hand (go on with: conclus resume RESULTS --trial KEY)")
+    assert out[place + 1] == "    t1"
 
 
 def test_nothing_runs_no_time_is_told(store):
@@ -211,7 +240,22 @@ def test_logs_shows_the_tracebacks_of_failed_trials(store, command):
     assert "ValueError: 1" in out
     assert "ValueError: 2" not in out
     code, _, err = command("logs", store.results, "--trial", "x")
-    assert (code, "no trial x has left a traceback" in err) == (2, True)
+    assert (code, "no trial whose key begins with x has begun" in err) == (2, True)
+
+
+def test_a_trial_that_has_printed_nothing_is_another_thing_than_no_trial(store, command):
+    store.add(0, "ok")
+    store.add(1, "running")
+    store.add(2, "failed", reason="DIED: killed")
+    for key, state in [
+        ("t0", "is done and has printed nothing"),
+        ("t1", "runs and has printed nothing yet"),
+        ("t2", "is failed and has printed nothing"),
+    ]:
+        assert command("logs", store.results, "--trial", key) == (0, "", f"trial {key} {state}\n")
+    for key, why in [("t3", "no trial whose key begins with t3 has begun"), ("t", "3 trials begin with 't'")]:
+        code, out, err = command("logs", store.results, "--trial", key)
+        assert (code, out, why in err) == (2, "", True)
 
 
 def test_of_several_studies_one_has_to_be_named(store, command):
@@ -255,6 +299,41 @@ def test_of_a_damaged_plan_the_copy_of_the_study_tells_the_metric(store, command
     (store.folder / "study.json").write_text("{")
     code, out, err = command("status", store.results)
     assert (code, "best acc 0.25" in out, err.count("\n")) == (0, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "why"),
+    [
+        ("seeds=[0]", 0, ""),
+        ("resources.custom={tape: 1}", 2, ": A trial asks for tape"),
+        ("epochs=0", 2, ": --set epochs=0"),
+    ],
+)
+def test_a_job_leaves_its_end_where_status_reads_it(store, command, tmp_path, monkeypatch, change, code, why):  # noqa: PLR0917
+    (tmp_path / "mine.csv").write_text(
+        "u,v,label\n" + "".join(f"{i % 2 * 9 + i / 10},{i % 3},{i % 2}\n" for i in range(20))
+    )
+    text = STUDY.replace("study: long", "study: s").replace("./mine.py", "cc")
+    (tmp_path / "study.yaml").write_text(text)
+    job = driver.new_job("s", "http://head:8265", str(store.results), 1)
+    assert driver.write(job, None)
+    run = ("run", tmp_path / "study.yaml", "--results", store.results, "--workers", "1", "--quiet", "--set", change)
+    assert command(*run)[0] == code  # no job
+    assert "exit code" not in command("status", store.results)[1]
+    monkeypatch.setenv(driver.AGAIN, "conclus resume")
+    assert command(*run)[0] == code
+    line = command("status", store.results)[1].splitlines()[-1]
+    assert line.startswith("    ended 20")
+    assert f" with exit code {code}{why}" in line
+    (one,) = json.loads(command("status", store.results, "--format", "json")[1])
+    assert (one["job_end"]["job"], one["job_end"]["code"]) == (job.job, code)
+    record = store.folder / "_end.json"
+    record.write_bytes(record.read_bytes().replace(b'"code"', b'"cord"'))
+    _, out, err = command("status", store.results)
+    assert ("exit code" in out, "_end.json cannot be read" in err) == (False, True)
+    assert command(*run)[0] == code
+    driver.write(driver.new_job("s", "http://head:8265", str(store.results), 1, after=job.job), None)
+    assert "exit code" not in command("status", store.results)[1]  # it is another job
 
 
 # A run of this machine

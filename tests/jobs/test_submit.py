@@ -17,9 +17,11 @@ import requests
 from cluster.submit import Jobs
 from core.seal import seal_json
 from jobs.execution.driver import Job
-from jobs.results import provenance
+from jobs.results import provenance, stops
 from jobs.results.lock import exclusive
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
 from jobs.study import study
 from jobs.submission import submit
 from tests.cluster.nodes import Nodes, free_port, new_token
@@ -153,6 +155,13 @@ def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, 
     code, out, err = command("logs", here / "shared")
     assert (code, "1 trial is left; go on with: conclus resume" in out) == (0, True), out
     assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
+    assert " with exit code 3\n" in command("status", here / "shared")[1]
+    plan = json.loads((here / "shared" / "study=s" / "_study.json").read_text())["trials"]
+    (key,) = {one[0] for one in plan} - done(here / "shared").keys()
+    row = Attempt(study="s", trial_key=key, config_key="c", seed=0, attempt_id=new_attempt_id(), status="failed")
+    write(str(here / "shared"), row)
+    err = command("logs", here / "shared")[2]
+    assert err.endswith(f"trial {key} failed: conclus logs {here / 'shared'} --trial {key}\n")
 
 
 def wait_for(condition):
@@ -189,6 +198,13 @@ def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_eve
         assert json.loads(record.read_text())["job"] == job
     code, _, err = command("resume", shared)
     assert (code, "nothing new was submitted" in err) == (0, True)
+    stops.ask(record.parent, "t", "ann")
+    lock, away = record.with_name("_run.lock"), record.with_name("_away")
+    for before in (lambda: None, lambda: lock.rename(away)):  # A job that waits holds no lock.
+        before()
+        code, _, err = command("resume", shared, "--trial", "t")
+        assert (code, "study long runs: trial t stays stopped" in err, stops.asked(record.parent)) == (2, True, {"t"})
+    away.rename(lock)
     assert jobs_of(nodes, "long") == [job]
     code, out, err = command("stop", shared)
     assert code == 0, out + err
@@ -202,8 +218,8 @@ def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_eve
     assert command("stop", shared)[0] == 0
     (here / "study.yaml").unlink()
     (here / "mine.py").unlink()
-    code, out, err = command("resume", shared)
-    assert code == 0, out + err
+    code, out, err = command("resume", shared, "--trial", "t")
+    assert (code, stops.asked(record.parent)) == (0, set()), out + err
     code, out, err = command("logs", shared, "--follow")
     assert (code, "all 4 trials are done" in out) == (0, True), out + err
     after = rows(shared)

@@ -1,6 +1,7 @@
 """Who used how much: hours and card-hours of a study by person, failed, killed and resumed attempts included."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -81,6 +82,16 @@ def test_a_killed_attempt_counts_as_failed_only_where_its_trial_was_never_done()
     assert lost(failed, attempt("t", "running", 3600)) == 0.5  # it may still run
 
 
+def test_fewer_hours_than_a_tenth_are_told_in_seconds(tmp_path, command):
+    write(str(tmp_path), attempt("t0", "ok", 20.0, by="ann", gpu=0.5))
+    write(str(tmp_path), attempt("t1", "failed", 99.0, by="ann", gpu=0.0))
+    shown = "2 min in all, 10 s of a whole card"
+    assert f"  {shown}\n" in command("status", tmp_path)[1]
+    write(str(tmp_path), attempt("t1", "failed", 100.0, by="ann", gpu=0.5))
+    shown = "4 min in all, 60 s of a whole card (50 s of them in failed attempts)"
+    assert f"  {shown}\n" in command("status", tmp_path)[1]
+
+
 def table_of(row):
     from jobs.results.schema import to_table
 
@@ -141,7 +152,7 @@ def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once
     assert sum(row["own_seconds"] for row in rows) == pytest.approx(total.hours * 3600)
     assert 1.2 < total.hours * 3600 < wall
     assert {(row["by"], row["gpu"]) for row in rows} == {("ann", 0.0)}
-    assert f"{total.hours:.3g} hours\n" in command("status", tmp_path / "results")[1]
+    assert f"\n  {math.ceil(total.hours * 3600)} s in all\n" in command("status", tmp_path / "results")[1]
 
 
 # A budget of card-hours
