@@ -131,6 +131,7 @@ def _tracebacks(folder: Place, trial: str | None) -> None:
     logs = existing(folder, LOGS)
     endings = (".txt",) if trial is None else (_PRINTED, ".txt")
     found = [storage.at(file) for ending in endings for file in storage.files(logs, ending, trial or "")]
+    found = [one for one in found if not storage.is_link(one)]  # It may lead to any file of the reader's.
     files = sorted(found, key=lambda one: one.name.rpartition(".")[0][-26:])
     texts = [(file, _text(file)) for file in (files if trial else files[-_SHOWN:])]
     shown = [(file, text) for file, text in texts if text]

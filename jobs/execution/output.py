@@ -142,6 +142,8 @@ def _opened(place: Place) -> int:
         with tempfile.TemporaryFile("a+b") as file:
             return os.dup(file.fileno())
     place.parent.mkdir(parents=True, exist_ok=True)
+    if storage.is_link(place.parent):
+        raise OSError(f"{place.parent} is a link, which may lead out of the results")
     return storage.open_to_lock(place, os.O_APPEND)
 
 

@@ -191,7 +191,8 @@ class _Running:
     def _log(self, text: str) -> None:
         name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
         with contextlib.suppress(StorageError):  # The row has the reason.
-            put(self.folder / LOGS / name, text.encode())
+            if not storage.is_link(self.folder / LOGS):  # It may lead out of the results.
+                put(self.folder / LOGS / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
         """The report on a finished attempt for the driver."""

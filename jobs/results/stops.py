@@ -28,20 +28,27 @@ def ask(folder: Place, trial_key: str, by: str) -> None:
     """
     if not _KEY.fullmatch(trial_key):
         raise UserError(f"{trial_key!r} is no key of a trial that conclus made")
-    if storage.is_link(folder / STOPS):
-        raise UserError(f"{folder / STOPS} is a link: requests lie in the results themselves")
+    _refuse_link(folder)
     storage.put(_file(folder, trial_key), seal_json({"by": by, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
 
 
 def withdraw(folder: Place, trial_key: str) -> None:
-    """Deletes the request, so that the next run starts the trial again."""
+    """Deletes the request, so that the next run starts the trial again.
+
+    Raises:
+        UserError: The folder for requests is a link.
+    """
+    _refuse_link(folder)
     file = _file(folder, trial_key)
     storage.delete(file if isinstance(file, Remote) else str(file))
 
 
 def asked(folder: Place) -> set[str]:
     """The keys of all trials that somebody asked to end."""
-    return {storage.name_of(file).removesuffix(_ENDING) for file in storage.files(folder / STOPS, _ENDING)}
+    if storage.is_link(folder / STOPS):
+        return set()
+    keys = {storage.name_of(file).removesuffix(_ENDING) for file in storage.files(folder / STOPS, _ENDING)}
+    return set(filter(_KEY.fullmatch, keys))
 
 
 class Request:
@@ -67,6 +74,11 @@ class Request:
             return (records.read(self._place, {"by": str | None})["by"] or "somebody")[:_LONGEST]
         except (FileNotFoundError, KeyError, records.RecordError):
             return "somebody"
+
+
+def _refuse_link(folder: Place) -> None:
+    if storage.is_link(folder / STOPS):
+        raise UserError(f"{folder / STOPS} is a link: requests lie in the results themselves")
 
 
 def _file(folder: Place, trial_key: str) -> Place:

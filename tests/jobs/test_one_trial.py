@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.errors import UserError
 from jobs.execution import output
 from jobs.planning import plan
 from jobs.results import provenance, stops, storage
@@ -236,6 +237,27 @@ def test_a_request_in_anybodys_results_can_end_a_trial_and_do_nothing_else(tmp_p
     row = Attempt(study="s", trial_key="../x", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
     (tmp_path / "study=s" / "trials").mkdir()
     write(str(tmp_path / "study=s" / "trials"), row)
+
+
+def test_no_link_leads_out_of_the_results(tmp_path, command):
+    outside, inside = tmp_path / "mine", tmp_path / "results" / "study=s"
+    outside.mkdir()
+    (outside / "package.json").write_text("{}")
+    row = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
+    write(str(inside.parent), row)
+    for name in ("_stops", "_logs"):
+        (inside / name).symlink_to(outside)
+    for one in (stops.withdraw, lambda folder, key: stops.ask(folder, key, "ann")):
+        with pytest.raises(UserError, match="_stops is a link: requests lie in the results themselves"):
+            one(inside, "package")
+    assert stops.asked(inside) == set()
+    with output.kept(str(inside.parent), "s", "t", "A", alone=True):
+        os.write(1, b"heard by nobody")
+    assert [one.name for one in outside.iterdir()] == ["package.json"]
+    (inside / "_logs").unlink()
+    (inside / "_logs").mkdir()
+    (inside / "_logs" / "t.A.out").symlink_to(outside / "package.json")
+    assert "{}" not in "".join(command("logs", inside.parent, "--trial", "t")[1:])
 
 
 def test_a_trial_stays_stopped_until_the_run_that_takes_it_up_begins(folder, command):
