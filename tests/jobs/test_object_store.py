@@ -256,3 +256,12 @@ def test_credentials_and_query_stay_out_of_what_is_printed(s3):
 
 def test_a_file_address_is_a_folder(tmp_path):
     assert storage.at(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+
+
+def test_a_run_that_looks_at_stored_attempts_asks_the_store_that_it_was_given(command, study, s3):
+    results = s3()
+    limits = ("--set", "epochs=1", "--set", "budget.until=2099-01-01T00:00")
+    assert command("run", study, "--results", results, "--workers", 1, *limits, "--set", "budget.trials=1")[0] == 3
+    code, _, err = command("run", study, "--results", results, "--workers", 1, *limits)
+    assert code == 0, err
+    assert reader.load(storage.at(results) / "study=s", attempts=True).table.num_rows == 2
