@@ -97,6 +97,11 @@ def _status(url: str, headers: dict[str, str]) -> int:
         mend = "set REQUESTS_CA_BUNDLE to the file of its certificate authority" if is_tls else "write http://"
         raise ClusterError(f"There is no trusted connection to {url}: {mend}.") from error
     except requests.exceptions.RequestException as error:
+        if ray_head.answers(urlsplit(url).netloc):
+            raise ClusterError(
+                f"{url} is the port by which Ray's own processes connect: give the head's dashboard, port {JOBS_PORT} by "
+                "default."
+            ) from error
         raise ClusterError(
             f"Nothing answers at {url} ({type(error).__name__}): is the head up, is ray[default] installed there, "
             f"and is it reachable from here? A dashboard listens only on its own machine by default: {_TUNNEL}."

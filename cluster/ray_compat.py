@@ -7,7 +7,6 @@ The functions import Ray themselves, so that commands without Ray start fast.
 
 import contextlib
 import json
-import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
@@ -82,12 +81,12 @@ def local_heads() -> dict[str, str]:
 
     Each with the user of its node here; empty if that is this process's user.
 
-    Private: the command line of the process `raylet`, which `services.find_gcs_addresses` searches too; it tells no user.
+    Private: the command line of the process `raylet`, which `services.find_gcs_addresses` searches without its user.
     Public instead: none; `ray.init(address="auto")` connects to one of them, but nothing lists them.
     """
-    import ray._private.services  # it finds the psutil that comes with Ray
+    from ray._private import services
 
-    psutil: Any = sys.modules["psutil"]
+    psutil: Any = vars(services)["psutil"]  # it comes with Ray, which alone finds it
     option, own, found = "--gcs-address=", psutil.Process().username(), dict[str, str]()
     for process in psutil.process_iter(["cmdline", "username"]):
         words = process.info["cmdline"] or [""]

@@ -94,6 +94,9 @@ def absent(wanted: TaskResources, nodes: Sequence[Node]) -> str:
     lacking = {name: wanted.bundle[name] for name in wanted.bundle.keys() - {"CPU", "GPU", "memory"} - there}
     if not lacking:
         return ""
+    if wanted.gpu and not any(node.gpu for node in nodes):
+        card = "has no card" if len(nodes) == 1 else "no node has a card"
+        return f"A trial asks for {_text(lacking)}, but {f'{nodes[0].name} {card}' if len(nodes) == 1 else card}"
     where = f"{nodes[0].name} offers" if len(nodes) == 1 else "the nodes offer"
     offer = _others(nodes) or "no kind of card and no custom resource"
     return f"A trial asks for {_text(lacking)}, but {where} {offer}"

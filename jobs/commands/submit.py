@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.data.object_store import bare, is_address
-from core.errors import UserError, counted
+from core.errors import DataError, UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark
 
@@ -113,7 +113,7 @@ def _check(study: Study, *, remote_data: bool) -> None:
     try:
         plan = planning.make(study)
         checked = check_data(plan)
-    except UserError as error:
+    except DataError as error:
         raise UserError(*error.lines, "if the data lie on the cluster alone, add --remote-data") from error
     for line in checked.lines:
         remark([line])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.execution.tasks import needs
-from jobs.present.output import remark
+from jobs.present.output import remark, width
 from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, PREFIX, STUDY_YAML, study_folder
 from jobs.results.lock import holder
@@ -166,7 +167,8 @@ def _left_alone(jobs: Jobs, job: Job, kept: bool, *, follow: bool) -> int:
     """Names a job that runs a study already; returns the exit code."""
     status = jobs.state(job.job).status
     named = f"{job.job} is {status} at {job.address} (submitted {job.submitted} by {job.by})"
-    remark([f"{named}: nothing new was submitted; stop it first if the study has changed"])
+    told = f"{named}: nothing new was submitted; stop it first if the study has changed"
+    remark(textwrap.wrap(told, width(), break_long_words=False, break_on_hyphens=False))
     if follow:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)

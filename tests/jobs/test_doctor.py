@@ -128,7 +128,7 @@ def test_an_open_ray_of_another_user_is_named_and_a_warning():
 def test_the_ray_of_this_machine_is_found_with_its_user(nodes):
     assert ray_compat.local_heads()[nodes.address] == ""
     # Whose it is, is asked of the process, not of the environment.
-    nobody = "import os; os.setuid(65534); from cluster import ray_compat; print(ray_compat.local_heads())"
+    nobody = "import os; from cluster import ray_compat as r; r.local_heads(); os.setuid(65534); print(r.local_heads())"
     if os.getuid() == 0:
         env = nodes.env | {"PYTHONPATH": str(ROOT), "HOME": "/"}
         told = subprocess.run(

@@ -269,6 +269,7 @@ NOT_FOLLOWED = {
     "sbatch": "needs Slurm; tests/cluster/test_launchers.py runs the script",
     "conclus doctor": "tests/jobs/test_doctor.py runs it on such a cluster",
     "uv venv": "downloads gigabytes",
+    'python3 -m venv ~/.conclus\n~/.conclus/bin/pip install ".[cluster]"': "downloads gigabytes",
     "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --index-url": "downloads gigabytes",
     "python3 -m pip wheel": "downloads gigabytes",
     "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --no-index": "tests/docs/test_install.py runs it",
