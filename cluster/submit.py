@@ -26,7 +26,7 @@ _WHY = {
     1: "trials failed, or running it again would not help; see above",
     2: "the study or the command is wrong; see above",
 }
-"""What the exit codes of `conclus run` mean; Ray's message says only that the command failed, and repeats its output."""
+"""What exit codes of `conclus run` mean; Ray's message says only that the command failed, and repeats its output."""
 _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 
