@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from cluster import ray_head
 from cluster.executor import ClusterError
-from cluster.ray_head import JOBS_PORT, Token
+from cluster.ray_head import DEFAULT_PORT, JOBS_PORT, Token
 
 _ANSWER_SECONDS = 8.0
 _TUNNEL = "ssh -N -L 8265:127.0.0.1:8265 HEAD, then --address http://127.0.0.1:8265"
@@ -97,6 +97,11 @@ def _status(url: str, headers: dict[str, str]) -> int:
         mend = "set REQUESTS_CA_BUNDLE to the file of its certificate authority" if is_tls else "write http://"
         raise ClusterError(f"There is no trusted connection to {url}: {mend}.") from error
     except requests.exceptions.RequestException as error:
+        if "Connection aborted" in str(error):  # It answers, and speaks no HTTP/1: as gRPC does.
+            raise ClusterError(
+                f"The server at {url} speaks no HTTP: this may be the port of Ray's own processes, {DEFAULT_PORT} by "
+                f"default; give that of the head's dashboard, {JOBS_PORT} by default."
+            ) from error
         raise ClusterError(
             f"Nothing answers at {url} ({type(error).__name__}): is the head up, is ray[default] installed there, "
             f"and is it reachable from here? A dashboard listens only on its own machine by default: {_TUNNEL}."

@@ -73,10 +73,14 @@ def here(question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:
 
 @dataclass(frozen=True)
 class HeadAccess:
-    """The head of a cluster, and whether it asks for a token, is open to everyone, or does not answer."""
+    """The head of a cluster, and whether it asks for a token, is open to everyone, or does not answer.
+
+    `user` runs the cluster's node on this machine; empty if that is this user, or not known.
+    """
 
     address: str
     state: Literal["token", "open", "silent"]
+    user: str = ""
 
 
 def heads(address: str) -> list[HeadAccess]:
@@ -85,15 +89,16 @@ def heads(address: str) -> list[HeadAccess]:
     Args:
         address: ``host:port``, or "" for the heads of all clusters that this machine is a node of.
     """
-    addresses = [address] if address else ray_compat.local_heads()
-    return [_access(one) for one in addresses]
+    if address:
+        return [_access(address)]
+    return [_access(one, user) for one, user in ray_compat.local_heads().items()]
 
 
-def _access(head: str) -> HeadAccess:
+def _access(head: str, user: str = "") -> HeadAccess:
     try:
-        return HeadAccess(head, "token" if ray_head.asks_for_token(head) else "open")
+        return HeadAccess(head, "token" if ray_head.asks_for_token(head) else "open", user)
     except ClusterError:
-        return HeadAccess(head, "silent")
+        return HeadAccess(head, "silent", user)
 
 
 def _ask(nodes: Mapping[str, Mapping[str, Any]], question: NodeCall, payload: Mapping[str, Any]) -> list[NodeReply]:

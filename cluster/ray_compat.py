@@ -76,15 +76,25 @@ def messages_to(hear: Callable[[str], None]) -> Generator[None]:
         worker.print_to_stdstream = before
 
 
-def local_heads() -> list[str]:
+def local_heads() -> dict[str, str]:
     """``host:port`` of the heads of all clusters that this machine is a node of, sorted.
 
-    Private: `services.find_gcs_addresses`, which searches the processes of this machine.
+    Each with the user of its node here; empty if that is this process's user.
+
+    Private: the command line of the process `raylet`, which `services.find_gcs_addresses` searches without its user.
     Public instead: none; `ray.init(address="auto")` connects to one of them, but nothing lists them.
     """
     from ray._private import services
 
-    return sorted(services.find_gcs_addresses())
+    psutil: Any = vars(services)["psutil"]  # it comes with Ray, which alone finds it
+    option, own, found = "--gcs-address=", psutil.Process().username(), dict[str, str]()
+    for process in psutil.process_iter(["cmdline", "username"]):
+        words = process.info["cmdline"] or [""]
+        if "raylet" in words[0]:
+            name = str(process.info["username"] or "")
+            user = "" if name == own else name
+            found |= {word.removeprefix(option): user for word in words if word.startswith(option)}
+    return dict(sorted(found.items()))
 
 
 def before_the_command(function: str) -> dict[str, str]:

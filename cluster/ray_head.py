@@ -174,7 +174,7 @@ def _only_local() -> str:
         )
     if len(found) > 1:
         raise ClusterError(f"This machine is a node of {len(found)} clusters: give one of {', '.join(found)}.")
-    return found[0]
+    return next(iter(found))
 
 
 def _host_and_port(address: str) -> str:

@@ -88,12 +88,15 @@ def absent(wanted: TaskResources, nodes: Sequence[Node]) -> str:
     """The kinds of resource beside cores and cards that a task asks for and no node has; empty if there are none.
 
     Returns:
-        A sentence without its full stop that also names the kinds that the nodes have.
+        A sentence without its full stop that also names the kinds that the nodes have, or that none has a card.
     """
     there = {name for node in nodes for name, amount in node.others.items() if amount}
     lacking = {name: wanted.bundle[name] for name in wanted.bundle.keys() - {"CPU", "GPU", "memory"} - there}
     if not lacking:
         return ""
+    if wanted.accelerator and not any(node.gpu for node in nodes):
+        none = f"{nodes[0].name} has no card" if len(nodes) == 1 else "no node has a card"
+        return f"A trial asks for {_text(lacking)}, but {none}"
     where = f"{nodes[0].name} offers" if len(nodes) == 1 else "the nodes offer"
     offer = _others(nodes) or "no kind of card and no custom resource"
     return f"A trial asks for {_text(lacking)}, but {where} {offer}"

@@ -22,6 +22,11 @@ STOP_SECONDS = 60
 LOST = "LOST"
 _ENDED = {"STOPPED", "SUCCEEDED", "FAILED", LOST}
 _POLL_SECONDS = 0.5
+_WHY = {
+    1: "trials failed, or running it again would not help; see above",
+    2: "the study or the command is wrong; see above",
+}
+"""What exit codes of `conclus run` mean; Ray's message says only that the command failed, and repeats its output."""
 _OVERRIDE = "RAY_API_SERVER_ADDRESS"
 
 
@@ -42,6 +47,9 @@ class JobState:
         """The state for a person: Ray calls every job FAILED whose exit code is not 0."""
         if self.exit_code == LEFT:
             return "left, more to do: submit it again"
+        if self.status == "FAILED" and self.exit_code is not None:
+            why = _WHY.get(self.exit_code, "see above")
+            return f"FAILED with exit code {self.exit_code}: {why}"
         return f"{self.status}: {self.message}" if self.status == "FAILED" else self.status
 
     @property

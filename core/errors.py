@@ -18,6 +18,10 @@ class UserError(Exception):
         return "\n".join(self.lines)
 
 
+class DataError(UserError):
+    """A file of data, or an object in a store, cannot be read as the study says: another machine may have another."""
+
+
 def counted(number: int, noun: str, verb: str = "") -> str:
     """`1 trial`, `4 trials`; with the verb `are`, `were` or `have`, `1 trial is`, `4 trials are`."""
     said = f"{number:,} {noun}{'s' * (number != 1)}"

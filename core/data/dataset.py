@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.errors import UserError, counted
+from core.errors import DataError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,9 +121,9 @@ class Dataset:
         )
 
 
-def fault(where: Path | str, what: str) -> UserError:
+def fault(where: Path | str, what: str) -> DataError:
     """The error for a mistake in one file, always as a single line."""
-    return UserError(" ".join(f"{where}: {what}".splitlines()))
+    return DataError(" ".join(f"{where}: {what}".splitlines()))
 
 
 def damage() -> tuple[type[Exception], ...]:

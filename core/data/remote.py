@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from core.data.dataset import cache_folder, fault, fingerprint_of
 from core.data.object_store import SCHEMES, bare, connected, has_credentials, is_address, telling
-from core.errors import UserError
+from core.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -109,7 +109,10 @@ def held(options: Mapping[str, Any], *, anew: bool = True) -> Generator[tuple[di
 
 def _copied(location: str) -> _Copy:
     """Asks the store for the version, and downloads what is not here or has changed, in one process at a time."""
-    filesystem, path = connected(location)
+    try:
+        filesystem, path = connected(location)
+    except UserError as error:
+        raise DataError(*error.lines) from error
     with _keeping():
         places = cache_folder() / "objects"
         key = places / "addresses" / hashlib.sha256(location.encode()).hexdigest()
@@ -289,7 +292,7 @@ def _named(copy: Path, location: str) -> Generator[None]:
     except UserError as error:
         if str(copy) not in str(error):
             raise
-        raise UserError(*(line.replace(str(copy), bare(location)) for line in error.lines)) from error
+        raise type(error)(*(line.replace(str(copy), bare(location)) for line in error.lines)) from error
 
 
 def _wait_for(lock: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import platform
 from functools import lru_cache
 
 import torch
@@ -57,7 +58,10 @@ def prepare(name: str, *, threads: int, share: float) -> str:
     if device.type != "cuda":
         return name
     if not torch.cuda.is_available():
-        raise UserError("torch sees no GPU: see `conclus doctor`, or run on the CPU with `conclus run --allow-cpu`")
+        raise UserError(
+            f"torch sees no GPU on {platform.node()}: see `conclus doctor`; start a cluster's node without a card by "
+            "`ray start --num-gpus 0`, or run on this machine's CPU with `conclus run --allow-cpu`"
+        )
     if device == torch.device("cuda"):  # torch's memory limit needs the card's number
         device = torch.device("cuda", torch.cuda.current_device())
     gc.collect()

@@ -62,6 +62,9 @@ ray_address = click.option(
     help="A running Ray cluster, HOST:PORT or auto. [default: only this machine]",
 )
 allow_cpu = click.option("--allow-cpu", is_flag=True, help="Without a GPU, run trials that ask for one on the CPU.")
+keep_going = click.option(
+    "--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason."
+)
 metrics = click.option(
     "--metrics",
     metavar="PORT",

@@ -100,6 +100,8 @@ def _stages(
             look(plan, course.gates(place), told)
         for warning in warnings:
             remark([f"warning: {warning}"])
+        if read.budget.over and _left(plan, stored):
+            remark([f"warning: {read.budget.over}"])
         later = "" if decided else ", once it is known"
         start = [f"  from the best of the stage before{later}"] if stage.from_best else []
         counts = planning.counts(plan, stored)

@@ -17,7 +17,7 @@ from jobs.cli import options
 @options.workers
 @options.ray_address
 @options.allow_cpu
-@click.option("--keep-going", is_flag=True, help="Do not pause when the first trials fail, all for the same reason.")
+@options.keep_going
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.data.object_store import bare, is_address
-from core.errors import UserError, counted
+from core.errors import DataError, UserError, counted
 from jobs.cli import options
 from jobs.present.output import remark
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.plug_in
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: what the cluster holds]")
 @click.option("--remote-data", is_flag=True, help="The data lie on the cluster alone: they are checked there.")
+@options.keep_going
 @options.insecure
 @click.option(
     "--follow/--no-wait", default=False, help="Show what the job prints until it ends, or leave it to itself. [no-wait]"
@@ -48,6 +49,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     overrides: tuple[str, ...],
     workers: int | None,
     remote_data: bool,
+    keep_going: bool,
     insecure: bool,
     follow: bool,
 ) -> None:
@@ -57,6 +59,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     must be the same on every node, or addresses of an object store. Submitting it again while its job runs starts
     nothing; later it runs the missing trials.
     """
+    from jobs.execution.driver import typed_without_until
     from jobs.study import study as studies
     from jobs.study import trust
     from jobs.study.plug_ins import plug_in_files
@@ -66,8 +69,13 @@ def command(  # noqa: PLR0917 (click passes them by name)
     where = _where(address, config)
     read = studies.load(study, overrides)
     trust.of_study(study, plug_in_files(read))
+    if read.budget.over:
+        raise UserError(read.budget.over)
     _check(read, remote_data=remote_data)
-    if code := send(read, where, results, workers, insecure=insecure, follow=follow):
+    again = typed_without_until()
+    if code := send(
+        read, where, results, workers, insecure=insecure, follow=follow, keep_going=keep_going, again=again
+    ):
         sys.exit(code)
 
 
@@ -105,7 +113,7 @@ def _check(study: Study, *, remote_data: bool) -> None:
     try:
         plan = planning.make(study)
         checked = check_data(plan)
-    except UserError as error:
+    except DataError as error:
         raise UserError(*error.lines, "if the data lie on the cluster alone, add --remote-data") from error
     for line in checked.lines:
         remark([line])

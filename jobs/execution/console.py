@@ -18,7 +18,7 @@ from cluster.executor import GRACE_SECONDS, Event, Stop
 from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
-from jobs.execution.driver import AGAIN
+from jobs.execution.driver import AGAIN, SUBMIT_AGAIN, typed_without_until
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.metrics import Metrics, served
 from jobs.execution.progress import Progress
@@ -32,6 +32,7 @@ from jobs.search import stages
 from jobs.search.known import known
 from jobs.search.stages import Course
 from jobs.study import trust
+from jobs.study.sections import LATER
 from jobs.study.study import Study
 
 _NOTICE_SECONDS = 60.0
@@ -182,9 +183,10 @@ def _exit(summary: Summary, *, quiet: bool) -> None:
         failed = f"{counted(summary.failed, 'trial')} failed, " if summary.failed else ""
         left = failed + counted(summary.missing, "trial", "are")
         if summary.exit_code == 1:
-            remark([f"{left} left, and no trial got through an epoch: the run needs more time or a larger budget"])
+            needs = f"a later moment: {again(later=True)}" if summary.over else "more time or a larger budget"
+            remark([f"{left} left, and no trial got through an epoch: the run needs {needs}"])
         elif not (quiet and summary.spent):
-            remark([f"{left} left; go on with: {again()}"])
+            remark([f"{left} left; go on with: {again(later=summary.over)}"])
     elif summary.failed or summary.missing:
         remark([f"{counted(summary.failed, 'trial')} failed, {summary.missing} left; try them again with: {again()}"])
     if summary.exit_code:
@@ -218,6 +220,12 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
             signal.signal(number, before)
 
 
-def again() -> str:
-    """The command to continue with: the one that was typed, or in a submitted job the one for its user."""
+def again(*, later: bool = False) -> str:
+    """The command to continue with: the one that was typed, or in a submitted job the one for its user.
+
+    Args:
+        later: Whether it needs a later moment than that of `budget.until`.
+    """
+    if later:
+        return f"{os.environ.get(SUBMIT_AGAIN) or typed_without_until()} {LATER}"
     return os.environ.get(AGAIN) or shlex.join(["conclus", *sys.argv[1:]])

@@ -8,7 +8,6 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from jobs.planning.forecast import MARGIN
 from jobs.planning.plan import PlannedTrial
 from jobs.results import provenance
 from jobs.search.source import Next, Source, TrialList
-from jobs.study.sections import Budget
+from jobs.study.sections import Budget, moment
 from jobs.study.study import Study
 
 LEAVE_SECONDS = 30.0
@@ -36,11 +35,12 @@ class Orders:
         pace: forecasts the seconds of an epoch.
         cards: counts the card-hours of the study.
         end: the moment by which the run has to leave, in seconds since 1970; None without one.
+        left: whether the run ended because of that moment.
     """
 
     def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
         self.given: dict[str, Mapping[str, Any]] = {}
-        self.advanced = False
+        self.advanced = self.left = False
         self.pace, self.end, self.cards = Pace(), end_of(budget), CardHours()
         self._source, self._shared, self._budget = source, shared, budget
         self._began = time.monotonic()
@@ -77,6 +77,7 @@ class Orders:
     def over(self) -> None:
         """Takes note that the end has come."""
         if self.end is not None:
+            self.left = True
             kept = "trials that ran are kept resumable" if self.given else "there was no time to start a trial"
             self._limit = f"{_until(self.end)}: {kept}"
 
@@ -97,7 +98,7 @@ class Orders:
         Without time for a whole trial its epochs still count: the next run goes on from its checkpoint.
         """
         while (following := self._source.take()) is not None and self._is_late(following.trial):
-            self._late += 1
+            self._late, self.left = self._late + 1, True
             if not isinstance(self._source, TrialList):  # a search would choose one trial after the other in vain
                 self._limit = _until(self.end or 0.0)
                 return None
@@ -171,7 +172,7 @@ def end_of(budget: Budget) -> float | None:
 
 
 def _until(end: float) -> str:
-    return f"until {datetime.fromtimestamp(end).astimezone():%Y-%m-%d %H:%M}"
+    return f"until {moment(end)}"
 
 
 def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str) -> dict[str, Any]:

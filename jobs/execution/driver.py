@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -31,6 +32,19 @@ from jobs.study.study import Study
 _SHAPE = {**dict.fromkeys(("job", "address", "study", "results", "submitted", "by"), str), "workers": int | None}
 AGAIN = "CONCLUS_AGAIN"
 """The environment variable that tells a submitted job the command with which its user can continue."""
+SUBMIT_AGAIN = "CONCLUS_SUBMIT_AGAIN"
+"""As `AGAIN`, the command that takes another `--set`."""
+
+
+def typed_without_until() -> str:
+    """The command that was typed, without the moment that it sets for `budget.until`."""
+    kept: list[str] = []
+    for word in ("conclus", *sys.argv[1:]):
+        if word.startswith("budget.until=") and kept[-1] == "--set":
+            kept.pop()
+        else:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 @dataclass(frozen=True)

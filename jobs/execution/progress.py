@@ -117,7 +117,9 @@ class Progress:
         self.out.flush()
 
     def close(self) -> None:
-        """Draws a last time and ends the line."""
+        """Draws a last time and ends the line; nothing, if nothing has begun."""
+        if not self.drawn:
+            return
         self.draw(now=True)
         if self.live:
             self.out.write("\n")

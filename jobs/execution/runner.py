@@ -45,6 +45,7 @@ class Summary:
         stopped: whether it was asked to stop.
         spent: whether the budget ended it, or the end of its job's time.
         limit: if so, which limit, in words; else empty.
+        over: whether it was the moment of `budget.until`, so that the next run needs a later one.
         advanced: whether a trial got through an epoch.
         signal: the number of the signal that stopped it; 0 if none did.
         paused: if it paused by itself, the common reason for which its first trials failed; else empty.
@@ -57,6 +58,7 @@ class Summary:
     stopped: bool = False
     spent: bool = False
     limit: str = ""
+    over: bool = False
     advanced: bool = False
     signal: int = 0
     paused: str = ""
@@ -106,7 +108,8 @@ def run(
         stop: once requested, running trials are saved for resuming and no other trial starts.
 
     Raises:
-        UserError: the data cannot be used, or another process runs the same study into the same results.
+        UserError: the data cannot be used, `budget.until` is past, or another process runs the same study into the
+            same results.
         ClusterError: the machines do not have what the study asks for.
     """
     trust.recall()
@@ -145,6 +148,8 @@ def ready(
 ) -> Ready:
     """Checks the data and the machines for the trials `todo` of a plan; see `run`."""
     study = plan.study
+    if (over := (only or study.budget).over) and (todo or plan.open):
+        raise UserError(over)
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
@@ -187,6 +192,7 @@ class _End:
 
     spent: bool = False
     limit: str = ""
+    over: bool = False
     advanced: bool = False
     paused: str = ""
     unwritable: str = ""
@@ -254,6 +260,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     with _left_in_time(feed, stop):
         run_tasks(ready, feed, listen, stop)
     end.spent, end.limit, end.paused = bool(feed.limit), feed.limit, breaker.reason
+    end.over = feed.left and feed.end == budget.end()
     # Once a run stops, the last reports of its trials come to nobody, but they are in the rows.
     end.advanced = feed.advanced or (stop.requested and advanced_since(ready.results, study.name, first))
 

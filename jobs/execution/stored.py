@@ -21,7 +21,7 @@ def epoch_times(results: str, study: str) -> list[tuple[str, float | None, int |
     from jobs.results.reader import load
 
     columns = ["config_key", "seconds", "epochs_done"]
-    table = load(str(study_folder(results, study)), attempts=True, columns=columns).table
+    table = load(study_folder(results, study), attempts=True, columns=columns).table
     return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
 
 
@@ -29,7 +29,7 @@ def advanced_since(results: str, study: str, attempt_id: str) -> bool:
     """Whether an attempt that began after this one got through an epoch."""
     from jobs.results.reader import load
 
-    table = load(str(study_folder(results, study)), attempts=True, columns=["attempt_id", "own_seconds"]).table
+    table = load(study_folder(results, study), attempts=True, columns=["attempt_id", "own_seconds"]).table
     columns = (table[name].to_pylist() for name in ("attempt_id", "own_seconds"))
     return any(one > attempt_id and seconds for one, seconds in zip(*columns, strict=True))
 
@@ -48,7 +48,7 @@ def card_hours(results: str, study: str) -> float:
     from jobs.analysis.usage import COLUMNS, usage
     from jobs.results.reader import load
 
-    return usage(load(str(study_folder(results, study)), attempts=True, columns=COLUMNS).table).total.card_hours
+    return usage(load(study_folder(results, study), attempts=True, columns=COLUMNS).table).total.card_hours
 
 
 def write_study(results: str, plan: Plan) -> None:

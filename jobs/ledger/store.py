@@ -59,7 +59,7 @@ def _imported_rows(results: str, study: str) -> dict[str, dict[str, Any]]:
     folder = _folder(results, study)
     if not folder.is_dir():
         return {}
-    table = load(str(folder), columns=_COLUMNS).table
+    table = load(folder, columns=_COLUMNS).table
     names = [name for name in table.column_names if name.startswith(METRIC)]
     wanted = table.select(
         ["trial_key", *(one for one in ("source", "env_json", "status") if one in table.column_names), *names]

@@ -110,7 +110,7 @@ def folders_of(paths: Iterable[str], studies: Collection[str] = ()) -> list[Plac
     return [folder for folder in every if not studies or study_name(folder) in studies]
 
 
-def is_rows(path: str) -> bool:
+def is_rows(path: str | Place) -> bool:
     """Whether a path is a single file of rows, not a folder of results.
 
     Raises:

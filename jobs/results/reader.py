@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from jobs.results.identity import PROTOCOL, protocol_of
 from jobs.results.layout import is_rows, misnamed_folders, row_files, study_folders, study_name
 from jobs.results.names import PARAM
 from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, misfit_of_types, text_column
-from jobs.results.storage import REQUESTS, File, Remote
+from jobs.results.storage import REQUESTS, File, Place, Remote
 from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
@@ -89,7 +90,7 @@ def read_results(
 
 
 def load(
-    paths: str | Sequence[str],
+    paths: str | Place | Sequence[str | Place],
     *,
     attempts: bool = False,
     history: bool = False,
@@ -99,12 +100,14 @@ def load(
 ) -> Loaded:
     """Like `read_results`, but returns the skipped files too; only `studies` are read if any are named.
 
+    A place is given as it is, never as its text, which lacks the query that says where an object store is.
+
     Raises:
         UserError: As in `read_results`.
     """
     condition = Where(where) if where else None
     choice = _Choice(columns, condition.names if condition else [], history=history)
-    paths = [paths] if isinstance(paths, str) else paths
+    paths = [paths] if isinstance(paths, str | Path | Remote) else paths
     found = _read_all(paths, studies, choice)
     misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
     table = _ordered(found.table, attempts=attempts)
@@ -184,7 +187,7 @@ class _Choice:
         return self._patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
 
 
-def _read_all(paths: Sequence[str], studies: Collection[str], choice: _Choice) -> Loaded:
+def _read_all(paths: Sequence[str | Place], studies: Collection[str], choice: _Choice) -> Loaded:
     """Reads every file; if one is gone, compaction has moved its row, and the folders are listed again."""
     for _ in range(_RELISTINGS):
         try:
@@ -236,7 +239,7 @@ def _origin(files: Sequence[tuple[File, str]]) -> str:
     return str(files[0][0]) if len(files) == 1 else f"{len(files)} files of results"
 
 
-def _listed(path: str, studies: Collection[str]) -> list[tuple[File, str]]:
+def _listed(path: str | Place, studies: Collection[str]) -> list[tuple[File, str]]:
     """The files of one path, each with the study of its folder; the study is empty for a file given directly."""
     place = storage.at(path)
     if is_rows(path):

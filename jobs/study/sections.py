@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,15 @@ class Select:
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
     save_model: bool = False
+
+
+LATER = "--set budget.until=…"
+
+
+def moment(seconds: float) -> str:
+    """A moment in seconds since 1970, in local time, as 2026-12-01 18:00; with its seconds if it has any."""
+    at = datetime.fromtimestamp(int(seconds)).astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,14 @@ class Budget:
             return None
         # As a local time, in which it is told, it may fall before the year 1.
         return datetime.fromisoformat(self.until).astimezone().timestamp()
+
+    @property
+    def over(self) -> str:
+        """A sentence if the moment of `until` is past, else empty."""
+        end = self.end()
+        if end is None or end > time.time():
+            return ""
+        return f"budget.until, {moment(end)}, is over: give a later moment, as by {LATER}"
 
 
 Cards = Annotated[float, Bounds(low=0, high=1, why="a trial trains on one card, so a second one would lie idle")]

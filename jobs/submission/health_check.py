@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster import doctor, ray_head
+from core.data.object_store import bare, is_address
 from jobs.submission import node_facts
 
 Verdict = Literal["ok", "warning", "wrong"]
@@ -104,10 +105,16 @@ def machines(facts: Facts, *, has_ray: bool) -> Iterator[CheckResult]:
 
 def access(heads: Sequence[doctor.HeadAccess]) -> CheckResult:
     """Whether strangers can connect, and so run any code."""
-    opened = [head.address for head in heads if head.state == "open" and not ray_head.is_loopback(_host(head.address))]
-    if opened:
+    opened = [head for head in heads if head.state == "open" and not ray_head.is_loopback(_host(head.address))]
+    if own := [head.address for head in opened if not head.user]:
         right = "Start every node with RAY_AUTH_MODE=token: anyone who reaches that address can run code on the nodes."
-        return CheckResult("access", "wrong", f"{_names(opened)} lets everyone in", right)
+        return CheckResult("access", "wrong", f"{_names(own)} lets everyone in", right)
+    if opened:
+        theirs = _names([f"{head.address} (of user {head.user})" for head in opened])
+        right = (
+            "Tell its user to start it with RAY_AUTH_MODE=token: anyone who reaches that address can run code there."
+        )
+        return CheckResult("access", "warning", f"a Ray on this machine, {theirs}, lets everyone in", right)
     silent_ones = [head.address for head in heads if head.state == "silent"]
     if silent_ones:
         right = "A head that answers: restart it, or stop the nodes that still look for it."
@@ -140,11 +147,15 @@ def results(path: str, facts: Facts, unseen: Mapping[str, Mapping[str, str]]) ->
     if failed:
         node, problem = next(iter(failed.items()))
         right = f"Every node may write to {path}. {node}: {problem}."
+        if is_address(path):
+            why = f"{problem}: its environment has no credentials for this store, or they do not allow it"
+            right = f"Every node may write to {bare(path)}. {node} could not write there and read it back: {why}."
         return CheckResult("results", "wrong", f"{_names(list(failed))} cannot write", right)
     blind = {node: missing for node, missing in unseen.items() if missing}
     if blind:
         node, missing = next(iter(blind.items()))
         writer, problem = next(iter(missing.items()))
+        path = bare(path) if is_address(path) else path
         right = f"{path} is one folder, shared by all nodes (NFS), or a URI (s3://…). {node}, from {writer}: {problem}."
         return CheckResult("results", "wrong", f"{_names(list(blind))} cannot read", right)
     return CheckResult("results", "ok", "written and read by every node" if len(facts) > 1 else "writable")

@@ -6,6 +6,7 @@ Each function takes the plain data of `cluster.doctor.Question` and returns plai
 import importlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,9 @@ def _problem(action: Any) -> str:
     try:
         action()
     except Exception as error:  # noqa: BLE001 - the error is the result
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        # Of what an S3 store says, the part that begins with its own error code.
+        text = re.sub(r"^.*?AWS Error ", "", " ".join(str(error).split()))
+        return f"{type(error).__name__}: {text[:120]}"
     return ""
 
 
@@ -135,6 +138,8 @@ def _leave_file(payload: Mapping[str, Any]) -> None:
         store.create_dir(folder)
         with store.open_output_stream(f"{folder}/{_name(payload['node'])}") as file:
             file.write(payload["node"].encode())
+        # Some stores take what comes without credentials, and keep it otherwise than it was sent.
+        _compare(_held(payload, payload["node"]), payload["node"])
         return
     folder = Path(payload["results"], payload["mark"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,8 +161,12 @@ def _find_file(payload: Mapping[str, Any], node: str) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
+    _compare(held, node)
+
+
+def _compare(held: bytes, node: str) -> None:
     if held != node.encode():
-        raise OSError(f"{len(held)} bytes of {len(node)}")
+        raise OSError(f"the file holds {len(held)} bytes, and {len(node.encode())} were written")
 
 
 def _held(payload: Mapping[str, Any], node: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,9 @@ from core.errors import UserError
 from jobs.execution import driver
 from jobs.execution.driver import Job
 from jobs.execution.tasks import needs
-from jobs.present.output import remark
+from jobs.present.output import remark, width
 from jobs.results import provenance
-from jobs.results.layout import PLUG_INS, STUDY_YAML, study_folder
+from jobs.results.layout import PLUG_INS, PREFIX, STUDY_YAML, study_folder
 from jobs.results.lock import holder
 from jobs.study import snapshot, state_folder
 from jobs.study.plug_ins import plug_in_files
@@ -31,14 +32,36 @@ if TYPE_CHECKING:
     from jobs.study.study import Study
 
 
-def send(study: Study, address: str, results: str, workers: int | None, *, insecure: bool, follow: bool) -> int:
+def send(
+    study: Study,
+    address: str,
+    results: str,
+    workers: int | None,
+    *,
+    insecure: bool,
+    follow: bool,
+    keep_going: bool = False,
+    again: str = "",
+) -> int:
     """Submits a checked study, unless a job of it runs already; prints how to watch the job; returns the exit code.
 
+    Args:
+        study: the study.
+        address: the cluster's dashboard.
+        results: the place of its results, as the cluster's nodes see it.
+        workers: the number of trials side by side; None for as many as fit.
+        insecure: whether a cluster on another machine may have no token.
+        follow: whether to show what the job prints until it ends.
+        keep_going: as `conclus run` has it.
+        again: the command that submits the study with another `--set`; by default one with the copy in the results.
+
     Raises:
-        UserError: one of its plug-ins is not allowed to run, something other than a job runs the study, or the record
-            of its last job is damaged.
+        UserError: one of its plug-ins is not allowed to run, the moment of `budget.until` is past, something other than
+            a job runs the study, or the record of its last job is damaged.
         ClusterError: the cluster cannot be reached safely, or refuses the job.
     """
+    if over := study.budget.over:
+        raise UserError(over)
     for file in plug_in_files(study):
         plugins.checked(file)  # They are sent with the job.
     jobs = Jobs(address, insecure=insecure)
@@ -53,7 +76,7 @@ def send(study: Study, address: str, results: str, workers: int | None, *, insec
     warn_of_nodes(jobs, study)
     job = driver.new_job(study.name, jobs.access.address, results, workers, after=last)
     try:
-        _ship(jobs, job, study)
+        _ship(jobs, job, study, ["--keep-going"] if keep_going else [], again or _from_copy(job))
     except JobExistsError:
         (job,) = (_listed(one, jobs) for one in jobs.having(_about(study.name, results)) if one.job == job.job)
         return _left_alone(jobs, job, _keep(job, None), follow=follow)
@@ -144,7 +167,8 @@ def _left_alone(jobs: Jobs, job: Job, kept: bool, *, follow: bool) -> int:
     """Names a job that runs a study already; returns the exit code."""
     status = jobs.state(job.job).status
     named = f"{job.job} is {status} at {job.address} (submitted {job.submitted} by {job.by})"
-    remark([f"{named}: nothing new was submitted; stop it first if the study has changed"])
+    told = f"{named}: nothing new was submitted; stop it first if the study has changed"
+    remark(textwrap.wrap(told, width(), break_long_words=False, break_on_hyphens=False))
     if follow:
         return watch(jobs, job.job)
     _print_commands(job, kept=kept)
@@ -185,8 +209,17 @@ def watch(jobs: Jobs, job: str) -> int:
     return LEFT if state.exit_code == LEFT else 1
 
 
-def _ship(jobs: Jobs, job: Job, study: Study) -> None:
-    """Sends conclus's packages, the study and its plug-ins as one folder, with the command to run."""
+def _from_copy(job: Job) -> str:
+    """The command that submits the copy of a study in its results."""
+    file = f"{job.results}/{PREFIX}{job.study}/{STUDY_YAML}"
+    return shlex.join(["conclus", "submit", file, "--address", job.address, "--results", job.results])
+
+
+def _ship(jobs: Jobs, job: Job, study: Study, options: Sequence[str], anew: str) -> None:
+    """Sends conclus's packages, the study and its plug-ins as one folder, with the command to run and its options.
+
+    `anew` is the command for its user that takes another `--set`, which `conclus resume` does not.
+    """
     with tempfile.TemporaryDirectory(prefix="conclus-submit-") as name:
         folder = Path(name)
         for package in conclus.PACKAGES:
@@ -195,7 +228,7 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         shutil.copy(conclus.ROOT / "conclus.py", folder)
         snapshot.write(study, folder)
         workers = ["--workers", str(job.workers)] if job.workers else []
-        run = ["-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers]
+        run = ["-m", "conclus", "run", STUDY_YAML, "--address", "auto", "--results", job.results, *workers, *options]
         # `send` has checked them. There they lie beside a copy of the study, which by itself lets nothing run.
         for file in sorted((folder / PLUG_INS).glob("*.py")):
             run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
@@ -203,4 +236,5 @@ def _ship(jobs: Jobs, job: Job, study: Study) -> None:
         about = _about(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
         if job.workers:
             about["workers"] = str(job.workers)
-        jobs.submit(job.job, folder, run, about, {driver.AGAIN: again, provenance.BY: provenance.person()})
+        told = {driver.AGAIN: again, driver.SUBMIT_AGAIN: anew, provenance.BY: provenance.person()}
+        jobs.submit(job.job, folder, run, about, told)

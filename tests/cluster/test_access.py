@@ -12,6 +12,7 @@ import pytest
 
 from cluster import access, ray_head, submit
 from cluster.executor import ClusterError
+from cluster.submit import JobState
 
 SECRET = "5ec7e7" * 8
 
@@ -242,3 +243,13 @@ def test_of_what_breaks_in_the_cluster_the_line_that_says_it_is_told(serve, body
     with pytest.raises(ClusterError) as error:
         jobs.state("s-1")
     assert str(error.value).endswith(reason)
+
+
+def test_a_job_that_failed_tells_its_exit_code_and_what_it_means():
+    message = "Job entrypoint command failed with exit code 2, last available logs (truncated to 20,000 chars):"
+    told = "FAILED with exit code 2: the study or the command is wrong; see above"
+    assert JobState("FAILED", message, 2).told == told
+    assert JobState("FAILED", message, 1).told.startswith("FAILED with exit code 1: trials failed")
+    assert JobState("FAILED", message, 137).told == "FAILED with exit code 137: see above"
+    assert JobState("FAILED", "no node was found").told == "FAILED: no node was found"
+    assert JobState("FAILED", message, 3).told == "left, more to do: submit it again"

@@ -191,6 +191,8 @@ def test_kinds_are_those_of_one_node():
             [T4],
             "cpu: 1, memory_gb: 2, but t4 offers cpu: 8, gpu: 1, accelerator: T4, memory_gb: 1.",
         ),
+        (TaskResources(gpu=1, accelerator="A100"), [SMALL, SMALL], "accelerator: A100, but no node has a card."),
+        (TaskResources(gpu=1, accelerator="A100"), [SMALL], "accelerator: A100, but small has no card."),
         (TaskResources(custom={"ssd": 1}), [SMALL], "ssd: 1, but small offers no kind of card and no custom resource."),
     ],
 )

@@ -1,6 +1,7 @@
 """`conclus doctor`: on this machine, on a real cluster, and its verdicts on machines that are not as they should be."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import doctor
+from cluster import doctor, ray_compat
 from cluster.doctor import HeadAccess, NodeReply
 from jobs.results.provenance import code_hash
 from jobs.submission import health_check, node_facts
@@ -115,6 +116,27 @@ def test_an_open_head_is_wrong_unless_it_listens_to_its_own_machine_alone():
     assert health_check.access([]).verdict == "ok"
 
 
+def test_an_open_ray_of_another_user_is_named_and_a_warning():
+    theirs = HeadAccess("192.0.2.2:7399", "open", "eve")
+    line = health_check.access([theirs])
+    assert line.verdict == "warning"
+    assert line.found == "a Ray on this machine, 192.0.2.2:7399 (of user eve), lets everyone in"
+    assert health_check.access([theirs, HeadAccess("10.0.0.5:6379", "open")]).verdict == "wrong"
+
+
+@pytest.mark.ray
+def test_the_ray_of_this_machine_is_found_with_its_user(nodes):
+    assert ray_compat.local_heads()[nodes.address] == ""
+    # Whose it is, is asked of the process, not of the environment.
+    nobody = "import os; from cluster import ray_compat as r; r.local_heads(); os.setuid(65534); print(r.local_heads())"
+    if os.getuid() == 0:
+        env = nodes.env | {"PYTHONPATH": str(ROOT), "HOME": "/"}
+        told = subprocess.run(
+            [sys.executable, "-c", nobody], env=env, capture_output=True, text=True, check=True
+        ).stdout
+        assert f"'{nodes.address}': 'root'" in told
+
+
 def two_machines(folders, change):
     """Asks this machine twice, as two with a disk of their own each, of which `change` makes one another."""
 
@@ -206,3 +228,19 @@ def test_a_uri_is_written_and_read_through_arrow(command, tmp_path):
     lines = {line["check"]: line for line in json.loads(out)}
     assert (code, lines["results"]["found"]) == (0, "writable")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_without_credentials_for_the_store_is_told_so(command, s3, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    code, out, _ = command("doctor", "--results", s3().replace("key:secret@", ""))
+    assert code == 1
+    assert "this machine could not write there and read it back: OSError: " in " ".join(out.split())
+    assert "its environment has no credentials for this store, or they do not allow it" in " ".join(out.split())
+    code, out, _ = command("doctor", "--results", s3().replace("bucket/", "nowhere/"), "--format", "json")
+    right = {line["check"]: line["right"] for line in json.loads(out)}["results"]
+    assert (code, "s3://nowhere/" in right, "secret" in right) == (1, True, False)
+    out = command("doctor", "--results", s3(), "--format", "json")[1]
+    assert {line["check"]: line["found"] for line in json.loads(out)}["results"] == "writable"

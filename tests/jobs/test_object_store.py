@@ -1,6 +1,9 @@
 """Results in an object store: the same store as in a folder, over a real S3 server."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -192,6 +195,7 @@ def test_a_large_object_is_written_whole(s3):
         ("run", (("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1&region="), "NETWORK_CONNECTION")),
         ("plan", (("scheme=http", "schema=http"), "schema")),
         ("aggregate", (("s3://", "ftp://"), "not in ftp://")),
+        ("aggregate", (("scheme=http&", ""), "the server speaks http: add scheme=http to the query of the address")),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_line(command, study, s3, verb, case):
@@ -254,5 +258,25 @@ def test_credentials_and_query_stay_out_of_what_is_printed(s3):
     assert "secret" not in f"{place} {place!r}"
 
 
+def test_the_server_may_be_named_in_the_environment(s3, s3_server):
+    with_query = s3()
+    storage.put(storage.at(with_query) / "part", b"content")
+    # The variable is read where the store is reached first.
+    read = "import sys; from jobs.results import storage; print((storage.at(sys.argv[1]) / 'part').read_bytes())"
+    env = os.environ | {"AWS_ENDPOINT_URL": f"http://{s3_server}"}
+    address = with_query.partition("?")[0]
+    done = subprocess.run([sys.executable, "-c", read, address], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "b'content'\n", done.stderr
+
+
 def test_a_file_address_is_a_folder(tmp_path):
     assert storage.at(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+
+
+def test_a_run_that_looks_at_stored_attempts_asks_the_store_that_it_was_given(command, study, s3):
+    results = s3()
+    limits = ("--set", "epochs=1", "--set", "budget.until=2099-01-01T00:00")
+    assert command("run", study, "--results", results, "--workers", 1, *limits, "--set", "budget.trials=1")[0] == 3
+    code, _, err = command("run", study, "--results", results, "--workers", 1, *limits)
+    assert code == 0, err
+    assert reader.load(storage.at(results) / "study=s", attempts=True).table.num_rows == 2

@@ -380,3 +380,18 @@ def test_what_is_known_of_an_address_names_no_credentials(mine, upload):
     assert (cache() / "content" / known["content"] / "mine.npz").stat().st_size == known["bytes"]
     assert cache().stat().st_mode & 0o077 == 0
     assert remote.checked("abfs://box@acc.dfs.core.windows.net/a.csv") == "abfs://box@acc.dfs.core.windows.net/a.csv"
+
+
+def test_only_data_that_cannot_be_read_here_are_offered_to_the_cluster(command, tmp_path, mine, upload):
+    def told(path, *more):
+        file = tmp_path / "study.yaml"
+        file.write_text(STUDY.format(path=path))
+        where = ("--address", "http://127.0.0.1:1", "--results", "/shared/results")
+        code, _, err = command("submit", file, *where, *more)
+        assert code == 2
+        return "add --remote-data" in err
+
+    assert told(tmp_path / "gone.csv")
+    assert told(upload("mine.npz", mine.read_bytes()).replace("mine.npz", "gone.npz"))
+    assert not told(mine, "--set", "select.metric=nonsense")
+    assert not told(mine, "--set", "trial.n_clusters=1000")

@@ -94,7 +94,7 @@ def in_two_terminals(root, *arguments):
         for way in ways
     ]
     errors = [one.communicate(timeout=120)[1] for one in both]
-    return [(one.returncode, err) for one, err in zip(both, errors, strict=True)]
+    return [(one.returncode, " ".join(err.split())) for one, err in zip(both, errors, strict=True)]
 
 
 def files_of(folder):
@@ -142,7 +142,7 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
     monkeypatch.setattr(Jobs, "having", lambda *given: ask(*given) if asked else asked.append(given) or [])
     code, _, err = command("submit", "study.yaml", "--address", nodes.jobs_address, "--results", f"{shared}/")
     assert code == 0
-    assert f"{record['job']} is SUCCEEDED at {nodes.jobs_address}" in err
+    assert f"{record['job']} is SUCCEEDED at {nodes.jobs_address}" in " ".join(err.split())
     assert jobs_of(nodes, "s") == [record["job"]]
     assert json.loads((shared / "study=s" / "_job.json").read_text()) == record
 
@@ -194,10 +194,10 @@ def test_one_job_runs_however_often_it_is_submitted_and_stop_and_resume_keep_eve
         before()
         code, _, err = command(*submit)
         assert code == 0
-        assert f"{job} is RUNNING at {nodes.jobs_address} (submitted 20" in err
+        assert f"{job} is RUNNING at {nodes.jobs_address} (submitted 20" in " ".join(err.split())
         assert json.loads(record.read_text())["job"] == job
     code, _, err = command("resume", shared)
-    assert (code, "nothing new was submitted" in err) == (0, True)
+    assert (code, "nothing new was submitted" in " ".join(err.split())) == (0, True)
     stops.ask(record.parent, "t", "ann")
     lock, away = record.with_name("_run.lock"), record.with_name("_away")
     for before in (lambda: None, lambda: lock.rename(away)):  # A job that waits holds no lock.
@@ -246,6 +246,13 @@ def test_no_token_and_a_wrong_one_are_a_sentence_each(nodes, here, command, monk
     assert not (here / "shared").exists()
 
 
+def test_the_port_of_the_head_itself_is_told_from_that_of_its_dashboard(nodes, here, command):
+    code, _, err = command("submit", "study.yaml", "--address", f"http://{nodes.address}", "--results", here / "shared")
+    assert code == 2
+    assert "speaks no HTTP: this may be the port of Ray's own processes" in err
+    assert "8265 by default" in err
+
+
 def test_a_job_that_the_cluster_does_not_know_is_a_sentence(nodes, here, command):
     code, _, err = command("logs", "nowhere", "--address", nodes.jobs_address, "--job", "s-1")
     assert code == 2
@@ -285,6 +292,7 @@ NOT_FOLLOWED = {
     "sbatch": "needs Slurm; tests/cluster/test_launchers.py runs the script",
     "conclus doctor": "tests/jobs/test_doctor.py runs it on such a cluster",
     "uv venv": "downloads gigabytes",
+    'python3 -m venv ~/.conclus\n~/.conclus/bin/pip install ".[cluster]"': "downloads gigabytes",
     "python3 -m venv ~/.conclus\n~/.conclus/bin/pip install --index-url": "downloads gigabytes",
     "python3 -m pip wheel": "downloads gigabytes",
     "ray start": "needs a second machine; tests/faults/test_sharing.py starts such nodes",

@@ -8,11 +8,12 @@ import pytest
 
 import conclus
 from cluster.executor import Event
-from jobs.execution import dispatch, trial
+from jobs.execution import console, dispatch, driver, trial
 from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
 from jobs.execution.runner import Summary
 from jobs.planning import plan
 from jobs.search.source import TrialList
+from jobs.study import sections
 from jobs.study import study as studies
 from jobs.study.sections import Budget
 from tests.faults.runs import SLOW, Folder, repeated
@@ -38,7 +39,7 @@ def test_at_its_end_a_run_leaves_what_can_be_resumed_and_the_same_command_goes_o
     assert code == 3, err
     assert f"until {datetime.now().astimezone():%Y-%m-%d}" in err
     assert "trials that ran are kept resumable" in err
-    assert "2 trials are left; go on with: conclus run study.yaml" in err
+    assert "2 trials are left; go on with: conclus run study.yaml --workers 1 --set budget.until=…\n" in err
     (row,) = study.rows()
     assert row["reason"] == "INTERRUPTED"
     assert 1 <= row["epochs_done"] < 8
@@ -55,7 +56,7 @@ def test_a_trial_that_would_not_get_through_an_epoch_does_not_start(study, comma
     code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(4)}")
     assert code == 1
     assert "1 trial did not start: not enough time for an epoch" in err
-    assert "1 trial is left, and no trial got through an epoch: the run needs more time or a larger budget" in err
+    assert "1 trial is left, and no trial got through an epoch: the run needs a later moment: conclus run" in err
     assert study.epochs() == begun
 
 
@@ -63,8 +64,29 @@ def test_without_any_time_nothing_starts(study, command, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_END_TIME", f"{time.time() + LEAVE_SECONDS - 2:.0f}")
     code, _, err = command("run", "study.yaml", "--workers", "1")
     assert code == 1
+    assert "the run needs more time or a larger budget" in err  # no `--set` moves the end of a Slurm job
     assert "no time to start a trial" in err or "2 trials did not start" in err
     assert not study.epochs()
+
+
+def test_a_moment_that_is_past_is_refused_before_anything_starts(study, command, monkeypatch):
+    past = datetime(2026, 1, 2, 10, 0, 7).astimezone()
+    given = ("--set", f"budget.until={past.isoformat()}")
+    sentence = "budget.until, 2026-01-02 10:00:07, is over: give a later moment, as by --set budget.until=…\n"
+    submit = ("submit", "study.yaml", "--address", "http://127.0.0.1:1", "--results", "/shared")
+    for arguments in (("run", "study.yaml", "--workers", "1"), submit):
+        assert command(*arguments, *given) == (2, "", f"Error: {sentence}")
+    assert not (study.path / "results").exists()
+    code, out, err = command("plan", "study.yaml", *given)
+    assert (code, "2 missing" in out, f"warning: {sentence}" in err) == (0, True, True)
+    assert command("run", "study.yaml", "--workers", "1", "--set", "epochs=1")[0] == 0
+    assert command("run", "study.yaml", "--workers", "1", "--set", "epochs=1", *given)[0] == 0  # nothing is left
+    assert sections.moment(datetime(2026, 1, 2, 10, 0).timestamp()) == "2026-01-02 10:00"  # noqa: DTZ001
+    # In a submitted job it is the command of the one who submitted it.
+    monkeypatch.setenv(driver.AGAIN, "conclus resume /shared")
+    monkeypatch.setenv(driver.SUBMIT_AGAIN, "conclus submit study.yaml")
+    assert console.again() == "conclus resume /shared"
+    assert console.again(later=True) == "conclus submit study.yaml --set budget.until=…"
 
 
 @pytest.mark.parametrize("text", ["18:00", "0001-01-01T00:00+14:00"])
