@@ -445,6 +445,8 @@ def test_the_line_of_a_run_shows_the_interval_that_all_others_show(store, comman
     shown = command("status", store.results)[1]
     (tmp_path / "s.yaml").write_text("study: s\ntrial: {data: digits}\n")
     progress = Progress(planning.make(study.load(tmp_path / "s.yaml")), 4, 0, io.StringIO())
+    progress.close()  # as when what follows is refused
+    assert not progress.out.getvalue()
     progress.values["c0"] += [0.5, 0.6]
     assert progress.best() == "best nmi 0.550 ±0.635 (2 seeds)"
     assert progress.best() in shown

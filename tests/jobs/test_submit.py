@@ -149,8 +149,10 @@ def test_a_study_is_run_with_all_that_belongs_to_it_and_the_token_is_nowhere(nod
 
 def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, command):
     where = ("--address", nodes.jobs_address, "--results", here / "shared")
-    code, out, err = command("submit", "study.yaml", *where, "--set", "budget.trials=1", "--follow")
+    code, out, err = command("submit", "study.yaml", *where, "--set", "budget.trials=1", "--follow", "--keep-going")
     assert code == 3, out + err
+    (entrypoint,) = {one["entrypoint"] for one in json.loads(told(nodes)) if str(here) in one["entrypoint"]}
+    assert "--keep-going" in entrypoint
     assert err.splitlines()[-1].endswith(": left, more to do: submit it again")
     code, out, err = command("logs", here / "shared")
     assert (code, "1 trial is left; go on with: conclus resume" in out) == (0, True), out
