@@ -103,7 +103,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
-    loaded = load([str(folder)], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
+    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)

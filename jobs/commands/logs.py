@@ -98,7 +98,7 @@ def _tell_of_silence(folder: Place, start: str) -> None:
     from jobs.cli.inputs import one_trial
     from jobs.results.reader import load
 
-    keys = load(str(folder), columns=["trial_key"]).table["trial_key"].to_pylist()
+    keys = load(folder, columns=["trial_key"]).table["trial_key"].to_pylist()
     states = dict.fromkeys(keys, "is done and has printed nothing")
     for one in standing(folder).begun:
         is_running = one.state == "running"

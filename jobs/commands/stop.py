@@ -65,7 +65,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     from jobs.results import provenance, stops
     from jobs.results.reader import load
 
-    rows = load(str(folder), attempts=True, columns=["source"]).table.to_pylist()
+    rows = load(folder, attempts=True, columns=["source"]).table.to_pylist()
     last = {row["trial_key"]: row for row in sorted(rows, key=lambda row: row["attempt_id"])}
     done = {row["trial_key"] for row in rows if row["status"] == "ok"}
     running = [key for key, row in last.items() if row["status"] == "running" and key not in done]

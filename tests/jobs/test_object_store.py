@@ -280,3 +280,15 @@ def test_a_run_that_looks_at_stored_attempts_asks_the_store_that_it_was_given(co
     code, _, err = command("run", study, "--results", results, "--workers", 1, *limits)
     assert code == 0, err
     assert reader.load(storage.at(results) / "study=s", attempts=True).table.num_rows == 2
+
+
+def test_status_watch_and_stop_ask_the_store_that_they_were_given(command, study, s3):
+    results = s3()
+    assert command("run", study, "--results", results, "--workers", 1, "--set", "budget.trials=1")[0] == 3
+    for verb in ("status", "stop"):
+        code, out, err = command(verb, results)
+        assert (code, out.startswith("s: 1 of 2 trials done")) == (0, True), err
+        assert "cannot be" not in err
+    assert "no trial 0 is running" in command("stop", results, "--trial", "0")[2]
+    assert command("run", study, "--results", results, "--workers", 1)[0] == 0
+    assert command("watch", results)[0] == 0
