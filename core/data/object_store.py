@@ -70,8 +70,11 @@ def telling(error: BaseException) -> str:
     """The informative part of a pyarrow error: one line that starts with the service's error code."""
     line = " ".join(str(error).split())
     line = re.sub(r" ?\(Request ID: [^)]*\)", "", re.sub(r"^.*?AWS Error ", "", line))
+    http = "add scheme=http to the query of the address, as in s3://…?…&scheme=http"
     if "wrong version number" in line:  # What TLS says of an answer that is not TLS.
-        return "the server speaks http: add scheme=http to the query of the address, as in s3://…?…&scheme=http"
+        return f"the server speaks http: {http}"
+    if line.endswith("SSL connect error"):  # Older pyarrows tell no more.
+        return f"SSL connect error: if the server speaks http, {http}"
     return line[:240].rstrip(". ") or type(error).__name__
 
 

@@ -195,7 +195,7 @@ def test_a_large_object_is_written_whole(s3):
         ("run", (("endpoint_override=127.0.0.1:", "endpoint_override=127.0.0.1:1&region="), "NETWORK_CONNECTION")),
         ("plan", (("scheme=http", "schema=http"), "schema")),
         ("aggregate", (("s3://", "ftp://"), "not in ftp://")),
-        ("aggregate", (("scheme=http&", ""), "the server speaks http: add scheme=http to the query of the address")),
+        ("aggregate", (("scheme=http&", ""), "add scheme=http to the query of the address")),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_line(command, study, s3, verb, case):
