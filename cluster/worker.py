@@ -89,13 +89,17 @@ class Worker(tune.Trainable):
         self._board = Board(parameters["run_id"])
         self._all_values: bool = parameters["all_values"]
         self._thread: WorkThread | None = None
+        self._is_busy = False
         self._leaving = ""
         self._ends = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def step(self) -> dict[str, Any]:
         """Starts the task if it has not started, and waits for its next report or its result."""
         if self._thread is None:
+            self._is_busy = True  # before the thread starts, which may be sent SIGTERM at once
             self._thread = self._begin(self.config["task"])
+            if self._leaving:
+                self._thread.leave()
         try:
             news = self._thread.next()
         except SystemExit:
@@ -104,7 +108,7 @@ class Worker(tune.Trainable):
             self._leaving = self._leaving or "its machine is being drained"
             raise PreemptedError(self._leaving) from None
         if news.final:
-            self._thread = None
+            self._thread, self._is_busy = None, False
         told = {key: news.data[key] for key in ("epoch", "value") if self._keeps(news.data)}
         return {"data": dict(news.data), "final": news.final, "done": news.final, **told}
 
@@ -120,11 +124,12 @@ class Worker(tune.Trainable):
         self._end()
 
     def _on_sigterm(self, *signal_and_frame: Any) -> None:
-        if self._thread is None and callable(self._ends):
-            self._ends(*signal_and_frame)
-        elif self._thread is not None:
+        if self._is_busy:
             self._leaving = "its process got SIGTERM"
-            self._thread.leave()
+            if self._thread is not None:
+                self._thread.leave()
+        elif callable(self._ends):
+            self._ends(*signal_and_frame)
 
     def _begin(self, number: int) -> WorkThread:
         return WorkThread(
@@ -136,7 +141,7 @@ class Worker(tune.Trainable):
         return self._all_values and bool(data.get("scored"))
 
     def _end(self) -> None:
-        thread, self._thread = self._thread, None
+        thread, self._thread, self._is_busy = self._thread, None, False
         if thread is None:
             return
         grace = self._board.grace()
