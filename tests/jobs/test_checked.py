@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from core.datasets import file
+from core.errors import UserError
 from core.evaluation.kmeans import estimate_n_clusters
 from jobs.commands.plan import command as plan
 from jobs.commands.run import command as run
@@ -64,7 +65,7 @@ def test_plan_refuses_what_run_refuses(folder, trial, words):
     planned, ran = call(plan), call(run, "--workers", "1")
     assert str(planned.exception or planned.output) == str(ran.exception or ran.output)
     assert words in planned.exception.args[0]
-    assert type(planned.exception).__name__ == "UserError"
+    assert isinstance(planned.exception, UserError)
     assert not (folder / "r").exists()
     assert call(plan, "--no-data").exit_code == 0
 

@@ -106,7 +106,7 @@ def test_what_is_proposed_is_enough_and_a_third_of_it_is_not(made, found, tmp_pa
 
 def test_what_is_printed(made, found, monkeypatch):
     seen = dataclasses.replace(found, memory_bytes=10**9, train_seconds=2.0, evaluation_seconds=5.0)
-    monkeypatch.setattr(estimate, "probe", lambda _: seen)
+    monkeypatch.setattr(probe, "probe", lambda _: seen)
     monkeypatch.setattr(estimate, "_workers", lambda *_: 2)
     text = estimate.from_probe(made)
     assert all(len(line) <= 100 for line in text.splitlines())
@@ -123,7 +123,7 @@ def test_what_is_printed(made, found, monkeypatch):
 )
 def test_what_is_printed_of_a_card(held, words, made, found, monkeypatch):
     card = {"device": "NVIDIA X", "gpu_bytes": held * 10**9, "gpu_total": 80 * 10**9, "memory_bytes": 10**9}
-    monkeypatch.setattr(estimate, "probe", lambda _: dataclasses.replace(found, **card))
+    monkeypatch.setattr(probe, "probe", lambda _: dataclasses.replace(found, **card))
     monkeypatch.setattr(estimate, "_workers", lambda *_: 16)
     text = estimate.from_probe(made)
     assert words in text
