@@ -122,7 +122,7 @@ def _copied(location: str) -> _Copy:
         lock = _opened(key.with_suffix(".lock"))
     with lock:
         with _keeping():
-            _wait_for(lock)
+            wait_for(lock)
         objects = _objects(filesystem, path, location)
         entry, versions = key.with_suffix(".json"), {name: one.version for name, one in objects.items()}
         found = _recalled(entry, versions)
@@ -295,7 +295,7 @@ def _named(copy: Path, location: str) -> Generator[None]:
         raise type(error)(*(line.replace(str(copy), bare(location)) for line in error.lines)) from error
 
 
-def _wait_for(lock: Any) -> None:
+def wait_for(lock: Any) -> None:
     """Waits until no other process holds the lock; it is released when the file is closed or the process dies."""
     import fcntl
 

@@ -18,7 +18,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, PositiveInt
 from core.data import sentence_model
@@ -27,6 +27,7 @@ from core.data.columns import Wanted
 from core.data.copies import changed_reading
 from core.data.dataset import Dataset, cache_folder, check_spread, fingerprint_of
 from core.data.labels import Labels, read_labels
+from core.data.remote import wait_for
 from core.data.scaling import scaled
 from core.data.text_columns import read_texts, texts_file
 from core.errors import UserError
@@ -312,7 +313,7 @@ def cached(name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.flo
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = file.with_suffix(".lock").open("w")
     with lock:
-        _wait_for(lock)
+        wait_for(lock)
         if not file.is_file():
             _write(file, make())
     return np.load(file, mmap_mode="c")
@@ -325,13 +326,6 @@ def _explained() -> Generator[None]:
     except (OSError, RuntimeError) as error:
         where = "set XDG_CACHE_HOME to a folder that you can write to"
         raise UserError(f"data: the vectors of the texts cannot be kept ({error}): {where}") from error
-
-
-def _wait_for(lock: IO[str]) -> None:
-    """Waits until no other process holds the lock; it is released when the file is closed or the process dies."""
-    import fcntl
-
-    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _write(file: Path, array: NDArray[Any]) -> None:

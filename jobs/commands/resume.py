@@ -88,8 +88,9 @@ def _refuse_if_submitted(folder: Place, key: str, address: str, results: str, *,
     """Refuses to go on with a trial while a job of the study runs, or waits and does not hold its lock yet."""
     from cluster.submit import Jobs
     from jobs.results.layout import study_name
+    from jobs.submission.submit import listed_by
 
-    about = {"study": study_name(folder), "results": results.rstrip("/") or results}
+    about = listed_by(study_name(folder), results.rstrip("/") or results)
     if not all(one.state.ended for one in Jobs(address, insecure=insecure).having(about)):
         raise _still_running(folder, key)
 

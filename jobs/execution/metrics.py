@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 from collections.abc import Generator, Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from cluster.ray_head import is_loopback
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
 from jobs.execution.progress import Progress
@@ -97,7 +97,7 @@ def served(text: str, *, quiet: bool) -> Generator[Metrics]:
     except OSError as error:
         raise UserError(f"--metrics {text}: nothing can listen there: {reason(error)}") from error
     shown = f"[{host}]" if ":" in host else host
-    if not _is_loopback(host):
+    if not is_loopback(host):
         remark([f"metrics at http://{shown}:{server.server_port}/metrics: anyone who reaches it can read them"])
     elif not quiet:
         remark([f"metrics at http://{shown}:{server.server_port}/metrics"])
@@ -113,10 +113,3 @@ def _address(text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdecimal()) or len(port) > 5 or int(port) > 65535:
         raise UserError(f"--metrics {text[:80]}: write it as PORT or HOST:PORT, such as 9100 or 0.0.0.0:9100")
     return host.strip("[]") or _HERE, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -68,7 +68,7 @@ def send(
     for warning in jobs.access.warnings:
         remark([f"Warning: {warning}"])
     results = results.rstrip("/") or results
-    record, known = _recorded(study.name, results), jobs.having(_about(study.name, results))
+    record, known = _recorded(study.name, results), jobs.having(listed_by(study.name, results))
     if running := _running(record, known, jobs, insecure=insecure):
         return _left_alone(*running, follow=follow)
     _refuse_if_held(study.name, results)
@@ -78,7 +78,7 @@ def send(
     try:
         _ship(jobs, job, study, ["--keep-going"] if keep_going else [], again or _from_copy(job))
     except JobExistsError:
-        (job,) = (_listed(one, jobs) for one in jobs.having(_about(study.name, results)) if one.job == job.job)
+        (job,) = (_listed(one, jobs) for one in jobs.having(listed_by(study.name, results)) if one.job == job.job)
         return _left_alone(jobs, job, _keep(job, None), follow=follow)
     kept = _keep(job, study)
     remark([f"submitted {job.job} to {job.address}"])
@@ -88,7 +88,7 @@ def send(
     return 0
 
 
-def _about(study: str, results: str) -> dict[str, str]:
+def listed_by(study: str, results: str) -> dict[str, str]:
     """What a cluster lists the jobs of a study and its results by."""
     return {"study": study, "results": results}
 
@@ -233,7 +233,7 @@ def _ship(jobs: Jobs, job: Job, study: Study, options: Sequence[str], anew: str)
         for file in sorted((folder / PLUG_INS).glob("*.py")):
             run += ["--plug-in", f"{PLUG_INS}/{file.name}"]
         again = shlex.join(["conclus", "resume", job.results, "--study", job.study])
-        about = _about(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
+        about = listed_by(job.study, job.results) | {"submitted": job.submitted, "by": job.by}
         if job.workers:
             about["workers"] = str(job.workers)
         told = {driver.AGAIN: again, driver.SUBMIT_AGAIN: anew, provenance.BY: provenance.person()}
