@@ -61,9 +61,9 @@ def environment(slurm):
 
 def wait_for_an_epoch(slurm, job, study, *changes):
     """Until the requeued job, with these changes, has got through an epoch of each trial that it runs."""
-    # Slurm lets a requeued job wait for two minutes.
+    # Slurm lets a requeued job wait for two minutes: a node refuses a start in the very second of the end before it.
     slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING", BUSY)
-    slurm("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=10", *changes)
+    slurm("scontrol", "update", f"JobId={job}", "StartTime=now+3", "TimeLimit=10", *changes)
     begun = len(study.epochs())
 
     def went_on():
