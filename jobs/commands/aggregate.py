@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from core.errors import counted
-from jobs.cli import inputs, options
+from jobs.present import inputs, options
 from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."

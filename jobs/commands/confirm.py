@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.errors import counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark, width
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs.cli import inputs, options
+from jobs.present import inputs, options
 from jobs.present.output import deliver, format_of, remark, width
 from jobs.present.tables import FORMATS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import width
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError, counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark, say
 
 

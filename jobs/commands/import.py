@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError, counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import say, width
 
 if TYPE_CHECKING:

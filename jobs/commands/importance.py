@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli import inputs, options
+from jobs.present import inputs, options
 from jobs.present.output import deliver, format_of, remark, width
 
 if TYPE_CHECKING:

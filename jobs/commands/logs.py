@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark
 from jobs.present.visible import one_line
 
@@ -73,8 +73,8 @@ def _name_failed(results: str, studies: tuple[str, ...], job: str) -> None:
     import shlex
 
     from jobs.analysis.status import standing
-    from jobs.cli.inputs import named
     from jobs.execution import driver
+    from jobs.present.inputs import named
 
     try:
         folder = driver.one_study(results, studies)
@@ -95,7 +95,7 @@ def _tell_of_silence(folder: Place, start: str) -> None:
         UserError: No trial that has begun has such a key, or several have.
     """
     from jobs.analysis.status import standing
-    from jobs.cli.inputs import one_trial
+    from jobs.present.inputs import one_trial
     from jobs.results.reader import load
 
     keys = load(folder, columns=["trial_key"]).table["trial_key"].to_pylist()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError, counted
-from jobs.cli import inputs, options
+from jobs.present import inputs, options
 from jobs.present.output import deliver, say, width
 from jobs.present.tables import duration
 from jobs.results.storage import Place, Remote

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.errors import counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark
 from jobs.present.visible import one_line
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs.cli import options
-from jobs.cli.inputs import chosen_metric
+from jobs.present import options
+from jobs.present.inputs import chosen_metric
 from jobs.present.output import say, warn
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import click
 from cluster.executor import LEFT
 from core.data.object_store import is_address
 from core.errors import counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark, say, warn, width
 from jobs.present.visible import one_line
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
-from jobs.cli import options
-from jobs.cli.inputs import chosen_metric
+from jobs.present import options
+from jobs.present.inputs import chosen_metric
 from jobs.present.output import deliver, warn
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}

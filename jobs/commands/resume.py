@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs.cli import options
+from jobs.present import options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _stopped(folder: Place, start: str, file: Path) -> str:
     """The key of the trial that somebody stopped; refused while a process runs the study: it would not take it up."""
-    from jobs.cli.inputs import one_trial
+    from jobs.present.inputs import one_trial
     from jobs.results import stops
     from jobs.results.lock import holder
     from jobs.study import study as studies

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from jobs.cli import options
+from jobs.present import options
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
-from jobs.cli import inputs, options
+from jobs.present import inputs, options
 from jobs.present.output import deliver, format_of, remark, width
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from core.errors import UserError, counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import PARQUET, deliver, format_of, say, warn, width
 
 

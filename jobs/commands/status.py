@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import warn, width
 from jobs.present.visible import one_line
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.errors import UserError
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     """Leaves a request to end a trial, which whatever process trains it will find."""
     import shlex
 
-    from jobs.cli.inputs import named, one_trial
+    from jobs.present.inputs import named, one_trial
     from jobs.results import provenance, stops
     from jobs.results.reader import load
 

@@ -10,7 +10,7 @@ import click
 
 from core.data.object_store import bare, is_address
 from core.errors import DataError, UserError, counted
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import remark
 
 if TYPE_CHECKING:

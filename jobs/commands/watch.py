@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.analysis import intervals
-from jobs.cli import options
+from jobs.present import options
 from jobs.present.output import width
 from jobs.present.visible import control, one_line
 

@@ -1,1 +1,0 @@
-"""Options and inputs shared by commands. Only commands import it."""
