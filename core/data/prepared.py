@@ -172,6 +172,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "notes": data.notes,
         "unlabelled": data.unlabelled,
         "sparse_shape": sparse_shape,
+        "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
@@ -228,7 +229,7 @@ def _opened(entry: Path) -> Dataset | None:
     texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
     return Dataset(
         about["name"],
-        _samples(found, about["sparse_shape"]),
+        _samples(found, about["sparse_shape"], tuple(about["limits"])),
         None if "labels" not in found else np.array(found["labels"]),
         fingerprint=about["fingerprint"],
         arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},
@@ -240,16 +241,16 @@ def _opened(entry: Path) -> Dataset | None:
     )
 
 
-def _samples(found: dict[str, Any], sparse_shape: list[int]) -> NDArray[np.float32] | Stored:
+def _samples(found: dict[str, Any], sparse_shape: list[int], limits: Any) -> NDArray[np.float32] | Stored:
     if "scaling.offset" not in found:
         return found["samples"]
     scaling = Scaling(*(found[f"scaling.{name}"] for name in ("offset", "divisor", "factor")))
     if not sparse_shape:
-        return Stored(found["samples"], scaling)
+        return Stored(found["samples"], scaling, limits)
     from scipy import sparse
 
     parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
-    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling)
+    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling, limits)
 
 
 def entries(folder: Path) -> list[Path]:
