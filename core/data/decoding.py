@@ -1,7 +1,7 @@
 """Decodes images on all cores into one array of bytes.
 
-Pillow holds Python's lock for much of a small image. So processes decode, each of which writes its rows into the mapped
-file of the array; where there is no such file, or no process can be started, threads do.
+Pillow holds Python's lock for much of a small image. So processes decode, and write rows into the mapped file of the
+array; where there is no such file, or no process can be started, threads do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from io import BytesIO
+from subprocess import DEVNULL, PIPE
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from core.data.columns import listed
@@ -38,40 +41,32 @@ if TYPE_CHECKING:
 Item = str | tuple[str, int, int] | bytes | None
 
 # Pillow knows more formats; some of them run programs.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 # An image of more pixels is refused before it is decoded: a small file may claim any number.
 _MOST_PIXELS = 1 << 27
-# Images that a process gets at once.
-BLOCK = 64
-# Fewer images are decoded before processes have started.
-_FEW = 1000
+_BOMB = f"it claims to have more than {_MOST_PIXELS:,} pixels"
+_REASONS = {"DecompressionBombError": _BOMB, "UnidentifiedImageError": "it is no image of a known format"}
+# Images that a process gets at once; and how few images are decoded before processes have started.
+BLOCK, _FEW = 64, 1000
+_DEEP = "of more than 8 bits: their numbers, {:g} to {:g}, are scaled to 0 to 255"
 # The EXIF tag of an image's orientation; from 5 on, width and height change places.
 _ORIENTATION, _SIDEWAYS = 0x0112, 5
 
 
 class Seen(NamedTuple):
-    """What was found in one image; `reason` says why it cannot be decoded."""
+    """What was found in one image: why it cannot be decoded, its size, and what was done with it, in words."""
 
     reason: str = ""
     height: int = 0
     width: int = 0
     channels: int = 1
-    mode: str = ""
     limits: tuple[float, float] | None = None
-    clear: bool = False
-    turned: bool = False
-    frames: bool = False
+    did: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """What images become.
-
-    Attributes:
-        shape: (channels, height, width).
-        size: the sides to which they are resized; None if they have these sides already.
-        limits: the numbers of deep images that become 0 and 255.
-    """
+    """What images become: their shape, the `size` they are resized to, and what numbers of deep ones are 0 and 255."""
 
     shape: tuple[int, int, int]
     size: int | None
@@ -106,7 +101,7 @@ def decoded(
     import numpy as np
 
     kept, dropped = np.ones(len(names), bool), list[str]()
-    target = _target(where, _looked_at(look), size)
+    target = _target(where, [one for one in map(_seen, look) if not one.reason], size)
     seen: list[Seen] = []
     while kept.any():
         array = room((int(kept.sum()), *target.shape), np.uint8)
@@ -121,18 +116,11 @@ def decoded(
         good = [one for one in seen if not one.reason]
         needed = _target(where, good, size)
         if needed == target and not bad:
-            left = f"{len(dropped)} of {len(names)} images left out (`broken: skip`): {listed(dropped)}"
-            return array, kept, tuple(_notes(good, target)) if not dropped else (left, *_notes(good, target))
+            return array, kept, tuple(_notes(good, target, dropped))
         if (file := getattr(array, "filename", None)) is not None:
             os.unlink(file)  # noqa: PTH108 - `room` makes it anew
         target = needed
     raise _broken(where, dropped, len(names))
-
-
-def _looked_at(items: Sequence[Item]) -> list[Seen]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return [one for item in items if not (one := _seen(item)).reason]
 
 
 def _broken(where: Path | str, named: Sequence[str], total: int) -> Exception:
@@ -157,7 +145,7 @@ def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> Target
         return Target((channels, size, size), size, limits)
     sizes = Counter((one.height, one.width) for one in seen)
     if len(sizes) > 1:
-        said = listed(f"{width} x {height} ({count:,})" for (height, width), count in sizes.most_common())
+        said = listed(f"{width} x {height}" for (height, width), _ in sizes.most_common())
         least = min(min(one) for one in sizes)
         raise fault(
             where,
@@ -168,32 +156,22 @@ def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> Target
     return Target((channels, height, width), None, limits)
 
 
-def _notes(seen: Sequence[Seen], target: Target) -> Iterator[str]:
+def _notes(seen: Sequence[Seen], target: Target, dropped: Sequence[str]) -> Iterator[str]:
     """What was done with images, each with their number."""
-
-    def said(count: int) -> str:
-        return "all images" if count == len(seen) else counted(count, "image")
-
-    resized = [one for one in seen if target.size and (one.height, one.width) != target.shape[1:]]
-    if resized:
-        smaller = sum(min(one.height, one.width) < target.shape[1] for one in resized)
-        more = f"; {counted(smaller, 'image', 'were')} smaller" if smaller else ""
-        yield f"{said(len(resized))} resized: the shorter side to {target.size} pixels, the middle cut out{more}"
-    if target.limits is not None:
-        low, high = target.limits
-        count = sum(one.limits is not None for one in seen)
-        yield f"{said(count)} of more than 8 bits: their numbers, {low:g} to {high:g}, are scaled to 0 to 255"
-    if clear := sum(one.clear for one in seen):
-        yield f"{said(clear)} with transparent parts: laid on white"
-    if turned := sum(one.turned for one in seen):
-        yield f"{said(turned)} turned upright, as their EXIF orientation says"
-    if frames := sum(one.frames for one in seen):
-        yield f"{said(frames)} of several frames or pages: the first is read"
-    grey = sum(one.channels < target.shape[0] for one in seen)
-    if grey:
-        yield f"{said(grey)} grey, among images in colour: the three channels are equal"
-    if printed := sum(one.mode == "CMYK" for one in seen):
-        yield f"{said(printed)} in the colours of print (CMYK): read as red, green and blue"
+    if dropped:
+        yield f"{len(dropped):,} of {len(seen) + len(dropped):,} images left out (`broken: skip`): {listed(dropped)}"
+    sides = target.shape[1:]
+    resized = [one for one in seen if target.size and (one.height, one.width) != sides]
+    smaller = sum(min(one.height, one.width) < sides[0] for one in resized)
+    more = f"; {counted(smaller, 'image', 'were')} smaller" if smaller else ""
+    low, high = target.limits or (0, 0)
+    counts = Counter(what for one in seen for what in one.did)
+    counts[f"resized: the shorter side to {target.size} pixels, the middle cut out{more}"] = len(resized)
+    counts[_DEEP.format(low, high)] = sum(one.limits is not None for one in seen)
+    counts["grey, among images in colour: the channels are equal"] = sum(one.channels < target.shape[0] for one in seen)
+    for what, count in sorted(counts.items()):
+        if count:
+            yield f"{'all images' if count == len(seen) else counted(count, 'image')} {what}"
 
 
 def _all(
@@ -228,11 +206,11 @@ def _all(
                     done += len(new)
                     told("decoding images", done, len(array))
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(n_cores()) as pool:
-        warnings.simplefilter("ignore")
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(n_cores) as pool:
         try:
             # Each thread needs a copy of what `told` finds there.
-            for worker in [pool.submit(copy_context().run, work) for _ in range(n_cores())]:
+            for worker in [pool.submit(copy_context().run, work) for _ in range(n_cores)]:
                 worker.result()
         finally:
             ended.set()
@@ -240,16 +218,11 @@ def _all(
     return [next(new) if is_kept else Seen() for is_kept in kept.tolist()]
 
 
-def n_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Generator[Any]:
     """Decodes blocks of images into the array from a row on; in a process of its own if `apart` and it can start."""
-    file = getattr(array, "filename", None)
-    process = _started(os.fspath(file), target) if apart and file is not None else None
+    file = getattr(array, "filename", None) if apart else None
+    process = None if file is None else _started(os.fspath(file), target)
     if process is None:
         yield lambda row, items: _block(array, row, items, target)
         return
@@ -261,10 +234,8 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
             given.flush()
             return pickle.load(answers)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise UserError(
-                f"data: a process that decodes images was ended (code {process.wait()}): it may have needed more "
-                "memory than there is"
-            ) from error
+            why = f"was ended (code {process.wait()}), perhaps for want of memory"
+            raise UserError(f"data: a process that decodes images {why}: try again, or with smaller images") from error
 
     try:
         yield ask
@@ -278,13 +249,11 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
 def _started(file: str, target: Target) -> subprocess.Popen[bytes] | None:
     """A process that serves; None if none can be started.
 
-    It is no child of `multiprocessing`, which would run the user's script anew and is refused in a daemon process.
+    It is none of `multiprocessing`, which would run the user's script anew and refuses to start one from a daemon.
     """
     code = f"import sys; sys.path[:] = {sys.path!r}; from core.data.decoding import serve; serve()"
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
         given = cast("IO[bytes]", process.stdin)
         pickle.dump((file, target), given)
         given.flush()
@@ -297,7 +266,6 @@ def serve() -> None:
     """Decodes blocks of images that come from standard input, until it is closed."""
     import numpy as np
 
-    warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever asks is told of Ctrl-C, and closes the input.
     given, answers = sys.stdin.buffer, sys.stdout.buffer
     file, target = pickle.load(given)
@@ -310,25 +278,36 @@ def serve() -> None:
 
 
 def _block(array: NDArray[np.uint8], row: int, items: Sequence[Item], target: Target) -> list[Seen]:
-    """Decodes images into the rows of an array from `row` on; those that do not fit it are only looked at."""
+    """Decodes images into an array from a row on; those that do not fit it are only looked at."""
     return [_seen(item, array[place], target) for place, item in enumerate(items, row)]
 
 
 def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: Target | None = None) -> Seen:
     """Decodes an image into `out` (channels, height, width); without it, its head is read alone."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    _set_up()
     if item is None:
         return Seen("there is none")
     try:
         with _opened(item) as stream, Image.open(stream, formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:
-                return Seen(f"it has {image.width:,} x {image.height:,} pixels, more than {_MOST_PIXELS:,}")
-            return _head(image) if out is None or target is None else _into(image, out, target)
-    except UnidentifiedImageError:
-        return Seen("it is no image of a known format")
+                return Seen(_BOMB)
+            if out is not None and target is not None:
+                return _into(image, out, target)
+            width, height = image.size[::-1] if _orientation(image) >= _SIDEWAYS else image.size
+            return Seen("", height, width, _channels(image))
     except Exception as error:  # noqa: BLE001 - of damaged files Pillow raises nearly everything
-        return Seen(" ".join(str(error).split())[:100] or type(error).__name__)
+        said = " ".join(str(error).split())[:100] or type(error).__name__
+        return Seen(_REASONS.get(type(error).__name__, said))
+
+
+@lru_cache(maxsize=1)
+def _set_up() -> None:
+    """Registers the formats that Pillow does not know at first, and keeps what it says of odd files off the screen."""
+    import_module("PIL.TiffImagePlugin")
+    import_module("PIL.WebPImagePlugin")
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _opened(item: str | tuple[str, int, int] | bytes) -> IO[bytes]:
@@ -340,13 +319,6 @@ def _opened(item: str | tuple[str, int, int] | bytes) -> IO[bytes]:
     with open(file, "rb") as stream:  # noqa: PTH123
         stream.seek(offset)
         return BytesIO(stream.read(length))
-
-
-def _head(image: Picture) -> Seen:
-    """What the head of an image tells; not the range of its numbers."""
-    turned = _orientation(image)
-    height, width = (image.width, image.height) if turned >= _SIDEWAYS else (image.height, image.width)
-    return Seen("", height, width, _channels(image), image.mode)
 
 
 def _orientation(image: Picture) -> int:
@@ -367,30 +339,33 @@ def _into(image: Picture, out: NDArray[np.uint8], target: Target) -> Seen:
     import numpy as np
     from PIL import ImageOps
 
-    frames, mode, channels = getattr(image, "n_frames", 1) > 1 and image.format != "MPO", image.mode, _channels(image)
-    full = image.size
+    mode, channels, (width, height) = image.mode, _channels(image), image.size
+    did = ["of several frames or pages: the first is read"] if getattr(image, "is_animated", False) else []
     if target.size is not None:
         image.draft("", (2 * target.size, 2 * target.size))  # A JPEG is decoded at the next larger of its scales.
     image.load()
     turned = _orientation(image)
-    if turned >= _SIDEWAYS:
-        full = full[::-1]
-    upright: Picture = image if turned == 1 else ImageOps.exif_transpose(image)
-    seen = Seen("", full[1], full[0], channels, mode, turned=turned > 1, frames=frames)
+    if turned != 1:
+        image = ImageOps.exif_transpose(image)
+        did.append("turned upright, as the EXIF orientation says")
+        width, height = (height, width) if turned >= _SIDEWAYS else (width, height)
+    seen = Seen("", height, width, channels)
     if mode in {"I", "F"} or mode.startswith("I;"):
-        return _deep(upright, out, target, seen)
-    plain, clear = _on_white(upright, channels) if upright.has_transparency_data else (upright, False)
+        return _deep(image, out, target, seen)
+    if image.has_transparency_data:
+        image, is_clear = _on_white(image)
+        did += ["with transparent parts: laid on white"] * is_clear
+    did += ["in the colours of print (CMYK): read as red, green and blue"] * (mode == "CMYK")
     wanted = "L" if channels == 1 else "RGB"
-    plain = plain if plain.mode == wanted else plain.convert(wanted)
-    if target.size is not None:
-        plain = _resized(plain, target.size)
-    if channels <= out.shape[0] and (plain.height, plain.width) == out.shape[1:]:
-        pixels = np.asarray(plain)
+    image = image if image.mode == wanted else image.convert(wanted)
+    image = image if target.size is None else _resized(image, target.size)
+    if channels <= out.shape[0] and (image.height, image.width) == out.shape[1:]:
+        pixels = np.asarray(image)
         out[:] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
-    return seen._replace(clear=clear)
+    return seen._replace(did=tuple(did))
 
 
-def _on_white(image: Picture, channels: int) -> tuple[Picture, bool]:
+def _on_white(image: Picture) -> tuple[Picture, bool]:
     """An image with transparent parts on white, and whether it has any."""
     from PIL import Image
 
@@ -398,7 +373,7 @@ def _on_white(image: Picture, channels: int) -> tuple[Picture, bool]:
     lowest = cast("tuple[int, int]", rgba.getchannel("A").getextrema())[0]
     white = Image.new("RGBA", rgba.size, "white")
     white.alpha_composite(rgba)
-    return white.convert("RGB").convert("L" if channels == 1 else "RGB"), lowest < 255
+    return white.convert("RGB"), lowest < 255
 
 
 def _resized(image: Picture, size: int) -> Picture:
