@@ -31,6 +31,7 @@ class Format:
         options: the options of `core.datasets.file.load` that do something with it, besides those for all formats.
         many: whether a folder with many files is one data set.
         cached: whether it is read into the cache however small it is.
+        looks: whether a file of its suffixes may be of another format: its module has `holds(file)` to tell.
     """
 
     module: str
@@ -38,6 +39,7 @@ class Format:
     options: frozenset[str] = field(default_factory=frozenset[str])
     many: bool = False
     cached: bool = False
+    looks: bool = False
 
     def load(self) -> Any:
         """The module that reads it."""
@@ -47,8 +49,6 @@ class Format:
 FORMATS = (
     Format(module="core.data.arrays", suffixes=(".npz",), options=frozenset({"features", "layout"})),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
-    Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
-    Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
     Format(
         module="core.data.images",
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
@@ -56,6 +56,16 @@ FORMATS = (
         many=True,
         cached=True,
     ),
+    Format(
+        module="core.data.image_tables",
+        suffixes=(".tar", ".parquet"),
+        options=frozenset({"features", "split", "size", "broken"}),
+        many=True,
+        cached=True,
+        looks=True,
+    ),
+    Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
 SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)
 
@@ -89,7 +99,7 @@ class Found:
     @property
     def tables(self) -> tuple[Path, ...]:
         """The files of which a column may repeat the labels; none where all files are one data set."""
-        return () if self.names else self.files
+        return () if self.format.many else self.files
 
     def hashes(self) -> list[str]:
         """The hash of each file's content, or one of all where a format has `many`.
@@ -150,7 +160,7 @@ def _listed(folder: Path, path: str) -> list[Path]:
 def _format_of(file: Path, path: str) -> Format:
     suffix = _suffix(file)
     for one in FORMATS:
-        if suffix in one.suffixes:
+        if suffix in one.suffixes and not (one.looks and not one.load().holds(file)):
             return one
     raise fault(path, f"its format ({suffix or 'no suffix'}) is unknown: {_known()}")
 
@@ -160,4 +170,4 @@ def _suffix(file: Path) -> str:
 
 
 def _known() -> str:
-    return f"known formats are {', '.join(SUFFIXES)}"
+    return f"known formats are {', '.join(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes))}"

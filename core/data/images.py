@@ -69,7 +69,7 @@ def files(folder: Path) -> list[str]:
     """
     from core.data.formats import FORMATS
 
-    data = {suffix for one in FORMATS if one.module != __name__ for suffix in one.suffixes} - set(_TABLES)
+    data = {suffix for one in FORMATS for suffix in one.suffixes} - {*_TABLES, *SUFFIXES}
     beside = [entry.name for entry in _entries(folder)]
     if any(_suffix(name) in data for name in beside):
         return []
@@ -123,7 +123,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
     return Part(
         folder,
         samples,
-        None if chosen.labels is None else _values([chosen.labels[place] for place in rows]),
+        None if chosen.labels is None else values([chosen.labels[place] for place in rows]),
         left_out=chosen.left,
         label_name=chosen.label_name,
         ids=np.asarray([_printable(names[place]) for place in rows], dtype=object),
@@ -132,8 +132,8 @@ def read(folder: Path, wanted: Wanted) -> Part:
     )
 
 
-def _values(labels: Sequence[str]) -> NDArray[Any]:
-    """Labels as whole numbers where all are written so, that 10 comes after 9; else as texts."""
+def values(labels: Sequence[str]) -> NDArray[Any]:
+    """Labels (n,) as whole numbers where all are written so, that 10 comes after 9; else as texts."""
     import numpy as np
 
     from core.data.labels import NO_NUMBER

@@ -1,11 +1,17 @@
 # ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
 """Images as people have them, for tests/core/test_formats.py."""
 
+import io
+import json
 import os
+import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
 
 from tests.core.kinds import Broken, Kind, cut
 
@@ -154,6 +160,76 @@ def _print_are(data):
     assert data.notes[1] == "all images in the colours of print (CMYK): read as red, green and blue"
 
 
+def _encoded(pixels, kind="PNG"):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+FEATURES = {
+    "img": {"_type": "Image"},
+    "label": {"names": ["airplane", "automobile", "bird"], "_type": "ClassLabel"},
+    "source": {"dtype": "string", "_type": "Value"},
+}
+
+
+def _hugging_face(folder: Path, name="planes.parquet", rows=range(6), **columns):
+    """As `datasets` writes it: bytes and paths in a struct, class numbers, and their names in the metadata."""
+    images = [{"bytes": _encoded(PIXELS[row]), "path": f"{row}.png"} for row in rows]
+    columns = {
+        "img": images,
+        "label": [(0, 2, 0, 2, 0, -1)[row] for row in rows],
+        "source": ["web"] * len(rows),
+    } | columns
+    about = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
+    (folder / name).parent.mkdir(exist_ok=True)
+    parquet.write_table(pa.table(columns).replace_schema_metadata(about), folder / name, row_group_size=2)
+
+
+def _hugging_face_is(data):
+    _is(data, PIXELS, [0, 1, 0, 1, 0, -1], ("airplane", "bird"), [f"{row}.png" for row in range(6)])
+    assert data.left_out == ("source (beside the images)",)
+
+
+def _shards(folder: Path):
+    (folder / "planes").mkdir()
+    (folder / "planes" / "README.md").write_text("# Planes")
+    _hugging_face(folder / "planes", "data/test-00000-of-00001.parquet", range(2))
+    _hugging_face(folder / "planes", "data/train-00000-of-00002.parquet", range(2, 4))
+    _hugging_face(folder / "planes", "data/train-00001-of-00002.parquet", range(4, 6))
+
+
+def _tar(file: Path, members):
+    file.parent.mkdir(exist_ok=True)
+    with tarfile.open(file, "w") as archive:
+        for name, content in members:
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+        for name in ("../escape.jpg", "link.jpg"):
+            about = tarfile.TarInfo(name)
+            about.type, about.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(about)
+
+
+def _web_dataset(folder: Path):
+    """Two shards: images, classes, and further text and JSON beside them."""
+    for shard in range(2):
+        members = []
+        for row in range(3 * shard, 3 * shard + 3):
+            members += [
+                (f"./{row:06}.png", _encoded(PIXELS[row])),
+                (f"./{row:06}.cls", b"%d" % (row % 2 + 7)),
+                (f"./{row:06}.json", json.dumps({"caption": f"image {row}", "size": [8, 8]}).encode()),
+            ]
+        _tar(folder / "shards" / f"train-{shard:05}.tar", members)
+
+
+def _web_dataset_is(data):
+    _is(data, PIXELS, [0, 1, 0, 1, 0, 1], ("7", "8"), [f"{row:06}" for row in range(6)])
+    assert data.left_out == ("caption (beside the images)",)
+
+
 KINDS = (
     Kind(
         title="images and labels in one `.npz` (NumPy)",
@@ -283,6 +359,75 @@ KINDS = (
             ),
         },
     ),
+    Kind(
+        title="Hugging Face's Parquet with images",
+        data="{name: file, path: planes.parquet}",
+        line="planes: 6 samples × 3 channels × 8 height × 8 width (read as height × width × channels), "
+        "labels: label, 2 classes (airplane, bird), 1 unlabelled (-1)",
+        make=_hugging_face,
+        check=_hugging_face_is,
+        broken={
+            "cut short": Broken(make=lambda folder: cut(folder / "planes.parquet"), said="planes.parquet"),
+            "wrong type": Broken(
+                make=lambda folder: _hugging_face(folder, img=[{"bytes": b"GIF8", "path": "a"}] * 5 + [None]),
+                said=r"6 images of 6 cannot be decoded: a \(it is no image of a known format\), .* \(there is none\)",
+            ),
+            "ambiguous": Broken(
+                make=lambda folder: _hugging_face(folder, targets=[1, 2, 3, 1, 2, 3]),
+                said="several could be the labels: label, targets",
+            ),
+        },
+    ),
+    Kind(
+        title="a folder of shards of that (`train-…`, `test-…`)",
+        data="{name: file, path: planes, split: train}",
+        line="planes: 4 samples × 3 channels × 8 height × 8 width (read as height × width × channels), "
+        "labels: label, 2 classes (airplane, bird), 1 unlabelled (-1)",
+        make=_shards,
+        check=lambda data: _is(
+            data, PIXELS[2:], [0, 1, 0, -1], ("airplane", "bird"), [f"{row}.png" for row in range(2, 6)]
+        ),
+        broken={
+            "cut short": Broken(
+                make=lambda folder: cut(folder / "planes" / "data" / "train-00001-of-00002.parquet"),
+                said="planes: it cannot be read .* cut short",
+            ),
+            "wrong type": Broken(
+                make=lambda folder: parquet.write_table(
+                    pa.table({"a": [1.0]}), folder / "planes" / "data" / "train-00001-of-00002.parquet"
+                ),
+                said="train-00001-of-00002.parquet: it has no column img, label, which train-00000-of-00002",
+            ),
+            "ambiguous": Broken(
+                make=lambda folder: _hugging_face(
+                    folder / "planes", "data/train-00000-of-00002.parquet", [2, 3], target=[0, 1]
+                ),
+                said="several could be the labels: label, target",
+            ),
+        },
+    ),
+    Kind(
+        title="WebDataset: tars of images and classes",
+        data="{name: file, path: shards}",
+        line="shards: 6 samples × 3 channels × 8 height × 8 width (read as height × width × channels), "
+        "labels: cls, 2 classes (7, 8)",
+        make=_web_dataset,
+        check=_web_dataset_is,
+        broken={
+            "cut short": Broken(make=lambda folder: cut(folder / "shards" / "train-00001.tar", 0.1), said="cut short"),
+            "wrong type": Broken(
+                make=lambda folder: (folder / "shards" / "train-00000.tar").write_bytes(b"\x1f\x8b" * 999),
+                said="shards: it cannot be read .* another format",
+            ),
+            "ambiguous": Broken(
+                make=lambda folder: _tar(
+                    folder / "shards" / "train-00000.tar",
+                    [("a.left.png", _encoded(PIXELS[0])), ("a.right.png", _encoded(PIXELS[1]))],
+                ),
+                said="the sample a has several images: left.png, right.png; name one: `features: left.png`",
+            ),
+        },
+    ),
 )
 
 
@@ -291,7 +436,5 @@ def _bomb(file: Path):
     Image.new("L", (1, 1)).save(file)
     content = bytearray(file.read_bytes())
     content[16:24] = (60_000).to_bytes(4, "big") * 2
-    import zlib
-
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     file.write_bytes(content)
