@@ -97,7 +97,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
     """
     import numpy as np
 
-    from core.data.decoding import BLOCK, decoded
+    from core.data.decoding import block, decoded
 
     if not folder.is_dir():
         raise fault(folder, "it is one image: name the folder in which the images lie")
@@ -110,10 +110,10 @@ def read(folder: Path, wanted: Wanted) -> Part:
     if odd:
         chosen.notes.append(f"left out (`broken: skip`): {listed(odd)}")
     root = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end
-    step = max(1, len(names) // _LOOKED_AT)
+    step, size = max(1, len(names) // _LOOKED_AT), block(len(names))
     samples, kept, told = decoded(
         folder,
-        lambda: ([root + name for name in names[i : i + BLOCK]] for i in range(0, len(names), BLOCK)),
+        lambda: ([root + name for name in names[i : i + size]] for i in range(0, len(names), size)),
         [_printable(name) for name in names],
         [root + name for name in names[::step]],
         size=wanted.size,

@@ -62,6 +62,8 @@ def command(path: str, given: tuple[str, ...], *, head: bool, out: Path | None) 
 
 def _first_rows(data: Dataset) -> str:
     """The first samples as a table, their numbers as in the file."""
+    import numpy as np
+
     from core.data.columns import cut
     from jobs.present.tables import Column, render
     from jobs.present.visible import one_line
@@ -69,7 +71,12 @@ def _first_rows(data: Dataset) -> str:
     values, labels = _as_in_file(data, slice(0, _ROWS)), _labels(data, range(min(_ROWS, data.n_samples)))
     names = data.feature_names or [f"{place + 1}" for place in range(values.shape[1])]
     columns = [one_line(cut(one, 24)) for one in names[:_COLUMNS]]
-    rows = [[f"{number:.6g}" for number in row[:_COLUMNS].tolist()] for row in values]
+    # Six digits of the largest in its column: what was scaled may come back as 1e-9 in place of 0.
+    digits = 5 - np.floor(np.log10(np.abs(values).max(axis=0) + 1e-30)).astype(int)
+    rows = [
+        [f"{round(x, n) + 0.0:.6g}" for x, n in zip(row[:_COLUMNS].tolist(), digits.tolist(), strict=False)]
+        for row in values
+    ]
     if len(names) > _COLUMNS:
         columns, rows = [*columns, f"… {len(names):,}"], [[*row, "…"] for row in rows]
     if labels:

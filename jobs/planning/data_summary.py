@@ -118,7 +118,7 @@ def _classes(data: Dataset) -> str:
         return "no labels"
     counts = np.bincount(data.labels[data.labels != UNLABELLED], minlength=len(data.class_names))
     order = np.argsort(-counts, kind="stable").tolist()
-    return listed(f"{cut(data.class_names[place], 40)} {counts[place]:,}" for place in order)
+    return listed(f"{cut(data.class_names[place], 40)}: {counts[place]:,}" for place in order)
 
 
 def _parts(data: Dataset) -> str:
