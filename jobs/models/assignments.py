@@ -51,7 +51,7 @@ _ENCODINGS = {"PLAIN", "RLE", "DELTA_BINARY_PACKED"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptClusters:
     """The clusters of one trial as they are stored.
 
     Attributes:
@@ -107,7 +107,7 @@ def as_ids(values: NDArray[Any]) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeepRule:
     """Which trials of a study keep their clusters.
 
     Attributes:
@@ -121,7 +121,7 @@ class Rule:
     every: bool
 
     @classmethod
-    def of(cls, metric: str, mode: str, *, every: bool | None) -> Rule:
+    def of(cls, metric: str, mode: str, *, every: bool | None) -> KeepRule:
         """The rule of a study; with the consensus all are kept: it compares trials, so none can tell it is the best."""
         return cls(metric, mode, every=bool(every) or metric.endswith(CONSENSUS))
 
@@ -137,7 +137,7 @@ class Rule:
         return found if found is not None and math.isfinite(found) else None
 
 
-def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: Dataset, rule: Rule) -> None:
+def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: Dataset, rule: KeepRule) -> None:
     """Stores the clusters of an attempt in a study's folder, if the rule says so.
 
     Args:
@@ -192,7 +192,7 @@ def size(folder: Place) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def read(folder: Place, row: Mapping[str, Any]) -> Kept:
+def read(folder: Place, row: Mapping[str, Any]) -> KeptClusters:
     """The clusters of a trial that is stored in a study's folder.
 
     Args:
@@ -216,7 +216,7 @@ def read(folder: Place, row: Mapping[str, Any]) -> Kept:
         raise UserError(f"{file} cannot be read: {error.reason}") from error
     except (IndexError, KeyError, RecursionError, TypeError, ValueError, OSError) as error:
         raise UserError(f"{file} cannot be used: {str(error).partition(chr(10))[0]}") from error
-    return Kept(*wanted, about["epoch"], about["part"], table)
+    return KeptClusters(*wanted, about["epoch"], about["part"], table)
 
 
 def _content(table: pa.Table, attempt: Attempt, about: Mapping[str, Any]) -> bytes:
