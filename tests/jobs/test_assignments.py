@@ -63,7 +63,7 @@ def run(folder, command):
 
 
 def kept(results="results"):
-    return sorted(Path(results, "study=s", "_assignments").glob("*.parquet"))
+    return sorted(Path(results, "study=s", "_assignments").glob("*.pq"))
 
 
 def rows(results="results"):
@@ -86,7 +86,7 @@ def test_the_clusters_are_those_of_the_row_s_scores(run):
     assert len(kept()) == 4
     for file in kept():
         table, row = parquet.read_table(file), rows()[file.name.split(".")[0]]
-        assert file.name == f"{row['trial_key']}.{row['attempt_id']}.parquet"
+        assert file.name == f"{row['trial_key']}.{row['attempt_id']}.pq"
         clusters = table["cluster"].to_numpy()
         assert np.bincount(clusters, minlength=3).tolist() == row["cluster_sizes"]
         for name, value in metrics.scores(clusters, labels).items():
@@ -217,7 +217,7 @@ def test_killed_while_it_writes_the_next_run_has_the_clusters_of_its_own_attempt
     assert len(kept()) == (when == "after")
     run(*ONE)
     (row,) = rows().values()
-    assert [file.name for file in kept()] == [f"{row['trial_key']}.{row['attempt_id']}.parquet"]
+    assert [file.name for file in kept()] == [f"{row['trial_key']}.{row['attempt_id']}.pq"]
     assert command("assign")[0] == 0
     assert not [one for one in Path("results/study=s/_assignments").iterdir() if one.name.startswith(".")]
 
@@ -358,7 +358,7 @@ def test_names_that_lead_elsewhere_are_not_followed(strange, command):
     place = table.column_names.index("attempt_id")
     from jobs.results import writer
 
-    outside = Path("outside.parquet")
+    outside = Path("outside.pq")
     strange.rename(outside)
     harmful = table.set_column(place, "attempt_id", pa.array(["x/../../../../outside"]))
     Path("results/study=s/trials/x.parquet").write_bytes(writer.stored(harmful, "s"))
