@@ -110,7 +110,9 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
             return _stored(samples, scale)
         samples = samples.toarray()
     if samples.dtype in {np.dtype(np.uint8), np.dtype(np.float16)} and samples.size > FEW:
-        return _stored(np.ascontiguousarray(samples), scale)
+        # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
+        held = samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
+        return _stored(held, scale)
     return scaled(samples, scale)
 
 

@@ -1,4 +1,4 @@
-"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
+"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind; or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
 others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
@@ -104,17 +104,17 @@ def load(
         "log1p": log1p,
         "top_genes": top_genes,
     }
-    hashed = fingerprint(path=path, scale=scale, shape=shape, **options)
     found = formats.found(path)
+    hashed = _fingerprint(found, scale=scale, shape=shape, **options)
     read = partial(_load, found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
-    small = sum(one.stat().st_size for one in found.files) < _SMALL and not found.format.cached
+    small = not found.format.cached and found.size < _SMALL
     # The name is that of the path, and not what it was when the entry was made.
     return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
 
 
 def _load(found: formats.Found, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
     path = found.path
-    wanted = replace(wanted, copies=label_copies(found.files, wanted))
+    wanted = replace(wanted, copies=label_copies(found.tables, wanted))
     samples, part, axes = _samples(found, wanted, shape)
     check_spread(samples, path)
     labels = Labels(None, ())
@@ -202,6 +202,8 @@ def _samples(found: formats.Found, wanted: Wanted, shape: Sequence[int] | None) 
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
     if part.axes:
+        if shape is not None:
+            raise fault(found.path, "the option `shape` does nothing with images of a known shape: leave it out")
         return part.samples, part, part.axes
     samples, axes = shaped(part.samples, shape, wanted.layout, found.path)
     return samples, part, axes
@@ -231,24 +233,28 @@ def _joined(parts: Sequence[Part]) -> Part:
     )
 
 
-def fingerprint(
-    *,
-    path: str,
-    features: str | Sequence[str] | None = None,
-    labels: str | None = None,
-    scale: str = "auto",
-    shape: Sequence[int] | None = None,
-    **later: Any,
-) -> str:
-    """The hash of the files' content and of all options except the path; `later` ones count only if they are set.
+def fingerprint(*, path: str, **options: Any) -> str:
+    """The hash of the files' content and of all options except the path; see `load`.
 
     Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
 
     Raises:
         UserError: there are no such files, or none has a known format.
     """
-    found = formats.found(path)
-    changed = changed_reading(found.files, _wanted(features=features, labels=labels, **later))
+    return _fingerprint(formats.found(path), **options)
+
+
+def _fingerprint(
+    found: formats.Found,
+    *,
+    features: str | Sequence[str] | None = None,
+    labels: str | None = None,
+    scale: str = "auto",
+    shape: Sequence[int] | None = None,
+    **later: Any,
+) -> str:
+    """The hash; the options that came `later` count only if they are set."""
+    changed = changed_reading(found.tables, _wanted(features=features, labels=labels, **later))
     return fingerprint_from(
         found.hashes(),
         format=found.suffix,
