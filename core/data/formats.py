@@ -42,8 +42,9 @@ class Format:
         return importlib.import_module(self.module)
 
 
+_ARRAYS = frozenset({"features", "layout", "view", "split"})
 FORMATS = (
-    Format(module="core.data.arrays", suffixes=(".npz",), options=frozenset({"features", "layout"})),
+    Format(module="core.data.arrays", suffixes=(".npz",), options=_ARRAYS),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),

@@ -88,6 +88,47 @@ class Stored:
         return low, high
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array that lies in a file, or in memory in another order; rows of it are read when they are needed.
+
+    Attributes:
+        values: a data set of HDF5, or an array.
+        axes: which axis of `values` is each axis of this array.
+    """
+
+    values: Any
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In the order of `axes`."""
+        return tuple(self.values.shape[axis] for axis in self.axes)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.axes)
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+        return self.values.dtype
+
+    def transpose(self, *axes: int) -> Rows:
+        """The same with its axes in another order."""
+        return Rows(self.values, tuple(self.axes[axis] for axis in axes))
+
+    def reshape(self, *shape: Any) -> NDArray[Any]:
+        """All values, in another shape."""
+        return self[:].reshape(*shape)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows."""
+        where = tuple(rows if axis == self.axes[0] else slice(None) for axis in range(self.ndim))
+        return self.values[where].transpose(self.axes)
+
+
 def is_sparse(values: Any) -> bool:
     """Whether values are a sparse matrix of scipy."""
     return hasattr(values, "indptr")
