@@ -149,11 +149,17 @@ def _sparse(held: Contents) -> tuple[Any, tuple[str, ...]]:
         row, col, data = arrays
         arrays = [data, (row, col)]
     matrix = makers[kind](tuple(arrays), shape=tuple(shape.reshape(-1).tolist()))
-    return by_rows(matrix)
+    return _by_rows(matrix)
 
 
-def by_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
-    """A checked matrix in CSR, or a dense array if it is small, and what was done to it.
+def _by_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
+    """As `compressed_rows`; a small matrix becomes a dense array."""
+    matrix, notes = compressed_rows(matrix)
+    return (matrix if math.prod(matrix.shape) > WHOLE else matrix.toarray()), notes
+
+
+def compressed_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
+    """A checked matrix in CSR, and what was done to it.
 
     Raises:
         ValueError: the matrix is damaged.
@@ -162,7 +168,7 @@ def by_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
     if kind != "coo":  # whose indices are checked when it is made
         matrix.check_format(full_check=True)
     notes = () if kind == "csr" else (f"the sparse matrix is stored as {kind.upper()}, and was brought to rows (CSR)",)
-    return (matrix.tocsr() if math.prod(matrix.shape) > WHOLE else matrix.toarray()), notes
+    return matrix.tocsr(), notes
 
 
 def part_of(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
@@ -288,7 +294,7 @@ def _turned(samples: Any, layout: str | None, file: Path) -> tuple[Any, tuple[st
     """A sparse matrix by rows of samples; a small one is made dense."""
     if layout not in {None, "nf", "fn"}:
         raise fault(file, f"`layout: {layout}` is not for a sparse matrix, which has two axes")
-    return by_rows(samples.T if layout == "fn" else samples)
+    return _by_rows(samples.T if layout == "fn" else samples)
 
 
 def _labels(held: Contents, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:

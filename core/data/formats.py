@@ -46,6 +46,9 @@ _ARRAYS = frozenset({"features", "layout", "view", "split"})
 FORMATS = (
     Format(module="core.data.arrays", suffixes=(".npz",), options=_ARRAYS),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
+    Format(module="core.data.mat", suffixes=(".mat",), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
