@@ -251,7 +251,6 @@ def _of_records(root: Any, records: Any, name: str) -> NDArray[Any]:
 def _column(file: Path, node: Any) -> NDArray[Any]:
     """A column (cells,): numbers or texts, None where a value is missing."""
     import h5py
-    import numpy as np
 
     if isinstance(node, h5py.Dataset):
         values = _texts(checked(file, node)[()])
