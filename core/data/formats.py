@@ -49,6 +49,8 @@ FORMATS = (
     Format(module="core.data.mat", suffixes=(".mat",), options=_ARRAYS),
     Format(module="core.data.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
     Format(module="core.data.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
+    Format(module="core.data.known_sets", suffixes=(), options=frozenset({"features", "split"}), many=True),
+    Format(module="core.data.known_sets", suffixes=(".tar.gz",), options=frozenset({"split"})),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
@@ -139,7 +141,7 @@ def _format_of(file: Path, path: str) -> Format:
 
 
 def _suffix(file: Path) -> str:
-    return file.suffix.lower()
+    return ".tar.gz" if file.name.lower().endswith(".tar.gz") else file.suffix.lower()
 
 
 def _known() -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from core.data.dataset import Dataset, cache_folder
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
-from core.data.stored import FEW, WHOLE, Rows, Stored, is_sparse
+from core.data.stored import FEW, WHOLE, Stored, is_sparse
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
 
@@ -117,14 +117,15 @@ def gathered(blocks: Sequence[Any]) -> Any:
     """Samples (n, …) of one file as one array; many bytes or halves are put into `room`.
 
     Args:
-        blocks: arrays, `Rows` or sparse matrices that follow one another, all of one shape but for their rows.
+        blocks: arrays, or sparse matrices, or what has a shape and a type and gives slices of rows in their order, as
+            `core.data.stored.Rows`; they follow one another, and differ in their number of rows alone.
     """
     import numpy as np
     from scipy import sparse
 
     if is_sparse(blocks[0]):
         return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
-    if len(blocks) == 1 and not isinstance(blocks[0], Rows):
+    if len(blocks) == 1 and isinstance(blocks[0], np.ndarray):
         return blocks[0]
     shape = (sum(one.shape[0] for one in blocks), *blocks[0].shape[1:])
     size, dtype = math.prod(shape), np.result_type(*(one.dtype for one in blocks))

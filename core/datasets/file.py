@@ -49,7 +49,7 @@ def load(
     layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
     view: str | None = None,
-    split: Literal["train", "test", "all"] | None = None,
+    split: Literal["train", "test", "all", "with-unlabelled"] | None = None,
     size: PositiveInt | None = None,
     broken: Literal["refuse", "skip"] = "refuse",
     log1p: bool = False,
@@ -77,8 +77,9 @@ def load(
             last), or of a cube whose pixels are the samples hwc, chw. Without it: the only possible reading with
             samples first; of `.mat` also with samples last, where the labels say so.
         decimal: the decimal point of numbers in CSV and TSV.
-        view: which of several views of the same samples is read, where a file holds some.
-        split: the part of a data set that comes in two. Without it: all of it.
+        view: which of several views of the same samples is read, where a file holds some: `view0`, `view1`, …
+        split: the part of a data set that comes in two, as CIFAR-10 or arrays `x_train` and `x_test`. Without it: all,
+            train first. Of STL-10 `with-unlabelled` adds the images without a class.
         size: the sides of images in pixels: the shorter side is brought to it, and the middle is cut out.
         broken: images that cannot be decoded are refused, or left out and told of (`skip`).
         log1p: of `.h5ad`: counts are taken as log(1 + count).
