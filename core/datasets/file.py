@@ -46,10 +46,10 @@ def load(
     ignore: tuple[str, ...] | None = None,
     id: str | None = None,  # noqa: A002 - it is what the option is called
     unlabelled: tuple[int | str, ...] | None = None,
-    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
+    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
     view: str | None = None,
-    split: Literal["train", "test", "all"] | None = None,
+    split: Literal["train", "test", "all", "with-unlabelled"] | None = None,
     size: PositiveInt | None = None,
     broken: Literal["refuse", "skip"] = "refuse",
     log1p: bool = False,
@@ -73,11 +73,13 @@ def load(
         id: column or array of the samples' names, which `conclus embed` keeps.
         unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
             unlabelled; empty ones always.
-        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn (images last), or of a
-            cube whose pixels are the samples hwc, chw. Without it: the only possible reading with samples first.
+        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn or hwcn (images
+            last), or of a cube whose pixels are the samples hwc, chw. Without it: the only possible reading with
+            samples first; of `.mat` also with samples last, where the labels say so.
         decimal: the decimal point of numbers in CSV and TSV.
-        view: which of several views of the same samples is read, where a file holds some.
-        split: the part of a data set that comes in two. Without it: all of it.
+        view: which of several views of the same samples is read, where a file holds some: `view0`, `view1`, …
+        split: the part of a data set that comes in two, as CIFAR-10 or arrays `x_train` and `x_test`. Without it: all,
+            train first. Of STL-10 `with-unlabelled` adds the images without a class.
         size: the sides of images in pixels: the shorter side is brought to it, and the middle is cut out.
         broken: images that cannot be decoded are refused, or left out and told of (`skip`).
         log1p: of `.h5ad`: counts are taken as log(1 + count).
@@ -155,7 +157,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
         path: as for `load`.
         columns: names of the features in training, in their order; empty for arrays.
         decimal: as for `load`.
-        options: `features`, `labels`, `shape`, `ignore`, `id` and `layout` as for `load`.
+        options: `features`, `labels`, `shape`, `ignore`, `id`, `layout`, `view` and `log1p` as for `load`.
 
     Returns:
         A data set without labels; `left_out` names the columns that the model does not know.
@@ -201,11 +203,9 @@ def _samples(found: formats.Found, wanted: Wanted, shape: Sequence[int] | None) 
     parts = [_checked(one, wanted) for one in found.parts(wanted)]
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
-    if part.axes:
-        if shape is not None:
-            raise fault(found.path, "the option `shape` does nothing with images of a known shape: leave it out")
+    if part.axes and shape is None:
         return part.samples, part, part.axes
-    samples, axes = shaped(part.samples, shape, wanted.layout, found.path)
+    samples, axes = shaped(part.samples, shape, None if part.axes else wanted.layout, found.path)
     return samples, part, axes
 
 
