@@ -46,6 +46,10 @@ FORMATS = (
     Format(module="core.data.arrays", suffixes=(".npz",), options=frozenset({"features", "layout"})),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".jsonl", ".ndjson"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".xlsx",), options=frozenset({"features", "sheet"})),
+    Format(module="core.data.svmlight", suffixes=(".svm", ".svmlight", ".libsvm")),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
 SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)

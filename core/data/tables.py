@@ -1,4 +1,4 @@
-"""Reads Parquet and text files into arrays."""
+"""Reads files of rows into arrays: Parquet, Feather, Arrow, JSON Lines, Excel workbooks and text files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from core.data.columns import (
     look_like_index,
 )
 from core.data.dataset import fault
-from core.data.text_tables import is_missing, is_number, read_text, told
+from core.data.records import read_records
+from core.data.text_tables import is_missing, is_number, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ _ID = "id: "
 
 
 def read(file: Path, wanted: Wanted) -> Part:
-    """Reads a `.parquet`, `.csv` or `.tsv` file.
+    """Reads a file that `core.data.records` opens, or a `.csv` or `.tsv` file.
 
     Args:
         file: the file, with a row per sample.
@@ -44,8 +45,8 @@ def read(file: Path, wanted: Wanted) -> Part:
         UserError: columns are missing, ambiguous or not numeric, or rows have different lengths.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
-    is_text = file.suffix.lower() != ".parquet"
-    table: Any = read_text(file, wanted.decimal) if is_text else _parquet(file)
+    is_text = file.suffix.lower() in {".csv", ".tsv"}
+    table, notes = read_text(file, wanted.decimal) if is_text else (read_records(file, wanted.sheet), ())
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -66,16 +67,8 @@ def read(file: Path, wanted: Wanted) -> Part:
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else table[ids].to_numpy(),
-        notes=told(file, wanted.decimal) if is_text else (),
+        notes=notes,
     )
-
-
-def _parquet(file: Path) -> Any:
-    from pyarrow import parquet
-
-    # Not `read_table`: it takes `key=value` in the names of folders for columns.
-    with parquet.ParquetFile(file) as source:
-        return source.read()
 
 
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
