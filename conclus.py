@@ -36,6 +36,7 @@ def __getattr__(name: str) -> Any:
 
 GROUPS = {
     "Plan and run": {
+        "data": "Show what is read from a file or a folder of data.",
         "plan": "Check a study; show its trials and the time they will take.",
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
