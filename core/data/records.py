@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
 _BLOCK = 1 << 26
 _BOM = b"\xef\xbb\xbf"
+_EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
 
@@ -128,9 +129,11 @@ def _chosen(file: Path, sheets: dict[str, Any], name: str | None) -> str:
             raise fault(file, f"`sheet: {name}` is none of its sheets: {listed(sheets)}")
         return name
     full = [title for title, sheet in sheets.items() if any(_filled(row) for row in sheet.iter_rows(values_only=True))]
-    if len(full) != 1:
-        several = f"several sheets have cells: {listed(full)}; name one (`sheet: {full[0]}` of the data set `file`)"
-        raise fault(file, several if full else "it is empty: there must be one row per sample")
+    if not full:
+        raise fault(file, _EMPTY)
+    if len(full) > 1:
+        said = f"several sheets have cells: {listed(full)}; name one (`sheet: {full[0]}` of the data set `file`)"
+        raise fault(file, said)
     return full[0]
 
 
@@ -161,8 +164,8 @@ def _table(file: Path, rows: list[tuple[Any, ...]]) -> Any:
     columns = [column for column in zip(*padded, strict=True) if _filled(column)]
     lines = [["" if value is None else str(value) for value in line] for line in zip(*columns, strict=True)][:2]
     if len(lines) < 2:
-        raise fault(file, "it is empty: there must be one row per sample, below a row that names the columns")
-    if not is_header(*lines) or lines[0].count("") > 1:
+        raise fault(file, _EMPTY)
+    if not is_header(*lines) or "" in lines[0][1:]:
         said = ", ".join(lines[0][:3]) + (", …" if len(lines[0]) > 3 else "")
         raise fault(
             file, f"its first row ({said}) does not name each column: write a row of names there, and none above"

@@ -96,7 +96,10 @@ def _encoding(file: Path, _changed_ns: int) -> str:
 
 
 def read_text(file: Path, decimal: str) -> tuple[Any, tuple[str, ...]]:
-    """Reads a CSV or TSV file as a pyarrow table, its names without white space around them, and `told` of it.
+    """Reads a CSV or TSV file as a pyarrow table, its names without white space around them.
+
+    Returns:
+        The table, and notes on how it was read.
 
     Raises:
         UserError: it is empty, or its lines are of different length.
@@ -110,10 +113,7 @@ def read_text(file: Path, decimal: str) -> tuple[Any, tuple[str, ...]]:
     except ArrowInvalid:
         _check_widths(file, head)
         raise
-    table = table.rename_columns([name.strip() for name in table.column_names])
-    notes = _told(file, head, decimal)
-    table, grouped = _ungrouped(table, decimal)
-    return table, (*notes, *grouped)
+    return table.rename_columns([name.strip() for name in table.column_names]), _told(file, head, decimal)
 
 
 def _told(file: Path, head: TextHead, decimal: str) -> tuple[str, ...]:
@@ -145,23 +145,32 @@ def _may_be_thousands(file: Path, head: TextHead) -> list[tuple[str, str]]:
     return found
 
 
-def _ungrouped(table: Any, decimal: str) -> tuple[Any, list[str]]:
-    """Reads columns of numbers with marks between thousands, as 1,234.5, where they can mean nothing else."""
+def ungrouped(table: Any, decimal: str) -> tuple[Any, tuple[str, ...]]:
+    """Turns columns of texts into numbers where they have marks between thousands that can mean nothing else: 1,234.5.
+
+    Returns:
+        The table, and a note on each such column.
+    """
     import pyarrow as pa
     from pyarrow import compute, types
 
     notes: list[str] = []
     for place, field in enumerate(table.schema):
         texts = table.column(place)
-        if not types.is_string(field.type) or (mark := _mark(texts, decimal)) is None:
+        if not types.is_string(field.type):
             continue
-        bare: Any = compute.call_function("replace_substring", [texts], compute.ReplaceSubstringOptions(mark, ""))
+        bare: Any = compute.call_function("utf8_trim_whitespace", [texts])
+        gone = compute.SetLookupOptions(pa.array(sorted(_MISSING)))
+        missing = compute.call_function("is_in", [compute.call_function("utf8_lower", [bare])], gone)
+        texts = compute.call_function("if_else", [missing, pa.scalar(None, pa.string()), bare])
+        if (mark := _mark(texts, decimal)) is None:
+            continue
+        bare = compute.call_function("replace_substring", [texts], compute.ReplaceSubstringOptions(mark, ""))
         if decimal != ".":
             bare = compute.call_function("replace_substring", [bare], compute.ReplaceSubstringOptions(decimal, "."))
-        numbers = compute.call_function("utf8_trim_whitespace", [bare]).cast(pa.float64())
-        table = table.set_column(place, field.name, numbers)
+        table = table.set_column(place, field.name, bare.cast(pa.float64()))
         notes.append(f"{field.name}: {mark!r} stands between thousands")
-    return table, notes
+    return table, tuple(notes)
 
 
 def _mark(texts: Any, decimal: str) -> str | None:
@@ -173,14 +182,18 @@ def _mark(texts: Any, decimal: str) -> str | None:
 
     point = re.escape(decimal)
     for mark in _MARKS:
-        one = re.escape(mark)
-        grouped = rf"^\s*[+-]?\d{{1,3}}({one}\d{{3}})+({point}\d*)?\s*$"
+        one, grouped = re.escape(mark), _grouped(mark, decimal)
         # A comma or point before three digits may be the decimal one, unless there are two of it, or both kinds.
         certain = rf"{one}\d{{3}}({one}|{point})" if mark in ",." else rf"\d{one}\d{{3}}"
-        every = matches(rf"{grouped}|^\s*[+-]?\d*({point}\d*)?\s*$")
+        every = matches(rf"{grouped}|^[+-]?\d+({point}\d*)?$")
         if mark != decimal and _all(every) and _any(matches(certain)):
             return mark
     return None
+
+
+def _grouped(mark: str, decimal: str) -> str:
+    """What a number with this mark between its thousands looks like."""
+    return rf"^[+-]?\d{{1,3}}({re.escape(mark)}\d{{3}})+({re.escape(decimal)}\d*)?$"
 
 
 def _all(found: Any) -> bool:
@@ -229,6 +242,14 @@ def is_number(field: str) -> bool:
     except ValueError:
         return False
     return "_" not in field
+
+
+def is_written_number(field: str, decimal: str) -> bool:
+    """Whether a field is a number with this decimal point, perhaps with marks between thousands."""
+    plain = decimal == "." or "." not in field
+    return (plain and is_number(field.replace(decimal, "."))) or any(
+        re.match(_grouped(mark, decimal), field.strip()) for mark in _MARKS if mark != decimal
+    )
 
 
 def is_missing(field: str) -> bool:
