@@ -69,6 +69,7 @@ GROUPS = {
         "embed": "Map data to vectors with a saved model.",
         "sql": "Query the results in SQL.",
         "compact": "Move many small result files to a few large ones.",
+        "cache": "Show and remove what can be made again, as prepared data.",
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""

@@ -160,9 +160,10 @@ def _write(draft: Path, data: Dataset) -> None:
                 os.fsync(stream.fileno())
     samples = data.samples
     sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
-    about = {
+    described = {
         "version": _VERSION,
         "name": data.name,
+        "shape": samples.shape,
         "class_names": data.class_names,
         "fingerprint": data.fingerprint,
         "feature_names": data.feature_names,
@@ -172,10 +173,11 @@ def _write(draft: Path, data: Dataset) -> None:
         "notes": data.notes,
         "unlabelled": data.unlabelled,
         "sparse_shape": sparse_shape,
+        "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
-        stream.write(seal_json(about))
+        stream.write(seal_json(described))
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -213,11 +215,11 @@ def _opened(entry: Path) -> Dataset | None:
     import numpy as np
 
     try:
-        about = unseal_json((entry / _ABOUT).read_bytes())
-        if about["version"] != _VERSION:
+        told = about(entry)
+        if told["version"] != _VERSION:
             return None
         found: dict[str, Any] = {}
-        for name, size in about["files"].items():
+        for name, size in told["files"].items():
             file = entry / f"{name}.npy"
             if file.stat().st_size != size:
                 return None
@@ -227,29 +229,37 @@ def _opened(entry: Path) -> Dataset | None:
         return None
     texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
     return Dataset(
-        about["name"],
-        _samples(found, about["sparse_shape"]),
+        told["name"],
+        _samples(found, told["sparse_shape"], tuple(told["limits"])),
         None if "labels" not in found else np.array(found["labels"]),
-        fingerprint=about["fingerprint"],
+        fingerprint=told["fingerprint"],
         arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},
         parts=found.get("parts"),
-        label_name=about["label_name"],
+        label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
-        **{name: tuple(about[name]) for name in texts},
+        **{name: tuple(told[name]) for name in texts},
     )
 
 
-def _samples(found: dict[str, Any], sparse_shape: list[int]) -> NDArray[np.float32] | Stored:
+def _samples(found: dict[str, Any], sparse_shape: list[int], limits: Any) -> NDArray[np.float32] | Stored:
     if "scaling.offset" not in found:
         return found["samples"]
     scaling = Scaling(*(found[f"scaling.{name}"] for name in ("offset", "divisor", "factor")))
     if not sparse_shape:
-        return Stored(found["samples"], scaling)
+        return Stored(found["samples"], scaling, limits)
     from scipy import sparse
 
     parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
-    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling)
+    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling, limits)
+
+
+def about(entry: Path) -> dict[str, Any]:
+    """The description of an entry; empty if it is damaged."""
+    try:
+        return unseal_json((entry / _ABOUT).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def entries(folder: Path) -> list[Path]:

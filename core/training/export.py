@@ -15,6 +15,8 @@ from torch import Tensor
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data.dataset import Dataset
+from core.data.source import on_device
+from core.data.stored import Stored
 from core.errors import UserError
 from core.evaluation import kmeans
 from core.evaluation.clustering import predict
@@ -154,12 +156,14 @@ class Embedded:
     probabilities: NDArray[np.float32] | None
 
 
-def embed(method: Method, centroids: kmeans.Matrix | None, samples: NDArray[np.float32], device: str) -> Embedded:
+def embed(
+    method: Method, centroids: kmeans.Matrix | None, samples: NDArray[np.float32] | Stored, device: str
+) -> Embedded:
     """The outputs of a method for samples (n, *sample_shape).
 
     Without a head, a sample belongs to the cluster of the nearest k-means centroid (K, dim).
     """
-    found = predict(method, torch.from_numpy(samples).to(device))
+    found = predict(method, on_device(samples, torch.device(device)))
     vectors = found.features.numpy()
     if found.probabilities is not None:
         best = found.probabilities.max(dim=1)
