@@ -71,6 +71,10 @@ FORMATS = (
         looks=True,
     ),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".jsonl", ".ndjson"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".xlsx",), options=frozenset({"features", "sheet"})),
+    Format(module="core.data.svmlight", suffixes=(".svm", ".svmlight", ".libsvm")),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
 SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 1
+_VERSION = 2
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
@@ -205,6 +205,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "axes": data.axes,
         "notes": data.notes,
         "unlabelled": data.unlabelled,
+        "scene": data.scene,
         "sparse_shape": sparse_shape,
         "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
@@ -260,7 +261,7 @@ def _opened(entry: Path) -> Dataset | None:
         os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
+    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled", "scene")
     return Dataset(
         told["name"],
         _samples(found, told["sparse_shape"], tuple(told["limits"])),

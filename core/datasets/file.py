@@ -1,4 +1,4 @@
-"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind; or a folder of images.
+"""Your own data: a file of arrays, a table or sparse rows, a folder of such files, or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
 others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
@@ -48,6 +48,7 @@ def load(
     unlabelled: tuple[int | str, ...] | None = None,
     layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
+    sheet: str | None = None,
     view: str | None = None,
     split: Literal["train", "test", "all", "with-unlabelled"] | None = None,
     size: PositiveInt | None = None,
@@ -77,6 +78,7 @@ def load(
             last), or of a cube whose pixels are the samples hwc, chw. Without it: the only possible reading with
             samples first; of `.mat` also with samples last, where the labels say so.
         decimal: the decimal point of numbers in CSV and TSV.
+        sheet: of an Excel workbook, the sheet that is read. Without it: the only one with cells.
         view: which of several views of the same samples is read, where a file holds some: `view0`, `view1`, …
         split: the part of a data set that comes in two, as CIFAR-10 or arrays `x_train` and `x_test`. Without it: all,
             train first. Of STL-10 `with-unlabelled` adds the images without a class.
@@ -99,6 +101,7 @@ def load(
         "unlabelled": unlabelled,
         "layout": layout,
         "decimal": decimal,
+        "sheet": sheet,
         "view": view,
         "split": split,
         "size": size,
@@ -180,7 +183,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
 
 def _wanted(**options: Any) -> Wanted:
     """What `load` and `fingerprint` are told of columns and arrays."""
-    plain = ("labels", "id", "layout", "view", "split", "size", "broken", "log1p", "top_genes")
+    plain = ("labels", "id", "layout", "sheet", "view", "split", "size", "broken", "log1p", "top_genes")
     return Wanted(
         features=_names(options.get("features")),
         ignore=tuple(options.get("ignore") or ()),
@@ -281,7 +284,7 @@ def _checked(part: Part, wanted: Wanted) -> Part:
 def _check_options(found: formats.Found, wanted: Wanted) -> None:
     """Refuses options that do nothing with files of this format."""
     unset = Wanted()
-    for option in ("decimal", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
+    for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
         if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
             raise fault(
                 found.files[0],
