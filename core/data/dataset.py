@@ -59,6 +59,8 @@ class Dataset:
         unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
         scaling: the offset that was subtracted from each feature (of images: channel) and the divisor after that, each
             (1,), or (features,) or (channels,); None where the samples were not scaled.
+        scene: height and width of the scene whose pixels the samples are, and `ids` the numbers of the pixels, row by
+            row; empty for others.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Dataset:
     ids: NDArray[Any] | None = None
     unlabelled: tuple[str, ...] = ()
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    scene: tuple[int, ...] = ()
 
     @property
     def n_samples(self) -> int:

@@ -46,9 +46,15 @@ class Format:
         return importlib.import_module(self.module)
 
 
+_ARRAYS = frozenset({"features", "layout", "view", "split"})
 FORMATS = (
-    Format(module="core.data.arrays", suffixes=(".npz",), options=frozenset({"features", "layout"})),
+    Format(module="core.data.arrays", suffixes=(".npz",), options=_ARRAYS),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
+    Format(module="core.data.mat", suffixes=(".mat",), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
+    Format(module="core.data.known_sets", suffixes=(), options=frozenset({"features", "split"}), many=True),
+    Format(module="core.data.known_sets", suffixes=(".tar.gz",), options=frozenset({"split"})),
     Format(
         module="core.data.images",
         suffixes=(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
@@ -65,6 +71,10 @@ FORMATS = (
         looks=True,
     ),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".jsonl", ".ndjson"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".xlsx",), options=frozenset({"features", "sheet"})),
+    Format(module="core.data.svmlight", suffixes=(".svm", ".svmlight", ".libsvm")),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
 SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)
@@ -166,7 +176,7 @@ def _format_of(file: Path, path: str) -> Format:
 
 
 def _suffix(file: Path) -> str:
-    return file.suffix.lower()
+    return ".tar.gz" if file.name.lower().endswith(".tar.gz") else file.suffix.lower()
 
 
 def _known() -> str:

@@ -274,7 +274,7 @@ def _chosen(folder: Path, tree: _Tree, wanted: Wanted) -> _Chosen:
     tables = _naming(folder, tree)
     if others := [one for one in tree.others if one not in tables]:
         found.notes.append(f"files that are no images: {listed(map(_printable, sorted(others)))}")
-    if wanted.labels == "none":
+    if wanted.labels == "none" or wanted.known is not None:
         return found
     if tables and wanted.labels != "folder":
         _label_by_table(folder, tree, tables, found, wanted)
@@ -343,7 +343,7 @@ def _inner(name: str, prefix: str, *, parts: bool) -> str:
 
 def _ignored(folder: Path, folders: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
     counts = Counter(folders)
-    if unknown := [repr(one) for one in wanted.ignore if one not in counts]:
+    if wanted.known is None and (unknown := [repr(one) for one in wanted.ignore if one not in counts]):
         raise fault(folder, f"`ignore` names {listed(unknown)}, but its class folders are {listed(sorted(counts))}")
     return tuple(f"{one} (a folder of {counted(counts[one], 'image')}, ignored)" for one in wanted.ignore)
 

@@ -32,6 +32,7 @@ class Method(Base):
     clusters: ClassVar[bool] = False
     loss_parts = ()
     scores = "pairs"
+    any_epochs = True
     mean: Tensor
     deviation: Tensor
 
