@@ -229,7 +229,9 @@ def _opened(folder: Path, name: str, known: _Names, file_column: str | None, row
     except (OSError, ValueError, csv.Error):
         return None
     columns = list(found[0]) if found else []
-    candidates = [file_column] if file_column else [one for key in _FILES for one in columns if one.lower() == key]
+    usual = [one for key in _FILES for one in columns if one.lower() == key]
+    others = [one for one in columns if _suffix(str(found[0][one])) in SUFFIXES]
+    candidates = [file_column] if file_column else [*usual, *others]
     table = _Table(name, columns, found, "")
     for column in candidates:
         if column in columns and known.find(table.folder, str(found[0][column])):
