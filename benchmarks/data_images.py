@@ -29,15 +29,18 @@ SIDE = 96
 
 
 def make(folder: Path, count: int, suffix: str, **options: Any) -> list[str]:
-    """Writes different, smooth images, as photos are, into ten class folders."""
+    """Writes different images into ten class folders: large shapes, and a fine texture upon them, as photos have."""
     rng = np.random.default_rng(0)
     for label in range(10):
         (folder / str(label)).mkdir(parents=True)
     names: list[str] = []
     for place in range(count):
-        small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8))
         names.append(str(folder / str(place % 10) / f"{place:06}.{suffix}"))
-        small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(names[-1], **options)
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize(
+            (SIDE, SIDE), Image.Resampling.BICUBIC
+        )
+        pixels = np.asarray(coarse) + rng.normal(0, 10, (SIDE, SIDE, 1))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(names[-1], **options)
     return names
 
 
