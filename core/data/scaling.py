@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,21 +100,14 @@ class _Limits(NamedTuple):
     def of(cls, samples: NDArray[Any]) -> _Limits:
         import numpy as np
 
-        axes, shape = (0, *range(2, samples.ndim)), (samples.shape[1], *(1 for _ in samples.shape[2:]))
+        shape = samples.shape[1], *(1 for _ in samples.shape[2:])
         low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
         total = np.zeros(shape, np.float64)
-        for block in _blocks(samples):
-            if block.dtype == np.uint8 and block.ndim == 4:
-                # Pixels first, and not as floats: several times as fast. The sums are whole numbers, and exact.
-                flat = block.reshape(*block.shape[:2], -1)
-                ends = flat.min(axis=2).min(axis=0), flat.max(axis=2).max(axis=0)
-                sums = flat.sum(axis=2, dtype=np.uint64).sum(axis=0)
-            else:
-                floats = block.astype(np.float32)
-                ends = floats.min(axis=axes), floats.max(axis=axes)
-                sums = floats.sum(axis=axes, dtype=np.float64)
-            low, high = np.minimum(low, ends[0].reshape(shape)), np.maximum(high, ends[1].reshape(shape))
-            total += sums.reshape(shape)
+        is_bytes = samples.dtype == np.uint8 and samples.ndim == 4
+        with ThreadPoolExecutor() as pool:
+            for least, most, sums in (pool.map if is_bytes else map)(_ends_and_sums, _blocks(samples)):
+                low, high = np.minimum(low, least.reshape(shape)), np.maximum(high, most.reshape(shape))
+                total += sums.reshape(shape)
         return cls(low, high, (total / (samples.size // samples.shape[1])).astype(np.float32))
 
     @classmethod
@@ -123,6 +117,18 @@ class _Limits(NamedTuple):
         low, high = (one.toarray().reshape(-1).astype(np.float32) for one in (samples.min(axis=0), samples.max(axis=0)))
         mean = np.asarray(samples.mean(axis=0, dtype=np.float64)).reshape(-1)
         return cls(low, high, mean.astype(np.float32))
+
+
+def _ends_and_sums(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The smallest and the largest number and the sum of each feature or channel of some samples."""
+    import numpy as np
+
+    if block.dtype == np.uint8 and block.ndim == 4:
+        # Pixels first, and not as floats: several times as fast. The sums are whole numbers, and exact.
+        flat = block.reshape(*block.shape[:2], -1)
+        return flat.min(axis=2).min(axis=0), flat.max(axis=2).max(axis=0), flat.sum(axis=2, dtype=np.uint64).sum(axis=0)
+    floats, axes = block.astype(np.float32), (0, *range(2, block.ndim))
+    return floats.min(axis=axes), floats.max(axis=axes), floats.sum(axis=axes, dtype=np.float64)
 
 
 def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
