@@ -202,6 +202,16 @@ def test_a_large_photo_is_reduced_without_stripes(tmp_path):
     assert np.abs(found.astype(int) - 127).max() <= 2
 
 
+def test_a_jpeg_is_not_reduced_below_its_size(tmp_path):
+    """Its decoder can leave out detail at once; bands of four pixels are still there at half the size."""
+    bands = np.repeat(np.array([0, 255] * 4, np.uint8), 4)[None].repeat(32, 0)
+    save(bands, tmp_path / "i" / "a.jpg", quality=95)
+    save(bands[:16, :16].copy(), tmp_path / "i" / "b.jpg", quality=95)
+    found, _ = read(tmp_path / "i", size=16)
+    assert found[0, 8].min() < 30
+    assert found[0, 8].max() > 225
+
+
 @pytest.mark.parametrize(
     ("mode", "value", "expected", "channels"),
     [

@@ -43,6 +43,7 @@ def table(rows=30):
     values = rng.normal(size=(rows, 3))
     values[:, 1] = 7
     values[[9, 20]] = values[4]
+    values[11, 0] = values[4, 0]  # No duplicate: only its first number is the same.
     labels = np.array(["b", "a", "a"] * (rows // 3))
     labels[:3] = ""
     labels[9] = labels[4]
