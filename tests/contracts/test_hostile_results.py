@@ -66,7 +66,7 @@ WALK = [
     ["stop", "results"],
     ["submit", "results/study=s/_study.yaml", "--address", "http://127.0.0.1:1", "--results", "/nowhere/results"],
 ]
-"""Not here: `doctor` and `methods` read no results, `import` reads tables alone, `watch` is `status` until Ctrl-C."""
+"""Not here: `cache`, `data`, `doctor` and `methods` read no results, `import` reads tables alone, `watch` is `status` until Ctrl-C."""
 NEED = [["embed"], ["next"], ["plan"], ["resume"], ["run"], ["submit"]]
 """Those that cannot do their work without the plug-in."""
 
@@ -135,7 +135,7 @@ def call(words):
 def test_the_walk_leaves_no_command_out():
     walked = {words[0] for words in WALK}
     known = set(conclus.cli.list_commands(None))
-    assert known - walked == {"doctor", "import", "methods", "schema", "watch"}
+    assert known - walked == {"cache", "data", "doctor", "import", "methods", "schema", "watch"}
     assert walked <= known
 
 
