@@ -115,7 +115,7 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
-        due, before = last or regular, (scoring.state(), patience.state())
+        due, before = last or regular, scoring.state()
         take = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
         unended = None
         if last and extendable:
@@ -132,13 +132,12 @@ def fit(
                     evaluation_seconds=0.0,
                     state=lambda state=state: state,
                 )
-            scoring.load_state(before[0])
-            patience.load_state(before[1])
+            scoring.load_state(before)
         scores = scoring(method, due=due, last=last, outputs=outputs)
         if patience.spent(epoch, _found(losses, scores), due=due) and not last:
             # Scored again as the last epoch, from the scoring state before the first scoring.
             last = True
-            scoring.load_state(before[0])
+            scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
         yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, unended)
