@@ -21,8 +21,8 @@ Stem = Literal["auto", "small", "medium", "large"]
 
 # The smallest side of images for each stem: below it, the last blocks would have nothing but border.
 _LEAST = {"small": 8, "medium": 16, "large": 32}
-# `auto` takes the first stem whose bound is above the smaller side.
-_AUTO = {"small": 64, "medium": 160}
+# From so many pixels of the smaller side `auto` takes these stems.
+_MEDIUM, _LARGE = 64, 160
 
 
 class ResNet(Encoder):
@@ -48,7 +48,7 @@ class ResNet(Encoder):
         super().__init__()
         if stem == "auto":
             smaller = min(sample_shape[1:], default=0)
-            stem = next((one for one, bound in _AUTO.items() if smaller < bound), "large")
+            stem = "small" if smaller < _MEDIUM else "medium" if smaller < _LARGE else "large"
         least = _LEAST[stem]
         if len(sample_shape) != 3 or min(sample_shape[1:]) < least:
             raise UserError(
