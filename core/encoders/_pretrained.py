@@ -225,4 +225,4 @@ def quiet() -> Generator[None]:
 
 def _short(error: Exception) -> str:
     """An error in one short line."""
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -19,8 +19,7 @@ from core.config.trial import TrialConfig
 from core.data import weights
 from core.data.dataset import Dataset
 from core.data.prepared import prepared, room, told
-from core.data.scaling import Scaling
-from core.data.stored import Stored
+from core.data.stored import Stored, as_stored
 from core.errors import UserError
 from core.seal import canonical_json
 
@@ -169,4 +168,4 @@ def _computed(config: TrialConfig, data: Dataset, device: str, key: str) -> Data
         kept[done : done + len(block)] = block
         done += len(block)
         told("computing vectors", done, data.n_samples)
-    return Dataset(data.name, Stored(kept, Scaling.of(kept, "standard")), None, (), key)
+    return Dataset(data.name, as_stored(kept, "standard"), None, (), key)
