@@ -32,15 +32,29 @@ space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}
 seeds: [0, 1]
 select: {save_model: true}
 """
-# A process that gets the vectors, and tells how often it computed some.
+OWN = """
+from core.training.method import Encoder as Base
+
+
+class Encoder(Base):
+    def __init__(self, sample_shape, *, weights: str | None = None, frozen: bool = False):
+        super().__init__()
+        self.dim = 1
+
+    def forward(self, samples):
+        return samples.mean((1, 2, 3))[:, None]
+"""
+# A process that gets the vectors of the encoder above, and tells how often it computed some.
 PROCESS = """
 import sys
+from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data import prepared
 from core.training import data_cache, frozen
 
-encoder = {"name": "timm", "model": "test_resnet", "weights": sys.argv[2], "frozen": True}
+plugins.allow_named("own.py")
+encoder = {"name": "./own.py", "weights": sys.argv[2], "frozen": True}
 trial = read_trial({"data": {"name": "file", "path": sys.argv[1]}, "encoder": encoder}, (), Mistakes())
 data, computed = data_cache.read(trial.data), []
 frozen._BATCH = 2
@@ -129,6 +143,8 @@ def test_trials_get_them_standardised_and_mapped(folder):
 
 
 def test_of_two_processes_at_once_one_computes(folder):
+    """Also with an encoder of one's own, of which only the options `weights` and `frozen` are asked."""
+    (folder / "own.py").write_text(OWN)
     begin = [sys.executable, "-c", PROCESS, str(folder / "images.npz"), str(folder / "weights.pt")]
     both = [
         subprocess.Popen(begin, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
@@ -195,7 +211,7 @@ def test_plan_says_what_it_does_with_the_images(folder, command):
     code, _, err = command("plan", "study.yaml")
     assert code == 0
     assert "encoder test_resnet: pixels in 0..1 are normalised by its mean (0.5, 0.5, 0.5)" in err
-    assert "frozen: its 512 numbers of each sample are computed once, by the first trial" in err
+    assert "frozen: its 96 numbers of each sample are computed once, by the first trial" in err
     assert "random" not in err
     _, _, err = command("plan", "study.yaml", "--set", "encoder.frozen=false", "--set", "encoder.weights=null")
     assert "encoder test_resnet: its weights are random: name a file of weights by `weights`" in err
@@ -204,7 +220,7 @@ def test_plan_says_what_it_does_with_the_images(folder, command):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["views=image"], "trial.views: image are not for vectors, and the frozen encoder gives vectors of 512"),
+        (["views=image"], "trial.views: image are not for vectors, and the frozen encoder gives vectors of 96"),
         (["views=affine"], "use auto, noise, tabular or neighbours"),
         (["encoder.weights=null"], "trial.encoder.frozen: random weights must be trained: name a file"),
         (["encoder_learning_rate=0.001"], "encoder_learning_rate: a frozen encoder is not trained: leave it out"),
