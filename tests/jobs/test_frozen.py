@@ -169,11 +169,12 @@ def test_the_content_of_the_weights_is_part_of_the_key_and_their_place_is_not(fo
     assert not keys("encoder.weights=null", "encoder.frozen=false") & before
 
 
-def test_rows_say_which_weights_and_other_contents_are_told_apart(folder, command):
+def test_other_weights_give_other_vectors_and_rows_that_are_told_apart(folder, command, computed):
     command("run", "study.yaml", "--workers", "1", "--set", "seeds=[0]")
     write_weights(folder / "weights.pt", seed=1)
     _, _, err = command("run", "study.yaml", "--workers", "1", "--set", "seeds=[0]")
     assert "another content of weights.pt" in err
+    assert computed == [60, 60]
     rows = reader.read_results(["results"]).to_pylist()
     assert {one["param.encoder.weights"] for one in rows} == {"weights.pt"}
     assert len({one["plug_ins_json"] for one in rows}) == 2
