@@ -222,8 +222,8 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# Keys that came after results were written: where they are null they are left out, so that the keys of trials stay.
-_LATER = {"optimiser.encoder_learning_rate"}
+# Keys that came after results were written, with their defaults: these are left out, so that the keys of trials stay.
+_LATER: dict[str, Any] = {"optimiser.encoder_learning_rate": None}
 # Keys whose value is always the path of a file or folder, and those whose value may be one.
 FILES = {"data.path", "encoder.weights"}
 PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name", "method.name", "method.loss.name"}
@@ -234,7 +234,7 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
 
     Paths of plug-ins and data are cut to file names, so that a study has the same parameters on every machine.
     """
-    flat = {key: one for key, one in flatten(to_mapping(config)).items() if one is not None or key not in _LATER}
+    flat = {key: one for key, one in flatten(to_mapping(config)).items() if key not in _LATER or one != _LATER[key]}
     for key, value in flat.items():
         if isinstance(value, str) and (key in FILES or (key in PATHS and plugins.is_path(value))):
             flat[key] = PurePath(value.partition("?")[0] if "://" in value else value).name

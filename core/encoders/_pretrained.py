@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from core.config.schema import did_you_mean, nearest
-from core.data.weights import located
 from core.errors import UserError
 from core.training.method import Encoder
+from core.training.weights import located
 
 
 class Pretrained(Encoder):

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import plugins
 from core.config.trial import TrialConfig
-from core.data import weights
 from core.data.dataset import Dataset
 from core.data.prepared import prepared, room, told
 from core.data.stored import Stored, as_stored
 from core.errors import UserError
 from core.seal import canonical_json
+from core.training import weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ from typing import Any
 from core.config import plugins
 from core.config import trial as trial_config
 from core.config.trial import TrialConfig
-from core.data import weights
 from core.data.analyzer import file_of
 from core.data.dataset import user_path
+from core.training import weights
 from jobs.results.identity import ANALYZER
 from jobs.study.keys import get, plug_in_fields
 from jobs.study.study import Study
