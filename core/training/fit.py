@@ -16,12 +16,13 @@ from torch import Tensor
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
 from core.data.source import Samples, on_device, read_ahead
+from core.errors import UserError
 from core.evaluation.outputs import Scores
 from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
-from core.training.method import Batch, DivergedError, Method, Setting, Views
+from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.state import TrainingState, origin_of
@@ -177,18 +178,30 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
     return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
 
 
-def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
+def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str, ...]:
     """Checks that encoder and views accept samples of a shape; builds them without memory for weights.
 
+    Returns:
+        What the encoder says of the samples.
+
     Raises:
-        UserError: one of them does not accept it.
+        UserError: one of them does not accept it, or the encoder has a learning rate and no weights.
     """
+    encoder: Any = None
     with torch.device("meta"):
         for kind, chosen in (("views", config.views), ("encoders", config.encoder)):
             built = plugins.load(kind, chosen.name)
             # A plug-in that needs real tensors is checked when the trial starts.
             with contextlib.suppress(NotImplementedError, RuntimeError):
-                built(sample_shape, **chosen.options)
+                encoder = built(sample_shape, **chosen.options)
+    if not isinstance(encoder, Encoder):
+        return ()
+    if config.optimiser.encoder_learning_rate is not None and not list(encoder.parameters()):
+        raise UserError(
+            f"trial.optimiser.encoder_learning_rate: the encoder {config.encoder.name} has no weights to train: leave "
+            "it out"
+        )
+    return encoder.notes
 
 
 def build(
