@@ -28,6 +28,7 @@ from jobs.execution.tasks import Listener, Ready
 from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
+from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
 from jobs.results.layout import study_folder
@@ -72,7 +73,8 @@ def run_study(
         _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
     if len(course.stages) > 1:  # A later stage must not fail after the training of earlier ones.
         for place, stage in enumerate(course.stages):
-            check_data(planning.make(stage.study), course.gates(place))
+            with preparing(quiet=quiet):
+                check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
     if summary is not None:
@@ -126,7 +128,8 @@ def _run(
     study: Study, results: str, where: dict[str, Any], stop: Stop, metrics: Metrics | None, *, quiet: bool
 ) -> tuple[Summary, Study]:
     """The summary, and the study as it was run; without labels it may select by consensus."""
-    ready = running.prepare(study, results, **where)
+    with preparing(quiet=quiet):
+        ready = running.prepare(study, results, **where)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     also = metrics.follow(ready.plan, total, done) if metrics else None
