@@ -213,7 +213,8 @@ def _told_columns(part: Part, labels: NDArray[Any] | None) -> Iterator[str]:
     """What a person should see of columns that may be classes or groups."""
     places = few_valued(part.samples)
     if part.columns:
-        if names := [part.columns[place] for place in places]:
+        # Features of `.h5ad` are counts, and none of the columns that `ignore` may name.
+        if part.file.suffix.lower() != ".h5ad" and (names := [part.columns[place] for place in places]):
             yield f"whole numbers of few values: {listed(names)} (`ignore` leaves out what is no feature)"
     elif labels is not None and (copies := [one + 1 for one in places if repeats(part.samples[:, one], labels)]):
         yield f"column {copies[0]} (counted from 1) of the samples repeats the labels one to one: leave it out"
