@@ -354,8 +354,7 @@ def _read_stl_10(held: _Held, wanted: Wanted) -> Part:
     name = _label_name(held, wanted, "class")
     chosen = _HALVES if wanted.split == "with-unlabelled" else _chosen(held, wanted)
     halves = {half: _stl(held, half) for half in chosen}
-    rest = held.sizes.get("unlabeled_X.bin", 0) // (3 * 96 * 96)
-    notes: tuple[str, ...] = ()
+    notes, rest = (), held.sizes.get("unlabeled_X.bin", 0) // (3 * 96 * 96)
     if wanted.split == "with-unlabelled":
         halves["unlabelled"] = _stl(held, "unlabeled", labelled=False)
     elif rest and wanted.split != "test":
