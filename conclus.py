@@ -56,6 +56,7 @@ GROUPS = {
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until the best is surely the best.",
         "selection": "Show how good choosing without labels is.",
+        "assign": "Show or write each sample's cluster.",
         "diff": "Compare two sets of results.",
         "report": "Write a page, or a table for a paper.",
         "plot": "Draw one figure.",
@@ -69,6 +70,7 @@ GROUPS = {
         "embed": "Map data to vectors with a saved model.",
         "sql": "Query the results in SQL.",
         "compact": "Move many small result files to a few large ones.",
+        "cache": "Show and remove what can be made again, as prepared data.",
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""

@@ -51,6 +51,7 @@ class Wanted:
     ignore: tuple[str, ...] = ()
     id: str | None = None
     decimal: str = "."
+    sheet: str | None = None
     known: tuple[str, ...] | None = None
     unlabelled: tuple[int | str, ...] | None = None
     copies: tuple[str, ...] = ()

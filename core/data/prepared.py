@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 1
+_VERSION = 2
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
@@ -187,15 +187,18 @@ def _write(draft: Path, data: Dataset) -> None:
         if _is_there(draft, name, array):
             cast("np.memmap[Any, Any]", array).flush()
         else:
-            with (draft / f"{name}.npy").open("wb") as stream:
+            # The array may be another view of the file of that name, which is then replaced, and not written over.
+            with (draft / f"{name}.part").open("wb") as stream:
                 np.save(stream, array)
                 stream.flush()
                 os.fsync(stream.fileno())
+            (draft / f"{name}.part").rename(draft / f"{name}.npy")
     samples = data.samples
     sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
-    about = {
+    described = {
         "version": _VERSION,
         "name": data.name,
+        "shape": samples.shape,
         "class_names": data.class_names,
         "fingerprint": data.fingerprint,
         "feature_names": data.feature_names,
@@ -204,19 +207,26 @@ def _write(draft: Path, data: Dataset) -> None:
         "axes": data.axes,
         "notes": data.notes,
         "unlabelled": data.unlabelled,
+        "scene": data.scene,
         "sparse_shape": sparse_shape,
+        "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
-        stream.write(seal_json(about))
+        stream.write(seal_json(described))
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
-    """Whether an array is the file of `room` already."""
-    file = getattr(array, "filename", None)
-    return file is not None and Path(file) == (draft / f"{name}.npy").absolute()
+    """Whether an array is the file of `room` already, and not a view of it with other axes."""
+    import numpy as np
+
+    file = draft / f"{name}.npy"
+    if getattr(array, "filename", None) is None or Path(cast("Any", array).filename) != file.absolute():
+        return False
+    written = np.load(file, mmap_mode="r")
+    return written.shape == array.shape and written.dtype == array.dtype and array.flags.c_contiguous
 
 
 def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -246,11 +256,11 @@ def _opened(entry: Path) -> Dataset | None:
     import numpy as np
 
     try:
-        about = unseal_json((entry / _ABOUT).read_bytes())
-        if about["version"] != _VERSION:
+        told = about(entry)
+        if told["version"] != _VERSION:
             return None
         found: dict[str, Any] = {}
-        for name, size in about["files"].items():
+        for name, size in told["files"].items():
             file = entry / f"{name}.npy"
             if file.stat().st_size != size:
                 return None
@@ -258,31 +268,39 @@ def _opened(entry: Path) -> Dataset | None:
         os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
+    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled", "scene")
     return Dataset(
-        about["name"],
-        _samples(found, about["sparse_shape"]),
+        told["name"],
+        _samples(found, told["sparse_shape"], tuple(told["limits"])),
         None if "labels" not in found else np.array(found["labels"]),
-        fingerprint=about["fingerprint"],
+        fingerprint=told["fingerprint"],
         arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},
         parts=found.get("parts"),
-        label_name=about["label_name"],
+        label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
-        **{name: tuple(about[name]) for name in texts},
+        **{name: tuple(told[name]) for name in texts},
     )
 
 
-def _samples(found: dict[str, Any], sparse_shape: list[int]) -> NDArray[np.float32] | Stored:
+def _samples(found: dict[str, Any], sparse_shape: list[int], limits: Any) -> NDArray[np.float32] | Stored:
     if "scaling.offset" not in found:
         return found["samples"]
     scaling = Scaling(*(found[f"scaling.{name}"] for name in ("offset", "divisor", "factor")))
     if not sparse_shape:
-        return Stored(found["samples"], scaling)
+        return Stored(found["samples"], scaling, limits)
     from scipy import sparse
 
     parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
-    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling)
+    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling, limits)
+
+
+def about(entry: Path) -> dict[str, Any]:
+    """The description of an entry; empty if it is damaged."""
+    try:
+        return unseal_json((entry / _ABOUT).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def entries(folder: Path) -> list[Path]:

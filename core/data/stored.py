@@ -20,8 +20,6 @@ FEW = 1 << 24
 # A sparse matrix of at most so many numbers, zeros counted, is made dense; larger ones stay sparse. So many numbers are
 # also the most that are taken at once where a score or a search needs all samples: 1 GiB.
 WHOLE = 1 << 28
-# Numbers that are read at once when all are looked at: 16 MiB.
-_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +29,13 @@ class Stored:
     Attributes:
         values: (n_stored, *sample_shape), perhaps mapped from a file; or a scipy matrix in CSR, (n_stored, features).
         scaling: what is done with the numbers of a row.
+        limits: the smallest and the largest scaled number of all values.
         rows: the rows of `values` that are the samples, (n,); None for all.
     """
 
     values: Any
     scaling: Scaling
+    limits: tuple[float, float]
     rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -75,17 +75,6 @@ class Stored:
 
         every = np.arange(len(self.values)) if self.rows is None else self.rows
         return replace(self, rows=every[rows])
-
-    def limits(self) -> tuple[float, float]:
-        """The smallest and the largest scaled number."""
-        import numpy as np
-
-        low, high = np.inf, -np.inf
-        step = max(1, _AT_ONCE // max(1, math.prod(self.shape[1:])))
-        for start in range(0, len(self), step):
-            block = self[slice(start, start + step)]
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
-        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +192,16 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
 
     if is_sparse(samples):
         if math.prod(samples.shape) > WHOLE:
-            return Stored(samples, Scaling.of(samples, scale))
+            return _stored(samples, scale)
         samples = samples.toarray()
     if samples.dtype in {np.dtype(np.uint8), np.dtype(np.float16)} and samples.size > FEW:
-        return Stored(np.ascontiguousarray(samples), Scaling.of(samples, scale))
+        # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
+        held = samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
+        return _stored(held, scale)
     return scaled(samples, scale)
+
+
+def _stored(values: Any, scale: str) -> Stored:
+    scaling, low, high = Scaling.of(values, scale)
+    ends = [scaling.apply(one.copy()) for one in (low, high)]
+    return Stored(values, scaling, (float(ends[0].min()), float(ends[1].max())))

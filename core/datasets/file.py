@@ -1,4 +1,4 @@
-"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
+"""Your own data: a file of arrays, a table or sparse rows, a folder of such files, or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
 others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
@@ -48,6 +48,7 @@ def load(
     unlabelled: tuple[int | str, ...] | None = None,
     layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
+    sheet: str | None = None,
     view: str | None = None,
     split: Literal["train", "test", "all", "with-unlabelled"] | None = None,
     size: PositiveInt | None = None,
@@ -77,6 +78,7 @@ def load(
             last), or of a cube whose pixels are the samples hwc, chw. Without it: the only possible reading with
             samples first; of `.mat` also with samples last, where the labels say so.
         decimal: the decimal point of numbers in CSV and TSV.
+        sheet: of an Excel workbook, the sheet that is read. Without it: the only one with cells.
         view: which of several views of the same samples is read, where a file holds some: `view0`, `view1`, …
         split: the part of a data set that comes in two, as CIFAR-10 or arrays `x_train` and `x_test`. Without it: all,
             train first. Of STL-10 `with-unlabelled` adds the images without a class.
@@ -99,6 +101,7 @@ def load(
         "unlabelled": unlabelled,
         "layout": layout,
         "decimal": decimal,
+        "sheet": sheet,
         "view": view,
         "split": split,
         "size": size,
@@ -106,17 +109,17 @@ def load(
         "log1p": log1p,
         "top_genes": top_genes,
     }
-    hashed = fingerprint(path=path, scale=scale, shape=shape, **options)
     found = formats.found(path)
+    hashed = _fingerprint(found, scale=scale, shape=shape, **options)
     read = partial(_load, found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
-    small = sum(one.stat().st_size for one in found.files) < _SMALL and not found.format.cached
+    small = not found.format.cached and found.size < _SMALL
     # The name is that of the path, and not what it was when the entry was made.
     return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
 
 
 def _load(found: formats.Found, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
     path = found.path
-    wanted = replace(wanted, copies=label_copies(found.files, wanted))
+    wanted = replace(wanted, copies=label_copies(found.tables, wanted))
     samples, part, axes = _samples(found, wanted, shape)
     check_spread(samples, path)
     labels = Labels(None, ())
@@ -180,7 +183,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
 
 def _wanted(**options: Any) -> Wanted:
     """What `load` and `fingerprint` are told of columns and arrays."""
-    plain = ("labels", "id", "layout", "view", "split", "size", "broken", "log1p", "top_genes")
+    plain = ("labels", "id", "layout", "sheet", "view", "split", "size", "broken", "log1p", "top_genes")
     return Wanted(
         features=_names(options.get("features")),
         ignore=tuple(options.get("ignore") or ()),
@@ -234,24 +237,28 @@ def _joined(parts: Sequence[Part]) -> Part:
     )
 
 
-def fingerprint(
-    *,
-    path: str,
-    features: str | Sequence[str] | None = None,
-    labels: str | None = None,
-    scale: str = "auto",
-    shape: Sequence[int] | None = None,
-    **later: Any,
-) -> str:
-    """The hash of the files' content and of all options except the path; `later` ones count only if they are set.
+def fingerprint(*, path: str, **options: Any) -> str:
+    """The hash of the files' content and of all options except the path; see `load`.
 
     Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
 
     Raises:
         UserError: there are no such files, or none has a known format.
     """
-    found = formats.found(path)
-    changed = changed_reading(found.files, _wanted(features=features, labels=labels, **later))
+    return _fingerprint(formats.found(path), **options)
+
+
+def _fingerprint(
+    found: formats.Found,
+    *,
+    features: str | Sequence[str] | None = None,
+    labels: str | None = None,
+    scale: str = "auto",
+    shape: Sequence[int] | None = None,
+    **later: Any,
+) -> str:
+    """The hash; the options that came `later` count only if they are set."""
+    changed = changed_reading(found.tables, _wanted(features=features, labels=labels, **later))
     return fingerprint_from(
         found.hashes(),
         format=found.suffix,
@@ -278,7 +285,7 @@ def _checked(part: Part, wanted: Wanted) -> Part:
 def _check_options(found: formats.Found, wanted: Wanted) -> None:
     """Refuses options that do nothing with files of this format."""
     unset = Wanted()
-    for option in ("decimal", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
+    for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
         if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
             raise fault(
                 found.files[0],

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
 from core.errors import UserError
+from jobs.analysis.scores import CONSENSUS
 from jobs.execution import dispatch
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.stored import advanced_since, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
+from jobs.models import states
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
@@ -153,6 +155,8 @@ def ready(
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+    if study.select.save_state:
+        states.refuse_fixed(todo)
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")
@@ -204,6 +208,7 @@ def _tidy(ready: Ready) -> str:
         if ready.plan.open and ready.only is None:
             write_study(ready.results, known(ready.plan, ready.results))
         _gather(ready.results, ready.plan.study.name)
+        _forget_clusters(ready)
     except StorageError as error:
         return str(error)
     return ""
@@ -216,6 +221,20 @@ def _gather(results: str, study: str) -> None:
         from jobs.results.compact import compact
 
         compact(folder)
+
+
+def _forget_clusters(ready: Ready) -> None:
+    """Of a study that is done and selects by consensus, keeps the best trial's clusters alone."""
+    select, plan = ready.plan.study.select, known(ready.plan, ready.results)
+    if (
+        select.metric == CONSENSUS
+        and select.save_assignments is None
+        and not plan.open
+        and not plan.missing(ready.results)
+    ):
+        from jobs.models.choice import forget_others
+
+        forget_others(study_folder(ready.results, plan.study.name))
 
 
 def _ignore(event: Event) -> None:
