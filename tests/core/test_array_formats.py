@@ -1,6 +1,8 @@
 """Oddities of array files and well-known sets beyond the rows of docs/data-formats.md."""
 
 import gzip
+import inspect
+import json
 import os
 import pickle
 import tarfile
@@ -8,13 +10,14 @@ import tarfile
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
 
 from core.data import formats, known_sets, mat
 from core.data.columns import Wanted
 from core.data.stored import Stored
-from core.datasets import fashion_mnist, file
+from core.datasets import fashion_mnist, file, torchvision
 from core.errors import UserError
 from tests.core import array_kinds as made
 
@@ -512,6 +515,82 @@ def test_other_folders_and_archives_are_no_known_sets(tmp_path):
     assert "it holds no CIFAR-10, CIFAR-100 or STL-10" in refusal(tmp_path / "code.tar.gz")
     (tmp_path / "no.tar.gz").write_bytes(b"no archive")
     assert "Not a gzipped file" in refusal(tmp_path / "no.tar.gz")
+
+
+@pytest.mark.parametrize("kind", ["folder of IDX files", "STL-10"])
+def test_a_large_known_set_comes_back_from_the_cache_as_it_was_read(tmp_path, monkeypatch, kind):
+    for module in ("prepared", "stored"):
+        monkeypatch.setattr(f"core.data.{module}.FEW", 100)
+    monkeypatch.setattr("core.data.prepared._AT_ONCE", 3 * 96 * 96 * 2)
+    monkeypatch.setattr("core.datasets.file._SMALL", 0)
+    if kind == "STL-10":
+        made.stl_10(tmp_path)
+        images = made.STL
+    else:
+        made.mnist(tmp_path)
+        images = made.MNIST[:, None]
+    path, options = (tmp_path, {"split": "with-unlabelled"}) if kind == "STL-10" else (tmp_path / "mnist", {})
+    for _ in range(2):
+        data = loaded(path, **options)
+        assert isinstance(data.samples.values, np.memmap)
+        np.testing.assert_array_equal(data.samples[:], images.astype(np.float32))
+
+
+# torchvision
+
+
+@pytest.fixture
+def food(tmp_path):
+    """Food-101 as torchvision unpacks it, of two sizes; the pixels of one class are dark, of the other light."""
+    pytest.importorskip("torchvision")
+    home = tmp_path / "food-101"
+    (home / "meta").mkdir(parents=True)
+    names = {"train": {}, "test": {}}
+    for place, name in enumerate(("apple_pie", "waffles")):
+        (home / "images" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.full((12, 10 + 2 * (number % 2), 3), 40 + 150 * place + number, np.uint8)
+            Image.fromarray(pixels).save(home / "images" / name / f"{number}.jpg", quality=100)
+            names["test" if number == 3 else "train"].setdefault(name, []).append(f"{name}/{number}")
+    for part, listed in names.items():
+        (home / "meta" / f"{part}.json").write_text(json.dumps(listed))
+    return tmp_path
+
+
+def test_a_set_of_torchvision_is_read_by_its_name(food):
+    data = torchvision.load(set="Food101", path=str(food), size=8, scale="none")
+    assert data.samples.shape == (8, 3, 8, 8)
+    expected = [40, 41, 42, 190, 191, 192, 43, 193]  # train first
+    np.testing.assert_allclose(data.samples[:].mean(axis=(1, 2, 3)), expected, atol=1.5)
+    assert classes(data) == [*["apple_pie"] * 3, *["waffles"] * 3, "apple_pie", "waffles"]
+    assert classes(torchvision.load(set="Food101", path=str(food), size=8, split="test")) == ["apple_pie", "waffles"]
+    unit = torchvision.load(set="Food101", path=str(food), size=8)
+    offset, divisor = unit.scaling
+    np.testing.assert_allclose(unit.samples[:], (data.samples[:] - offset) / divisor, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "several sizes"),
+        ({"set": "EuroSAT"}, r"torchvision finds no EuroSAT there \(Dataset not found.\)"),
+        ({"set": "EuroSAT", "split": "test"}, "EuroSAT has no parts"),
+        ({"set": "Food"}, "`set: Food` of torchvision is unknown: use CIFAR10"),
+    ],
+)
+def test_what_torchvision_has_not_is_refused_in_one_line(food, options, said):
+    with pytest.raises(UserError, match=said) as caught:
+        torchvision.load(**{"set": "Food101", "path": str(food), **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_each_set_that_is_named_is_one_of_torchvision():
+    datasets = pytest.importorskip("torchvision.datasets")
+    for name, parts in torchvision._PARTS.items():
+        known = inspect.signature(getattr(datasets, name)).parameters
+        assert ("train" in known) == (parts == ("True", "False")), name
+        assert ("split" in known) == (parts not in {("True", "False"), ("",)}), name
+        assert name in torchvision.load.__doc__
 
 
 def test_options_that_do_nothing_are_refused(tmp_path):
