@@ -221,8 +221,9 @@ def test_several_arrays_of_a_mat_file_are_named(tmp_path):
     np.testing.assert_array_equal(data.samples[:], (CUBE // 2).reshape(-1, 100))
 
 
-def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm):
-    held = scene.load(**farm, patch=11)
+def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm, monkeypatch):
+    monkeypatch.setattr(scene, "FEW", 1000)
+    held = scene.load(**farm, patch=5, bands=10)
     assert isinstance(held.samples, Stored)
     trial = config(batch_size=256, epochs=1, evaluation={"every": 1}, views={"name": "affine"})
     assert rows(trial, held, seed=0) == rows(trial, replace(held, samples=held.samples[:]), seed=0)
