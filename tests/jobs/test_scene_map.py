@@ -108,7 +108,7 @@ def test_a_scene_is_trained_scored_by_its_labelled_pixels_and_drawn(farm, comman
     trial = choice.choose(driver.one_study("results", ()))
     for ids in (pa.array([0, HEIGHT * WIDTH]), pa.array([-1, 0]), pa.array(["0", "1"])):
         strange = replace(trial.clusters(), table=pa.table({"id": ids, "cluster": pa.array([0, 1], pa.int32())}))
-        with pytest.raises(UserError, match="ids of the samples are no numbers of the 1,620 pixels of farm.npy"):
+        with pytest.raises(UserError, match="ids of the samples are no numbers of the 1,620 pixels of farm"):
             written.write_map(trial, strange, "moved/farm.npy", Path("b.npy"))
     assert not Path("b.npy").exists()
 
