@@ -64,6 +64,8 @@ def changed_reading(files: Sequence[Path], wanted: Wanted) -> dict[str, tuple[st
     Raises:
         UserError: as `label_copies`.
     """
+    if not files:
+        return {}
     copies = label_copies(files, wanted)
     try:
         opened = _opened(files[0], wanted)

@@ -255,13 +255,14 @@ def fingerprint_from(hashes: Iterable[str], **options: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def tree_hash(folder: Path, files: Sequence[Path]) -> str:
+def tree_hash(folder: Path, files: Sequence[str]) -> str:
     """The sha256 of the names below a folder and the content of these files of it; cached until one of them changes.
 
     Raises:
         UserError: a file cannot be read.
     """
-    names = [str(file.relative_to(folder)) for file in files]
+    start = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end; a Path for each file takes seconds
+    names = [file[len(start) :] if file.startswith(start) else os.path.relpath(file, folder) for file in files]
     try:
         states = [_state(file) for file in files]
         state = [hashlib.sha256(json.dumps([names, states]).encode()).hexdigest()]
@@ -270,7 +271,7 @@ def tree_hash(folder: Path, files: Sequence[Path]) -> str:
             return known
         digest = hashlib.sha256()
         for name, file in zip(names, files, strict=True):
-            digest.update(f"{name}\0{_hashed(file)}\n".encode(errors="surrogateescape"))
+            digest.update(f"{name}\0{_hashed(Path(file))}\n".encode(errors="surrogateescape"))
     except (OSError, EOFError) as error:
         raise fault(folder, f"its files cannot be read ({error}): check that you may read all of them") from error
     found = digest.hexdigest()
@@ -298,9 +299,9 @@ def content_hash(path: Path) -> str:
     return found
 
 
-def _state(path: Path) -> list[int]:
+def _state(path: Path | str) -> list[int]:
     # The change time too: tools that put back the modification time cannot put back this one.
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116 - see `tree_hash`
     return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 

@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from core.data.dataset import Dataset, cache_folder
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
-from core.data.stored import Stored
+from core.data.stored import FEW, WHOLE, Stored, is_sparse
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
 
@@ -32,6 +32,8 @@ _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
 _SPARSE = ("data", "indices", "indptr")
+# Numbers that are copied at once: 16 MiB of float32.
+_AT_ONCE = 1 << 22
 _DRAFT: ContextVar[Path | None] = ContextVar("draft", default=None)
 
 # Is told the work, how much of it is done and how much there is; see `told`.
@@ -95,7 +97,7 @@ def prepared(key: str, make: Callable[[], Dataset]) -> Dataset:
 
 
 def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """A new array to fill; while a data set is prepared it is a file of its entry, else it is in memory.
+    """A new array to fill; while a data set is prepared the first is a file of its entry, all others are in memory.
 
     Raises:
         UserError: the disk has not enough space.
@@ -103,12 +105,43 @@ def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     import numpy as np
 
     draft = _DRAFT.get()
-    if draft is None:
+    if draft is None or (draft / "samples.npy").exists():
         return np.zeros(shape, dtype)
     with _explained(draft.parent):
         draft.mkdir(exist_ok=True)
         _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
         return np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
+
+
+def gathered(blocks: Sequence[Any]) -> Any:
+    """Samples (n, …) of one file as one array; many bytes or halves are put into `room`.
+
+    Args:
+        blocks: arrays, or sparse matrices, or what has a shape and a type and gives slices of rows in their order, as
+            `core.data.stored.Rows`; they follow one another, and differ in their number of rows alone.
+    """
+    import numpy as np
+    from scipy import sparse
+
+    if is_sparse(blocks[0]):
+        return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
+    if len(blocks) == 1 and isinstance(blocks[0], np.ndarray):
+        return blocks[0]
+    shape = (sum(one.shape[0] for one in blocks), *blocks[0].shape[1:])
+    size, dtype = math.prod(shape), np.result_type(*(one.dtype for one in blocks))
+    if size > FEW and dtype in {np.dtype(np.uint8), np.dtype(np.float16)}:
+        whole = room(shape, dtype)
+    else:
+        # So many numbers are trained on as float32 anyway, and would take twice the memory.
+        whole = np.empty(shape, np.float32 if size > WHOLE and dtype.kind == "f" else dtype)
+    step = max(1, _AT_ONCE // max(1, math.prod(shape[1:])))
+    place = 0
+    for block in blocks:
+        for start in range(0, block.shape[0], step):
+            rows = block[start : start + step]
+            whole[place : place + len(rows)] = rows
+            place += len(rows)
+    return whole
 
 
 def entries_folder() -> Path:

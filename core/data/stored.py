@@ -6,8 +6,8 @@ The module imports nothing heavy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any
 
 from core.data.scaling import Scaling
 
@@ -77,6 +77,91 @@ class Stored:
         return replace(self, rows=every[rows])
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array that lies in a file, or in memory in another order; rows of it are read when they are needed.
+
+    Attributes:
+        values: a data set of HDF5, or an array.
+        axes: which axis of `values` is each axis of this array.
+    """
+
+    values: Any
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In the order of `axes`."""
+        return tuple(self.values.shape[axis] for axis in self.axes)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.axes)
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+        return self.values.dtype
+
+    def transpose(self, *axes: int) -> Rows:
+        """The same with its axes in another order."""
+        return Rows(self.values, tuple(self.axes[axis] for axis in axes))
+
+    def reshape(self, *shape: Any) -> NDArray[Any]:
+        """All values, in another shape."""
+        return self[:].reshape(*shape)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows."""
+        where = tuple(rows if axis == self.axes[0] else slice(None) for axis in range(self.ndim))
+        return self.values[where].transpose(self.axes)
+
+
+@dataclass(eq=False)
+class Records:
+    """Images in a file of records of one length, of which rows are read in their order.
+
+    Attributes:
+        stream: the file.
+        count: how many records there are.
+        head: the bytes before each image, which are classes.
+        sides: (channels, height, width).
+        by_columns: whether an image is stored column by column.
+        heads: the bytes before each image that was read.
+    """
+
+    stream: IO[bytes]
+    count: int
+    head: int
+    sides: tuple[int, int, int]
+    by_columns: bool = False
+    heads: list[NDArray[np.uint8]] = field(default_factory=list[Any])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, channels, height, width)."""
+        return (self.count, *self.sides)
+
+    @property
+    def dtype(self) -> Any:
+        """Bytes."""
+        import numpy as np
+
+        return np.dtype(np.uint8)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        """The next rows."""
+        import numpy as np
+
+        size = self.head + math.prod(self.sides)
+        wanted = min(rows.stop, self.count) - rows.start
+        records = np.frombuffer(self.stream.read(wanted * size), np.uint8).reshape(wanted, size)
+        self.heads.append(records[:, : self.head])
+        images = records[:, self.head :].reshape(wanted, *self.sides)
+        return images.transpose(0, 1, 3, 2) if self.by_columns else images
+
+
 def is_sparse(values: Any) -> bool:
     """Whether values are a sparse matrix of scipy."""
     return hasattr(values, "indptr")
@@ -110,7 +195,9 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
             return _stored(samples, scale)
         samples = samples.toarray()
     if samples.dtype in {np.dtype(np.uint8), np.dtype(np.float16)} and samples.size > FEW:
-        return _stored(np.ascontiguousarray(samples), scale)
+        # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
+        held = samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
+        return _stored(held, scale)
     return scaled(samples, scale)
 
 
