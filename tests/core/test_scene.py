@@ -204,8 +204,11 @@ def test_values_of_other_files_are_no_part_of_a_scene(tmp_path):
         file["cube"] = CUBE
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["cube"] = h5py.ExternalLink("secret.h5", "cube")
-        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
     with pytest.raises(UserError, match="none of its arrays has 3 axes, it holds no such arrays"):
+        scene.load(path=str(tmp_path / "a.mat"))
+    with h5py.File(tmp_path / "a.mat", "a") as file:
+        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
+    with pytest.raises(UserError, match="the values of /raw lie in other files"):
         scene.load(path=str(tmp_path / "a.mat"))
 
 
