@@ -74,6 +74,12 @@ class Scaling:
         divisor = self.divisor.astype(np.float64) / np.where(factor == 0, 1, factor)
         return self.offset.astype(np.float64).reshape(-1), divisor.reshape(-1)
 
+    def limits(self, samples: Any) -> tuple[float, float]:
+        """The smallest and the largest number of samples in stored form after the scaling."""
+        found = _Limits.of_sparse(samples) if hasattr(samples, "indptr") else _Limits.of(samples)
+        low, high = (self.apply(one.copy()) for one in found[:2])
+        return float(low.min()), float(high.max())
+
     def apply(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scales dense float32 samples (m, …) in place, and returns them."""
         samples -= self.offset

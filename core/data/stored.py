@@ -73,7 +73,7 @@ class Stored:
         """Some of the samples, in the same form, without a copy of their values."""
         import numpy as np
 
-        every = np.arange(len(self.values)) if self.rows is None else self.rows
+        every = np.arange(self.values.shape[0]) if self.rows is None else self.rows
         return replace(self, rows=every[rows])
 
 
@@ -190,15 +190,18 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
 
     from core.data.scaling import scaled
 
+    if not is_large(samples):
+        return scaled(samples.toarray() if is_sparse(samples) else samples, scale)
+    # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
+    plain = is_sparse(samples) or samples.flags.c_contiguous
+    return _stored(samples if plain else np.ascontiguousarray(samples), scale)
+
+
+def is_large(samples: Any) -> bool:
+    """Whether samples (n, …), an array or a sparse matrix, are held as they are."""
     if is_sparse(samples):
-        if math.prod(samples.shape) > WHOLE:
-            return _stored(samples, scale)
-        samples = samples.toarray()
-    if samples.dtype in {np.dtype(np.uint8), np.dtype(np.float16)} and samples.size > FEW:
-        # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
-        held = samples if samples.flags.c_contiguous else np.ascontiguousarray(samples)
-        return _stored(held, scale)
-    return scaled(samples, scale)
+        return math.prod(samples.shape) > WHOLE
+    return samples.dtype.name in {"uint8", "float16"} and samples.size > FEW
 
 
 def _stored(values: Any, scale: str) -> Stored:

@@ -21,6 +21,7 @@ from core.data.scaling import Scaling, offset_and_divisor, scaled
 from core.data.source import Source, on_device, read_ahead
 from core.datasets import file
 from core.errors import UserError
+from core.estimator import ContrastiveClustering
 from core.evaluation import components
 from core.training.fit import fit
 
@@ -340,3 +341,35 @@ def test_files_are_prepared_into_the_cache_from_a_few_megabytes_on(tmp_path, mon
     assert file.load(path=str(tmp_path / "mine.npy")).fingerprint == small.fingerprint
     (tmp_path / "mine.npy").rename(tmp_path / "yours.npy")
     assert file.load(path=str(tmp_path / "yours.npy")).name == "yours"
+
+
+# The estimator.
+
+
+def two_groups(values):
+    values[: len(values) // 2, :5] += 60
+    return values
+
+
+@pytest.mark.parametrize("image_shape", [None, (1, 6, 5)])
+def test_the_estimator_takes_many_bytes_as_they_are(monkeypatch, image_shape):
+    table = two_groups(RNG.integers(0, 190, (80, 30), dtype=np.uint8))
+    options = {"n_clusters": 2, "epochs": 3, "random_state": 0, "image_shape": image_shape, "scale": "unit"}
+    floats = ContrastiveClustering(**options).fit(table)
+    monkeypatch.setattr(stored, "FEW", 0)
+    as_they_are = ContrastiveClustering(**options).fit(table)
+    assert floats.history_ == as_they_are.history_
+    np.testing.assert_array_equal(floats.labels_, as_they_are.labels_)
+    np.testing.assert_array_equal(floats.predict_proba(table[:7]), as_they_are.predict_proba(table[:7]))
+
+
+def test_the_estimator_takes_a_sparse_matrix(monkeypatch):
+    table = sparse.random(80, 30, 0.2, format="csr", random_state=0)
+    dense = ContrastiveClustering(2, epochs=2, random_state=0).fit(table.toarray())
+    small = ContrastiveClustering(2, epochs=2, random_state=0).fit(table.tocoo())
+    assert dense.history_ == small.history_
+    monkeypatch.setattr(stored, "WHOLE", 0)
+    large = ContrastiveClustering(2, epochs=2, random_state=0).fit(table)
+    np.testing.assert_allclose(dense.transform(table.toarray()), large.transform(table), atol=1e-3)
+    with pytest.raises(ValueError, match="sparse matrix, and images are dense"):
+        ContrastiveClustering(2, image_shape=(1, 6, 5)).fit(table)
