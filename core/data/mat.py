@@ -8,6 +8,7 @@ Source: MathWorks, MAT-File Format; of 7.3 there is none, and what is read was s
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from core.data.hdf5 import checked, is_hdf5, members, opened
 from core.data.stored import FEW, Rows, is_sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,15 +49,27 @@ def read(file: Path, wanted: Wanted) -> Part:
         UserError: arrays are missing or ambiguous.
         ValueError, OSError, RuntimeError: the file is damaged.
     """
+    with contents(file) as held:
+        return _digits(held, wanted)
+
+
+@contextlib.contextmanager
+def contents(file: Path) -> Generator[Contents]:
+    """The arrays of a `.mat` file; within the with-block they can be read.
+
+    Raises:
+        ValueError, OSError, RuntimeError: the file is damaged.
+    """
     if is_hdf5(file):
         with opened(file) as root:
-            return _digits(_contents(file, dict(_of_group(file, root, "", 0))), wanted)
+            yield _contents(file, dict(_of_group(file, root, "", 0)))
+        return
     from scipy.io.matlab import MatReadError
 
     try:
         _check_tags(file)
-        return _digits(_contents(file, _of_scipy(file)), wanted)
-    except (MatReadError, TypeError, IndexError, ArithmeticError, struct.error) as error:
+        yield _contents(file, _of_scipy(file))
+    except (MatReadError, TypeError, IndexError, AttributeError, ArithmeticError, struct.error) as error:
         raise ValueError(str(error)) from error
 
 

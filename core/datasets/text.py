@@ -27,9 +27,9 @@ from core.data.columns import Wanted
 from core.data.copies import changed_reading
 from core.data.dataset import Dataset, cache_folder, check_spread, fingerprint_of
 from core.data.labels import Labels, read_labels
+from core.data.records import read_texts, texts_file
 from core.data.remote import wait_for
 from core.data.scaling import scaled
-from core.data.text_columns import read_texts, texts_file
 from core.errors import UserError
 
 if TYPE_CHECKING:
