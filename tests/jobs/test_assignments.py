@@ -391,6 +391,7 @@ def test_a_folder_that_is_a_link_is_not_written_through(strange, command):
 
 def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
     run(*sets("select.save_assignments=true"))
+    run(*sets("epochs=1", "select.save_assignments=true"))
     found = rows()
     for key, row in found.items():
         code, _, err = command("assign", "--trial", key[:6], "--out", "one.parquet")
@@ -399,8 +400,8 @@ def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
         assert np.bincount(clusters, minlength=3).tolist() == row["cluster_sizes"]
     best = max(found.values(), key=lambda row: row["metric.nmi"])
     err = command("assign", "--best")[2]
-    assert f"trial {best['trial_key']} (learning_rate {best['param.optimiser.learning_rate']}, seed" in err
-    assert f"the best of 4 finished trials by nmi, which uses the labels: {best['metric.nmi']:.3f}" in err
+    assert f"trial {best['trial_key']} (epochs {best['param.epochs']:.0f}, learning_rate " in err
+    assert f"the best of 8 finished trials by nmi, which uses the labels: {best['metric.nmi']:.3f}" in err
     assert "by consensus, which uses no labels" in command("assign", "--best-label-free")[2]
 
 
