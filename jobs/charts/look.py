@@ -1,0 +1,65 @@
+"""How all charts look: colours of the page's style sheet, which knows light and dark, and shapes beside colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+INK, SOFT, FAINT, ACCENT, OTHER = "var(--ink)", "var(--soft)", "var(--faint)", "var(--best)", "var(--tied)"
+"""Colours of the style sheet. A browser resolves them in the drawing, so that it follows light and dark."""
+PALETTE = tuple(f"var(--group-{place})" for place in range(8))
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+"""Eight colours and seven shapes have no common divisor: 56 groups differ in one of the two."""
+_FONT = "system-ui, sans-serif"
+
+
+def rows(found: Sequence[Mapping[str, Any]]) -> alt.InlineData:
+    """Rows of a chart as its data."""
+    return alt.InlineData(values=[dict(one) for one in found])
+
+
+def group_colours(names: Sequence[str]) -> alt.Scale:
+    """The colour of each of some groups, in their order."""
+    return alt.Scale(domain=list(names), range=[PALETTE[place % len(PALETTE)] for place in range(len(names))])
+
+
+def group_shapes(names: Sequence[str]) -> alt.Scale:
+    """The shape of each of some groups, in their order."""
+    return alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
+
+
+def declared(layers: Sequence[alt.Chart], height: int, words: str) -> dict[str, Any]:
+    """A chart of some layers as Vega-Lite, in the look of all.
+
+    Args:
+        layers: The lowest first.
+        height: Of the plot in pixels, without axes and legend; its width is that of the page.
+        words: The text alternative.
+    """
+    chart = alt.LayerChart(layer=list(layers), height=height, width="container")
+    chart = chart.properties(description=words, background="transparent")
+    chart = chart.configure(font=_FONT, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    chart = chart.configure_view(stroke=None)
+    chart = chart.configure_axis(
+        labelColor=SOFT,
+        titleColor=INK,
+        gridColor=FAINT,
+        domainColor=SOFT,
+        tickColor=SOFT,
+        labelFontSize=11.5,
+        titleFontSize=12,
+        titleFontWeight="normal",
+        labelLimit=180,
+    )
+    chart = chart.configure_legend(
+        labelColor=INK,
+        titleColor=SOFT,
+        labelFontSize=11.5,
+        titleFontSize=12,
+        labelLimit=160,
+        orient="bottom",
+        columns=4,
+    )
+    return chart.to_dict()
