@@ -20,6 +20,7 @@ from torch import Tensor
 
 from core.data.dataset import UNLABELLED
 from core.evaluation import kmeans, metrics
+from core.evaluation.assignment import assigned, centres_of
 from core.evaluation.label_free import Subsample, feature_criteria, label_free
 from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
@@ -53,7 +54,10 @@ def evaluate(
     begin = None if last or previous is None else previous.centroids
     by_kmeans = kmeans.kmeans(features, n_clusters, seed=seed, starts=10 if last else 1, centroids=begin)
     # A method without a head is assigned by k-means.
-    head = by_kmeans.labels if outputs.probabilities is None else outputs.probabilities.argmax(dim=1).numpy()
+    head, centres, probabilities = by_kmeans.labels, by_kmeans.centroids, None
+    if outputs.probabilities is not None:
+        head, probabilities = outputs.probabilities.argmax(dim=1).numpy(), outputs.probabilities.numpy()
+        centres = centres_of(features, head, n_clusters)
     sizes = metrics.cluster_sizes(head, n_clusters)
     health = _size_health(sizes) | _flips(head, previous) | _criteria(subsample, features, head)
     if outputs.probabilities is not None:
@@ -66,7 +70,8 @@ def evaluate(
         if last:
             found |= _input_scores(samples, labels, n_clusters=n_clusters, seed=seed)
     probe_labels = np.unique(head[subsample.rows], return_inverse=True)[1]
-    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids), probe_labels)
+    assignment = assigned(features, head, centres, probabilities)
+    return Scores(found, health, sizes, Previous(head, by_kmeans.centroids, centres), probe_labels, assignment)
 
 
 def predict(method: EvaluatedModel, samples: Tensor) -> Outputs:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.evaluation.assignment import Assignment
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -38,10 +40,17 @@ class EvaluatedModel(Protocol):
 
 @dataclass(frozen=True)
 class Previous:
-    """Results of the last evaluation for the next one: labels (n,) to count changes, centroids to start from."""
+    """Results of the last evaluation for the next one and for new samples.
+
+    Attributes:
+        labels: clusters (n,), to count changes.
+        centroids: of k-means (K, dim), to start from.
+        centres: of the clusters that `labels` names (K, dim); None in a state of conclus 0.2.0.
+    """
 
     labels: NDArray[np.int64]
     centroids: NDArray[np.float32]
+    centres: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Scores:
         previous: the results that the next evaluation needs.
         probe_labels: clusters of the subsample, renumbered from 0 without gaps (so below 2,000), shape (m,); they
             measure how well two seeds of a configuration agree.
+        assignment: the clusters that the scores are of, sample by sample.
     """
 
     metrics: dict[str, float]
@@ -62,3 +72,4 @@ class Scores:
     cluster_sizes: NDArray[np.int64] | None = None
     previous: Previous | None = None
     probe_labels: NDArray[np.int64] | None = None
+    assignment: Assignment | None = None

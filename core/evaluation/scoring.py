@@ -85,14 +85,14 @@ class ClusterScoring(Scoring):
         return scores
 
     def state(self) -> dict[str, Tensor] | None:
-        """Labels and centroids of the last evaluation."""
+        """Labels, centroids and centres of the last evaluation."""
         return self._previous and {
-            "labels": torch.from_numpy(self._previous.labels),
-            "centroids": torch.from_numpy(self._previous.centroids),
+            name: torch.from_numpy(array) for name, array in vars(self._previous).items() if array is not None
         }
 
     def load_state(self, state: dict[str, Tensor] | None) -> None:
-        """Restores labels and centroids of the last evaluation."""
+        """Restores labels, centroids and centres of the last evaluation."""
         self._previous = None
         if state is not None:
-            self._previous = Previous(state["labels"].cpu().numpy(), state["centroids"].cpu().numpy())
+            known = ("labels", "centroids", "centres")  # A state of conclus 0.2.0 has no centres.
+            self._previous = Previous(**{name: state[name].cpu().numpy() for name in known if name in state})

@@ -194,6 +194,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "metric": study.select.metric,
         "mode": study.select.mode,
         "save_model": study.select.save_model,
+        "save_assignments": study.select.save_assignments,
         "threads": resources.cpu,
         "device": device,
         "gpu": resources.gpu,

@@ -42,6 +42,7 @@ class Order:
     metric: str
     mode: str
     save_model: bool = False
+    save_assignments: bool | None = None
     threads: int = 1
     device: str = "cpu"
     gpu: float = 0.0

@@ -20,6 +20,7 @@ from core.config.schema import Mistakes
 from core.config.trial import check_loss, read_trial
 from core.errors import UserError
 from core.evaluation import health
+from core.evaluation.assignment import Assignment
 from core.training import device, precision
 from core.training.data_cache import load_data
 from core.training.early_stopping import beats
@@ -28,6 +29,8 @@ from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution.order import Order, first_row
+from jobs.models import assignments
+from jobs.models.assignments import Rule
 from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
@@ -123,6 +126,7 @@ class _Running:
         self.metric = within_trial(order.metric)
         self.attempt = first_row(order, attempt_id)
         self.model = _best_model(order, self.folder) if order.save_model else None
+        self.scored: tuple[int, Assignment] | None = None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
         self.request = Request(self.folder, order.trial_key)
@@ -169,6 +173,7 @@ class _Running:
         self.attempt.status = "ok"
         self.attempt.reason = _joined(self.attempt.reason, *self._warnings())
         self._write_model()
+        self._keep_clusters()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -216,6 +221,7 @@ class _Running:
         behind = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
         self.attempt.reason = _joined(behind, self.elsewhere)
         self._write_model()
+        self._keep_clusters()
         write(self.order.results, self.attempt)
         self.checkpoints.clear()
 
@@ -224,6 +230,7 @@ class _Running:
         self._write_checkpoint(row)
         self.attempt.status = "stopped"
         self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
+        self._keep_clusters()
         write(self.order.results, self.attempt)
 
     def _pause(self, row: EpochRow) -> None:
@@ -257,6 +264,7 @@ class _Running:
         if row.scores is not None:
             attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
             attempt.probe_labels = _listed(row.scores.probe_labels)
+            self.scored = row.scores.assignment and (row.epoch, row.scores.assignment)
         self._keep_best(row.epoch, metrics | signals)
         if self.model and attempt.best_epoch == row.epoch:
             self.model.keep(row.state(), row.epoch, self.metric, attempt.best[self.metric])
@@ -292,6 +300,12 @@ class _Running:
     def _write_model(self) -> None:
         if self.model:
             self.model.write(self.config, self.data)
+
+    def _keep_clusters(self) -> None:
+        """Stores the samples' clusters before the row that they belong to: no finished row is without them."""
+        if self.scored and self.order.save_assignments is not False:
+            rule = Rule.of(self.order.metric, self.order.mode, every=self.order.save_assignments)
+            assignments.keep(self.folder, self.attempt, self.scored, self.data, rule)
 
     def _write_checkpoint(self, row: EpochRow) -> None:
         self._write_model()

@@ -1,1 +1,1 @@
-"""Saved weights of trials, and vectors of new data from them. `execution` and the commands import it."""
+"""What a trial leaves beside its row: its samples' clusters, weights, vectors. `execution` and commands import it."""

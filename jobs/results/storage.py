@@ -180,6 +180,18 @@ def modified(place: Place) -> float | None:
         return None
 
 
+def size(file: File) -> int:
+    """The bytes of a file; 0 if it is gone."""
+    try:
+        if isinstance(file, Remote):
+            with asking(file, "read"):
+                return file.filesystem.get_file_info(file.path).size or 0
+        with answering(file, "read"):
+            return os.stat(file).st_size  # noqa: PTH116 (a string, see File)
+    except FileNotFoundError:
+        return 0
+
+
 def delete(file: File) -> None:
     """Deletes a file.
 

@@ -20,11 +20,14 @@ class Select:
         metric: a score, a loss or a `health` signal; for data without labels also `consensus`.
         mode: whether larger (`max`) or smaller (`min`) values are better.
         save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
+        save_assignments: which trials keep the cluster of each sample, for `conclus assign`: all (`true`), none
+            (`false`), or, without a value, the best so far.
     """
 
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
     save_model: bool = False
+    save_assignments: bool | None = None
 
 
 LATER = "--set budget.until=…"
