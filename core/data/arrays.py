@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from core.data.columns import Part, Wanted, check_named, is_id_name, is_label_name, label_key, listed
 from core.data.dataset import fault
-from core.data.layout import Layout, arranged
+from core.data.layout import arranged
+from core.data.stored import WHOLE, is_sparse
 
 if TYPE_CHECKING:
     import zipfile
@@ -29,7 +31,17 @@ class _Head(NamedTuple):
     dtype: Any
 
 
-def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
+def read(file: Path, wanted: Wanted) -> Part:
+    """Reads an `.npy` or `.npz` file.
+
+    Raises:
+        UserError: arrays are missing, ambiguous, or hold Python objects.
+        ValueError, OSError: the file is damaged.
+    """
+    return (_read_npy if file.suffix.lower() == ".npy" else _read_npz)(file, wanted)
+
+
+def _read_npy(file: Path, wanted: Wanted) -> Part:
     """Reads a file of one array: samples (n, …).
 
     Raises:
@@ -41,7 +53,7 @@ def read_npy(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
     if labels not in {None, "none"}:
         raise fault(file, f"an .npy file has no labels {labels!r}: save samples and labels in one .npz")
     with file.open("rb") as stream:
-        return Part(file, _arranged(_array(file, stream), wanted, layout, file))
+        return Part(file, _arranged(_array(file, stream), wanted, file))
 
 
 def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
@@ -67,7 +79,7 @@ def _head(stream: IO[bytes]) -> _Head:
     return _Head(shape, dtype)
 
 
-def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
+def _read_npz(file: Path, wanted: Wanted) -> Part:
     """Reads a file of several arrays, or a sparse matrix as scipy saves it.
 
     Raises:
@@ -89,15 +101,15 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
         others = {one: head for one, head in heads.items() if one not in {key, wanted.id, *wanted.ignore}}
         beside = [head.shape for one, head in others.items() if one != labelled]
         shape = None if labelled is None else heads[labelled].shape
-        samples = _arranged(samples, wanted, layout, file, beside=beside, labels=shape)
+        samples = _arranged(samples, wanted, file, beside=beside, labels=shape)
         # A single number has no length; it is refused by its shape, later.
-        left = _left_out(others, len(samples), wanted, labelled) if key and samples.ndim else {}
+        left = _left_out(others, samples.shape[0], wanted, labelled) if key and samples.ndim else {}
         ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
         labels = None if labelled is None else _member(file, archive, labelled)
         return Part(
             file,
             samples,
-            labels.reshape(-1) if labels is not None and layout in {"hwc", "chw"} else labels,
+            labels.reshape(-1) if labels is not None and wanted.layout in {"hwc", "chw"} else labels,
             class_names=_class_names(file, archive, heads),
             left_out=tuple(f"{one} ({why.removeprefix(_ID)})" for one, why in left.items()),
             label_name=labelled or "",
@@ -108,16 +120,19 @@ def read_npz(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
 def _arranged(
     samples: NDArray[Any],
     wanted: Wanted,
-    layout: Layout | None,
     file: Path,
     *,
     beside: Sequence[tuple[int, ...]] = (),
     labels: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
     # A trained model knows the shape of its samples: a second reading would be refused there.
-    if layout is None and wanted.known is not None:
+    if wanted.layout is None and wanted.known is not None:
         return samples
-    return arranged(samples, layout, file, beside=beside, labels=labels)
+    if is_sparse(samples):
+        if wanted.layout not in {None, "nf"}:
+            raise fault(file, f"`layout: {wanted.layout}` is not for a sparse matrix, which has a sample per row")
+        return samples
+    return arranged(samples, wanted.layout, file, beside=beside, labels=labels)
 
 
 def _left_out(heads: dict[str, _Head], n_samples: int, wanted: Wanted, labelled: str | None) -> dict[str, str]:
@@ -180,13 +195,13 @@ def _class_names(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) 
     return tuple(_member(file, archive, found[0]).tolist()) if len(found) == 1 else ()
 
 
-def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> NDArray[Any]:
-    """A matrix in compressed sparse rows, as scipy's `save_npz` writes it, made dense."""
+def _sparse(file: Path, archive: zipfile.ZipFile, heads: dict[str, _Head]) -> Any:
+    """A matrix in compressed sparse rows, as scipy's `save_npz` writes it; a small one is made dense."""
     from scipy import sparse
 
     if "format" in heads and _member(file, archive, "format") != b"csr":
         raise fault(file, "it holds a sparse matrix that is not by rows: save `matrix.tocsr()`")
     data, indices, indptr, shape = (_member(file, archive, key) for key in _SPARSE)
-    matrix = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.reshape(-1).tolist()))
+    matrix: Any = sparse.csr_matrix((data, indices, indptr), shape=tuple(shape.reshape(-1).tolist()))
     matrix.check_format(full_check=True)
-    return matrix.toarray()
+    return matrix if math.prod(matrix.shape) > WHOLE else matrix.toarray()

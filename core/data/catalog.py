@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from core.data.dataset import SUFFIXES
+from core.data.formats import SUFFIXES
 from core.errors import UserError
 
 

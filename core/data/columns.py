@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from core.data.layout import Layout
+
 _LABELS = {"y", "label", "labels", "target", "targets"}
 # Holds the labels where nothing of `_LABELS` does.
 _CLASS = "class"
@@ -52,6 +54,13 @@ class Wanted:
     known: tuple[str, ...] | None = None
     unlabelled: tuple[int | str, ...] | None = None
     copies: tuple[str, ...] = ()
+    layout: Layout | None = None
+    view: str | None = None
+    split: str | None = None
+    size: int | None = None
+    broken: str = "refuse"
+    log1p: bool = False
+    top_genes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +69,7 @@ class Part:
 
     Attributes:
         file: the path of the file.
-        samples: (n, …).
+        samples: (n, …), an array or a matrix in CSR; a large array may come from `core.data.prepared.room`.
         labels: (n,), as in the file.
         columns: names of the features, (features,); empty for arrays.
         class_names: the file's names of class 0, 1, ….
@@ -68,10 +77,12 @@ class Part:
         label_name: the column or key of the labels.
         ids: (n,) what the file calls its samples.
         notes: what else was decided while reading, in sentences.
+        axes: what each axis of a stored sample was, as `("height", "width", "channels")`, where the samples have their
+            final shape, (n, channels, height, width); empty where that is still to be decided.
     """
 
     file: Path
-    samples: NDArray[Any]
+    samples: Any
     labels: NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -79,6 +90,7 @@ class Part:
     label_name: str = ""
     ids: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | None:
@@ -175,9 +187,11 @@ def few_valued(samples: NDArray[Any]) -> list[int]:
     """
     import numpy as np
 
-    if samples.ndim != 2 or len(samples) < _FEW:
+    if samples.ndim != 2 or samples.shape[0] < _FEW:
         return []
-    rows = samples[:: -(-len(samples) // _LOOKED_AT)]
+    rows = samples[:: -(-samples.shape[0] // _LOOKED_AT)]
+    if hasattr(rows, "indptr"):
+        return []  # counts of words and of genes are whole numbers of few values, and features
     whole = (rows == np.floor(rows)).all(axis=0) & (rows != rows[:1]).any(axis=0)
     most = min(_VALUES, len(rows) // 4)
     return [place for place in whole.nonzero()[0].tolist() if len(np.unique(rows[:, place])) <= most]

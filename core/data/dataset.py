@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.data.stored import Stored
+
 # The parts of a data set: to train on, to choose by, and for the final score.
 PARTS = ("train", "validation", "test")
-# The formats that `core.datasets.file` reads.
-SUFFIXES = (".npz", ".npy", ".parquet", ".csv", ".tsv")
 # The label of a sample that has none.
 UNLABELLED = -1
 # No measurement is larger than this, and squares of much larger float32 numbers overflow.
@@ -37,11 +37,12 @@ _SETTLED_NS = 1_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A checked data set in memory.
+    """A checked data set, in memory or mapped from files.
 
     Attributes:
         name: the name in reports.
-        samples: (n_samples, features), or (n_samples, channels, height, width) for images; C-contiguous.
+        samples: (n_samples, features), or (n_samples, channels, height, width) for images; C-contiguous. Large ones may
+            be in stored form, of which `samples[rows]` are floats.
         labels: (n_samples,) in 0..n_classes-1, `UNLABELLED` for a sample without a label; only for scores, never for
             training. None if no sample has a label.
         class_names: (n_classes,), by label; empty without labels.
@@ -56,10 +57,12 @@ class Dataset:
         notes: further sentences on how the data was read, where there was something to decide.
         ids: what the file calls the samples, (n_samples,); None where it has no column of ids.
         unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
+        scaling: the offset that was subtracted from each feature (of images: channel) and the divisor after that, each
+            (1,), or (features,) or (channels,); None where the samples were not scaled.
     """
 
     name: str
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float32] | Stored
     labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
     fingerprint: str
@@ -72,6 +75,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     ids: NDArray[Any] | None = None
     unlabelled: tuple[str, ...] = ()
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def n_samples(self) -> int:
@@ -113,12 +117,17 @@ class Dataset:
         """Some of the samples, with their labels, arrays, parts and ids."""
         return replace(
             self,
-            samples=self.samples[rows],
+            samples=taken(self.samples, rows),
             labels=None if self.labels is None else self.labels[rows],
             arrays={name: array[rows] for name, array in self.arrays.items()},
             parts=None if self.parts is None else self.parts[rows],
             ids=None if self.ids is None else self.ids[rows],
         )
+
+
+def taken(samples: NDArray[np.float32] | Stored, rows: slice | NDArray[np.int64]) -> NDArray[np.float32] | Stored:
+    """Some of the samples, in the form in which they are."""
+    return samples[rows] if hasattr(samples, "strides") else cast("Stored", samples).take(rows)
 
 
 def fault(where: Path | str, what: str) -> DataError:
@@ -158,9 +167,13 @@ def check_values(samples: NDArray[Any], where: Path | str, columns: Sequence[str
             f"the samples have the shape {samples.shape}, but it must be (samples, features), "
             "(samples, height, width) or (samples, channels, height, width)",
         )
-    if samples.size == 0:
+    if 0 in samples.shape:
         raise fault(where, f"it is empty, of shape {samples.shape}: there are no numbers to learn from")
-    _check_finite(samples, where, columns)
+    if hasattr(samples, "indptr"):
+        values: Any = samples.data  # those that are not zero
+        _check_finite(values[:, None], f"{where}, values that are not zero", ("value",))
+    else:
+        _check_finite(samples, where, columns)
 
 
 def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[str]) -> None:
@@ -194,11 +207,16 @@ def check_spread(samples: NDArray[Any], where: Path | str) -> None:
     Raises:
         UserError: there are fewer than 2 samples, or all of them are equal.
     """
-    if len(samples) < 2:
-        raise fault(where, f"it holds {len(samples)} sample, but clustering needs at least 2")
+    count = samples.shape[0]
+    if count < 2:
+        raise fault(where, f"it holds {count} sample, but clustering needs at least 2")
     # The first two nearly always differ; then the others need no check.
-    if (samples[0] == samples[1]).all() and (samples == samples[:1]).all():
-        raise fault(where, f"all {len(samples)} samples are equal (constant everywhere): there is nothing to cluster")
+    if hasattr(samples, "indptr"):
+        same = (samples[0] != samples[1]).nnz == 0 and all((samples[0] != one).nnz == 0 for one in samples)
+    else:
+        same = bool((samples[0] == samples[1]).all() and (samples == samples[:1]).all())
+    if same:
+        raise fault(where, f"all {count} samples are equal (constant everywhere): there is nothing to cluster")
 
 
 def user_path(text: str) -> Path:
@@ -225,8 +243,37 @@ def fingerprint_of(files: Iterable[Path], **options: object) -> str:
     Raises:
         UserError: a file cannot be read.
     """
-    content = {"files": [content_hash(path) for path in files], "options": options}
+    return fingerprint_from((content_hash(path) for path in files), **options)
+
+
+def fingerprint_from(hashes: Iterable[str], **options: object) -> str:
+    """The sha256 of the contents' hashes and of the options that change what is read."""
+    content = {"files": list(hashes), "options": options}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def tree_hash(folder: Path, files: Sequence[Path]) -> str:
+    """The sha256 of the names below a folder and the content of these files of it; cached until one of them changes.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    names = [str(file.relative_to(folder)) for file in files]
+    try:
+        states = [_state(file) for file in files]
+        state = [hashlib.sha256(json.dumps([names, states]).encode()).hexdigest()]
+        known = _recall(folder, state)
+        if known is not None:
+            return known
+        digest = hashlib.sha256()
+        for name, file in zip(names, files, strict=True):
+            digest.update(f"{name}\0{_hashed(file)}\n".encode(errors="surrogateescape"))
+    except (OSError, EOFError) as error:
+        raise fault(folder, f"its files cannot be read ({error}): check that you may read all of them") from error
+    found = digest.hexdigest()
+    if time.time_ns() - max((one[-1] for one in states), default=0) > _SETTLED_NS:
+        _remember(folder, state, found)
+    return found
 
 
 def content_hash(path: Path) -> str:
@@ -285,14 +332,14 @@ def _entry(path: Path) -> Path:
     return cache_folder() / "fingerprints" / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()}.json"
 
 
-def _recall(path: Path, state: list[int]) -> str | None:
+def _recall(path: Path, state: list[Any]) -> str | None:
     with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
         entry = cast("dict[str, Any]", json.loads(_entry(path).read_text(encoding="utf-8")))
         return str(entry["sha256"]) if entry["state"] == state else None
     return None
 
 
-def _remember(path: Path, state: list[int], found: str) -> None:
+def _remember(path: Path, state: list[Any], found: str) -> None:
     """Stores a hash if possible; the file is moved into place, so readers see all of it or nothing."""
     with contextlib.suppress(OSError, RuntimeError):
         entry = _entry(path)

@@ -2,15 +2,127 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
+
+# Numbers that are read at once when all are looked at: 16 MiB.
+_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """How the numbers of stored samples are scaled when rows of them are read, in the order of these three.
+
+    Attributes:
+        offset: subtracted; float32, (1,), or (features,) or (channels, 1, 1).
+        divisor: divides what is left; of the same shape.
+        factor: multiplies that; of the same shape.
+    """
+
+    offset: NDArray[np.float32]
+    divisor: NDArray[np.float32]
+    factor: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, samples: Any, scale: str) -> Scaling:
+        """The scaling that `scaled` gives the same numbers, found in blocks of rows.
+
+        Args:
+            samples: (n, features) or (n, channels, height, width), of bytes or halves; or a sparse matrix by rows.
+            scale: as for `scaled`.
+
+        Raises:
+            UserError: the scale is unknown.
+        """
+        import numpy as np
+
+        kind = _kind_of(scale, samples)
+        one = np.ones(1, np.float32)
+        if kind == "none":
+            return cls(np.zeros(1, np.float32), one, one)
+        if hasattr(samples, "indptr"):
+            return _sparse_scaling(samples, kind)
+        low, high, mean = _limits_and_mean(samples)
+        if kind == "unit":
+            least, most = low.min(keepdims=True).reshape(1), high.max(keepdims=True).reshape(1)
+            return cls(least, np.where(most > least, most - least, 1), one)
+        peak = np.maximum(high - mean, mean - low)
+        peak = np.where((low == high) | (peak == 0), 1, peak).astype(np.float32)
+        deviation = _deviation(samples, mean, peak)
+        constant = (low == high) | (deviation == 0)
+        factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)
+        return cls(mean, peak, factor)
+
+    def offset_and_divisor(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same scaling as the function of this name gives it."""
+        import numpy as np
+
+        factor = self.factor.astype(np.float64)
+        divisor = self.divisor.astype(np.float64) / np.where(factor == 0, 1, factor)
+        return self.offset.astype(np.float64).reshape(-1), divisor.reshape(-1)
+
+    def apply(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scales dense float32 samples (m, …) in place, and returns them."""
+        samples -= self.offset
+        samples /= self.divisor
+        samples *= self.factor
+        return samples
+
+
+def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+    """All samples as float32, some rows at a time."""
+    import numpy as np
+
+    step = max(1, _AT_ONCE // max(1, math.prod(samples.shape[1:])))
+    for start in range(0, len(samples), step):
+        yield samples[start : start + step].astype(np.float32)
+
+
+def _limits_and_mean(samples: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The smallest and the largest number and the mean of each feature or channel."""
+    import numpy as np
+
+    axes, shape = (0, *range(2, samples.ndim)), (samples.shape[1], *(1 for _ in samples.shape[2:]))
+    low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+    total = np.zeros(shape, np.float64)
+    for block in _blocks(samples):
+        low = np.minimum(low, block.min(axis=axes).reshape(shape))
+        high = np.maximum(high, block.max(axis=axes).reshape(shape))
+        total += block.sum(axis=axes, dtype=np.float64).reshape(shape)
+    return low, high, (total / (samples.size // samples.shape[1])).astype(np.float32)
+
+
+def _deviation(samples: NDArray[Any], mean: NDArray[np.float32], peak: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The standard deviation of each feature or channel, as a share of `peak`."""
+    import numpy as np
+
+    axes = (0, *range(2, samples.ndim))
+    total = np.zeros(mean.shape, np.float64)
+    for block in _blocks(samples):
+        total += np.square((block - mean) / peak).sum(axis=axes, dtype=np.float64).reshape(mean.shape)
+    return np.sqrt(total / (samples.size // samples.shape[1]))
+
+
+def _sparse_scaling(samples: Any, kind: str) -> Scaling:
+    import numpy as np
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    if kind == "unit":
+        low, high = np.float32(min(samples.min(), 0)), np.float32(max(samples.max(), 0))
+        return Scaling(np.full(1, low), np.full(1, high - low or 1, np.float32), np.ones(1, np.float32))
+    found: Any = mean_variance_axis(samples.astype(np.float64, copy=False), axis=0)
+    mean, variance = found
+    factor = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
+    return Scaling(mean.astype(np.float32), np.ones(1, np.float32), factor.astype(np.float32))
 
 
 def scaled(samples: NDArray[Any], scale: str) -> NDArray[np.float32]:

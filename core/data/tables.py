@@ -30,7 +30,7 @@ _INDEX = {"", "Unnamed: 0", "__index_level_0__"}
 _ID = "id: "
 
 
-def read_table(file: Path, wanted: Wanted) -> Part:
+def read(file: Path, wanted: Wanted) -> Part:
     """Reads a `.parquet`, `.csv` or `.tsv` file.
 
     Args:

@@ -11,31 +11,29 @@ first line of a text file may name the columns; else they are f0, f1, …
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.data.arrays import read_npy, read_npz
+from core.config.schema import PositiveInt
+from core.data import formats
 from core.data.columns import Part, Wanted, few_valued, listed
 from core.data.copies import changed_reading, label_copies, repeats
-from core.data.dataset import (
-    SUFFIXES,
-    Dataset,
-    check_spread,
-    check_values,
-    damage,
-    fault,
-    fingerprint_of,
-    user_path,
-)
+from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_from, user_path
 from core.data.labels import Labels, check_labels, read_labels
-from core.data.layout import Layout, shaped
-from core.data.scaling import offset_and_divisor, scaled
-from core.data.tables import read_table
+from core.data.layout import shaped
+from core.data.prepared import prepared
+from core.data.scaling import offset_and_divisor
+from core.data.stored import Stored, in_form, is_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+# Smaller files are read anew by each process, which takes less than a second: 4 MiB.
+_SMALL = 1 << 22
+# Values of options that are as if the option was not there.
+_UNSET = (None, ".", "refuse", False)
 
 
 def load(
@@ -50,6 +48,12 @@ def load(
     unlabelled: tuple[int | str, ...] | None = None,
     layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
+    view: str | None = None,
+    split: Literal["train", "test", "all"] | None = None,
+    size: PositiveInt | None = None,
+    broken: Literal["refuse", "skip"] = "refuse",
+    log1p: bool = False,
+    top_genes: PositiveInt | None = None,
 ) -> Dataset:
     """Loads samples, and labels if there are any.
 
@@ -72,6 +76,12 @@ def load(
         layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn (images last), or of a
             cube whose pixels are the samples hwc, chw. Without it: the only possible reading with samples first.
         decimal: the decimal point of numbers in CSV and TSV.
+        view: which of several views of the same samples is read, where a file holds some.
+        split: the part of a data set that comes in two. Without it: all of it.
+        size: the sides of images in pixels: the shorter side is brought to it, and the middle is cut out.
+        broken: images that cannot be decoded are refused, or left out and told of (`skip`).
+        log1p: of `.h5ad`: counts are taken as log(1 + count).
+        top_genes: of `.h5ad`: so many features of the largest variance are kept.
 
     Returns:
         Samples (n, features) or (n, channels, height, width), labels (n,) in sorted order of the classes.
@@ -79,41 +89,63 @@ def load(
     Raises:
         UserError: the file is missing, damaged or ambiguous, or its data cannot be clustered.
     """
-    hashed = fingerprint(
-        path=path,
-        features=features,
-        labels=labels,
-        scale=scale,
-        shape=shape,
-        ignore=ignore,
-        id=id,
-        unlabelled=unlabelled,
-        layout=layout,
-        decimal=decimal,
-    )
-    wanted = _wanted(features=features, labels=labels, ignore=ignore, id=id, decimal=decimal, unlabelled=unlabelled)
-    wanted = replace(wanted, copies=label_copies(_files(path), wanted))
-    samples, part, axes = _samples(path, wanted, shape, layout)
+    options: dict[str, Any] = {
+        "features": features,
+        "labels": labels,
+        "ignore": ignore,
+        "id": id,
+        "unlabelled": unlabelled,
+        "layout": layout,
+        "decimal": decimal,
+        "view": view,
+        "split": split,
+        "size": size,
+        "broken": broken,
+        "log1p": log1p,
+        "top_genes": top_genes,
+    }
+    hashed = fingerprint(path=path, scale=scale, shape=shape, **options)
+    found = formats.found(path)
+    read = partial(_load, found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
+    small = sum(one.stat().st_size for one in found.files) < _SMALL and not found.format.cached
+    # The name is that of the path, and not what it was when the entry was made.
+    return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
+
+
+def _load(found: formats.Found, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
+    path = found.path
+    wanted = replace(wanted, copies=label_copies(found.files, wanted))
+    samples, part, axes = _samples(found, wanted, shape)
     check_spread(samples, path)
-    found = Labels(None, ())
+    labels = Labels(None, ())
     if part.labels is not None:
-        found = read_labels(part.labels, len(samples), path, names=part.class_names, unlabelled=unlabelled)
-    elif unlabelled:
+        labels = read_labels(part.labels, samples.shape[0], path, names=part.class_names, unlabelled=wanted.unlabelled)
+    elif wanted.unlabelled:
         raise fault(path, "`unlabelled` is of labels, and none are read: leave it out, or name them with `labels`")
+    held = in_form(samples, scale)
     return Dataset(
         user_path(path).absolute().stem,
-        scaled(samples, scale),
-        found.codes,
-        found.names,
+        held,
+        labels.codes,
+        labels.names,
         hashed,
         feature_names=part.columns,
         left_out=part.left_out,
-        label_name="" if found.codes is None else part.label_name,
+        label_name="" if labels.codes is None else part.label_name,
         axes=axes,
-        notes=(*part.notes, *found.notes, *_told_columns(part, found.codes)),
+        notes=(*part.notes, *labels.notes, *_told_columns(part, labels.codes)),
         ids=part.ids,
-        unlabelled=found.missing,
+        unlabelled=labels.missing,
+        scaling=_scaling(samples, held, scale),
     )
+
+
+def _scaling(samples: Any, held: Any, scale: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    if scale == "none":
+        return None
+    if isinstance(held, Stored):
+        return held.scaling.offset_and_divisor()
+    return offset_and_divisor(samples.toarray() if is_sparse(samples) else samples, scale)
 
 
 def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **options: Any) -> Dataset:
@@ -133,15 +165,10 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
     """
     import numpy as np
 
-    wanted = Wanted(
-        features=_names(options.get("features")),
-        labels=options.get("labels"),
-        ignore=tuple(options.get("ignore") or ()),
-        id=options.get("id"),
-        decimal=decimal,
-        known=tuple(columns),
-    )
-    samples, part, axes = _samples(path, wanted, options.get("shape"), options.get("layout"))
+    wanted = replace(_wanted(decimal=decimal, **options), known=tuple(columns))
+    samples, part, axes = _samples(formats.found(path), wanted, options.get("shape"))
+    if is_sparse(samples):
+        samples = samples.toarray()
     plain = np.ascontiguousarray(samples, dtype=np.result_type(samples.dtype, np.float32))
     name = user_path(path).absolute().stem
     return Dataset(
@@ -151,13 +178,13 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
 
 def _wanted(**options: Any) -> Wanted:
     """What `load` and `fingerprint` are told of columns and arrays."""
+    plain = ("labels", "id", "layout", "view", "split", "size", "broken", "log1p", "top_genes")
     return Wanted(
         features=_names(options.get("features")),
-        labels=options.get("labels"),
         ignore=tuple(options.get("ignore") or ()),
-        id=options.get("id"),
         decimal=options.get("decimal") or ".",
         unlabelled=None if options.get("unlabelled") is None else tuple(options["unlabelled"]),
+        **{name: options[name] for name in plain if options.get(name) is not None},
     )
 
 
@@ -167,14 +194,16 @@ def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (features,) if isinstance(features, str) else tuple(features)
 
 
-def _samples(
-    path: str, wanted: Wanted, shape: Sequence[int] | None, layout: Layout | None
-) -> tuple[NDArray[Any], Part, tuple[str, ...]]:
+def _samples(found: formats.Found, wanted: Wanted, shape: Sequence[int] | None) -> tuple[Any, Part, tuple[str, ...]]:
     """The samples of all files in their final shape, the joined parts, and the meaning of the axes."""
-    parts = [_read(file, wanted, layout) for file in _files(path)]
+    if wanted.known is None:
+        _check_options(found, wanted)
+    parts = [_checked(one, wanted) for one in found.parts(wanted)]
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
-    samples, axes = shaped(part.samples, shape, layout, path)
+    if part.axes:
+        return part.samples, part, part.axes
+    samples, axes = shaped(part.samples, shape, wanted.layout, found.path)
     return samples, part, axes
 
 
@@ -190,12 +219,13 @@ def _told_columns(part: Part, labels: NDArray[Any] | None) -> Iterator[str]:
 
 def _joined(parts: Sequence[Part]) -> Part:
     import numpy as np
+    from scipy import sparse
 
     labels = [part.labels for part in parts if part.labels is not None]
     ids = [part.ids for part in parts if part.ids is not None]
     return replace(
         parts[0],
-        samples=np.concatenate([part.samples for part in parts]),
+        samples=(sparse.vstack if is_sparse(parts[0].samples) else np.concatenate)([part.samples for part in parts]),
         labels=np.concatenate(labels) if labels else None,
         ids=np.concatenate(ids) if len(ids) == len(parts) else None,
     )
@@ -217,88 +247,40 @@ def fingerprint(
     Raises:
         UserError: there are no such files, or none has a known format.
     """
-    files = _files(path)
-    unset = (None, ".")
-    changed = changed_reading(files, _wanted(features=features, labels=labels, **later))
-    return fingerprint_of(
-        files,
-        format=files[0].suffix.lower(),
+    found = formats.found(path)
+    changed = changed_reading(found.files, _wanted(features=features, labels=labels, **later))
+    return fingerprint_from(
+        found.hashes(),
+        format=found.suffix,
         features=features,
         labels=labels,
         scale=scale,
         shape=None if shape is None else list(shape),
-        **{name: value for name, value in later.items() if value not in unset},
+        **{name: value for name, value in later.items() if value not in _UNSET},
         **changed,
     )
 
 
-def scaling(*, path: str, scale: str = "auto", **options: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """The offset and the divisor by which `load` scales each feature (of images: each channel); None for no scaling.
-
-    Raises:
-        UserError: as `load`.
-    """
-    if scale == "none":
-        return None
-    raw = load(path=path, scale="none", **options).samples
-    # For images, one number holds for a whole channel.
-    offset, divisor = (one.reshape(-1, *(1 for _ in raw.shape[2:])) for one in offset_and_divisor(raw, scale))
-    return offset, divisor
-
-
-def _files(path: str) -> list[Path]:
-    place = user_path(path)
-    known = f"known formats are {', '.join(SUFFIXES)}"
-    if not place.is_dir():
-        if place.suffix.lower() not in SUFFIXES:
-            raise fault(path, f"its format ({place.suffix or 'no suffix'}) is unknown: {known}")
-        return [place]
-    try:
-        found = [file for file in sorted(place.iterdir()) if file.name[0] not in "._" and file.is_file()]
-    except OSError as error:
-        raise fault(path, f"the folder cannot be listed ({error.strerror}): you need permission to read it") from error
-    found = [file for file in found if file.suffix.lower() in SUFFIXES]
-    formats = sorted({file.suffix.lower() for file in found})
-    if not found:
-        raise fault(path, f"there is no data file in this folder: {known}")
-    if len(formats) > 1:
-        raise fault(path, f"it has files of several formats ({', '.join(formats)}): name one file, or split it")
-    return found
-
-
-def _read(file: Path, wanted: Wanted, layout: Layout | None) -> Part:
-    """Reads and checks one file; an error of a reader becomes one sentence."""
-    suffix = file.suffix.lower()
-    if wanted.known is None:
-        _check_format(file, suffix, wanted, layout)
-    try:
-        if suffix == ".npy":
-            part = read_npy(file, wanted, layout)
-        elif suffix == ".npz":
-            part = read_npz(file, wanted, layout)
-        else:
-            part = read_table(file, wanted)
-    except damage() as error:
-        reason = " ".join(str(error).split())[:200]
-        what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
-        raise fault(file, what) from error
-    check_values(part.samples, file, part.columns)
-    if part.ids is not None and len(part.ids) != len(part.samples):
-        raise fault(file, f"`id` names {len(part.ids)} values for {len(part.samples)} samples: each must have its own")
+def _checked(part: Part, wanted: Wanted) -> Part:
+    """Checks what was read from one file."""
+    count = part.samples.shape[0] if part.samples.ndim else 0
+    check_values(part.samples, part.file, part.columns)
+    if part.ids is not None and len(part.ids) != count:
+        raise fault(part.file, f"`id` names {len(part.ids)} values for {count} samples: each must have its own")
     if part.labels is None or wanted.known is not None:
         return replace(part, labels=None)
-    return replace(part, labels=check_labels(part.labels, len(part.samples), file))
+    return replace(part, labels=check_labels(part.labels, count, part.file))
 
 
-def _check_format(file: Path, suffix: str, wanted: Wanted, layout: Layout | None) -> None:
+def _check_options(found: formats.Found, wanted: Wanted) -> None:
     """Refuses options that do nothing with files of this format."""
-    idle = {
-        "decimal": wanted.decimal != "." and suffix not in {".csv", ".tsv"},
-        "layout": layout is not None and suffix not in {".npy", ".npz"},
-        "features": wanted.features is not None and suffix == ".npy",
-    }
-    for option in (name for name, does_nothing in idle.items() if does_nothing):
-        raise fault(file, f"the option `{option}` does nothing with files of the format {suffix}: leave it out")
+    unset = Wanted()
+    for option in ("decimal", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
+        if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
+            raise fault(
+                found.files[0],
+                f"the option `{option}` does nothing with files of the format {found.suffix}: leave it out",
+            )
 
 
 def _check_same(parts: Sequence[Part]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from core.config.schema import Fraction, NonNegativeInt, PositiveInt
 from core.data.dataset import Dataset, fault, fingerprint_of
 from core.data.labels import OneClassError
+from core.data.stored import dense
 from core.datasets import file, text
 from core.errors import UserError
 
@@ -90,7 +91,8 @@ def load(
     if group_by is not None:
         with _called(labels="group_by"):
             codes = _codes(read, group_by, path)
-    same = splits.together(found.samples, paired)
+    samples, paired = dense(found.samples), dense(paired)
+    same = splits.together(samples, paired)
     groups = same if codes is None else splits.together(same, codes)
     drawn = partial(splits.drawn, seed=split_seed, where=path, groups=groups, why=_why(groups, codes))
     if found.labels is None:
@@ -117,7 +119,7 @@ def load(
     )
     arrays = {"target": np.ascontiguousarray(paired.reshape(len(paired), -1))}
     return Dataset(
-        found.name, found.samples, None, (), hashed, arrays, split, found.feature_names, notes=_notes(groups, split)
+        found.name, samples, None, (), hashed, arrays, split, found.feature_names, notes=_notes(groups, split)
     )
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from core.config import plugins
 from core.config.trial import TrialConfig, to_mapping
-from core.data import remote
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.seal import seal_json
@@ -57,7 +55,7 @@ class BestModel:
             **self.about,
             **epoch,
             **blueprint(to_mapping(config), training, n_clusters),
-            "scaling": _scaling(config),
+            "scaling": _scaling(training),
             "feature_names": list(training.feature_names),
         }
         files = {f"{NAME}.pt": model.weights_file(), f"{NAME}.safetensors": model.safetensors_file()}
@@ -86,10 +84,9 @@ def refuse_damaged(told: Mapping[str, Any], name: str, content: bytes | None) ->
         )
 
 
-def _scaling(config: TrialConfig) -> list[list[Any]] | None:
-    """The offset and divisor with which the data set scales samples, if it is one of the user's files."""
-    if config.data.name != "file":
+def _scaling(data: Dataset) -> list[list[Any]] | None:
+    """The offset and divisor with which the data set scaled its samples; of images, one number for a whole channel."""
+    if data.scaling is None:
         return None
-    with remote.held(config.data.options, anew=False) as (options, _):
-        found = plugins.function("datasets", "file", "scaling")(**options)
-    return None if found is None else [one.tolist() for one in found]
+    ones = [1] * (len(data.sample_shape) - 1)
+    return [one.reshape(-1, *ones).tolist() for one in data.scaling]

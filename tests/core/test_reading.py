@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from core.data.layout import Layout
 from core.datasets import file, text
 from core.errors import UserError
 from core.evaluation.clustering import evaluate
@@ -252,7 +253,7 @@ def test_a_reading_that_the_labels_rule_out_is_not_offered(tmp_path, shape, labe
     np.savez(tmp_path / "a.npz", X=samples, y=(np.arange(np.prod(labels)) % 3).reshape(labels))
     with pytest.raises(UserError, match="fits its") as caught:
         loaded(tmp_path / "a.npz")
-    assert [one for one in file.Layout.__args__ if f"`layout: {one}`" in str(caught.value)] == [layout]
+    assert [one for one in Layout.__args__ if f"`layout: {one}`" in str(caught.value)] == [layout]
     data = loaded(tmp_path / "a.npz", layout=layout, scale="none")
     assert data.samples.shape == found
     assert data.labels.tolist() == (np.arange(len(data.samples)) % 3).tolist()

@@ -1,0 +1,305 @@
+"""Data sets that were read once, kept in the cache folder, and memory-mapped: trials of a machine share their pages.
+
+An entry is a folder under the data set's fingerprint: `.npy` files, and `about.json` with a digest. It is put in place
+whole. When all entries together pass `$CONCLUS_CACHE_GB` (50), those used longest ago are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from core.data.dataset import Dataset, cache_folder
+from core.data.remote import wait_for
+from core.data.scaling import Scaling
+from core.data.stored import Stored
+from core.errors import UserError
+from core.seal import seal_json, unseal_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Raised when entries are written otherwise: older ones are then made anew.
+_VERSION = 1
+_GB = 1_000_000_000
+_LARGEST_GB = 50.0
+_ABOUT = "about.json"
+_SPARSE = ("data", "indices", "indptr")
+_DRAFT: ContextVar[Path | None] = ContextVar("draft", default=None)
+
+# Is told the work, how much of it is done and how much there is; see `told`.
+Progress = Callable[[str, int, int], None]
+_PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextlib.contextmanager
+def watched(progress: Progress) -> Generator[None]:
+    """Within the with-block, whoever prepares a data set tells `progress` how far it is."""
+    token = _PROGRESS.set(progress)
+    try:
+        yield
+    finally:
+        _PROGRESS.reset(token)
+
+
+def told(work: str, done: int, total: int) -> None:
+    """Tells whoever watches that so much of a work is done, as `told("decoding images", 500, 10_000)`."""
+    if (progress := _PROGRESS.get()) is not None:
+        progress(work, done, total)
+
+
+def prepared(key: str, make: Callable[[], Dataset]) -> Dataset:
+    """The data set of a fingerprint, from the cache; if several processes need it at once, one of them makes it.
+
+    Args:
+        key: the fingerprint.
+        make: reads the data set. Large arrays of it may come from `room`, which are then not written twice.
+
+    Raises:
+        UserError: the cache cannot be written, or has not enough space; or as `make`.
+    """
+    folder = entries_folder()
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{key}.lock").open("w")
+    with lock:
+        wait_for(lock)
+        entry = folder / key
+        found = _opened(entry)
+        if found is not None:
+            return found
+        for left in folder.glob(f"{key}.*.tmp"):  # of a process that died: who makes it holds the lock
+            shutil.rmtree(left, ignore_errors=True)
+        draft = folder / f"{key}.{os.getpid()}.tmp"
+        token = _DRAFT.set(draft)
+        try:
+            data = make()
+            with _explained(folder):
+                draft.mkdir(exist_ok=True)
+                _write(draft, data)
+                shutil.rmtree(entry, ignore_errors=True)
+                draft.rename(entry)
+        finally:
+            _DRAFT.reset(token)
+            shutil.rmtree(draft, ignore_errors=True)
+    _bound(folder, keep=key)
+    found = _opened(entry)
+    return data if found is None else found
+
+
+def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """A new array to fill; while a data set is prepared it is a file of its entry, else it is in memory.
+
+    Raises:
+        UserError: the disk has not enough space.
+    """
+    import numpy as np
+
+    draft = _DRAFT.get()
+    if draft is None:
+        return np.zeros(shape, dtype)
+    with _explained(draft.parent):
+        draft.mkdir(exist_ok=True)
+        _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
+        return np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
+
+
+def entries_folder() -> Path:
+    """Where the entries lie.
+
+    Raises:
+        UserError: there is no home folder.
+    """
+    try:
+        return cache_folder() / "data"
+    except RuntimeError as error:
+        raise UserError(f"data: there is no folder for the cache ({error}): set XDG_CACHE_HOME to one") from error
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"data: it cannot be kept in the cache {folder} ({reason}): free some space (`conclus cache`), or set "
+            "XDG_CACHE_HOME to a folder that you can write to"
+        ) from error
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"data: the cache {folder.parent} needs {needed / _GB:.1f} GB for it, and {free / _GB:.1f} GB are free: "
+            "remove what is no longer needed (`conclus cache --clear`), or set XDG_CACHE_HOME to a larger disk"
+        )
+
+
+def _write(draft: Path, data: Dataset) -> None:
+    """Writes all files of an entry, the description last."""
+    import numpy as np
+
+    arrays = dict(_arrays(data))
+    _check_space(draft, sum(one.nbytes for name, one in arrays.items() if not _is_there(draft, name, one)))
+    for name, array in arrays.items():
+        if _is_there(draft, name, array):
+            cast("np.memmap[Any, Any]", array).flush()
+        else:
+            with (draft / f"{name}.npy").open("wb") as stream:
+                np.save(stream, array)
+                stream.flush()
+                os.fsync(stream.fileno())
+    samples = data.samples
+    sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
+    about = {
+        "version": _VERSION,
+        "name": data.name,
+        "class_names": data.class_names,
+        "fingerprint": data.fingerprint,
+        "feature_names": data.feature_names,
+        "left_out": data.left_out,
+        "label_name": data.label_name,
+        "axes": data.axes,
+        "notes": data.notes,
+        "unlabelled": data.unlabelled,
+        "sparse_shape": sparse_shape,
+        "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
+    }
+    with (draft / _ABOUT).open("wb") as stream:
+        stream.write(seal_json(about))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
+    """Whether an array is the file of `room` already."""
+    file = getattr(array, "filename", None)
+    return file is not None and Path(file) == (draft / f"{name}.npy").absolute()
+
+
+def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
+    """All arrays of a data set with the names of their files."""
+    samples = data.samples
+    if isinstance(samples, Stored):
+        for name in ("offset", "divisor", "factor"):
+            yield f"scaling.{name}", getattr(samples.scaling, name)
+        if samples.is_sparse:
+            yield from ((f"samples.{name}", getattr(samples.values, name)) for name in _SPARSE)
+        else:
+            yield "samples", samples.values
+    else:
+        yield "samples", samples
+    for name in ("labels", "parts"):
+        if getattr(data, name) is not None:
+            yield name, getattr(data, name)
+    if data.ids is not None:
+        yield "ids", data.ids if data.ids.dtype.kind in "iu" else data.ids.astype(str)
+    if data.scaling is not None:
+        yield from zip(("offset", "divisor"), data.scaling, strict=True)
+    yield from ((f"arrays.{name}", array) for name, array in data.arrays.items())
+
+
+def _opened(entry: Path) -> Dataset | None:
+    """The data set of an entry, memory-mapped; None if there is none, or it is damaged or of another version."""
+    import numpy as np
+
+    try:
+        about = unseal_json((entry / _ABOUT).read_bytes())
+        if about["version"] != _VERSION:
+            return None
+        found: dict[str, Any] = {}
+        for name, size in about["files"].items():
+            file = entry / f"{name}.npy"
+            if file.stat().st_size != size:
+                return None
+            found[name] = np.load(file, mmap_mode="c", allow_pickle=False)
+        os.utime(entry)  # the entries used longest ago are removed first
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
+    return Dataset(
+        about["name"],
+        _samples(found, about["sparse_shape"]),
+        None if "labels" not in found else np.array(found["labels"]),
+        fingerprint=about["fingerprint"],
+        arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},
+        parts=found.get("parts"),
+        label_name=about["label_name"],
+        ids=found.get("ids"),
+        scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
+        **{name: tuple(about[name]) for name in texts},
+    )
+
+
+def _samples(found: dict[str, Any], sparse_shape: list[int]) -> NDArray[np.float32] | Stored:
+    if "scaling.offset" not in found:
+        return found["samples"]
+    scaling = Scaling(*(found[f"scaling.{name}"] for name in ("offset", "divisor", "factor")))
+    if not sparse_shape:
+        return Stored(found["samples"], scaling)
+    from scipy import sparse
+
+    parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
+    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling)
+
+
+def entries(folder: Path) -> list[Path]:
+    """The entries in the cache, those used longest ago first."""
+    if not folder.is_dir():
+        return []
+    found = [one for one in folder.iterdir() if one.is_dir() and not one.is_symlink() and (one / _ABOUT).is_file()]
+    return sorted(found, key=lambda one: one.stat().st_mtime)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of the files in a folder."""
+    return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
+
+
+def bound() -> float:
+    """The bytes that all entries together may take: `$CONCLUS_CACHE_GB`, or 50 GB.
+
+    Raises:
+        UserError: the variable is not a positive number.
+    """
+    written = os.environ.get("CONCLUS_CACHE_GB")
+    try:
+        found = _LARGEST_GB if written is None else float(written)
+    except ValueError:
+        found = -1.0
+    if not 0 < found < math.inf:
+        raise UserError(f"CONCLUS_CACHE_GB={written!r} is wrong: give the most gigabytes that data may take, as 50")
+    return found * _GB
+
+
+def _bound(folder: Path, keep: str) -> None:
+    """Removes the entries used longest ago until the others fit; who has one open keeps its pages."""
+    sizes = {one: size_of(one) for one in entries(folder)}
+    excess = sum(sizes.values()) - bound()
+    for entry, size in sizes.items():
+        if excess <= 0:
+            return
+        if entry.name != keep:
+            remove(entry)
+            excess -= size
+
+
+def remove(entry: Path) -> None:
+    """Removes an entry: first its name, so that nobody opens half of it.
+
+    Raises:
+        UserError: it cannot be removed.
+    """
+    gone = entry.with_name(f"{entry.name}.{os.getpid()}.gone")
+    with _explained(entry.parent):
+        entry.rename(gone)
+        shutil.rmtree(gone)
