@@ -17,8 +17,8 @@ from core.evaluation.metrics import contingency
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_ROWS = 4096
-"""Samples that are dense in memory at a time."""
+_AT_ONCE = 1 << 22
+"""Numbers of samples that are dense in memory at a time: 32 MiB."""
 _DIMENSIONS = 50
 """Numbers per sample that UMAP is given: more are projected by PCA first, as scikit-learn advises of t-SNE."""
 
@@ -202,7 +202,7 @@ def _moments(samples: Samples, start: Floats, places: Ints, n_groups: int) -> tu
     """For each group its size, and the sums and the sums of squares of its samples less `start`, read in chunks."""
     width = samples.shape[1]
     sums, squares = np.zeros((n_groups, width)), np.zeros((n_groups, width))
-    for rows in _chunks(len(places)):
+    for rows in _chunks(len(places), width):
         block = np.asarray(samples[rows], np.float64) - start
         for group in np.unique(places[rows]):
             own = block[places[rows] == group]
@@ -215,8 +215,9 @@ def _variances(squares: Floats, sums: Floats, n: int) -> Floats:
     return np.maximum(squares / n - np.square(sums / n), 0)
 
 
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+def _chunks(n: int, width: int) -> Iterator[slice]:
+    step = max(_AT_ONCE // width, 1)
+    return (slice(start, start + step) for start in range(0, n, step))
 
 
 def drawn(clusters: Ints, most: int, seed: int = 0) -> Ints:

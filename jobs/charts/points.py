@@ -12,6 +12,8 @@ from jobs.charts.look import INK, declared, group_colours, group_shapes, rows
 
 _HEIGHT = 380
 _MOST_IN_LEGEND = 40
+_LABEL = 130
+"""The most pixels of a name in the middle of its group."""
 
 
 def points(
@@ -55,8 +57,10 @@ def points(
     )
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.
     middles = alt.Chart(rows(_middles(places, groups))).encode(x="x:Q", y="y:Q", text="group:N")
-    halo = middles.mark_text(fontSize=13, fontWeight="bold", stroke="var(--card)", strokeWidth=4, strokeJoin="round")
-    label = middles.mark_text(fontSize=13, fontWeight="bold", color=INK)
+    halo = middles.mark_text(
+        fontSize=13, fontWeight="bold", stroke="var(--card)", strokeWidth=4, strokeJoin="round", limit=_LABEL
+    )
+    label = middles.mark_text(fontSize=13, fontWeight="bold", color=INK, limit=_LABEL)
     return declared([drawn, halo, label], _HEIGHT, words)
 
 

@@ -15,7 +15,9 @@ from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
     from core.training.export import Embedded
@@ -69,6 +71,30 @@ def embed(
     method, centroids = rebuilt(told, weights, _rest(folder, told), device)
     table = _table(embedded(method, centroids, samples, device))
     return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(told, found, data)
+
+
+def features(folder: storage.Place, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The features (n, dim) of samples (n, *sample_shape) of the training's data set; None if no model is saved.
+
+    Args:
+        folder: the folder of a trial's model, `models/_TRIAL`.
+        samples: scaled as in training.
+
+    Raises:
+        UserError: the model is damaged, or the samples do not fit it.
+    """
+    from core.training.export import embed as embedded
+    from core.training.export import rebuilt
+
+    file = folder / f"{NAME}.pt"
+    if not storage.is_file(file):
+        return None
+    weights, told = storage.read_regular(file, storage.LARGEST_MODEL), _description(folder)
+    refuse_damaged(told, file.name, weights)
+    if list(samples.shape[1:]) != told["sample_shape"]:
+        raise UserError(f"{folder}: the model was trained on samples of the shape {tuple(told['sample_shape'])}")
+    method, centroids = rebuilt(told, weights, _rest(folder, told), "cpu")
+    return embedded(method, centroids, samples, "cpu").vectors
 
 
 def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
