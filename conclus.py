@@ -55,6 +55,7 @@ GROUPS = {
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until the best is surely the best.",
         "selection": "Show how good choosing without labels is.",
+        "assign": "Show or write each sample's cluster.",
         "diff": "Compare two sets of results.",
         "report": "Write a page, or a table for a paper.",
         "plot": "Draw one figure.",

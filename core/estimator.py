@@ -29,6 +29,7 @@ from core.data.dataset import Dataset, check_spread, check_values
 from core.data.scaling import offset_and_divisor
 from core.errors import UserError
 from core.evaluation import kmeans
+from core.evaluation.assignment import assigned, centres_of
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
 from core.training.device import named
@@ -73,6 +74,9 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     Attributes:
         labels_: cluster of each sample of `fit`, shape (n_samples,); equal to `predict` of the same X.
+        assignments_: arrays of shape (n_samples,) by name, as `conclus assign` writes them: `id` (the row number),
+            `cluster` (`labels_`), its `probability` (NaN without a cluster head), the `second`-best cluster (-1 if
+            there is one only), and the `distance` to the centre of the cluster.
         history_: a mapping per epoch: `epoch`, mean losses (nats), and in the last epoch label-free health signals.
         n_clusters_: the number of clusters, given or estimated.
         n_iter_: the number of epochs that were run.
@@ -152,6 +156,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self._has_head = outputs.probabilities is not None
         self._n_features_out = outputs.features.shape[1]
         self.labels_ = self._trained.labels(outputs)
+        self.assignments_ = self._trained.assignments(outputs, self.labels_)
         if empty := self.n_clusters_ - len(np.unique(self.labels_)):
             warnings.warn(f"{empty} of {self.n_clusters_} clusters are empty", ConvergenceWarning, stacklevel=2)
         return self
@@ -270,6 +275,20 @@ class Trained:
         if outputs.probabilities is not None:
             return outputs.probabilities.argmax(dim=1).numpy()
         return kmeans.nearest(kmeans.unit_rows(outputs.features.numpy()), self.centroids)
+
+    def assignments(self, outputs: Outputs, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """The clusters of the n samples of the outputs, with `labels` (n,), as columns of n values by name."""
+        features, n = kmeans.unit_rows(outputs.features.numpy()), len(labels)
+        head = None if outputs.probabilities is None else outputs.probabilities.numpy()
+        centres = self.centroids if head is None else centres_of(features, labels, len(self.centroids))
+        found = assigned(features, labels, centres, head)
+        return {
+            "id": np.arange(n),
+            "cluster": labels,
+            "probability": np.full(n, np.nan, np.float32) if found.probabilities is None else found.probabilities,
+            "second": np.full(n, -1) if found.seconds is None else found.seconds,
+            "distance": found.distances,
+        }
 
     def _method(self, device: torch.device) -> Method:
         """The method with its trained weights; it is made at the first call."""

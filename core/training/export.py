@@ -17,6 +17,7 @@ from core.config.trial import read_trial
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.evaluation import kmeans
+from core.evaluation.assignment import Assignment, assigned
 from core.evaluation.clustering import predict
 from core.training.fit import build
 from core.training.method import Method
@@ -30,19 +31,20 @@ class SavedModel:
     Attributes:
         weights: parameters and buffers by name, on the CPU.
         rest: the other values that its outputs depend on: plain values and tensors.
-        centroids: k-means centroids of its features, (K, dim); None for a method that does not cluster.
+        previous: its last scoring: `centroids` of k-means on its features and `centres` of its clusters, (K, dim);
+            None for a method that does not cluster.
     """
 
     weights: dict[str, Tensor]
     rest: dict[str, Any]
-    centroids: Tensor | None
+    previous: dict[str, Tensor] | None
 
     @classmethod
     def of(cls, state: TrainingState) -> SavedModel:
         """A copy of the model in a training state."""
         copied: dict[str, Tensor] = {name: _own(one) for name, one in state.method["modules"].items()}
         rest = {name: _own(one) for name, one in state.method.items() if name not in _TRAINING}
-        return cls(copied, rest, None if state.previous is None else _own(state.previous["centroids"]))
+        return cls(copied, rest, None if state.previous is None else _own(state.previous))
 
     def weights_file(self) -> bytes:
         """The content of `best_model.pt`: a dictionary of tensors for `torch.load(…, weights_only=True)`."""
@@ -58,7 +60,8 @@ class SavedModel:
 
     def rest_file(self) -> bytes:
         """The values that a method that clusters needs besides its weights."""
-        return _saved({"rest": self.rest, "centroids": self.centroids})
+        previous = self.previous or {}
+        return _saved({"rest": self.rest, "centroids": previous.get("centroids"), "centres": previous.get("centres")})
 
 
 _TRAINING = {"modules", "optimisers", "step_guard"}
@@ -103,10 +106,21 @@ def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[
     }
 
 
-def rebuilt(
-    plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device: str
-) -> tuple[Method, kmeans.Matrix | None]:
-    """The method of a blueprint with its weights, and the centroids of its k-means, if it clusters.
+@dataclass(frozen=True)
+class Places:
+    """Where the clusters of a method lie among its features of length 1.
+
+    Attributes:
+        centroids: of k-means, (K, dim); None for a method that does not cluster.
+        centres: of its own clusters, (K, dim); None in a model of conclus 0.2.0.
+    """
+
+    centroids: kmeans.Matrix | None
+    centres: kmeans.Matrix | None
+
+
+def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device: str) -> tuple[Method, Places]:
+    """The method of a blueprint with its weights, and where its clusters lie.
 
     Args:
         plan: as from `blueprint`.
@@ -127,7 +141,7 @@ def rebuilt(
     arrays = {name: blank.expand(plan["n_samples"], *shape) for name, shape in plan["arrays"].items()}
     method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays)
     try:
-        loaded: dict[str, Any] = {"rest": {}, "centroids": None}
+        loaded: dict[str, Any] = {"rest": {}}
         if rest is not None:
             loaded = torch.load(io.BytesIO(rest), map_location=device, weights_only=True)
         method.load_state(method.state() | loaded["rest"] | {"modules": _tensors(weights, device)})
@@ -136,7 +150,8 @@ def rebuilt(
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the weights do not fit the description of the model beside them ({reason})") from error
-    return method, None if loaded["centroids"] is None else loaded["centroids"].cpu().numpy()
+    found = (loaded.get(name) for name in ("centroids", "centres"))
+    return method, Places(*(None if one is None else one.cpu().numpy() for one in found))
 
 
 def _tensors(content: bytes, device: str) -> dict[str, Tensor]:
@@ -147,22 +162,25 @@ def _tensors(content: bytes, device: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors (n, dim); for a method that clusters also clusters (n,), and with a head their probabilities (n,)."""
+    """Vectors (n, dim), and for a method that clusters the clusters of the n samples."""
 
     vectors: NDArray[np.float32]
-    clusters: NDArray[np.int64] | None
-    probabilities: NDArray[np.float32] | None
+    assignment: Assignment | None
 
 
-def embed(method: Method, centroids: kmeans.Matrix | None, samples: NDArray[np.float32], device: str) -> Embedded:
+def embed(method: Method, places: Places, samples: NDArray[np.float32], device: str) -> Embedded:
     """The outputs of a method for samples (n, *sample_shape).
 
-    Without a head, a sample belongs to the cluster of the nearest k-means centroid (K, dim).
+    Without a head, a sample belongs to the cluster of the nearest k-means centroid.
     """
     found = predict(method, torch.from_numpy(samples).to(device))
     vectors = found.features.numpy()
+    features = kmeans.unit_rows(vectors)
     if found.probabilities is not None:
-        best = found.probabilities.max(dim=1)
-        return Embedded(vectors, best.indices.numpy(), best.values.numpy())
-    clusters = None if centroids is None else kmeans.nearest(kmeans.unit_rows(vectors), centroids)
-    return Embedded(vectors, clusters, None)
+        probabilities = found.probabilities.numpy()
+        unknown = np.full((probabilities.shape[1], vectors.shape[1]), np.nan, np.float32)
+        centres = unknown if places.centres is None else places.centres
+        return Embedded(vectors, assigned(features, probabilities.argmax(axis=1), centres, probabilities))
+    if places.centroids is None:
+        return Embedded(vectors, None)
+    return Embedded(vectors, assigned(features, kmeans.nearest(features, places.centroids), places.centroids, None))

@@ -34,6 +34,18 @@ def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = No
     """
     notes: list[str] = []
     own = [_select(folder, notes, asked=bool(metric and mode)) for folder in folders_of(paths, studies)]
+    return _agreed(own, notes, metric, mode)
+
+
+def of_study(folder: Place) -> Chosen:
+    """The metric and the mode of the study in a folder, see `chosen`."""
+    notes: list[str] = []
+    return _agreed([_select(folder, notes, asked=False)], notes)
+
+
+def _agreed(
+    own: Sequence[dict[str, Any]], notes: list[str], metric: str | None = None, mode: str | None = None
+) -> Chosen:
     selects = {(select.get("metric"), select.get("mode")) for select in own}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)

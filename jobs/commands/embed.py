@@ -18,7 +18,7 @@ from jobs.present.output import remark, say
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The Parquet file to write: vector, and of a method that clusters cluster and probability.",
+    help="The Parquet file to write: id, of a model that clusters the columns of `conclus assign`, and vector.",
 )
 @click.option(
     "--column",

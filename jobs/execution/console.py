@@ -27,7 +27,9 @@ from jobs.execution.tasks import Listener, Ready
 from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
+from jobs.present.inputs import named
 from jobs.present.output import remark, width
+from jobs.results.layout import study_folder
 from jobs.search import stages
 from jobs.search.known import known
 from jobs.search.stages import Course
@@ -167,6 +169,19 @@ def _show_leaderboard(study: Study, results: str) -> None:
         click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
     except UserError as error:  # The run itself went well, as its exit code tells.
         remark([str(error)])
+    _tell_clusters(study, results)
+
+
+def _tell_clusters(study: Study, results: str) -> None:
+    """Says how much the trials' clusters take, how to get them, and by what the best trial is chosen."""
+    from jobs.models import assignments
+
+    folder = study_folder(results, study.name)
+    count, size = assignments.size(folder)
+    if count:
+        chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
+        typed = shlex.join(["conclus", "assign", *named(results, folder), "--out", "clusters.csv"])
+        remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:

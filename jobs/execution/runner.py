@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
 from core.errors import UserError
+from jobs.analysis.scores import CONSENSUS
 from jobs.execution import dispatch
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
@@ -204,6 +205,7 @@ def _tidy(ready: Ready) -> str:
         if ready.plan.open and ready.only is None:
             write_study(ready.results, known(ready.plan, ready.results))
         _gather(ready.results, ready.plan.study.name)
+        _forget_clusters(ready)
     except StorageError as error:
         return str(error)
     return ""
@@ -216,6 +218,20 @@ def _gather(results: str, study: str) -> None:
         from jobs.results.compact import compact
 
         compact(folder)
+
+
+def _forget_clusters(ready: Ready) -> None:
+    """Of a study that is done and selects by consensus, keeps the best trial's clusters alone."""
+    select, plan = ready.plan.study.select, known(ready.plan, ready.results)
+    if (
+        select.metric == CONSENSUS
+        and select.save_assignments is None
+        and not plan.open
+        and not plan.missing(ready.results)
+    ):
+        from jobs.models.choice import forget_others
+
+        forget_others(study_folder(ready.results, plan.study.name))
 
 
 def _ignore(event: Event) -> None:

@@ -11,6 +11,7 @@ from core.data import remote
 from core.data.columns import listed
 from core.data.object_store import bare, is_address
 from core.errors import UserError, counted
+from jobs.models.assignments import ids_of, table_of
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
@@ -49,8 +50,8 @@ def embed(
         device: the torch device that runs the model.
 
     Returns:
-        A table with `vector` (a fixed-size list of float32); for a clustering model also `cluster`, and with a
-        clustering head `probability`, the probability of that cluster.
+        A table with `id` (the file's own, else the row number from 0), for a clustering model the other columns of
+        `jobs.models.assignments`, and `vector` (a fixed-size list of float32).
 
     Raises:
         UserError: there is no such model or device, or the samples do not fit the model.
@@ -68,9 +69,10 @@ def embed(
     samples, data = found.samples, bare(data) if is_address(data) else data
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(f"{data}: {_misfit(told, found, column)}")
-    method, centroids = rebuilt(told, weights, _rest(folder, told), device)
-    table = _table(embedded(method, centroids, samples, device))
-    return table if found.ids is None else table.add_column(0, "id", [found.ids]), _matched(told, found, data)
+    method, places = rebuilt(told, weights, _rest(folder, told), device)
+    return _table(embedded(method, places, samples, device), ids_of(replace(found, parts=None))), _matched(
+        told, found, data
+    )
 
 
 def features(folder: storage.Place, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -192,17 +194,13 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
     return replace(found, samples=np.ascontiguousarray(found.samples, dtype=np.float32))
 
 
-def _table(found: Embedded) -> pa.Table:
+def _table(found: Embedded, ids: pa.Array) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
+    table = pa.table({"id": ids}) if found.assignment is None else table_of(found.assignment, ids)
     flat = pa.array(np.ascontiguousarray(found.vectors).reshape(-1), pa.float32())
-    columns: dict[str, pa.Array] = {"vector": pa.FixedSizeListArray.from_arrays(flat, found.vectors.shape[1])}
-    if found.clusters is not None:
-        columns["cluster"] = pa.array(found.clusters, pa.int32())
-    if found.probabilities is not None:
-        columns["probability"] = pa.array(found.probabilities, pa.float32())
-    return pa.table(columns)
+    return table.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, found.vectors.shape[1]))
 
 
 def write(table: pa.Table, out: Path) -> None:

@@ -19,6 +19,8 @@ _HIDDEN = re.compile(
 )
 # Characters at the start of a cell that make a spreadsheet read it as a formula, with their full-width forms.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+HARMFUL = f"^(?:{_FORMULA.pattern})|{_HIDDEN.pattern}".replace("\ud800-\udfff", "")
+"""What `csv_text` may change, as a pattern for Arrow, whose texts have no surrogates."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 # Markdown syntax: code, emphasis, links, HTML, entities, columns, mathematics, headings, bare addresses.
 _MARKS = re.compile(r"[\\`*\[\]<|~$]|^\s*>|&(?=#?\w+;)|#(?=.)|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|@", re.IGNORECASE)

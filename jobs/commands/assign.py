@@ -1,0 +1,69 @@
+"""`conclus assign`: the cluster of each sample, as a trial found it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.errors import UserError, counted
+from jobs.present import options
+from jobs.present.output import remark, say, width
+
+_SHOWN = 10
+
+
+@click.command()
+@click.argument("results", default="results", type=click.Path())
+@options.one_study
+@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.")
+@click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
+@click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="The study's .h5ad file, if it lies elsewhere now.  [default: where the study says]",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file to write: .csv, .tsv or .parquet; or .h5ad, a copy of the study's data.  [default: show the first]",
+)
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: str,
+    studies: tuple[str, ...],
+    trial: str | None,
+    best: bool,
+    best_label_free: bool,
+    data: str | None,
+    out: Path | None,
+) -> None:
+    """Show the cluster of each sample of a trial of the study in RESULTS (default: results), or write all to a file.
+
+    The columns are id (the data's own, or the row number from 0), cluster, its probability, the second-best cluster,
+    and the distance to the centre of the cluster. They are of the last scoring, as are the trial's scores. An .h5ad
+    file gets the column conclus_cluster in obs; the study's own file stays as it is.
+    """
+    from jobs.execution import driver
+    from jobs.models import choice, written
+
+    if (trial is not None) + best + best_label_free > 1:
+        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
+    if data is not None and (out is None or out.suffix != written.H5AD):
+        raise UserError("--data is the file that is copied: give it with --out …h5ad")
+    if out is not None:
+        written.check(out)
+    found = choice.choose(driver.one_study(results, studies), trial=trial, label_free=best_label_free)
+    kept = found.clusters()
+    of = "" if kept.part == "all" else " of the training part"
+    remark([f"{found.why}; clusters of epoch {kept.epoch}"])
+    if out is None:
+        click.echo(written.text(kept.table, _SHOWN, width()), nl=False)
+        if (left := kept.table.num_rows - _SHOWN) > 0:
+            remark([f"and {counted(left, 'more sample')}{of}: write all with --out clusters.csv"])
+        return
+    if out.suffix == written.H5AD:
+        written.write_h5ad(found, kept, data, out)
+    else:
+        written.write_table(kept.table, out)
+    say(f"Wrote the clusters of {counted(kept.table.num_rows, 'sample')}{of} to {out}.")

@@ -1,0 +1,218 @@
+"""Writes the clusters of samples as a table (.csv, .tsv, .parquet), or into a copy of the study's .h5ad file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_plug_in
+from core.data import remote
+from core.errors import UserError, counted
+from jobs.present.tables import Column, render
+from jobs.present.visible import HARMFUL, csv_text
+from jobs.results import debris, records, storage
+from jobs.results.layout import STUDY_JSON, existing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.models.assignments import Kept
+    from jobs.models.choice import Choice
+
+TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
+H5AD = ".h5ad"
+COLUMN = "conclus_cluster"
+"""The column of `obs` in an .h5ad file."""
+
+
+def check(out: Path) -> None:
+    """Refuses a file to write whose ending is not known.
+
+    Raises:
+        UserError: it is not.
+    """
+    if out.suffix not in {*TABLES, H5AD}:
+        raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*TABLES, H5AD])}")
+
+
+def text(table: pa.Table, most: int, width: int) -> str:
+    """The first rows of a table, for a terminal of so many columns."""
+    rows = table.slice(0, most).to_pylist()
+    columns = [Column(name, right=name != "id") for name in table.column_names]
+    return render(columns, [list(row.values()) for row in rows], "table", width=width)
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Writes a table as .parquet, .csv or .tsv, completely or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    sink = pa.BufferOutputStream()
+    if delimiter := TABLES[out.suffix]:
+        options = csv.WriteOptions(delimiter=delimiter)
+        csv.write_csv(table.set_column(0, "id", _shown(table["id"])), sink, options)
+    else:
+        parquet.write_table(table, sink, compression="zstd")
+    storage.put(out, sink.getvalue().to_pybytes())
+
+
+def _shown(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids without control characters and formulas, for programs that show or run what is in a cell."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(ids.type):
+        return ids
+    harmful = pc.call_function("match_substring_regex", [ids], pc.MatchSubstringOptions(HARMFUL)).to_numpy()
+    shown = ids.to_numpy()
+    # Only the few that need it pass through Python.
+    for row in np.flatnonzero(harmful):
+        shown[row] = csv_text(shown[row])
+    return pa.chunked_array([pa.array(shown, pa.string())])
+
+
+def write_h5ad(choice: Choice, kept: Kept, data: str | None, out: Path) -> None:
+    """Writes a copy of the study's .h5ad file with the clusters as a column of `obs`.
+
+    Args:
+        choice: the trial.
+        kept: its clusters.
+        data: the study's data file; by default where the study says that it lies.
+        out: the copy.
+
+    Raises:
+        UserError: the study's data is no .h5ad file, or it is not the file that the trial was trained on.
+        StorageError: the copy cannot be written.
+    """
+    options = _options(choice)
+    place = data or _place(choice, options)
+    with remote.held({**options, "path": place}) as (there, _):
+        source = Path(there["path"])
+        if source.suffix != H5AD:
+            raise UserError(
+                f"the study's data, {source.name}, is no .h5ad file: write the clusters as .csv or .parquet"
+            )
+        if plugins.function("datasets", "file", "fingerprint")(**there) != choice.row["data_hash"]:
+            raise UserError(f"{source} is not the file that the trial was trained on: name that one by --data")
+        if out.exists() and out.samefile(source):
+            raise UserError(f"--out {str(out)!r} is the study's data itself: give another name, it stays as it is")
+        copy_with_clusters(source, out, kept.table)
+
+
+def _options(choice: Choice) -> dict[str, Any]:
+    """The options of the data set `file` that a trial was trained on, as its row tells them."""
+    told = records.parameters(choice.row["params_json"])
+    mistakes = Mistakes()
+    mapping = {key.removeprefix("data."): value for key, value in told.items() if key.startswith("data.")}
+    if mapping.get("name") != "file":
+        raise UserError(f"the study's data is {mapping.get('name')!s}, no .h5ad file: write .csv or .parquet")
+    options = dict(read_plug_in("datasets", mapping, ("data",), mistakes).options)
+    if mistakes.found:
+        raise UserError(f"the trial's options of its data cannot be used: {mistakes.found[0].text}")
+    return options
+
+
+def _place(choice: Choice, options: dict[str, Any]) -> str:
+    """Where the study says that the data lies; rows have the file's name alone."""
+    lost = f"where {options['path']} lies is not known: name it by --data"
+    try:
+        trial = records.read(existing(choice.folder, STUDY_JSON), records.STUDY).get("trial") or {}
+    except (FileNotFoundError, records.RecordError) as error:
+        raise UserError(lost) from error
+    data = trial.get("data")
+    place = data.get("path") if isinstance(data, dict) else None
+    if not isinstance(place, str) or Path(place.partition("?")[0]).name != options["path"]:
+        raise UserError(lost)
+    return place
+
+
+def copy_with_clusters(source: Path, out: Path, table: pa.Table) -> None:
+    """Copies an .h5ad file and adds the categorical column `conclus_cluster` to the copy's `obs`.
+
+    A sample that is not in the table, as one of a held-out part, has no value there.
+
+    Args:
+        source: the file.
+        out: the copy; if it exists, it is replaced when the new one is complete.
+        table: columns `id` (names of `obs`, or row numbers from 0) and `cluster`.
+
+    Raises:
+        UserError: the file is not as AnnData 0.7 or later writes it, or the ids are not its own.
+        StorageError: the copy cannot be written.
+
+    Reference:
+        https://anndata.readthedocs.io/en/latest/fileformat-prose.html
+    """
+    import h5py
+
+    part = out.with_name(debris.temporary_name())
+    try:
+        shutil.copyfile(source, part)
+        with h5py.File(part, "r+") as file:
+            _add(file, table, source)
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        part.replace(out)
+    except UserError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise storage.StorageError(f"{out} cannot be written: {storage.reason(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _add(file: Any, table: pa.Table, source: Path) -> None:
+    import h5py
+    import numpy as np
+
+    wrong = f"{source} is no .h5ad file of AnnData 0.7 or later: its obs is no table in groups"
+    # A link may lead to another file, which must stay as it is.
+    if not isinstance(file.get("obs", getlink=True), h5py.HardLink) or not isinstance(file["obs"], h5py.Group):
+        raise UserError(wrong)
+    obs = file["obs"]
+    index = obs.attrs.get("_index")
+    if obs.attrs.get("encoding-type") != "dataframe" or index not in obs:
+        raise UserError(wrong)
+    clusters = table["cluster"].to_numpy()
+    names, numbers = np.unique(clusters, return_inverse=True)
+    codes = np.full(len(obs[index]), -1, np.int32)
+    codes[_places(table, obs[index], source)] = numbers
+    columns = [one for one in obs.attrs["column-order"] if one != COLUMN]
+    if COLUMN in obs:
+        del obs[COLUMN]
+    text = h5py.string_dtype()
+    group = obs.create_group(COLUMN)
+    group.attrs.update({"encoding-type": "categorical", "encoding-version": "0.2.0", "ordered": False})
+    for name, values, kind in (("categories", names.astype(str).astype(object), text), ("codes", codes, np.int32)):
+        one = group.create_dataset(name, data=values, dtype=kind)
+        encoding = "string-array" if name == "categories" else "array"
+        one.attrs.update({"encoding-type": encoding, "encoding-version": "0.2.0"})
+    obs.attrs["column-order"] = np.array([*columns, COLUMN], dtype=text)
+
+
+def _places(table: pa.Table, index: Any, source: Path) -> Any:
+    """The row in `obs` of each sample of the table."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = table["id"]
+    if pa.types.is_integer(ids.type):
+        rows = ids.to_numpy()
+    else:
+        known = pa.array(index.asstr()[:], pa.string())
+        found: Any = pc.call_function("index_in", [ids], pc.SetLookupOptions(known))
+        rows = found.fill_null(-1).to_numpy()
+    if not len(rows) or rows.min() < 0 or rows.max() >= len(index) or len(np.unique(rows)) < len(rows):
+        n = counted(len(index), "name")
+        raise UserError(f"{source}: the samples of the trial are not, each once, among the {n} of its obs")
+    return rows
