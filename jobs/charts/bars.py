@@ -10,6 +10,10 @@ import altair as alt
 from jobs.charts.look import ACCENT, INK, OTHER, declared, rows
 
 _STEP = 20
+_LETTER = 7
+"""Pixels of a letter of the texts, at most."""
+_NAME = 150
+"""The most pixels of a name."""
 
 
 def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], words: str) -> dict[str, Any]:
@@ -22,20 +26,24 @@ def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], wo
         words: The text alternative of the chart.
     """
     found = [
-        {"name": name, "value": float(value), "shown": text}
+        {"name": name, "value": float(value), "end": max(float(value), 0.0), "shown": text}
         for name, value, text in zip(names, values, shown, strict=True)
     ]
     least, most = min([*values, 0.0]), max([*values, 0.0])
-    room = 0.3 * (most - least or 1.0)  # For the texts, which stand beyond the ends of the bars.
-    scale = alt.Scale(domain=[least - room if least < 0 else 0, most + room if most > 0 else 0], nice=False, zero=True)
-    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelColor=INK))
+    # To the right there is room for the longest text. That of a bar to the left stands there too, beside zero, so that
+    # none runs into the names.
+    room = alt.ExprRef(f"max(width - {_LETTER * max(map(len, shown)) + 8}, width / 3)")
+    scale = alt.Scale(domain=[least, most if most > least else least + 1], range=[0, room], nice=False)
+    y = alt.Y(
+        "name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelColor=INK, labelLimit=_NAME)
+    )
     base = alt.Chart(rows(found)).encode(y=y)
     tooltip = [alt.Tooltip("name:N", title="name"), alt.Tooltip("shown:N", title="value")]
     colour = alt.condition("datum.value < 0", alt.value(OTHER), alt.value(ACCENT))
     drawn = base.mark_bar(height=12, cornerRadiusEnd=2).encode(
         x=alt.X("value:Q", scale=scale, axis=None), color=colour, tooltip=tooltip
     )
-    right = base.transform_filter("datum.value >= 0").mark_text(align="left", dx=4, color=INK, fontSize=11.5)
-    left = base.transform_filter("datum.value < 0").mark_text(align="right", dx=-4, color=INK, fontSize=11.5)
-    layers = [drawn, *(one.encode(x=alt.X("value:Q", scale=scale), text="shown:N") for one in (right, left))]
-    return declared(layers, _STEP * len(found), words)
+    texts = base.mark_text(align="left", dx=4, color=INK, fontSize=11.5).encode(
+        x=alt.X("end:Q", scale=scale), text="shown:N"
+    )
+    return declared([drawn, texts], _STEP * len(found), words)

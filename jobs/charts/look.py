@@ -20,14 +20,14 @@ def rows(found: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[dict(one) for one in found])
 
 
-def group_colours(names: Sequence[str]) -> alt.Scale:
-    """The colour of each of some groups, in their order."""
-    return alt.Scale(domain=list(names), range=[PALETTE[place % len(PALETTE)] for place in range(len(names))])
+def group_colours(signs: Mapping[str, int]) -> alt.Scale:
+    """The colour of each group; groups with the same number have the same colour and shape."""
+    return alt.Scale(domain=list(signs), range=[PALETTE[sign % len(PALETTE)] for sign in signs.values()])
 
 
-def group_shapes(names: Sequence[str]) -> alt.Scale:
-    """The shape of each of some groups, in their order."""
-    return alt.Scale(domain=list(names), range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
+def group_shapes(signs: Mapping[str, int]) -> alt.Scale:
+    """The shape of each group, as in `group_colours`."""
+    return alt.Scale(domain=list(signs), range=[SHAPES[sign % len(SHAPES)] for sign in signs.values()])
 
 
 def declared(layers: Sequence[alt.Chart], height: int, words: str) -> dict[str, Any]:

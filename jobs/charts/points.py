@@ -20,7 +20,7 @@ def points(
     places: Sequence[tuple[float, float]],
     groups: Sequence[str],
     *,
-    names: Sequence[str],
+    signs: Mapping[str, int],
     told: Mapping[str, Sequence[str]],
     titles: tuple[str, str, str],
     words: str,
@@ -30,7 +30,7 @@ def points(
     Args:
         places: Where each sample lies.
         groups: The group of each.
-        names: All groups in their order.
+        signs: All groups in the order of the legend, each with a number that gives its colour and its shape.
         told: What else is told of each sample where the pointer is, by its title.
         titles: Of the two axes, and of the groups.
         words: The text alternative of the chart.
@@ -40,7 +40,7 @@ def points(
         for place, group, *more in zip(places, groups, *told.values(), strict=True)
     ]
     legend = None
-    if len(names) <= _MOST_IN_LEGEND:
+    if len(signs) <= _MOST_IN_LEGEND:
         legend = alt.Legend(title=titles[2], symbolOpacity=1)
     base = alt.Chart(rows(found)).encode(
         x=alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False), axis=_bare()),
@@ -51,8 +51,8 @@ def points(
         *(alt.Tooltip(f"{key}:N", title=title) for key, title in zip(_keys(told), told, strict=True)),
     ]
     drawn = base.mark_point(filled=True, size=26, opacity=0.65, aria=False).encode(
-        color=alt.Color("group:N", scale=group_colours(names), legend=legend),
-        shape=alt.Shape("group:N", scale=group_shapes(names), legend=legend),
+        color=alt.Color("group:N", scale=group_colours(signs), legend=legend),
+        shape=alt.Shape("group:N", scale=group_shapes(signs), legend=legend),
         tooltip=tooltip,
     )
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.

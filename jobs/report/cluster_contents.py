@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from core.data.dataset import UNLABELLED
 from core.errors import UserError
 from jobs.analysis import clusters as numbers
 from jobs.report import cluster_data
@@ -96,6 +97,18 @@ class ClusterContents:
     def has_probabilities(self) -> bool:
         """Whether the method gives the probability of a cluster."""
         return self.clusters.kept.table["probability"].null_count < self.clusters.kept.table.num_rows
+
+    def examples(self) -> list[tuple[str, int, Mapping[int, NDArray[np.int64]]]]:
+        """What samples are shown as, how many of a cluster at most, and their rows by cluster."""
+        near, far = self.bounds.nearest, self.bounds.unsure
+        if self.clusters.texts:
+            near = far = self.bounds.texts
+        return [("nearest", near, self.nearest), ("least sure", far, self.unsure)]
+
+    def class_of(self, row: int) -> str | None:
+        """The class of a sample; None without a label."""
+        labels = self.labels()
+        return None if labels is None or labels[row] == UNLABELLED else self.class_names[int(labels[row])]
 
     def labels(self) -> NDArray[np.int64] | None:
         """The class of each sample; None without labels."""

@@ -59,19 +59,15 @@ class TrialClusters:
     missing: str
 
 
-def read(folder: Place, row: Mapping[str, Any], *, far: bool) -> TrialClusters:
+def read(folder: Place, row: Mapping[str, Any], kept: Kept, *, far: bool) -> TrialClusters:
     """The clusters of a trial, with the samples where they can be read and are those of the trial.
 
     Args:
         folder: The folder of its study.
-        row: Its row, as `assignments.read` needs it, with `data_hash` and `params_json`.
+        row: Its row, with `trial_key`, `data_hash` and `params_json`.
+        kept: Its stored clusters.
         far: Whether data in an object store is read too.
-
-    Raises:
-        FileNotFoundError: The clusters are not stored.
-        UserError: They are damaged.
     """
-    kept = assignments.read(folder, row)
     try:
         plug_in = _plug_in(folder, row, far=far)
         data = _same(data_cache.read(plug_in), row, kept)

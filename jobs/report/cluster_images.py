@@ -21,7 +21,7 @@ def images(found: ClusterContents) -> Markup | None:
     if data is None or not found.has_images:
         return None
     told = pieces.note(
-        f"Left: the {found.bounds.nearest} images nearest to the centre of the cluster, the nearest first. Right: the "
+        f"First the {found.bounds.nearest} images nearest to the centre of the cluster, then the "
         f"{found.bounds.unsure} {least_sure_words(found)}."
     )
     figures: list[Markup] = []

@@ -20,7 +20,6 @@ def sample_map(found: ClusterContents) -> Markup | None:
     ids = [str(one) for one in found.clusters.kept.table["id"].take(table.rows).to_pylist()]
     places = [(float(x), float(y)) for x, y in table.places]
     titles = (f"{table.method} 1", f"{table.method} 2")
-    named = sorted(set(clusters))
     told: dict[str, list[str]] = {"sample": _cut_ids(ids)}
     classes = None
     if labels is not None:
@@ -28,7 +27,7 @@ def sample_map(found: ClusterContents) -> Markup | None:
     by_cluster = points(
         places,
         [str(one) for one in clusters],
-        names=[str(one) for one in named],
+        signs={str(one): one for one in sorted(set(clusters))},
         told=told if classes is None else {**told, "class": classes},
         titles=(*titles, "cluster"),
         words=f"{len(rows):,} samples on a plane, by cluster.",
@@ -36,17 +35,28 @@ def sample_map(found: ClusterContents) -> Markup | None:
     figures = [pieces.figure("By cluster", "", vega.drawing(by_cluster))]
     notes = [_how(found)]
     if classes is not None:
-        order = [*(name for name in found.class_names if name in set(classes)), *({"unlabelled"} & set(classes))]
         by_class = points(
             places,
             classes,
-            names=list(dict.fromkeys(order)),
+            signs=_class_signs(found, set(classes)),
             told={**told, "cluster": [str(one) for one in clusters]},
             titles=(*titles, "class"),
             words=f"The same {len(rows):,} samples, by class.",
         )
         figures.append(pieces.figure("By class", "", vega.drawing(by_class)))
     return join([map(pieces.note, notes), tag("div", figures, class_="maps")])
+
+
+def _class_signs(found: ClusterContents, there: set[str]) -> dict[str, int]:
+    """The classes on the map, each with the number of its cluster, so that both have one colour and one shape."""
+    table = found.confusion
+    own: dict[str, int] = {}
+    if table is not None:
+        matched = zip(table.classes[: table.matched].tolist(), table.clusters[: table.matched].tolist(), strict=True)
+        own = {found.class_names[label]: cluster for label, cluster in matched}
+    free = iter(number for number in range(len(found.class_names) + len(own) + 1) if number not in own.values())
+    named = [name for name in [*found.class_names, "unlabelled"] if name in there]
+    return {name: own[name] if name in own else next(free) for name in dict.fromkeys(named)}
 
 
 def _cut_ids(ids: list[str]) -> list[str]:
@@ -71,4 +81,9 @@ def _how(found: ClusterContents) -> str:
         why = "" if found.bounds.umap else "; `conclus clusters` makes it by UMAP where that is installed"
         missing = "; with `uv sync --extra umap --inexact` it is made by UMAP" if found.bounds.umap else why
         how = f"PCA, whose two axes hold {table.explained or 0:.0%} of the variance{missing}"
-    return f"A map of {drawn}, of {of}. It is made by {how}. A number or a name stands in the middle of its group."
+    return f"A map of {drawn}, of {of}. It is made by {how}. {_signs(found)}"
+
+
+def _signs(found: ClusterContents) -> str:
+    same = "" if found.confusion is None else " A class has the colour and the shape of its cluster."
+    return f"A number or a name stands in the middle of its group.{same}"

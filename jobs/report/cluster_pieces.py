@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from core.errors import counted
-from jobs.report import pieces
 from jobs.report.cluster_contents import ClusterContents
-from jobs.report.markup import Markup
+from jobs.report.markup import Markup, tag
 
 
 def least_sure_words(found: ClusterContents) -> str:
@@ -17,7 +16,8 @@ def least_sure_words(found: ClusterContents) -> str:
 
 def one_cluster(found: ClusterContents, cluster: int, body: Markup) -> Markup:
     """A part of one cluster under its number, its size and its class."""
-    return pieces.figure(f"Cluster {cluster}", _told(found, cluster), body)
+    name = tag("figcaption", tag("b", f"Cluster {cluster}"), f" {_told(found, cluster)}")
+    return tag("figure", name, body, class_="cluster")
 
 
 def _told(found: ClusterContents, cluster: int) -> str:

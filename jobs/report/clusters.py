@@ -22,7 +22,6 @@ _MATRIX = 25
 """The most classes, and the most clusters, of a confusion matrix that is drawn."""
 _BARS = 60
 """The most clusters whose sizes are drawn, the largest ones."""
-_EFFECT = "difference in standard deviations"
 
 Part = tuple[str, str, Markup | None]
 """The name of a part in links, its title, and its body; None if there is nothing to show."""
@@ -47,6 +46,12 @@ def introduction(found: ClusterContents) -> Markup:
     of = "" if kept.part == "all" else " of the training part"
     told = f"{counted(kept.table.num_rows, 'sample')}{of}, clusters of epoch {kept.epoch}."
     return join([tag("p", f"{_sentence(found.why)} {told}"), [pieces.note(one) for one in found.notes]])
+
+
+def subtitle(found: ClusterContents) -> str:
+    """The number of clusters, and of samples."""
+    filled = sum(size > 0 for size in found.sizes)
+    return f"{counted(filled, 'cluster')} · {counted(sum(found.sizes), 'sample')}"
 
 
 def section(found: ClusterContents) -> Markup:
@@ -139,19 +144,22 @@ def _features(found: ClusterContents) -> Markup | None:
     unit = "as in the file" if data.scaling is not None else "as in training"
     told = pieces.note(
         "Bars: how far the mean of the cluster lies above or below that of all other samples, in standard deviations. "
-        f"In brackets: the mean in the cluster and in the others, {unit}."
+        f"Below: the means themselves, {unit}."
     )
+    columns = [Column("feature", right=False), Column("in the cluster"), Column("in the others")]
     figures: list[Markup] = []
     for cluster in found.shown:
         if not (several := found.differences.get(cluster)):
             continue
         names = [found.feature_names[one.feature] for one in several]
-        shown = [f"{one.effect:+.2f} ({one.inside:.4g}; {one.outside:.4g})" for one in several]
+        shown = [f"{one.effect:+.2f}" for one in several]
         told_all = "; ".join(f"{name} {text}" for name, text in zip(names, shown, strict=True))
-        words = f"Cluster {cluster} against all others, {_EFFECT}: {told_all}."
-        figures.append(
-            one_cluster(found, cluster, vega.drawing(bars(names, [one.effect for one in several], shown, words)))
-        )
+        words = f"Cluster {cluster} against all others, difference in standard deviations: {told_all}."
+        chart = vega.drawing(bars(names, [one.effect for one in several], shown, words))
+        rows = [[name, one.inside, one.outside] for name, one in zip(names, several, strict=True)]
+        means = pieces.sheet_table(Sheet(columns, rows), f"Means of cluster {cluster}", sortable=False)
+        body = join([chart, tag("details", tag("summary", "Means"), means)])
+        figures.append(one_cluster(found, cluster, body))
     return join([told, pieces.panels(figures)])
 
 
@@ -219,7 +227,7 @@ def recall_rows(found: ClusterContents) -> Iterable[list[Any]]:
         if own is not None:
             counts[place] = 0
         other = int(table.clusters[counts.argmax()]) if counts.any() else None
-        yield [found.class_names[label], total, own, float(table.recalls[place]), other]
+        yield [found.class_names[label], total, own, round(float(table.recalls[place]), 3), other]
 
 
 _READING = """\

@@ -151,9 +151,10 @@ def _clusters(
     which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
     why = f"{which}: of the {counted(len(rows), 'trial')} whose clusters are stored the best"
     try:
-        return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, far=False), why, SECTION)
+        kept = assignments.read(folders[best["study"]], best)
     except (UserError, FileNotFoundError) as error:
         return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
+    return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, kept, far=False), why, SECTION)
 
 
 _CLUSTER_COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")
