@@ -212,7 +212,8 @@ def _recalls(found: ClusterContents) -> Markup:
         Column("recall", strong=True),
         Column("most others in cluster"),
     ]
-    return pieces.sheet_table(Sheet(columns, list(recall_rows(found))), "Recall of each class")
+    rows = [[*before, f"{recall:.3f}", other] for *before, recall, other in recall_rows(found)]
+    return pieces.sheet_table(Sheet(columns, rows), "Recall of each class")
 
 
 def recall_rows(found: ClusterContents) -> Iterable[list[Any]]:
@@ -227,7 +228,7 @@ def recall_rows(found: ClusterContents) -> Iterable[list[Any]]:
         if own is not None:
             counts[place] = 0
         other = int(table.clusters[counts.argmax()]) if counts.any() else None
-        yield [found.class_names[label], total, own, round(float(table.recalls[place]), 3), other]
+        yield [found.class_names[label], total, own, float(table.recalls[place]), other]
 
 
 _READING = """\
