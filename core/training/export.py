@@ -107,7 +107,7 @@ def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[
 
 
 @dataclass(frozen=True)
-class Places:
+class ClusterPlaces:
     """Where the clusters of a method lie among its features of length 1.
 
     Attributes:
@@ -119,7 +119,7 @@ class Places:
     centres: kmeans.Matrix | None
 
 
-def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device: str) -> tuple[Method, Places]:
+def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device: str) -> tuple[Method, ClusterPlaces]:
     """The method of a blueprint with its weights, and where its clusters lie.
 
     Args:
@@ -151,7 +151,7 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the weights do not fit the description of the model beside them ({reason})") from error
     found = (loaded.get(name) for name in ("centroids", "centres"))
-    return method, Places(*(None if one is None else one.cpu().numpy() for one in found))
+    return method, ClusterPlaces(*(None if one is None else one.cpu().numpy() for one in found))
 
 
 def _tensors(content: bytes, device: str) -> dict[str, Tensor]:
@@ -168,7 +168,7 @@ class Embedded:
     assignment: Assignment | None
 
 
-def embed(method: Method, places: Places, samples: NDArray[np.float32], device: str) -> Embedded:
+def embed(method: Method, places: ClusterPlaces, samples: NDArray[np.float32], device: str) -> Embedded:
     """The outputs of a method for samples (n, *sample_shape).
 
     Without a head, a sample belongs to the cluster of the nearest k-means centroid.

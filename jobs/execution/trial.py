@@ -30,7 +30,7 @@ from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution.order import Order, first_row
 from jobs.models import assignments
-from jobs.models.assignments import Rule
+from jobs.models.assignments import KeepRule
 from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
@@ -304,7 +304,7 @@ class _Running:
     def _keep_clusters(self) -> None:
         """Stores the samples' clusters before the row that they belong to: no finished row is without them."""
         if self.scored and self.order.save_assignments is not False:
-            rule = Rule.of(self.order.metric, self.order.mode, every=self.order.save_assignments)
+            rule = KeepRule.of(self.order.metric, self.order.mode, every=self.order.save_assignments)
             assignments.keep(self.folder, self.attempt, self.scored, self.data, rule)
 
     def _write_checkpoint(self, row: EpochRow) -> None:

@@ -1,6 +1,7 @@
-"""The clusters of a trial's samples, kept without its weights: `<study folder>/_assignments/<trial>.<attempt>.parquet`.
+"""The clusters of a trial's samples, kept without its weights: `<study folder>/_assignments/<trial>.<attempt>.pq`.
 
-A file holds one row for each sample of the training part, in the order of the data set:
+The files are Parquet, but not called so: `results/**/*.parquet` are rows of trials, as other programs open them. A file
+holds one row for each sample of the training part, in the order of the data set:
 
 - `id` (string or int64): the data's own id or file name; if it has none, the row number in the data set, from 0.
 - `cluster` (int32): the cluster, from 0, in the last scoring: `metric.*` and `cluster_sizes` of the row are of it.
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from core.evaluation.assignment import Assignment
     from jobs.results.schema import Attempt
 
+ENDING = ".pq"
 _ABOUT = b"assignment"
 _SHAPE = {"epoch": int, "metric": str, "value": (float, int, None), "part": str}
-_NAME = re.compile(r"([0-9A-Za-z_-]{1,64})\.([0-9A-Za-z_-]{1,64})\.parquet")
+_NAME = re.compile(r"([0-9A-Za-z_-]{1,64})\.([0-9A-Za-z_-]{1,64})\.pq")
 _LARGEST_TEXT = 2**31
 """The most bytes of all ids of a file: what one column of strings in Arrow holds."""
 _ENCODINGS = {"PLAIN", "RLE", "DELTA_BINARY_PACKED"}
@@ -51,7 +53,7 @@ _ENCODINGS = {"PLAIN", "RLE", "DELTA_BINARY_PACKED"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptClusters:
     """The clusters of one trial as they are stored.
 
     Attributes:
@@ -107,7 +109,7 @@ def as_ids(values: NDArray[Any]) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeepRule:
     """Which trials of a study keep their clusters.
 
     Attributes:
@@ -121,7 +123,7 @@ class Rule:
     every: bool
 
     @classmethod
-    def of(cls, metric: str, mode: str, *, every: bool | None) -> Rule:
+    def of(cls, metric: str, mode: str, *, every: bool | None) -> KeepRule:
         """The rule of a study; with the consensus all are kept: it compares trials, so none can tell it is the best."""
         return cls(metric, mode, every=bool(every) or metric.endswith(CONSENSUS))
 
@@ -137,7 +139,7 @@ class Rule:
         return found if found is not None and math.isfinite(found) else None
 
 
-def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: Dataset, rule: Rule) -> None:
+def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: Dataset, rule: KeepRule) -> None:
     """Stores the clusters of an attempt in a study's folder, if the rule says so.
 
     Args:
@@ -164,7 +166,7 @@ def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: 
     epoch, found = scored
     part = "all" if data.parts is None else "train"
     about = {"epoch": epoch, "metric": attempt.best_metric, "value": rule.value(attempt), "part": part}
-    name = f"{attempt.trial_key}.{attempt.attempt_id}.parquet"
+    name = f"{attempt.trial_key}.{attempt.attempt_id}{ENDING}"
     storage.put(place / name, _content(table_of(found, ids_of(data)), attempt, about))
     # Every trial deletes only what a stored file beats, so of trials that end at the same time the best one stays.
     forget(file for file in [*old, *beaten] if storage.name_of(file) != name)
@@ -182,7 +184,7 @@ def forget(files: Iterable[File]) -> None:
 def stored(folder: Place) -> dict[tuple[str, str], File]:
     """The files of a study's folder by trial and attempt, as their names say."""
     place = folder / ASSIGNMENTS
-    named = [(file, _NAME.fullmatch(storage.name_of(file))) for file in storage.files(place, ".parquet")]
+    named = [(file, _NAME.fullmatch(storage.name_of(file))) for file in storage.files(place, ENDING)]
     return {(found[1], found[2]): file for file, found in named if found}
 
 
@@ -192,7 +194,7 @@ def size(folder: Place) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def read(folder: Place, row: Mapping[str, Any]) -> Kept:
+def read(folder: Place, row: Mapping[str, Any]) -> KeptClusters:
     """The clusters of a trial that is stored in a study's folder.
 
     Args:
@@ -216,7 +218,7 @@ def read(folder: Place, row: Mapping[str, Any]) -> Kept:
         raise UserError(f"{file} cannot be read: {error.reason}") from error
     except (IndexError, KeyError, RecursionError, TypeError, ValueError, OSError) as error:
         raise UserError(f"{file} cannot be used: {str(error).partition(chr(10))[0]}") from error
-    return Kept(*wanted, about["epoch"], about["part"], table)
+    return KeptClusters(*wanted, about["epoch"], about["part"], table)
 
 
 def _content(table: pa.Table, attempt: Attempt, about: Mapping[str, Any]) -> bytes:

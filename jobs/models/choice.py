@@ -1,4 +1,4 @@
-"""Chooses one trial of a study and finds the clusters of its samples: for `conclus assign` and `conclus clusters`."""
+"""Chooses one trial of a study and finds the clusters of its samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.analysis import apart, selection
 from jobs.analysis.chosen import of_study
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
 from jobs.models import assignments
-from jobs.models.assignments import Kept
+from jobs.models.assignments import KeptClusters
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn
 from jobs.results import storage
@@ -31,7 +31,7 @@ _NAMED = 4
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenTrial:
     """A finished trial of a study.
 
     Attributes:
@@ -49,7 +49,7 @@ class Choice:
         """The trial's key."""
         return self.row["trial_key"]
 
-    def clusters(self) -> Kept:
+    def clusters(self) -> KeptClusters:
         """The clusters of its samples.
 
         Raises:
@@ -61,7 +61,7 @@ class Choice:
             raise UserError(_not_stored(self)) from error
 
 
-def choose(folder: Place, *, trial: str | None = None, label_free: bool = False) -> Choice:
+def choose(folder: Place, *, trial: str | None = None, label_free: bool = False) -> ChosenTrial:
     """Chooses a finished trial of a study.
 
     Args:
@@ -125,13 +125,13 @@ def forget_others(folder: Place) -> None:
 _COLUMNS = ("cluster_sizes", "data_hash", "params_json", "reason")
 
 
-def _choice(folder: Place, table: pa.Table, place: int, why: str) -> Choice:
+def _choice(folder: Place, table: pa.Table, place: int, why: str) -> ChosenTrial:
     row = {name: table[name][place].as_py() for name in table.column_names if not name.startswith(PARAM)}
     if row["status"] not in FINISHED:
         raise UserError(f"trial {row['trial_key']} is {row['status']}: clusters are kept when a trial is finished.")
     if not row.get("cluster_sizes"):
         raise UserError(f"trial {row['trial_key']} has no clusters: its method does not assign samples to any.")
-    return Choice(folder, row, why)
+    return ChosenTrial(folder, row, why)
 
 
 def _best(table: pa.Table, column: str, mode: str) -> int | None:
@@ -156,7 +156,7 @@ def _told(table: pa.Table, row: int) -> str:
     return f" ({', '.join([*told[:_NAMED], 'seed ' + str(table['seed'][row])])})"
 
 
-def _not_stored(choice: Choice) -> str:
+def _not_stored(choice: ChosenTrial) -> str:
     """How to get the clusters of a trial that has none: it ran before they were kept, or another one was better."""
     key, place = choice.key, model_folder(choice.folder, choice.key)
     study = shlex.quote(str(choice.folder / STUDY_YAML))

@@ -20,8 +20,8 @@ from jobs.results.layout import STUDY_JSON, existing
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from jobs.models.assignments import Kept
-    from jobs.models.choice import Choice
+    from jobs.models.assignments import KeptClusters
+    from jobs.models.choice import ChosenTrial
 
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
 H5AD = ".h5ad"
@@ -80,7 +80,7 @@ def _shown(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(shown, pa.string())])
 
 
-def write_h5ad(choice: Choice, kept: Kept, data: str | None, out: Path) -> None:
+def write_h5ad(choice: ChosenTrial, kept: KeptClusters, data: str | None, out: Path) -> None:
     """Writes a copy of the study's .h5ad file with the clusters as a column of `obs`.
 
     Args:
@@ -108,7 +108,7 @@ def write_h5ad(choice: Choice, kept: Kept, data: str | None, out: Path) -> None:
         copy_with_clusters(source, out, kept.table)
 
 
-def _options(choice: Choice) -> dict[str, Any]:
+def _options(choice: ChosenTrial) -> dict[str, Any]:
     """The options of the data set `file` that a trial was trained on, as its row tells them."""
     told = records.parameters(choice.row["params_json"])
     mistakes = Mistakes()
@@ -121,7 +121,7 @@ def _options(choice: Choice) -> dict[str, Any]:
     return options
 
 
-def _place(choice: Choice, options: dict[str, Any]) -> str:
+def _place(choice: ChosenTrial, options: dict[str, Any]) -> str:
     """Where the study says that the data lies; rows have the file's name alone."""
     lost = f"where {options['path']} lies is not known: name it by --data"
     try:

@@ -43,6 +43,7 @@ class Method(Base):
 WALK = [
     ["aggregate", "results"],
     ["aggregate", "results", "--columns", "ledger"],
+    ["assign", "results"],
     ["compact", "results"],
     ["confirm", "results", "--workers", "1"],
     ["diff", "results", "results"],

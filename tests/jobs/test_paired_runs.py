@@ -301,7 +301,7 @@ def test_embed_gives_the_model_s_predictions_in_a_column_that_others_read(folder
         assert "Wrote 80 vectors of 4 numbers to v.parquet" in out
     table = parquet.read_table("v.parquet")
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float>[4]"
-    assert table.column_names == ["vector"]
+    assert table.column_names == ["id", "vector"]
     vectors = np.stack(pd.read_parquet("v.parquet")["vector"])
     assert duckdb.sql("select count(*), min(len(vector)) from 'v.parquet'").fetchall() == [(80, 4)]
     with np.load("mine.npz") as data:
@@ -324,8 +324,15 @@ def test_embed_of_a_clustering_gives_the_clusters_of_training(folder, command, m
     code, _, err = command("embed", model("results").parent, "blobs.npz", "--out", "v.parquet")
     assert code == 0, err
     table = parquet.read_table("v.parquet")
-    assert ("probability" in table.column_names) == (method != "propos")
+    assert table.column_names == ["id", "cluster", "probability", "second", "distance", "vector"]
+    assert table["probability"].null_count == (120 if method == "propos" else 0)
     if found["best_epoch"] == found["epochs_done"]:
+        assert command("assign", "--out", "kept.parquet")[0] == 0
+        kept = parquet.read_table("kept.parquet")
+        assert table.select(["id", "cluster", "second"]).equals(kept.select(["id", "cluster", "second"]))
+        for name in ("probability", "distance"):
+            one, other = (np.array(each[name].to_pylist(), float) for each in (table, kept))
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
         clusters = table["cluster"].to_numpy()
         same = np.unique(np.stack([clusters, np.array(found["probe_labels"])]), axis=1).shape[1]
         assert same == len(np.unique(clusters))  # one to one
