@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
-    from jobs.models.assignments import Kept
+    from jobs.models.assignments import KeptClusters
     from jobs.results.storage import Place
     from jobs.study.study import Study
 
@@ -52,14 +52,14 @@ class TrialClusters:
 
     folder: Place
     row: Mapping[str, Any]
-    kept: Kept
+    kept: KeptClusters
     data: Dataset | None
     plug_in: PlugIn | None
     texts: list[str]
     missing: str
 
 
-def read(folder: Place, row: Mapping[str, Any], kept: Kept, *, far: bool) -> TrialClusters:
+def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, *, far: bool) -> TrialClusters:
     """The clusters of a trial, with the samples where they can be read and are those of the trial.
 
     Args:
@@ -146,7 +146,7 @@ def _fingerprint(plug_in: PlugIn) -> str:
         return plugins.function("datasets", plug_in.name, "fingerprint")(**options)
 
 
-def _same(data: Dataset, row: Mapping[str, Any], kept: Kept) -> Dataset:
+def _same(data: Dataset, row: Mapping[str, Any], kept: KeptClusters) -> Dataset:
     """The samples that were clustered, after a check that they are those of the stored clusters."""
     if data.fingerprint != row.get("data_hash") or not assignments.ids_of(data).equals(
         kept.table["id"].combine_chunks()

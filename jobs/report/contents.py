@@ -8,7 +8,7 @@ from itertools import combinations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from core.errors import UserError, counted
+from core.errors import UserError
 from jobs.analysis import apart, curves, origin, outcomes, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
@@ -149,7 +149,8 @@ def _clusters(
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
     which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
-    why = f"{which}: of the {counted(len(rows), 'trial')} whose clusters are stored the best"
+    others = f"the best of the {len(rows):,} whose clusters are stored"
+    why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:
         kept = assignments.read(folders[best["study"]], best)
     except (UserError, FileNotFoundError) as error:
