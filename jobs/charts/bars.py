@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import ACCENT, INK, OTHER, declared, rows
+from jobs.charts.look import ACCENT, INK, OTHER, declared, rows, tooltip
 
 _STEP = 20
 _LETTER = 7
@@ -38,10 +38,10 @@ def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], wo
         "name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelColor=INK, labelLimit=_NAME)
     )
     base = alt.Chart(rows(found)).encode(y=y)
-    tooltip = [alt.Tooltip("name:N", title="name"), alt.Tooltip("shown:N", title="value")]
+    lines = [tooltip("name:N", "name"), tooltip("shown:N", "value")]
     colour = alt.condition("datum.value < 0", alt.value(OTHER), alt.value(ACCENT))
     drawn = base.mark_bar(height=12, cornerRadiusEnd=2).encode(
-        x=alt.X("value:Q", scale=scale, axis=None), color=colour, tooltip=tooltip
+        x=alt.X("value:Q", scale=scale, axis=None), color=colour, tooltip=lines
     )
     texts = base.mark_text(align="left", dx=4, color=INK, fontSize=11.5).encode(
         x=alt.X("end:Q", scale=scale), text="shown:N"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,22 @@ _FONT = "system-ui, sans-serif"
 def rows(found: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Rows of a chart as its data."""
     return alt.InlineData(values=[dict(one) for one in found])
+
+
+def plain(title: str) -> str:
+    """The title of an axis, a legend or a tooltip: Vega-Lite writes it into expressions, so it holds words alone.
+
+    Raises:
+        ValueError: It holds something else. A name from data is a value, never a title.
+    """
+    if not re.fullmatch(r"[\w ]+", title):
+        raise ValueError(f"{title!r} cannot be the title of a chart")
+    return title
+
+
+def tooltip(field: str, title: str) -> alt.Tooltip:
+    """A line of a tooltip."""
+    return alt.Tooltip(field, title=plain(title))
 
 
 def group_colours(signs: Mapping[str, int]) -> alt.Scale:

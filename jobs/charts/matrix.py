@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import ACCENT, INK, declared, rows
+from jobs.charts.look import ACCENT, INK, declared, plain, rows, tooltip
 
 _STRONGEST = 0.55
 """The opacity of a cell that holds its whole row: its number can still be read on it, in light and in dark."""
@@ -34,17 +34,19 @@ def matrix(
         for j, count in enumerate(line)
     ]
     base = alt.Chart(rows(found)).encode(
-        x=alt.X("across:N", sort=None, title=titles[1], axis=alt.Axis(orient="top", labelAngle=0, labelOverlap=True)),
-        y=alt.Y("down:N", sort=None, title=titles[0]),
+        x=alt.X(
+            "across:N", sort=None, title=plain(titles[1]), axis=alt.Axis(orient="top", labelAngle=0, labelOverlap=True)
+        ),
+        y=alt.Y("down:N", sort=None, title=plain(titles[0])),
     )
     opacity = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, _STRONGEST]), legend=None)
-    tooltip = [
-        alt.Tooltip("down:N", title=titles[0]),
-        alt.Tooltip("across:N", title=titles[1]),
-        alt.Tooltip("count:Q", title="samples"),
-        alt.Tooltip("share:Q", title="share of the row", format=".1%"),
+    lines = [
+        tooltip("down:N", titles[0]),
+        tooltip("across:N", titles[1]),
+        tooltip("count:Q", "samples"),
+        tooltip("share:Q", "share of the row").format(".1%"),
     ]
-    cells = base.mark_rect(fill=ACCENT, aria=False).encode(opacity=opacity, tooltip=tooltip)
+    cells = base.mark_rect(fill=ACCENT, aria=False).encode(opacity=opacity, tooltip=lines)
     layers: list[alt.Chart] = [cells]
     if len(across) <= _MOST_NUMBERS:
         numbers = base.transform_filter("datum.count > 0").mark_text(color=INK, fontSize=11, aria=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import INK, declared, group_colours, group_shapes, rows
+from jobs.charts.look import INK, declared, group_colours, group_shapes, plain, rows, tooltip
 
 _HEIGHT = 380
 _MOST_IN_LEGEND = 40
@@ -41,19 +41,19 @@ def points(
     ]
     legend = None
     if len(signs) <= _MOST_IN_LEGEND:
-        legend = alt.Legend(title=titles[2], symbolOpacity=1)
+        legend = alt.Legend(title=plain(titles[2]), symbolOpacity=1)
     base = alt.Chart(rows(found)).encode(
-        x=alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False), axis=_bare()),
-        y=alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=False), axis=_bare()),
+        x=alt.X("x:Q", title=plain(titles[0]), scale=alt.Scale(zero=False), axis=_bare()),
+        y=alt.Y("y:Q", title=plain(titles[1]), scale=alt.Scale(zero=False), axis=_bare()),
     )
-    tooltip = [
-        alt.Tooltip("group:N", title=titles[2]),
-        *(alt.Tooltip(f"{key}:N", title=title) for key, title in zip(_keys(told), told, strict=True)),
+    lines = [
+        tooltip("group:N", titles[2]),
+        *(tooltip(f"{key}:N", title) for key, title in zip(_keys(told), told, strict=True)),
     ]
     drawn = base.mark_point(filled=True, size=26, opacity=0.65, aria=False).encode(
         color=alt.Color("group:N", scale=group_colours(signs), legend=legend),
         shape=alt.Shape("group:N", scale=group_shapes(signs), legend=legend),
-        tooltip=tooltip,
+        tooltip=lines,
     )
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.
     middles = alt.Chart(rows(_middles(places, groups))).encode(x="x:Q", y="y:Q", text="group:N")
@@ -65,7 +65,7 @@ def points(
 
 
 def _keys(told: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names for the columns of what is told: titles may hold what Vega-Lite takes for syntax."""
+    """Names for the columns of what is told, in which no letter is syntax of Vega-Lite."""
     return [f"told{place}" for place in range(len(told))]
 
 
