@@ -22,6 +22,7 @@ class Method(Base):
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy")
     scores = "head"
+    any_epochs = True
     least_batch = 2
 
     def __init__(

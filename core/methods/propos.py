@@ -29,6 +29,7 @@ class Method(Base):
 
     loss_parts = ("loss_alignment", "loss_scattering")
     scores = "kmeans"
+    any_epochs = ("warmup",)
     labels: Tensor
 
     def __init__(

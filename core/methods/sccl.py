@@ -32,6 +32,7 @@ class Method(Base):
 
     loss_parts = ("loss_instance", "loss_cluster")
     scores = "head"
+    any_epochs = ("warmup",)
     least_batch = 2
 
     def __init__(

@@ -36,6 +36,7 @@ class Method(Base):
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
     scores = "head"
+    any_epochs = ("boost",)
     least_batch = 2
     labels: Tensor
     thresholds: Tensor

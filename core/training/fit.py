@@ -35,7 +35,8 @@ class EpochRow:
 
     `losses` are means over samples (`loss`, `loss_<part>`; nats). `scores` is None if the epoch was not evaluated.
     `last` is true for the last epoch of the trial. `train_seconds` and `evaluation_seconds` are of this epoch only.
-    `state()` is the state after this epoch; it must be called before the next row is requested.
+    `state()` is the state after this epoch; it must be called before the next row is requested. `unended` is the row
+    that a trial of more epochs has for the last epoch of this one; None if it was not asked for, or would be the last.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class EpochRow:
     train_seconds: float
     evaluation_seconds: float
     state: Callable[[], TrainingState]
+    unended: EpochRow | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -58,7 +60,13 @@ class EpochRow:
 
 
 def fit(
-    config: TrialConfig, data: Dataset, *, seed: int, device: str = "cpu", resume: TrainingState | None = None
+    config: TrialConfig,
+    data: Dataset,
+    *,
+    seed: int,
+    device: str = "cpu",
+    resume: TrainingState | None = None,
+    extendable: bool = False,
 ) -> Iterator[EpochRow]:
     """Trains `config` on `data` from `seed`; the same three give the same rows, bit for bit, on one machine.
 
@@ -68,6 +76,7 @@ def fit(
         seed: decides initialisation, order, views and k-means starts.
         device: the device of the tensors, as torch names it.
         resume: a state from an earlier, interrupted `fit` of the same trial, to continue from.
+        extendable: also give the row and the state from which a trial of more epochs goes on.
 
     Yields:
         One row per epoch, from the first, or from the one after `resume`.
@@ -104,18 +113,37 @@ def fit(
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
-        last = epoch == config.epochs
-        due, before = last or epoch % config.evaluation.every == 0, scoring.state()
+        last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
+        due, before = last or regular, scoring.state()
+        take = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
+        unended = None
+        if last and extendable:
+            # Scored as a trial of more epochs does it, and then as the last epoch.
+            scores = scoring(method, due=regular, last=False, outputs=outputs)
+            if not patience.spent(epoch, _found(losses, scores), due=regular):
+                state = take()
+                unended = EpochRow(
+                    epoch,
+                    losses,
+                    scores,
+                    last=False,
+                    train_seconds=trained - started,
+                    evaluation_seconds=0.0,
+                    state=lambda state=state: state,
+                )
+            scoring.load_state(before)
         scores = scoring(method, due=due, last=last, outputs=outputs)
-        found = losses | (scores.metrics | scores.health if scores else {})
-        if patience.spent(epoch, found, due=due) and not last:
+        if patience.spent(epoch, _found(losses, scores), due=due) and not last:
             # Scored again as the last epoch, from the scoring state before the first scoring.
             last = True
             scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
-        state = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
-        yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, state)
+        yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, unended)
+
+
+def _found(losses: dict[str, float], scores: Scores | None) -> dict[str, float]:
+    return losses | (scores.metrics | scores.health if scores else {})
 
 
 def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Streams) -> dict[str, float]:

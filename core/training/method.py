@@ -94,10 +94,14 @@ class Method(nn.Module, ABC):
     starts. `loss_parts` holds all names that `step` returns besides `loss`. `scores` is `head` (clusters of its own
     head), `kmeans` (clusters of k-means, for a method without a head), `pairs`, or the names of its own scores.
     Without these declarations any metric is accepted, with a note that it may not be reported.
+
+    `any_epochs` in the class body says that an epoch is the same whatever the number of epochs, so that a finished
+    trial can go on to more: True, or the names of options, shares of the epochs, that must be 0 for it.
     """
 
     clusters: ClassVar[bool] = True
     least_batch: ClassVar[int] = 1
+    any_epochs: ClassVar[bool | tuple[str, ...]] = False
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
+from core.data.object_store import bare, has_credentials
 from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
@@ -169,19 +170,24 @@ def _show_leaderboard(study: Study, results: str) -> None:
         click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
     except UserError as error:  # The run itself went well, as its exit code tells.
         remark([str(error)])
-    _tell_clusters(study, results)
+    _tell_kept(study, results)
 
 
-def _tell_clusters(study: Study, results: str) -> None:
-    """Says how much the trials' clusters take, how to get them, and by what the best trial is chosen."""
-    from jobs.models import assignments
+def _tell_kept(study: Study, results: str) -> None:
+    """Says how much the trials' clusters and states take, how to get the clusters, and by what the best is chosen."""
+    from jobs.models import assignments, states
 
     folder = study_folder(results, study.name)
     count, size = assignments.size(folder)
     if count:
         chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
-        typed = shlex.join(["conclus", "assign", *named(results, folder), "--out", "clusters.csv"])
+        there = named(results, folder)
+        shown = bare(results) if "://" in results and has_credentials(results) else results
+        typed = shlex.join(["conclus", "assign", shown, *there[1:], "--out", "clusters.csv"])
         remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
+    count, size = states.size(folder)
+    if count:
+        remark([f"states are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB), to go on with more epochs"])
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.analysis.scores import within_trial
+from jobs.models import states
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id
 
@@ -43,6 +44,7 @@ class Order:
     mode: str
     save_model: bool = False
     save_assignments: bool | None = None
+    save_state: bool = False
     threads: int = 1
     device: str = "cpu"
     gpu: float = 0.0
@@ -57,6 +59,11 @@ class Order:
     changing: Sequence[str] = ()
     plug_ins: Sequence[str] = ()
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+
+    @property
+    def base(self) -> str:
+        """What this trial and one that differs in its number of epochs alone have in common."""
+        return states.base(self.parameters, self.data_hash, self.contents, self.seed)
 
 
 def first_row(order: Order, attempt_id: str = "") -> Attempt:

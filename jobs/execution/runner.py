@@ -19,6 +19,7 @@ from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.stored import advanced_since, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
+from jobs.models import states
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
@@ -154,6 +155,8 @@ def ready(
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+    if study.select.save_state:
+        states.refuse_fixed(todo)
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")

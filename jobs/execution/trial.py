@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -29,16 +30,16 @@ from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution.order import Order, first_row
-from jobs.models import assignments
+from jobs.models import assignments, states
 from jobs.models.assignments import KeepRule
 from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
-from jobs.results.layout import CHECKPOINTS, LOGS, TRIALS, exchange_file, model_folder, study_folder
+from jobs.results.layout import CHECKPOINTS, LOGS, exchange_file, study_folder
 from jobs.results.schema import ELSEWHERE
 from jobs.results.stops import Request
-from jobs.results.storage import File, Place, StorageError, put
+from jobs.results.storage import StorageError, put
 from jobs.results.writer import write
 from jobs.study import plug_ins
 
@@ -66,7 +67,7 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
-    if _is_done(order):
+    if peek.has_finished(study_folder(order.results, order.study), order.trial_key):
         known = {"status": "ok", "reason": "", "config_key": order.config_key}
         return {**known, "seconds": 0.0, "epochs": 0, "value": None, "stored": True}
     running = _Running(order, attempt_id)
@@ -76,7 +77,7 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
         with memory.at_most(order.memory_bytes):
             running.train(report, resume)
     except StorageError as error:
-        running.unwritable(error)
+        running.fail(f"RESULTS_UNWRITABLE: {error}", log=False)  # A later attempt goes on from the checkpoint.
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
@@ -96,21 +97,6 @@ def _kind(error: Exception) -> str:
 _REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-def _is_done(order: Order) -> bool:
-    """Whether an earlier attempt finished: a worker may die after its last write and before it reports."""
-    trials = study_folder(order.results, order.study) / TRIALS
-    paths = storage.files(trials, ".parquet", prefix=f"{order.trial_key}.")
-    return any(row.status == "ok" for path in paths for row in _header(path))
-
-
-def _header(path: File) -> list[peek.HeaderRow]:
-    """The header rows of a result file; empty if it is damaged."""
-    try:
-        return peek.read_header(path).rows
-    except (ValueError, FileNotFoundError):
-        return []
-
-
 _SAME = ("trial_key", "data_hash", "code_hash", "after")
 """The fields of an order that must be equal for a trial to go on from a checkpoint."""
 
@@ -125,7 +111,7 @@ class _Running:
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = first_row(order, attempt_id)
-        self.model = _best_model(order, self.folder) if order.save_model else None
+        self.model = BestModel.of(self.folder, vars(order)) if order.save_model else None
         self.scored: tuple[int, Assignment] | None = None
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
@@ -151,7 +137,10 @@ class _Running:
     def train(self, report: Report, resume: TrainingState | None) -> None:
         """Trains to the last epoch and writes rows and checkpoints."""
         self.data = data = load_data(self.config, self.order.data_hash)
-        for row in fit(self.config, data, seed=self.order.seed, device=self.order.device, resume=resume):
+        order, keep = self.order, self.order.save_state
+        for row in fit(self.config, data, seed=order.seed, device=order.device, resume=resume, extendable=keep):
+            if row.unended:
+                self._keep_state(row.unended)
             self._record(row)
             if row.last:
                 break
@@ -188,10 +177,6 @@ class _Running:
         if log:
             self._log(traceback.format_exc())
             self.checkpoints.clear()
-
-    def unwritable(self, error: StorageError) -> None:
-        """Ends the attempt because its results cannot be written; a later attempt continues from its checkpoint."""
-        self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
 
     def _log(self, text: str) -> None:
         name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
@@ -307,6 +292,13 @@ class _Running:
             rule = KeepRule.of(self.order.metric, self.order.mode, every=self.order.save_assignments)
             assignments.keep(self.folder, self.attempt, self.scored, self.data, rule)
 
+    def _keep_state(self, row: EpochRow) -> None:
+        """Stores the state and the results so far that a trial of more epochs has after the last epoch of this one."""
+        before = copy.deepcopy(self.attempt), self.seconds, self.label_free
+        self._record(row)
+        states.keep(self.folder, self.order.base, row.epoch, self._content(row))
+        self.attempt, self.seconds, self.label_free = before
+
     def _write_checkpoint(self, row: EpochRow) -> None:
         self._write_model()
         self.checkpoints.add(row.epoch, self._content(row))
@@ -321,6 +313,12 @@ class _Running:
     def _read(self, content: bytes) -> tuple[TrainingState, Kept]:
         state, extra = TrainingState.from_bytes(content, self.order.device)
         return state, kept.read(extra)
+
+    def _read_same(self, content: bytes) -> tuple[TrainingState, Kept]:
+        found = self._read(content)
+        if any(found[1].origin.get(name) != getattr(self.order, name) for name in _SAME[1:]):
+            raise ValueError("it is of other code or data")
+        return found
 
     def _origin(self) -> dict[str, Any]:
         """The values that must be equal for a resumed trial to go on, and the devices that trained it so far."""
@@ -339,17 +337,29 @@ class _Running:
         trouble = self.checkpoints.trouble
         if found is None:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
-            return self._inherited() if self.order.inherit else None
+            return self._inherited() if self.order.inherit else self._continued()
         state, told = found
         if any(told.origin.get(name) != getattr(self.order, name) for name in _SAME):
             self.checkpoints.reject()
             self.attempt.reason = "RESTARTED: the checkpoint is of other code or data"
             return None
         self._adopt(told)
-        self.devices = _devices(told)
         if trouble:
             self.attempt.reason = f"RESUMED at epoch {state.epoch}: a newer checkpoint could not be read ({trouble})"
         return state
+
+    def _continued(self) -> TrainingState | None:
+        """The state of a finished trial of fewer epochs; None if there is none or it is from other code."""
+        if not self.order.save_state:
+            return None
+        found, trouble = states.newest(self.folder, self.order.base, self.config.epochs, self._read_same)
+        if trouble:
+            self.attempt.reason = f"RESTARTED: the state of fewer epochs could not be used ({trouble})"
+        if found is None:
+            return None
+        self._adopt(found[1])
+        self.attempt.continued_from = f"{found[1].origin['trial_key']}:{found[0].epoch}"
+        return found[0]
 
     def _inherited(self) -> TrainingState | None:
         """The state with which a member of a population starts a stage: perhaps another's weights, but its own history.
@@ -367,18 +377,13 @@ class _Running:
         found = given or own
         if found is None:
             return None
-        self.devices = _devices(found[1])
+        self.devices = found[1].devices
         return found[0]
 
     def _adopt(self, told: Kept) -> None:
         """Takes over the results so far of an earlier attempt."""
-        self.seconds, self.label_free = told.seconds, told.label_free
+        self.seconds, self.label_free, self.devices = told.seconds, told.label_free, told.devices
         self.attempt = replace(self.attempt, **told.attempt)
-
-
-def _devices(told: Kept) -> list[str]:
-    """The devices that trained the weights of a checkpoint, each with its precision, in order."""
-    return str(told.origin.get("devices", "")).splitlines()
 
 
 def _joined(*reasons: str) -> str:
@@ -388,11 +393,6 @@ def _joined(*reasons: str) -> str:
 def _plain(values: Mapping[str, float]) -> dict[str, float]:
     """The values as Python floats: torch refuses to load numpy scalars, and the trial would restart."""
     return {name: float(value) for name, value in values.items()}
-
-
-def _best_model(order: Order, folder: Place) -> BestModel:
-    names = ("study", "trial_key", "seed", "data_hash", "code_hash")
-    return BestModel(model_folder(folder, order.trial_key), {name: getattr(order, name) for name in names})
 
 
 def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:

@@ -14,6 +14,7 @@ from core.seal import seal_json
 from core.training.export import SavedModel, blueprint
 from core.training.n_clusters import count_clusters
 from core.training.state import TrainingState
+from jobs.results.layout import model_folder
 from jobs.results.storage import Place, put
 
 NAME = "best_model"
@@ -35,6 +36,12 @@ class BestModel:
     folder: Place
     about: Mapping[str, Any]
     _unsaved: tuple[SavedModel, dict[str, Any]] | None = None
+
+    @classmethod
+    def of(cls, folder: Place, order: Mapping[str, Any]) -> BestModel:
+        """The files of the trial of an order, in its study's folder."""
+        told = ("study", "trial_key", "seed", "data_hash", "code_hash")
+        return cls(model_folder(folder, order["trial_key"]), {name: order[name] for name in told})
 
     def keep(self, state: TrainingState, epoch: int, metric: str, value: float) -> None:
         """Keeps a copy of the best epoch so far in memory."""

@@ -21,6 +21,11 @@ class Kept(NamedTuple):
     label_free: float
     attempt: dict[str, Any]
 
+    @property
+    def devices(self) -> list[str]:
+        """The devices that trained the weights, each with its precision, in order."""
+        return str(self.origin.get("devices", "")).splitlines()
+
 
 def of_attempt(attempt: Attempt) -> dict[str, Any]:
     """The attributes that the next attempt takes over."""
@@ -82,6 +87,7 @@ def _is_step(value: Any) -> bool:
 _PARTS: dict[str, Callable[[Any], bool]] = {
     "seconds": _is_number,
     "epochs_done": _is_whole,
+    "continued_from": lambda value: isinstance(value, str),
     "best_epoch": _is_epoch,
     "label_free_epoch": _is_epoch,
     "cluster_sizes": _is_counts,

@@ -40,6 +40,7 @@ FIXED = pa.schema(
         pa.field("seconds", pa.float64()),
         pa.field("own_seconds", pa.float64()),
         pa.field("epochs_done", pa.int32()),
+        pa.field("continued_from", pa.string()),
         pa.field("host", pa.string()),
         pa.field("by", pa.string()),
         pa.field("gpu", pa.float64()),
@@ -87,6 +88,8 @@ class Attempt:
             if it is not a duration.
         own_seconds: Wall seconds of this attempt alone, from its start to its last epoch, reading of data included. So
             their sum over attempts counts nothing twice. Not stored if it is not a duration.
+        continued_from: The finished trial of fewer epochs from whose state it went on, and the epoch, as
+            `4f1c…:60`; else empty.
         by: The user name of whoever ran it; empty if unknown.
         gpu: The share of a GPU that it held, from `resources.gpu`; 0 on the CPU.
         device: `cpu`, or the name of the GPU that trained it.
@@ -116,6 +119,7 @@ class Attempt:
     seconds: float | None = None
     own_seconds: float | None = None
     epochs_done: int = 0
+    continued_from: str = ""
     host: str = ""
     by: str = ""
     gpu: float | None = None

@@ -22,12 +22,15 @@ class Select:
         save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
         save_assignments: which trials keep the cluster of each sample, for `conclus assign`: all (`true`), none
             (`false`), or, without a value, the best so far.
+        save_state: whether each finished trial keeps its state, from which the study goes on when `trial.epochs` is
+            raised.
     """
 
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
     save_model: bool = False
     save_assignments: bool | None = None
+    save_state: bool = False
 
 
 LATER = "--set budget.until=…"
@@ -112,8 +115,13 @@ _SMALLEST = 0.0001
 """The smallest amount of a resource that Ray counts."""
 
 
-def mistakes(budget: Budget, resources: Resources) -> Iterator[tuple[Place, str]]:
-    """The places and sentences of what is wrong with a budget and resources beside their types."""
+def mistakes(select: Select, search: Search, budget: Budget, resources: Resources) -> Iterator[tuple[Place, str]]:
+    """The places and sentences of what is wrong with these sections beside their types."""
+    if select.save_state and search.scheduler != "none":
+        yield ("select", "save_state"), f"trials that {search.scheduler} stops or changes cannot go on: leave it out"
+    if select.save_state and select.save_model:
+        why = "the model of the best epoch is not kept where a trial goes on: leave one of the two out"
+        yield ("select", "save_state"), why
     try:
         budget.end()
     except (ValueError, OverflowError):

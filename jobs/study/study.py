@@ -334,7 +334,7 @@ class Reader:
 
     def _check_sections(self, study: Study) -> None:
         found = searches.mistakes(study.search, study.trial, study.space)
-        for place, text in (*found, *sections.mistakes(study.budget, study.resources)):
+        for place, text in (*found, *sections.mistakes(study.select, study.search, study.budget, study.resources)):
             self.mistakes.add(place, text)
 
 
