@@ -36,6 +36,7 @@ def __getattr__(name: str) -> Any:
 
 GROUPS = {
     "Plan and run": {
+        "data": "Show what is read from a file or a folder of data.",
         "plan": "Check a study; show its trials and the time they will take.",
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
@@ -70,6 +71,7 @@ GROUPS = {
         "embed": "Map data to vectors with a saved model.",
         "sql": "Query the results in SQL.",
         "compact": "Move many small result files to a few large ones.",
+        "cache": "Show and remove what can be made again, as prepared data.",
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""

@@ -26,7 +26,9 @@ from core.config import plugins
 from core.config.schema import Mistakes, Place, PositiveInt, convert
 from core.config.trial import Evaluation, TrialConfig, plug_in_files, read_plug_in, read_trial
 from core.data.dataset import Dataset, check_spread, check_values
-from core.data.scaling import offset_and_divisor
+from core.data.scaling import Scaling, offset_and_divisor
+from core.data.source import on_device
+from core.data.stored import Stored, is_large, is_sparse
 from core.errors import UserError
 from core.evaluation import kmeans
 from core.evaluation.assignment import assigned, centres_of
@@ -129,7 +131,10 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> ContrastiveClustering:
-        """Trains on X, shape (n_samples, n_features); y is ignored.
+        """Trains on X, shape (n_samples, n_features), an array or a sparse matrix; y is ignored.
+
+        A large X of bytes or halves, or a large sparse one, is held as it is, and its rows become floats when a step
+        needs them.
 
         Returns:
             The estimator itself.
@@ -146,6 +151,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         config, scale, image_shape = self._read_parameters()
         table = self._checked(X, reset=True)
         self._sample_shape = _sample_shape(image_shape, table.shape[1])
+        if is_sparse(table) and image_shape is not None:
+            raise ValueError("image_shape: X is a sparse matrix, and images are dense: give an array")
         self.offset_, self.scale_ = _scaling(table, scale, self._sample_shape)
         data = _dataset(self._scaled(table))
         with _value_errors():
@@ -186,6 +193,11 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         probabilities: Any = self._outputs(X).probabilities
         return probabilities.numpy()
 
+    def __sklearn_tags__(self) -> Any:
+        tags: Any = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_trained")
 
@@ -193,17 +205,28 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         check_is_fitted(self)
         return self._trained.outputs(self._scaled(self._checked(X, reset=False)), self.device)
 
-    def _checked(self, X: Any, *, reset: bool) -> NDArray[Any]:
-        """X as an array (n, n_features) of finite numbers; `reset` is true in `fit`."""
-        table: Any = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1 + reset)
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        """X as an array or CSR (n, n_features) of finite numbers; `reset` is true in `fit`."""
+        types = [np.float64, np.float32, np.float16, np.uint8]
+        table: Any = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=types, ensure_min_samples=1 + reset)
+        if is_sparse(table) and not is_large(table):
+            table = table.toarray()
         with _value_errors():
             check_values(table, "X")
             if reset:
                 check_spread(table, "X")
         return table
 
-    def _scaled(self, table: NDArray[Any]) -> NDArray[np.float32]:
-        """A table (n, n_features) scaled and reshaped to (n, *sample_shape); always a copy."""
+    def _scaled(self, table: Any) -> NDArray[np.float32] | Stored:
+        """A table (n, n_features) scaled and reshaped to (n, *sample_shape); a copy, or the large one as it is."""
+        if is_large(table):
+            shape = self._sample_shape
+            # Of images, one number holds for a whole channel.
+            ones = (shape[0], *(1 for _ in shape[1:]))
+            each = [one.astype(np.float32).reshape(shape[0], -1)[:, 0] for one in (self.offset_, self.scale_)]
+            scaling = Scaling(each[0].reshape(ones), each[1].reshape(ones), np.ones(1, np.float32))
+            values = table if is_sparse(table) else table.reshape(len(table), *shape)
+            return Stored(values, scaling, scaling.limits(values))
         scaled = (table - self.offset_) / self.scale_
         return np.ascontiguousarray(scaled, dtype=np.float32).reshape(len(table), *self._sample_shape)
 
@@ -258,7 +281,7 @@ class Trained:
     centroids: NDArray[np.float32]
     made: dict[torch.device, Method] = field(default_factory=dict[torch.device, Method])
 
-    def outputs(self, samples: NDArray[np.float32], device: str) -> Outputs:
+    def outputs(self, samples: NDArray[np.float32] | Stored, device: str) -> Outputs:
         """The method's outputs for samples (n, *sample_shape), on the CPU.
 
         Raises:
@@ -268,7 +291,7 @@ class Trained:
             where = named(device)
             # `predict` turns the method's training mode off and on again: two threads must not do this at once.
             with _ONE_AT_A_TIME:
-                return predict(self._method(where), torch.from_numpy(samples).to(where))
+                return predict(self._method(where), on_device(samples, where))
 
     def labels(self, outputs: Outputs) -> NDArray[np.int64]:
         """The most probable clusters (n,), or, without a head, the clusters of the nearest k-means centroids."""
@@ -340,16 +363,24 @@ def _sample_shape(image_shape: tuple[int, ...] | None, n_features: int) -> tuple
     return image_shape
 
 
-def _scaling(X: NDArray[Any], scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _scaling(X: Any, scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The offset and the divisor of each feature of X (n, n_features), each of shape (n_features,)."""
-    offset, divisor = offset_and_divisor(X.reshape(len(X), *sample_shape), scale)
+    if is_large(X):
+        values = X if is_sparse(X) else X.reshape(len(X), *sample_shape)
+        offset, divisor = Scaling.of(values, scale)[0].offset_and_divisor()
+    else:
+        offset, divisor = offset_and_divisor(X.reshape(len(X), *sample_shape), scale)
     size = X.shape[1] // len(offset)
     return np.repeat(offset, size), np.repeat(divisor, size)
 
 
-def _dataset(samples: NDArray[np.float32]) -> Dataset:
+def _dataset(samples: NDArray[np.float32] | Stored) -> Dataset:
     """An unlabelled data set; estimates of its number of clusters are cached under its fingerprint."""
-    return Dataset("X", samples, None, (), hashlib.sha256(samples.data).hexdigest())
+    values: Any = samples.values if isinstance(samples, Stored) else samples
+    digest = hashlib.sha256()
+    for one in (values.data, values.indices, values.indptr) if is_sparse(values) else (values,):
+        digest.update(np.ascontiguousarray(one).data)
+    return Dataset("X", samples, None, (), digest.hexdigest())
 
 
 def _seed(random_state: Any) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.data.dataset import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class Wanted:
     ignore: tuple[str, ...] = ()
     id: str | None = None
     decimal: str = "."
+    sheet: str | None = None
     known: tuple[str, ...] | None = None
     unlabelled: tuple[int | str, ...] | None = None
     copies: tuple[str, ...] = ()
@@ -93,8 +94,22 @@ class Part:
     axes: tuple[str, ...] = ()
 
 
-def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | None:
+def label_key(
+    file: Path,
+    keys: Collection[str],
+    labels: str | None,
+    *,
+    called: Callable[[str], str] = str,
+    usual: Collection[str] = (),
+) -> str | None:
     """The key or column that holds the labels: the one asked for, the only one with a usual name, or else `class`.
+
+    Args:
+        file: for the message.
+        keys: all keys or columns.
+        labels: the one asked for.
+        called: the name of a key, where keys are paths.
+        usual: further names, in small letters, which this format's people give to labels.
 
     Returns:
         The key; None if there are no labels, or `labels` is "none" and no key has this name.
@@ -103,7 +118,8 @@ def label_key(file: Path, keys: Collection[str], labels: str | None) -> str | No
         UserError: the key does not exist, or several keys have usual names.
     """
     if labels is None:
-        found = [key for key in keys if key.lower() in _LABELS] or [key for key in keys if is_class_alone(key)]
+        named = ([key for key in keys if called(key).lower() in names] for names in (_LABELS, usual, {_CLASS}))
+        found = next((one for one in named if one), [])
         if len(found) > 1:
             raise fault(file, f"several could be the labels: {listed(found)}; name one: `labels: {found[0]}`")
         return found[0] if found else None

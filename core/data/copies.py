@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from core.data.columns import is_class_alone, is_id_name, is_label_name, is_later_label_name, label_key
 from core.data.dataset import UNLABELLED, content_hash, damage
 from core.data.labels import WORDS
+from core.data.records import SUFFIXES, read_records
 from core.data.text_tables import head_of
 from core.errors import UserError
 
@@ -63,6 +64,8 @@ def changed_reading(files: Sequence[Path], wanted: Wanted) -> dict[str, tuple[st
     Raises:
         UserError: as `label_copies`.
     """
+    if not files:
+        return {}
     copies = label_copies(files, wanted)
     try:
         opened = _opened(files[0], wanted)
@@ -126,6 +129,8 @@ def _opened(file: Path, wanted: Wanted) -> _Opened:
         return _parquet(file)
     if suffix in {".csv", ".tsv"}:
         return _text(file, wanted.decimal)
+    if suffix in SUFFIXES:
+        return _whole(read_records(file, wanted.sheet))
     names: list[str] = []
     if suffix == ".npz":
         import zipfile
@@ -136,7 +141,22 @@ def _opened(file: Path, wanted: Wanted) -> _Opened:
 
 
 def _parquet(file: Path) -> _Opened:
-    from pyarrow import parquet, types
+    from pyarrow import parquet
+
+    def blocks(names: list[str]) -> Iterator[Any]:
+        with parquet.ParquetFile(file) as source:
+            yield from source.iter_batches(columns=names)
+
+    return _columns(parquet.read_schema(file), blocks)
+
+
+def _whole(table: Any) -> _Opened:
+    """A table that was read at once, as its format has no other way or is seldom of large files."""
+    return _columns(table.schema, lambda names: iter(table.select(names).to_batches()))
+
+
+def _columns(schema: Any, blocks: Callable[[list[str]], Iterator[Any]]) -> _Opened:
+    from pyarrow import types
 
     def is_list(kind: Any) -> bool:
         return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
@@ -145,14 +165,8 @@ def _parquet(file: Path) -> _Opened:
         tests = (types.is_primitive, types.is_decimal, types.is_string, types.is_large_string, types.is_dictionary)
         return any(test(kind) for test in tests)
 
-    def blocks(names: list[str]) -> Iterator[Any]:
-        with parquet.ParquetFile(file) as source:
-            yield from source.iter_batches(columns=names)
-
-    schema: Any = parquet.read_schema(file)
-    kinds = [field.type for field in schema]
     names = [field.name for field in schema if is_plain(field.type)]
-    return _Opened(names, blocks, tells=not any(map(is_list, kinds)))
+    return _Opened(names, blocks, tells=not any(is_list(field.type) for field in schema))
 
 
 def _text(file: Path, decimal: str) -> _Opened:

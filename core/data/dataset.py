@@ -59,6 +59,8 @@ class Dataset:
         unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
         scaling: the offset that was subtracted from each feature (of images: channel) and the divisor after that, each
             (1,), or (features,) or (channels,); None where the samples were not scaled.
+        scene: height and width of the scene whose pixels the samples are, and `ids` the numbers of the pixels, row by
+            row; empty for others.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Dataset:
     ids: NDArray[Any] | None = None
     unlabelled: tuple[str, ...] = ()
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    scene: tuple[int, ...] = ()
 
     @property
     def n_samples(self) -> int:
@@ -252,13 +255,14 @@ def fingerprint_from(hashes: Iterable[str], **options: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def tree_hash(folder: Path, files: Sequence[Path]) -> str:
+def tree_hash(folder: Path, files: Sequence[str]) -> str:
     """The sha256 of the names below a folder and the content of these files of it; cached until one of them changes.
 
     Raises:
         UserError: a file cannot be read.
     """
-    names = [str(file.relative_to(folder)) for file in files]
+    start = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end; a Path for each file takes seconds
+    names = [file[len(start) :] if file.startswith(start) else os.path.relpath(file, folder) for file in files]
     try:
         states = [_state(file) for file in files]
         state = [hashlib.sha256(json.dumps([names, states]).encode()).hexdigest()]
@@ -267,7 +271,7 @@ def tree_hash(folder: Path, files: Sequence[Path]) -> str:
             return known
         digest = hashlib.sha256()
         for name, file in zip(names, files, strict=True):
-            digest.update(f"{name}\0{_hashed(file)}\n".encode(errors="surrogateescape"))
+            digest.update(f"{name}\0{_hashed(Path(file))}\n".encode(errors="surrogateescape"))
     except (OSError, EOFError) as error:
         raise fault(folder, f"its files cannot be read ({error}): check that you may read all of them") from error
     found = digest.hexdigest()
@@ -295,9 +299,9 @@ def content_hash(path: Path) -> str:
     return found
 
 
-def _state(path: Path) -> list[int]:
+def _state(path: Path | str) -> list[int]:
     # The change time too: tools that put back the modification time cannot put back this one.
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116 - see `tree_hash`
     return [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
 
 

@@ -2,13 +2,15 @@
 
 A new format is one row of `FORMATS` and its module. The module's `read(file, wanted)` reads one file and returns a
 `core.data.columns.Part`; it may raise anything of `core.data.dataset.damage` for a damaged file. A format whose samples
-are many files of a folder (`many`) has `files(folder)`: the files that are its content, none if the folder holds
-something else; `read` is then given the folder. This module and `files` import nothing heavy.
+are many files of a folder (`many`) has `files(folder)`: the files that are its content (paths, or texts where there are
+very many), none if the folder holds something else; `read` is then given the folder. This module and `files` import
+nothing heavy.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ class Format:
         options: the options of `core.datasets.file.load` that do something with it, besides those for all formats.
         many: whether a folder with many files is one data set.
         cached: whether it is read into the cache however small it is.
+        looks: whether a file of its suffixes may be of another format: its module has `holds(file)` to tell.
     """
 
     module: str
@@ -36,16 +39,42 @@ class Format:
     options: frozenset[str] = field(default_factory=frozenset[str])
     many: bool = False
     cached: bool = False
+    looks: bool = False
 
     def load(self) -> Any:
         """The module that reads it."""
         return importlib.import_module(self.module)
 
 
+_ARRAYS = frozenset({"features", "layout", "view", "split"})
 FORMATS = (
-    Format(module="core.data.arrays", suffixes=(".npz",), options=frozenset({"features", "layout"})),
+    Format(module="core.data.arrays", suffixes=(".npz",), options=_ARRAYS),
     Format(module="core.data.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
+    Format(module="core.data.mat", suffixes=(".mat",), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
+    Format(module="core.data.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
+    Format(module="core.data.known_sets", suffixes=(), options=frozenset({"features", "split"}), many=True),
+    Format(module="core.data.known_sets", suffixes=(".tar.gz",), options=frozenset({"split"})),
+    Format(
+        module="core.data.images",
+        suffixes=(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+        options=frozenset({"split", "size", "broken"}),
+        many=True,
+        cached=True,
+    ),
+    Format(
+        module="core.data.image_tables",
+        suffixes=(".tar", ".parquet"),
+        options=frozenset({"features", "split", "size", "broken"}),
+        many=True,
+        cached=True,
+        looks=True,
+    ),
     Format(module="core.data.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".jsonl", ".ndjson"), options=frozenset({"features"})),
+    Format(module="core.data.tables", suffixes=(".xlsx",), options=frozenset({"features", "sheet"})),
+    Format(module="core.data.svmlight", suffixes=(".svm", ".svmlight", ".libsvm")),
     Format(module="core.data.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
 )
 SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)
@@ -58,17 +87,29 @@ class Found:
     Attributes:
         path: as the user wrote it.
         format: its format.
-        files: the files that are its content; each is read on its own, or all at once where a format has `many`.
+        files: the files that are its content, each of which is read on its own; of a format with `many`, the folder.
+        names: the paths of the files in that folder, as texts: there may be very many.
     """
 
     path: str
     format: Format
     files: tuple[Path, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
         """The end of the files' names, in small letters."""
-        return _suffix(self.files[0])
+        return _suffix(Path(self.names[0]) if self.names else self.files[0])
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(os.stat(one).st_size for one in self.names or self.files)  # noqa: PTH116 - a Path for each is slow
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The files of which a column may repeat the labels; none where all files are one data set."""
+        return () if self.format.many else self.files
 
     def hashes(self) -> list[str]:
         """The hash of each file's content, or one of all where a format has `many`.
@@ -76,8 +117,8 @@ class Found:
         Raises:
             UserError: a file cannot be read.
         """
-        if self.format.many:
-            return [tree_hash(user_path(self.path), self.files)]
+        if self.names:
+            return [tree_hash(self.files[0], self.names)]
         return [content_hash(one) for one in self.files]
 
     def parts(self, wanted: Wanted) -> list[Part]:
@@ -87,7 +128,7 @@ class Found:
             UserError: a file is damaged or ambiguous, or options do not fit it.
         """
         read = self.format.load().read
-        return [self._read(read, one, wanted) for one in ([user_path(self.path)] if self.format.many else self.files)]
+        return [self._read(read, one, wanted) for one in self.files]
 
     def _read(self, read: Any, file: Path, wanted: Wanted) -> Part:
         try:
@@ -109,7 +150,7 @@ def found(path: str) -> Found:
         return Found(path, _format_of(place, path), (place,))
     for one in FORMATS:
         if one.many and (files := one.load().files(place)):
-            return Found(path, one, tuple(files))
+            return Found(path, one, (place,), tuple(map(os.fspath, files)))
     files = [file for file in _listed(place, path) if _suffix(file) in SUFFIXES]
     formats = sorted({_suffix(file) for file in files})
     if not files:
@@ -129,14 +170,14 @@ def _listed(folder: Path, path: str) -> list[Path]:
 def _format_of(file: Path, path: str) -> Format:
     suffix = _suffix(file)
     for one in FORMATS:
-        if suffix in one.suffixes:
+        if suffix in one.suffixes and not (one.looks and not one.load().holds(file)):
             return one
     raise fault(path, f"its format ({suffix or 'no suffix'}) is unknown: {_known()}")
 
 
 def _suffix(file: Path) -> str:
-    return file.suffix.lower()
+    return ".tar.gz" if file.name.lower().endswith(".tar.gz") else file.suffix.lower()
 
 
 def _known() -> str:
-    return f"known formats are {', '.join(SUFFIXES)}"
+    return f"known formats are {', '.join(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes))}"

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
-Layout = Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"]
+Layout = Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"]
 _WORDS = {"n": "samples", "f": "features", "h": "height", "w": "width", "c": "channels"}
 _CHANNELS = {1, 3, 4}
 
@@ -21,21 +20,25 @@ _CHANNELS = {1, 3, 4}
 # The possible readings of an array by its number of axes: the first is taken where nothing speaks against it.
 _READINGS: dict[int, tuple[Layout, ...]] = {2: ("nf", "fn"), 3: ("nhw", "hwn", "hwc", "chw")}
 
+# The two readings of an array of MATLAB by its number of axes.
+_FIRST_OR_LAST: dict[int, tuple[Layout, Layout]] = {2: ("nf", "fn"), 3: ("nhw", "hwn"), 4: ("nhwc", "hwcn")}
+
 
 def arranged(
-    samples: NDArray[Any],
+    samples: Any,
     layout: Layout | None,
     where: Path | str,
     *,
     beside: Collection[tuple[int, ...]] = (),
     labels: tuple[int, ...] | None = None,
-) -> NDArray[Any]:
+) -> Any:
     """Rearranges an array to one sample per row: (n, …).
 
     Args:
-        samples: as stored, 2 to 4 dimensions.
-        layout: a letter for each axis. `fn` is features x samples, `hwn` has the images last; `hwc` and `chw` are a
-            cube whose pixels are the samples and whose bands are the features; the others have samples first.
+        samples: an array or `core.data.stored.Rows`, as stored, 2 to 4 dimensions.
+        layout: a letter for each axis. `fn` is features x samples, `hwn` and `hwcn` have the images last; `hwc` and
+            `chw` are a cube whose pixels are the samples and whose bands are the features; the others have samples
+            first.
         where: the file, for the message.
         beside: shapes of the further arrays of the file, without the labels.
         labels: the shape of the labels, where there are any: what does not fit them is no reading.
@@ -50,12 +53,40 @@ def arranged(
     if samples.ndim != len(layout):
         raise fault(where, f"`layout: {layout}` has {len(layout)} axes, but the samples have the shape {samples.shape}")
     if layout == "fn":
-        return samples.T
+        return samples.transpose(1, 0)
     if layout == "hwn":
         return samples.transpose(2, 0, 1)
+    if layout == "hwcn":
+        return samples.transpose(3, 0, 1, 2)
     if layout == "chw":
         samples = samples.transpose(1, 2, 0)
     return samples.reshape(-1, samples.shape[-1]) if layout in {"hwc", "chw"} else samples
+
+
+def samples_last(shape: tuple[int, ...], labels: tuple[int, ...] | None, where: Path | str) -> Layout | None:
+    """The layout of an array of MATLAB, where samples are often the last axis; None where they are the first.
+
+    Args:
+        shape: 2 to 4 axes.
+        labels: the shape of the labels, where there are any: their number tells the axis.
+        where: the file, for the message.
+
+    Raises:
+        UserError: both the first and the last axis may be the samples.
+    """
+    two = _FIRST_OR_LAST.get(len(shape))
+    if two is None:
+        return None
+    if labels is not None:
+        fitting = [one for one in two if _fits(shape, one, labels)]
+        if len(fitting) > 1:
+            raise _two(where, shape, *two)
+        return two[1] if fitting == [two[1]] else None
+    if len(shape) == 3:
+        raise _two(where, shape, *two)
+    # Only a colour image has an axis of 1, 3 or 4 there.
+    colours = [place for place in (1, 2, 3) if len(shape) == 4 and shape[place] in _CHANNELS]
+    return two[1] if colours == [2] else None
 
 
 def _check_one_reading(
@@ -114,8 +145,8 @@ def _reading(shape: tuple[int, ...], layout: Layout) -> str:
 
 
 def shaped(
-    samples: NDArray[Any], shape: Sequence[int] | None, layout: Layout | None, where: Path | str
-) -> tuple[NDArray[Any], tuple[str, ...]]:
+    samples: Any, shape: Sequence[int] | None, layout: Layout | None, where: Path | str
+) -> tuple[Any, tuple[str, ...]]:
     """Reshapes samples to (n, features) or (n, channels, height, width), and returns the meaning of the stored axes.
 
     (n, H, W) has one channel. In (n, A, B, C) the channels are A or C, whichever is 1, 3 or 4.

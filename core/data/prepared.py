@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from core.data.dataset import Dataset, cache_folder
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
-from core.data.stored import Stored
+from core.data.stored import FEW, WHOLE, Stored, is_sparse
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 1
+_VERSION = 2
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
 _SPARSE = ("data", "indices", "indptr")
+# Numbers that are copied at once: 16 MiB of float32.
+_AT_ONCE = 1 << 22
 _DRAFT: ContextVar[Path | None] = ContextVar("draft", default=None)
 
 # Is told the work, how much of it is done and how much there is; see `told`.
@@ -95,7 +97,7 @@ def prepared(key: str, make: Callable[[], Dataset]) -> Dataset:
 
 
 def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """A new array to fill; while a data set is prepared it is a file of its entry, else it is in memory.
+    """A new array to fill; while a data set is prepared the first is a file of its entry, all others are in memory.
 
     Raises:
         UserError: the disk has not enough space.
@@ -103,12 +105,43 @@ def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     import numpy as np
 
     draft = _DRAFT.get()
-    if draft is None:
+    if draft is None or (draft / "samples.npy").exists():
         return np.zeros(shape, dtype)
     with _explained(draft.parent):
         draft.mkdir(exist_ok=True)
         _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
         return np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
+
+
+def gathered(blocks: Sequence[Any]) -> Any:
+    """Samples (n, …) of one file as one array; many bytes or halves are put into `room`.
+
+    Args:
+        blocks: arrays, or sparse matrices, or what has a shape and a type and gives slices of rows in their order, as
+            `core.data.stored.Rows`; they follow one another, and differ in their number of rows alone.
+    """
+    import numpy as np
+    from scipy import sparse
+
+    if is_sparse(blocks[0]):
+        return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
+    if len(blocks) == 1 and isinstance(blocks[0], np.ndarray):
+        return blocks[0]
+    shape = (sum(one.shape[0] for one in blocks), *blocks[0].shape[1:])
+    size, dtype = math.prod(shape), np.result_type(*(one.dtype for one in blocks))
+    if size > FEW and dtype in {np.dtype(np.uint8), np.dtype(np.float16)}:
+        whole = room(shape, dtype)
+    else:
+        # So many numbers are trained on as float32 anyway, and would take twice the memory.
+        whole = np.empty(shape, np.float32 if size > WHOLE and dtype.kind == "f" else dtype)
+    step = max(1, _AT_ONCE // max(1, math.prod(shape[1:])))
+    place = 0
+    for block in blocks:
+        for start in range(0, block.shape[0], step):
+            rows = block[start : start + step]
+            whole[place : place + len(rows)] = rows
+            place += len(rows)
+    return whole
 
 
 def entries_folder() -> Path:
@@ -160,9 +193,10 @@ def _write(draft: Path, data: Dataset) -> None:
                 os.fsync(stream.fileno())
     samples = data.samples
     sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
-    about = {
+    described = {
         "version": _VERSION,
         "name": data.name,
+        "shape": samples.shape,
         "class_names": data.class_names,
         "fingerprint": data.fingerprint,
         "feature_names": data.feature_names,
@@ -171,11 +205,13 @@ def _write(draft: Path, data: Dataset) -> None:
         "axes": data.axes,
         "notes": data.notes,
         "unlabelled": data.unlabelled,
+        "scene": data.scene,
         "sparse_shape": sparse_shape,
+        "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
-        stream.write(seal_json(about))
+        stream.write(seal_json(described))
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -213,11 +249,11 @@ def _opened(entry: Path) -> Dataset | None:
     import numpy as np
 
     try:
-        about = unseal_json((entry / _ABOUT).read_bytes())
-        if about["version"] != _VERSION:
+        told = about(entry)
+        if told["version"] != _VERSION:
             return None
         found: dict[str, Any] = {}
-        for name, size in about["files"].items():
+        for name, size in told["files"].items():
             file = entry / f"{name}.npy"
             if file.stat().st_size != size:
                 return None
@@ -225,31 +261,39 @@ def _opened(entry: Path) -> Dataset | None:
         os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled")
+    texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled", "scene")
     return Dataset(
-        about["name"],
-        _samples(found, about["sparse_shape"]),
+        told["name"],
+        _samples(found, told["sparse_shape"], tuple(told["limits"])),
         None if "labels" not in found else np.array(found["labels"]),
-        fingerprint=about["fingerprint"],
+        fingerprint=told["fingerprint"],
         arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},
         parts=found.get("parts"),
-        label_name=about["label_name"],
+        label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
-        **{name: tuple(about[name]) for name in texts},
+        **{name: tuple(told[name]) for name in texts},
     )
 
 
-def _samples(found: dict[str, Any], sparse_shape: list[int]) -> NDArray[np.float32] | Stored:
+def _samples(found: dict[str, Any], sparse_shape: list[int], limits: Any) -> NDArray[np.float32] | Stored:
     if "scaling.offset" not in found:
         return found["samples"]
     scaling = Scaling(*(found[f"scaling.{name}"] for name in ("offset", "divisor", "factor")))
     if not sparse_shape:
-        return Stored(found["samples"], scaling)
+        return Stored(found["samples"], scaling, limits)
     from scipy import sparse
 
     parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
-    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling)
+    return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling, limits)
+
+
+def about(entry: Path) -> dict[str, Any]:
+    """The description of an entry; empty if it is damaged."""
+    try:
+        return unseal_json((entry / _ABOUT).read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def entries(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import UserError
 
@@ -33,12 +33,15 @@ class Scaling:
     factor: NDArray[np.float32]
 
     @classmethod
-    def of(cls, samples: Any, scale: str) -> Scaling:
+    def of(cls, samples: Any, scale: str) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32]]:
         """The scaling that `scaled` gives the same numbers, found in blocks of rows.
 
         Args:
             samples: (n, features) or (n, channels, height, width), of bytes or halves; or a sparse matrix by rows.
             scale: as for `scaled`.
+
+        Returns:
+            The scaling, and the smallest and the largest number of each feature or channel.
 
         Raises:
             UserError: the scale is unknown.
@@ -46,21 +49,22 @@ class Scaling:
         import numpy as np
 
         kind = _kind_of(scale, samples)
-        one = np.ones(1, np.float32)
+        found = _Limits.of_sparse(samples) if hasattr(samples, "indptr") else _Limits.of(samples)
+        low, high, one = found.low, found.high, np.ones(1, np.float32)
         if kind == "none":
-            return cls(np.zeros(1, np.float32), one, one)
-        if hasattr(samples, "indptr"):
-            return _sparse_scaling(samples, kind)
-        low, high, mean = _limits_and_mean(samples)
+            return cls(np.zeros(1, np.float32), one, one), low, high
         if kind == "unit":
-            least, most = low.min(keepdims=True).reshape(1), high.max(keepdims=True).reshape(1)
-            return cls(least, np.where(most > least, most - least, 1), one)
-        peak = np.maximum(high - mean, mean - low)
-        peak = np.where((low == high) | (peak == 0), 1, peak).astype(np.float32)
-        deviation = _deviation(samples, mean, peak)
+            least, most = low.min().reshape(1), high.max().reshape(1)
+            return cls(least, np.where(most > least, most - least, one), one), low, high
+        if hasattr(samples, "indptr"):
+            deviation, peak = _sparse_deviation(samples), one
+        else:
+            peak = np.maximum(high - found.mean, found.mean - low)
+            peak = np.where((low == high) | (peak == 0), one, peak)
+            deviation = _deviation(samples, found.mean, peak)
         constant = (low == high) | (deviation == 0)
         factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)
-        return cls(mean, peak, factor)
+        return cls(found.mean, peak, factor), low, high
 
     def offset_and_divisor(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same scaling as the function of this name gives it."""
@@ -70,12 +74,47 @@ class Scaling:
         divisor = self.divisor.astype(np.float64) / np.where(factor == 0, 1, factor)
         return self.offset.astype(np.float64).reshape(-1), divisor.reshape(-1)
 
+    def limits(self, samples: Any) -> tuple[float, float]:
+        """The smallest and the largest number of samples in stored form after the scaling."""
+        found = _Limits.of_sparse(samples) if hasattr(samples, "indptr") else _Limits.of(samples)
+        low, high = (self.apply(one.copy()) for one in found[:2])
+        return float(low.min()), float(high.max())
+
     def apply(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scales dense float32 samples (m, …) in place, and returns them."""
         samples -= self.offset
         samples /= self.divisor
         samples *= self.factor
         return samples
+
+
+class _Limits(NamedTuple):
+    """The smallest and the largest number and the mean of each feature, (features,), or channel, (channels, 1, 1)."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, samples: NDArray[Any]) -> _Limits:
+        import numpy as np
+
+        axes, shape = (0, *range(2, samples.ndim)), (samples.shape[1], *(1 for _ in samples.shape[2:]))
+        low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+        total = np.zeros(shape, np.float64)
+        for block in _blocks(samples):
+            low = np.minimum(low, block.min(axis=axes).reshape(shape))
+            high = np.maximum(high, block.max(axis=axes).reshape(shape))
+            total += block.sum(axis=axes, dtype=np.float64).reshape(shape)
+        return cls(low, high, (total / (samples.size // samples.shape[1])).astype(np.float32))
+
+    @classmethod
+    def of_sparse(cls, samples: Any) -> _Limits:
+        import numpy as np
+
+        low, high = (one.toarray().reshape(-1).astype(np.float32) for one in (samples.min(axis=0), samples.max(axis=0)))
+        mean = np.asarray(samples.mean(axis=0, dtype=np.float64)).reshape(-1)
+        return cls(low, high, mean.astype(np.float32))
 
 
 def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
@@ -85,20 +124,6 @@ def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
     step = max(1, _AT_ONCE // max(1, math.prod(samples.shape[1:])))
     for start in range(0, len(samples), step):
         yield samples[start : start + step].astype(np.float32)
-
-
-def _limits_and_mean(samples: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The smallest and the largest number and the mean of each feature or channel."""
-    import numpy as np
-
-    axes, shape = (0, *range(2, samples.ndim)), (samples.shape[1], *(1 for _ in samples.shape[2:]))
-    low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
-    total = np.zeros(shape, np.float64)
-    for block in _blocks(samples):
-        low = np.minimum(low, block.min(axis=axes).reshape(shape))
-        high = np.maximum(high, block.max(axis=axes).reshape(shape))
-        total += block.sum(axis=axes, dtype=np.float64).reshape(shape)
-    return low, high, (total / (samples.size // samples.shape[1])).astype(np.float32)
 
 
 def _deviation(samples: NDArray[Any], mean: NDArray[np.float32], peak: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -112,17 +137,12 @@ def _deviation(samples: NDArray[Any], mean: NDArray[np.float32], peak: NDArray[n
     return np.sqrt(total / (samples.size // samples.shape[1]))
 
 
-def _sparse_scaling(samples: Any, kind: str) -> Scaling:
+def _sparse_deviation(samples: Any) -> NDArray[np.float64]:
     import numpy as np
     from sklearn.utils.sparsefuncs import mean_variance_axis
 
-    if kind == "unit":
-        low, high = np.float32(min(samples.min(), 0)), np.float32(max(samples.max(), 0))
-        return Scaling(np.full(1, low), np.full(1, high - low or 1, np.float32), np.ones(1, np.float32))
     found: Any = mean_variance_axis(samples.astype(np.float64, copy=False), axis=0)
-    mean, variance = found
-    factor = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
-    return Scaling(mean.astype(np.float32), np.ones(1, np.float32), factor.astype(np.float32))
+    return np.sqrt(found[1])
 
 
 def scaled(samples: NDArray[Any], scale: str) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,19 +76,19 @@ class Source:
         rows = range(0, len(self), size)
         return read_ahead(self, [slice(start, start + size) for start in rows])
 
+    def tensor_split(self, count: int) -> Iterator[Tensor]:
+        """All samples in `count` parts of nearly equal size, the larger ones first, as torch splits a tensor."""
+        ends = [len(one) for one in np.array_split(np.arange(len(self)), count)]
+        starts = np.concatenate([[0], np.cumsum(ends)]).tolist()
+        return read_ahead(self, [slice(*one) for one in pairwise(starts)])
+
     def min(self) -> Tensor:
-        """The smallest number of all samples."""
-        return torch.tensor(self._limits[0])
+        """The smallest number of the data set."""
+        return torch.tensor(self.stored.limits[0])
 
     def max(self) -> Tensor:
-        """The largest number of all samples."""
-        return torch.tensor(self._limits[1])
-
-    @property
-    def _limits(self) -> tuple[float, float]:
-        if not hasattr(self, "_found"):
-            self._found = self.stored.limits()
-        return self._found
+        """The largest number of the data set."""
+        return torch.tensor(self.stored.limits[1])
 
 
 # All samples of a data set, as a tensor on the device or as a source.

@@ -6,8 +6,8 @@ The module imports nothing heavy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any
 
 from core.data.scaling import Scaling
 
@@ -20,8 +20,6 @@ FEW = 1 << 24
 # A sparse matrix of at most so many numbers, zeros counted, is made dense; larger ones stay sparse. So many numbers are
 # also the most that are taken at once where a score or a search needs all samples: 1 GiB.
 WHOLE = 1 << 28
-# Numbers that are read at once when all are looked at: 16 MiB.
-_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +29,13 @@ class Stored:
     Attributes:
         values: (n_stored, *sample_shape), perhaps mapped from a file; or a scipy matrix in CSR, (n_stored, features).
         scaling: what is done with the numbers of a row.
+        limits: the smallest and the largest scaled number of all values.
         rows: the rows of `values` that are the samples, (n,); None for all.
     """
 
     values: Any
     scaling: Scaling
+    limits: tuple[float, float]
     rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -73,19 +73,93 @@ class Stored:
         """Some of the samples, in the same form, without a copy of their values."""
         import numpy as np
 
-        every = np.arange(len(self.values)) if self.rows is None else self.rows
+        every = np.arange(self.values.shape[0]) if self.rows is None else self.rows
         return replace(self, rows=every[rows])
 
-    def limits(self) -> tuple[float, float]:
-        """The smallest and the largest scaled number."""
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array that lies in a file, or in memory in another order; rows of it are read when they are needed.
+
+    Attributes:
+        values: a data set of HDF5, or an array.
+        axes: which axis of `values` is each axis of this array.
+    """
+
+    values: Any
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In the order of `axes`."""
+        return tuple(self.values.shape[axis] for axis in self.axes)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.axes)
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+        return self.values.dtype
+
+    def transpose(self, *axes: int) -> Rows:
+        """The same with its axes in another order."""
+        return Rows(self.values, tuple(self.axes[axis] for axis in axes))
+
+    def reshape(self, *shape: Any) -> NDArray[Any]:
+        """All values, in another shape."""
+        return self[:].reshape(*shape)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows."""
+        where = tuple(rows if axis == self.axes[0] else slice(None) for axis in range(self.ndim))
+        return self.values[where].transpose(self.axes)
+
+
+@dataclass(eq=False)
+class Records:
+    """Images in a file of records of one length, of which rows are read in their order.
+
+    Attributes:
+        stream: the file.
+        count: how many records there are.
+        head: the bytes before each image, which are classes.
+        sides: (channels, height, width).
+        by_columns: whether an image is stored column by column.
+        heads: the bytes before each image that was read.
+    """
+
+    stream: IO[bytes]
+    count: int
+    head: int
+    sides: tuple[int, int, int]
+    by_columns: bool = False
+    heads: list[NDArray[np.uint8]] = field(default_factory=list[Any])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, channels, height, width)."""
+        return (self.count, *self.sides)
+
+    @property
+    def dtype(self) -> Any:
+        """Bytes."""
         import numpy as np
 
-        low, high = np.inf, -np.inf
-        step = max(1, _AT_ONCE // max(1, math.prod(self.shape[1:])))
-        for start in range(0, len(self), step):
-            block = self[slice(start, start + step)]
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
-        return low, high
+        return np.dtype(np.uint8)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        """The next rows."""
+        import numpy as np
+
+        size = self.head + math.prod(self.sides)
+        wanted = min(rows.stop, self.count) - rows.start
+        records = np.frombuffer(self.stream.read(wanted * size), np.uint8).reshape(wanted, size)
+        self.heads.append(records[:, : self.head])
+        images = records[:, self.head :].reshape(wanted, *self.sides)
+        return images.transpose(0, 1, 3, 2) if self.by_columns else images
 
 
 def is_sparse(values: Any) -> bool:
@@ -116,10 +190,21 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
 
     from core.data.scaling import scaled
 
+    if not is_large(samples):
+        return scaled(samples.toarray() if is_sparse(samples) else samples, scale)
+    # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
+    plain = is_sparse(samples) or samples.flags.c_contiguous
+    return _stored(samples if plain else np.ascontiguousarray(samples), scale)
+
+
+def is_large(samples: Any) -> bool:
+    """Whether samples (n, …), an array or a sparse matrix, are held as they are."""
     if is_sparse(samples):
-        if math.prod(samples.shape) > WHOLE:
-            return Stored(samples, Scaling.of(samples, scale))
-        samples = samples.toarray()
-    if samples.dtype in {np.dtype(np.uint8), np.dtype(np.float16)} and samples.size > FEW:
-        return Stored(np.ascontiguousarray(samples), Scaling.of(samples, scale))
-    return scaled(samples, scale)
+        return math.prod(samples.shape) > WHOLE
+    return samples.dtype.name in {"uint8", "float16"} and samples.size > FEW
+
+
+def _stored(values: Any, scale: str) -> Stored:
+    scaling, low, high = Scaling.of(values, scale)
+    ends = [scaling.apply(one.copy()) for one in (low, high)]
+    return Stored(values, scaling, (float(ends[0].min()), float(ends[1].max())))

@@ -1,4 +1,4 @@
-"""Reads Parquet and text files into arrays."""
+"""Reads files of rows into arrays: Parquet, Feather, Arrow, JSON Lines, Excel workbooks and text files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from core.data.columns import (
     look_like_index,
 )
 from core.data.dataset import fault
-from core.data.text_tables import is_missing, is_number, read_text, told
+from core.data.records import read_records
+from core.data.text_tables import is_missing, is_number, is_written_number, read_text, ungrouped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ _ID = "id: "
 
 
 def read(file: Path, wanted: Wanted) -> Part:
-    """Reads a `.parquet`, `.csv` or `.tsv` file.
+    """Reads a file that `core.data.records` opens, or a `.csv` or `.tsv` file.
 
     Args:
         file: the file, with a row per sample.
@@ -44,8 +45,8 @@ def read(file: Path, wanted: Wanted) -> Part:
         UserError: columns are missing, ambiguous or not numeric, or rows have different lengths.
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
-    is_text = file.suffix.lower() != ".parquet"
-    table: Any = read_text(file, wanted.decimal) if is_text else _parquet(file)
+    is_text = file.suffix.lower() in {".csv", ".tsv"}
+    table, notes = read_text(file, wanted.decimal) if is_text else (read_records(file, wanted.sheet), ())
     names: list[str] = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -56,7 +57,8 @@ def read(file: Path, wanted: Wanted) -> Part:
         chosen, left = _known_columns(file, table, wanted.known, labelled)
     else:
         chosen, left = _feature_columns(file, table, wanted, labelled)
-    columns, samples = _matrix(file, table.select(chosen), trained=wanted.known is not None)
+    features, grouped = ungrouped(table.select(chosen), wanted.decimal) if is_text else (table.select(chosen), ())
+    columns, samples = _matrix(file, features, wanted)
     ids = wanted.id if wanted.id in names else next((name for name in left if left[name].startswith(_ID)), None)
     return Part(
         file,
@@ -66,16 +68,8 @@ def read(file: Path, wanted: Wanted) -> Part:
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else table[ids].to_numpy(),
-        notes=told(file, wanted.decimal) if is_text else (),
+        notes=(*notes, *grouped),
     )
-
-
-def _parquet(file: Path) -> Any:
-    from pyarrow import parquet
-
-    # Not `read_table`: it takes `key=value` in the names of folders for columns.
-    with parquet.ParquetFile(file) as source:
-        return source.read()
 
 
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
@@ -193,16 +187,16 @@ def _is_real(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _matrix(file: Path, table: Any, *, trained: bool) -> tuple[tuple[str, ...], NDArray[Any]]:
+def _matrix(file: Path, table: Any, wanted: Wanted) -> tuple[tuple[str, ...], NDArray[Any]]:
     """The columns of a table as one array (rows, columns), and their names; those of a list are numbered."""
     columns: list[str] = []
     blocks: list[NDArray[Any]] = []
     for name in table.column_names:
         if _is_list(table[name].type):
-            block = _vectors(file, name, table[name], trained=trained)
+            block = _vectors(file, name, table[name], wanted)
             columns.extend(f"{name}[{i}]" for i in range(block.shape[1]))
         else:
-            block = _numbers(file, name, table[name], trained=trained)[:, None]
+            block = _numbers(file, name, table[name], wanted)[:, None]
             columns.append(name)
         blocks.append(block)
     return tuple(columns), blocks[0] if len(blocks) == 1 else _side_by_side(blocks)
@@ -216,30 +210,32 @@ def _side_by_side(blocks: list[NDArray[Any]]) -> NDArray[Any]:
     return np.ascontiguousarray(np.concatenate([block.T for block in blocks], dtype=kind).T)
 
 
-def _numbers(file: Path, name: str, column: Any, *, trained: bool) -> NDArray[Any]:
+def _numbers(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]:
     import pyarrow as pa
     from pyarrow import types
 
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not _is_real(column.type):
-        raise _no_number(file, name, column, trained=trained)
+        raise _no_number(file, name, column, wanted)
     if types.is_integer(column.type) or types.is_floating(column.type):
         return column.to_numpy()
     return column.cast(pa.float64()).to_numpy()
 
 
-def _no_number(file: Path, name: str, column: Any, *, trained: bool) -> Exception:
+def _no_number(file: Path, name: str, column: Any, wanted: Wanted) -> Exception:
     values = [(row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None]
-    bad = next((pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])), None)
+    strange = [pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])]
+    # In a column like 1.234,5 the fault lies with what is no number in this way of writing either.
+    bad = next((pair for pair in strange if not is_written_number(pair[1], wanted.decimal)), next(iter(strange), None))
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
     pointed = next((value for _, value in values if "." in value and is_number(value)), None)
     if bad is None and pointed is not None:
         said, advice = f"it has decimal points, as in {pointed}", 'leave out `decimal: ","`'
     elif bad and is_number(bad[1].replace(",", ".", 1)):
-        option = "give `--decimal ,`" if trained else 'set `decimal: ","`'
+        option = "give `--decimal ,`" if wanted.known is not None else 'set `decimal: ","`'
         advice = f"it has decimal commas: {option}, or save it with decimal points"
-    elif trained:
+    elif wanted.known is not None:
         advice = "mend it: the model was trained on numbers there"
     else:
         advice = (
@@ -249,7 +245,7 @@ def _no_number(file: Path, name: str, column: Any, *, trained: bool) -> Exceptio
     return fault(file, f"column {name!r} is not numeric: {said}; {advice}")
 
 
-def _vectors(file: Path, name: str, column: Any, *, trained: bool) -> NDArray[Any]:
+def _vectors(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]:
     from pyarrow import compute
 
     if not _is_real(column.type.value_type):
@@ -263,7 +259,7 @@ def _vectors(file: Path, name: str, column: Any, *, trained: bool) -> NDArray[An
             f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, but the "
             f"first has {lengths[0]}: all must have the same number, at least 1",
         )
-    flat = _numbers(file, name, compute.call_function("list_flatten", [column]), trained=trained)
+    flat = _numbers(file, name, compute.call_function("list_flatten", [column]), wanted)
     return flat.reshape(len(column), lengths[0] if len(lengths) else 0)
 
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.data.columns import is_label_name, label_key, listed
-from core.data.dataset import fault, user_path
+from core.data.dataset import damage, fault, user_path
+from core.data.records import SUFFIXES, read_records
+from core.data.text_tables import head_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_SUFFIXES = (".parquet", ".csv", ".tsv")
+_SUFFIXES = (*SUFFIXES, ".csv", ".tsv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +28,14 @@ class Texts:
         labels: (n,) as they stand in the file; None where there are none.
         label_name: the column of the labels.
         left_out: the other columns, each with the reason.
+        notes: what else was decided while reading, in sentences.
     """
 
     texts: list[str]
     labels: NDArray[Any] | None
     label_name: str
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def texts_file(path: str) -> Path:
@@ -50,14 +54,14 @@ def read_texts(file: Path, text: str, labels: str | None) -> Texts:
     """Reads a column of texts and that of the labels.
 
     Args:
-        file: Parquet, CSV or TSV, with names of columns.
+        file: of rows, as `texts_file` takes it, with names of columns.
         text: the column of the texts.
         labels: as for `core.data.columns.label_key`.
 
     Raises:
         UserError: the file is damaged, a column is not there or not of texts, a text is missing.
     """
-    table = _table(file, text)
+    table, notes = _table(file, text)
     names: list[str] = table.column_names
     if names.count(text) != 1:
         raise fault(file, f"`text: {text}` must name one of its columns: {listed(names)}")
@@ -68,6 +72,7 @@ def read_texts(file: Path, text: str, labels: str | None) -> Texts:
         None if found is None else _labels(table[found]),
         found or "",
         tuple(f"{name or 'a column without a name'} ({_reason(name)})" for name in others),
+        notes,
     )
 
 
@@ -75,27 +80,19 @@ def _reason(name: str) -> str:
     return f"a label by its name; `labels: {name}` scores by it" if is_label_name(name) else "beside the texts"
 
 
-def _table(file: Path, text: str) -> Any:
-    from pyarrow import ArrowException, csv, parquet, string
+def _table(file: Path, text: str) -> tuple[Any, tuple[str, ...]]:
+    from pyarrow import csv, string
 
     try:
-        if file.suffix.lower() == ".parquet":
-            with parquet.ParquetFile(file) as source:
-                return source.read()
-        return csv.read_csv(
-            file,
-            parse_options=csv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
-            convert_options=csv.ConvertOptions(column_types={text: string()}, strings_can_be_null=False),
-        )
-    except (ArrowException, OSError, ValueError) as error:
+        if file.suffix.lower() in SUFFIXES:
+            return read_records(file), ()
+        head = head_of(file, ".")
+        options = {**head.options(), "read_options": csv.ReadOptions(encoding=head.encoding)}
+        options["convert_options"] = csv.ConvertOptions(column_types={text: string()}, strings_can_be_null=False)
+        return csv.read_csv(file, **options), head.notes
+    except damage() as error:
         reason = " ".join(str(error).split())[:200]
         raise fault(file, f"it cannot be read ({reason}): it may be cut short, or of another format") from error
-
-
-def _delimiter(file: Path) -> str:
-    with file.open(encoding="utf-8-sig") as stream:
-        start = stream.readline()
-    return "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=start.count)
 
 
 def _texts(file: Path, column: Any) -> list[str]:

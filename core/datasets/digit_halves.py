@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from core.config.schema import Fraction, NonNegativeInt
 from core.data.dataset import Dataset, fingerprint_of
+from core.data.stored import dense
 from core.datasets import digits
 
 
@@ -26,7 +27,7 @@ def load(*, validation: Fraction = 0.1, test: Fraction = 0.1, split_seed: NonNeg
     from core.data import splits
 
     splits.check_shares(validation, test, "data")
-    images = digits.load().samples
+    images = dense(digits.load().samples)
     upper, lower = (np.ascontiguousarray(half.reshape(len(images), -1)) for half in np.split(images, 2, axis=2))
     split = splits.drawn(np.zeros(len(images), np.int8), "test", test, split_seed, "digit-halves")
     split = splits.drawn(split, "validation", validation, split_seed, "digit-halves")

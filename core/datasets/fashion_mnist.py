@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.data.dataset import Dataset, cache_folder, check_spread, check_values, fault, fingerprint_of, user_path
+from core.data.known_sets import read_idx
 from core.data.labels import check_labels, encode_labels
 from core.data.scaling import scaled
 from core.errors import UserError
@@ -117,40 +118,3 @@ def _labels(file: Path) -> NDArray[np.uint8]:
     if labels.ndim != 1 or (labels.size and labels.max() > 9):
         raise fault(file, f"it holds values of shape {labels.shape}, not one of 0..9 per image: is it another file?")
     return labels
-
-
-def read_idx(file: Path) -> NDArray[np.uint8]:
-    """Reads an IDX file of bytes, plain or gzipped.
-
-    Returns:
-        An array of the shape in the file's header.
-
-    Raises:
-        UserError: it is not an IDX file, or has more or fewer values than its header says.
-    """
-    import math
-
-    import numpy as np
-
-    content = _content(file)
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise fault(file, f"it is not an IDX file of bytes: it begins with {content[:4].hex()}, not 000008")
-    start = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content[4:start], ">u4", (len(content[:start]) - 4) // 4).tolist())
-    if len(content) - start != math.prod(shape):
-        raise fault(
-            file,
-            f"it has {max(len(content) - start, 0)} values, but its header says {shape}: copy or download it again",
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _content(file: Path) -> bytes:
-    import gzip
-    import zlib
-
-    try:
-        packed = file.read_bytes()
-        return gzip.decompress(packed) if file.suffix == ".gz" else packed
-    except (OSError, EOFError, zlib.error) as error:
-        raise fault(file, f"it cannot be unpacked ({error}): copy or download it again") from error

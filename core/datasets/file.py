@@ -1,4 +1,4 @@
-"""Your own data: an npy, npz, Parquet, CSV or TSV file, or a folder of files of one kind.
+"""Your own data: a file of arrays, a table or sparse rows, a folder of such files, or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
 others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
@@ -46,10 +46,11 @@ def load(
     ignore: tuple[str, ...] | None = None,
     id: str | None = None,  # noqa: A002 - it is what the option is called
     unlabelled: tuple[int | str, ...] | None = None,
-    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwc", "chw"] | None = None,
+    layout: Literal["nf", "fn", "nhw", "nchw", "nhwc", "hwn", "hwcn", "hwc", "chw"] | None = None,
     decimal: Literal[".", ","] = ".",
+    sheet: str | None = None,
     view: str | None = None,
-    split: Literal["train", "test", "all"] | None = None,
+    split: Literal["train", "test", "all", "with-unlabelled"] | None = None,
     size: PositiveInt | None = None,
     broken: Literal["refuse", "skip"] = "refuse",
     log1p: bool = False,
@@ -73,11 +74,14 @@ def load(
         id: column or array of the samples' names, which `conclus embed` keeps.
         unlabelled: label values that mean no label. Without it: -1 (unless it is one of only two), NA, nan, none, null,
             unlabelled; empty ones always.
-        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn (images last), or of a
-            cube whose pixels are the samples hwc, chw. Without it: the only possible reading with samples first.
+        layout: what the axes of an array are: nf, fn (features x samples), nhw, nchw, nhwc, hwn or hwcn (images
+            last), or of a cube whose pixels are the samples hwc, chw. Without it: the only possible reading with
+            samples first; of `.mat` also with samples last, where the labels say so.
         decimal: the decimal point of numbers in CSV and TSV.
-        view: which of several views of the same samples is read, where a file holds some.
-        split: the part of a data set that comes in two. Without it: all of it.
+        sheet: of an Excel workbook, the sheet that is read. Without it: the only one with cells.
+        view: which of several views of the same samples is read, where a file holds some: `view0`, `view1`, …
+        split: the part of a data set that comes in two, as CIFAR-10 or arrays `x_train` and `x_test`. Without it: all,
+            train first. Of STL-10 `with-unlabelled` adds the images without a class.
         size: the sides of images in pixels: the shorter side is brought to it, and the middle is cut out.
         broken: images that cannot be decoded are refused, or left out and told of (`skip`).
         log1p: of `.h5ad`: counts are taken as log(1 + count).
@@ -97,6 +101,7 @@ def load(
         "unlabelled": unlabelled,
         "layout": layout,
         "decimal": decimal,
+        "sheet": sheet,
         "view": view,
         "split": split,
         "size": size,
@@ -104,17 +109,17 @@ def load(
         "log1p": log1p,
         "top_genes": top_genes,
     }
-    hashed = fingerprint(path=path, scale=scale, shape=shape, **options)
     found = formats.found(path)
+    hashed = _fingerprint(found, scale=scale, shape=shape, **options)
     read = partial(_load, found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
-    small = sum(one.stat().st_size for one in found.files) < _SMALL and not found.format.cached
+    small = not found.format.cached and found.size < _SMALL
     # The name is that of the path, and not what it was when the entry was made.
     return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
 
 
 def _load(found: formats.Found, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
     path = found.path
-    wanted = replace(wanted, copies=label_copies(found.files, wanted))
+    wanted = replace(wanted, copies=label_copies(found.tables, wanted))
     samples, part, axes = _samples(found, wanted, shape)
     check_spread(samples, path)
     labels = Labels(None, ())
@@ -155,7 +160,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
         path: as for `load`.
         columns: names of the features in training, in their order; empty for arrays.
         decimal: as for `load`.
-        options: `features`, `labels`, `shape`, `ignore`, `id` and `layout` as for `load`.
+        options: `features`, `labels`, `shape`, `ignore`, `id`, `layout`, `view` and `log1p` as for `load`.
 
     Returns:
         A data set without labels; `left_out` names the columns that the model does not know.
@@ -178,7 +183,7 @@ def samples_of(path: str, columns: Sequence[str], *, decimal: str = ".", **optio
 
 def _wanted(**options: Any) -> Wanted:
     """What `load` and `fingerprint` are told of columns and arrays."""
-    plain = ("labels", "id", "layout", "view", "split", "size", "broken", "log1p", "top_genes")
+    plain = ("labels", "id", "layout", "sheet", "view", "split", "size", "broken", "log1p", "top_genes")
     return Wanted(
         features=_names(options.get("features")),
         ignore=tuple(options.get("ignore") or ()),
@@ -201,9 +206,9 @@ def _samples(found: formats.Found, wanted: Wanted, shape: Sequence[int] | None) 
     parts = [_checked(one, wanted) for one in found.parts(wanted)]
     _check_same(parts)
     part = parts[0] if len(parts) == 1 else _joined(parts)
-    if part.axes:
+    if part.axes and shape is None:
         return part.samples, part, part.axes
-    samples, axes = shaped(part.samples, shape, wanted.layout, found.path)
+    samples, axes = shaped(part.samples, shape, None if part.axes else wanted.layout, found.path)
     return samples, part, axes
 
 
@@ -231,24 +236,28 @@ def _joined(parts: Sequence[Part]) -> Part:
     )
 
 
-def fingerprint(
-    *,
-    path: str,
-    features: str | Sequence[str] | None = None,
-    labels: str | None = None,
-    scale: str = "auto",
-    shape: Sequence[int] | None = None,
-    **later: Any,
-) -> str:
-    """The hash of the files' content and of all options except the path; `later` ones count only if they are set.
+def fingerprint(*, path: str, **options: Any) -> str:
+    """The hash of the files' content and of all options except the path; see `load`.
 
     Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
 
     Raises:
         UserError: there are no such files, or none has a known format.
     """
-    found = formats.found(path)
-    changed = changed_reading(found.files, _wanted(features=features, labels=labels, **later))
+    return _fingerprint(formats.found(path), **options)
+
+
+def _fingerprint(
+    found: formats.Found,
+    *,
+    features: str | Sequence[str] | None = None,
+    labels: str | None = None,
+    scale: str = "auto",
+    shape: Sequence[int] | None = None,
+    **later: Any,
+) -> str:
+    """The hash; the options that came `later` count only if they are set."""
+    changed = changed_reading(found.tables, _wanted(features=features, labels=labels, **later))
     return fingerprint_from(
         found.hashes(),
         format=found.suffix,
@@ -275,7 +284,7 @@ def _checked(part: Part, wanted: Wanted) -> Part:
 def _check_options(found: formats.Found, wanted: Wanted) -> None:
     """Refuses options that do nothing with files of this format."""
     unset = Wanted()
-    for option in ("decimal", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
+    for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
         if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
             raise fault(
                 found.files[0],

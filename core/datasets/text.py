@@ -56,8 +56,8 @@ def load(
     """Loads the vectors of texts, and labels if there are any; computes the vectors if they are not cached.
 
     Args:
-        path: a Parquet, CSV or TSV file with a row per text, or its address in an object store; the first line of CSV
-            and TSV names the columns.
+        path: a Parquet, Feather, Arrow, JSON Lines, xlsx, CSV or TSV file with a row per text, or its address in an
+            object store; the first line of CSV and TSV names the columns.
         text: the column of the texts.
         labels: the column of the labels, `none` for no labels. Without it: y, label, labels, target or targets, or
             else class.
@@ -113,7 +113,7 @@ def load(
         {} if change is None else {"variants": _vectors(texts, models, change)[0]},
         left_out=read.left_out,
         label_name="" if found.codes is None else read.label_name,
-        notes=(f"the texts are the column {text}", *told_size, *found.notes, *notes),
+        notes=(f"the texts are the column {text}", *read.notes, *told_size, *found.notes, *notes),
         unlabelled=found.missing,
     )
 

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import UNLABELLED
+from core.data.source import Samples, Source
 from core.evaluation import kmeans, metrics
 from core.evaluation.assignment import assigned, centres_of
+from core.evaluation.components import vectors
 from core.evaluation.label_free import Subsample, feature_criteria, label_free
 from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
@@ -30,7 +32,7 @@ CHUNK = 256
 
 def evaluate(
     method: EvaluatedModel,
-    samples: Tensor,
+    samples: Samples,
     labels: NDArray[np.int64] | None,
     *,
     n_clusters: int,
@@ -48,7 +50,7 @@ def evaluate(
     the final score does not depend on earlier epochs. `subsample` and `outputs` (from `predict`) are those of the
     samples; they are computed if they are not given.
     """
-    subsample = subsample or Subsample.of(samples.cpu().numpy())
+    subsample = subsample or Subsample.of(samples.stored if isinstance(samples, Source) else samples.cpu().numpy())
     outputs = outputs or predict(method, samples)
     features = kmeans.unit_rows(outputs.features.numpy())
     begin = None if last or previous is None else previous.centroids
@@ -74,7 +76,7 @@ def evaluate(
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids, centres), probe_labels, assignment)
 
 
-def predict(method: EvaluatedModel, samples: Tensor) -> Outputs:
+def predict(method: EvaluatedModel, samples: Samples) -> Outputs:
     """The method's outputs for all samples, in chunks, on the CPU, float32."""
     with evaluation_mode(method):
         parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
@@ -109,9 +111,12 @@ def _label_scores(
     return found
 
 
-def _input_scores(samples: Tensor, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
-    """Scores of k-means on the input itself: a method with lower scores has learned nothing useful."""
-    rows = kmeans.unit_rows(samples.flatten(1).float().cpu().numpy())
+def _input_scores(samples: Samples, labels: NDArray[np.int64], *, n_clusters: int, seed: int) -> dict[str, float]:
+    """Scores of k-means on the input itself: a method with lower scores has learned nothing useful.
+
+    Samples in stored form that are too many numbers are reduced first, see `core.evaluation.components`.
+    """
+    rows = kmeans.unit_rows(vectors(samples).cpu().numpy())
     known = labels != UNLABELLED
     found = metrics.scores(kmeans.kmeans(rows, n_clusters, seed=seed, starts=3).labels[known], labels[known])
     return {"input_kmeans_acc": found["acc"], "input_kmeans_nmi": found["nmi"]}

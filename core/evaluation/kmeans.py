@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from core.data.stored import Stored
+
 Matrix = NDArray[np.float32]
 
 # If there are more rows, the starts of k-means are tried on so many of them.
@@ -140,7 +142,7 @@ CANDIDATES = (*range(2, 13), 14, 16, 18, 20, 23, 26, 30, 34, 38, 43, 48, 54, 60,
 SUBSAMPLE = 2000
 
 
-def estimate_n_clusters(samples: Matrix) -> int:
+def estimate_n_clusters(samples: Matrix | Stored) -> int:
     """The number of clusters whose k-means has the highest silhouette on a sample of at most 2,000; no labels needed.
 
     Use it only if nothing better is known. It counts clearly separate groups of the input, so it is too low if classes

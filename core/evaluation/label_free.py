@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from core.data.stored import Stored
+
 SUBSAMPLE = 2000
 NEIGHBOURS = 10
 # Columns per block: a block of images takes a few tens of megabytes.
@@ -42,7 +44,7 @@ class Subsample:
     neighbours: Labels
 
     @classmethod
-    def of(cls, samples: NDArray[np.float32]) -> Subsample:
+    def of(cls, samples: NDArray[np.float32] | Stored) -> Subsample:
         """The subsample of samples (n, *sample_shape); this takes a tenth of a second for 784 features."""
         rows = subsample_rows(len(samples))
         distances = euclidean(samples[rows].reshape(len(rows), -1))

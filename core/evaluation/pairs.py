@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.data.dataset import PARTS, Dataset
+from core.data.stored import dense
 from core.evaluation import retrieval
 from core.evaluation.clustering import CHUNK, evaluation_mode
 from core.evaluation.outputs import EvaluatedModel, Outputs, Scores
@@ -88,7 +89,7 @@ def _part(name: str, data: Dataset, device: torch.device, generator: torch.Gener
     pairs = data.part(name)
     rows = torch.randperm(pairs.n_samples, generator=generator)
     rows = rows[:TRAINED] if name == "train" else rows
-    arrays = (pairs.samples, pairs.arrays["target"])
+    arrays = (dense(pairs.samples), pairs.arrays["target"])
     samples, targets = (torch.from_numpy(array)[rows].to(device) for array in arrays)
     return _Part(name, samples, targets)
 

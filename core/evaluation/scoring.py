@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.data.dataset import Dataset
+from core.data.source import Samples
 from core.evaluation.clustering import evaluate
 from core.evaluation.label_free import Subsample
 from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
@@ -28,7 +29,7 @@ class ScoredTrial:
     """
 
     data: Dataset
-    samples: Tensor
+    samples: Samples
     n_clusters: int
     batch_size: int
     seed: int

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.data.source import Samples
 from core.evaluation import kmeans, metrics
 from core.evaluation.clustering import evaluation_mode, mutual_information, predict
 from core.evaluation.outputs import Outputs
@@ -103,7 +104,7 @@ class Method(ContrastiveClustering):
         self.best_score = 0.0
         self.rollbacks = 0
 
-    def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
+    def end_epoch(self, epoch: int, samples: Samples) -> Outputs | None:
         """Ends the warm-up, or keeps or undoes the epoch; then chooses the labels for the next epoch."""
         if epoch < self.warmup_epochs:
             return None

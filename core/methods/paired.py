@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.config.schema import LossPlugIn
 from core.config.trial import build_loss
+from core.data.source import Samples
 from core.errors import UserError
 from core.evaluation.outputs import Outputs
 from core.evaluation.pairs import PairScoring
@@ -64,12 +65,12 @@ class Method(Base):
         self.register_buffer("deviation", torch.ones(shape))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
-    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+    def begin_epoch(self, epoch: int, samples: Samples) -> None:
         """Before the first epoch, computes the mean and the standard deviation of the inputs."""
         if epoch > 1 or not self.standardise:
             return
-        axes = (0, *range(2, samples.ndim))
-        inputs = samples.double()
+        inputs = samples[:].double()
+        axes = (0, *range(2, inputs.ndim))
         # Compared by equality: the deviation of a constant in floats is not 0, and dividing by it makes huge inputs.
         constant = inputs.amin(dim=axes) == inputs.amax(dim=axes)
         deviation = torch.where(constant, 1.0, inputs.std(dim=axes, correction=0))

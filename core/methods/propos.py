@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.data.source import Samples
 from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
@@ -80,7 +81,7 @@ class Method(Base):
         optimiser.add_param_group({"params": list(self.predictor.parameters()), "lr": rate, "configured_lr": rate})
         self.optimisers = {"all": optimiser}
 
-    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+    def begin_epoch(self, epoch: int, samples: Samples) -> None:
         """After the warm-up, labels the samples by k-means of their unit projections."""
         self.scattering = epoch > self.warmup_epochs
         if self.scattering:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.data.source import Samples
 from core.evaluation import kmeans
 from core.evaluation.clustering import CHUNK, predict
 from core.evaluation.outputs import Outputs
@@ -80,14 +81,14 @@ class Method(Base):
         optimiser.add_param_group({"params": list(self.encoder.parameters()), "lr": rate, "configured_lr": rate})
         return optimiser
 
-    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+    def begin_epoch(self, epoch: int, samples: Samples) -> None:
         """Places the centroids in their epoch, by k-means of the features."""
         if epoch == self.placing_epoch:
             if epoch == 1:
                 settle(self.encoder, samples)
             self._place(samples)
 
-    def _place(self, samples: Tensor) -> None:
+    def _place(self, samples: Samples) -> None:
         found = kmeans.kmeans(predict(self, samples).features.numpy(), self.n_clusters, seed=self.seed, starts=10)
         with torch.no_grad():
             self.centroids.weight.copy_(torch.from_numpy(found.centroids))
@@ -132,7 +133,7 @@ class Method(Base):
         self.placed = state["placed"]
 
 
-def settle(encoder: nn.Module, samples: Tensor) -> None:
+def settle(encoder: nn.Module, samples: Samples) -> None:
     """Sets the running statistics of batch norms to those of the samples; before training they are only defaults."""
     norms = [one for one in encoder.modules() if isinstance(one, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [one.momentum for one in norms]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from core.data.source import Samples
 from core.evaluation.clustering import CHUNK, evaluation_mode
 from core.evaluation.outputs import Outputs
 from core.methods.cc import objective
@@ -86,7 +87,7 @@ class Method(Base):
         self.register_buffer("thresholds", torch.full((setting.n_clusters,), constant))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
-    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+    def begin_epoch(self, epoch: int, samples: Samples) -> None:
         """Notes the epoch and, in the boosting stage, adapts the thresholds if they are adaptive."""
         self.epoch = epoch
         if self.adaptive and epoch >= self.first_boosted:

@@ -15,6 +15,8 @@ from torch import Tensor
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data.dataset import Dataset
+from core.data.source import on_device
+from core.data.stored import Stored
 from core.errors import UserError
 from core.evaluation import kmeans
 from core.evaluation.assignment import Assignment, assigned
@@ -168,12 +170,12 @@ class Embedded:
     assignment: Assignment | None
 
 
-def embed(method: Method, places: ClusterPlaces, samples: NDArray[np.float32], device: str) -> Embedded:
+def embed(method: Method, places: ClusterPlaces, samples: NDArray[np.float32] | Stored, device: str) -> Embedded:
     """The outputs of a method for samples (n, *sample_shape).
 
     Without a head, a sample belongs to the cluster of the nearest k-means centroid.
     """
-    found = predict(method, torch.from_numpy(samples).to(device))
+    found = predict(method, on_device(samples, torch.device(device)))
     vectors = found.features.numpy()
     features = kmeans.unit_rows(vectors)
     if found.probabilities is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
+from core.data.source import Samples, on_device, read_ahead
 from core.evaluation.outputs import Scores
 from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
@@ -92,7 +93,7 @@ def fit(
     if resume is not None:
         resume.refuse_other(origin)
     training = data.part("train")
-    samples = torch.from_numpy(training.samples).to(where)
+    samples = on_device(training.samples, where)
     clusters = count_clusters(config, training)
     streams = Streams.of(seed, where)
     arrays = {name: torch.from_numpy(array).to(where) for name, array in training.arrays.items()}
@@ -146,7 +147,7 @@ def _found(losses: dict[str, float], scores: Scores | None) -> dict[str, float]:
     return losses | (scores.metrics | scores.health if scores else {})
 
 
-def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Streams) -> dict[str, float]:
+def train_epoch(method: Method, samples: Samples, batch_size: int, streams: Streams) -> dict[str, float]:
     """Trains on every sample once, in random order; returns mean losses over the samples of steps that were not undone.
 
     All batches have nearly the same size: a small last batch, say of five samples, would make a whole step with the
@@ -155,8 +156,9 @@ def train_epoch(method: Method, samples: Tensor, batch_size: int, streams: Strea
     order = torch.randperm(len(samples), generator=streams.order).to(samples.device)
     sums: dict[str, Tensor] = {}
     seen = 0
-    for rows in order.tensor_split(math.ceil(len(order) / batch_size)):
-        losses = method.step(Batch(samples[rows], rows, streams.views, streams.method))
+    parts = order.tensor_split(math.ceil(len(order) / batch_size))
+    for rows, read in zip(parts, read_ahead(samples, parts), strict=True):
+        losses = method.step(Batch(read, rows, streams.views, streams.method))
         if not torch.isfinite(losses["loss"]):
             continue  # the method has undone this step
         seen += len(rows)
@@ -190,7 +192,7 @@ def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
 
 
 def build(
-    config: TrialConfig, samples: Tensor, clusters: int, *, seed: int, arrays: Mapping[str, Tensor] | None = None
+    config: TrialConfig, samples: Samples, clusters: int, *, seed: int, arrays: Mapping[str, Tensor] | None = None
 ) -> Method:
     """The configured method with new weights, in training mode, on the device of the samples and `arrays`."""
     sample_shape = tuple(samples.shape[1:])

@@ -9,6 +9,7 @@ import torch
 
 from core.config.trial import Evaluation, TrialConfig
 from core.data.dataset import Dataset
+from core.data.source import on_device
 from core.training.device import CONTEXT_BYTES
 from core.training.fit import build, fit
 from core.training.n_clusters import count_clusters
@@ -62,7 +63,7 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     training = data.part("train")
     arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
     clusters = count_clusters(config, training)
-    method = build(config, torch.from_numpy(training.samples), clusters, seed=0, arrays=arrays)
+    method = build(config, on_device(training.samples, torch.device("cpu")), clusters, seed=0, arrays=arrays)
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
+from core.data.source import Samples
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ClusterScoring, ScoredTrial, Scoring
 from core.training import optimisers
@@ -36,7 +37,7 @@ class Views(ABC):
     def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families do not need it
         """Called once, before `prepare`, with the data set's further arrays, each (n_samples, …)."""
 
-    def prepare(self, samples: Tensor) -> None:  # noqa: B027 - most families do not need it
+    def prepare(self, samples: Samples) -> None:  # noqa: B027 - most families do not need it
         """Called once, before training, with all samples (n_samples, *sample_shape)."""
 
     @abstractmethod
@@ -110,10 +111,10 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.step_guard = StepGuard()
 
-    def begin_epoch(self, epoch: int, samples: Tensor) -> None:
+    def begin_epoch(self, epoch: int, samples: Samples) -> None:
         """Called before each epoch (from 1) with all samples; a method with stages begins the next stage here."""
 
-    def end_epoch(self, epoch: int, samples: Tensor) -> Outputs | None:
+    def end_epoch(self, epoch: int, samples: Samples) -> Outputs | None:
         """Called after each epoch with all samples, before the epoch is scored.
 
         A method that computes the outputs of all samples here, with its final weights of the epoch, returns them (on

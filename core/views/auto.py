@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from core.data.source import Samples
 from core.training.method import Batch
 from core.training.method import Views as Base
 from core.views import affine, image, noise
@@ -23,7 +24,7 @@ class Views(Base):
     def __init__(self, sample_shape: tuple[int, ...]) -> None:
         self.chosen = _family(sample_shape)(sample_shape)
 
-    def prepare(self, samples: Tensor) -> None:
+    def prepare(self, samples: Samples) -> None:
         """Prepares the chosen family."""
         self.chosen.prepare(samples)
 

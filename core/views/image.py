@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.config.schema import Fraction, NonNegativeFloat
+from core.data.source import Samples
 from core.errors import UserError
 from core.training.method import Batch
 from core.training.method import Views as Base
@@ -85,7 +86,7 @@ class Views(Base):
         self.blur, self.cutout, self.noise = blur, cutout, noise
         self.low, self.high = 0.0, 1.0
 
-    def prepare(self, samples: Tensor) -> None:
+    def prepare(self, samples: Samples) -> None:
         """Takes the smallest and the largest value of the data as black and white."""
         self.low, self.high = float(samples.min()), float(samples.max())
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.config.schema import Fraction, PositiveInt
+from core.data.source import Samples
 from core.errors import UserError
+from core.evaluation.components import vectors
 from core.training.method import Batch
 from core.training.method import Views as Base
 
@@ -23,7 +25,7 @@ class Views(Base):
     """The ordinary view of a sample is drawn from its neighbours; its weak view is the sample itself."""
 
     neighbours: Tensor
-    data: Tensor
+    data: Samples
 
     def __init__(self, sample_shape: tuple[int, ...], *, count: PositiveInt = 20, dropout: Fraction = 0.1) -> None:
         """The neighbours and the dropout.
@@ -41,10 +43,10 @@ class Views(Base):
         self.count = count
         self.dropout = dropout
 
-    def prepare(self, samples: Tensor) -> None:
-        """Finds the neighbours of every sample, by cosine."""
+    def prepare(self, samples: Samples) -> None:
+        """Finds the neighbours of every sample, by cosine; see `core.evaluation.components` for very many numbers."""
         self.data = samples
-        self.neighbours = nearest(samples, min(self.count, len(samples) - 1))
+        self.neighbours = nearest(vectors(samples), min(self.count, len(samples) - 1))
 
     def __call__(self, batch: Batch) -> Tensor:
         """One of the neighbours of each sample, with some features set to zero."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from core.config.schema import Fraction, NonNegativeFloat
+from core.data.source import Samples
+from core.data.stored import FEW
 from core.errors import UserError
 from core.training.method import Batch
 from core.training.method import Views as Base
@@ -50,9 +52,16 @@ class Views(Base):
             )
         self.corruption, self.mixup, self.noise, self.dropout = corruption, mixup, noise, dropout
 
-    def prepare(self, samples: Tensor) -> None:
-        """Keeps the samples (n_samples, features), since the values of other samples are drawn from them."""
-        self.samples = samples
+    def prepare(self, samples: Samples) -> None:
+        """Keeps the samples (n_samples, features), since the values of other samples are drawn from them.
+
+        Of samples in stored form, so many random ones are kept as floats as take 64 MiB.
+        """
+        if isinstance(samples, Tensor):
+            self.samples = samples
+            return
+        most = max(2, FEW // samples.shape[1])
+        self.samples = samples[torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))[:most]]
 
     def __call__(self, batch: Batch) -> Tensor:
         """An ordinary view of each sample, shape (n, features)."""

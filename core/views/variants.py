@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from core.config.schema import Fraction, NonNegativeInt
+from core.data.source import Samples
 from core.errors import UserError
+from core.evaluation.components import vectors
 from core.training.method import Batch
 from core.training.method import Views as Base
 from core.views.neighbours import nearest
@@ -56,10 +58,10 @@ class Views(Base):
             )
         self.variants = arrays["variants"]
 
-    def prepare(self, samples: Tensor) -> None:
-        """Finds the neighbours of every sample, by cosine."""
+    def prepare(self, samples: Samples) -> None:
+        """Finds the neighbours of every sample, by cosine; see `core.evaluation.components` for very many numbers."""
         itself = torch.arange(len(samples), device=samples.device)[:, None]
-        near = nearest(samples, min(self.neighbours, len(samples) - 1))
+        near = nearest(vectors(samples), min(self.neighbours, len(samples) - 1))
         self.sources = torch.cat([itself, near], dim=1)
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -182,7 +182,7 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
             labels="none" if known else data.get("labels"),
             shape=data.get("shape"),
             decimal=point,
-            **{name: data[name] for name in ("id", "layout") if data.get(name)},
+            **{name: data[name] for name in ("id", "layout", "view", "log1p") if data.get(name)},
         )
     except UserError as error:
         # Here the option is called otherwise than in a study.

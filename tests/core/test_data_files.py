@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from core.data import arrays
 from core.data.catalog import find_named
+from core.data.columns import Wanted
 from core.datasets import fashion_mnist, file
 from core.errors import UserError
 
@@ -152,9 +154,9 @@ BROKEN = {
         r"cannot be read as \.npz \(.*indices",
         {},
     ),
-    "by-columns.npz": (
-        npz(data=GRID[0], indices=CLASSES, indptr=CLASSES, shape=CLASSES[:2], format=np.array(b"csc")),
-        r"not by rows: save `matrix\.tocsr\(\)`",
+    "by-blocks.npz": (
+        npz(data=GRID[0], indices=CLASSES, indptr=CLASSES, shape=CLASSES[:2], format=np.array(b"bsr")),
+        r"of the form 'bsr': save `matrix\.tocsr\(\)`",
         {},
     ),
     "empty.csv": (text(""), r"it is empty", {}),
@@ -167,7 +169,7 @@ BROKEN = {
     "hole.csv": (text("a,b\n1,2\n3,\n5,6\n"), r"row 2 \(counted from 1\), column 'b' is missing \(nan\)", {}),
     "hole-first.csv": (text("1,NA,2\n3,4,5\n"), r"row 1 \(counted from 1\), column 'f1' is missing", {}),
     "twice.csv": (text("a,a\n1,2\n3,4\n"), r"several columns have the name 'a'", {}),
-    "latin.csv": (text("größe,b\n1,2\n".encode("latin-1")), r"'utf-8' codec", {}),
+    "binary.csv": (text(b"a,b\n1,\xff\0\n"), r"'utf-8' codec", {}),
     "wide.csv": (text("a" * 200_000 + ",b\n1,2\n"), r"cannot be read as \.csv \(field larger", {}),
     "unknown.csv": (text("a,b\n1,2\n3,4\n"), r"`features` names 'c', but its columns are a, b", {"features": "a, c"}),
     "only-labels.csv": (text("y\n1\n2\n"), r"no column is left.*y", {}),
@@ -380,6 +382,19 @@ def test_sparse_rows_of_scipy_become_dense(tmp_path):
     assert file.load(path=str(tmp_path / "bag.npz"), scale="none").samples.tolist() == GRID.tolist()
 
 
+@pytest.mark.parametrize(("form", "told"), [("csc", ["CSC"]), ("coo", ["COO"]), ("csr", [])])
+@pytest.mark.parametrize("whole", [1 << 28, 1])
+def test_a_sparse_matrix_of_any_form_is_read_by_rows(tmp_path, monkeypatch, form, told, whole):
+    from scipy import sparse
+
+    monkeypatch.setattr("core.data.arrays.WHOLE", whole)
+    sparse.save_npz(tmp_path / "bag.npz", sparse.csr_matrix(GRID).asformat(form))
+    part = arrays.read(tmp_path / "bag.npz", Wanted())
+    assert hasattr(part.samples, "indptr") == (whole == 1)
+    assert (part.samples.toarray() if whole == 1 else part.samples).tolist() == GRID.tolist()
+    assert [name for name in ("CSR", "CSC", "COO") if f"stored as {name}" in " ".join(part.notes)] == told
+
+
 def real(folder):
     return sorted((SHARED / folder).glob("*.*")) if SHARED.is_dir() else []
 
@@ -398,7 +413,7 @@ def test_real_labelled_sets_load_by_path_alone(folder):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the folder shared/data is not beside the repository")
-@pytest.mark.parametrize(("folder", "says"), [("multiview", "several arrays"), ("text", "name: text")])
+@pytest.mark.parametrize(("folder", "says"), [("multiview", "several (views|arrays)"), ("text", "name: text")])
 def test_real_sets_of_several_views_or_of_text_say_what_to_do(folder, says):
     for path in real(folder):
         with pytest.raises(UserError, match=says):

@@ -264,10 +264,10 @@ def test_what_cannot_be_used_is_named(tmp_path, columns, options, words):
     ("name", "content", "words"),
     [
         ("a.parquet", b"PAR1 no", "cannot be read"),
-        ("a.csv", b"", "cannot be read"),
+        ("a.csv", b"", "it is empty"),
         ("a.csv", b"text,label\nx,1,2\n", "cannot be read"),
-        ("a.csv", b"text\n\xff\xfe\n", "cannot be read"),
-        ("a.txt", b"some text", "known formats are .parquet, .csv, .tsv"),
+        ("a.csv", b"text\n\xff\xfe\0\n", "cannot be read"),
+        ("a.txt", b"some text", "known formats are .parquet, .feather, .arrow, .jsonl, .ndjson, .xlsx, .csv, .tsv"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, name, content, words):

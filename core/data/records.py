@@ -1,0 +1,187 @@
+"""Opens a file of rows as an Arrow table: Parquet, Feather and Arrow, JSON Lines, Excel workbooks."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from core.data.columns import listed
+from core.data.dataset import fault
+from core.data.text_tables import is_header, is_missing, is_number
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
+_BLOCK = 1 << 26
+_BOM = b"\xef\xbb\xbf"
+_EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
+_INSTALL = "uv sync --extra import --inexact"
+
+
+def read_records(file: Path, sheet: str | None = None) -> Any:
+    """Reads a whole file as a pyarrow table.
+
+    Args:
+        file: it ends in one of `SUFFIXES`.
+        sheet: of a workbook, the sheet that is read; None for the only one with cells.
+
+    Raises:
+        UserError: openpyxl is not installed, or a workbook is damaged or has several sheets.
+        ValueError, OSError: the file is damaged (pyarrow's errors among them).
+    """
+    suffix = file.suffix.lower()
+    return _plain(_sheet(file, sheet) if suffix == ".xlsx" else _READERS[suffix](file))
+
+
+def _parquet(file: Path) -> Any:
+    from pyarrow import parquet
+
+    # Not `read_table`: it takes `key=value` in the names of folders for columns.
+    with parquet.ParquetFile(file) as source:
+        return source.read()
+
+
+def _arrow(file: Path) -> Any:
+    """A file in Arrow's IPC format, which Feather is since version 2, or a stream of it."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(file)) as source:
+        start = source.read(6)
+        source.seek(0)
+        if start[:4] == b"FEA1":
+            raise fault(
+                file, "it is in Feather's old format, version 1: save it again as Feather of version 2 or Parquet"
+            )
+        reader = pa.ipc.open_file(source) if start == b"ARROW1" else pa.ipc.open_stream(source)
+        return reader.read_all()
+
+
+def _json_lines(file: Path) -> Any:
+    from pyarrow import json
+
+    with file.open("rb") as stream:
+        source = stream if stream.read(len(_BOM)) == _BOM else file
+        return json.read_json(source, read_options=json.ReadOptions(block_size=_BLOCK))
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".parquet": _parquet,
+    ".feather": _arrow,
+    ".arrow": _arrow,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+}
+SUFFIXES = (*_READERS, ".xlsx")
+
+
+def _plain(table: Any) -> Any:
+    """The table with its texts in one of the usual types: polars writes views of strings, also as categories."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    for place, field in enumerate(table.schema):
+        column = table.column(place)
+        if types.is_string_view(field.type):
+            table = table.set_column(place, field.name, column.cast(pa.large_string()))
+        elif types.is_dictionary(field.type) and types.is_string_view(field.type.value_type):
+            chunks = [
+                pa.DictionaryArray.from_arrays(one.indices, one.dictionary.cast(pa.large_string()))
+                for one in column.chunks
+            ]
+            kind = pa.dictionary(field.type.index_type, pa.large_string())
+            table = table.set_column(place, field.name, pa.chunked_array(chunks, kind))
+    return table
+
+
+def _sheet(file: Path, name: str | None) -> Any:
+    """The cells of a sheet; what a formula gave when the workbook was saved stands for the formula."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise fault(file, f"Excel workbooks need openpyxl, which is not installed: {_INSTALL}") from error
+    content = file.read_bytes()
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheets = {one.title: one for one in book.worksheets}
+        chosen = _chosen(file, sheets, name)
+        rows = _rows(sheets[chosen], lambda cell: cell.value)
+        if any(value is None for row in rows for value in row):
+            formulas = openpyxl.load_workbook(io.BytesIO(content), read_only=True)[chosen]
+            _check_formulas(
+                file, rows, _rows(formulas, lambda cell: cell.coordinate if cell.data_type == "f" else None)
+            )
+    except UserError:
+        raise
+    except Exception as error:  # openpyxl raises whatever a damaged part leads to
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        what = f"it cannot be read as .xlsx ({reason}): it may be cut short, have a password, or be of another format"
+        raise fault(file, what) from error
+    return _table(file, rows)
+
+
+def _chosen(file: Path, sheets: dict[str, Any], name: str | None) -> str:
+    """The sheet that is named, or the only one with a value in it."""
+    if name is not None:
+        if name not in sheets:
+            raise fault(file, f"`sheet: {name}` is none of its sheets: {listed(sheets)}")
+        return name
+    full = [title for title, sheet in sheets.items() if any(_filled(row) for row in sheet.iter_rows(values_only=True))]
+    if not full:
+        raise fault(file, _EMPTY)
+    if len(full) > 1:
+        said = f"several sheets have cells: {listed(full)}; name one (`sheet: {full[0]}` of the data set `file`)"
+        raise fault(file, said)
+    return full[0]
+
+
+def _filled(row: tuple[Any, ...]) -> bool:
+    return any(value is not None for value in row)
+
+
+def _rows(sheet: Any, take: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
+    """What is taken from the cells of each row, row 1 first; rows may have different lengths."""
+    sheet.reset_dimensions()  # Some programs write wrong ones, and openpyxl would stop there.
+    return [tuple(take(cell) for cell in row) for row in sheet.iter_rows()]
+
+
+def _check_formulas(file: Path, rows: list[tuple[Any, ...]], formulas: list[tuple[str | None, ...]]) -> None:
+    for values, places in zip(rows, formulas, strict=True):
+        for value, place in zip(values, places, strict=True):
+            if value is None and place is not None:
+                raise fault(file, f"the formula in {place} has no stored value: open the workbook in Excel and save it")
+
+
+def _table(file: Path, rows: list[tuple[Any, ...]]) -> Any:
+    """The rows with a value in them as a table; the first of them names the columns, and empty columns are no part."""
+    import pyarrow as pa
+
+    rows = [row for row in rows if _filled(row)]
+    width = max((len(row) for row in rows), default=0)
+    padded = (row + (None,) * (width - len(row)) for row in rows)
+    columns = [column for column in zip(*padded, strict=True) if _filled(column)]
+    lines = [["" if value is None else str(value) for value in line] for line in zip(*columns, strict=True)][:2]
+    if len(lines) < 2:
+        raise fault(file, _EMPTY)
+    if not is_header(*lines) or "" in lines[0][1:]:
+        said = ", ".join(lines[0][:3]) + (", …" if len(lines[0]) > 3 else "")
+        raise fault(
+            file, f"its first row ({said}) does not name each column: write a row of names there, and none above"
+        )
+    names = [name.strip() for name in lines[0]]
+    return pa.Table.from_arrays([_column(column[1:]) for column in columns], names)
+
+
+def _column(values: tuple[Any, ...]) -> Any:
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds == {str} and all(value is None or is_number(value) or is_missing(value) for value in values):
+        # Numbers that were typed into cells of text.
+        return pa.array([None if value is None or is_missing(value) else float(value) for value in values])
+    if len(kinds) > 1:
+        as_one = float if kinds <= {int, float} else str
+        values = tuple(None if value is None else as_one(value) for value in values)
+    return pa.array(values)

@@ -1,0 +1,182 @@
+"""Tables of other formats than Parquet and CSV, and the many ways in which people write numbers and texts."""
+
+import json
+import sys
+
+import numpy as np
+import openpyxl
+import pytest
+from scipy import sparse
+
+from core.data import stored
+from core.data.stored import Stored
+from core.datasets import file, text
+from core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def workbook(path, **sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return str(path)
+
+
+def first_column(path, **options):
+    return file.load(path=str(path), scale="none", **options).samples[:, 0].tolist()
+
+
+@pytest.mark.parametrize("mark", [",", "'", "\u2019", " ", "\u00a0", "\u202f"])
+def test_marks_between_thousands_are_no_part_of_a_number(tmp_path, mark):
+    (tmp_path / "a.csv").write_text(f'a,b\n"1{mark}234.5",1\n-7.25,2\n"{mark.join(["12", "345", "678"])}",3\nNA,4\n')
+    with pytest.raises(UserError, match=r"row 4 \(counted from 1\), column 'a' is missing"):
+        file.load(path=str(tmp_path / "a.csv"))
+    (tmp_path / "a.csv").write_text(f'a,b\n"1{mark}234.5",1\n-7.25,2\n"{mark.join(["12", "345", "678"])}",3\n')
+    assert first_column(tmp_path / "a.csv") == [1234.5, -7.25, 12345678.0]
+
+
+def test_names_that_look_like_numbers_with_marks_stay_names(tmp_path):
+    (tmp_path / "a.csv").write_text("key,a,label\n12 345,1,1 000\n12 346,2,2 000\n12 347,4,2 000\n")
+    found = file.load(path=str(tmp_path / "a.csv"))
+    assert found.ids is not None
+    assert (found.ids.tolist(), found.class_names) == (["12 345", "12 346", "12 347"], ("1 000", "2 000"))
+
+
+def test_points_between_thousands_beside_decimal_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n1.234,5;1\n-0,25;2\n12;3\n")
+    assert first_column(tmp_path / "a.csv", decimal=",") == [1234.5, -0.25, 12.0]
+
+
+def test_a_comma_that_may_be_the_decimal_one_is_asked_about(tmp_path):
+    (tmp_path / "a.csv").write_text('a,b\n"1,234",1\n"5,678",2\n')
+    with pytest.raises(UserError, match=r"it has decimal commas: set `decimal: \",\"`"):
+        file.load(path=str(tmp_path / "a.csv"))
+
+
+def test_what_is_no_number_is_named_and_not_its_neighbours(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n1.234,5;1\nseven;2\n2.000.000;3\n")
+    with pytest.raises(UserError, match=r"row 2 \(counted from 1\) is 'seven'; correct it"):
+        file.load(path=str(tmp_path / "a.csv"), decimal=",")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"])
+def test_names_and_labels_are_right_in_every_encoding(tmp_path, encoding):
+    rows = "länge;art\n" + "".join(f"{i / 2};{'Bär' if i % 2 else 'Fuß'}\n" for i in range(30))
+    (tmp_path / "a.csv").write_text(rows, encoding=encoding)
+    found = file.load(path=str(tmp_path / "a.csv"), labels="art", scale="none")
+    assert (found.feature_names, found.class_names) == (("länge",), ("Bär", "Fuß"))
+    assert any("Latin-1" in one for one in found.notes) == (encoding in {"latin-1", "cp1252"})
+    texts = text.load(path=str(tmp_path / "a.csv"), text="art", labels="none", dimensions=1)
+    assert texts.n_samples == 30
+    assert any("Latin-1" in one for one in texts.notes) == (encoding in {"latin-1", "cp1252"})
+
+
+def test_a_character_far_from_the_start_decides_the_encoding(tmp_path):
+    rows = "".join(f"{i / 2},n{i % 2}\n" for i in range(20_000))
+    (tmp_path / "a.csv").write_bytes(b"a,label\n" + rows.encode() + "1.5,Bär\n".encode("latin-1"))
+    assert file.load(path=str(tmp_path / "a.csv")).class_names == ("Bär", "n0", "n1")
+
+
+def test_one_sheet_of_several_is_read_by_its_name(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", Notes=[["read me"]], Data=[["a", "b"], [1, 2], [3, 5]])
+    found = file.load(path=path, sheet="Data", scale="none")
+    assert found.samples.tolist() == [[1, 2], [3, 5]]
+    assert found.fingerprint == file.fingerprint(path=path, sheet="Data", scale="none")
+    assert found.fingerprint != file.fingerprint(path=path, sheet="Notes", scale="none")
+    with pytest.raises(UserError, match="`sheet: data` is none of its sheets: Notes, Data"):
+        file.load(path=path, sheet="data")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([["Results of May"], ["a", "b"], [1, 2], [3, 4]], r"first row \(Results of May, \) does not name each column"),
+        ([[0.5, 2], [3, 4], [5, 6]], r"first row \(0\.5, 2\) does not name each column"),
+        ([["a", "b"]], "one row per sample, below a row that names the columns"),
+        ([], "one row per sample"),
+        ([["a", "b"], [1, 2], [3, "#DIV/0!"]], r"column 'b' is not numeric: row 2 .* is '#DIV/0!'"),
+        ([["a", "b"], [1, 2], [3, None]], r"row 2 \(counted from 1\), column 'b' is missing"),
+    ],
+)
+def test_a_sheet_that_is_no_table_is_refused_in_one_line(tmp_path, rows, says):
+    with pytest.raises(UserError, match=says) as error:
+        file.load(path=workbook(tmp_path / "a.xlsx", Data=rows))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_openpyxl_comes_with_the_line_that_installs_it(tmp_path, monkeypatch):
+    path = workbook(tmp_path / "a.xlsx", Data=[["a", "b"], [1, 2], [3, 5]])
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(UserError, match="need openpyxl, which is not installed: uv sync --extra import"):
+        file.load(path=path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".xlsx"])
+def test_a_copy_of_the_labels_is_found_in_every_table(tmp_path, suffix):
+    rows = [{"x": i * 0.37 % 1, "kind": "uv"[i % 2], "code": 7 - i % 2} for i in range(24)]
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        workbook(path, Data=[list(rows[0]), *(list(row.values()) for row in rows)])
+    found = file.load(path=str(path), labels="kind")
+    assert found.feature_names == ("x",)
+    assert found.left_out == ("code (it repeats the labels one to one; `features: [..., code]` learns from it)",)
+
+
+def test_a_folder_of_json_lines_is_one_data_set(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part in range(2):
+        rows = [{"name": f"s{part}{i}", "a": part + i / 4, "b": 1} for i in range(3)]
+        (folder / f"{part}.ndjson").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    found = file.load(path=str(folder), scale="none", id="name")
+    assert found.samples[:, 0].tolist() == [0, 0.25, 0.5, 1, 1.25, 1.5]
+    assert found.ids is not None
+    assert found.ids.tolist() == ["s00", "s01", "s02", "s10", "s11", "s12"]
+
+
+def test_texts_of_a_workbook(tmp_path):
+    rows = [[f"{word} {word} n{i}", word] for i, word in enumerate(["fox", "hen"] * 4)]
+    path = workbook(tmp_path / "a.xlsx", Data=[["title", "label"], *rows])
+    found = text.load(path=path, text="title")
+    assert (found.n_samples, found.class_names) == (8, ("fox", "hen"))
+
+
+def test_sparse_rows_stay_sparse_where_they_are_many(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    matrix = sparse.random(60, 90, 0.1, "csr", random_state=random)
+    lines = []
+    for row in range(60):
+        one = matrix[row].tocoo()
+        entries = sorted(zip(one.col.tolist(), one.data.tolist(), strict=True))
+        lines.append(" ".join([str(row % 3), *(f"{place}:{value!r}" for place, value in entries)]))
+    path = tmp_path / "a.libsvm"
+    path.write_text("\n".join(lines) + "\n")
+    whole = file.load(path=str(path), scale="none")
+    assert isinstance(whole.samples, np.ndarray)
+    for module in (stored, sys.modules["core.data.svmlight"]):
+        monkeypatch.setattr(module, "WHOLE", 1000)
+    held = file.load(path=str(path), scale="none").samples
+    assert isinstance(held, Stored)
+    assert held.is_sparse
+    for found in (held[:], whole.samples):
+        np.testing.assert_array_equal(found, matrix.toarray()[:, : found.shape[1]].astype(np.float32))
+        assert matrix.toarray()[:, found.shape[1] :].sum() == 0
+    assert "indices count from 0" in whole.notes
+
+
+def test_targets_that_are_no_classes_can_be_left_out(tmp_path):
+    path = tmp_path / "a.svm"
+    path.write_text("0.5 1:1\n0.75 2:1\n")
+    with pytest.raises(UserError, match=r"label of row 1 .* is '0\.5', but .* `labels: none`"):
+        file.load(path=str(path))
+    assert file.load(path=str(path), labels="none", scale="none").samples.tolist() == [[1, 0], [0, 1]]
