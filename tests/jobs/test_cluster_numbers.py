@@ -95,7 +95,7 @@ def test_a_sparse_matrix_gives_what_its_dense_one_gives():
     rng = np.random.default_rng(0)
     dense = rng.poisson(0.2, size=(90, 8)).astype(np.float32)
     clusters = np.arange(90) % 3
-    stored = Stored(csr_matrix(dense), Scaling.of(dense, "none"), (0, float(dense.max())))
+    stored = Stored(csr_matrix(dense), Scaling.of(dense, "none")[0], (0, float(dense.max())))
     assert differing(stored, clusters, 5) == differing(dense, clusters, 5)
 
 

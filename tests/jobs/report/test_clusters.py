@@ -280,7 +280,7 @@ def test_a_large_data_set_in_stored_form_gives_the_same_pictures(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, size=(30, 3, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", x=images)
     read = Clustered(tmp_path, "{name: file, path: x.npz}", np.arange(30) % 3).read()
-    scaling = Scaling.of(images, "unit")
+    scaling = Scaling.of(images, "unit")[0]
     stored = replace(read.data, samples=Stored(images, scaling, (0, 1)), scaling=scaling.offset_and_divisor())
     one, other = (
         cluster_files.files(cluster_contents.gather(replace(read, data=data), "why", SECTION), "t", "m")
