@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import plugins
 from core.config import trial as trial_config
-from core.config.trial import PlugIn
+from core.config.trial import PlugIn, TrialConfig
 from core.data import analyzer, remote
 from core.data.object_store import is_address
 from core.data.text_columns import read_texts, texts_file
@@ -69,12 +69,14 @@ def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, *, far: bool
         far: Whether data in an object store is read too.
     """
     try:
-        plug_in = _plug_in(folder, row, far=far)
-        data = _same(data_cache.read(plug_in), row, kept)
-        texts = _texts(plug_in)
+        config = _config(folder, row, far=far)
+        data = data_cache.load_data(config, str(row.get("data_hash")))
+        texts = _texts(config.data)
     except UserError as error:
         return TrialClusters(folder, row, kept, None, None, [], str(error))
-    return TrialClusters(folder, row, kept, data, plug_in, texts, "")
+    if not assignments.ids_of(data).equals(kept.table["id"].combine_chunks()):
+        return TrialClusters(folder, row, kept, None, None, [], "the stored clusters are of other samples")
+    return TrialClusters(folder, row, kept, data.part("train"), config.data, texts, "")
 
 
 def splitting(clusters: TrialClusters) -> dict[str, Any]:
@@ -104,8 +106,8 @@ def features(clusters: TrialClusters, rows: NDArray[np.int64]) -> NDArray[np.flo
     )
 
 
-def _plug_in(folder: Place, row: Mapping[str, Any], *, far: bool) -> PlugIn:
-    """The data set of a trial, found in the copy of its study by the fingerprint in the trial's row.
+def _config(folder: Place, row: Mapping[str, Any], *, far: bool) -> TrialConfig:
+    """A configuration with the data set of a trial, found in the copy of its study by the fingerprint in its row.
 
     The copy may come from a stranger. So plug-ins that it names by path run only if the user allows them, and a file is
     read only if its content is known to be the trial's.
@@ -117,17 +119,17 @@ def _plug_in(folder: Place, row: Mapping[str, Any], *, far: bool) -> PlugIn:
     with tempfile.TemporaryDirectory(prefix="conclus-clusters-") as scratch:
         file, _ = snapshot.fetch(folder, Path(scratch))
         study = studies.load(file)
-        for plug_in in islice(_candidates(study, records.parameters(row.get("params_json"))), _MOST):
-            path = plug_in.options.get("path")
+        for config in islice(_candidates(study, records.parameters(row.get("params_json"))), _MOST):
+            path = config.data.options.get("path")
             if isinstance(path, str) and is_address(path) and not far:
                 raise UserError("the data lies in an object store, which a report does not ask")
-            if _fingerprint(plug_in) == row.get("data_hash"):
-                return plug_in
+            if _fingerprint(config.data) == row.get("data_hash"):
+                return config
     raise UserError("the data has changed since this trial ran, or another study ran into this folder")
 
 
-def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[PlugIn]:
-    """The data sets that a trial with these parameters may have; paths in parameters are cut to file names."""
+def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[TrialConfig]:
+    """Configurations with the data sets that a trial of these parameters, which tell file names alone, may have."""
     keys = [key for key in study.space if key == "data" or key.startswith("data.")]
     told = {key: value for key, value in values.items() if key.startswith("data.")}
     # A number may lie between the examples of its range; a text is one of them, or the end of one that is a path.
@@ -137,22 +139,13 @@ def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[PlugIn]:
         config = study.cell(dict(zip(keys, chosen, strict=True)))
         found = trial_config.parameters(config)
         if all(found.get(key, value) == value for key, value in told.items()):
-            yield config.data
+            yield config
 
 
 def _fingerprint(plug_in: PlugIn) -> str:
     """The fingerprint of data as it is now."""
     with remote.held(plug_in.options) as (options, _):
         return plugins.function("datasets", plug_in.name, "fingerprint")(**options)
-
-
-def _same(data: Dataset, row: Mapping[str, Any], kept: KeptClusters) -> Dataset:
-    """The samples that were clustered, after a check that they are those of the stored clusters."""
-    if data.fingerprint != row.get("data_hash") or not assignments.ids_of(data).equals(
-        kept.table["id"].combine_chunks()
-    ):
-        raise UserError("the data has changed since this trial ran")
-    return data.part("train")
 
 
 def _texts(plug_in: PlugIn) -> list[str]:

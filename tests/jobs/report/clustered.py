@@ -49,7 +49,7 @@ class Clustered:
         }
         self.attempt = Attempt(**{**content, **trial})
         writer.write(str(self.results), self.attempt)
-        found = Assignment(
+        found = self.assignment = Assignment(
             clusters,
             None if probabilities is False else np.asarray(probabilities, np.float32),
             (clusters + 1) % 3,

@@ -20,7 +20,8 @@ from core.data.stored import Stored
 from core.evaluation import metrics
 from core.seal import seal_text
 from jobs.charts.contact_sheet import contact_sheet
-from jobs.models import choice, embedding
+from jobs.models import assignments, choice, embedding
+from jobs.models.assignments import KeepRule
 from jobs.report import cluster_contents, cluster_data, cluster_files
 from jobs.report.cluster_contents import PAGE, SECTION
 from jobs.results.layout import study_folder
@@ -160,10 +161,14 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
     (out / "note.txt").unlink()
     (out / cluster_files.MARK).write_text("[")
     assert command("clusters", vectors.results, "--out", out)[0] == 2
+    other = tmp_path / "other"
+    cluster_files.write(other, {"a.csv": b"1"})
     link = tmp_path / "link"
-    link.symlink_to(out)
+    link.symlink_to(other)
     code, _, told = command("clusters", vectors.results, "--out", link)
     assert code == 2
+    assert "is no folder" in told
+    assert (other / "a.csv").read_bytes() == b"1"
     assert (out / "b.csv").exists()
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".out")]
 
@@ -226,17 +231,28 @@ def test_data_in_an_object_store_is_not_asked_for_by_a_report(vectors):
 
 def test_which_data_of_a_space_is_found_by_its_fingerprint(tmp_path):
     for name in ("a", "b"):
-        np.savez(tmp_path / f"{name}.npz", x=np.random.default_rng(ord(name)).normal(size=(30, 3)))
-    found = Clustered(tmp_path, "{name: file, path: b.npz}", np.arange(30) % 3)
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "x.npz", x=np.random.default_rng(ord(name)).normal(size=(30, 3)))
+    found = Clustered(tmp_path, "{name: file, path: b/x.npz}", np.arange(30) % 3)
     (tmp_path / "s.yaml").write_text(
-        "study: s\ntrial:\n  data: {name: file, path: a.npz}\n  method: cc\nspace:\n"
-        "  data.path: {grid: [a.npz, b.npz]}\n  data.scale: {grid: [auto, unit]}\n"
+        "study: s\ntrial:\n  data: {name: file, path: a/x.npz}\n  method: cc\nspace:\n"
+        "  data.path: {grid: [a/x.npz, b/x.npz]}\n  data.scale: {grid: [unit, auto]}\n"
     )
     snapshot.write(studies.load(tmp_path / "s.yaml"), found.folder)
     read = found.read()
     assert read.missing == ""
-    assert read.plug_in.options["path"].endswith("b.npz")
+    assert read.plug_in.options["path"].endswith("b/x.npz")
+    assert read.plug_in.options["scale"] == "auto"
     assert read.data.fingerprint == found.data.fingerprint
+
+
+def test_clusters_of_other_samples_are_not_shown_with_these(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(30, 3)), names=np.arange(30))
+    found = Clustered(tmp_path, "{name: file, path: x.npz, id: names, features: x}", np.arange(30) % 3)
+    other = replace(found.data, ids=found.data.ids + 1)
+    assignments.keep(found.folder, found.attempt, (3, found.assignment), other, KeepRule("nmi", "max", every=True))
+    assert found.read().missing == "the stored clusters are of other samples"
+    assert found.read().data is None
 
 
 # Images
