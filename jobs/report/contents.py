@@ -137,10 +137,13 @@ def _clusters(
     """The clusters of the best trial by the metric among those whose clusters are stored."""
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     names = {(study, *keys) for study, folder in folders.items() for keys in assignments.stored(folder)}
+    if not names:
+        return _NO_CLUSTERS
     column = metric_column(table.column_names, metric)
+    wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
     rows = [
         row
-        for row in table.select([*_CLUSTER_COLUMNS, column]).to_pylist()
+        for row in table.select(wanted).to_pylist()
         if (row["study"], row["trial_key"], row["attempt_id"]) in names
         and row[column] is not None
         and isfinite(row[column])
