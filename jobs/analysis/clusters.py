@@ -68,7 +68,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FeatureDifference:
     """A feature of one cluster against all other samples.
 
     Attributes:
@@ -158,7 +158,7 @@ def _first(chosen: Ints, n: int) -> Ints:
     return np.concatenate([chosen, np.setdiff1d(np.arange(n), chosen)])
 
 
-def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[Difference]]:
+def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[FeatureDifference]]:
     """For each cluster the features that differ most between it and all other samples.
 
     The measure is the standardised mean difference, (mean inside - mean outside) / sqrt((var inside + var outside) / 2)
@@ -178,7 +178,7 @@ def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[Dif
     # Large offsets would cost digits of the squares; a difference stays the same when a sample is subtracted from all.
     start = np.asarray(samples[:1], np.float64)[0]
     sizes, sums, squares = _moments(samples, start, places, len(groups))
-    found: dict[int, list[Difference]] = {}
+    found: dict[int, list[FeatureDifference]] = {}
     n = len(clusters)
     overall = np.sqrt(_variances(squares.sum(axis=0), sums.sum(axis=0), n))
     for place, group in enumerate(groups if len(groups) > 1 else ()):
@@ -191,7 +191,7 @@ def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[Dif
         effects = np.divide(inside - outside, unit, out=np.zeros_like(inside), where=unit > 0)
         order = np.argsort(-np.abs(effects), kind="stable")[:most]
         found[int(group)] = [
-            Difference(int(i), float(effects[i]), float(start[i] + inside[i]), float(start[i] + outside[i]))
+            FeatureDifference(int(i), float(effects[i]), float(start[i] + inside[i]), float(start[i] + outside[i]))
             for i in order
             if effects[i]
         ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import altair as alt
 
-INK, SOFT, FAINT, ACCENT, OTHER = "var(--ink)", "var(--soft)", "var(--faint)", "var(--best)", "var(--tied)"
+_STYLE = "var(--{})".format
+INK, SOFT, FAINT, CARD, ACCENT, OTHER = map(_STYLE, ("ink", "soft", "faint", "card", "best", "tied"))
 """Colours of the style sheet. A browser resolves them in the drawing, so that it follows light and dark."""
-PALETTE = tuple(f"var(--group-{place})" for place in range(8))
+PALETTE = tuple(_STYLE(f"group-{place}") for place in range(8))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Eight colours and seven shapes have no common divisor: 56 groups differ in one of the two."""
 _FONT = "system-ui, sans-serif"

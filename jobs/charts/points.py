@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import INK, declared, group_colours, group_shapes, plain, rows, tooltip
+from jobs.charts.look import CARD, INK, declared, group_colours, group_shapes, plain, rows, tooltip
 
 _HEIGHT = 380
 _MOST_IN_LEGEND = 40
@@ -58,7 +58,7 @@ def points(
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.
     middles = alt.Chart(rows(_middles(places, groups))).encode(x="x:Q", y="y:Q", text="group:N")
     halo = middles.mark_text(
-        fontSize=13, fontWeight="bold", stroke="var(--card)", strokeWidth=4, strokeJoin="round", limit=_LABEL
+        fontSize=13, fontWeight="bold", stroke=CARD, strokeWidth=4, strokeJoin="round", limit=_LABEL
     )
     label = middles.mark_text(fontSize=13, fontWeight="bold", color=INK, limit=_LABEL)
     return declared([drawn, halo, label], _HEIGHT, words)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
-    from jobs.analysis.clusters import Confusion, Difference, Map
+    from jobs.analysis.clusters import Confusion, FeatureDifference, Map
 
 _NAME = 60
 """The most characters of the name of a class or a feature."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ShownAtMost:
     """How much is shown.
 
     Attributes:
@@ -46,8 +46,8 @@ class Bounds:
     umap: bool
 
 
-PAGE = Bounds(clusters=30, nearest=16, unsure=8, texts=5, terms=8, points=2000, umap=True)
-SECTION = Bounds(clusters=12, nearest=8, unsure=8, texts=2, terms=5, points=800, umap=False)
+PAGE = ShownAtMost(clusters=30, nearest=16, unsure=8, texts=5, terms=8, points=2000, umap=True)
+SECTION = ShownAtMost(clusters=12, nearest=8, unsure=8, texts=2, terms=5, points=800, umap=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class ClusterContents:
 
     clusters: TrialClusters
     why: str
-    bounds: Bounds
+    bounds: ShownAtMost
     sizes: Sequence[int]
     shown: Sequence[int]
     nearest: Mapping[int, NDArray[np.int64]]
@@ -82,7 +82,7 @@ class ClusterContents:
     confusion: Confusion | None = None
     class_names: list[str] = field(default_factory=list[str])
     feature_names: list[str] = field(default_factory=list[str])
-    differences: Mapping[int, Sequence[Difference]] = field(default_factory=dict[int, Any])
+    differences: Mapping[int, Sequence[FeatureDifference]] = field(default_factory=dict[int, Any])
     terms: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict[int, Any])
     map: Map | None = None
     of_features: bool = False
@@ -115,7 +115,7 @@ class ClusterContents:
         return None if self.clusters.data is None else self.clusters.data.labels
 
 
-def gather(found: TrialClusters, why: str, bounds: Bounds) -> ClusterContents:
+def gather(found: TrialClusters, why: str, bounds: ShownAtMost) -> ClusterContents:
     """What is shown of the clusters of a trial.
 
     Args:
@@ -165,7 +165,7 @@ def _without(found: TrialClusters) -> str:
 
 
 def _of_data(
-    found: TrialClusters, data: Dataset, clusters: NDArray[np.int64], bounds: Bounds, notes: list[str]
+    found: TrialClusters, data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost, notes: list[str]
 ) -> dict[str, Any]:
     """The parts that need the samples; what cannot be made is told in `notes`."""
     contents: dict[str, Any] = {}
@@ -182,7 +182,7 @@ def _of_data(
 
 
 def _terms(
-    found: TrialClusters, clusters: NDArray[np.int64], bounds: Bounds, notes: list[str]
+    found: TrialClusters, clusters: NDArray[np.int64], bounds: ShownAtMost, notes: list[str]
 ) -> dict[int, list[tuple[str, float]]]:
     from core.evaluation.terms import count_terms, top_terms
 
@@ -194,7 +194,7 @@ def _terms(
     return dict(enumerate(top_terms(counts, terms, bounds.terms)))
 
 
-def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: Bounds) -> dict[int, list[Difference]]:
+def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost) -> dict[int, list[FeatureDifference]]:
     """The features that differ, their means in the units of the file."""
     import numpy as np
 
@@ -204,7 +204,7 @@ def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: Bounds) -> 
     offset, divisor = (np.broadcast_to(one, data.sample_shape) for one in data.scaling)
     return {
         cluster: [
-            numbers.Difference(
+            numbers.FeatureDifference(
                 one.feature,
                 one.effect,
                 float(one.inside * divisor[one.feature] + offset[one.feature]),
@@ -217,7 +217,7 @@ def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: Bounds) -> 
 
 
 def _map(
-    found: TrialClusters, data: Dataset, clusters: NDArray[np.int64], bounds: Bounds, notes: list[str]
+    found: TrialClusters, data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost, notes: list[str]
 ) -> dict[str, Any]:
     rows = numbers.drawn(clusters, bounds.points)
     features = None

@@ -377,7 +377,7 @@ def test_texts_without_spaces_are_split_into_characters(tmp_path):
     assert all(len(term) <= 2 for term, _ in contents.terms[1])
 
 
-# Bounds
+# ShownAtMost
 
 
 def test_many_clusters_and_classes_are_bounded_and_said(tmp_path):
