@@ -16,7 +16,9 @@ from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
     from core.training.export import Embedded
@@ -88,6 +90,31 @@ def _encoded(told: Mapping[str, Any], samples: Any, device: str) -> Any:
     if mistakes.found:
         raise UserError(f"the model's configuration is not valid here: {mistakes.found[0].text}")
     return frozen.again(config, told["frozen"], samples, device)
+
+
+def features(folder: storage.Place, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The features (n, dim) of samples (n, *sample_shape) of the training's data set; None if no model is saved.
+
+    Args:
+        folder: the folder of a trial's model, `models/_TRIAL`.
+        samples: scaled as in training.
+
+    Raises:
+        UserError: the model is damaged, or the samples do not fit it.
+    """
+    from core.training.export import embed as embedded
+    from core.training.export import rebuilt
+
+    file = folder / f"{NAME}.pt"
+    if not storage.is_file(file):
+        return None
+    weights, told = storage.read_regular(file, storage.LARGEST_MODEL), _description(folder)
+    refuse_damaged(told, file.name, weights)
+    shape = (told.get("frozen") or told)["sample_shape"]
+    if list(samples.shape[1:]) != shape:
+        raise UserError(f"{folder}: the model was trained on samples of the shape {tuple(shape)}")
+    method, centroids = rebuilt(told, weights, _rest(folder, told), "cpu")
+    return embedded(method, centroids, _encoded(told, samples, "cpu") if told.get("frozen") else samples, "cpu").vectors
 
 
 def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:

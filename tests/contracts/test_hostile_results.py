@@ -44,6 +44,7 @@ WALK = [
     ["aggregate", "results"],
     ["aggregate", "results", "--columns", "ledger"],
     ["assign", "results"],
+    ["clusters", "results", "--out", "c"],
     ["compact", "results"],
     ["confirm", "results", "--workers", "1"],
     ["diff", "results", "results"],
