@@ -103,9 +103,17 @@ class _Limits(NamedTuple):
         low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
         total = np.zeros(shape, np.float64)
         for block in _blocks(samples):
-            low = np.minimum(low, block.min(axis=axes).reshape(shape))
-            high = np.maximum(high, block.max(axis=axes).reshape(shape))
-            total += block.sum(axis=axes, dtype=np.float64).reshape(shape)
+            if block.dtype == np.uint8 and block.ndim == 4:
+                # Pixels first, and not as floats: several times as fast. The sums are whole numbers, and exact.
+                flat = block.reshape(*block.shape[:2], -1)
+                ends = flat.min(axis=2).min(axis=0), flat.max(axis=2).max(axis=0)
+                sums = flat.sum(axis=2, dtype=np.uint64).sum(axis=0)
+            else:
+                floats = block.astype(np.float32)
+                ends = floats.min(axis=axes), floats.max(axis=axes)
+                sums = floats.sum(axis=axes, dtype=np.float64)
+            low, high = np.minimum(low, ends[0].reshape(shape)), np.maximum(high, ends[1].reshape(shape))
+            total += sums.reshape(shape)
         return cls(low, high, (total / (samples.size // samples.shape[1])).astype(np.float32))
 
     @classmethod
@@ -117,13 +125,11 @@ class _Limits(NamedTuple):
         return cls(low, high, mean.astype(np.float32))
 
 
-def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
-    """All samples as float32, some rows at a time."""
-    import numpy as np
-
+def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All samples, some rows at a time."""
     step = max(1, _AT_ONCE // max(1, math.prod(samples.shape[1:])))
     for start in range(0, len(samples), step):
-        yield samples[start : start + step].astype(np.float32)
+        yield samples[start : start + step]
 
 
 def _deviation(samples: NDArray[Any], mean: NDArray[np.float32], peak: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -133,7 +139,9 @@ def _deviation(samples: NDArray[Any], mean: NDArray[np.float32], peak: NDArray[n
     axes = (0, *range(2, samples.ndim))
     total = np.zeros(mean.shape, np.float64)
     for block in _blocks(samples):
-        total += np.square((block - mean) / peak).sum(axis=axes, dtype=np.float64).reshape(mean.shape)
+        total += (
+            np.square((block.astype(np.float32) - mean) / peak).sum(axis=axes, dtype=np.float64).reshape(mean.shape)
+        )
     return np.sqrt(total / (samples.size // samples.shape[1]))
 
 

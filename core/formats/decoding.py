@@ -229,7 +229,7 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
     file = getattr(array, "filename", None) if apart else None
     process = None if file is None else _started(os.fspath(file), target)
     if process is None:
-        yield lambda row, items: _block(array, row, items, target)
+        yield lambda row, items: [_seen(item, array[place], target) for place, item in enumerate(items, row)]
         return
     given, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
@@ -247,10 +247,7 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
 
 
 def _started(file: str, target: Target) -> subprocess.Popen[bytes] | None:
-    """A process that serves; None if none can be started.
-
-    It is none of `multiprocessing`, which would run the user's script anew and refuses to start one from a daemon.
-    """
+    """A process that serves; None if none can start. `multiprocessing` would run the user's script anew in it."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from core.formats.decoding import serve; serve()"
     try:
         process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
@@ -269,21 +266,22 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever asks is told of Ctrl-C, and closes the input.
     given, answers = sys.stdin.buffer, sys.stdout.buffer
     file, target = pickle.load(given)
-    array = np.load(file, mmap_mode="r+")
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    array = np.load(file, mmap_mode="r")
+    # To write a block at once is faster than to touch each page of a mapped file for the first time.
+    with contextlib.suppress(EOFError, BrokenPipeError), open(file, "r+b") as stream:  # noqa: PTH123
         while True:
             row, items = pickle.load(given)
-            pickle.dump(_block(array, row, items, target), answers)
+            rows: Any = np.zeros((len(items), *target.shape), np.uint8)
+            seen = [_seen(item, out, target) for item, out in zip(items, rows, strict=True)]
+            stream.seek(array.offset + row * array[:1].nbytes)
+            stream.write(rows.data)
+            stream.flush()
+            pickle.dump(seen, answers)
             answers.flush()
 
 
-def _block(array: NDArray[np.uint8], row: int, items: Sequence[Item], target: Target) -> list[Seen]:
-    """Decodes images into an array from a row on; those that do not fit it are only looked at."""
-    return [_seen(item, array[place], target) for place, item in enumerate(items, row)]
-
-
 def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: Target | None = None) -> Seen:
-    """Decodes an image into `out` (channels, height, width); without it, its head is read alone."""
+    """Decodes an image into `out` (channels, height, width) if it fits; without `out`, its head alone is read."""
     from PIL import Image
 
     _set_up()

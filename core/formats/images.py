@@ -154,7 +154,7 @@ def _suffix(name: str) -> str:
 
 def _printable(name: str) -> str:
     """A name with bytes that are no UTF-8 as escapes: nothing else can be written to a file of results."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
