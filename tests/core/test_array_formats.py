@@ -2,6 +2,7 @@
 
 import gzip
 import inspect
+import io
 import json
 import os
 import pickle
@@ -16,7 +17,7 @@ from scipy.io import savemat
 
 from core.data import formats, known_sets, mat
 from core.data.columns import Wanted
-from core.data.stored import Stored
+from core.data.stored import Records, Stored
 from core.datasets import fashion_mnist, file, torchvision
 from core.errors import UserError
 from tests.core import array_kinds as made
@@ -534,6 +535,13 @@ def test_a_large_known_set_comes_back_from_the_cache_as_it_was_read(tmp_path, mo
         data = loaded(path, **options)
         assert isinstance(data.samples.values, np.memmap)
         np.testing.assert_array_equal(data.samples[:], images.astype(np.float32))
+
+
+def test_the_classes_that_were_read_do_not_keep_the_images_in_memory():
+    records = Records(io.BytesIO(bytes(range(26))), 2, 1, (3, 2, 2))
+    assert records[slice(0, 2)].shape == (2, 3, 2, 2)
+    assert records.heads[0].tolist() == [[0], [13]]
+    assert records.heads[0].base is None
 
 
 # torchvision
