@@ -265,13 +265,14 @@ def _opened(entry: Path) -> Dataset | None:
             if file.stat().st_size != size:
                 return None
             found[name] = np.load(file, mmap_mode="c", allow_pickle=False)
+        samples = _samples(found, told["sparse_shape"], tuple(told["limits"]))
         os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
         return None
     texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled", "scene")
     return Dataset(
         told["name"],
-        _samples(found, told["sparse_shape"], tuple(told["limits"])),
+        samples,
         None if "labels" not in found else np.array(found["labels"]),
         fingerprint=told["fingerprint"],
         arrays={name.removeprefix("arrays."): one for name, one in found.items() if name.startswith("arrays.")},

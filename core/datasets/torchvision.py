@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from core.config.schema import PositiveInt
 from core.data.dataset import Dataset, check_spread, fault, fingerprint_from, tree_hash, user_path
-from core.data.decoding import BLOCK, decoded
 from core.data.labels import read_labels
 from core.data.prepared import prepared
 from core.data.scaling import offset_and_divisor
 from core.data.stored import Stored, in_form
 from core.errors import UserError
+from core.formats.decoding import decoded
 
 # What each set calls its part for training and its part for testing; an empty text where it has no parts.
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -34,6 +34,10 @@ _PARTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Caltech101", "Caltech256", "EuroSAT", "SEMEION", "SUN397"), ("",)),
 }
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+
+
+# Images that are handed to a process at once.
+_BLOCK = 64
 
 
 def load(
@@ -96,8 +100,8 @@ def _load(name: str, path: str, *, split: str, size: int | None, scale: str, key
     def stream() -> Iterator[list[bytes]]:
         targets.clear()
         for part in parts:
-            for start in range(0, len(part), BLOCK):
-                pairs = [part[place] for place in range(start, min(start + BLOCK, len(part)))]
+            for start in range(0, len(part), _BLOCK):
+                pairs = [part[place] for place in range(start, min(start + _BLOCK, len(part)))]
                 targets.extend(int(target) for _, target in pairs)
                 yield [_packed(image) for image, _ in pairs]
 

@@ -204,8 +204,11 @@ def test_values_of_other_files_are_no_part_of_a_scene(tmp_path):
         file["cube"] = CUBE
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["cube"] = h5py.ExternalLink("secret.h5", "cube")
-        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
     with pytest.raises(UserError, match="none of its arrays has 3 axes, it holds no such arrays"):
+        scene.load(path=str(tmp_path / "a.mat"))
+    with h5py.File(tmp_path / "a.mat", "a") as file:
+        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
+    with pytest.raises(UserError, match="the values of /raw lie in other files"):
         scene.load(path=str(tmp_path / "a.mat"))
 
 
@@ -221,8 +224,9 @@ def test_several_arrays_of_a_mat_file_are_named(tmp_path):
     np.testing.assert_array_equal(data.samples[:], (CUBE // 2).reshape(-1, 100))
 
 
-def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm):
-    held = scene.load(**farm, patch=11)
+def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm, monkeypatch):
+    monkeypatch.setattr(scene, "FEW", 1000)
+    held = scene.load(**farm, patch=5, bands=10)
     assert isinstance(held.samples, Stored)
     trial = config(batch_size=256, epochs=1, evaluation={"every": 1}, views={"name": "affine"})
     assert rows(trial, held, seed=0) == rows(trial, replace(held, samples=held.samples[:]), seed=0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from core.data.columns import listed
 from core.data.dataset import damage, fault
 from core.errors import UserError
+from core.formats.mat import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from core.formats.arrays import Contents
 
 Layout = Literal["hwc", "whc", "chw", "cwh"]
 SUFFIXES = (".mat", ".npy", ".npz")
@@ -40,15 +42,13 @@ def opened(file: Path) -> Generator[dict[str, Variable]]:
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES or not file.is_file():
         raise fault(file, f"it is no file of a scene: known formats are {', '.join(SUFFIXES)}")
-    from scipy.io.matlab import MatReadError
-
     try:
         found = (_of_mat if suffix == ".mat" else _of_numpy)(file)
         with found as variables:
             yield {name: one for name, one in variables.items() if len(one.shape) in {2, 3}}
     except UserError:
         raise
-    except (*damage(), MatReadError, TypeError, IndexError, AttributeError, struct.error) as error:
+    except damage() as error:
         reason = " ".join(str(error).split())[:200]
         what = f"it cannot be read as {suffix} ({reason}): it may be cut short, or of another format"
         raise fault(file, what) from error
@@ -71,30 +71,12 @@ def _of_numpy(file: Path) -> Generator[dict[str, Variable]]:
 
 @contextlib.contextmanager
 def _of_mat(file: Path) -> Generator[dict[str, Variable]]:
-    """MATLAB's files of version 5 to 7.2, and of 7.3, which are HDF5 with the axes in opposite order."""
-    import h5py
-    from scipy.io import loadmat, whosmat
+    def reader(held: Contents, key: str) -> Callable[[], NDArray[Any]]:
+        return lambda: held.read(key)[:]
 
-    def old(name: str) -> Callable[[], NDArray[Any]]:
-        return lambda: loadmat(str(file), variable_names=[name])[name]
-
-    def new(node: Any) -> Callable[[], NDArray[Any]]:
-        return lambda: node[()].T
-
-    if not h5py.is_hdf5(file):
-        known = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
-        heads = [(str(name), tuple(shape)) for name, shape, kind in whosmat(str(file)) if kind in known]
-        yield {name: Variable(shape, old(name)) for name, shape in heads}
-        return
-    with h5py.File(file, "r") as root:
-        # The content of other files is not part of the fingerprint: links and external values are passed over.
-        own = {str(name): root[name] for name in root if isinstance(root.get(name, getlink=True), h5py.HardLink)}
-        arrays = {name: one for name, one in own.items() if isinstance(one, h5py.Dataset)}
-        yield {
-            name: Variable(one.shape[::-1], new(one))
-            for name, one in arrays.items()
-            if one.dtype.kind in "biuf" and not one.external and not one.is_virtual
-        }
+    with contents(file) as held:
+        heads = {key: head for key, head in held.heads.items() if head.dtype.kind in "biuf"}
+        yield {key: Variable(head.shape, reader(held, key)) for key, head in heads.items()}
 
 
 def chosen(

@@ -1,6 +1,6 @@
 """Reads `.mat` files of MATLAB: versions 4 to 7.2 by scipy, and 7.3, which is HDF5.
 
-`fea` and `gnd`, or `X` and `y`, are found by the rules of `core.data.arrays`. Fields of a struct have names such as
+`fea` and `gnd`, or `X` and `y`, are found by the rules of `core.formats.arrays`. Fields of a struct have names such as
 `data/X`, cells have `X{1}`, `X{2}`. A vector is a row or a column. Functions and objects are passed over.
 
 Source: MathWorks, MAT-File Format; of 7.3 there is none, and what is read was seen in its files (`MATLAB_class`).
@@ -8,17 +8,18 @@ Source: MathWorks, MAT-File Format; of 7.3 there is none, and what is read was s
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.data.arrays import Contents, Head, part_of
 from core.data.columns import Part, Wanted
-from core.data.hdf5 import checked, is_hdf5, members, opened
 from core.data.stored import FEW, Rows, is_sparse
+from core.formats.arrays import Contents, Head, part_of
+from core.formats.hdf5 import checked, is_hdf5, members, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,15 +49,27 @@ def read(file: Path, wanted: Wanted) -> Part:
         UserError: arrays are missing or ambiguous.
         ValueError, OSError, RuntimeError: the file is damaged.
     """
+    with contents(file) as held:
+        return _digits(held, wanted)
+
+
+@contextlib.contextmanager
+def contents(file: Path) -> Generator[Contents]:
+    """The arrays of a `.mat` file; within the with-block they can be read.
+
+    Raises:
+        ValueError, OSError, RuntimeError: the file is damaged.
+    """
     if is_hdf5(file):
         with opened(file) as root:
-            return _digits(_contents(file, dict(_of_group(file, root, "", 0))), wanted)
+            yield _contents(file, dict(_of_group(file, root, "", 0)))
+        return
     from scipy.io.matlab import MatReadError
 
     try:
         _check_tags(file)
-        return _digits(_contents(file, _of_scipy(file)), wanted)
-    except (MatReadError, TypeError, IndexError, ArithmeticError, struct.error) as error:
+        yield _contents(file, _of_scipy(file))
+    except (MatReadError, TypeError, IndexError, AttributeError, ArithmeticError, struct.error) as error:
         raise ValueError(str(error)) from error
 
 
