@@ -294,8 +294,8 @@ def test_several_large_files_of_a_folder_are_joined(tmp_path, monkeypatch):
 
 
 def test_a_large_sparse_matrix_stays_sparse_from_the_file_to_the_rows(tmp_path, monkeypatch):
-    for module in ("stored", "arrays", "hdf5", "prepared"):
-        monkeypatch.setattr(f"core.data.{module}.WHOLE", 10)
+    for module in ("data.stored", "data.prepared", "formats.arrays", "formats.hdf5"):
+        monkeypatch.setattr(f"core.{module}.WHOLE", 10)
     monkeypatch.setattr("core.datasets.file._SMALL", 0)
     made.bag(tmp_path)
     made.h5ad(tmp_path, made.COUNTS.tocsc().astype(np.int64))
