@@ -157,7 +157,7 @@ class Records:
         size = self.head + math.prod(self.sides)
         wanted = min(rows.stop, self.count) - rows.start
         records = np.frombuffer(self.stream.read(wanted * size), np.uint8).reshape(wanted, size)
-        self.heads.append(records[:, : self.head])
+        self.heads.append(records[:, : self.head].copy())  # a view would keep the whole block
         images = records[:, self.head :].reshape(wanted, *self.sides)
         return images.transpose(0, 1, 3, 2) if self.by_columns else images
 

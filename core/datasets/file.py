@@ -289,10 +289,8 @@ def _check_options(found: formats.Found, wanted: Wanted) -> None:
     unset = Wanted()
     for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
         if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
-            raise fault(
-                found.files[0],
-                f"the option `{option}` does nothing with files of the format {found.suffix}: leave it out",
-            )
+            what = "a data set of this kind" if found.format.many else f"files of the format {found.suffix}"
+            raise fault(found.files[0], f"the option `{option}` does nothing with {what}: leave it out")
 
 
 def _check_same(parts: Sequence[Part]) -> None:
