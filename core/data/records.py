@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
 _BLOCK = 1 << 26
-_BOM = b"\xef\xbb\xbf"
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
@@ -70,9 +69,7 @@ def _arrow(file: Path) -> Any:
 def _json_lines(file: Path) -> Any:
     from pyarrow import json
 
-    with file.open("rb") as stream:
-        source = stream if stream.read(len(_BOM)) == _BOM else file
-        return json.read_json(source, read_options=json.ReadOptions(block_size=_BLOCK))
+    return json.read_json(file, read_options=json.ReadOptions(block_size=_BLOCK))
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
