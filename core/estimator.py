@@ -319,6 +319,9 @@ class Trained:
             blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
             # Views are for training only, and those of the trial may search for neighbours among the blank samples.
             config = replace(self.config, views=read_plug_in("views", "noise", (), Mistakes()))
+            if "weights" in config.encoder.options:  # The state holds them as they are now.
+                options = {**config.encoder.options, "weights": None}
+                config = replace(config, encoder=replace(config.encoder, options=options))
             state, _ = TrainingState.from_bytes(self.content, str(device))
             self.made[device] = build(config, blank, len(self.centroids), seed=0)
             self.made[device].load_state(state.method)

@@ -256,10 +256,7 @@ def _one(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
     layout = wanted.layout
     if layout is None and held.loose and not _is_known(wanted):
         layout = samples_last(samples.shape, None if labels is None else labels.shape, file)
-        said = "as its labels say" if labels is not None else "as only that axis can be the channels"
-        notes = (
-            (*notes, f"an array of shape {samples.shape} is read as `layout: {layout}`, {said}") if layout else notes
-        )
+        notes = (*notes, *_told_layout(samples.shape, layout, labelled=labels is not None))
     if is_sparse(samples):
         samples, more = _turned(samples, layout, file)
         notes = (*notes, *more)
@@ -288,6 +285,13 @@ def _one(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
 
 def _is_known(wanted: Wanted) -> bool:
     return wanted.layout is None and wanted.known is not None
+
+
+def _told_layout(shape: tuple[int, ...], layout: str | None, *, labelled: bool) -> tuple[str, ...]:
+    if layout is not None:
+        said = "as its labels say" if labelled else "as only that axis can be the channels"
+        return (f"an array of shape {shape} is read as `layout: {layout}`, {said}",)
+    return () if labelled or len(shape) != 2 else ("each row is a sample; `layout: fn` takes each column for one",)
 
 
 def _turned(samples: Any, layout: str | None, file: Path) -> tuple[Any, tuple[str, ...]]:

@@ -261,6 +261,8 @@ def tree_hash(folder: Path, files: Sequence[str]) -> str:
     Raises:
         UserError: a file cannot be read.
     """
+    from core.data.prepared import told  # It imports this module.
+
     start = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end; a Path for each file takes seconds
     names = [file[len(start) :] if file.startswith(start) else os.path.relpath(file, folder) for file in files]
     try:
@@ -270,7 +272,8 @@ def tree_hash(folder: Path, files: Sequence[str]) -> str:
         if known is not None:
             return known
         digest = hashlib.sha256()
-        for name, file in zip(names, files, strict=True):
+        for place, (name, file) in enumerate(zip(names, files, strict=True)):
+            told("reading files", place, len(files))
             digest.update(f"{name}\0{_hashed(Path(file))}\n".encode(errors="surrogateescape"))
     except (OSError, EOFError) as error:
         raise fault(folder, f"its files cannot be read ({error}): check that you may read all of them") from error

@@ -46,8 +46,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _MOST_PIXELS = 1 << 27
 _BOMB = f"it claims to have more than {_MOST_PIXELS:,} pixels"
 _REASONS = {"DecompressionBombError": _BOMB, "UnidentifiedImageError": "it is no image of a known format"}
-# Images that a process gets at once; and how few images are decoded before processes have started.
-BLOCK, _FEW = 64, 1000
+# How few images are decoded before processes have started.
+_FEW = 1000
 _DEEP = "of more than 8 bits: their numbers, {:g} to {:g}, are scaled to 0 to 255"
 # The EXIF tag of an image's orientation; from 5 on, width and height change places.
 _ORIENTATION, _SIDEWAYS = 0x0112, 5
@@ -121,6 +121,11 @@ def decoded(
             os.unlink(file)  # noqa: PTH108 - `room` makes it anew
         target = needed
     raise _broken(where, dropped, len(names))
+
+
+def block(n_images: int) -> int:
+    """How many images a process gets at once: few large ones are to keep all cores busy, too."""
+    return max(1, min(64, n_images // 64))
 
 
 def _broken(where: Path | str, named: Sequence[str], total: int) -> Exception:
@@ -237,13 +242,8 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
             why = f"was ended (code {process.wait()}), perhaps for want of memory"
             raise UserError(f"data: a process that decodes images {why}: try again, or with smaller images") from error
 
-    try:
+    with process:  # At its end the pipes are closed, which ends the process, and it is waited for.
         yield ask
-    finally:
-        with contextlib.suppress(OSError):
-            given.close()  # which ends it
-        answers.close()
-        process.wait()
 
 
 def _started(file: str, target: Target) -> subprocess.Popen[bytes] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted, check_named, label_key, listed
 from core.data.dataset import damage, fault
-from core.data.decoding import BLOCK, Item, decoded
+from core.data.decoding import Item, block, decoded
 from core.data.images import SUFFIXES, values
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def read(place: Path, wanted: Wanted) -> Part:
     if not held.names:
         raise fault(place, f"it holds no images: {listed(one.name for one in shards)}")
     look: list[Item] = []
-    for block in held.stream():
-        look += block
+    for some in held.stream():
+        look += some
         if len(look) >= _LOOKED_AT:
             break
     samples, kept, told = decoded(
@@ -150,7 +150,7 @@ def _tables(shards: Sequence[Path], wanted: Wanted) -> _Held:
     def stream() -> Iterator[list[Item]]:
         for shard in shards:
             with parquet.ParquetFile(shard) as source:
-                for batch in source.iter_batches(BLOCK, columns=[image]):
+                for batch in source.iter_batches(block(source.metadata.num_rows), columns=[image]):
                     yield batch.column(0).field("bytes").to_pylist()
 
     held = _Held(stream)
@@ -237,7 +237,8 @@ def _tars(place: Path, shards: Sequence[Path], wanted: Wanted) -> _Held:
     pictures = {key: one for key, one in found.items() if one.images}
     ends = sorted({end for one in pictures.values() for end in one.images})
     items = [_image_of(place, key, one, wanted) for key, one in pictures.items()]
-    held = _Held(lambda: (items[start : start + BLOCK] for start in range(0, len(items), BLOCK)), list(pictures))
+    size = block(len(items))
+    held = _Held(lambda: (items[start : start + size] for start in range(0, len(items), size)), list(pictures))
     held.ids = list(pictures)
     told = [_told(place, key, one.told) for key, one in pictures.items()]
     column = _label_member(place, told, wanted)

@@ -97,7 +97,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
     """
     import numpy as np
 
-    from core.data.decoding import BLOCK, decoded
+    from core.data.decoding import block, decoded
 
     if not folder.is_dir():
         raise fault(folder, "it is one image: name the folder in which the images lie")
@@ -110,10 +110,10 @@ def read(folder: Path, wanted: Wanted) -> Part:
     if odd:
         chosen.notes.append(f"left out (`broken: skip`): {listed(odd)}")
     root = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end
-    step = max(1, len(names) // _LOOKED_AT)
+    step, size = max(1, len(names) // _LOOKED_AT), block(len(names))
     samples, kept, told = decoded(
         folder,
-        lambda: ([root + name for name in names[i : i + BLOCK]] for i in range(0, len(names), BLOCK)),
+        lambda: ([root + name for name in names[i : i + size]] for i in range(0, len(names), size)),
         [_printable(name) for name in names],
         [root + name for name in names[::step]],
         size=wanted.size,
@@ -229,7 +229,9 @@ def _opened(folder: Path, name: str, known: _Names, file_column: str | None, row
     except (OSError, ValueError, csv.Error):
         return None
     columns = list(found[0]) if found else []
-    candidates = [file_column] if file_column else [one for key in _FILES for one in columns if one.lower() == key]
+    usual = [one for key in _FILES for one in columns if one.lower() == key]
+    others = [one for one in columns if _suffix(str(found[0][one])) in SUFFIXES]
+    candidates = [file_column] if file_column else [*usual, *others]
     table = _Table(name, columns, found, "")
     for column in candidates:
         if column in columns and known.find(table.folder, str(found[0][column])):
@@ -274,7 +276,7 @@ def _chosen(folder: Path, tree: _Tree, wanted: Wanted) -> _Chosen:
     tables = _naming(folder, tree)
     if others := [one for one in tree.others if one not in tables]:
         found.notes.append(f"files that are no images: {listed(map(_printable, sorted(others)))}")
-    if wanted.labels == "none":
+    if wanted.labels == "none" or wanted.known is not None:
         return found
     if tables and wanted.labels != "folder":
         _label_by_table(folder, tree, tables, found, wanted)
@@ -343,7 +345,7 @@ def _inner(name: str, prefix: str, *, parts: bool) -> str:
 
 def _ignored(folder: Path, folders: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
     counts = Counter(folders)
-    if unknown := [repr(one) for one in wanted.ignore if one not in counts]:
+    if wanted.known is None and (unknown := [repr(one) for one in wanted.ignore if one not in counts]):
         raise fault(folder, f"`ignore` names {listed(unknown)}, but its class folders are {listed(sorted(counts))}")
     return tuple(f"{one} (a folder of {counted(counts[one], 'image')}, ignored)" for one in wanted.ignore)
 

@@ -56,15 +56,15 @@ class _Held:
     sizes: Mapping[str, int]
     open: Callable[[str], IO[bytes]]
 
-    def stream(self, name: str) -> IO[bytes]:
-        """Opens a file.
+    def check(self, *names: str) -> None:
+        """Checks that files are there.
 
         Raises:
-            UserError: it is not there.
+            UserError: one is not.
         """
-        if name not in self.sizes:
-            raise fault(self.where, f"the file {name} of this data set is missing: copy or download it again")
-        return self.open(name)
+        for name in names:
+            if name not in self.sizes:
+                raise fault(self.where, f"the file {name} of this data set is missing: copy or download it again")
 
     def lines(self, name: str) -> tuple[str, ...]:
         """The lines of a file of names; none if it is not there."""
@@ -88,8 +88,8 @@ def files(folder: Path) -> list[Path]:
         UserError: several data sets lie below it.
     """
     home = _home(folder)
-    names = () if home is None else _names(home)
-    return sorted(home / name for name in names if any(one.files.fullmatch(name) for one in _KINDS)) if home else []
+    names = [name for name in _names(home) if any(one.files.fullmatch(name) for one in _KINDS)] if home else []
+    return [home / name for name in sorted(names)] if home else []
 
 
 def _home(folder: Path) -> Path | None:
@@ -121,18 +121,20 @@ def read(place: Path, wanted: Wanted) -> Part:
 
 @contextlib.contextmanager
 def _held(place: Path) -> Generator[_Held]:
-    if place.is_dir():
-        home = _home(place) or place
-        sizes = {name: (home / name).stat().st_size for name in _names(home)}
-        yield _Held(home, sizes, lambda name: (home / name).open("rb"))
-        return
-    try:
-        with tarfile.open(place) as archive:
+    """Files that were opened are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        if place.is_dir():
+            home = _home(place) or place
+            sizes = {name: (home / name).stat().st_size for name in _names(home)}
+            yield _Held(home, sizes, lambda name: stack.enter_context((home / name).open("rb")))
+            return
+        try:
+            archive = stack.enter_context(tarfile.open(place))
             members = {one.name.rpartition("/")[2]: one for one in archive.getmembers() if one.isfile()}
             sizes = {name: one.size for name, one in members.items()}
             yield _Held(place, sizes, lambda name: archive.extractfile(members[name]) or io.BytesIO())
-    except tarfile.TarError as error:
-        raise ValueError(str(error)) from error
+        except tarfile.TarError as error:
+            raise ValueError(str(error)) from error
 
 
 def _chosen(held: _Held, wanted: Wanted) -> tuple[str, ...]:
@@ -189,7 +191,7 @@ def _read_idx_folder(held: _Held, wanted: Wanted) -> Part:
         if match := _IDX.fullmatch(name):
             half = "train" if match["half"] == "train" else "test"
             found.setdefault(match["name"] or "", {})[half, match["what"]] = name
-    name = ", ".join(wanted.features) if wanted.features else next(iter(found))
+    name = ", ".join(wanted.features or list(found)[:1])
     if name not in found or (len(found) > 1 and not wanted.features):
         raise fault(held.where, f"it holds {listed(sorted(found))}: name one, as in `features: {min(found)}`")
     is_emnist = name.startswith("emnist")
@@ -265,19 +267,19 @@ def _read_cifar_100(held: _Held, wanted: Wanted) -> Part:
     name = _label_name(held, wanted, "fine", "coarse")
     kind = name or "fine"
     halves = {half: _cifar(held, [half + end], f"{kind}_labels", 2, kind == "fine") for half in _chosen(held, wanted)}
-    key = f"{kind}_label_names"
     note = "the labels are the 100 fine classes; `labels: coarse` takes the 20 above them (CIFAR-20)"
     return _part(
         held,
         halves,
         label_name=name,
-        names=held.lines(f"{key}.txt") if end else _meta(held, "meta", key),
+        names=held.lines(f"{kind}_label_names.txt") if end else _meta(held, "meta", f"{kind}_label_names"),
         notes=(note,) if wanted.labels is None else (),
     )
 
 
 def _cifar(held: _Held, names: Sequence[str], key: str, head: int, last: bool = True) -> _Read:
     """Files of CIFAR: pickles with `data` and classes under a key, or records of `head` classes and an image."""
+    held.check(*names)
     if names[0].endswith(".bin"):
         records = [_records(held, name, head, (3, 32, 32)) for name in names]
         place = head - 1 if last else 0  # the coarse class comes first
@@ -287,12 +289,11 @@ def _cifar(held: _Held, names: Sequence[str], key: str, head: int, last: bool = 
 
 
 def _records(held: _Held, name: str, head: int, sides: tuple[int, int, int], *, by_columns: bool = False) -> Records:
-    stream = held.stream(name)
     count, rest = divmod(held.sizes[name], head + math.prod(sides))
     if rest or not count:
         said = f"its {held.sizes[name]} bytes are no whole number of images of {head + math.prod(sides)}"
         raise fault(held.where / name, f"{said}: it may be cut short, copy or download it again")
-    return Records(stream, count, head, sides, by_columns)
+    return Records(held.open(name), count, head, sides, by_columns)
 
 
 def _batch(held: _Held, name: str, key: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -319,7 +320,7 @@ def _unpickled(held: _Held, name: str) -> dict[str, Any]:
     """A pickled mapping of plain values and arrays; nothing else of a pickle is made or run."""
     unpickling = (pickle.UnpicklingError, TypeError, AttributeError, IndexError, AssertionError)
     try:
-        with held.stream(name) as stream:
+        with held.open(name) as stream:
             found = _Plain(stream, encoding="bytes").load()
         return {one.decode() if isinstance(one, bytes) else str(one): value for one, value in found.items()}
     except (*unpickling, *damage()) as error:
@@ -353,8 +354,7 @@ def _read_stl_10(held: _Held, wanted: Wanted) -> Part:
     name = _label_name(held, wanted, "class")
     chosen = _HALVES if wanted.split == "with-unlabelled" else _chosen(held, wanted)
     halves = {half: _stl(held, half) for half in chosen}
-    rest = held.sizes.get("unlabeled_X.bin", 0) // (3 * 96 * 96)
-    notes: tuple[str, ...] = ()
+    notes, rest = (), held.sizes.get("unlabeled_X.bin", 0) // (3 * 96 * 96)
     if wanted.split == "with-unlabelled":
         halves["unlabelled"] = _stl(held, "unlabeled", labelled=False)
     elif rest and wanted.split != "test":
@@ -365,10 +365,11 @@ def _read_stl_10(held: _Held, wanted: Wanted) -> Part:
 def _stl(held: _Held, half: str, *, labelled: bool = True) -> _Read:
     import numpy as np
 
+    held.check(f"{half}_X.bin", *([f"{half}_y.bin"] if labelled else []))
     records = _records(held, f"{half}_X.bin", 0, (3, 96, 96), by_columns=True)
     if not labelled:
         return _Read([records], lambda: [np.full(records.count, NO_NUMBER)])
-    with held.stream(f"{half}_y.bin") as stream:
+    with held.open(f"{half}_y.bin") as stream:
         labels = np.frombuffer(stream.read(), np.uint8).astype(np.int64)
     return _Read([records], lambda: [labels])
 

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 # What the data sets of this field call labels, beside the usual names.
 _LABELS = frozenset({"gnd", "gt", "truth", "truelabel", "truelabels", "true_label", "true_labels", "cls"})
 _NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+# The format of version 5: the bytes before the first element, and the numbers of types and classes.
+_HEAD = 128
+_MATRIX, _COMPRESSED = 14, 15
+_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, _MATRIX, _COMPRESSED, 16, 17, 18}
+_CLASSES = range(1, 19)
+_DEEPEST = 32
 # A cell with more members than this holds no views.
 _MANY = 64
 # A struct in a struct in a cell; deeper ones hold no samples, and references of 7.3 may go in a circle.
@@ -61,9 +67,48 @@ def contents(file: Path) -> Generator[Contents]:
     from scipy.io.matlab import MatReadError
 
     try:
+        _check_tags(file)
         yield _contents(file, _of_scipy(file))
-    except (MatReadError, TypeError, IndexError, AttributeError, struct.error) as error:
+    except (MatReadError, TypeError, IndexError, AttributeError, ArithmeticError, struct.error) as error:
         raise ValueError(str(error)) from error
+
+
+def _check_tags(file: Path) -> None:
+    """Checks the types and lengths in a file of version 5, of which scipy believes every one and may crash.
+
+    Raises:
+        ValueError: one is wrong.
+    """
+    content = file.read_bytes() if file.stat().st_size < _HEAD else memoryview(_mapped(file))
+    order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
+    if order is not None:  # version 4 has no tags
+        _check_elements(content, _HEAD, len(content), order, 0)
+
+
+def _mapped(file: Path) -> Any:
+    import mmap
+
+    with file.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _check_elements(content: Any, start: int, end: int, order: str, depth: int) -> None:
+    """Checks the elements between two places, and those in matrices; what is compressed has a checksum of its own."""
+    first = start
+    while start + 8 <= end:
+        kind, size = struct.unpack_from(f"{order}II", content, start)
+        data, after = start + 8, start + 8 + size + (-size % 8 if depth else 0)
+        if kind >> 16:  # a small element: the length, the type and up to 4 bytes
+            kind, size, data, after = kind & 0xFFFF, kind >> 16, start + 4, start + 8
+        if kind not in _TYPES or data + size > end or (data == start + 4 and size > 4):
+            raise ValueError(f"the element at byte {start} is of type {kind} and of {size} bytes")
+        if kind == _MATRIX and size:
+            if depth > _DEEPEST:
+                raise ValueError(f"it has cells in cells at byte {start}")
+            _check_elements(content, data, data + size, order, depth + 1)
+        elif depth and start == first and struct.unpack_from(f"{order}I", content, data)[0] & 0xFF not in _CLASSES:
+            raise ValueError(f"the matrix at byte {start} is of an unknown class")
+        start = after
 
 
 def _contents(file: Path, found: dict[str, Entry]) -> Contents:
@@ -101,7 +146,7 @@ def _of_scipy(file: Path) -> dict[str, Entry]:
             dtype = np.dtype({"double": "f8", "single": "f4", "logical": "?"}.get(kind, kind))
             found[name] = (Head(_flat_shape(tuple(shape)), dtype), numbers(name))
         elif kind in {"sparse", "char", "cell", "struct"}:
-            found |= {key: _entry(array) for key, array in _of_value(name, value(name), 0)}
+            found |= dict(_of_value(name, value(name), 0))
     return found
 
 

@@ -1,11 +1,12 @@
 """Your own data: a file of arrays, a table or sparse rows, a folder of such files, or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
-others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
-features; if just one column holds lists, of equal length, it is all of them. Pandas' index, ids (`id`, `*_id`,
-`index`), second labels (`label*`, `class*`, `target*`, `cluster`, `species`, `cell_type`, `group`, `pred*`, …) and
-columns that repeat the labels one to one are left out unless `features` names them, and `conclus plan` tells of it. The
-first line of a text file may name the columns; else they are f0, f1, …
+others); an `.npz` or `.mat` may hold a sparse matrix. Well-known sets of images are read as they are downloaded.
+Tables have one row per sample: numeric columns are the features; if just one column holds lists, of equal length, it is
+all of them. Pandas' index, ids (`id`, `*_id`, `index`), second labels (`label*`, `class*`, `target*`, `cluster`,
+`species`, `cell_type`, `group`, `pred*`, …) and columns that repeat the labels one to one are left out unless
+`features` names them, and `conclus plan` tells of it. The first line of a text file may name the columns; else they are
+f0, f1, …
 """
 
 from __future__ import annotations
@@ -61,12 +62,13 @@ def load(
     Args:
         path: the file, or the folder whose files are joined in the order of their names; either may be the address of
             an object store.
-        features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). Without
-            it: the array called x, data, features, embeddings, emb, images or samples, or the only one of
+        features: key of the array in an `.npz`, `.mat` or `.h5`, matrix of an `.h5ad` (`layers/counts`, `obsm/X_pca`,
+            `raw/X`; else `X`), or columns of a table (a list, or text with commas between). Without it: the array
+            called x, data, fea, features, embeddings, emb, images or samples, or the only one of
             numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels and those
             that are surely no features.
-        labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
-            targets, if there, or else class.
+        labels: key or column of the labels (of `.h5ad` in `obs`), `none` for no labels. Without it: y, label, labels,
+            target or targets, if there, or else class; of `.mat` also gnd, gt, truth or truelabel.
         scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps all numbers to
             0..1, `none` changes nothing; `auto` is `standard` for vectors and `unit` for images.
         shape: the shape of each row, e.g. [1, 28, 28].
@@ -216,7 +218,8 @@ def _told_columns(part: Part, labels: NDArray[Any] | None) -> Iterator[str]:
     """What a person should see of columns that may be classes or groups."""
     places = few_valued(part.samples)
     if part.columns:
-        if names := [part.columns[place] for place in places]:
+        # Features of `.h5ad` are counts, and none of the columns that `ignore` may name.
+        if part.file.suffix.lower() != ".h5ad" and (names := [part.columns[place] for place in places]):
             yield f"whole numbers of few values: {listed(names)} (`ignore` leaves out what is no feature)"
     elif labels is not None and (copies := [one + 1 for one in places if repeats(part.samples[:, one], labels)]):
         yield f"column {copies[0]} (counted from 1) of the samples repeats the labels one to one: leave it out"

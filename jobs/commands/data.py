@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from jobs.present.output import remark, say
+from core.errors import UserError, counted
+from jobs.present.output import say, width
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+# Rows and columns of the first rows, and images of a contact sheet.
+_ROWS, _COLUMNS, _IMAGES, _IN_A_ROW = 10, 8, 100, 10
 
 
 @click.command()
@@ -16,15 +26,93 @@ from jobs.present.output import remark, say
     metavar="KEY=VALUE",
     help="An option of the study's `data:`, such as size=96 or name=text; repeatable.",
 )
-def command(path: str, given: tuple[str, ...]) -> None:
+@click.option("--head", is_flag=True, help="Show the first rows; of images write a contact sheet to --out.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The PNG for images of --head.")
+def command(path: str, given: tuple[str, ...], *, head: bool, out: Path | None) -> None:
     """Show what is read from PATH: samples, shape, classes and their sizes, duplicates, memory.
 
     PATH is a file or folder of data, its address in an object store, or the name of a data set, such as digits.
+
+    For example: conclus data photos --set size=96 --head --out photos.png
     """
     from core.data.describe import described, noted
     from core.training.data_cache import read
     from jobs.planning.data_options import chosen
+    from jobs.planning.data_summary import facts
+    from jobs.present.bar import preparing
 
-    data = read(chosen(path, given))
-    say(described(data))
-    remark(noted(data))
+    if out is not None and (out.suffix != ".png" or not head):
+        raise UserError(f"--out {str(out)!r} is for the images of --head, and should end in .png")
+    plug_in = chosen(path, given)
+    with preparing():
+        data = read(plug_in)
+        is_sheet = head and len(data.sample_shape) == 3
+        if is_sheet and out is None:
+            raise UserError("--head shows images in a file: add --out images.png")
+        found = facts(data, plug_in)
+    for line in (described(data), *noted(data)):
+        say(line)
+    for word, sentence in found:
+        say(f"  {word:<10}  {sentence}")
+    if is_sheet and out is not None:
+        _write_sheet(data, out)
+    elif head:
+        click.echo(_first_rows(data), nl=False)
+
+
+def _first_rows(data: Dataset) -> str:
+    """The first samples as a table, their numbers as in the file."""
+    import numpy as np
+
+    from core.data.columns import cut
+    from jobs.present.tables import Column, render
+    from jobs.present.visible import one_line
+
+    values, labels = _as_in_file(data, slice(0, _ROWS)), _labels(data, range(min(_ROWS, data.n_samples)))
+    names = data.feature_names or [f"{place + 1}" for place in range(values.shape[1])]
+    columns = [one_line(cut(one, 24)) for one in names[:_COLUMNS]]
+    # Six digits of the largest in its column: what was scaled may come back as 1e-9 in place of 0.
+    digits = 5 - np.floor(np.log10(np.abs(values).max(axis=0) + 1e-30)).astype(int)
+    rows = [
+        [f"{round(x, n) + 0.0:.6g}" for x, n in zip(row[:_COLUMNS].tolist(), digits.tolist(), strict=False)]
+        for row in values
+    ]
+    if len(names) > _COLUMNS:
+        columns, rows = [*columns, f"… {len(names):,}"], [[*row, "…"] for row in rows]
+    if labels:
+        columns = ["label", *columns]
+        rows = [[one_line(cut(one, 24)), *row] for row, one in zip(rows, labels, strict=True)]
+    if data.ids is not None:
+        columns = ["id", *columns]
+        rows = [[one_line(cut(str(one), 40)), *row] for row, one in zip(rows, data.ids, strict=False)]
+    return render([Column(one, drop=place) for place, one in enumerate(columns)], rows, "table", width=width())
+
+
+def _write_sheet(data: Dataset, out: Path) -> None:
+    import numpy as np
+
+    from jobs.charts.contact_sheet import contact_sheet
+    from jobs.results.storage import put
+
+    chosen = np.unique(np.linspace(0, data.n_samples - 1, min(_IMAGES, data.n_samples)).astype(np.int64))
+    put(out, contact_sheet(_as_in_file(data, chosen), _labels(data, chosen.tolist()), columns=_IN_A_ROW))
+    spread = ", evenly spread," if len(chosen) < data.n_samples else ""
+    say(f"Wrote {counted(len(chosen), 'image')} of {data.n_samples:,}{spread} to {out}.")
+
+
+def _labels(data: Dataset, rows: Any) -> list[str]:
+    """The class of each of some samples, `-` without one; empty without labels."""
+    if data.labels is None:
+        return []
+    codes = [int(data.labels[row]) for row in rows]
+    return [data.class_names[code] if code >= 0 else "-" for code in codes]
+
+
+def _as_in_file(data: Dataset, rows: Any) -> Any:
+    """Some samples in the units of the file."""
+    values = data.samples[rows]
+    if data.scaling is None:
+        return values
+    axes = (1,) * (values.ndim - 2)
+    offset, divisor = (one.reshape(-1, *axes) if one.size > 1 else one for one in data.scaling)
+    return values * divisor + offset

@@ -69,8 +69,10 @@ def command(
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
     """Checks the data as `run` does and prints how they were read, without repeating lines printed before."""
     from jobs.planning.data_check import check_data
+    from jobs.present.bar import preparing
 
-    checked = check_data(plan, gates)
+    with preparing():
+        checked = check_data(plan, gates)
     lines = [one for one in checked.lines if one not in told]
     told.update(lines)
     for line in lines:
@@ -89,12 +91,14 @@ def _stages(
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
     from jobs.planning import apart
     from jobs.planning import plan as planning
+    from jobs.present.bar import preparing
     from jobs.search.known import known
 
     decided, told = True, set[str]()
     for place, stage in enumerate(course.stages):
         read = course.at(place, results) if decided else stage.study
-        plan = known(planning.make(read), results)
+        with preparing():
+            plan = known(planning.make(read), results)
         stored, warnings = plan.statuses(results)
         if look is not None:
             look(plan, course.gates(place), told)

@@ -53,6 +53,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     """
     from jobs.planning import plan as planning
     from jobs.planning.data_check import check_data
+    from jobs.present.bar import preparing
     from jobs.study import study as studies
     from jobs.study import trust
     from jobs.study.plug_ins import plug_in_files
@@ -61,8 +62,10 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     queue = Queue(results)
     read = studies.load(study, overrides)
     trust.of_study(study, plug_in_files(read))
-    plan = planning.make(read)
-    for line in check_data(plan).lines:
+    with preparing():
+        plan = planning.make(read)
+        checked = check_data(plan)
+    for line in checked.lines:
         remark([line])
     name, total = plan.study.name, len(plan.trials)
     entry = queue.add(name, plan.study.whole(), [one.trial_key for one in plan.trials], priority)

@@ -106,13 +106,15 @@ def _check(study: Study, *, remote_data: bool) -> None:
     """Checks everything that can be checked here before anything is sent."""
     from jobs.planning import plan as planning
     from jobs.planning.data_check import check_data
+    from jobs.present.bar import preparing
 
     if remote_data:
         remark([f"{study.name}: the data are checked on the cluster; see `conclus logs`"])
         return
     try:
-        plan = planning.make(study)
-        checked = check_data(plan)
+        with preparing():
+            plan = planning.make(study)
+            checked = check_data(plan)
     except DataError as error:
         raise UserError(*error.lines, "if the data lie on the cluster alone, add --remote-data") from error
     for line in checked.lines:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
+from core.data.object_store import bare, has_credentials
 from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
@@ -27,6 +28,7 @@ from jobs.execution.tasks import Listener, Ready
 from jobs.planning import apart
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
+from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
 from jobs.results.layout import study_folder
@@ -71,7 +73,8 @@ def run_study(
         _adopt(course.at(0, results), results, checkpoint, quiet=quiet)
     if len(course.stages) > 1:  # A later stage must not fail after the training of earlier ones.
         for place, stage in enumerate(course.stages):
-            check_data(planning.make(stage.study), course.gates(place))
+            with preparing(quiet=quiet):
+                check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
     if summary is not None:
@@ -125,7 +128,8 @@ def _run(
     study: Study, results: str, where: dict[str, Any], stop: Stop, metrics: Metrics | None, *, quiet: bool
 ) -> tuple[Summary, Study]:
     """The summary, and the study as it was run; without labels it may select by consensus."""
-    ready = running.prepare(study, results, **where)
+    with preparing(quiet=quiet):
+        ready = running.prepare(study, results, **where)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     also = metrics.follow(ready.plan, total, done) if metrics else None
@@ -180,7 +184,9 @@ def _tell_kept(study: Study, results: str) -> None:
     count, size = assignments.size(folder)
     if count:
         chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
-        typed = shlex.join(["conclus", "assign", *named(results, folder), "--out", "clusters.csv"])
+        there = named(results, folder)
+        shown = bare(results) if "://" in results and has_credentials(results) else results
+        typed = shlex.join(["conclus", "assign", shown, *there[1:], "--out", "clusters.csv"])
         remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
     count, size = states.size(folder)
     if count:

@@ -29,6 +29,7 @@ _DESCRIPTION = {
     "arrays": {str: [int]},
     "scaling": (list, None),
     "files": ({str: str}, None),
+    "frozen": ({"sample_shape": [int], "weights": str, "scaling": [[float]]}, None),
 }
 """The keys of `best_model.json` that are used."""
 
@@ -62,15 +63,31 @@ def embed(
     folder, name, weights = _files(checkpoint)
     told = _description(folder)
     refuse_damaged(told, name, weights)
+    model, told = told, told | ({"sample_shape": told["frozen"]["sample_shape"]} if told.get("frozen") else {})
     with remote.held({"path": data}) as (here, _):
         found = _samples(told, here["path"], column, decimal)
     samples, data = found.samples, bare(data) if is_address(data) else data
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(f"{data}: {_misfit(told, found, column)}")
-    method, places = rebuilt(told, weights, _rest(folder, told), device)
+    if told.get("frozen"):
+        samples = _encoded(told, samples, device)
+    method, places = rebuilt(model, weights, _rest(folder, told), device)
     return _table(embedded(method, places, samples, device), ids_of(replace(found, parts=None))), _matched(
         told, found, data
     )
+
+
+def _encoded(told: Mapping[str, Any], samples: Any, device: str) -> Any:
+    """The vectors of samples for a model that was trained on those of a frozen encoder."""
+    from core.config.schema import Mistakes
+    from core.config.trial import read_trial
+    from core.training import frozen
+
+    mistakes = Mistakes()
+    config = read_trial(told["trial"], ("trial",), mistakes)
+    if mistakes.found:
+        raise UserError(f"the model's configuration is not valid here: {mistakes.found[0].text}")
+    return frozen.again(config, told["frozen"], samples, device)
 
 
 def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
@@ -161,7 +178,7 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
             labels="none" if known else data.get("labels"),
             shape=data.get("shape"),
             decimal=point,
-            **{name: data[name] for name in ("id", "layout", "view", "log1p") if data.get(name)},
+            **{name: data[name] for name in ("id", "layout", "view", "log1p", "size", "broken") if data.get(name)},
         )
     except UserError as error:
         # Here the option is called otherwise than in a study.

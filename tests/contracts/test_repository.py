@@ -96,7 +96,7 @@ def completed(words, tmp_path):
         (["conclus", "pl"], {"plan", "plot"}),
         (["conclus", "run", "--allow"], {"--allow-cpu"}),
         (["conclus", "aggregate", "--mode", "m"], {"max", "min"}),
-        (["conclus", "methods", "resn"], {"resnet18"}),
+        (["conclus", "methods", "resnet1"], {"resnet18"}),
     ],
 )
 def test_a_shell_completes_commands_options_and_names(tmp_path, words, found):
