@@ -60,7 +60,7 @@ def test_a_patch_is_the_square_around_its_pixel_mirrored_at_the_edges(farm, monk
 def test_what_is_read_of_patches_is_shown_with_what_they_take(farm, command):
     code, out, err = command("data", farm["path"], "--set", "name=scene", "--set", "truth=gt.npy", "--set", "patch=11")
     assert code == 0, err
-    assert "numbers     float32, 0 to 1\n" in out + err
+    assert "numbers     float32, 0 to 1" in out + err
     assert "memory      0.648 MB in the memory of each trial; 78.4 MB as float32\n" in out + err
 
 
