@@ -16,15 +16,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import PositiveInt
-from core.data import formats
 from core.data.columns import Part, Wanted, few_valued, listed
-from core.data.copies import changed_reading, label_copies, repeats
 from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_from, user_path
 from core.data.labels import Labels, check_labels, read_labels
 from core.data.layout import shaped
 from core.data.prepared import prepared
 from core.data.scaling import offset_and_divisor
 from core.data.stored import Stored, in_form, is_sparse
+from core.formats import registry as formats
+from core.formats.copies import changed_reading, label_copies, repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -242,7 +242,7 @@ def _joined(parts: Sequence[Part]) -> Part:
 def fingerprint(*, path: str, **options: Any) -> str:
     """The hash of the files' content and of all options except the path; see `load`.
 
-    Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
+    Where columns are read otherwise than by earlier versions, their names are part of it: see `core.formats.copies`.
 
     Raises:
         UserError: there are no such files, or none has a known format.

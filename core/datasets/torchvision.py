@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from core.config.schema import PositiveInt
 from core.data.dataset import Dataset, check_spread, fault, fingerprint_from, tree_hash, user_path
-from core.data.decoding import decoded
 from core.data.labels import read_labels
 from core.data.prepared import prepared
 from core.data.scaling import offset_and_divisor
 from core.data.stored import Stored, in_form
 from core.errors import UserError
+from core.formats.decoding import decoded
 
 # What each set calls its part for training and its part for testing; an empty text where it has no parts.
 _PARTS: dict[str, tuple[str, ...]] = {

@@ -25,16 +25,15 @@ from jobs.execution.metrics import Metrics, served
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Summary
 from jobs.execution.tasks import Listener, Ready
-from jobs.planning import apart
+from jobs.planning import apart, stages
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
+from jobs.planning.known import known
+from jobs.planning.stages import Course
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
 from jobs.results.layout import study_folder
-from jobs.search import stages
-from jobs.search.known import known
-from jobs.search.stages import Course
 from jobs.study import trust
 from jobs.study.sections import LATER
 from jobs.study.study import Study

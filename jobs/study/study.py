@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.config.schema import Bounds, Mistakes, Place
-from core.data import catalog as named
 from core.data import remote
 from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
+from core.formats import catalog as named
 from core.training import weights
 from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document

@@ -14,11 +14,12 @@ from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
 
-from core.data import formats, known_sets, mat
 from core.data.columns import Wanted
 from core.data.stored import Stored
 from core.datasets import fashion_mnist, file, torchvision
 from core.errors import UserError
+from core.formats import known_sets, mat
+from core.formats import registry as formats
 from tests.core import array_kinds as made
 
 RNG = np.random.default_rng(1)
@@ -313,7 +314,7 @@ def test_a_large_sparse_matrix_stays_sparse_from_the_file_to_the_rows(tmp_path, 
 
 
 def test_the_largest_variances_do_not_depend_on_how_the_matrix_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr("core.data.hdf5._AT_ONCE", 7)
+    monkeypatch.setattr("core.formats.hdf5._AT_ONCE", 7)
     made.h5ad(tmp_path)
     with h5py.File(tmp_path / "cells.h5ad", "a") as root:
         root["layers/dense"] = made.COUNTS.toarray() + 100

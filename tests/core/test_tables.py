@@ -198,7 +198,7 @@ def test_sparse_rows_stay_sparse_where_they_are_many(tmp_path, monkeypatch):
     path.write_text("\n".join(lines) + "\n")
     whole = file.load(path=str(path), scale="none")
     assert isinstance(whole.samples, np.ndarray)
-    for module in (stored, sys.modules["core.data.svmlight"]):
+    for module in (stored, sys.modules["core.formats.svmlight"]):
         monkeypatch.setattr(module, "WHOLE", 1000)
     held = file.load(path=str(path), scale="none").samples
     assert isinstance(held, Stored)

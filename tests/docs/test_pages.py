@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import conclus
 from core.errors import UserError
-from jobs.search import stages
+from jobs.planning import stages
 from jobs.study.study import KEYS, STAGES
 from tests.docs.pages import PAGES, ROOT, blocks, commands, mentioned, name_of
 

@@ -19,7 +19,7 @@ from core.config.schema import Mistakes, Place
 from core.errors import UserError
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.planning import plan as planning
-from jobs.search.known import known
+from jobs.planning.known import known
 from jobs.study import keys, study, yaml_document
 from jobs.study.plug_ins import plug_in_files
 from jobs.study.sections import Select

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from core.data.formats import SUFFIXES
 from core.errors import UserError
+from core.formats.registry import SUFFIXES
 
 
 def known_names() -> list[str]:

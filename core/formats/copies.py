@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from core.data.columns import is_class_alone, is_id_name, is_label_name, is_later_label_name, label_key
 from core.data.dataset import UNLABELLED, content_hash, damage
 from core.data.labels import WORDS
-from core.data.records import SUFFIXES, read_records
-from core.data.text_tables import head_of
 from core.errors import UserError
+from core.formats.records import SUFFIXES, read_records
+from core.formats.text_tables import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

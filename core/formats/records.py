@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import is_label_name, label_key, listed
 from core.data.dataset import damage, fault, user_path
-from core.data.text_tables import head_of, is_header, is_missing, is_number
 from core.errors import UserError
+from core.formats.text_tables import head_of, is_header, is_missing, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable

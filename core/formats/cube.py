@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from core.data.columns import listed
 from core.data.dataset import damage, fault
-from core.data.mat import contents
 from core.errors import UserError
+from core.formats.mat import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from core.data.arrays import Contents
+    from core.formats.arrays import Contents
 
 Layout = Literal["hwc", "whc", "chw", "cwh"]
 SUFFIXES = (".mat", ".npy", ".npz")

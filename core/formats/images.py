@@ -67,7 +67,7 @@ def files(folder: Path) -> list[str]:
     Raises:
         UserError: a folder cannot be listed.
     """
-    from core.data.formats import FORMATS
+    from core.formats.registry import FORMATS
 
     data = {suffix for one in FORMATS for suffix in one.suffixes} - {*_TABLES, *SUFFIXES}
     beside = [entry.name for entry in _entries(folder)]
@@ -97,7 +97,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
     """
     import numpy as np
 
-    from core.data.decoding import block, decoded
+    from core.formats.decoding import block, decoded
 
     if not folder.is_dir():
         raise fault(folder, "it is one image: name the folder in which the images lie")

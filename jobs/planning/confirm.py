@@ -11,9 +11,9 @@ from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_
 from jobs.analysis.race import Race, Rule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
+from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedConfig, PlannedTrial
 from jobs.results.reader import load
-from jobs.search.known import known
 from jobs.study.study import Study
 
 

@@ -18,9 +18,9 @@ from cluster.executor import Event
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
+from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
-from jobs.search.source import Next
 from jobs.study.space import Integer, LogUniform, Range, Uniform
 from jobs.study.study import Study
 

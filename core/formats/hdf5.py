@@ -1,6 +1,6 @@
 """Reads HDF5: `.h5` and `.hdf5` files of named arrays, and `.h5ad` files of AnnData.
 
-Arrays in groups are named by their path, as `train/data`; which is which is found by the rules of `core.data.arrays`.
+Arrays in groups are named by their path, as `train/data`; which is which is found as `core.formats.arrays` does it.
 Of `.h5ad`, `X` holds the samples, or the layer that `features` names (`layers/counts`, `obsm/X_pca`, `raw/X`), and the
 columns of `obs` the labels. Counts are as in the file: they are not normalised to one sum per cell.
 
@@ -14,11 +14,11 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from core.data.arrays import Contents, Head, compressed_rows, part_of
 from core.data.columns import Part, Wanted, check_named, is_label_name, label_key, listed
 from core.data.dataset import fault
 from core.data.prepared import gathered
 from core.data.stored import WHOLE, Rows, is_sparse
+from core.formats.arrays import Contents, Head, compressed_rows, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

@@ -24,9 +24,9 @@ from core.config.trial import parameters, to_mapping
 from core.errors import UserError
 from core.seal import seal_json
 from jobs.planning.plan import Plan, PlannedTrial
+from jobs.planning.source import Next
 from jobs.results import records, storage
 from jobs.results.layout import exchange_file, study_folder
-from jobs.search.source import Next
 from jobs.study import search
 from jobs.study.space import Range, Uniform
 

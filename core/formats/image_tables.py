@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted, check_named, label_key, listed
 from core.data.dataset import damage, fault
-from core.data.decoding import Item, block, decoded
-from core.data.images import SUFFIXES, values
+from core.formats.decoding import Item, block, decoded
+from core.formats.images import SUFFIXES, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,6 @@ def known(plan: Plan, results: str) -> Plan:
     """The plan with the configurations that a search algorithm has chosen so far, read from the results."""
     if plan.study.search.name != "optuna":
         return plan
-    from jobs.search.tpe import known_trials
+    from jobs.planning.tpe import known_trials
 
     return replace(plan, trials=known_trials(plan.study, results))

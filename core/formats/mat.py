@@ -1,6 +1,6 @@
 """Reads `.mat` files of MATLAB: versions 4 to 7.2 by scipy, and 7.3, which is HDF5.
 
-`fea` and `gnd`, or `X` and `y`, are found by the rules of `core.data.arrays`. Fields of a struct have names such as
+`fea` and `gnd`, or `X` and `y`, are found by the rules of `core.formats.arrays`. Fields of a struct have names such as
 `data/X`, cells have `X{1}`, `X{2}`. A vector is a row or a column. Functions and objects are passed over.
 
 Source: MathWorks, MAT-File Format; of 7.3 there is none, and what is read was seen in its files (`MATLAB_class`).
@@ -13,10 +13,10 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.data.arrays import Contents, Head, part_of
 from core.data.columns import Part, Wanted
-from core.data.hdf5 import checked, is_hdf5, members, opened
 from core.data.stored import FEW, Rows, is_sparse
+from core.formats.arrays import Contents, Head, part_of
+from core.formats.hdf5 import checked, is_hdf5, members, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

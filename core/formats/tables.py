@@ -17,8 +17,8 @@ from core.data.columns import (
     look_like_index,
 )
 from core.data.dataset import fault
-from core.data.records import read_records
-from core.data.text_tables import is_missing, is_number, is_written_number, read_text, ungrouped
+from core.formats.records import read_records
+from core.formats.text_tables import is_missing, is_number, is_written_number, read_text, ungrouped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ _ID = "id: "
 
 
 def read(file: Path, wanted: Wanted) -> Part:
-    """Reads a file that `core.data.records` opens, or a `.csv` or `.tsv` file.
+    """Reads a file that `core.formats.records` opens, or a `.csv` or `.tsv` file.
 
     Args:
         file: the file, with a row per sample.

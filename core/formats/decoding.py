@@ -251,7 +251,7 @@ def _started(file: str, target: Target) -> subprocess.Popen[bytes] | None:
 
     It is none of `multiprocessing`, which would run the user's script anew and refuses to start one from a daemon.
     """
-    code = f"import sys; sys.path[:] = {sys.path!r}; from core.data.decoding import serve; serve()"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from core.formats.decoding import serve; serve()"
     try:
         process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
         given = cast("IO[bytes]", process.stdin)
