@@ -176,6 +176,16 @@ class Patches:
         """Of the pixels."""
         return self.pixels.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """What is held: the pixels."""
+        return self.pixels.nbytes
+
+    @property
+    def base(self) -> NDArray[np.float32]:
+        """The array behind it, by which it is known whether the values are mapped from a file."""
+        return self.pixels
+
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """The patches around these pixels, (m, bands, side, side)."""
         import numpy as np

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from core.data.columns import is_label_name, label_key, listed
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
 _BLOCK = 1 << 26
-_BOM = b"\xef\xbb\xbf"
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
@@ -37,7 +37,10 @@ def read_records(file: Path, sheet: str | None = None) -> Any:
         ValueError, OSError: the file is damaged (pyarrow's errors among them).
     """
     suffix = file.suffix.lower()
-    return _plain(_sheet(file, sheet) if suffix == ".xlsx" else _READERS[suffix](file))
+    table = _sheet(file, sheet, file.stat().st_mtime_ns) if suffix == ".xlsx" else _READERS[suffix](file)
+    # Arrow itself follows damaged offsets wherever they lead, and takes texts of any encoding for UTF-8.
+    table.validate(full=True)
+    return _plain(table)
 
 
 def _parquet(file: Path) -> Any:
@@ -66,9 +69,7 @@ def _arrow(file: Path) -> Any:
 def _json_lines(file: Path) -> Any:
     from pyarrow import json
 
-    with file.open("rb") as stream:
-        source = stream if stream.read(len(_BOM)) == _BOM else file
-        return json.read_json(source, read_options=json.ReadOptions(block_size=_BLOCK))
+    return json.read_json(file, read_options=json.ReadOptions(block_size=_BLOCK))
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
@@ -101,8 +102,12 @@ def _plain(table: Any) -> Any:
     return table
 
 
-def _sheet(file: Path, name: str | None) -> Any:
-    """The cells of a sheet; what a formula gave when the workbook was saved stands for the formula."""
+@lru_cache(maxsize=1)
+def _sheet(file: Path, name: str | None, _changed_ns: int) -> Any:
+    """The cells of a sheet; what a formula gave when the workbook was saved stands for the formula.
+
+    It takes seconds for 100,000 cells, and a data set needs it twice: to look for copies of the labels, and to read.
+    """
     try:
         import openpyxl
     except ImportError as error:
@@ -112,12 +117,10 @@ def _sheet(file: Path, name: str | None) -> Any:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheets = {one.title: one for one in book.worksheets}
         chosen = _chosen(file, sheets, name)
-        rows = _rows(sheets[chosen], lambda cell: cell.value)
+        sheets[chosen].reset_dimensions()  # Some programs write wrong ones, and openpyxl would stop there.
+        rows: list[tuple[Any, ...]] = list(sheets[chosen].iter_rows(values_only=True))
         if any(value is None for row in rows for value in row):
-            formulas = openpyxl.load_workbook(io.BytesIO(content), read_only=True)[chosen]
-            _check_formulas(
-                file, rows, _rows(formulas, lambda cell: cell.coordinate if cell.data_type == "f" else None)
-            )
+            _check_formulas(file, rows, openpyxl.load_workbook(io.BytesIO(content), read_only=True)[chosen])
     except UserError:
         raise
     except Exception as error:  # openpyxl raises whatever a damaged part leads to
@@ -146,17 +149,14 @@ def _filled(row: tuple[Any, ...]) -> bool:
     return any(value is not None for value in row)
 
 
-def _rows(sheet: Any, take: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
-    """What is taken from the cells of each row, row 1 first; rows may have different lengths."""
-    sheet.reset_dimensions()  # Some programs write wrong ones, and openpyxl would stop there.
-    return [tuple(take(cell) for cell in row) for row in sheet.iter_rows()]
-
-
-def _check_formulas(file: Path, rows: list[tuple[Any, ...]], formulas: list[tuple[str | None, ...]]) -> None:
-    for values, places in zip(rows, formulas, strict=True):
-        for value, place in zip(values, places, strict=True):
-            if value is None and place is not None:
-                raise fault(file, f"the formula in {place} has no stored value: open the workbook in Excel and save it")
+def _check_formulas(file: Path, rows: list[tuple[Any, ...]], formulas: Any) -> None:
+    """Refuses an empty value where the same sheet has a formula."""
+    formulas.reset_dimensions()
+    for values, cells in zip(rows, formulas.iter_rows(), strict=True):
+        for value, cell in zip(values, cells, strict=True):
+            if value is None and cell.data_type == "f":
+                what = f"the formula in {cell.coordinate} has no stored value: open the workbook in Excel and save it"
+                raise fault(file, what)
 
 
 def _table(file: Path, rows: list[tuple[Any, ...]]) -> Any:

@@ -227,7 +227,8 @@ def _no_number(file: Path, name: str, column: Any, wanted: Wanted) -> Exception:
     values = [(row, str(value)) for row, value in enumerate(column.to_pylist(), 1) if value is not None]
     strange = [pair for pair in values if not is_number(pair[1]) and not is_missing(pair[1])]
     # In a column like 1.234,5 the fault lies with what is no number in this way of writing either.
-    bad = next((pair for pair in strange if not is_written_number(pair[1], wanted.decimal)), next(iter(strange), None))
+    words = [pair for pair in strange if not is_written_number(pair[1], wanted.decimal)]
+    bad = next(iter([*words, *strange]), None)
     said = f"row {bad[0]} (counted from 1) is {bad[1][:40]!r}" if bad else f"it is of type {column.type}"
     pointed = next((value for _, value in values if "." in value and is_number(value)), None)
     if bad is None and pointed is not None:
@@ -238,8 +239,10 @@ def _no_number(file: Path, name: str, column: Any, wanted: Wanted) -> Exception:
     elif wanted.known is not None:
         advice = "mend it: the model was trained on numbers there"
     else:
+        names = len(words) == len(column) == len({value for _, value in words})
         advice = (
-            f"correct it, leave it out with `ignore: [{name}]`, name the columns of numbers with `features`, or the "
+            (f"write `id: {name}` if it names the samples; else " if names else "")
+            + f"correct it, leave it out with `ignore: [{name}]`, name the columns of numbers with `features`, or the "
             f"classes with `labels: {name}`; for texts use `data: {{name: text, text: {name}}}`"
         )
     return fault(file, f"column {name!r} is not numeric: {said}; {advice}")

@@ -179,6 +179,11 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
     from core.datasets import file, text
 
     data = told["trial"]["data"]
+    if data["name"] == "scene":
+        raise UserError(
+            "the model was trained on the pixels of a scene, whose components and scale no other file has: "
+            "`conclus assign` gives the clusters of its pixels"
+        )
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
         if data["name"] == "text" and data["scale"] != "none":
             raise UserError(

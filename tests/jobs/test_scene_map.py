@@ -29,7 +29,7 @@ trial:
   epochs: 4
   evaluation: {every: 4}
 seeds: [0]
-select: {metric: oa}
+select: {metric: oa, save_model: true}
 """
 
 
@@ -95,6 +95,10 @@ def test_a_scene_is_trained_scored_by_its_labelled_pixels_and_drawn(farm, comman
         code, _, err = command("assign", *words)
         assert (code, err.splitlines()[-1].startswith("Error: ")) == (2, True), err
         assert said in err
+    (model,) = Path("results/study=farm/models").iterdir()
+    code, _, err = command("embed", model, "farm.npy", "--out", "v.parquet")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "`conclus assign` gives the clusters of its pixels" in err
     assert kept == {name: Path(name).read_bytes() for name in kept}
     assert not Path("a.npy").exists()
 
