@@ -223,7 +223,12 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # Keys that came after results were written, with their defaults: these are left out, so that the keys of trials stay.
-_LATER: dict[str, Any] = {"optimiser.encoder_learning_rate": None}
+_LATER: dict[str, Any] = {
+    "optimiser.encoder_learning_rate": None,
+    **dict.fromkeys(("data.sheet", "data.view", "data.split", "data.size", "data.top_genes")),
+    "data.broken": "refuse",
+    "data.log1p": False,
+}
 # Keys whose value is always the path of a file or folder, and those whose value may be one.
 FILES = {"data.path", "encoder.weights"}
 PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name", "method.name", "method.loss.name"}

@@ -1,12 +1,17 @@
 """Encoders of timm and torchvision: the library's own features, weights from files, and what is refused."""
 
+import pickle
 import sys
+import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from core.config import plugins
 from core.errors import UserError
+from core.estimator import ContrastiveClustering
 
 timm = pytest.importorskip("timm")
 models = pytest.importorskip("torchvision.models")
@@ -202,6 +207,21 @@ def test_a_library_that_is_missing_is_told_with_what_installs_it(library, monkey
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=rf"'{library}' needs {library} .*: uv sync --extra vision --inexact"):
         built(library)
+
+
+def test_an_estimator_needs_the_file_for_training_alone(tmp_path):
+    file = Path(written(tmp_path, whole("torchvision", SMALL["torchvision"])))
+    images = np.random.default_rng(0).random((24, 3 * 32 * 32), np.float32)
+    options = {"model": SMALL["torchvision"], "weights": str(file)}
+    shape = {"image_shape": (3, 32, 32), "batch_size": 12, "epochs": 1, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of clusters that are empty after one epoch.
+        made = ContrastiveClustering(2, method="cc", encoder="torchvision", encoder_options=options, **shape).fit(
+            images
+        )
+    file.unlink()
+    again = pickle.loads(pickle.dumps(made))
+    assert np.array_equal(again.predict(images), made.labels_)
 
 
 def test_classes_of_every_architecture_of_torchvision_are_left_out():
