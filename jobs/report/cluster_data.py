@@ -9,14 +9,13 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.data.text_columns import read_texts, texts_file
-
 from core.config import plugins
 from core.config import trial as trial_config
 from core.config.trial import PlugIn, TrialConfig
 from core.data import analyzer, remote
 from core.data.object_store import is_address
 from core.errors import UserError
+from core.formats.records import read_texts, texts_file
 from core.training import data_cache
 from jobs.models import assignments
 from jobs.results import records
