@@ -57,6 +57,7 @@ GROUPS = {
         "confirm": "Run more seeds until the best is surely the best.",
         "selection": "Show how good choosing without labels is.",
         "assign": "Show or write each sample's cluster.",
+        "clusters": "Show what the clusters of a trial hold: page and files.",
         "diff": "Compare two sets of results.",
         "report": "Write a page, or a table for a paper.",
         "plot": "Draw one figure.",

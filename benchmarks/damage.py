@@ -15,15 +15,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.trials import attempts
+from core.data.dataset import Dataset
 from core.errors import UserError
+from core.evaluation.assignment import Assignment
 from core.seal import seal_json, unseal_json
 from core.training.export import SavedModel
 from core.training.state import TrainingState
 from jobs.analysis.leaderboard import wanted_columns
 from jobs.execution import driver
+from jobs.models import assignments
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import compact, header, kept, peek, reader, writer
 from jobs.results.checkpoints import Checkpoints, try_to_read
@@ -93,6 +97,7 @@ def _subjects(folder: Path) -> Iterator[tuple[str, tuple[bytes, Check]]]:
     compact.compact(str(folder / "many"))
     (part,) = (folder / "many").rglob("*.parquet")
     yield "compacted file", (part.read_bytes(), _rows(part, 20))
+    yield "clusters", _clusters(folder / "clusters")
     yield "checkpoint", (_checkpoint(2), _resumed(folder / "checkpoints"))
     files = _model()
     for name in files:
@@ -124,6 +129,29 @@ def _rows(path: Path, count: int) -> Check:
     return check
 
 
+def _clusters(folder: Path) -> tuple[bytes, Check]:
+    """A file of samples' clusters; a damaged one must be refused."""
+    clusters = np.arange(300) % 3
+    floats = (clusters / 3).astype(np.float32)
+    data = Dataset("d", floats[:, None], None, (), "d")
+    attempt = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id="A", status="ok")
+    rule = assignments.KeepRule("nmi", "max", every=True)
+    assignments.keep(folder, attempt, (1, Assignment(clusters, floats, clusters, floats)), data, rule)
+    (file,) = (Path(str(one)) for one in assignments.stored(folder).values())
+    row = {"trial_key": "t", "attempt_id": "A", "cluster_sizes": [100, 100, 100]}
+    assignments.read(folder, row)
+
+    def check(content: bytes) -> str:
+        file.write_bytes(content)
+        try:
+            assignments.read(folder, row)
+        except UserError:
+            return SEEN
+        return SILENT
+
+    return file.read_bytes(), check
+
+
 def _checkpoint(epoch: int) -> bytes:
     attempt = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id="A", seconds=1.5, epochs_done=epoch)
     state = TrainingState(epoch, {"modules": {"w": torch.arange(3000.0)}}, {"order": torch.zeros(16)}, None)
@@ -152,7 +180,7 @@ def _resumed(folder: Path) -> Check:
 def _model() -> dict[str, bytes]:
     from hashlib import sha256
 
-    model = SavedModel({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, torch.ones(2, 2))
+    model = SavedModel({"w": torch.arange(3000.0)}, {"head": torch.ones(4)}, {"centroids": torch.ones(2, 2)})
     files = {
         f"{NAME}.pt": model.weights_file(),
         f"{NAME}.safetensors": model.safetensors_file(),

@@ -14,8 +14,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.rows import tell
-from core.data.catalog import find_named
 from core.errors import UserError
+from core.formats.catalog import find_named
 from jobs.analysis.intervals import half_width
 from jobs.execution import runner as running
 from jobs.results.reader import read_results

@@ -47,7 +47,7 @@ DIGITS = {"method": "cc", "batch_size": BATCH}
 class Steps:
     """Training steps of a trial's method on one batch of given samples."""
 
-    def __init__(self, trial: dict[str, Any], samples: np.ndarray[Any, Any]) -> None:
+    def __init__(self, trial: dict[str, Any], samples: np.ndarray[Any, Any], batch: int = BATCH) -> None:
         config = read_trial(trial, (), Mistakes())
         self.config, self.samples = config, torch.from_numpy(samples)
         self.streams = Streams.of(0, CPU)
@@ -55,7 +55,7 @@ class Steps:
         self.precision = precision.resolve(config, CPU)
         if self.precision == "bf16":
             precision.train_in_bf16(self.method, CPU)
-        rows = torch.arange(BATCH)
+        rows = torch.arange(batch)
         self.batch = Batch(self.samples[rows], rows, self.streams.views, self.streams.method)
 
     def step(self) -> None:

@@ -24,8 +24,7 @@ from cluster import connect, tune
 from cluster.executor import Event, Feed, Report, Stop, Task, TaskList, TaskResources
 from jobs.execution import dispatch
 from jobs.execution.progress import Progress
-from jobs.planning import plan
-from jobs.search import source
+from jobs.planning import plan, source
 from jobs.study import study
 from tests.cluster.nodes import Nodes, new_token
 

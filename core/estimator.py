@@ -317,8 +317,10 @@ class Trained:
         """The method with its trained weights; it is made at the first call."""
         if device not in self.made:
             blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
-            # Views are for training only, and those of the trial may search for neighbours among the blank samples.
-            config = replace(self.config, views=read_plug_in("views", "noise", (), Mistakes()))
+            # Views are for training, and might search for neighbours among blank samples. The state holds the weights.
+            views, encoder = read_plug_in("views", "noise", (), Mistakes()), self.config.encoder
+            options = {name: None if name == "weights" else one for name, one in encoder.options.items()}
+            config = replace(self.config, views=views, encoder=replace(encoder, options=options))
             state, _ = TrainingState.from_bytes(self.content, str(device))
             self.made[device] = build(config, blank, len(self.centroids), seed=0)
             self.made[device].load_state(state.method)

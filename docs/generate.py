@@ -22,7 +22,7 @@ from core.config import plugins, trial
 from core.config.schema import describe, plug_in_kind
 from core.data.dataset import Dataset
 from core.training.method import Batch, Encoder, Method, Outputs, Setting, Views
-from jobs.search import stages
+from jobs.planning import stages
 from jobs.study import study
 
 FOLDER = Path(__file__).parent / "reference"

@@ -32,6 +32,8 @@ class Optimiser:
     Attributes:
         name: Adam, or AdamW, which separates the weight decay from the gradient.
         learning_rate: the highest learning rate of the schedule.
+        encoder_learning_rate: that of the encoder alone, as for one with weights of an earlier training; null: the
+            same.
         weight_decay: how strongly weights are pulled to 0.
         schedule: `constant` keeps the learning rate, `cosine` lowers it to 0 along half a cosine.
         warmup: the share of the epochs, at the start, in which the learning rate rises linearly.
@@ -39,6 +41,7 @@ class Optimiser:
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 1e-3
+    encoder_learning_rate: PositiveFloat | None = None
     weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: Fraction = 0.0
@@ -219,7 +222,15 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# Keys whose value may be the path of a file or folder.
+# Keys that came after results were written, with their defaults: these are left out, so that the keys of trials stay.
+_LATER: dict[str, Any] = {
+    "optimiser.encoder_learning_rate": None,
+    **dict.fromkeys(("data.sheet", "data.view", "data.split", "data.size", "data.top_genes")),
+    "data.broken": "refuse",
+    "data.log1p": False,
+}
+# Keys whose value is always the path of a file or folder, and those whose value may be one.
+FILES = {"data.path", "encoder.weights"}
 PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name", "method.name", "method.loss.name"}
 
 
@@ -228,9 +239,9 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
 
     Paths of plug-ins and data are cut to file names, so that a study has the same parameters on every machine.
     """
-    flat = flatten(to_mapping(config))
+    flat = {key: one for key, one in flatten(to_mapping(config)).items() if key not in _LATER or one != _LATER[key]}
     for key, value in flat.items():
-        if isinstance(value, str) and (key == "data.path" or (key in PATHS and plugins.is_path(value))):
+        if isinstance(value, str) and (key in FILES or (key in PATHS and plugins.is_path(value))):
             flat[key] = PurePath(value.partition("?")[0] if "://" in value else value).name
     return flat
 

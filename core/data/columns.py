@@ -43,7 +43,7 @@ class Wanted:
 
     For a trained model `known` are the names of its features, none for arrays; None where there is no model yet. New
     data need not have the labels and ids of the training, and the model tells how it is read. `copies` are the columns
-    that repeat the labels, as `core.data.copies` finds them.
+    that repeat the labels, as `core.formats.copies` finds them.
     """
 
     features: tuple[str, ...] | None = None
@@ -162,7 +162,7 @@ def is_label_name(name: str) -> bool:
 
 
 def is_later_label_name(name: str) -> bool:
-    """Whether that name says so by a rule that earlier versions had not; see `core.data.copies.changed_reading`."""
+    """Whether that name says so by a rule that earlier versions had not; see `core.formats.copies.changed_reading`."""
     return _LATER_LABEL.fullmatch(name) is not None and _SECOND_LABEL.fullmatch(name) is None
 
 

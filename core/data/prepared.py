@@ -187,10 +187,12 @@ def _write(draft: Path, data: Dataset) -> None:
         if _is_there(draft, name, array):
             cast("np.memmap[Any, Any]", array).flush()
         else:
-            with (draft / f"{name}.npy").open("wb") as stream:
+            # The array may be another view of the file of that name, which is then replaced, and not written over.
+            with (draft / f"{name}.part").open("wb") as stream:
                 np.save(stream, array)
                 stream.flush()
                 os.fsync(stream.fileno())
+            (draft / f"{name}.part").rename(draft / f"{name}.npy")
     samples = data.samples
     sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
     described = {
@@ -217,9 +219,14 @@ def _write(draft: Path, data: Dataset) -> None:
 
 
 def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
-    """Whether an array is the file of `room` already."""
-    file = getattr(array, "filename", None)
-    return file is not None and Path(file) == (draft / f"{name}.npy").absolute()
+    """Whether an array is the file of `room` already, and not a view of it with other axes."""
+    import numpy as np
+
+    file = draft / f"{name}.npy"
+    if getattr(array, "filename", None) is None or Path(cast("Any", array).filename) != file.absolute():
+        return False
+    written = np.load(file, mmap_mode="r")
+    return written.shape == array.shape and written.dtype == array.dtype and array.flags.c_contiguous
 
 
 def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:

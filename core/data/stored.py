@@ -157,7 +157,7 @@ class Records:
         size = self.head + math.prod(self.sides)
         wanted = min(rows.stop, self.count) - rows.start
         records = np.frombuffer(self.stream.read(wanted * size), np.uint8).reshape(wanted, size)
-        self.heads.append(records[:, : self.head])
+        self.heads.append(records[:, : self.head].copy())  # a view would keep the whole block
         images = records[:, self.head :].reshape(wanted, *self.sides)
         return images.transpose(0, 1, 3, 2) if self.by_columns else images
 
@@ -194,7 +194,7 @@ def in_form(samples: Any, scale: str) -> NDArray[np.float32] | Stored:
         return scaled(samples.toarray() if is_sparse(samples) else samples, scale)
     # `ascontiguousarray` would make a plain array of one that is mapped from a file, and the cache a copy of that.
     plain = is_sparse(samples) or samples.flags.c_contiguous
-    return _stored(samples if plain else np.ascontiguousarray(samples), scale)
+    return as_stored(samples if plain else np.ascontiguousarray(samples), scale)
 
 
 def is_large(samples: Any) -> bool:
@@ -204,7 +204,8 @@ def is_large(samples: Any) -> bool:
     return samples.dtype.name in {"uint8", "float16"} and samples.size > FEW
 
 
-def _stored(values: Any, scale: str) -> Stored:
+def as_stored(values: Any, scale: str) -> Stored:
+    """Samples in stored form, with the scaling that `core.data.scaling.scaled` would give them."""
     scaling, low, high = Scaling.of(values, scale)
     ends = [scaling.apply(one.copy()) for one in (low, high)]
     return Stored(values, scaling, (float(ends[0].min()), float(ends[1].max())))

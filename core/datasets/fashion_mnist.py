@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.data.dataset import Dataset, cache_folder, check_spread, check_values, fault, fingerprint_of, user_path
-from core.data.known_sets import read_idx
 from core.data.labels import check_labels, encode_labels
 from core.data.scaling import scaled
 from core.errors import UserError
+from core.formats.known_sets import read_idx
 
 if TYPE_CHECKING:
     import numpy as np

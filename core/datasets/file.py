@@ -1,11 +1,12 @@
 """Your own data: a file of arrays, a table or sparse rows, a folder of such files, or a folder of images.
 
 Arrays are (n, features), or images (n, H, W), (n, C, H, W) or (n, H, W, C) with C of 1, 3 or 4 (`layout` says it of
-others); an `.npz` may hold a sparse matrix as scipy saves it. Tables have one row per sample: numeric columns are the
-features; if just one column holds lists, of equal length, it is all of them. Pandas' index, ids (`id`, `*_id`,
-`index`), second labels (`label*`, `class*`, `target*`, `cluster`, `species`, `cell_type`, `group`, `pred*`, …) and
-columns that repeat the labels one to one are left out unless `features` names them, and `conclus plan` tells of it. The
-first line of a text file may name the columns; else they are f0, f1, …
+others); an `.npz` or `.mat` may hold a sparse matrix. Well-known sets of images are read as they are downloaded.
+Tables have one row per sample: numeric columns are the features; if just one column holds lists, of equal length, it is
+all of them. Pandas' index, ids (`id`, `*_id`, `index`), second labels (`label*`, `class*`, `target*`, `cluster`,
+`species`, `cell_type`, `group`, `pred*`, …) and columns that repeat the labels one to one are left out unless
+`features` names them, and `conclus plan` tells of it. The first line of a text file may name the columns; else they are
+f0, f1, …
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import PositiveInt
-from core.data import formats
 from core.data.columns import Part, Wanted, few_valued, listed
-from core.data.copies import changed_reading, label_copies, repeats
 from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_from, user_path
 from core.data.labels import Labels, check_labels, read_labels
 from core.data.layout import shaped
 from core.data.prepared import prepared
 from core.data.scaling import offset_and_divisor
 from core.data.stored import Stored, in_form, is_sparse
+from core.formats import registry as formats
+from core.formats.copies import changed_reading, label_copies, repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,12 +62,13 @@ def load(
     Args:
         path: the file, or the folder whose files are joined in the order of their names; either may be the address of
             an object store.
-        features: key of the array in an `.npz`, or columns of a table (a list, or text with commas between). Without
-            it: the array called x, data, features, embeddings, emb, images or samples, or the only one of
+        features: key of the array in an `.npz`, `.mat` or `.h5`, matrix of an `.h5ad` (`layers/counts`, `obsm/X_pca`,
+            `raw/X`; else `X`), or columns of a table (a list, or text with commas between). Without it: the array
+            called x, data, fea, features, embeddings, emb, images or samples, or the only one of
             numbers with 2 or more dimensions; the only column of lists, or else all columns but the labels and those
             that are surely no features.
-        labels: key or column of the labels, `none` for no labels. Without it: y, label, labels, target or
-            targets, if there, or else class.
+        labels: key or column of the labels (of `.h5ad` in `obs`), `none` for no labels. Without it: y, label, labels,
+            target or targets, if there, or else class; of `.mat` also gnd, gt, truth or truelabel.
         scale: `standard` gives each feature (of images: each channel) mean 0 and variance 1, `unit` maps all numbers to
             0..1, `none` changes nothing; `auto` is `standard` for vectors and `unit` for images.
         shape: the shape of each row, e.g. [1, 28, 28].
@@ -216,7 +218,8 @@ def _told_columns(part: Part, labels: NDArray[Any] | None) -> Iterator[str]:
     """What a person should see of columns that may be classes or groups."""
     places = few_valued(part.samples)
     if part.columns:
-        if names := [part.columns[place] for place in places]:
+        # Features of `.h5ad` are counts, and none of the columns that `ignore` may name.
+        if part.file.suffix.lower() != ".h5ad" and (names := [part.columns[place] for place in places]):
             yield f"whole numbers of few values: {listed(names)} (`ignore` leaves out what is no feature)"
     elif labels is not None and (copies := [one + 1 for one in places if repeats(part.samples[:, one], labels)]):
         yield f"column {copies[0]} (counted from 1) of the samples repeats the labels one to one: leave it out"
@@ -239,7 +242,7 @@ def _joined(parts: Sequence[Part]) -> Part:
 def fingerprint(*, path: str, **options: Any) -> str:
     """The hash of the files' content and of all options except the path; see `load`.
 
-    Where columns are read otherwise than by earlier versions, their names are part of it: see `core.data.copies`.
+    Where columns are read otherwise than by earlier versions, their names are part of it: see `core.formats.copies`.
 
     Raises:
         UserError: there are no such files, or none has a known format.
@@ -286,10 +289,8 @@ def _check_options(found: formats.Found, wanted: Wanted) -> None:
     unset = Wanted()
     for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):
         if getattr(wanted, option) != getattr(unset, option) and option not in found.format.options:
-            raise fault(
-                found.files[0],
-                f"the option `{option}` does nothing with files of the format {found.suffix}: leave it out",
-            )
+            what = "a data set of this kind" if found.format.many else f"files of the format {found.suffix}"
+            raise fault(found.files[0], f"the option `{option}` does nothing with {what}: leave it out")
 
 
 def _check_same(parts: Sequence[Part]) -> None:

@@ -1,4 +1,4 @@
-"""Your own pairs: inputs and their target vectors, from one npz, Parquet, CSV or TSV file.
+"""Your own pairs: inputs and their target vectors, from one npz or one table (Parquet, CSV, JSON Lines, …).
 
 In an npz, inputs and targets are two arrays with the same number of rows. In a table they are two columns of lists of
 numbers (or several columns each, with commas between). A column of texts is turned into vectors once, as in the data
@@ -45,7 +45,7 @@ def load(
     """Loads inputs and targets as they are, unscaled.
 
     Args:
-        path: the npz, Parquet, CSV or TSV file that holds both, or its address in an object store.
+        path: the npz file or the table that holds both, or its address in an object store.
         inputs: the array or column of the inputs (several columns with commas between).
         targets: the array or column of the targets (several columns with commas between).
         split_by: the array or column that says which part a pair is in: train, validation (val, dev), test; or 0, 1, 2;

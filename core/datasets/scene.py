@@ -15,12 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from core.config.schema import PositiveInt
-from core.data import cube
 from core.data.dataset import UNLABELLED, Dataset, check_spread, check_values, fault, fingerprint_of, user_path
 from core.data.labels import Labels, read_labels
 from core.data.prepared import prepared
 from core.data.scaling import Scaling, offset_and_divisor, scaled
 from core.data.stored import FEW, Stored
+from core.formats import cube
 
 if TYPE_CHECKING:
     from pathlib import Path

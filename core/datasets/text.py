@@ -24,13 +24,13 @@ from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt, Posit
 from core.data import sentence_model
 from core.data.analyzer import identity, settings, told
 from core.data.columns import Wanted
-from core.data.copies import changed_reading
 from core.data.dataset import Dataset, cache_folder, check_spread, fingerprint_of
 from core.data.labels import Labels, read_labels
 from core.data.remote import wait_for
 from core.data.scaling import scaled
-from core.data.text_columns import read_texts, texts_file
 from core.errors import UserError
+from core.formats.copies import changed_reading
+from core.formats.records import read_texts, texts_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

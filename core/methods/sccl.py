@@ -78,7 +78,8 @@ class Method(Base):
         heads = nn.ModuleList([self.instance_head, self.centroids])
         optimiser = build_optimiser(heads, replace(setting.optimiser, learning_rate=head_rate * rate))
         # A group of its own, which may be empty: not every encoder has parameters.
-        optimiser.add_param_group({"params": list(self.encoder.parameters()), "lr": rate, "configured_lr": rate})
+        own = setting.optimiser.encoder_learning_rate or rate
+        optimiser.add_param_group({"params": list(self.encoder.parameters()), "lr": own, "configured_lr": own})
         return optimiser
 
     def begin_epoch(self, epoch: int, samples: Samples) -> None:

@@ -12,10 +12,13 @@ from core.data import remote
 from core.data.dataset import Dataset
 from core.data.object_store import bare, is_address
 from core.errors import UserError
+from core.training import frozen
 
 
-def load_data(config: TrialConfig, data_hash: str) -> Dataset:
+def load_data(config: TrialConfig, data_hash: str, device: str = "cpu") -> Dataset:
     """The trial's data set, kept in memory for the next trial of this process.
+
+    With a frozen encoder its samples are the encoder's vectors, which the device computes if the cache has none.
 
     Raises:
         UserError: the data cannot be read, or it changed since the plan was made.
@@ -25,7 +28,12 @@ def load_data(config: TrialConfig, data_hash: str) -> Dataset:
         path = config.data.options.get("path")
         name = bare(path) if isinstance(path, str) and is_address(path) else data.name
         raise UserError(f"the data {name} changed since the plan was made: run the study again")
-    return data
+    return frozen.encoded(config, data, device) if frozen.is_frozen(config) else data
+
+
+def sample_shape(config: TrialConfig) -> tuple[int, ...]:
+    """The shape of the data's own samples, before a frozen encoder."""
+    return _load(config.data.name, json.dumps(config.data.options)).sample_shape
 
 
 @lru_cache(maxsize=2)

@@ -135,6 +135,8 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
     """
     mistakes = Mistakes()
     trial = {**plan["trial"], "views": {"name": "noise"}}  # views are for training
+    if isinstance(trial.get("encoder"), Mapping) and "weights" in trial["encoder"]:
+        trial["encoder"] = {**trial["encoder"], "weights": None}  # those of the file were trained on
     config = read_trial(trial, ("trial",), mistakes)
     if mistakes.found:
         raise UserError(f"the model's configuration is not valid here: {mistakes.found[0].text}")

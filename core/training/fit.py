@@ -16,12 +16,13 @@ from torch import Tensor
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
 from core.data.source import Samples, on_device, read_ahead
+from core.errors import UserError
 from core.evaluation.outputs import Scores
 from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
-from core.training.method import Batch, DivergedError, Method, Setting, Views
+from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.state import TrainingState, origin_of
@@ -115,7 +116,7 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
-        due, before = last or regular, (scoring.state(), patience.state())
+        due, before = last or regular, scoring.state()
         take = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
         unended = None
         if last and extendable:
@@ -132,13 +133,12 @@ def fit(
                     evaluation_seconds=0.0,
                     state=lambda state=state: state,
                 )
-            scoring.load_state(before[0])
-            patience.load_state(before[1])
+            scoring.load_state(before)
         scores = scoring(method, due=due, last=last, outputs=outputs)
         if patience.spent(epoch, _found(losses, scores), due=due) and not last:
             # Scored again as the last epoch, from the scoring state before the first scoring.
             last = True
-            scoring.load_state(before[0])
+            scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
         yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, unended)
@@ -178,18 +178,30 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
     return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
 
 
-def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> None:
+def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str, ...]:
     """Checks that encoder and views accept samples of a shape; builds them without memory for weights.
 
+    Returns:
+        What the encoder says of the samples.
+
     Raises:
-        UserError: one of them does not accept it.
+        UserError: one of them does not accept it, or the encoder has a learning rate and no weights.
     """
+    encoder: Any = None
     with torch.device("meta"):
         for kind, chosen in (("views", config.views), ("encoders", config.encoder)):
             built = plugins.load(kind, chosen.name)
             # A plug-in that needs real tensors is checked when the trial starts.
             with contextlib.suppress(NotImplementedError, RuntimeError):
-                built(sample_shape, **chosen.options)
+                encoder = built(sample_shape, **chosen.options)
+    if not isinstance(encoder, Encoder):
+        return ()
+    if config.optimiser.encoder_learning_rate is not None and not list(encoder.parameters()):
+        raise UserError(
+            f"trial.optimiser.encoder_learning_rate: the encoder {config.encoder.name} has no weights to train: leave "
+            "it out"
+        )
+    return encoder.notes
 
 
 def build(

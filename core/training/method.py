@@ -57,10 +57,14 @@ class Encoder(nn.Module):
     """Base of all encoders: a module from samples (n, *sample_shape) to features (n, dim), with its `dim`.
 
     `gains_from_bf16` says whether `precision: auto` trains it in bf16 on hardware with bf16. A network of small
-    matrices does not gain: its step consists of many short calls, and changes of format add more of them.
+    matrices does not gain: its step consists of many short calls, and changes of format add more of them. `pixels` says
+    whether the samples must be images with pixels in 0..1; it is read without importing, so it stands in the body of
+    the class. `notes` are sentences on what was done with the samples, for `conclus plan`.
     """
 
     gains_from_bf16: ClassVar[bool] = False
+    pixels: ClassVar[bool] = False
+    notes: tuple[str, ...] = ()
     dim: int
 
 
@@ -230,11 +234,10 @@ def _finite(module: nn.Module) -> bool:
 
 
 def build_optimiser(modules: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
-    """The configured optimiser over all parameters of `modules`."""
+    """The configured optimiser over all parameters of `modules`, those of encoders perhaps at a rate of their own."""
     kinds = {"adam": optimisers.Adam, "adamw": optimisers.AdamW}
-    optimiser = kinds[config.name](
-        modules.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    groups = optimisers.groups(modules, Encoder, config.learning_rate, config.encoder_learning_rate)
+    optimiser = kinds[config.name](groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     for group in optimiser.param_groups:
-        group["configured_lr"] = config.learning_rate
+        group["configured_lr"] = group["lr"]
     return optimiser

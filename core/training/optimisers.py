@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 
@@ -23,3 +24,20 @@ def _unguarded(kind: type[Optimizer]) -> dict[str, Callable[..., Any]]:
 
 Adam = type("Adam", (torch.optim.Adam,), _unguarded(torch.optim.Adam))
 AdamW = type("AdamW", (torch.optim.AdamW,), _unguarded(torch.optim.AdamW))
+
+
+def groups(modules: nn.Module, apart: type[nn.Module], rate: float, own_rate: float | None) -> list[dict[str, Any]]:
+    """The parameters of modules in groups with their learning rates, as optimisers take them.
+
+    Args:
+        modules: whose parameters are trained.
+        apart: the class of modules inside whose parameters have a learning rate of their own.
+        rate: the learning rate.
+        own_rate: that of the modules of this class; None for one group of all parameters.
+    """
+    if own_rate is None:
+        return [{"params": list(modules.parameters()), "lr": rate}]
+    inner = [parameter for one in modules.modules() if isinstance(one, apart) for parameter in one.parameters()]
+    known = set(map(id, inner))
+    others = [one for one in modules.parameters() if id(one) not in known]
+    return [{"params": part, "lr": its} for part, its in ((others, rate), (inner, own_rate)) if part]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.config import plugins
 from core.config.trial import TrialConfig
+from core.training.frozen import is_frozen
 from core.training.method import Method
 
 Precision = Literal["f32", "bf16"]
@@ -26,10 +27,13 @@ def resolve(config: TrialConfig, device: torch.device) -> Precision:
     """The number format of a trial on a device.
 
     `auto` is bf16 if the hardware has it (an Nvidia card of compute capability 8.0 or more, a CPU with avx512_bf16 or
-    amx_bf16) and the encoder gains from it (`Encoder.gains_from_bf16`: convolutional ones), and f32 otherwise.
+    amx_bf16) and the encoder is trained and gains from it (`Encoder.gains_from_bf16`: networks for images), and f32
+    otherwise.
     """
     if config.precision != "auto":
         return config.precision
+    if is_frozen(config):
+        return "f32"
     encoder = plugins.load("encoders", config.encoder.name)
     return "bf16" if encoder.gains_from_bf16 and _has_bf16(device) else "f32"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from core.config.trial import TrialConfig, parameters
+from core.config.trial import FILES, TrialConfig, parameters
 from core.errors import UserError
 from core.evaluation.scoring import Scoring
 from core.seal import seal, unseal
@@ -111,4 +111,4 @@ def _decides(key: str) -> bool:
     """Whether a checkpoint with another value of this key must be refused."""
     if key in {"method.name", "method.loss.name", "data content"}:
         return True
-    return key != "data.path" and key.startswith(("data.", "encoder."))
+    return key not in FILES and key.startswith(("data.", "encoder."))

@@ -1,7 +1,7 @@
 """Crops, flips, colour, blur and cut-out for images, a whole batch at a time; `strong` is like RandAugment.
 
-A crop is two small matrix products per image, one along each side. This is faster than a lookup of every pixel of a
-small image, and blur and flip are part of the same two matrices.
+A crop of a small image is two matrix products, one along each side. This is faster than a lookup of every pixel, and
+blur and flip are part of the same two matrices. For images with a side of 80 pixels or more see `core.views._large`.
 
 References: Chen et al., "SimCLR" (ICML 2020), appendix A; Cubuk et al., "RandAugment" (NeurIPS 2020); Li et al.,
 "TCL" (IJCV 2022), whose views are a weak and a strong one.
@@ -20,6 +20,7 @@ from core.data.source import Samples
 from core.errors import UserError
 from core.training.method import Batch
 from core.training.method import Views as Base
+from core.views import _large
 
 # Weak views keep at least this share of the area.
 _WEAK = 0.6
@@ -93,10 +94,7 @@ class Views(Base):
     def __call__(self, batch: Batch) -> Tensor:
         """An ordinary view of each image, shape (n, channels, height, width)."""
         generator = batch.views
-        tall, wide = self._maps(batch, self.crop)
-        if self.blur > 0:
-            tall, wide = self._blurred(tall, wide, generator)
-        images = resample(batch.samples, tall, wide)
+        images = self._cropped_and_blurred(batch)
         if self.coloured:
             images = self._recoloured(images, generator)
         images = self._relit(images, generator)
@@ -109,7 +107,10 @@ class Views(Base):
 
     def weak(self, batch: Batch) -> Tensor:
         """A crop of at least 0.6 of the area of each image, half of them flipped; (n, channels, height, width)."""
-        return resample(batch.samples, *self._maps(batch, max(self.crop, _WEAK)))
+        smallest = max(self.crop, _WEAK)
+        if _large.is_large(batch.samples):
+            return _large.cropped(batch.samples, self._box(batch, smallest))
+        return resample(batch.samples, *self._maps(batch, smallest))
 
     def strong(self, batch: Batch) -> Tensor:
         """A crop of each image after two to four random operations; shape (n, channels, height, width)."""
@@ -119,20 +120,44 @@ class Views(Base):
         images = cut_out(images, drawn["cutout"].abs(), 0.0, batch.views)
         return images.mul_(self.high - self.low).add_(self.low)
 
+    def _cropped_and_blurred(self, batch: Batch) -> Tensor:
+        samples, generator = batch.samples, batch.views
+        if not _large.is_large(samples):
+            tall, wide = self._maps(batch, self.crop)
+            if self.blur > 0:
+                tall, wide = self._blurred(samples, tall, wide, generator)
+            return resample(samples, tall, wide)
+        images = _large.cropped(samples, self._box(batch, self.crop))
+        if self.blur > 0:
+            deviation, chosen = self._blur(images, generator)
+            rows = chosen.nonzero()[:, 0]
+            images[rows] = _large.blurred(images[rows], deviation[rows])
+        return images
+
+    def _box(self, batch: Batch, smallest: float) -> Tensor:
+        return draw_boxes(batch.samples, smallest, batch.views, flip=self.flip)
+
     def _maps(self, batch: Batch, smallest: float) -> tuple[Tensor, Tensor]:
         """The two matrices of a random crop: (n, height, height) and (n, width, width)."""
-        top, left, height, width = draw_boxes(batch.samples, smallest, batch.views, flip=self.flip)
+        top, left, height, width = self._box(batch, smallest)
         return bilinear(top, height, batch.samples.shape[2]), bilinear(left, width, batch.samples.shape[3])
 
-    def _blurred(self, tall: Tensor, wide: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _blurred(
+        self, samples: Tensor, tall: Tensor, wide: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Blurs along both sides after the crop."""
-        largest = min(2.0, min(tall.shape[1], wide.shape[1]) / 28)
-        deviation = 0.1 + (largest - 0.1) * _uniform(tall, generator)
+        deviation, chosen = self._blur(samples, generator)
         # A Gaussian this narrow changes no pixel.
-        deviation[_uniform(tall, generator) >= self.blur] = 0.01
+        deviation[~chosen] = 0.01
         down = gaussian(deviation, tall.shape[1])
         across = down if wide.shape == tall.shape else gaussian(deviation, wide.shape[1])
         return torch.bmm(down, tall), torch.bmm(across, wide)
+
+    def _blur(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The standard deviation of each image's blur in pixels, and whether it is blurred, each (n,)."""
+        largest = min(2.0, min(images.shape[2:]) / 28)
+        deviation = 0.1 + (largest - 0.1) * _uniform(images, generator)
+        return deviation, _uniform(images, generator) < self.blur
 
     def _recoloured(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Changes saturation, hue and grey-scale of (n, 3, height, width) by one matrix per image."""
@@ -158,7 +183,7 @@ class Views(Base):
 
     def _moved(self, batch: Batch, drawn: dict[str, Tensor]) -> Tensor:
         """Crop, flip and all operations that move pixels as one affine map; black outside."""
-        top, left, height, width = draw_boxes(batch.samples, self.crop, batch.views, flip=self.flip)
+        top, left, height, width = self._box(batch, self.crop)
         centre = torch.stack([2 * left + width - 1, 2 * top + height - 1], dim=1)
         maps = moves(drawn)
         maps = torch.cat([maps[:, :, :2] * torch.stack([width, height], 1)[:, :, None], maps[:, :, 2:]], dim=2)
@@ -300,6 +325,8 @@ def grid_of(maps: Tensor, images: Tensor) -> Tensor:
 
 def smoothed(images: Tensor) -> Tensor:
     """The mean of each pixel and its neighbours, at most nine, shape (n, channels, height, width)."""
+    if _large.is_large(images):
+        return functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
     tall, wide = (torch.ones(size, size, device=images.device).tril_(1).triu_(-1) for size in images.shape[2:])
     tall, wide = (one / one.sum(1, keepdim=True) for one in (tall, wide))
     return resample(images, tall.expand(len(images), -1, -1), wide.expand(len(images), -1, -1))

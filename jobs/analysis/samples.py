@@ -5,7 +5,7 @@ import pyarrow as pa
 from core.errors import UserError, counted
 
 POPULATION = "pbt"
-"""The value of the column `source` for a member of a population; see `jobs.search.pbt`."""
+"""The value of the column `source` for a member of a population; see `jobs.planning.pbt`."""
 
 
 def samples(table: pa.Table) -> tuple[pa.Table, int]:

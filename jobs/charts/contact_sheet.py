@@ -17,7 +17,7 @@ _COLUMNS = 8
 _GAP = 2
 _GREY = 128
 """Of the gaps: neither white nor black pictures run into it."""
-_LEAST, _MOST = 32, 64
+_LEAST, _MOST = 33, 64
 """The longer side of a small picture in pixels; smaller ones are enlarged by a whole factor, larger ones reduced."""
 
 

@@ -22,12 +22,13 @@ _SHOWN = 10
 @click.option(
     "--data",
     metavar="FILE",
-    help="The study's .h5ad file, if it lies elsewhere now.  [default: where the study says]",
+    help="The study's .h5ad file or scene, if it lies elsewhere now.  [default: where the study says]",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file to write: .csv, .tsv or .parquet; or .h5ad, a copy of the study's data.  [default: show the first]",
+    help="A file to write: .csv, .tsv or .parquet; .h5ad, a copy of the study's data; .png or .npy, the map of a "
+    "scene.  [default: show the first]",
 )
 def command(  # noqa: PLR0917 (click passes them by name)
     results: str,
@@ -42,15 +43,16 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     The columns are id (the data's own, or the row number from 0), cluster, its probability, the second-best cluster,
     and the distance to the centre of the cluster. They are of the last scoring, as are the trial's scores. An .h5ad
-    file gets the column conclus_cluster in obs; the study's own file stays as it is.
+    file gets the column conclus_cluster in obs; the study's own file stays as it is. Of a scene, .png shows the
+    clusters beside the ground truth, and .npy holds the cluster of each pixel, -1 for those not trained on.
     """
     from jobs.execution import driver
     from jobs.models import choice, written
 
     if (trial is not None) + best + best_label_free > 1:
         raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
-    if data is not None and (out is None or out.suffix != written.H5AD):
-        raise UserError("--data is the file that is copied: give it with --out …h5ad")
+    if data is not None and (out is None or out.suffix not in written.WITH_DATA):
+        raise UserError("--data is the study's data: give it with --out …h5ad, …png or …npy")
     if out is not None:
         written.check(out)
     found = choice.choose(driver.one_study(results, studies), trial=trial, label_free=best_label_free)
@@ -64,6 +66,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
         return
     if out.suffix == written.H5AD:
         written.write_h5ad(found, kept, data, out)
+    elif out.suffix in written.MAPS:
+        written.write_map(found, kept, data, out)
     else:
         written.write_table(kept.table, out)
     say(f"Wrote the clusters of {counted(kept.table.num_rows, 'sample')}{of} to {out}.")

@@ -17,7 +17,7 @@ from jobs.present.output import remark, width
 if TYPE_CHECKING:
     from cluster.executor import Stop
     from jobs.execution.runner import Summary
-    from jobs.search.confirm import Confirmation, Heat
+    from jobs.planning.confirm import Confirmation, Heat
     from jobs.study.study import Study
 
 
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     After Ctrl-C, the same command continues; finished trials are not run again.
     """
     from cluster.executor import Stop
-    from jobs.search.confirm import Confirmation
+    from jobs.planning.confirm import Confirmation
 
     study, results = _study(place, results, name)
     metric, mode = _chosen(study, metric, mode)
@@ -86,9 +86,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     """The study, and the place of its results."""
     from jobs.execution.driver import one_study
+    from jobs.planning.next_study import base_study
     from jobs.results import storage
     from jobs.results.layout import PREFIX
-    from jobs.search.next_study import base_study
     from jobs.study import study as studies
     from jobs.study import trust
     from jobs.study.plug_ins import plug_in_files

@@ -117,7 +117,7 @@ def _known() -> list[str]:
 def _sections() -> dict[str, Any]:
     """The sections of a study file and of its trial, by their keys."""
     from core.config.trial import TrialConfig, section_options
-    from jobs.search import stages
+    from jobs.planning import stages
     from jobs.study import study
 
     inner = {f"trial.{one.name}": one.type for one in section_options(TrialConfig) if is_dataclass(one.type)}
@@ -140,7 +140,7 @@ def _texts(type_: Any) -> list[str]:
 
 def _names(kind: str) -> list[str]:
     from core.config import plugins
-    from core.data import catalog
+    from core.formats import catalog
 
     rows = [(one, plugins.summary(kind, one)) for one in plugins.names(kind)]
     if kind == "datasets":

@@ -17,7 +17,7 @@ from jobs.results.storage import Place, Remote
 
 if TYPE_CHECKING:
     from jobs.analysis.trials import Trials
-    from jobs.search.next_study import Proposal
+    from jobs.planning.next_study import Proposal
 
 
 @click.command("next")
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:
     from jobs.analysis.next_step import MOST_SEEDS, advise
-    from jobs.search.next_study import base_study, propose
+    from jobs.planning.next_study import base_study, propose
 
     if not trials.factors:
         raise UserError("No parameter varies over the finished trials: there is no direction to go in.")
@@ -87,7 +87,7 @@ def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: fl
 
 
 def _say(proposal: Proposal, trials: Trials) -> None:
-    from jobs.search.next_study import sentence
+    from jobs.planning.next_study import sentence
 
     lines = [sentence(one) for one in proposal.advice]
     lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]

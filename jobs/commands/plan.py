@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobs.planning.plan import Plan
-    from jobs.search.stages import Course
+    from jobs.planning.stages import Course
 
 
 @click.command()
@@ -53,7 +53,7 @@ def command(
 
     The time is estimated from the trials that are done, or with --probe from one epoch.
     """
-    from jobs.search import stages
+    from jobs.planning import stages
     from jobs.study import trust
 
     course = stages.load(study, overrides)
@@ -91,8 +91,8 @@ def _stages(
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
     from jobs.planning import apart
     from jobs.planning import plan as planning
+    from jobs.planning.known import known
     from jobs.present.bar import preparing
-    from jobs.search.known import known
 
     decided, told = True, set[str]()
     for place, stage in enumerate(course.stages):

@@ -1,7 +1,6 @@
 """`conclus report`: the results as one page, or as a table for a paper."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -9,7 +8,7 @@ import click
 from core.errors import UserError
 from jobs.present import options
 from jobs.present.inputs import chosen_metric
-from jobs.present.output import deliver, warn
+from jobs.present.output import deliver, made, warn
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
 
@@ -70,11 +69,5 @@ def _text(
     contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
-        return html.page(contents, _made())
+        return html.page(contents, made())
     return paper.PAPERS[fmt](contents)
-
-
-def _made() -> str:
-    import conclus
-
-    return f"Made by conclus {conclus.__version__} on {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."

@@ -39,7 +39,7 @@ def study_schema() -> dict[str, Any]:
     """The schema of a study file."""
     from core.config import plugins, schema
     from core.config.trial import TrialConfig, section_options
-    from jobs.search import stages
+    from jobs.planning import stages
     from jobs.study import study
 
     options = section_options(TrialConfig)
@@ -82,7 +82,7 @@ def study_schema() -> dict[str, Any]:
 def _shapes() -> dict[str, dict[str, Any]]:
     """The allowed values at each key of a study or of a stage."""
     from core.config.schema import json_schema
-    from jobs.search import stages
+    from jobs.planning import stages
     from jobs.study import study
 
     name = {"type": "string", "pattern": f"^{study.NAME.pattern}$"}

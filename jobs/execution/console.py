@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
+from core.data.object_store import bare, has_credentials
 from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
@@ -24,16 +25,15 @@ from jobs.execution.metrics import Metrics, served
 from jobs.execution.progress import Progress
 from jobs.execution.runner import Summary
 from jobs.execution.tasks import Listener, Ready
-from jobs.planning import apart
+from jobs.planning import apart, stages
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
+from jobs.planning.known import known
+from jobs.planning.stages import Course
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
 from jobs.results.layout import study_folder
-from jobs.search import stages
-from jobs.search.known import known
-from jobs.search.stages import Course
 from jobs.study import trust
 from jobs.study.sections import LATER
 from jobs.study.study import Study
@@ -183,7 +183,9 @@ def _tell_kept(study: Study, results: str) -> None:
     count, size = assignments.size(folder)
     if count:
         chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
-        typed = shlex.join(["conclus", "assign", *named(results, folder), "--out", "clusters.csv"])
+        there = named(results, folder)
+        shown = bare(results) if "://" in results and has_credentials(results) else results
+        typed = shlex.join(["conclus", "assign", shown, *there[1:], "--out", "clusters.csv"])
         remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
     count, size = states.size(folder)
     if count:

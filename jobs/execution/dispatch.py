@@ -17,8 +17,8 @@ from core.config.trial import to_mapping
 from core.errors import counted
 from jobs.planning.forecast import MARGIN
 from jobs.planning.plan import PlannedTrial
+from jobs.planning.source import Next, Source, TrialList
 from jobs.results import provenance
-from jobs.search.source import Next, Source, TrialList
 from jobs.study.sections import Budget, moment
 from jobs.study.study import Study
 

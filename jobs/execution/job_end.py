@@ -54,7 +54,7 @@ def written(study: Path, results: str) -> Generator[None]:
 
 
 def _write(study: Path, results: str, code: int, why: str) -> None:
-    from jobs.search import stages
+    from jobs.planning import stages
 
     folder = study_folder(results, stages.load(study, ()).stages[0].study.name)
     if (job := driver.read(folder)) is not None:

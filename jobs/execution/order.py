@@ -23,7 +23,7 @@ class Order:
     epochs are skipped. The result file's heartbeat is written at most every `heartbeat_seconds`. `memory_bytes` limits
     the trial's memory beyond that of its process, and `gpu` is its share of a GPU. `by` is the user who runs it.
 
-    A member of a population (see `jobs.search.pbt`) trains from epoch `after` to epoch `until`. It starts with the
+    A member of a population (see `jobs.planning.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
     `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
     those in `contents`.

@@ -23,12 +23,12 @@ from jobs.models import states
 from jobs.planning import plan as planning
 from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
+from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.results import stops, storage
 from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
-from jobs.search.known import known
 from jobs.study import plug_ins, trust
 from jobs.study.sections import Budget
 from jobs.study.study import Study

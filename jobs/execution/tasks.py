@@ -13,9 +13,9 @@ from core.seal import canonical_json
 from jobs.analysis.scores import within_trial
 from jobs.execution import output
 from jobs.execution.dispatch import Orders
+from jobs.planning import source
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.results import provenance
-from jobs.search import source
 from jobs.study import search as searches
 from jobs.study.sections import Budget
 from jobs.study.study import Study
@@ -106,11 +106,11 @@ def source_of(ready: Ready) -> source.Source:
     if ready.only is not None:
         return source.TrialList(ready.todo)
     if search.name == "optuna":
-        from jobs.search.tpe import Asking
+        from jobs.planning.tpe import Asking
 
         return Asking(ready.plan.study, ready.results)
     if search.scheduler == "pbt":
-        from jobs.search.pbt import Population
+        from jobs.planning.pbt import Population
 
         return Population(ready.plan, ready.results)
     return source.TrialList(ready.todo)

@@ -126,7 +126,8 @@ class _Running:
         """Prepares the device and writes the first row; returns the state to resume from, or None."""
         order = self.order
         if plug_ins.contents(self.config) != order.contents:
-            raise UserError("a plug-in was edited after the study was planned, or is another one here: run it again")
+            changed = "a plug-in or a file of weights"
+            raise UserError(f"{changed} was edited after the study was planned, or is another one here: run it again")
         self.attempt.device = device.prepare(order.device, threads=order.threads, share=order.gpu)
         self.attempt.precision = precision.resolve(self.config, torch.device(order.device))
         resume = self._resume()
@@ -136,8 +137,8 @@ class _Running:
 
     def train(self, report: Report, resume: TrainingState | None) -> None:
         """Trains to the last epoch and writes rows and checkpoints."""
-        self.data = data = load_data(self.config, self.order.data_hash)
         order, keep = self.order, self.order.save_state
+        self.data = data = load_data(self.config, order.data_hash, order.device)
         for row in fit(self.config, data, seed=order.seed, device=order.device, resume=resume, extendable=keep):
             if row.unended:
                 self._keep_state(row.unended)

@@ -105,7 +105,10 @@ def as_ids(values: NDArray[Any]) -> pa.Array:
 
     if values.dtype.kind in "iu" and np.can_cast(values.dtype, np.int64):
         return pa.array(values.astype(np.int64))
-    return pa.array(values.astype(str).astype(object), pa.string())
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array(values.astype(str).astype(object), pa.string())
 
 
 @dataclass(frozen=True)

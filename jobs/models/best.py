@@ -11,6 +11,7 @@ from core.config.trial import TrialConfig, to_mapping
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.seal import seal_json
+from core.training import data_cache, frozen
 from core.training.export import SavedModel, blueprint
 from core.training.n_clusters import count_clusters
 from core.training.state import TrainingState
@@ -65,6 +66,8 @@ class BestModel:
             "scaling": _scaling(training),
             "feature_names": list(training.feature_names),
         }
+        if frozen.is_frozen(config):
+            told["frozen"] = frozen.described(config, data, data_cache.sample_shape(config))
         files = {f"{NAME}.pt": model.weights_file(), f"{NAME}.safetensors": model.safetensors_file()}
         if n_clusters:
             files[f"{NAME}.rest"] = model.rest_file()

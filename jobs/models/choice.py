@@ -15,6 +15,7 @@ from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn
+from jobs.present.tables import cell_text
 from jobs.results import storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_YAML, model_folder, study_name
@@ -152,7 +153,7 @@ def _told(table: pa.Table, row: int) -> str:
         name.removeprefix(PARAM): table[name].to_pylist() for name in table.column_names if name.startswith(PARAM)
     }
     names = short_names(values)
-    told = [f"{names[key]} {cells[row]}" for key, cells in values.items() if len(set(map(str, cells))) > 1]
+    told = [f"{names[key]} {cell_text(cells[row])}" for key, cells in values.items() if len(set(map(str, cells))) > 1]
     return f" ({', '.join([*told[:_NAMED], 'seed ' + str(table['seed'][row])])})"
 
 

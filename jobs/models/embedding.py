@@ -16,7 +16,9 @@ from jobs.models.best import NAME, refuse_damaged
 from jobs.results import records, storage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
     from core.training.export import Embedded
@@ -29,6 +31,7 @@ _DESCRIPTION = {
     "arrays": {str: [int]},
     "scaling": (list, None),
     "files": ({str: str}, None),
+    "frozen": ({"sample_shape": [int], "weights": str, "scaling": [[float]]}, None),
 }
 """The keys of `best_model.json` that are used."""
 
@@ -62,15 +65,56 @@ def embed(
     folder, name, weights = _files(checkpoint)
     told = _description(folder)
     refuse_damaged(told, name, weights)
+    model, told = told, told | ({"sample_shape": told["frozen"]["sample_shape"]} if told.get("frozen") else {})
     with remote.held({"path": data}) as (here, _):
         found = _samples(told, here["path"], column, decimal)
     samples, data = found.samples, bare(data) if is_address(data) else data
     if list(samples.shape[1:]) != told["sample_shape"]:
         raise UserError(f"{data}: {_misfit(told, found, column)}")
-    method, places = rebuilt(told, weights, _rest(folder, told), device)
+    if told.get("frozen"):
+        samples = _encoded(told, samples, device)
+    method, places = rebuilt(model, weights, _rest(folder, told), device)
     return _table(embedded(method, places, samples, device), ids_of(replace(found, parts=None))), _matched(
         told, found, data
     )
+
+
+def _encoded(told: Mapping[str, Any], samples: Any, device: str) -> Any:
+    """The vectors of samples for a model that was trained on those of a frozen encoder."""
+    from core.config.schema import Mistakes
+    from core.config.trial import read_trial
+    from core.training import frozen
+
+    mistakes = Mistakes()
+    config = read_trial(told["trial"], ("trial",), mistakes)
+    if mistakes.found:
+        raise UserError(f"the model's configuration is not valid here: {mistakes.found[0].text}")
+    return frozen.again(config, told["frozen"], samples, device)
+
+
+def features(folder: storage.Place, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The features (n, dim) of samples (n, *sample_shape) of the training's data set; None if no model is saved.
+
+    Args:
+        folder: the folder of a trial's model, `models/_TRIAL`.
+        samples: scaled as in training.
+
+    Raises:
+        UserError: the model is damaged, or the samples do not fit it.
+    """
+    from core.training.export import embed as embedded
+    from core.training.export import rebuilt
+
+    file = folder / f"{NAME}.pt"
+    if not storage.is_file(file):
+        return None
+    weights, told = storage.read_regular(file, storage.LARGEST_MODEL), _description(folder)
+    refuse_damaged(told, file.name, weights)
+    shape = (told.get("frozen") or told)["sample_shape"]
+    if list(samples.shape[1:]) != shape:
+        raise UserError(f"{folder}: the model was trained on samples of the shape {tuple(shape)}")
+    method, centroids = rebuilt(told, weights, _rest(folder, told), "cpu")
+    return embedded(method, centroids, _encoded(told, samples, "cpu") if told.get("frozen") else samples, "cpu").vectors
 
 
 def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
@@ -135,6 +179,11 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
     from core.datasets import file, text
 
     data = told["trial"]["data"]
+    if data["name"] == "scene":
+        raise UserError(
+            "the model was trained on the pixels of a scene, whose components and scale no other file has: "
+            "`conclus assign` gives the clusters of its pixels"
+        )
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
         if data["name"] == "text" and data["scale"] != "none":
             raise UserError(

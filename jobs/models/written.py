@@ -1,7 +1,9 @@
-"""Writes the clusters of samples as a table (.csv, .tsv, .parquet), or into a copy of the study's .h5ad file."""
+"""Writes the clusters of samples as a table, into a copy of the study's .h5ad file, or as the map of a scene."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 from pathlib import Path
@@ -18,13 +20,19 @@ from jobs.results import debris, records, storage
 from jobs.results.layout import STUDY_JSON, existing
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import pyarrow as pa
 
+    from core.data.dataset import Dataset
     from jobs.models.assignments import KeptClusters
     from jobs.models.choice import ChosenTrial
 
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
 H5AD = ".h5ad"
+MAPS = (".png", ".npy")
+WITH_DATA = (H5AD, *MAPS)
+"""Files for which the study's data is read again."""
 COLUMN = "conclus_cluster"
 """The column of `obs` in an .h5ad file."""
 
@@ -35,8 +43,8 @@ def check(out: Path) -> None:
     Raises:
         UserError: it is not.
     """
-    if out.suffix not in {*TABLES, H5AD}:
-        raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*TABLES, H5AD])}")
+    if out.suffix not in {*TABLES, *WITH_DATA}:
+        raise UserError(f"--out {str(out)!r} should end in one of {', '.join([*TABLES, *WITH_DATA])}")
 
 
 def text(table: pa.Table, most: int, width: int) -> str:
@@ -93,28 +101,88 @@ def write_h5ad(choice: ChosenTrial, kept: KeptClusters, data: str | None, out: P
         UserError: the study's data is no .h5ad file, or it is not the file that the trial was trained on.
         StorageError: the copy cannot be written.
     """
-    options = _options(choice)
-    place = data or _place(choice, options)
-    with remote.held({**options, "path": place}) as (there, _):
-        source = Path(there["path"])
+    with _data(choice, "file", data, "no .h5ad file") as options:
+        source = Path(options["path"])
         if source.suffix != H5AD:
             raise UserError(
                 f"the study's data, {source.name}, is no .h5ad file: write the clusters as .csv or .parquet"
             )
-        if plugins.function("datasets", "file", "fingerprint")(**there) != choice.row["data_hash"]:
-            raise UserError(f"{source} is not the file that the trial was trained on: name that one by --data")
-        if out.exists() and out.samefile(source):
-            raise UserError(f"--out {str(out)!r} is the study's data itself: give another name, it stays as it is")
+        _refuse_data(out, source)
         copy_with_clusters(source, out, kept.table)
 
 
-def _options(choice: ChosenTrial) -> dict[str, Any]:
-    """The options of the data set `file` that a trial was trained on, as its row tells them."""
+def write_map(choice: ChosenTrial, kept: KeptClusters, data: str | None, out: Path) -> None:
+    """Writes the clusters of a scene where they lie in it: as a picture beside the ground truth, or as an array.
+
+    The array is (height, width) of int32, -1 for pixels that were not trained on.
+
+    Args:
+        choice: the trial.
+        kept: its clusters.
+        data: the file of the scene; by default where the study says that it lies. The truth lies beside it.
+        out: a .png or .npy file.
+
+    Raises:
+        UserError: the study's data is no scene, or it is not the one that the trial was trained on.
+        StorageError: the file cannot be written.
+    """
+    import numpy as np
+
+    from jobs.charts.scene_map import drawn, laid_out
+
+    with _data(choice, "scene", data, "no scene") as options:
+        source = Path(options["path"])
+        _refuse_data(out, *(source.iterdir() if source.is_dir() else (source, source.parent / str(options["truth"]))))
+        scene: Dataset = plugins.load("datasets", "scene")(**options)
+    height, width = scene.scene
+    pixels = kept.table["id"].to_numpy()
+    if pixels.dtype.kind != "i" or pixels.min() < 0 or pixels.max() >= height * width:
+        raise UserError(f"the ids of the samples are no numbers of the {height * width:,} pixels of {source.name}")
+    clusters = laid_out((height, width), pixels, kept.table["cluster"].to_numpy())
+    if out.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, clusters)
+        storage.put(out, content.getvalue())
+        return
+    truth = None
+    if scene.labels is not None and scene.ids is not None:
+        truth = laid_out((height, width), scene.ids, scene.labels)
+    storage.put(out, drawn(clusters, truth, scene.class_names))
+
+
+@contextlib.contextmanager
+def _data(choice: ChosenTrial, kind: str, data: str | None, wrong: str) -> Generator[dict[str, Any]]:
+    """The options of the data set that a trial was trained on, with a path on this machine.
+
+    Args:
+        choice: the trial.
+        kind: the data set's name.
+        data: its path; by default where the study says that it lies.
+        wrong: what a data set of another name is not.
+
+    Raises:
+        UserError: it is another data set, or not the one that the trial was trained on.
+    """
+    options = _options(choice, kind, wrong)
+    place = data or _place(choice, options)
+    with remote.held({**options, "path": place}) as (there, _):
+        if plugins.function("datasets", kind, "fingerprint")(**there) != choice.row["data_hash"]:
+            raise UserError(f"{there['path']} is not what the trial was trained on: name that by --data")
+        yield there
+
+
+def _refuse_data(out: Path, *files: Path) -> None:
+    if out.exists() and any(one.exists() and out.samefile(one) for one in files):
+        raise UserError(f"--out {str(out)!r} is the study's data itself: give another name, it stays as it is")
+
+
+def _options(choice: ChosenTrial, kind: str, wrong: str) -> dict[str, Any]:
+    """The options of a data set of this name, as the trial's row tells them."""
     told = records.parameters(choice.row["params_json"])
     mistakes = Mistakes()
     mapping = {key.removeprefix("data."): value for key, value in told.items() if key.startswith("data.")}
-    if mapping.get("name") != "file":
-        raise UserError(f"the study's data is {mapping.get('name')!s}, no .h5ad file: write .csv or .parquet")
+    if mapping.get("name") != kind:
+        raise UserError(f"the study's data is {mapping.get('name')!s}, {wrong}: write .csv or .parquet")
     options = dict(read_plug_in("datasets", mapping, ("data",), mistakes).options)
     if mistakes.found:
         raise UserError(f"the trial's options of its data cannot be used: {mistakes.found[0].text}")

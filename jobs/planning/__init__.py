@@ -1,1 +1,4 @@
-"""The trials of a study: their keys, order, data and cost. `search` and the packages above it import it."""
+"""The trials of a study, all at once or one after another: keys, order, data, cost, search algorithms, stages.
+
+`execution` and the packages above it import it.
+"""

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig, check_loss
+from core.config.trial import TrialConfig, check_loss, to_mapping
 from core.data.dataset import Dataset
 from core.data.describe import described, noted
 from core.errors import UserError
+from core.seal import canonical_json
 from core.training import data_cache
+from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
@@ -21,6 +23,8 @@ from jobs.planning.plan import Plan
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
+# By so many samples it is seen whether they are pixels in 0..1, and by so much these may miss it.
+_FIRST, _ROUNDING = 256, 0.01
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,16 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
     lines: list[str] = []
     by_data = _configurations(plan)
     unlabelled, unknown = False, dict[str, None]()
+    shapes: dict[str, tuple[str, ...]] = {}
     for place, configurations in enumerate(by_data):
         plug_in = configurations[0].data
         data = data_cache.read(plug_in)
         read, sizes = [described(data), *noted(data)], _Sizes(data)
         try:
             for config in configurations:
-                sizes.add(config, _check(config, data))
+                count, said = _check(config, data, shapes)
+                sizes.add(config, count)
+                unknown |= dict.fromkeys(said)
                 lacking = _lacks_labels(plan, config, data, gates or {})
                 unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking))
                 unlabelled = unlabelled or lacking
@@ -107,7 +114,7 @@ class _Sizes:
 
     def add(self, config: TrialConfig, n_clusters: int) -> None:
         """Notes a configuration whose trials have so many clusters."""
-        if config.n_clusters == "auto":
+        if config.n_clusters == "auto" and n_clusters:
             self._estimates.add(n_clusters)
         elif n_clusters:
             self._counts.add(n_clusters)
@@ -126,10 +133,21 @@ class _Sizes:
             yield f"{name}: batch_size: {sizes} is more than its {self._n_samples:,} samples: a batch is all of them"
 
 
-def _check(config: TrialConfig, data: Dataset) -> int:
-    """Checks a configuration against its data; how many clusters its trials have, 0 where they have none."""
+def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]]) -> tuple[int, tuple[str, ...]]:
+    """Checks a configuration against its data.
+
+    Args:
+        config: the configuration.
+        data: its data set.
+        shapes: what encoders said of samples, to which new ones are added: many configurations share an encoder.
+
+    Returns:
+        How many clusters its trials have, 0 where they have none or it is not known yet; and what its encoder says.
+    """
     method = config.method.name
-    count = count_clusters(config, data.part("train"))
+    # With a frozen encoder, auto is of its vectors, which the first trial computes.
+    later = is_frozen(config) and config.n_clusters == "auto"
+    count = 0 if later else count_clusters(config, data.part("train"))
     if count == 1:
         raise UserError("trial.n_clusters: 1 cluster is all of the samples: give 2 or more, or auto")
     if config.batch_size < (least := plugins.constant("methods", method, "least_batch", default=1)):
@@ -138,15 +156,44 @@ def _check(config: TrialConfig, data: Dataset) -> int:
             f"of a batch: at least {least} are needed"
         )
     check_loss(config)
-    if _may_misfit(config):
-        from core.training.fit import check_shape
+    _check_pixels(config, data)
+    parts = [to_mapping(config)[name] for name in ("encoder", "views")]
+    key = canonical_json([data.sample_shape, *parts, config.optimiser.encoder_learning_rate is None])
+    if key not in shapes:
+        shapes[key] = _told(config, data)
+    return count, shapes[key]
 
-        check_shape(config, data.sample_shape)
-    return count
+
+def _told(config: TrialConfig, data: Dataset) -> tuple[str, ...]:
+    """Checks the shape of the samples; what the encoder says of them."""
+    if is_frozen(config):
+        from core.training.frozen import check
+
+        return check(config, data.sample_shape)
+    if not _may_misfit(config):
+        return ()
+    from core.training.fit import check_shape
+
+    return check_shape(config, data.sample_shape)
+
+
+def _check_pixels(config: TrialConfig, data: Dataset) -> None:
+    """Refuses other numbers than pixels in 0..1 where the encoder needs these, by the first samples."""
+    if not plugins.constant("encoders", config.encoder.name, "pixels", default=False):
+        return
+    first = data.samples[:_FIRST]
+    low, high = float(first.min()), float(first.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise UserError(
+            f"trial.encoder: {config.encoder.name} needs images with pixels in 0..1, and those of {data.name} are in "
+            f"{low:g}..{high:g}: give the data the option `scale: unit`"
+        )
 
 
 def _may_misfit(config: TrialConfig) -> bool:
     """Whether the encoder or the views have to be built to know: it takes torch, seconds to import."""
+    if config.optimiser.encoder_learning_rate is not None:
+        return True
     chosen: dict[str, Any] = {"encoders": config.encoder.name, "views": config.views.name}
     return not all(plugins.constant(kind, name, "any_shape", default=False) for kind, name in chosen.items())
 

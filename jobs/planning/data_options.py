@@ -9,8 +9,8 @@ from typing import Any
 from core.config import plugins
 from core.config.schema import Mistakes, PlugIn
 from core.config.trial import read_plug_in
-from core.data.catalog import find_named
 from core.errors import UserError
+from core.formats.catalog import find_named
 from jobs.study.yaml_document import parse_value
 
 

@@ -117,7 +117,8 @@ class PlannedConfigs:
         return PlannedConfig(key, config, values, data_hash, own)
 
     def _own(self, config: TrialConfig) -> Contents:
-        named = (*plug_in_names(config), config.data.options.get("analyzer"))
+        files = (config.data.options.get("analyzer"), config.encoder.options.get("weights"))
+        named = (*plug_in_names(config), *files)
         if named not in self._contents:
             self._contents[named] = plug_ins.contents(config)
         return self._contents[named]

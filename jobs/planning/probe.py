@@ -59,7 +59,8 @@ def probe(plan: Plan) -> Found:
     cells = _cells(plan)
     candidates = list(_distinct(cells))
     load = partial(_load, [plugins.checked(file) for file in plug_in_files(plan.study)])
-    counts, _ = memory.measured(load, _count, [(to_mapping(one.config), one.data_hash) for one in candidates])
+    orders = [(to_mapping(one.config), one.data_hash) for one in candidates]
+    counts, _ = memory.measured(load, _count, (orders, "cuda" if plan.study.resources.gpu else "cpu"))
     _refuse(counts)
     sizes = [count * one.config.batch_size for count, one in zip(counts["parameters"], candidates, strict=True)]
     place = sizes.index(max(sizes))
@@ -125,10 +126,11 @@ def _load(plug_ins: list[str]) -> None:
     importlib.import_module("jobs.execution.trial")
 
 
-def _count(cells: list[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
+def _count(order: tuple[list[tuple[Mapping[str, Any], str]], str]) -> dict[str, Any]:
     from core.training.footprint import count_parameters
 
-    return _guarded(lambda: {"parameters": [count_parameters(*_read(*one)) for one in cells]})
+    cells, device = order
+    return _guarded(lambda: {"parameters": [count_parameters(*_read(*one, device)) for one in cells]})
 
 
 def _measure(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,17 +143,17 @@ def _measured(order: Mapping[str, Any]) -> dict[str, Any]:
 
     where = "cuda" if order["gpu"] else "cpu"
     name = device.prepare(where, threads=order["threads"], share=1.0)
-    config, data = _read(order["trial"], order["data_hash"])
+    config, data = _read(order["trial"], order["data_hash"], where)
     return {"device": name, **asdict(measure(config, data, seed=order["seed"], device=where))}
 
 
-def _read(trial: Mapping[str, Any], data_hash: str) -> tuple[TrialConfig, Any]:
+def _read(trial: Mapping[str, Any], data_hash: str, device: str) -> tuple[TrialConfig, Any]:
     from core.config.schema import Mistakes
     from core.config.trial import read_trial
     from core.training.data_cache import load_data
 
     config = read_trial(trial, ("trial",), Mistakes())
-    return config, load_data(config, data_hash)
+    return config, load_data(config, data_hash, device)
 
 
 def _guarded(action: Any) -> dict[str, Any]:

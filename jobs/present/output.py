@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -56,6 +57,13 @@ def warn(skipped: Sequence[str]) -> None:
     remark(f"Warning: {sentence}" for sentence in skipped[:_SHOWN_WARNINGS])
     if len(skipped) > _SHOWN_WARNINGS:
         click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)
+
+
+def made() -> str:
+    """The sentence on the program and the time that made a page."""
+    import conclus
+
+    return f"Made by conclus {conclus.__version__} on {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
 
 
 def width() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
@@ -14,8 +15,12 @@ from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
-from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
+from jobs.models import assignments
+from jobs.report import cluster_contents, cluster_data
+from jobs.report.cluster_contents import SECTION, ClusterContents
+from jobs.results.layout import folders_of, study_name
 from jobs.results.reader import load
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ class Contents:
         signals: Label-free signals by name and configuration.
         curves: Learning curves by metric and configuration: the ranking metric first, then the label-free score and
             the loss.
+        clusters: The clusters of the best trial whose clusters are stored, or a sentence that says how to get some;
+            empty if nothing is drawn.
         trials: The finished trials with a value of the metric, for drawings.
         importance: How much of the metric's variance each parameter explains; None if it cannot be computed.
         unshared: The reason if there is no importance.
@@ -61,6 +68,7 @@ class Contents:
     choices: Sequence[selection.CriteriaReport]
     signals: Mapping[str, Mapping[Key, float]]
     curves: Mapping[str, Mapping[Key, curves.Curve]]
+    clusters: ClusterContents | str
     trials: Trials | None
     importance: Importance | None
     unshared: str
@@ -78,7 +86,7 @@ def gather(
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
-    wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*"]
+    wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*", *_CLUSTER_COLUMNS]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
@@ -97,6 +105,7 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
+        clusters=_clusters(paths, studies, present, metric, mode) if drawn else "",
         trials=trials,
         importance=shares,
         unshared=unshared,
@@ -120,6 +129,43 @@ def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
     wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
     found = {name: curves.curves(table, name) for name in wanted if name in there}
     return {name: one for name, one in found.items() if one}
+
+
+def _clusters(
+    paths: Sequence[str], studies: Sequence[str], table: pa.Table, metric: str, mode: str
+) -> ClusterContents | str:
+    """The clusters of the best trial by the metric among those whose clusters are stored."""
+    folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
+    names = {(study, *keys) for study, folder in folders.items() for keys in assignments.stored(folder)}
+    if not names:
+        return _NO_CLUSTERS
+    column = metric_column(table.column_names, metric)
+    wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
+    rows = [
+        row
+        for row in table.select(wanted).to_pylist()
+        if (row["study"], row["trial_key"], row["attempt_id"]) in names
+        and row[column] is not None
+        and isfinite(row[column])
+    ]
+    if not rows:
+        return _NO_CLUSTERS
+    best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
+    which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
+    others = f"the best of the {len(rows):,} whose clusters are stored"
+    why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
+    try:
+        kept = assignments.read(folders[best["study"]], best)
+    except (UserError, FileNotFoundError) as error:
+        return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
+    return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, kept, far=False), why, SECTION)
+
+
+_CLUSTER_COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")
+_NO_CLUSTERS = (
+    "No trial's clusters are stored: these ran before conclus kept them, or with `select: {save_assignments: false}`. "
+    "A new run keeps those of the best trial."
+)
 
 
 def _importance(trials: Trials) -> tuple[Importance | None, str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from jobs.charts import page as charts
 from jobs.report import sections
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
@@ -16,19 +17,33 @@ _HERE = Path(__file__).parent
 
 
 def page(contents: Contents, made: str) -> str:
-    """The whole page as text.
+    """The whole page of a report as text.
 
     Args:
         contents: The data of the report.
         made: A sentence on the program and the time that made it.
     """
     title = ", ".join(one.study for one in contents.origins)
-    parts = [part for part in sections.all_sections(contents) if part.body]
+    return document(title, "report", sections.subtitle(contents), sections.all_sections(contents), made)
+
+
+def document(title: str, kind: str, under: str, every: Sequence[sections.Section], made: str) -> str:
+    """A page of some parts as text; those without a body are left out.
+
+    Args:
+        title: Its heading.
+        kind: What it is, for the window's title.
+        under: A line below the heading.
+        every: The parts.
+        made: A sentence on the program and the time that made it.
+    """
+    parts = [part for part in every if part.body]
+    scripts = [*(charts.scripts() if any(part.has_charts for part in parts) else ()), _asset("script.js")]
     return "<!doctype html>\n" + tag(
         "html",
-        _head(f"{title} · conclus report"),
-        tag("body", _header(title, contents, parts), tag("main", map(_section, parts)), tag("footer", tag("p", made))),
-        tag("script", Markup(_asset("script.js"))),
+        _head(f"{title} · conclus {kind}", scripts, has_images=any(part.has_images for part in parts)),
+        tag("body", _header(title, under, parts), tag("main", map(_section, parts)), tag("footer", tag("p", made))),
+        [tag("script", Markup(one)) for one in scripts],
         lang="en",
     )
 
@@ -38,11 +53,12 @@ def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _head(title: str) -> Markup:
+def _head(title: str, scripts: Sequence[str], *, has_images: bool) -> Markup:
     """The head, with a policy that forbids everything outside this file: even unescaped text would not run."""
-    script, style = (base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode() for name in _ASSETS)
+    allowed = " ".join(f"'sha256-{_digest(one)}'" for one in scripts)
     policy = (
-        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; style-src-attr 'unsafe-inline'"
+        f"default-src 'none'; script-src {allowed}; style-src 'sha256-{_digest(_asset('style.css'))}'; "
+        f"style-src-attr 'unsafe-inline'{'; img-src data:' if has_images else ''}"
     )
     return tag(
         "head",
@@ -54,15 +70,16 @@ def _head(title: str) -> Markup:
     )
 
 
-_ASSETS = ("script.js", "style.css")
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _header(title: str, contents: Contents, parts: Sequence[sections.Section]) -> Markup:
+def _header(title: str, under: str, parts: Sequence[sections.Section]) -> Markup:
     links = [tag("a", part.title, href=f"#{part.name}") for part in parts]
     return tag(
         "header",
         tag("h1", title),
-        tag("p", sections.subtitle(contents), class_="under"),
+        tag("p", under, class_="under"),
         tag("nav", links, aria_label="Parts of this page"),
     )
 

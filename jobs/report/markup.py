@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from jobs.present.visible import visible
 
-_VOID = frozenset({"meta", "wbr"})
+_VOID = frozenset({"img", "meta", "wbr"})
 
 
 class Markup(str):

@@ -12,7 +12,8 @@ from jobs.analysis.outcomes import HEALTH, Trouble
 from jobs.analysis.scores import is_loss, metric_name, rescales_loss
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
-from jobs.report import charts, pieces, svg
+from jobs.report import charts, clusters, pieces, svg
+from jobs.report.cluster_contents import ClusterContents
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
 from jobs.report.headline import Finding, describe, findings
@@ -29,11 +30,21 @@ _DRAWN = "95 % interval"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page; one with an empty body is left out."""
+    """A part of the page; one with an empty body is left out.
+
+    Attributes:
+        name: Its name in links.
+        title: Its heading.
+        body: Its content.
+        has_charts: Whether it has charts that a script draws.
+        has_images: Whether it has images.
+    """
 
     name: str
     title: str
     body: Markup | None
+    has_charts: bool = False
+    has_images: bool = False
 
 
 def all_sections(contents: Contents) -> list[Section]:
@@ -47,6 +58,7 @@ def all_sections(contents: Contents) -> list[Section]:
         Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
         Section("parallel", "From parameters to scores", _parallel(board)),
         Section("curves", "Learning curves", _curves(contents)),
+        _clusters(contents.clusters),
         Section("selection", "Choosing without labels", _selection(contents)),
         Section("health", "Health", _health(contents)),
         Section("provenance", "Provenance", provenance(contents)),
@@ -191,6 +203,16 @@ def _curve_detail(metric: str, board: Leaderboard) -> str:
     if is_loss(metric) and rescaling:
         return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
     return ""
+
+
+# Clusters
+
+
+def _clusters(found: ClusterContents | str) -> Section:
+    """The clusters of one trial, or the sentence that stands for them."""
+    if isinstance(found, str):
+        return Section("clusters", "Clusters", pieces.note(found) if found else None)
+    return Section("clusters", "Clusters", clusters.section(found), has_charts=True, has_images=found.has_images)
 
 
 # Label-free selection and health

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from core.config.trial import FILES
 from core.seal import canonical_json
 from jobs.results import records
 
@@ -33,13 +34,14 @@ def config_key(
         values: the parameters, by dotted key.
         data_hash: the data's fingerprint.
         population: for a member of a population, what decides how its values change.
-        plug_ins: of each plug-in that is not conclus's own, by dotted key, the `sha256` of its file.
+        plug_ins: of each plug-in that is not conclus's own, and of the weights of a pretrained encoder, by dotted key,
+            the `sha256` of its file.
         protocol: the protocol of the key.
 
     Raises:
         ValueError: a parameter is not finite.
     """
-    content = {key: value for key, value in values.items() if key != "data.path"}
+    content = {key: value for key, value in values.items() if key not in FILES}
     own = {key: one["sha256"] for key, one in (plug_ins or {}).items() if key != ANALYZER}
     identity = {"protocol": protocol, "data": data_hash, "parameters": content}
     identity |= {"population": population} if population else {}

@@ -11,6 +11,7 @@ from core.config import trial as trial_config
 from core.config.trial import TrialConfig
 from core.data.analyzer import file_of
 from core.data.dataset import user_path
+from core.training import weights
 from jobs.results.identity import ANALYZER
 from jobs.study.keys import get, plug_in_fields
 from jobs.study.study import Study
@@ -35,7 +36,7 @@ def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
 
     Returns:
         For the dotted key of each, such as `method.name`, or `data.analyzer`: its `name`, of a path the last part, and
-        the `sha256` of its file. Empty where all are conclus's own.
+        the `sha256` of its file. Empty where all are conclus's own. So is told of the weights of a pretrained encoder.
 
     Raises:
         UserError: a file is gone or cannot be read.
@@ -44,6 +45,8 @@ def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
     analyzer = config.data.options.get("analyzer")
     if isinstance(analyzer, str) and (found := file_of(analyzer)):
         named[ANALYZER] = (analyzer, plugins.file_digest(user_path(found[0])))
+    if isinstance(file := config.encoder.options.get("weights"), str):
+        named[weights.KEY] = (file, weights.digest(file))
     return {key: {"name": PurePath(name).name, "sha256": sha256} for key, (name, sha256) in named.items() if sha256}
 
 

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.config.schema import Bounds, Mistakes, Place
-from core.data import catalog as named
 from core.data import remote
 from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
+from core.formats import catalog as named
+from core.training import weights
 from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document
 from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
@@ -192,11 +193,11 @@ class Reader:
             mapping = {**mapping, "name": _real(self.folder / name)}
         elif kind == "datasets" and name not in plugins.names(kind) and (found := named.find_named(name)):
             mapping = {**mapping, "name": "file", "path": str(found)}
-        for key in ("path", "model", "analyzer"):
+        for key in ("path", "model", "analyzer", "weights"):
             value = mapping.get(key)
             if kind == "datasets" and key == "path" and isinstance(value, str) and is_address(value):
                 remote.checked(value)
-            elif isinstance(value, str) and (key == "path" or plugins.is_path(value) or file_of(value)):
+            elif isinstance(value, str) and _names_file(kind, key, value):
                 mapping = {**mapping, key: _real(self.folder / value)}
         return mapping
 
@@ -249,8 +250,7 @@ class Reader:
             put(root["trial"], head, self._located(kinds[head], {"name": value}))
         else:
             put(root["trial"], dotted, value)
-            named = isinstance(value, str) and (dotted == "data.path" or (dotted == "data.analyzer" and file_of(value)))
-            if named:
+            if isinstance(value, str) and _is_file(dotted, value):
                 located = dotted == "data.path" and is_address(value)
                 put(root["trial"], dotted, remote.checked(value) if located else _real(value))
         if isinstance(ranges := root["space"], dict):
@@ -336,6 +336,20 @@ class Reader:
         found = searches.mistakes(study.search, study.trial, study.space)
         for place, text in (*found, *sections.mistakes(study.select, study.search, study.budget, study.resources)):
             self.mistakes.add(place, text)
+
+
+def _names_file(kind: str, key: str, value: str) -> bool:
+    """Whether the value of a plug-in's option is a path."""
+    if kind == "encoders" and key in {"model", "weights"}:
+        return key == "weights" and not weights.in_package(value)
+    return key == "path" or plugins.is_path(value) or file_of(value) is not None
+
+
+def _is_file(dotted: str, value: str) -> bool:
+    """Whether the value of a key of the trial names a file of this machine, or data at an address."""
+    if dotted == weights.KEY:
+        return not weights.in_package(value)
+    return dotted == "data.path" or (dotted == "data.analyzer" and file_of(value) is not None)
 
 
 def _real(path: str | Path) -> str:

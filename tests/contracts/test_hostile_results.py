@@ -44,6 +44,7 @@ WALK = [
     ["aggregate", "results"],
     ["aggregate", "results", "--columns", "ledger"],
     ["assign", "results"],
+    ["clusters", "results", "--out", "c"],
     ["compact", "results"],
     ["confirm", "results", "--workers", "1"],
     ["diff", "results", "results"],
@@ -66,7 +67,7 @@ WALK = [
     ["stop", "results"],
     ["submit", "results/study=s/_study.yaml", "--address", "http://127.0.0.1:1", "--results", "/nowhere/results"],
 ]
-"""Not here: `cache`, `data`, `doctor` and `methods` read no results, `import` reads tables alone, `watch` is `status` until Ctrl-C."""
+"""Not here: `cache`, `data`, `doctor`, `methods` read no results, `import` reads tables alone; `watch` is `status`."""
 NEED = [["embed"], ["next"], ["plan"], ["resume"], ["run"], ["submit"]]
 """Those that cannot do their work without the plug-in."""
 

@@ -14,15 +14,20 @@ from core.encoders.convnet import Encoder as Convnet
 from core.estimator import ContrastiveClustering
 from core.evaluation.clustering import predict
 from core.evaluation.retrieval import ranks
-from core.training import device
+from core.training import device, frozen
 from core.training.footprint import measure
+from core.training.method import Batch
+from core.views import _large, image
 from jobs.planning.forecast import card_share
+from tests.core.test_encoders import NEEDED
 from tests.core.test_methods import METHODS, STAGED, blobs, built, config, rows, straight_and_resumed
 
 pytestmark = pytest.mark.gpu
 CARD = "cuda"
-IMAGES = ("convnet", "resnet18")
-VECTORS = tuple(name for name in plugins.names("encoders") if name not in IMAGES)
+VECTORS = tuple(
+    name for name in plugins.names("encoders") if plugins.constant("encoders", name, "any_shape", default=False)
+)
+IMAGES = tuple(name for name in plugins.names("encoders") if name not in VECTORS)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +48,12 @@ def images(n=96, channels=1, side=12) -> Dataset:
     for row, label in enumerate(labels):
         top, left = divmod(int(label), 2)
         samples[row, :, top * 6 : top * 6 + 6, left * 6 : left * 6 + 6] += 0.7
-    return Dataset("corners", samples, labels.astype(np.int64), ("a", "b", "c", "d"), "corners")
+    return Dataset(f"corners {n} {channels} {side}", samples, labels.astype(np.int64), ("a", "b", "c", "d"), "corners")
+
+
+def chosen(encoder):
+    """An encoder with the options that it cannot be built without."""
+    return {"name": encoder, **NEEDED.get(encoder, {})}
 
 
 def twice(trial, data):
@@ -63,8 +73,8 @@ def test_a_method_trains_the_same_each_time_and_is_resumed_after_any_epoch(metho
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_train_the_same_each_time_in_both_precisions(encoder, precision, channels):
-    trial = config("conclus", encoder=encoder, precision=precision, views="image", epochs=4)
-    *_, (_, metrics, _, _) = twice(trial, images(channels=channels))
+    trial = config("conclus", encoder=chosen(encoder), precision=precision, views="image", epochs=4)
+    *_, (_, metrics, _, _) = twice(trial, images(channels=channels, side=16))
     assert np.isfinite(list(metrics.values())).all()
 
 
@@ -72,6 +82,43 @@ def test_images_train_the_same_each_time_in_both_precisions(encoder, precision, 
 @pytest.mark.parametrize("views", ["noise", "tabular", "neighbours"])
 def test_vectors_train_the_same_each_time_with_all_their_views(encoder, views):
     twice(config("conclus", encoder=encoder, views=views, epochs=4), blobs())
+
+
+@pytest.mark.parametrize("side", [96, 224])
+def test_large_images_are_viewed_the_same_each_time(side):
+    twice(
+        config("conclus", encoder=chosen("torchvision"), views="image", epochs=2), images(n=32, channels=3, side=side)
+    )
+
+
+@pytest.mark.parametrize("kind", ["__call__", "weak", "strong"])
+@pytest.mark.parametrize("side", [28, 96, 224])
+def test_views_of_images_are_those_of_the_cpu(kind, side):
+    """For the same draws, which the card makes otherwise: they are those of the CPU here."""
+    samples = torch.rand(6, 3, side, side)
+    views = image.Views((3, side, side))
+    drawn = image.draw_boxes(samples, 0.4, torch.Generator().manual_seed(0), flip=True)
+    there, here = _large.cropped(samples, drawn), _large.cropped(samples.to(CARD), drawn.to(CARD))
+    torch.testing.assert_close(here.cpu(), there, rtol=0, atol=1e-5)
+    deviation = torch.linspace(0.1, 2, 6)
+    there, here = _large.blurred(samples, deviation), _large.blurred(samples.to(CARD), deviation.to(CARD))
+    torch.testing.assert_close(here.cpu(), there, rtol=0, atol=1e-5)
+    generators = [torch.Generator(CARD).manual_seed(0) for _ in range(2)]
+    batches = [Batch(samples.to(CARD), torch.arange(6, device=CARD), one, one) for one in generators]
+    first, second = (getattr(views, kind)(one) for one in batches)
+    assert torch.equal(first, second)
+
+
+def test_vectors_of_a_frozen_encoder_are_those_of_the_cpu(tmp_path):
+    timm = pytest.importorskip("timm")
+    file = tmp_path / "weights.pt"
+    torch.save(timm.create_model("test_vit").state_dict(), file)
+    encoder = {"name": "timm", "model": "test_vit", "weights": str(file), "frozen": True}
+    trial, data = config("conclus", encoder=encoder, epochs=2), images(channels=3, side=32)
+    there, here = (frozen.encoded(trial, data, device) for device in ("cpu", CARD))
+    assert here.fingerprint != there.fingerprint
+    torch.testing.assert_close(torch.from_numpy(here.samples[:]), torch.from_numpy(there.samples[:]), rtol=0, atol=1e-3)
+    twice(trial, here)
 
 
 def test_small_images_are_moved_and_turned_the_same_each_time():
@@ -118,8 +165,8 @@ def test_an_estimator_of_the_card_predicts_without_it():
 @pytest.mark.parametrize("encoder", IMAGES)
 def test_a_trial_runs_in_the_share_that_the_probe_proposes(encoder):
     """Beside a probe of its own size: what the probe held is given back first, as another process would have it."""
-    trial = config("conclus", encoder=encoder, views="image", batch_size=64, epochs=6)
-    data = images(n=256, channels=3, side=12)
+    trial = config("conclus", encoder=chosen(encoder), views="image", batch_size=64, epochs=6)
+    data = images(n=256, channels=3, side=16)
     found = measure(trial, data, seed=0, device=CARD)
     assert device.CONTEXT_BYTES < found.gpu_bytes < found.gpu_total
     share = card_share(found.gpu_bytes, found.gpu_total, 64)

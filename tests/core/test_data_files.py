@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from core.data import arrays
-from core.data.catalog import find_named
 from core.data.columns import Wanted
 from core.datasets import fashion_mnist, file
 from core.errors import UserError
+from core.formats import arrays
+from core.formats.catalog import find_named
 
 GRID = np.arange(24.0).reshape(6, 4)
 CLASSES = np.array([0, 1, 2, 0, 1, 2])
@@ -387,7 +387,7 @@ def test_sparse_rows_of_scipy_become_dense(tmp_path):
 def test_a_sparse_matrix_of_any_form_is_read_by_rows(tmp_path, monkeypatch, form, told, whole):
     from scipy import sparse
 
-    monkeypatch.setattr("core.data.arrays.WHOLE", whole)
+    monkeypatch.setattr("core.formats.arrays.WHOLE", whole)
     sparse.save_npz(tmp_path / "bag.npz", sparse.csr_matrix(GRID).asformat(form))
     part = arrays.read(tmp_path / "bag.npz", Wanted())
     assert hasattr(part.samples, "indptr") == (whole == 1)

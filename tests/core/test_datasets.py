@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from core.data import dataset as data
-from core.data.catalog import find_named
 from core.data.dataset import Dataset, content_hash
 from core.data.labels import encode_labels
 from core.data.scaling import scaled
 from core.datasets import digits, fashion_mnist, file
 from core.errors import UserError
+from core.formats.catalog import find_named
 
 GRID = np.arange(24.0).reshape(6, 4)
 HEAVY = {"numpy", "sklearn", "scipy", "torch", "pyarrow", "pandas", "gzip", "zipfile"}
@@ -366,7 +366,7 @@ def test_what_cannot_be_hashed_is_a_sentence(tmp_path, name):
 def test_fingerprints_import_nothing_heavy(tmp_path):
     saved(tmp_path / "a.npz")
     code = (
-        "import sys; from core.datasets import digits, fashion_mnist, file; from core.data import catalog;"
+        "import sys; from core.datasets import digits, fashion_mnist, file; from core.formats import catalog;"
         f"file.fingerprint(path={str(tmp_path / 'a.npz')!r}); catalog.find_named('a');"
         f"print(*sorted({HEAVY - {'gzip', 'zipfile'}!r} & sys.modules.keys())); digits.fingerprint();"
         f"print(*sorted({HEAVY - {'gzip', 'zipfile'}!r} & sys.modules.keys()))"

@@ -7,13 +7,22 @@ from core.config import plugins
 from core.errors import UserError
 
 torch.set_num_threads(1)
-SHAPES = {"convnet": [(1, 28, 28), (3, 21, 32), (1, 20, 28), (3, 11, 8)], "resnet18": [(1, 8, 8), (3, 16, 12)]}
+SHAPES = {
+    "convnet": [(1, 28, 28), (3, 21, 32), (1, 20, 28), (3, 11, 8)],
+    "resnet18": [(1, 8, 8), (3, 16, 12)],
+    "resnet34": [(1, 8, 8)],
+    "resnet50": [(3, 66, 64)],
+    "timm": [(3, 32, 48), (1, 64, 64)],
+    "torchvision": [(3, 32, 48), (1, 64, 64)],
+}
+# What an encoder cannot be built without.
+NEEDED = {"timm": {"model": "test_vit"}, "torchvision": {"model": "shufflenet_v2_x0_5"}}
 EVERY = [(name, shape) for name in plugins.names("encoders") for shape in SHAPES.get(name, [(6,), (1, 8, 8)])]
 
 
 def built(name, shape, **options):
     torch.manual_seed(0)
-    return plugins.load("encoders", name)(shape, **options)
+    return plugins.load("encoders", name)(shape, **NEEDED.get(name, {}) | options)
 
 
 @pytest.mark.parametrize(("name", "shape"), EVERY)
@@ -44,7 +53,7 @@ class TestEvery:
     def test_a_state_makes_another_the_same(self, name, shape):
         encoder = built(name, shape)
         encoder.train()(torch.rand(5, *shape))
-        other = plugins.load("encoders", name)(shape)
+        other = plugins.load("encoders", name)(shape, **NEEDED.get(name, {}))
         other.load_state_dict(encoder.state_dict())
         samples = torch.rand(3, *shape)
         assert torch.equal(encoder.eval()(samples), other.eval()(samples))
@@ -70,6 +79,8 @@ def test_the_number_of_features_is_an_option(name):
         ("convnet", (1, 7, 28), {}, "at least 8 pixels"),
         ("resnet18", (64,), {}, "'resnet18' with `stem: small` needs images"),
         ("resnet18", (3, 28, 28), {"stem": "large"}, "at least 32 pixels.*use `stem: small`"),
+        ("resnet34", (64,), {}, "'resnet34' with `stem: small` needs images"),
+        ("resnet50", (3, 12, 40), {"stem": "medium"}, "at least 16 pixels"),
     ],
 )
 def test_samples_that_an_encoder_cannot_take_are_named(name, shape, options, words):
@@ -87,6 +98,58 @@ def test_sizes_are_those_of_the_papers():
     assert built("resnet18", (3, 32, 32)).layers[:-2](torch.rand(2, 3, 32, 32)).shape == (2, 512, 4, 4)
     assert 200_000 < count(built("convnet", (1, 28, 28))) < 260_000
     assert not list(built("identity", (6,)).parameters())
+
+
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_large_stem_gives_what_torchvision_gives_with_the_same_weights(name):
+    models = pytest.importorskip("torchvision.models")
+    theirs, ours = models.get_model(name, weights=None), built(name, (3, 64, 64), stem="large")
+    theirs.fc = torch.nn.Identity()
+    # Both have the same layers in the same order, but ours has those of a shortcut after the other layers of its block.
+    blocks = [block for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4) for block in stage]
+    pairs = [*zip(ours.layers[:2], (theirs.conv1, theirs.bn1), strict=True)]
+    for mine, block in zip(ours.layers[4:-2], blocks, strict=True):
+        own = [one for one in mine.inner if not isinstance(one, torch.nn.ReLU)]
+        inner = [one for key, one in block.named_children() if key[:-1] in {"conv", "bn"}]
+        pairs += [*zip(own, inner, strict=True)]
+        if block.downsample is not None:
+            pairs += [*zip(mine.past, block.downsample, strict=True)]
+    for mine, other in pairs:
+        if isinstance(other, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(other.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(other.bias, -0.5, 0.5)
+        mine.load_state_dict(other.state_dict())
+    ours, theirs = ours.double(), theirs.double()
+    samples = torch.rand(3, 3, 64, 64, dtype=torch.float64)
+    for mode in (True, False):  # In training mode first: then the running statistics are others, too.
+        expected = theirs.train(mode)(samples)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(ours.train(mode)(samples), expected)
+    count = [sum(one.numel() for one in each.parameters()) for each in (ours, theirs)]
+    assert count[0] == count[1]
+
+
+@pytest.mark.parametrize(("stem", "side"), [("small", 64), ("medium", 32), ("large", 16)])
+def test_a_stem_divides_the_sides(stem, side):
+    images = torch.rand(1, 3, 64, 64)
+    for layer in built("resnet18", (3, 64, 64), stem=stem).layers:
+        images = layer(images)
+        if images.shape[1] == 64 and images.shape[2] == side:
+            break
+    assert images.shape == (1, 64, side, side)
+
+
+@pytest.mark.parametrize(
+    ("side", "stem"), [(8, "small"), (63, "small"), (64, "medium"), (159, "medium"), (160, "large")]
+)
+def test_an_automatic_stem_follows_the_smaller_side(side, stem):
+    with torch.device("meta"):
+        chosen, named = (built("resnet50", (3, side, side + 9), stem=one).layers for one in ("auto", stem))
+    assert [str(one) for one in chosen[:5]] == [str(one) for one in named[:5]]
+    assert plugins.options("encoders", "resnet18")[0].default == "small"  # Rows of before stay.
 
 
 @pytest.mark.parametrize(

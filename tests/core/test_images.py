@@ -16,10 +16,10 @@ import yaml
 from PIL import Image
 
 import conclus
-from core.data import images
 from core.data.columns import Wanted
 from core.datasets import file
 from core.errors import UserError
+from core.formats import images
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 RNG = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_a_killed_process_is_told_in_one_line(tmp_path):
         while not victims:
             for task in Path("/proc/self/task").iterdir():
                 for child in (task / "children").read_text().split():
-                    is_one = "core.data.decoding" in Path(f"/proc/{child}/cmdline").read_text()
+                    is_one = "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text()
                     ticks = int(Path(f"/proc/{child}/stat").read_text().split()[13])
                     if is_one and ticks > 15 and not victims:  # It has begun to decode.
                         victims.append(int(child))

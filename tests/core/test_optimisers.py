@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from core.config import plugins
+from core.config.trial import Optimiser
+from core.encoders import mlp
 from core.training import optimisers
+from core.training.fit import build, fit
+from core.training.method import Encoder, build_optimiser
+from tests.core.test_fit import METHODS, blobs, config
 
 STEPS = 6
 TRAINS = """
@@ -43,6 +49,49 @@ def test_they_step_as_those_of_torch(name, again):
     assert torch.equal(
         trained(getattr(optimisers, name), again=again), trained(getattr(torch.optim, name), again=again)
     )
+
+
+class Parts(nn.Module):
+    """An encoder of three layers inside, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.inner = nn.Linear(8, 2), mlp.Encoder((5,), widths=(8,))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_an_encoder_has_a_learning_rate_of_its_own(name):
+    parts = Parts()
+    optimiser = build_optimiser(parts, Optimiser(name=name, learning_rate=0.1, encoder_learning_rate=0.001))
+    found = {id(one): group for group in optimiser.param_groups for one in group["params"]}
+    assert found.keys() == {id(one) for one in parts.parameters()}
+    assert {found[id(one)]["lr"] for one in parts.inner.parameters()} == {0.001}
+    assert {found[id(one)]["configured_lr"] for one in parts.head.parameters()} == {0.1}
+
+
+def test_without_one_all_parameters_are_one_group_in_their_order():
+    parts = Parts()
+    (group,) = build_optimiser(parts, Optimiser(learning_rate=0.1)).param_groups
+    assert all(one is other for one, other in zip(group["params"], parts.parameters(), strict=True))
+    assert (group["lr"], group["configured_lr"]) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize("method", [one for one in METHODS if plugins.load("methods", one).clusters])
+def test_every_method_trains_its_encoder_at_that_rate(method):
+    """At a rate of nearly nothing the encoder stays as it was, while the heads learn."""
+    slow = {"learning_rate": 0.01, "encoder_learning_rate": 1e-12}
+    state = next(fit(config(method=method, optimiser=slow), blobs(), seed=0)).state().method
+    fresh = build(config(method=method), torch.from_numpy(blobs().samples), 3, seed=0)
+    encoders = [name for name, one in fresh.named_modules() if isinstance(one, Encoder)]
+    same = {
+        name: torch.allclose(state["modules"][name], one, atol=1e-6)
+        for name, one in fresh.named_parameters()
+        if one.requires_grad
+    }
+    inner = {name for name in same if name.startswith(tuple(f"{one}." for one in encoders))}
+    assert inner
+    assert all(same[name] for name in inner)
+    assert not all(same.values())
 
 
 def test_training_does_not_import_the_compiler(root):

@@ -17,7 +17,7 @@ from core.training.state import TrainingState
 from tests.core.test_fit import METHODS, blobs, config, rows
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
-GAINING = {"convnet", "resnet18"}
+GAINING = {"convnet", "resnet18", "resnet34", "resnet50", "timm", "torchvision"}
 
 
 def made(trial, data):

@@ -46,15 +46,22 @@ def unit(array):
     return (array - array.min()) / (array.max() - array.min())
 
 
-@pytest.mark.parametrize("side", [3, 7, 11])
-def test_a_patch_is_the_square_around_its_pixel_mirrored_at_the_edges(farm, side):
-    data = scene.load(**farm, patch=side)
-    assert isinstance(data.samples, Stored) == (side == 11)
-    expected = windows(unit(CUBE), side)
-    np.testing.assert_allclose(data.samples[:], expected, atol=1e-6)
-    rows = np.array([1619, 0, 700, 44, 0])
-    np.testing.assert_allclose(data.samples[rows], expected[rows], atol=1e-6)
-    np.testing.assert_allclose(data.take(rows).samples[1:3], expected[[0, 700]], atol=1e-6)
+@pytest.mark.parametrize(("side", "few"), [(3, scene.FEW), (3, 1000), (7, 1000)])
+def test_a_patch_is_the_square_around_its_pixel_mirrored_at_the_edges(farm, monkeypatch, side, few):
+    monkeypatch.setattr(scene, "FEW", few)
+    data = scene.load(**farm, patch=side, scale="none")
+    assert isinstance(data.samples, Stored) == (few == 1000)
+    expected, rows = windows(CUBE, side), np.array([1619, 0, 700, 44, 0])
+    np.testing.assert_array_equal(data.samples[:], expected)
+    np.testing.assert_array_equal(data.samples[rows], expected[rows])
+    np.testing.assert_array_equal(data.take(rows).samples[1:3], expected[[0, 700]])
+
+
+def test_what_is_read_of_patches_is_shown_with_what_they_take(farm, command):
+    code, out, err = command("data", farm["path"], "--set", "name=scene", "--set", "truth=gt.npy", "--set", "patch=11")
+    assert code == 0, err
+    assert "numbers     float32, 0 to 1" in out + err
+    assert "memory      0.648 MB in the memory of each trial; 78.4 MB as float32\n" in out + err
 
 
 def test_patches_of_many_pixels_are_not_held_and_that_is_told(farm):
@@ -72,9 +79,10 @@ def test_a_scene_narrower_than_its_patches_is_mirrored_again_and_again(tmp_path)
     np.testing.assert_allclose(data.samples[:], windows(small, 9), atol=1e-6)
 
 
-def test_labelled_pixels_alone_keep_their_numbers_and_see_their_neighbours(farm):
+def test_labelled_pixels_alone_keep_their_numbers_and_see_their_neighbours(farm, monkeypatch):
     known = np.flatnonzero(TRUTH)
-    for side in (1, 7, 11):
+    for side, few in ((1, 1000), (3, scene.FEW), (3, 1000)):
+        monkeypatch.setattr(scene, "FEW", few)
         data = scene.load(**farm, patch=side, pixels="labelled", scale="none")
         assert data.ids is not None
         assert data.labels is not None
@@ -204,8 +212,11 @@ def test_values_of_other_files_are_no_part_of_a_scene(tmp_path):
         file["cube"] = CUBE
     with h5py.File(tmp_path / "a.mat", "w") as file:
         file["cube"] = h5py.ExternalLink("secret.h5", "cube")
-        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
     with pytest.raises(UserError, match="none of its arrays has 3 axes, it holds no such arrays"):
+        scene.load(path=str(tmp_path / "a.mat"))
+    with h5py.File(tmp_path / "a.mat", "a") as file:
+        file.create_dataset("raw", (2, 3, 4), "u1", external=[(str(tmp_path / "secret.h5"), 0, 24)])
+    with pytest.raises(UserError, match="the values of /raw lie in other files"):
         scene.load(path=str(tmp_path / "a.mat"))
 
 
@@ -221,8 +232,9 @@ def test_several_arrays_of_a_mat_file_are_named(tmp_path):
     np.testing.assert_array_equal(data.samples[:], (CUBE // 2).reshape(-1, 100))
 
 
-def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm):
-    held = scene.load(**farm, patch=11)
+def test_patches_that_are_cut_when_read_train_as_those_in_memory_do(farm, monkeypatch):
+    monkeypatch.setattr(scene, "FEW", 1000)
+    held = scene.load(**farm, patch=5, bands=10)
     assert isinstance(held.samples, Stored)
     trial = config(batch_size=256, epochs=1, evaluation={"every": 1}, views={"name": "affine"})
     assert rows(trial, held, seed=0) == rows(trial, replace(held, samples=held.samples[:]), seed=0)

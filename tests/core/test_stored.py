@@ -35,7 +35,7 @@ def all_stored(monkeypatch):
     """No data set is too small for the stored form."""
     monkeypatch.setattr(stored, "FEW", 0)
     monkeypatch.setattr(stored, "WHOLE", 0)
-    monkeypatch.setattr("core.data.arrays.WHOLE", 0)
+    monkeypatch.setattr("core.formats.arrays.WHOLE", 0)
 
 
 def source(samples, scale="none"):
@@ -337,7 +337,7 @@ def test_files_are_prepared_into_the_cache_from_a_few_megabytes_on(tmp_path, mon
     kept = file.load(path=str(tmp_path / "mine.npy"))
     assert isinstance(kept.samples, np.memmap)
     np.testing.assert_array_equal(small.samples, kept.samples)
-    monkeypatch.setattr("core.data.arrays.read", refused)
+    monkeypatch.setattr("core.formats.arrays.read", refused)
     assert file.load(path=str(tmp_path / "mine.npy")).fingerprint == small.fingerprint
     (tmp_path / "mine.npy").rename(tmp_path / "yours.npy")
     assert file.load(path=str(tmp_path / "yours.npy")).name == "yours"

@@ -1,10 +1,14 @@
 """Tables of other formats than Parquet and CSV, and the many ways in which people write numbers and texts."""
 
 import json
+import struct
+import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import openpyxl
+import polars as pl
 import pytest
 from scipy import sparse
 
@@ -112,6 +116,37 @@ def test_a_sheet_that_is_no_table_is_refused_in_one_line(tmp_path, rows, says):
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_place_in_a_table_of_arrow_is_not_followed(tmp_path):
+    path = tmp_path / "a.arrow"
+    pl.DataFrame({"a": [0.5, 1.5, 2.5], "label": ["x" * 20, "y" * 20, "z" * 20]}).cast(
+        {"label": pl.Categorical}
+    ).write_ipc(path)
+    whole = path.read_bytes()
+    place = whole.rindex(struct.pack("<I", 20) + b"zzzz")  # a view: length, prefix, buffer, offset
+    path.write_bytes(whole[: place + 12] + struct.pack("<i", 1 << 30) + whole[place + 16 :])
+    code = f"from core.datasets import file\nfile.load(path={str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "cannot be read as .arrow" in done.stderr) == (1, True), done.stderr
+
+
+def test_json_lines_in_another_encoding_are_refused(tmp_path):
+    rows = [{"a": i, "title": f"Bär {i}", "label": "Bär"} for i in range(4)]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in rows), "latin-1")
+    for load in (file.load, partial(text.load, text="title")):
+        with pytest.raises(UserError, match=r"it cannot be read.*UTF8"):
+            load(path=str(tmp_path / "a.jsonl"))
+
+
+def test_a_column_of_unlike_texts_may_be_names_and_that_is_said(tmp_path):
+    (tmp_path / "a.csv").write_text("patient,a\nJo,1\nAl,2\nMo,4\n")
+    with pytest.raises(UserError, match="write `id: patient` if it names the samples; else correct it"):
+        file.load(path=str(tmp_path / "a.csv"))
+    assert file.load(path=str(tmp_path / "a.csv"), id="patient").ids.tolist() == ["Jo", "Al", "Mo"]
+    (tmp_path / "a.csv").write_text("patient,a\nJo,1\nJo,2\nMo,4\n")
+    with pytest.raises(UserError, match=r"row 1 \(counted from 1\) is 'Jo'; correct it"):
+        file.load(path=str(tmp_path / "a.csv"))
+
+
 def test_a_missing_openpyxl_comes_with_the_line_that_installs_it(tmp_path, monkeypatch):
     path = workbook(tmp_path / "a.xlsx", Data=[["a", "b"], [1, 2], [3, 5]])
     monkeypatch.setitem(sys.modules, "openpyxl", None)
@@ -163,7 +198,7 @@ def test_sparse_rows_stay_sparse_where_they_are_many(tmp_path, monkeypatch):
     path.write_text("\n".join(lines) + "\n")
     whole = file.load(path=str(path), scale="none")
     assert isinstance(whole.samples, np.ndarray)
-    for module in (stored, sys.modules["core.data.svmlight"]):
+    for module in (stored, sys.modules["core.formats.svmlight"]):
         monkeypatch.setattr(module, "WHOLE", 1000)
     held = file.load(path=str(path), scale="none").samples
     assert isinstance(held, Stored)

@@ -9,10 +9,13 @@ from torch.nn import functional
 from core.config import plugins
 from core.errors import UserError
 from core.training.method import Batch
-from core.views import image, tabular
+from core.views import _large, image, tabular
 
 torch.set_num_threads(1)
 SHAPES = {"image": (1, 28, 28), "affine": (1, 28, 28)}
+# Large images take another way, see `core.views._large`; `image` is also tried with these.
+EVERY = [(name, SHAPES.get(name, (12,))) for name in plugins.names("views")]
+EVERY += [("image", (3, 96, 96)), ("image", (1, 84, 3))]
 
 
 def made(shape, n=64, seed=0):
@@ -39,11 +42,11 @@ def change(samples, view):
     return float((view - samples).square().mean())
 
 
-@pytest.mark.parametrize("name", plugins.names("views"))
+@pytest.mark.parametrize(("name", "shape"), EVERY)
 @pytest.mark.parametrize("kind", ["__call__", "weak", "strong"])
 class TestEvery:
-    def test_the_generator_alone_decides(self, name, kind):
-        samples = made(SHAPES.get(name, (12,)))
+    def test_the_generator_alone_decides(self, name, shape, kind):
+        samples = made(shape)
         views = plugins.load("views", name)(tuple(samples.shape[1:]))
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
@@ -57,8 +60,8 @@ class TestEvery:
         assert torch.isfinite(first).all()
         assert torch.equal(samples, kept)
 
-    def test_views_go_on_from_where_the_generator_stood(self, name, kind):
-        samples = made(SHAPES.get(name, (12,)))
+    def test_views_go_on_from_where_the_generator_stood(self, name, shape, kind):
+        samples = made(shape)
         views = plugins.load("views", name)(tuple(samples.shape[1:]))
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
@@ -249,6 +252,58 @@ class TestImage:
         torch.testing.assert_close(image.grid_of(maps, images), theirs, rtol=1e-4, atol=1e-5)
         means = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
         torch.testing.assert_close(image.smoothed(images), means)
+
+
+class TestLarge:
+    """Images of 80 pixels and more: the same views by lookups instead of matrix products."""
+
+    @pytest.mark.parametrize("shape", [(3, 96, 96), (1, 224, 224), (2, 96, 5), (1, 3, 90), (3, 1, 96)])
+    @pytest.mark.parametrize("smallest", [0.01, 0.4, 1.0])
+    def test_a_crop_is_that_of_the_matrices(self, shape, smallest):
+        images = made(shape, n=12)
+        box = image.draw_boxes(images, smallest, batch(images).views, flip=True)
+        maps = [image.bilinear(*ends, size) for *ends, size in ((box[0], box[2], shape[1]), (box[1], box[3], shape[2]))]
+        torch.testing.assert_close(_large.cropped(images, box), image.resample(images, *maps), rtol=0, atol=2e-5)
+
+    @pytest.mark.parametrize("side", [96, 224])
+    def test_blur_is_that_of_torchvision_of_three_deviations(self, side):
+        torchvision = pytest.importorskip("torchvision.transforms.v2.functional")
+        images, deviations = made((3, side, side), n=4), [0.1, 0.7, 1.4, 2.0]
+        ours = _large.blurred(images, torch.tensor(deviations))
+        for one, found, deviation in zip(images, ours, deviations, strict=True):
+            theirs = torchvision.gaussian_blur(one, kernel_size=[13, 13], sigma=[deviation, deviation])
+            torch.testing.assert_close(found, theirs, rtol=0, atol=1e-5)
+
+    def test_blur_inside_is_that_of_the_matrices(self):
+        images, deviation = made((1, 96, 96), n=3), torch.tensor([0.5, 1.0, 2.0])
+        maps = image.gaussian(deviation, 96)
+        inside = (..., slice(8, -8), slice(8, -8))
+        ours, theirs = _large.blurred(images, deviation), image.resample(images, maps, maps)
+        torch.testing.assert_close(ours[inside], theirs[inside], rtol=0, atol=3e-3)
+
+    def test_the_share_of_blurred_views_is_the_option(self):
+        images = made((1, 80, 80), n=300)
+        only = {"crop": 1.0, "flip": False, "jitter": 0.0}
+        sharp = image.Views((1, 80, 80), blur=0.0, **only)(batch(images))
+        views = image.Views((1, 80, 80), blur=0.3, **only)(batch(images))
+        torch.testing.assert_close(sharp, images, rtol=0, atol=1e-5)
+        changed = (views - images).abs().amax((1, 2, 3)) > 0.01
+        assert 0.2 < changed.float().mean() < 0.4
+
+    def test_weak_changes_less_than_ordinary_than_strong(self):
+        samples = functional.interpolate(digits(64), size=(96, 96)).repeat(1, 3, 1, 1)
+        views = ready(image, samples)
+        weak, ordinary, strong = (
+            sum(change(samples, draw(batch(samples, seed))) for seed in range(3))
+            for draw in (views.weak, views, views.strong)
+        )
+        assert 0 < weak < ordinary < strong
+
+    def test_the_mean_of_neighbours_is_that_of_small_images(self):
+        images = made((2, 81, 9), n=3)
+        maps = [torch.ones(size, size).tril_(1).triu_(-1) for size in (81, 9)]
+        maps = [(one / one.sum(1, keepdim=True)).expand(3, -1, -1) for one in maps]
+        torch.testing.assert_close(image.smoothed(images), image.resample(images, *maps))
 
 
 class TestTabular:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import conclus
 from core.errors import UserError
-from jobs.search import stages
+from jobs.planning import stages
 from jobs.study.study import KEYS, STAGES
 from tests.docs.pages import PAGES, ROOT, blocks, commands, mentioned, name_of
 
@@ -28,6 +28,7 @@ NOT_RUN = {
     "confirm": "trains more seeds; tests/jobs/test_confirm.py runs it",
     "queue run": "trains whole studies; tests/jobs/test_queue.py runs it",
     "plan studies/ledger.yaml --probe": "starts a process; tests/jobs/test_probe.py runs it",
+    "clusters": "UMAP is compiled for seconds; tests/jobs/report/test_clusters.py runs it",
     "doctor": "tells of the machine, or needs a head's address",
     "submit": "needs a head's address",
     "watch": "reads the folder of a cluster",

@@ -1,6 +1,7 @@
 """Each sample's cluster from its trial to a file: the very ones of the scores, kept for the best, checked when read."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -19,8 +20,9 @@ from core.data.dataset import SUFFIXES
 from core.errors import UserError
 from core.evaluation import metrics
 from jobs.models import assignments, written
-from jobs.results import header, reader
+from jobs.results import header, reader, writer
 from jobs.results.header import HeaderRow
+from jobs.results.schema import Attempt
 
 TEXT = """study: s
 trial:
@@ -104,6 +106,19 @@ def test_the_best_so_far_is_kept_and_others_are_deleted_when_it_is_overtaken(run
     best = (min if mode == "min" else max)(rows().values(), key=lambda row: (row[column], row["attempt_id"]))
     first = min(row["attempt_id"] for row in rows().values() if row[column] == best[column])
     assert [file.name.split(".")[1] for file in kept()] == [first]
+
+
+def test_a_trial_without_a_value_loses_and_of_equal_ones_the_earliest_wins():
+    values = [("A", None), ("B", 0.5), ("C", math.nan), ("D", 0.7), ("E", 0.7)]
+    attempts = [
+        Attempt(
+            study="s", trial_key="t", config_key="c", seed=0, attempt_id=name, metrics={} if v is None else {"nmi": v}
+        )
+        for name, v in values
+    ]
+    for mode, order in (("max", "DEBAC"), ("min", "BDEAC")):
+        rule = assignments.KeepRule.of("nmi", mode, every=None)
+        assert "".join(one.attempt_id for one in sorted(attempts, key=rule.rank)) == order
 
 
 def test_none_are_kept_where_none_are_wanted(run, command):
@@ -356,8 +371,6 @@ def test_names_that_lead_elsewhere_are_not_followed(strange, command):
     for file in Path("results/study=s/trials").glob("*"):
         file.unlink()
     place = table.column_names.index("attempt_id")
-    from jobs.results import writer
-
     outside = Path("outside.pq")
     strange.rename(outside)
     harmful = table.set_column(place, "attempt_id", pa.array(["x/../../../../outside"]))
@@ -378,6 +391,7 @@ def test_a_folder_that_is_a_link_is_not_written_through(strange, command):
 
 def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
     run(*sets("select.save_assignments=true"))
+    run(*sets("epochs=1", "select.save_assignments=true"))
     found = rows()
     for key, row in found.items():
         code, _, err = command("assign", "--trial", key[:6], "--out", "one.parquet")
@@ -386,9 +400,19 @@ def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
         assert np.bincount(clusters, minlength=3).tolist() == row["cluster_sizes"]
     best = max(found.values(), key=lambda row: row["metric.nmi"])
     err = command("assign", "--best")[2]
-    assert f"trial {best['trial_key']} (learning_rate {best['param.optimiser.learning_rate']}, seed" in err
-    assert f"the best of 4 finished trials by nmi, which uses the labels: {best['metric.nmi']:.3f}" in err
+    assert f"trial {best['trial_key']} (epochs {best['param.epochs']:.0f}, learning_rate " in err
+    assert f"the best of 8 finished trials by nmi, which uses the labels: {best['metric.nmi']:.3f}" in err
     assert "by consensus, which uses no labels" in command("assign", "--best-label-free")[2]
+
+
+def test_a_trial_that_is_not_finished_is_neither_the_best_nor_shown(strange, command):
+    other = Attempt(study="s", trial_key="f" * 16, config_key="c", seed=7, attempt_id="A", metrics={"nmi": 2.0})
+    writer.write("results", other)
+    code, _, err = command("assign")
+    assert (code, "the best of 1 finished trial by nmi" in err) == (0, True)
+    code, _, err = command("assign", "--trial", "ffff")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is running: clusters are kept when a trial is finished" in err
 
 
 @pytest.mark.parametrize(

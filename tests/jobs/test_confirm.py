@@ -11,8 +11,8 @@ import pytest
 
 from jobs.execution import tasks
 from jobs.execution.runner import run
+from jobs.planning import confirm
 from jobs.results.reader import read_results
-from jobs.search import confirm
 from jobs.study import study
 
 STUDY = """study: s

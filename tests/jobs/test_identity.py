@@ -12,12 +12,11 @@ import pytest
 from core.config import plugins
 from jobs.execution import dispatch
 from jobs.execution.trial import run_trial
-from jobs.planning import plan
+from jobs.planning import plan, stages
 from jobs.results import identity, reader, writer
 from jobs.results.identity import PROTOCOL, config_key
 from jobs.results.schema import Attempt, to_table
 from jobs.results.storage import put
-from jobs.search import stages
 from jobs.study import study
 
 ENCODER = '''"""One layer."""

@@ -54,7 +54,11 @@ def test_a_study_from_its_plan_to_its_leaderboard(command, study, s3):
     assert command("aggregate", results)[1] == before
     assert "2 done" in command("plan", study, "--results", results)[1]
     code, out, err = command("run", study, "--results", results, "--workers", 1)
-    assert (code, err) == (0, "all 2 trials are done\n")
+    told, done = err.splitlines()
+    place = results.replace("key:secret@", "").partition("?")[0]
+    assert (code, done) == (0, "all 2 trials are done")
+    assert told.endswith(f"those of the best by nmi: conclus assign {place} --out clusters.csv")
+    assert "id  cluster" in command("assign", results)[1]
     assert reader.read_results(results, attempts=True).num_rows == 2
     assert command("selection", results)[0] == 0
     left = [name for name, is_file in (storage.at(results) / "study=s").children() if is_file]

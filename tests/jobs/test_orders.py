@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jobs.analysis.scores import within_trial
 from jobs.execution import dispatch, stored
 from jobs.planning import plan
+from jobs.planning.source import TrialList
 from jobs.results import reader
-from jobs.search.source import TrialList
 from jobs.study import study
 
 STUDY = """study: s

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from cluster.executor import Event
 from core.errors import UserError
 from jobs.execution import runner as running
+from jobs.planning import pbt, tpe
 from jobs.planning import plan as planning
 from jobs.results import identity, reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
-from jobs.search import pbt, tpe
 from jobs.study import search as searches
 from jobs.study.search import Search
 from jobs.study.space import Integer, LogUniform, Uniform, Values

@@ -5,8 +5,8 @@ import pytest
 
 from core.errors import UserError
 from jobs.analysis.gate import improves, reaches
+from jobs.planning import stages
 from jobs.results.reader import read_results
-from jobs.search import stages
 from jobs.study import study
 from tests.rates import highest
 

@@ -4,8 +4,7 @@ import pytest
 import yaml
 
 from core.config.trial import parameters
-from jobs.planning import plan
-from jobs.search import stages
+from jobs.planning import plan, stages
 from jobs.study import study
 
 TEXT = """study: s

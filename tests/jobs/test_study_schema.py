@@ -9,7 +9,7 @@ from core.config import plugins
 from core.config.trial import EarlyStopping, Evaluation, Optimiser, TrialConfig, section_options
 from core.errors import UserError
 from jobs.commands.schema import study_schema
-from jobs.search import stages
+from jobs.planning import stages
 from jobs.study import study, yaml_document
 
 

@@ -12,7 +12,7 @@ from jobs.execution import console, dispatch, driver, trial
 from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
 from jobs.execution.runner import Summary
 from jobs.planning import plan
-from jobs.search.source import TrialList
+from jobs.planning.source import TrialList
 from jobs.study import sections
 from jobs.study import study as studies
 from jobs.study.sections import Budget

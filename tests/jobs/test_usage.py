@@ -17,11 +17,11 @@ from jobs.execution import dispatch, stored, tasks
 from jobs.execution.dispatch import CardHours, Orders
 from jobs.planning import plan
 from jobs.planning.cpu_fallback import on_cpu
+from jobs.planning.source import TrialList
 from jobs.results import provenance, reader
 from jobs.results.query import query
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, serialise, write
-from jobs.search.source import TrialList
 from jobs.study import study
 from jobs.study.plug_ins import plug_in_files
 from tests.faults.runs import SLOW, Folder

@@ -40,6 +40,7 @@ def test_no_damage_to_any_kind_of_file_is_silent_or_a_traceback(tmp_path):
     assert {name for name, *_ in found} >= {
         "attempt's file",
         "compacted file",
+        "clusters",
         "checkpoint",
         "best_model.pt",
         "_study.json",

@@ -1,0 +1,392 @@
+"""Decides which arrays of a file hold samples, labels and ids, for every format of named arrays; reads `.npy`, `.npz`.
+
+The arrays may be in two parts, as `x_train`, `y_train`, `x_test`, `y_test`, or there may be several views of the same
+samples, as `X1`, `X2`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from core.data.columns import Part, Wanted, check_named, is_id_name, is_label_name, label_key, listed
+from core.data.dataset import fault
+from core.data.layout import arranged, samples_last, shaped
+from core.data.prepared import gathered
+from core.data.stored import WHOLE, Rows, is_sparse
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_FEATURES = {"x", "data", "fea", "features", "embeddings", "emb", "images", "samples"}
+_VIEWS = {*_FEATURES, "view", "views", "v"}
+_CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
+# The start of the reason for an array that holds the names of the samples.
+_ID = "id: "
+_SPARSE = ("data", "indices", "indptr", "shape")
+_COORDINATES = ("row", "col", "data", "shape")
+_HALF = re.compile(r"(.*?)[_./ -]*(train|test|val)(?:ing|id|idation)?[_./ -]*(.*)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.*?)[_./ {-]*(\d+)\}?")
+
+
+class Head(NamedTuple):
+    """Shape and type of a saved array, known before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The arrays of a file.
+
+    Attributes:
+        file: the path of the file.
+        heads: of each array, by its key.
+        read: gives the array of a key: a numpy array, a matrix of scipy, or `Rows` of the file.
+        paths: whether keys are paths of groups, as `train/data`, whose last part is the name.
+        usual: further names of labels, in small letters.
+        loose: whether labels may be rows and one-hot, and samples the last axis, as MATLAB's often are.
+    """
+
+    file: Path
+    heads: dict[str, Head]
+    read: Callable[[str], Any]
+    paths: bool = False
+    usual: frozenset[str] = field(default_factory=frozenset[str])
+    loose: bool = False
+
+    def called(self, key: str) -> str:
+        """The name of an array."""
+        return key.rpartition("/")[2] if self.paths else key
+
+
+def read(file: Path, wanted: Wanted) -> Part:
+    """Reads an `.npy` or `.npz` file.
+
+    Raises:
+        UserError: arrays are missing, ambiguous, or hold Python objects.
+        ValueError, OSError: the file is damaged.
+    """
+    return (_read_npy if file.suffix.lower() == ".npy" else _read_npz)(file, wanted)
+
+
+def _read_npy(file: Path, wanted: Wanted) -> Part:
+    labels = wanted.labels
+    check_named(file, wanted, ())
+    if labels not in {None, "none"}:
+        raise fault(file, f"an .npy file has no labels {labels!r}: save samples and labels in one .npz")
+    with file.open("rb") as stream:
+        samples = _array(file, stream)
+    return Part(file, samples if _is_known(wanted) else arranged(samples, wanted.layout, file))
+
+
+def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
+    """Reads one array; Python objects are refused, since unpickling may run any code."""
+    from numpy.lib import format as npy
+
+    if _head(stream).dtype.hasobject:
+        what = f"the array {key!r}" if key else "it"
+        raise fault(
+            file,
+            f"{what} holds pickled Python objects (ragged rows?), which are never opened: "
+            "save an array of numbers, all rows of one length",
+        )
+    stream.seek(0)
+    return npy.read_array(stream, allow_pickle=False)
+
+
+def _head(stream: IO[bytes]) -> Head:
+    from numpy.lib import format as npy
+
+    read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return Head(shape, dtype)
+
+
+def _read_npz(file: Path, wanted: Wanted) -> Part:
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        heads = _heads(archive)
+
+        def read(key: str) -> NDArray[Any]:
+            with archive.open(f"{key}.npy") as stream:
+                return _array(file, stream, key)
+
+        held = Contents(file, heads, read)
+        if wanted.features is None and any(heads.keys() >= set(one) for one in (_SPARSE, _COORDINATES)):
+            samples, notes = _sparse(held)
+            return replace(part_of(held, wanted, samples), notes=notes)
+        return part_of(held, wanted)
+
+
+def _heads(archive: zipfile.ZipFile) -> dict[str, Head]:
+    heads: dict[str, Head] = {}
+    for name in archive.namelist():
+        if name.endswith(".npy"):
+            with archive.open(name) as stream:
+                heads[name.removesuffix(".npy")] = _head(stream)
+    return heads
+
+
+def _sparse(held: Contents) -> tuple[Any, tuple[str, ...]]:
+    """A sparse matrix as scipy's `save_npz` writes it, by rows; a small one is made dense."""
+    from scipy import sparse
+
+    kind = held.read("format").item().decode() if "format" in held.heads else "csr"
+    makers: dict[str, Any] = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "coo": sparse.coo_matrix}
+    if kind not in makers:
+        raise fault(held.file, f"it holds a sparse matrix of the form {kind!r}: save `matrix.tocsr()`")
+    *arrays, shape = (held.read(key) for key in (_COORDINATES if kind == "coo" else _SPARSE))
+    if kind == "coo":
+        row, col, data = arrays
+        arrays = [data, (row, col)]
+    matrix = makers[kind](tuple(arrays), shape=tuple(shape.reshape(-1).tolist()))
+    return _by_rows(matrix)
+
+
+def _by_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
+    """As `compressed_rows`; a small matrix becomes a dense array."""
+    matrix, notes = compressed_rows(matrix)
+    return (matrix if math.prod(matrix.shape) > WHOLE else matrix.toarray()), notes
+
+
+def compressed_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
+    """A checked matrix in CSR, and what was done to it.
+
+    Raises:
+        ValueError: the matrix is damaged.
+    """
+    kind = matrix.format
+    if kind != "coo":  # whose indices are checked when it is made
+        matrix.check_format(full_check=True)
+    notes = () if kind == "csr" else (f"the sparse matrix is stored as {kind.upper()}, and was brought to rows (CSR)",)
+    return matrix.tocsr(), notes
+
+
+def part_of(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
+    """Reads samples, labels and ids from the arrays of a file.
+
+    Args:
+        held: all its arrays.
+        wanted: the options.
+        samples: a sparse matrix, where several arrays of the file are one; None where an array is to be chosen.
+
+    Raises:
+        UserError: arrays are missing or ambiguous.
+    """
+    halves = {} if samples is not None else _halves(held, wanted)
+    if not halves:
+        if wanted.split not in {None, "all"}:
+            raise fault(held.file, f"`split: {wanted.split}`: it has no two parts, as x_train and x_test: leave it out")
+        check_named(held.file, wanted, held.heads)
+        part = _one(held, wanted, samples)
+        return replace(part, samples=gathered([part.samples]))
+    check_named(held.file, wanted, {*held.heads, *halves["train"]})
+    chosen: list[str] = [wanted.split] if wanted.split in halves else list(halves)
+    parts = [_one(_half(held, halves[one]), wanted) for one in chosen]
+    first = parts[0]
+    if any(one.samples.shape[1:] != first.samples.shape[1:] for one in parts):
+        shapes = " and ".join(str(one.samples.shape) for one in parts)
+        raise fault(held.file, f"its samples have the shapes {shapes} in {' and '.join(chosen)}: choose a `split`")
+    if len({one.labels is None for one in parts}) > 1:
+        raise fault(held.file, "only one of its parts has labels: choose a `split`, or write `labels: none`")
+    counts = " and ".join(f"{one.samples.shape[0]} of {name}" for one, name in zip(parts, chosen, strict=True))
+    return replace(
+        first,
+        samples=gathered([one.samples for one in parts]),
+        labels=None if first.labels is None else _concatenated([one.labels for one in parts]),
+        ids=None if any(one.ids is None for one in parts) else _concatenated([one.ids for one in parts]),
+        notes=(f"the samples are {counts} (`split`)", *first.notes),
+    )
+
+
+def _concatenated(arrays: Sequence[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.concatenate(arrays)
+
+
+def _halves(held: Contents, wanted: Wanted) -> dict[str, dict[str, str]]:
+    """For each of `train`, `val` and `test` the key of an array by what its name is without that word.
+
+    Empty if there are not both train and test, or the options or the array of samples have nothing to do with them.
+    """
+    halves: dict[str, dict[str, str]] = {"train": {}, "val": {}, "test": {}}
+    for key in held.heads:
+        if (found := _HALF.fullmatch(key)) and key not in wanted.ignore:
+            before, half, after = found.groups()
+            halves[half.lower()]["/".join(filter(None, (before, after))) or "data"] = key
+    both = halves["train"].keys() & halves["test"].keys()
+    halves = {half: {name: key for name, key in keys.items() if name in both} for half, keys in halves.items()}
+    inside = {key for keys in halves.values() for key in keys.values()}
+    wide = {key for key in _wide(held.heads) if key not in wanted.ignore}
+    named = {*(wanted.features or ()), wanted.labels, wanted.id} & held.heads.keys()
+    return {half: keys for half, keys in halves.items() if keys} if wide and wide <= inside and not named else {}
+
+
+def _wide(heads: dict[str, Head]) -> list[str]:
+    return [key for key, head in heads.items() if head.dtype.kind in "biufc" and len(head.shape) > 1]
+
+
+def _half(held: Contents, keys: dict[str, str]) -> Contents:
+    heads = {name: held.heads[key] for name, key in keys.items()}
+    return replace(held, heads=heads, read=lambda name: held.read(keys[name]))
+
+
+def _one(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
+    """Chooses among the arrays of one part, and arranges the samples."""
+    file, heads = held.file, held.heads
+    named = {wanted.id, *wanted.ignore}
+    keys = [key for key in heads if key not in named]
+    labelled = label_key(file, keys, wanted.labels, called=held.called, usual=held.usual)
+    key = "" if samples is not None else _feature_key(held, wanted, labelled)
+    if samples is None:
+        samples = held.read(key)
+    others = {one: head for one, head in heads.items() if one not in {key, *named}}
+    beside = [head.shape for one, head in others.items() if one != labelled]
+    labels, notes = (None, ()) if labelled is None else _labels(held, labelled)
+    layout = wanted.layout
+    if layout is None and held.loose and not _is_known(wanted):
+        layout = samples_last(samples.shape, None if labels is None else labels.shape, file)
+        notes = (*notes, *_told_layout(samples.shape, layout, labelled=labels is not None))
+    if is_sparse(samples):
+        samples, more = _turned(samples, layout, file)
+        notes = (*notes, *more)
+    elif layout is not None or not _is_known(wanted):
+        # A trained model knows the shape of its samples: a second reading would be refused there.
+        shape = None if labels is None else labels.shape
+        samples = arranged(samples, layout, file, beside=beside, labels=shape)
+    axes: tuple[str, ...] = ()
+    if samples.ndim == 4 and isinstance(samples, Rows):
+        samples, axes = shaped(samples, None, "nhwc" if layout == "hwcn" else layout, file)
+    # A single number has no length; it is refused by its shape, later.
+    left = _left_out(held, others, samples.shape[0], wanted, labelled) if key and samples.ndim else {}
+    ids = wanted.id if wanted.id in heads else next((one for one in left if left[one].startswith(_ID)), None)
+    return Part(
+        file,
+        samples,
+        labels.reshape(-1) if labels is not None and wanted.layout in {"hwc", "chw"} else labels,
+        class_names=_class_names(held),
+        left_out=tuple(f"{one} ({why.removeprefix(_ID)})" for one, why in left.items()),
+        label_name=labelled or "",
+        ids=None if ids is None else held.read(ids).reshape(-1),
+        notes=notes,
+        axes=axes,
+    )
+
+
+def _is_known(wanted: Wanted) -> bool:
+    return wanted.layout is None and wanted.known is not None
+
+
+def _told_layout(shape: tuple[int, ...], layout: str | None, *, labelled: bool) -> tuple[str, ...]:
+    if layout is not None:
+        said = "as its labels say" if labelled else "as only that axis can be the channels"
+        return (f"an array of shape {shape} is read as `layout: {layout}`, {said}",)
+    return () if labelled or len(shape) != 2 else ("each row is a sample; `layout: fn` takes each column for one",)
+
+
+def _turned(samples: Any, layout: str | None, file: Path) -> tuple[Any, tuple[str, ...]]:
+    """A sparse matrix by rows of samples; a small one is made dense."""
+    if layout not in {None, "nf", "fn"}:
+        raise fault(file, f"`layout: {layout}` is not for a sparse matrix, which has two axes")
+    return _by_rows(samples.T if layout == "fn" else samples)
+
+
+def _labels(held: Contents, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The labels (n,), or as they are stored where they are something else; and what was decided."""
+    labels = held.read(key)
+    labels = labels[:] if isinstance(labels, Rows) else labels
+    if not held.loose or labels.ndim != 2:
+        return labels, ()
+    if 1 in labels.shape:
+        return labels.reshape(-1), ()
+    hot = labels == 1
+    if labels.dtype.kind in "biuf" and (hot | (labels == 0) | (labels == -1)).all():
+        for axis in (1, 0):
+            if (hot.sum(axis) == 1).all():
+                return hot.argmax(axis), (f"the labels {key!r} are one-hot: the classes are counted from 0",)
+    return labels, ()
+
+
+def _left_out(
+    held: Contents, heads: dict[str, Head], n_samples: int, wanted: Wanted, labelled: str | None
+) -> dict[str, str]:
+    """The arrays with a row for each sample that were not read, with the reason."""
+    left = dict.fromkeys(wanted.ignore, "ignored") | (
+        {} if wanted.id not in held.heads else {wanted.id: f"{_ID}by the option `id`"}
+    )
+    for key, head in heads.items():
+        name = held.called(key)
+        if key == labelled or not head.shape or head.shape[0] != n_samples:
+            continue
+        text = head.dtype.kind in "SU"
+        if len(head.shape) == 1 and is_id_name(name, text=text) and (text or head.dtype.kind in "iu"):
+            left[key] = f"{_ID}texts" if text else f"{_ID}whole numbers"
+        elif is_label_name(name) or (len(head.shape) == 1 and head.dtype.kind in "biuSU"):
+            left[key] = f"like a label; `labels: {key}` scores by it"
+        else:
+            left[key] = f"an array of shape {head.shape}; `features: {key}` learns from it"
+    return left
+
+
+def _feature_key(held: Contents, wanted: Wanted, labelled: str | None) -> str:
+    file, heads = held.file, held.heads
+    holds = listed(f"{key} {head.shape} {head.dtype}" for key, head in heads.items()) or "nothing"
+    if wanted.features is not None:
+        features = ", ".join(wanted.features)
+        if features in heads:
+            return features
+        raise fault(file, f"the option `features: {features}` names none of its arrays: {holds}")
+    others = {key: head for key, head in heads.items() if key not in {labelled, wanted.id, *wanted.ignore}}
+    named = [key for key in others if held.called(key).lower() in _FEATURES]
+    wide = _wide(others)
+    wide = [key for key in wide if not is_label_name(held.called(key))] or wide
+    views = _views(held, wide)
+    if wanted.view is not None or (views and len(named) != 1):
+        return _view(held, wanted, views)
+    found = [key for key in wide if key in named] or wide or named
+    if not found:
+        raise fault(file, f"no array in it is of numbers with 2 or more dimensions, it holds {holds}")
+    if len(found) > 1:
+        raise fault(
+            file,
+            f"several arrays could be the samples, it holds {holds}: name one, as in `features: {found[0]}`",
+        )
+    return found[0]
+
+
+def _views(held: Contents, keys: Sequence[str]) -> list[str]:
+    """The arrays whose names are one name and a number, in the order of the numbers; empty if it is only one."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for key in keys:
+        match = _NUMBERED.fullmatch(held.called(key))
+        if match and match[1].lower() in _VIEWS:
+            found.setdefault(match[1], []).append((int(match[2]), key))
+    several = [sorted(one) for one in found.values() if len(one) > 1]
+    return [key for _, key in several[0]] if len(several) == 1 else []
+
+
+def _view(held: Contents, wanted: Wanted, views: Sequence[str]) -> str:
+    names = {f"view{place}": key for place, key in enumerate(views)}
+    if not views:
+        raise fault(held.file, f"`view: {wanted.view}`: it has no views, as X1 and X2: leave the option out")
+    if wanted.view not in names:
+        said = listed(f"{name} is {key} {held.heads[key].shape}" for name, key in names.items())
+        what = "" if wanted.view is None else f", and `view: {wanted.view}` is none of them"
+        raise fault(held.file, f"it holds several views of its samples{what}: choose one, as `view: view0` ({said})")
+    return names[wanted.view]
+
+
+def _class_names(held: Contents) -> tuple[str, ...]:
+    texts = [key for key, head in held.heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
+    found = [key for key in texts if held.called(key).lower() in _CLASS_NAMES]
+    return tuple(held.read(found[0]).tolist()) if len(found) == 1 else ()

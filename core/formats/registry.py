@@ -1,0 +1,183 @@
+"""The formats that the data set `file` reads, and which of them lies at a path.
+
+A new format is one row of `FORMATS` and its module. The module's `read(file, wanted)` reads one file and returns a
+`core.data.columns.Part`; it may raise anything of `core.data.dataset.damage` for a damaged file. A format whose samples
+are many files of a folder (`many`) has `files(folder)`: the files that are its content (paths, or texts where there are
+very many), none if the folder holds something else; `read` is then given the folder. This module and `files` import
+nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.data.dataset import content_hash, damage, fault, tree_hash, user_path
+
+if TYPE_CHECKING:
+    from core.data.columns import Part, Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One format, or several that one module reads by the same options.
+
+    Attributes:
+        module: the module that reads it.
+        suffixes: the ends of its files' names, in small letters.
+        options: the options of `core.datasets.file.load` that do something with it, besides those for all formats.
+        many: whether a folder with many files is one data set.
+        cached: whether it is read into the cache however small it is.
+        looks: whether a file of its suffixes may be of another format: its module has `holds(file)` to tell.
+    """
+
+    module: str
+    suffixes: tuple[str, ...]
+    options: frozenset[str] = field(default_factory=frozenset[str])
+    many: bool = False
+    cached: bool = False
+    looks: bool = False
+
+    def load(self) -> Any:
+        """The module that reads it."""
+        return importlib.import_module(self.module)
+
+
+_ARRAYS = frozenset({"features", "layout", "view", "split"})
+FORMATS = (
+    Format(module="core.formats.arrays", suffixes=(".npz",), options=_ARRAYS),
+    Format(module="core.formats.arrays", suffixes=(".npy",), options=frozenset({"layout"})),
+    Format(module="core.formats.mat", suffixes=(".mat",), options=_ARRAYS),
+    Format(module="core.formats.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
+    Format(module="core.formats.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
+    Format(module="core.formats.known_sets", suffixes=(), options=frozenset({"features", "split"}), many=True),
+    Format(module="core.formats.known_sets", suffixes=(".tar.gz",), options=frozenset({"split"})),
+    Format(
+        module="core.formats.images",
+        suffixes=(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+        options=frozenset({"split", "size", "broken"}),
+        many=True,
+        cached=True,
+    ),
+    Format(
+        module="core.formats.image_tables",
+        suffixes=(".tar", ".parquet"),
+        options=frozenset({"features", "split", "size", "broken"}),
+        many=True,
+        cached=True,
+        looks=True,
+    ),
+    Format(module="core.formats.tables", suffixes=(".parquet",), options=frozenset({"features"})),
+    Format(module="core.formats.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
+    Format(module="core.formats.tables", suffixes=(".jsonl", ".ndjson"), options=frozenset({"features"})),
+    Format(module="core.formats.tables", suffixes=(".xlsx",), options=frozenset({"features", "sheet"})),
+    Format(module="core.formats.svmlight", suffixes=(".svm", ".svmlight", ".libsvm")),
+    Format(module="core.formats.tables", suffixes=(".csv", ".tsv"), options=frozenset({"features", "decimal"})),
+)
+SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suffixes)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies at a path.
+
+    Attributes:
+        path: as the user wrote it.
+        format: its format.
+        files: the files that are its content, each of which is read on its own; of a format with `many`, the folder.
+        names: the paths of the files in that folder, as texts: there may be very many.
+    """
+
+    path: str
+    format: Format
+    files: tuple[Path, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """The end of the files' names, in small letters."""
+        return _suffix(Path(self.names[0]) if self.names else self.files[0])
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(os.stat(one).st_size for one in self.names or self.files)  # noqa: PTH116 - a Path for each is slow
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The files of which a column may repeat the labels; none where all files are one data set."""
+        return () if self.format.many else self.files
+
+    def hashes(self) -> list[str]:
+        """The hash of each file's content, or one of all where a format has `many`.
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        if self.names:
+            return [tree_hash(self.files[0], self.names)]
+        return [content_hash(one) for one in self.files]
+
+    def parts(self, wanted: Wanted) -> list[Part]:
+        """Reads everything; an error of a reader becomes one sentence.
+
+        Raises:
+            UserError: a file is damaged or ambiguous, or options do not fit it.
+        """
+        read = self.format.load().read
+        return [self._read(read, one, wanted) for one in self.files]
+
+    def _read(self, read: Any, file: Path, wanted: Wanted) -> Part:
+        try:
+            return read(file, wanted)
+        except damage() as error:
+            reason = " ".join(str(error).split())[:200]
+            what = f"it cannot be read as {self.suffix} ({reason}): it may be cut short, or of another format"
+            raise fault(file, what) from error
+
+
+def found(path: str) -> Found:
+    """What lies at a path: a file, or a folder whose files are one data set.
+
+    Raises:
+        UserError: there is nothing there, or its format is unknown.
+    """
+    place = user_path(path)
+    if not place.is_dir():
+        return Found(path, _format_of(place, path), (place,))
+    for one in FORMATS:
+        if one.many and (files := one.load().files(place)):
+            return Found(path, one, (place,), tuple(map(os.fspath, files)))
+    files = [file for file in _listed(place, path) if _suffix(file) in SUFFIXES]
+    formats = sorted({_suffix(file) for file in files})
+    if not files:
+        raise fault(path, f"there is no data file in this folder: {_known()}")
+    if len(formats) > 1:
+        raise fault(path, f"it has files of several formats ({', '.join(formats)}): name one file, or split it")
+    return Found(path, _format_of(files[0], path), tuple(files))
+
+
+def _listed(folder: Path, path: str) -> list[Path]:
+    try:
+        return [file for file in sorted(folder.iterdir()) if file.name[0] not in "._" and file.is_file()]
+    except OSError as error:
+        raise fault(path, f"the folder cannot be listed ({error.strerror}): you need permission to read it") from error
+
+
+def _format_of(file: Path, path: str) -> Format:
+    suffix = _suffix(file)
+    for one in FORMATS:
+        if suffix in one.suffixes and not (one.looks and not one.load().holds(file)):
+            return one
+    raise fault(path, f"its format ({suffix or 'no suffix'}) is unknown: {_known()}")
+
+
+def _suffix(file: Path) -> str:
+    return ".tar.gz" if file.name.lower().endswith(".tar.gz") else file.suffix.lower()
+
+
+def _known() -> str:
+    return f"known formats are {', '.join(dict.fromkeys(suffix for one in FORMATS for suffix in one.suffixes))}"

@@ -1,0 +1,52 @@
+"""`conclus clusters`: what the clusters of a trial hold, as a page and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.errors import UserError, counted
+from jobs.present import options
+from jobs.present.output import made, remark, say
+
+
+@click.command()
+@click.argument("results", default="results", type=click.Path())
+@options.one_study
+@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.")
+@click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
+@click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
+@options.plug_in_once
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder to write.  [default: clusters-STUDY-KEY]",
+)
+def command(  # noqa: PLR0917 (click passes them by name)
+    results: str, studies: tuple[str, ...], trial: str | None, best: bool, best_label_free: bool, out: Path | None
+) -> None:
+    """Show what the clusters of a trial of the study in RESULTS (default: results) hold.
+
+    Writes a folder with clusters.html, one page that needs no network, and its parts as CSV and PNG: sizes; of images a
+    contact sheet for each cluster, of texts the terms that set a cluster apart, of other samples the features that
+    differ; with labels a confusion matrix and recalls; and a map of the samples. The data is read where the study says,
+    and only if it is unchanged. Without it, the page has what the clusters alone give.
+    """
+    from jobs.execution import driver
+    from jobs.models import choice
+    from jobs.report import cluster_contents, cluster_data, cluster_files
+    from jobs.results.layout import study_name
+
+    if (trial is not None) + best + best_label_free > 1:
+        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
+    folder = driver.one_study(results, studies)
+    found = choice.choose(folder, trial=trial, label_free=best_label_free)
+    out = out or Path(f"clusters-{study_name(folder)}-{found.key}")
+    cluster_files.refuse_foreign(out)
+    read = cluster_data.read(folder, found.row, found.clusters(), far=True)
+    contents = cluster_contents.gather(read, found.why, cluster_contents.PAGE)
+    remark([found.why, *contents.notes])
+    files = cluster_files.files(contents, f"{study_name(folder)} {found.key}", made())
+    cluster_files.write(out, files)
+    say(f"Wrote {cluster_files.PAGE} and {counted(len(files) - 1, 'file')} beside it to {out}.")

@@ -1,0 +1,111 @@
+"""More seeds for the best configurations of a study, in rounds: from its rows to a race, and from a race to trials."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from core.errors import UserError
+from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
+from jobs.analysis.race import Race, Rule, Values, looks, race
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
+from jobs.planning import plan as planning
+from jobs.planning.known import known
+from jobs.planning.plan import Plan, PlannedConfig, PlannedTrial
+from jobs.results.reader import load
+from jobs.study.study import Study
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The current state of a confirmation.
+
+    Attributes:
+        race: The state of the race.
+        board: The leaderboard of all the study's configurations, for their parameters.
+        values: The values by seed of each configuration that is done with every seed of the study.
+        incomplete: Number of other configurations.
+        lacking: The trials to run next.
+    """
+
+    race: Race
+    board: Leaderboard
+    values: Values
+    incomplete: int
+    lacking: Sequence[PlannedTrial]
+
+
+class Confirmation:
+    """Plans more seeds for the best configurations of a study."""
+
+    def __init__(
+        self, study: Study, results: str, metric: str, mode: str, *, most: int, top: int, margin: float
+    ) -> None:
+        """Plans the looks.
+
+        Args:
+            study: the study as it was run.
+            results: the place of its results.
+            metric: the metric to compare by.
+            mode: `max` or `min`, whichever is better.
+            most: the most seeds per configuration, with the study's own.
+            top: the most configurations that get more seeds.
+            margin: a difference too small to care about.
+
+        Raises:
+            UserError: the study or the metric does not allow more seeds.
+        """
+        _check(study, metric, most)
+        self._results, self._metric, self._mode = results, metric, mode
+        self._plan = known(planning.make(study), results)
+        self._cells = {one.config_key: one for one in self._plan.trials}
+        self.seeds = tuple(itertools.islice(_seeds(study.seeds), most))
+        self.rule = Rule(looks(len(study.seeds), most), top, margin, mode == "max")
+
+    def heat(self) -> Heat:
+        """The current state, from the stored rows.
+
+        Raises:
+            UserError: no configuration is done with every seed of the study.
+        """
+        study = self._plan.study
+        table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
+        board = leaderboard(table, self._metric, self._mode)
+        # Trials that were stopped early are not comparable with trials that ran to the end.
+        known = by_seed(table, board.metric, ("ok",))
+        found = {key: known.get((study.name, key), {}) for key in self._cells}
+        complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
+        if not complete:
+            raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")
+        state = race(complete, self.seeds, self.rule)
+        lacking = tuple(self._trial(key, seed) for key, seed in state.lacking)
+        return Heat(state, board, complete, len(found) - len(complete), lacking)
+
+    def plan(self, heat: Heat) -> Plan:
+        """The study's plan with the added trials."""
+        known = {one.trial_key for one in self._plan.trials}
+        added = [self._trial(key, seed) for key, values in heat.values.items() for seed in values]
+        new = {one.trial_key: one for one in [*added, *heat.lacking] if one.trial_key not in known}
+        return replace(self._plan, trials=(*self._plan.trials, *new.values()))
+
+    def _trial(self, key: str, seed: int) -> PlannedTrial:
+        one = self._cells[key]
+        return PlannedConfig(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
+
+
+def _seeds(own: Sequence[int]) -> Iterator[int]:
+    """A study's seeds, followed by the numbers above its largest seed."""
+    return itertools.chain(own, itertools.count(max(own) + 1))
+
+
+def _check(study: Study, metric: str, most: int) -> None:
+    if study.search.scheduler == "pbt":
+        raise UserError(f"{study.name}: members of a population change values while they train and cannot be repeated")
+    if metric_name(metric) == CONSENSUS:
+        raise UserError(
+            f"the consensus ranks all trials of a study, so more seeds for a few configurations would change it: "
+            f"give another metric, such as --metric {LABEL_FREE}"
+        )
+    if most <= len(study.seeds):
+        raise UserError(f"--seeds-at-most {most}: the study already has {len(study.seeds)} seeds; give a larger number")

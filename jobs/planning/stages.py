@@ -1,0 +1,348 @@
+"""Studies in stages, each with a gate to the next one: `stages:` in a study file.
+
+Every stage is a study of its own, called `<study>.<stage>`, with its own folder of results. So everything that works
+on a study (its lock, its plan, resuming, status, next, confirm, aggregate) also works on a stage. The column `study` of
+the rows contains the stage. A trial that two stages share is run in both. Each stage has its own budget.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.config import trial as trial_config
+from core.config.schema import Mistakes, Place
+from core.errors import UserError
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.planning import plan as planning
+from jobs.planning.known import known
+from jobs.study import keys, study, yaml_document
+from jobs.study.plug_ins import plug_in_files
+from jobs.study.sections import Select
+from jobs.study.study import STAGES, Reader, Study
+from jobs.study.yaml_document import Document
+
+if TYPE_CHECKING:
+    from jobs.analysis.gate import Verdict
+
+KEYS = {
+    "name": "the stage's own name",
+    "from": "the stage's start: `base` is the file's trial, `best` the best configuration of the stage before",
+    "trial": "keys of the trial that this stage sets",
+    "space": "the parameters that this stage varies",
+    "seeds": "the seeds of this stage; by default the file's",
+    "search": "the search of this stage; by default the file's",
+    "continue_if": "the condition for the next stage to start",
+}
+STARTS = ("base", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The condition for the next stage to start: exactly one of `improves`, `at_least` and `at_most`.
+
+    Attributes:
+        metric: the metric of the best configuration; by default the study's own.
+        improves: `interval`: the best is better than the best of the stage before, by more than the interval.
+        at_least: the smallest mean over seeds that passes.
+        at_most: the largest mean over seeds that passes.
+    """
+
+    metric: str | None = None
+    improves: Literal["interval"] | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions that are set."""
+        return sum(one is not None for one in (self.improves, self.at_least, self.at_most))
+
+    @property
+    def conditions(self) -> list[str]:
+        """The conditions that are set, in words."""
+        words = ["improves by its interval"] if self.improves else []
+        words += [] if self.at_least is None else [f"is at least {self.at_least:g}"]
+        return words + ([] if self.at_most is None else [f"is at most {self.at_most:g}"])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a study file.
+
+    Attributes:
+        name: its own name; empty for a study without stages.
+        study: the stage as a study; if `from_best`, it has the trial of the stage before until that one has results.
+        gate: the condition for the next stage to start.
+        from_best: whether it starts from the best configuration of the stage before.
+        entry: the stage as written in the file.
+    """
+
+    name: str
+    study: Study
+    gate: Gate | None = None
+    from_best: bool = False
+    entry: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Course:
+    """A study file: its stages in order; a file without stages counts as one stage."""
+
+    stages: Sequence[Stage]
+    _reader: _Reader | None = None
+
+    def plug_in_files(self) -> list[Path]:
+        """The user's plug-in files that any stage may load."""
+        return sorted({file for one in self.stages for file in plug_in_files(one.study)})
+
+    def at(self, place: int, results: str) -> Study:
+        """The study of a stage; if it starts from the best of the stage before, with that configuration as its trial.
+
+        Raises:
+            UserError: the stage before has no results yet, or this one cannot start from its best configuration.
+        """
+        stage = self.stages[place]
+        if not stage.from_best or self._reader is None:
+            return stage.study
+        best = _best(self.at(place - 1, results), results)
+        return self._reader.stage(place, stage.entry, trial_config.to_mapping(best))
+
+    def gates(self, place: int) -> dict[str, str | None]:
+        """The metrics by which gates compare a stage's trials, by their key in the file; None is the study's own."""
+        near = [(at, self.stages[at].gate) for at in (place, place + 1) if at < len(self.stages)]
+        return {
+            f"{STAGES}.{at}.continue_if.metric": gate.metric
+            for at, gate in near
+            if gate is not None and (at == place or gate.improves)
+        }
+
+    def verdict(self, place: int, results: str) -> Verdict | None:
+        """Whether the study may continue after a stage; None if the stage has no gate.
+
+        Raises:
+            UserError: no trial has the metric, or it cannot be compared between the two stages.
+        """
+        gate = self.stages[place].gate
+        if gate is None:
+            return None
+        from jobs.analysis.gate import improves, reaches
+        from jobs.analysis.leaderboard import by_seed, leaderboard, wanted_columns
+        from jobs.analysis.scores import default_mode
+        from jobs.results.reader import load
+
+        own = self.stages[place].study.select
+        metric = gate.metric or own.metric
+        mode = own.mode if metric == own.metric else default_mode(metric)
+        names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
+        table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
+        board = leaderboard(table, metric, mode)
+        values = by_seed(table, board.metric)
+        now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
+        if gate.improves:
+            return improves(metric, now, before, maximise=mode == "max")
+        return reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most)
+
+    def _planned(
+        self, place: int, results: str, values: Mapping[tuple[str, str], dict[int, float]]
+    ) -> list[dict[int, float]]:
+        """The values by seed of a stage's own configurations: results may hold others, of earlier plug-ins, beside."""
+        keys = {one.config_key for one in known(planning.make(self.at(place, results)), results).trials}
+        name = self.stages[place].study.name
+        return [cell for (of, key), cell in values.items() if of == name and key in keys]
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:
+    """Reads and checks a study file with or without stages; `dotted.key=value` overrides apply to every stage.
+
+    Raises:
+        UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
+    """
+    content, folder = yaml_document.load(path), Path(path).parent
+    if not isinstance(content.value, dict) or STAGES not in content.value:
+        return Course((Stage("", Reader(content, folder).read(overrides)),))
+    return _Reader(content, folder, overrides).read()
+
+
+class _Reader:
+    """Reads a study file with stages; each stage becomes a document that keeps the line numbers of the file."""
+
+    def __init__(self, content: Document, folder: Path, overrides: Sequence[str]) -> None:
+        self._content, self._folder, self._overrides = content, folder, overrides
+        self._common = {key: value for key, value in content.value.items() if key != STAGES}
+        self._mistakes = Mistakes()
+        self._lines: list[str] = []
+
+    def read(self) -> Course:
+        """All stages.
+
+        Raises:
+            UserError: the file has mistakes; the message lists all of them.
+        """
+        entries = self._entries()
+        if self._common.get("space"):
+            self._mistakes.add(("space",), "belongs to one of the stages")
+        gates = [self._gate(place, entry) for place, entry in enumerate(entries)]
+        base = self._attempt(lambda: Reader(self._document(self._common), self._folder).read(self._overrides))
+        stages = self._stages(entries, gates, base.trial) if base else []
+        told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
+        if lines := dict.fromkeys([*told, *self._lines]):
+            raise UserError(*lines)
+        return Course(stages, self)
+
+    def _stages(
+        self, entries: Sequence[dict[str, Any]], gates: Sequence[Gate | None], base: Mapping[str, Any]
+    ) -> list[Stage]:
+        stages: list[Stage] = []
+        for place, (entry, gate) in enumerate(zip(entries, gates, strict=True)):
+            from_best = entry.get("from") == "best"
+            start = stages[-1].study.trial if from_best and stages else base
+            made = self._attempt(functools.partial(self.stage, place, entry, start))
+            if made:
+                stages.append(Stage(entry["name"], made, gate, from_best, entry))
+        return stages
+
+    def stage(self, place: int, entry: Mapping[str, Any], start: Mapping[str, Any]) -> Study:
+        """The study of one stage that starts from the trial `start`.
+
+        Raises:
+            UserError: the stage has mistakes.
+        """
+        written = entry.get("trial")
+        over = trial_config.flatten(written) if isinstance(written, dict) else {}
+        names = {key: value for key, value in over.items() if key.removesuffix(".name") in _PLUG_INS}
+        renamed = deepcopy(dict(start))
+        for key in sorted(names, key=lambda one: one.removesuffix(".name").count(".")):
+            keys.put(renamed, key.removesuffix(".name"), names[key])
+        content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
+        content["study"] = self._study_name(entry)
+        # A plug-in's new name drops the old plug-in's options; this first reading finds the new plug-in's options.
+        trial = Reader(self._document({**content, "trial": renamed}, place), self._folder).read(()).trial
+        known, origins = deepcopy(dict(trial)), dict[Place, str]()
+        for key, value in over.items():
+            if key not in names:
+                dotted = self._key(place, key, trial)
+                keys.put(known, dotted, value)
+                origins["trial", *dotted.split(".")] = self._content.origin(
+                    (STAGES, str(place), "trial", *key.split("."))
+                )
+        content |= {key: entry[key] for key in ("seeds", "search") if key in entry}
+        content |= {"trial": known, "space": entry.get("space") or {}}
+        overrides = [one for one in self._overrides if one.partition("=")[0] != "study"]
+        return Reader(self._document(content, place, origins), self._folder).read(overrides)
+
+    def _study_name(self, entry: Mapping[str, Any]) -> str:
+        over = [one.partition("=")[2] for one in self._overrides if one.partition("=")[0] == "study"]
+        return f"{over[-1] if over else self._common.get('study')}.{entry['name']}"
+
+    def _key(self, place: int, key: str, trial: Mapping[str, Any]) -> str:
+        found = keys.matches(key, trial)
+        if len(found) == 1 or "." in key:
+            return found[0] if found else key
+        where = (STAGES, str(place), "trial", key)
+        raise UserError(self._content.told(where, keys.which(key, found, trial)))
+
+    def _document(
+        self, value: Mapping[str, Any], stage: int | None = None, origins: Mapping[Place, str] | None = None
+    ) -> Document:
+        """A study document from the file's values; keys of a stage get the line numbers of its entry."""
+        lines = dict(self._content.origins)
+        if stage is not None:
+            head = (STAGES, str(stage))
+            lines[()] = self._content.origin(head)
+            lines |= {
+                where[2:]: line for where, line in self._content.origins.items() if where[:2] == head and where[2:]
+            }
+        return Document(deepcopy(dict(value)), lines | dict(origins or {}))
+
+    def _attempt(self, read: Callable[[], Study]) -> Study | None:
+        try:
+            return read()
+        except UserError as error:
+            self._lines += str(error).splitlines()
+            return None
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """The stages as written, each with a name; mistakes are recorded."""
+        written = self._content.value[STAGES]
+        if not isinstance(written, list) or not written:
+            self._mistakes.add((STAGES,), "a list of stages is needed, each with a name")
+            return []
+        entries: list[dict[str, Any]] = []
+        for place, entry in enumerate(written):
+            where = (STAGES, str(place))
+            if not isinstance(entry, dict):
+                self._mistakes.add(where, f"{entry!r} is wrong: a mapping with a name is needed")
+                entry = {"name": f"stage-{place + 1}"}  # noqa: PLW2901 (the wrong entry is not used)
+            for key in entry:
+                if key not in KEYS:
+                    self._mistakes.unknown((*where, key), KEYS)
+            self._check_start(where, entry)
+            entries.append({**entry, "name": self._own_name(where, entry.get("name"), entries)})
+        return entries
+
+    def _own_name(self, where: Place, name: Any, others: Sequence[Mapping[str, Any]]) -> str:
+        if not isinstance(name, str) or not study.NAME.fullmatch(name):
+            self._mistakes.add((*where, "name"), f"{name!r} is wrong: a name has letters, digits, '.', '_' and '-'")
+        elif name in [one["name"] for one in others]:
+            self._mistakes.add((*where, "name"), f"{name!r} is used twice: each stage needs its own name")
+        return str(name)
+
+    def _check_start(self, where: Place, entry: Mapping[str, Any]) -> None:
+        start = entry.get("from", "base")
+        if start not in STARTS:
+            self._mistakes.add((*where, "from"), f"{start!r} is wrong: base (the file's trial) or best is needed")
+        if start == "best" and where[1] == "0":
+            self._mistakes.add((*where, "from"), "there is no stage before the first")
+        if not isinstance(entry.get("trial") or {}, dict):
+            text = f"{entry['trial']!r} is wrong: a mapping of keys to values is needed"
+            self._mistakes.add((*where, "trial"), text)
+
+    def _gate(self, place: int, entry: Mapping[str, Any]) -> Gate | None:
+        if entry.get("continue_if") is None:
+            return None
+        where = (STAGES, str(place), "continue_if")
+        gate = trial_config.read_section(Gate, entry["continue_if"], where, self._mistakes)
+        if gate.n_conditions != 1 and isinstance(entry["continue_if"], dict):
+            self._mistakes.add(where, "exactly one of improves: interval, at_least and at_most is needed")
+        if gate.improves and place == 0:
+            self._mistakes.add((*where, "improves"), "there is no stage before the first")
+        select = self._common.get("select")
+        metric = gate.metric or (select.get("metric") if isinstance(select, dict) else None)
+        if metric == CONSENSUS:
+            self._mistakes.add(where, f"the consensus is a rank within one stage: give a metric, such as {LABEL_FREE}")
+        return gate
+
+
+_PLUG_INS = {key for _, key in keys.plug_in_fields()}
+
+
+def _selected(stage: Study, results: str) -> Select:
+    """The selection of a stage; without a metric in its file, a stage without labels was selected by consensus."""
+    from jobs.analysis.chosen import chosen
+    from jobs.present.output import warn
+
+    if stage.metric_written:
+        return stage.select
+    ran = chosen([results], [stage.name])
+    warn(ran.notes)
+    return replace(stage.select, metric=CONSENSUS) if ran.metric == CONSENSUS else stage.select
+
+
+def _best(stage: Study, results: str) -> trial_config.TrialConfig:
+    """The best configuration of a stage by its metric."""
+    from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.results.reader import load
+
+    select = _selected(stage, results)
+    table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
+    ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode).entries]
+    configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
+    found = next((configs[key] for key in ranked if key in configs), None)
+    if found is None:
+        raise UserError(f"{stage.name} has no results for its planned configurations: run it first")
+    return found

@@ -1,0 +1,155 @@
+"""The clusters of one trial with the samples that they are of, which are read anew as the trial's study says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import plugins
+from core.config import trial as trial_config
+from core.config.trial import PlugIn, TrialConfig
+from core.data import analyzer, remote
+from core.data.object_store import is_address
+from core.errors import UserError
+from core.formats.records import read_texts, texts_file
+from core.training import data_cache
+from jobs.models import assignments
+from jobs.results import records
+from jobs.results.layout import model_folder
+from jobs.study import snapshot, trust
+from jobs.study import study as studies
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from core.data.dataset import Dataset
+    from jobs.models.assignments import KeptClusters
+    from jobs.results.storage import Place
+    from jobs.study.study import Study
+
+_MOST = 64
+"""Of the ways in which a study's space may name data, so many are looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrialClusters:
+    """The clusters of one trial.
+
+    Attributes:
+        folder: The folder of its study.
+        row: The trial's row.
+        kept: The cluster of each sample, as stored.
+        data: The samples that were clustered, in the same order; None where they are missing.
+        plug_in: What they were read by; None where they are missing.
+        texts: The texts of the samples, where they are texts.
+        missing: Why there are no samples, as a sentence; empty if there are.
+    """
+
+    folder: Place
+    row: Mapping[str, Any]
+    kept: KeptClusters
+    data: Dataset | None
+    plug_in: PlugIn | None
+    texts: list[str]
+    missing: str
+
+
+def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, *, far: bool) -> TrialClusters:
+    """The clusters of a trial, with the samples where they can be read and are those of the trial.
+
+    Args:
+        folder: The folder of its study.
+        row: Its row, with `trial_key`, `data_hash` and `params_json`.
+        kept: Its stored clusters.
+        far: Whether data in an object store is read too.
+    """
+    try:
+        config = _config(folder, row, far=far)
+        data = data_cache.load_data(config, str(row.get("data_hash")))
+        texts = _texts(config.data)
+    except UserError as error:
+        return TrialClusters(folder, row, kept, None, None, [], str(error))
+    if not assignments.ids_of(data).equals(kept.table["id"].combine_chunks()):
+        return TrialClusters(folder, row, kept, None, None, [], "the stored clusters are of other samples")
+    return TrialClusters(folder, row, kept, data.part("train"), config.data, texts, "")
+
+
+def splitting(clusters: TrialClusters) -> dict[str, Any]:
+    """How the texts of a trial are split into terms: as its own TF-IDF does it, or by what they look like.
+
+    Raises:
+        UserError: The analyzer may not run, or is not installed.
+    """
+    named = clusters.plug_in.options.get("analyzer") if clusters.plug_in else None
+    if named is None and analyzer.one_word_share(clusters.texts) > 0.5:
+        named = "char"  # Without spaces between words, a whole clause would be one term.
+    return analyzer.settings(named)
+
+
+def features(clusters: TrialClusters, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """The saved model's features of some samples, (m, dim); None if no model was saved.
+
+    Raises:
+        UserError: The model is damaged, or its plug-ins may not run.
+    """
+    from jobs.models import embedding
+
+    if clusters.data is None:
+        return None
+    return embedding.features(
+        model_folder(clusters.folder, str(clusters.row["trial_key"])), clusters.data.samples[rows]
+    )
+
+
+def _config(folder: Place, row: Mapping[str, Any], *, far: bool) -> TrialConfig:
+    """A configuration with the data set of a trial, found in the copy of its study by the fingerprint in its row.
+
+    The copy may come from a stranger. So plug-ins that it names by path run only if the user allows them, and a file is
+    read only if its content is known to be the trial's.
+
+    Raises:
+        UserError: The study is not there, or the data it names are missing, elsewhere or not those of the trial.
+    """
+    trust.recall()
+    with tempfile.TemporaryDirectory(prefix="conclus-clusters-") as scratch:
+        file, _ = snapshot.fetch(folder, Path(scratch))
+        study = studies.load(file)
+        for config in islice(_candidates(study, records.parameters(row.get("params_json"))), _MOST):
+            path = config.data.options.get("path")
+            if isinstance(path, str) and is_address(path) and not far:
+                raise UserError("the data lies in an object store, which a report does not ask")
+            if _fingerprint(config.data) == row.get("data_hash"):
+                return config
+    raise UserError("the data has changed since this trial ran, or another study ran into this folder")
+
+
+def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[TrialConfig]:
+    """Configurations with the data sets that a trial of these parameters, which tell file names alone, may have."""
+    keys = [key for key in study.space if key == "data" or key.startswith("data.")]
+    told = {key: value for key, value in values.items() if key.startswith("data.")}
+    # A number may lie between the examples of its range; a text is one of them, or the end of one that is a path.
+    numbers = {key: [value] for key, value in told.items() if not isinstance(value, str)}
+    choices = [[*study.space[key].examples, *numbers.get(key, [])] for key in keys]
+    for chosen in product(*choices):
+        config = study.cell(dict(zip(keys, chosen, strict=True)))
+        found = trial_config.parameters(config)
+        if all(found.get(key, value) == value for key, value in told.items()):
+            yield config
+
+
+def _fingerprint(plug_in: PlugIn) -> str:
+    """The fingerprint of data as it is now."""
+    with remote.held(plug_in.options) as (options, _):
+        return plugins.function("datasets", plug_in.name, "fingerprint")(**options)
+
+
+def _texts(plug_in: PlugIn) -> list[str]:
+    if plug_in.name != "text":
+        return []
+    with remote.held(plug_in.options, anew=False) as (options, _):
+        return read_texts(texts_file(options["path"]), options["text"], options["labels"]).texts

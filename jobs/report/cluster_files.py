@@ -1,0 +1,176 @@
+"""The folder of `conclus clusters`: the page, and what it shows as files for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from jobs.present.visible import csv_text
+from jobs.report import cluster_images, clusters, html
+from jobs.report.cluster_contents import ClusterContents
+from jobs.report.sections import Section
+
+PAGE = "clusters.html"
+MARK = ".conclus-clusters.json"
+"""The list of the files of a folder: only a folder that has it, and nothing else, is replaced."""
+
+
+def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
+    """All files by name.
+
+    Args:
+        found: What is shown.
+        title: The heading of the page.
+        made: A sentence on the program and the time that made it.
+    """
+    parts = [
+        Section("trial", "Trial", clusters.introduction(found)),
+        *(Section(*part, has_charts=True, has_images=part[0] == "images") for part in clusters.parts(found)),
+        Section("reading", "How to read this page", clusters.reading()),
+    ]
+    page = html.document(title, "clusters", clusters.subtitle(found), parts, made)
+    tables = {name: _csv(table) for name, table in _tables(found).items()}
+    return {PAGE: page.encode(), **{name: one for name, one in tables.items() if one}, **dict(_sheets(found))}
+
+
+def write(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Writes a folder of files, all or none; an older one that this function made is replaced.
+
+    Raises:
+        UserError: There is something else in its place, or it cannot be written.
+    """
+    refuse_foreign(folder)
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    old = draft.with_suffix(".old")
+    try:
+        draft.mkdir(parents=True)
+        for name, data in {**content, MARK: json.dumps(sorted(content)).encode()}.items():
+            with (draft / name).open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        if folder.exists():
+            folder.replace(old)
+        draft.replace(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Checks that nothing is lost when the folder is written.
+
+    Raises:
+        UserError: There is something in its place that this module did not make.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"{folder} is there and is no folder: give --out a new one")
+    if not folder.is_dir():
+        return
+    try:
+        there = {one.name for one in folder.iterdir()}
+        made = _made(folder) if MARK in there else set[str]()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
+    if there - made:
+        raise UserError(f"{folder} holds files that `conclus clusters` did not make: give --out another folder")
+
+
+def _made(folder: Path) -> set[str]:
+    """The files that the list in a folder names; none if it is damaged."""
+    try:
+        named = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    except ValueError:
+        return set()
+    return {MARK, *(one for one in named if isinstance(one, str))} if isinstance(named, list) else set()
+
+
+def _sheets(found: ClusterContents) -> Iterator[tuple[str, bytes]]:
+    if found.has_images:
+        for cluster, (near, far) in cluster_images.sheets(found).items():
+            yield f"cluster-{cluster:03}-nearest.png", near
+            yield f"cluster-{cluster:03}-least-sure.png", far
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Rows as CSV, the first of them the names of the columns; nothing if there is none beside them."""
+    text = io.StringIO()
+    lines = [
+        ["" if cell is None else csv_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    ]
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode() if len(lines) > 1 else b""
+
+
+def _tables(found: ClusterContents) -> dict[str, Iterator[Iterable[Any]]]:
+    return {
+        "sizes.csv": _sizes(found),
+        "examples.csv": _examples(found),
+        "terms.csv": _terms(found),
+        "features.csv": _features(found),
+        "confusion.csv": _confusion(found),
+        "recall.csv": _recall(found),
+        "map.csv": _map(found),
+    }
+
+
+def _sizes(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    yield ["cluster", "samples"]
+    yield from enumerate(found.sizes)
+
+
+def _examples(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    """The shown samples of each cluster, with their texts where they are texts."""
+    texts = found.clusters.texts
+    yield ["cluster", "shown_as", "id", "class", *(["text"] if texts else [])]
+    for kind, most, samples in found.examples():
+        for cluster, rows in samples.items():
+            ids = found.clusters.kept.table["id"].take(rows[:most]).to_pylist()
+            for row, name in zip(rows[:most].tolist(), ids, strict=True):
+                yield [cluster, kind, name, found.class_of(row), *([clusters.cut(texts[row])] if texts else [])]
+
+
+def _terms(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    yield ["cluster", "term", "weight"]
+    for cluster, terms in found.terms.items():
+        yield from ([cluster, term, weight] for term, weight in terms)
+
+
+def _features(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    yield ["cluster", "feature", "standardised_difference", "mean_inside", "mean_outside"]
+    for cluster, several in found.differences.items():
+        for one in several:
+            yield [cluster, found.feature_names[one.feature], one.effect, one.inside, one.outside]
+
+
+def _confusion(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    if table := found.confusion:
+        yield ["class", *(f"cluster_{one}" for one in table.clusters)]
+        for label, counts in zip(table.classes, table.counts.tolist(), strict=True):
+            yield [found.class_names[label], *counts]
+
+
+def _recall(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    yield ["class", "samples", "cluster", "recall", "most_others_in_cluster"]
+    yield from clusters.recall_rows(found)
+
+
+def _map(found: ClusterContents) -> Iterator[Iterable[Any]]:
+    yield ["id", "x", "y", "cluster", "class"]
+    if (table := found.map) is None:
+        return
+    kept = found.clusters.kept.table.take(table.rows)
+    for row, name, cluster, (x, y) in zip(
+        table.rows.tolist(), kept["id"].to_pylist(), kept["cluster"].to_pylist(), table.places.tolist(), strict=True
+    ):
+        yield [name, x, y, cluster, found.class_of(row)]
