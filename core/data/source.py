@@ -18,7 +18,7 @@ from core.data.stored import Stored
 _OF_THE_CARD = 0.5
 
 
-class Source:
+class SampleSource:
     """Samples in stored form that give float tensors as a tensor would: `len`, `shape`, `[rows]`, `split`.
 
     On the CPU the values stay where they are, perhaps in a file that all trials of a machine share. On a card they are
@@ -92,13 +92,13 @@ class Source:
 
 
 # All samples of a data set, as a tensor on the device or as a source.
-Samples = Tensor | Source
+Samples = Tensor | SampleSource
 
 
 def on_device(samples: NDArray[np.float32] | Stored, device: torch.device) -> Samples:
     """All samples on a device: a tensor for float32 numbers, which on the CPU shares their memory, else a source."""
     if isinstance(samples, Stored):
-        return Source(samples, device)
+        return SampleSource(samples, device)
     return torch.from_numpy(samples).to(device)
 
 

@@ -119,7 +119,7 @@ def load(
     return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
 
 
-def _load(found: formats.Found, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
+def _load(found: formats.DataFiles, wanted: Wanted, *, shape: Sequence[int] | None, scale: str, hashed: str) -> Dataset:
     path = found.path
     wanted = replace(wanted, copies=label_copies(found.tables, wanted))
     samples, part, axes = _samples(found, wanted, shape)
@@ -201,7 +201,9 @@ def _names(features: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (features,) if isinstance(features, str) else tuple(features)
 
 
-def _samples(found: formats.Found, wanted: Wanted, shape: Sequence[int] | None) -> tuple[Any, Part, tuple[str, ...]]:
+def _samples(
+    found: formats.DataFiles, wanted: Wanted, shape: Sequence[int] | None
+) -> tuple[Any, Part, tuple[str, ...]]:
     """The samples of all files in their final shape, the joined parts, and the meaning of the axes."""
     if wanted.known is None:
         _check_options(found, wanted)
@@ -251,7 +253,7 @@ def fingerprint(*, path: str, **options: Any) -> str:
 
 
 def _fingerprint(
-    found: formats.Found,
+    found: formats.DataFiles,
     *,
     features: str | Sequence[str] | None = None,
     labels: str | None = None,
@@ -284,7 +286,7 @@ def _checked(part: Part, wanted: Wanted) -> Part:
     return replace(part, labels=check_labels(part.labels, count, part.file))
 
 
-def _check_options(found: formats.Found, wanted: Wanted) -> None:
+def _check_options(found: formats.DataFiles, wanted: Wanted) -> None:
     """Refuses options that do nothing with files of this format."""
     unset = Wanted()
     for option in ("decimal", "sheet", "layout", "features", "view", "split", "size", "broken", "log1p", "top_genes"):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import UNLABELLED
-from core.data.source import Samples, Source
+from core.data.source import Samples, SampleSource
 from core.evaluation import kmeans, metrics
 from core.evaluation.assignment import assigned, centres_of
 from core.evaluation.components import vectors
@@ -50,7 +50,9 @@ def evaluate(
     the final score does not depend on earlier epochs. `subsample` and `outputs` (from `predict`) are those of the
     samples; they are computed if they are not given.
     """
-    subsample = subsample or Subsample.of(samples.stored if isinstance(samples, Source) else samples.cpu().numpy())
+    subsample = subsample or Subsample.of(
+        samples.stored if isinstance(samples, SampleSource) else samples.cpu().numpy()
+    )
     outputs = outputs or predict(method, samples)
     features = kmeans.unit_rows(outputs.features.numpy())
     begin = None if last or previous is None else previous.centroids

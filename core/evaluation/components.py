@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.data.source import Samples, Source
+from core.data.source import Samples, SampleSource
 from core.data.stored import WHOLE, Stored
 from core.evaluation.label_free import subsample_rows
 
@@ -27,7 +27,7 @@ def vectors(samples: Samples) -> Tensor:
 
     Reference: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011), by scikit-learn.
     """
-    if not isinstance(samples, Source):
+    if not isinstance(samples, SampleSource):
         return samples.flatten(1).float()
     if samples.stored.size <= WHOLE:
         return samples[:].flatten(1)

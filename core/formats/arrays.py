@@ -35,7 +35,7 @@ _HALF = re.compile(r"(.*?)[_./ -]*(train|test|val)(?:ing|id|idation)?[_./ -]*(.*
 _NUMBERED = re.compile(r"(.*?)[_./ {-]*(\d+)\}?")
 
 
-class Head(NamedTuple):
+class ArrayHead(NamedTuple):
     """Shape and type of a saved array, known before it is read."""
 
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class NamedArrays:
     """The arrays of a file.
 
     Attributes:
@@ -56,7 +56,7 @@ class Contents:
     """
 
     file: Path
-    heads: dict[str, Head]
+    heads: dict[str, ArrayHead]
     read: Callable[[str], Any]
     paths: bool = False
     usual: frozenset[str] = field(default_factory=frozenset[str])
@@ -102,12 +102,12 @@ def _array(file: Path, stream: IO[bytes], key: str = "") -> NDArray[Any]:
     return npy.read_array(stream, allow_pickle=False)
 
 
-def _head(stream: IO[bytes]) -> Head:
+def _head(stream: IO[bytes]) -> ArrayHead:
     from numpy.lib import format as npy
 
     read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(stream)
-    return Head(shape, dtype)
+    return ArrayHead(shape, dtype)
 
 
 def _read_npz(file: Path, wanted: Wanted) -> Part:
@@ -120,15 +120,15 @@ def _read_npz(file: Path, wanted: Wanted) -> Part:
             with archive.open(f"{key}.npy") as stream:
                 return _array(file, stream, key)
 
-        held = Contents(file, heads, read)
+        held = NamedArrays(file, heads, read)
         if wanted.features is None and any(heads.keys() >= set(one) for one in (_SPARSE, _COORDINATES)):
             samples, notes = _sparse(held)
             return replace(part_of(held, wanted, samples), notes=notes)
         return part_of(held, wanted)
 
 
-def _heads(archive: zipfile.ZipFile) -> dict[str, Head]:
-    heads: dict[str, Head] = {}
+def _heads(archive: zipfile.ZipFile) -> dict[str, ArrayHead]:
+    heads: dict[str, ArrayHead] = {}
     for name in archive.namelist():
         if name.endswith(".npy"):
             with archive.open(name) as stream:
@@ -136,7 +136,7 @@ def _heads(archive: zipfile.ZipFile) -> dict[str, Head]:
     return heads
 
 
-def _sparse(held: Contents) -> tuple[Any, tuple[str, ...]]:
+def _sparse(held: NamedArrays) -> tuple[Any, tuple[str, ...]]:
     """A sparse matrix as scipy's `save_npz` writes it, by rows; a small one is made dense."""
     from scipy import sparse
 
@@ -171,7 +171,7 @@ def compressed_rows(matrix: Any) -> tuple[Any, tuple[str, ...]]:
     return matrix.tocsr(), notes
 
 
-def part_of(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
+def part_of(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
     """Reads samples, labels and ids from the arrays of a file.
 
     Args:
@@ -214,7 +214,7 @@ def _concatenated(arrays: Sequence[Any]) -> NDArray[Any]:
     return np.concatenate(arrays)
 
 
-def _halves(held: Contents, wanted: Wanted) -> dict[str, dict[str, str]]:
+def _halves(held: NamedArrays, wanted: Wanted) -> dict[str, dict[str, str]]:
     """For each of `train`, `val` and `test` the key of an array by what its name is without that word.
 
     Empty if there are not both train and test, or the options or the array of samples have nothing to do with them.
@@ -232,16 +232,16 @@ def _halves(held: Contents, wanted: Wanted) -> dict[str, dict[str, str]]:
     return {half: keys for half, keys in halves.items() if keys} if wide and wide <= inside and not named else {}
 
 
-def _wide(heads: dict[str, Head]) -> list[str]:
+def _wide(heads: dict[str, ArrayHead]) -> list[str]:
     return [key for key, head in heads.items() if head.dtype.kind in "biufc" and len(head.shape) > 1]
 
 
-def _half(held: Contents, keys: dict[str, str]) -> Contents:
+def _half(held: NamedArrays, keys: dict[str, str]) -> NamedArrays:
     heads = {name: held.heads[key] for name, key in keys.items()}
     return replace(held, heads=heads, read=lambda name: held.read(keys[name]))
 
 
-def _one(held: Contents, wanted: Wanted, samples: Any = None) -> Part:
+def _one(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
     """Chooses among the arrays of one part, and arranges the samples."""
     file, heads = held.file, held.heads
     named = {wanted.id, *wanted.ignore}
@@ -301,7 +301,7 @@ def _turned(samples: Any, layout: str | None, file: Path) -> tuple[Any, tuple[st
     return _by_rows(samples.T if layout == "fn" else samples)
 
 
-def _labels(held: Contents, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _labels(held: NamedArrays, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """The labels (n,), or as they are stored where they are something else; and what was decided."""
     labels = held.read(key)
     labels = labels[:] if isinstance(labels, Rows) else labels
@@ -318,7 +318,7 @@ def _labels(held: Contents, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def _left_out(
-    held: Contents, heads: dict[str, Head], n_samples: int, wanted: Wanted, labelled: str | None
+    held: NamedArrays, heads: dict[str, ArrayHead], n_samples: int, wanted: Wanted, labelled: str | None
 ) -> dict[str, str]:
     """The arrays with a row for each sample that were not read, with the reason."""
     left = dict.fromkeys(wanted.ignore, "ignored") | (
@@ -338,7 +338,7 @@ def _left_out(
     return left
 
 
-def _feature_key(held: Contents, wanted: Wanted, labelled: str | None) -> str:
+def _feature_key(held: NamedArrays, wanted: Wanted, labelled: str | None) -> str:
     file, heads = held.file, held.heads
     holds = listed(f"{key} {head.shape} {head.dtype}" for key, head in heads.items()) or "nothing"
     if wanted.features is not None:
@@ -364,7 +364,7 @@ def _feature_key(held: Contents, wanted: Wanted, labelled: str | None) -> str:
     return found[0]
 
 
-def _views(held: Contents, keys: Sequence[str]) -> list[str]:
+def _views(held: NamedArrays, keys: Sequence[str]) -> list[str]:
     """The arrays whose names are one name and a number, in the order of the numbers; empty if it is only one."""
     found: dict[str, list[tuple[int, str]]] = {}
     for key in keys:
@@ -375,7 +375,7 @@ def _views(held: Contents, keys: Sequence[str]) -> list[str]:
     return [key for _, key in several[0]] if len(several) == 1 else []
 
 
-def _view(held: Contents, wanted: Wanted, views: Sequence[str]) -> str:
+def _view(held: NamedArrays, wanted: Wanted, views: Sequence[str]) -> str:
     names = {f"view{place}": key for place, key in enumerate(views)}
     if not views:
         raise fault(held.file, f"`view: {wanted.view}`: it has no views, as X1 and X2: leave the option out")
@@ -386,7 +386,7 @@ def _view(held: Contents, wanted: Wanted, views: Sequence[str]) -> str:
     return names[wanted.view]
 
 
-def _class_names(held: Contents) -> tuple[str, ...]:
+def _class_names(held: NamedArrays) -> tuple[str, ...]:
     texts = [key for key, head in held.heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
     found = [key for key in texts if held.called(key).lower() in _CLASS_NAMES]
     return tuple(held.read(found[0]).tolist()) if len(found) == 1 else ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from core.formats.arrays import Contents
+    from core.formats.arrays import NamedArrays
 
 Layout = Literal["hwc", "whc", "chw", "cwh"]
 SUFFIXES = (".mat", ".npy", ".npz")
@@ -71,7 +71,7 @@ def _of_numpy(file: Path) -> Generator[dict[str, Variable]]:
 
 @contextlib.contextmanager
 def _of_mat(file: Path) -> Generator[dict[str, Variable]]:
-    def reader(held: Contents, key: str) -> Callable[[], NDArray[Any]]:
+    def reader(held: NamedArrays, key: str) -> Callable[[], NDArray[Any]]:
         return lambda: held.read(key)[:]
 
     with contents(file) as held:

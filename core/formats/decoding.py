@@ -65,7 +65,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Target:
+class ImageForm:
     """What images become: their shape, the `size` they are resized to, and what numbers of deep ones are 0 and 255."""
 
     shape: tuple[int, int, int]
@@ -137,7 +137,7 @@ def _broken(where: Path | str, named: Sequence[str], total: int) -> Exception:
     )
 
 
-def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> Target:
+def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> ImageForm:
     """What the images seen become.
 
     Raises:
@@ -147,7 +147,7 @@ def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> Target
     deep = [one.limits for one in seen if one.limits is not None]
     limits = (min(low for low, _ in deep), max(high for _, high in deep)) if deep else None
     if size is not None:
-        return Target((channels, size, size), size, limits)
+        return ImageForm((channels, size, size), size, limits)
     sizes = Counter((one.height, one.width) for one in seen)
     if len(sizes) > 1:
         said = listed(f"{width} x {height}" for (height, width), _ in sizes.most_common())
@@ -158,10 +158,10 @@ def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> Target
             f"to {least} pixels and cuts out the middle",
         )
     height, width = next(iter(sizes), (1, 1))
-    return Target((channels, height, width), None, limits)
+    return ImageForm((channels, height, width), None, limits)
 
 
-def _notes(seen: Sequence[Seen], target: Target, dropped: Sequence[str]) -> Iterator[str]:
+def _notes(seen: Sequence[Seen], target: ImageForm, dropped: Sequence[str]) -> Iterator[str]:
     """What was done with images, each with their number."""
     if dropped:
         yield f"{len(dropped):,} of {len(seen) + len(dropped):,} images left out (`broken: skip`): {listed(dropped)}"
@@ -180,7 +180,7 @@ def _notes(seen: Sequence[Seen], target: Target, dropped: Sequence[str]) -> Iter
 
 
 def _all(
-    stream: Iterable[Sequence[Item]], array: NDArray[np.uint8], kept: NDArray[np.bool_], target: Target
+    stream: Iterable[Sequence[Item]], array: NDArray[np.uint8], kept: NDArray[np.bool_], target: ImageForm
 ) -> list[Seen]:
     """Decodes those that are kept into the rows of the array, on all cores."""
     rows = kept.cumsum() - 1
@@ -224,7 +224,7 @@ def _all(
 
 
 @contextlib.contextmanager
-def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Generator[Any]:
+def _decoder(array: NDArray[np.uint8], target: ImageForm, *, apart: bool) -> Generator[Any]:
     """Decodes blocks of images into the array from a row on; in a process of its own if `apart` and it can start."""
     file = getattr(array, "filename", None) if apart else None
     process = None if file is None else _started(os.fspath(file), target)
@@ -246,7 +246,7 @@ def _decoder(array: NDArray[np.uint8], target: Target, *, apart: bool) -> Genera
         yield ask
 
 
-def _started(file: str, target: Target) -> subprocess.Popen[bytes] | None:
+def _started(file: str, target: ImageForm) -> subprocess.Popen[bytes] | None:
     """A process that serves; None if none can start. `multiprocessing` would run the user's script anew in it."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from core.formats.decoding import serve; serve()"
     try:
@@ -280,7 +280,7 @@ def serve() -> None:
             answers.flush()
 
 
-def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: Target | None = None) -> Seen:
+def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: ImageForm | None = None) -> Seen:
     """Decodes an image into `out` (channels, height, width) if it fits; without `out`, its head alone is read."""
     from PIL import Image
 
@@ -332,7 +332,7 @@ def _channels(image: Picture) -> int:
     return 3
 
 
-def _into(image: Picture, out: NDArray[np.uint8], target: Target) -> Seen:
+def _into(image: Picture, out: NDArray[np.uint8], target: ImageForm) -> Seen:
     """Decodes an image into `out`, if it fits."""
     import numpy as np
     from PIL import ImageOps
@@ -380,7 +380,7 @@ def _resized(image: Picture, size: int) -> Picture:
     return image if image.size == (size, size) else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
-def _deep(image: Picture, out: NDArray[np.uint8], target: Target, seen: Seen) -> Seen:
+def _deep(image: Picture, out: NDArray[np.uint8], target: ImageForm, seen: Seen) -> Seen:
     """An image with more than 8 bits: its numbers are scaled by the limits of all such images."""
     import numpy as np
     from PIL import Image

@@ -18,7 +18,7 @@ from core.data.columns import Part, Wanted, check_named, is_label_name, label_ke
 from core.data.dataset import fault
 from core.data.prepared import gathered
 from core.data.stored import WHOLE, Rows, is_sparse
-from core.formats.arrays import Contents, Head, compressed_rows, part_of
+from core.formats.arrays import ArrayHead, NamedArrays, compressed_rows, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -42,8 +42,8 @@ def read(file: Path, wanted: Wanted) -> Part:
     with opened(file) as root:
         if file.suffix.lower() != ".h5ad":
             found = dict(_arrays(root, "", 0))
-            heads = {key: Head(one.shape, _kind(one)) for key, one in found.items()}
-            return part_of(Contents(file, heads, lambda key: _array(file, found[key]), paths=True), wanted)
+            heads = {key: ArrayHead(one.shape, _kind(one)) for key, one in found.items()}
+            return part_of(NamedArrays(file, heads, lambda key: _array(file, found[key]), paths=True), wanted)
         try:
             return _read_h5ad(file, root, wanted)
         except (TypeError, IndexError, AttributeError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted
 from core.data.stored import FEW, Rows, is_sparse
-from core.formats.arrays import Contents, Head, part_of
+from core.formats.arrays import ArrayHead, NamedArrays, part_of
 from core.formats.hdf5 import checked, is_hdf5, members, opened
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     # What is known of an array, and how to read it.
-    Entry = tuple[Head, Callable[[], Any]]
+    Entry = tuple[ArrayHead, Callable[[], Any]]
 
 # What the data sets of this field call labels, beside the usual names.
 _LABELS = frozenset({"gnd", "gt", "truth", "truelabel", "truelabels", "true_label", "true_labels", "cls"})
@@ -54,7 +54,7 @@ def read(file: Path, wanted: Wanted) -> Part:
 
 
 @contextlib.contextmanager
-def contents(file: Path) -> Generator[Contents]:
+def contents(file: Path) -> Generator[NamedArrays]:
     """The arrays of a `.mat` file; within the with-block they can be read.
 
     Raises:
@@ -111,12 +111,12 @@ def _check_elements(content: Any, start: int, end: int, order: str, depth: int) 
         start = after
 
 
-def _contents(file: Path, found: dict[str, Entry]) -> Contents:
+def _contents(file: Path, found: dict[str, Entry]) -> NamedArrays:
     heads = {key: head for key, (head, _) in found.items()}
-    return Contents(file, heads, lambda key: found[key][1](), paths=True, usual=_LABELS, loose=True)
+    return NamedArrays(file, heads, lambda key: found[key][1](), paths=True, usual=_LABELS, loose=True)
 
 
-def _digits(held: Contents, wanted: Wanted) -> Part:
+def _digits(held: NamedArrays, wanted: Wanted) -> Part:
     """SVHN writes the digit 0 as class 10 (Netzer et al., Reading Digits in Natural Images, 2011)."""
     part = part_of(held, wanted)
     images = held.heads.get("X")
@@ -126,7 +126,7 @@ def _digits(held: Contents, wanted: Wanted) -> Part:
 
 
 def _entry(array: Any) -> Entry:
-    return Head(array.shape, array.dtype), lambda: array
+    return ArrayHead(array.shape, array.dtype), lambda: array
 
 
 def _of_scipy(file: Path) -> dict[str, Entry]:
@@ -144,7 +144,7 @@ def _of_scipy(file: Path) -> dict[str, Entry]:
     for name, shape, kind in whosmat(str(file), appendmat=False):
         if kind in _NUMBERS:
             dtype = np.dtype({"double": "f8", "single": "f4", "logical": "?"}.get(kind, kind))
-            found[name] = (Head(_flat_shape(tuple(shape)), dtype), numbers(name))
+            found[name] = (ArrayHead(_flat_shape(tuple(shape)), dtype), numbers(name))
         elif kind in {"sparse", "char", "cell", "struct"}:
             found |= dict(_of_value(name, value(name), 0))
     return found
@@ -223,7 +223,7 @@ def _of_node(file: Path, key: str, one: Any, depth: int) -> Iterator[tuple[str, 
     elif one.dtype.kind in "biuf" and one.ndim and (kind in _NUMBERS or not kind):
         rows = Rows(checked(file, one), tuple(reversed(range(one.ndim))))
         shape = _flat_shape(rows.shape)
-        yield key, (Head(shape, rows.dtype), lambda: rows if shape == rows.shape else rows.reshape(shape))
+        yield key, (ArrayHead(shape, rows.dtype), lambda: rows if shape == rows.shape else rows.reshape(shape))
 
 
 def _class_of(node: Any) -> str:

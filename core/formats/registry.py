@@ -81,7 +81,7 @@ SUFFIXES = tuple(suffix for one in FORMATS if not one.many for suffix in one.suf
 
 
 @dataclass(frozen=True)
-class Found:
+class DataFiles:
     """What lies at a path.
 
     Attributes:
@@ -139,7 +139,7 @@ class Found:
             raise fault(file, what) from error
 
 
-def found(path: str) -> Found:
+def found(path: str) -> DataFiles:
     """What lies at a path: a file, or a folder whose files are one data set.
 
     Raises:
@@ -147,17 +147,17 @@ def found(path: str) -> Found:
     """
     place = user_path(path)
     if not place.is_dir():
-        return Found(path, _format_of(place, path), (place,))
+        return DataFiles(path, _format_of(place, path), (place,))
     for one in FORMATS:
         if one.many and (files := one.load().files(place)):
-            return Found(path, one, (place,), tuple(map(os.fspath, files)))
+            return DataFiles(path, one, (place,), tuple(map(os.fspath, files)))
     files = [file for file in _listed(place, path) if _suffix(file) in SUFFIXES]
     formats = sorted({_suffix(file) for file in files})
     if not files:
         raise fault(path, f"there is no data file in this folder: {_known()}")
     if len(formats) > 1:
         raise fault(path, f"it has files of several formats ({', '.join(formats)}): name one file, or split it")
-    return Found(path, _format_of(files[0], path), tuple(files))
+    return DataFiles(path, _format_of(files[0], path), tuple(files))
 
 
 def _listed(folder: Path, path: str) -> list[Path]:

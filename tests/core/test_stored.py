@@ -18,7 +18,7 @@ from core.config.trial import read_trial
 from core.data import prepared, stored
 from core.data.dataset import Dataset
 from core.data.scaling import Scaling, offset_and_divisor, scaled
-from core.data.source import Source, on_device, read_ahead
+from core.data.source import SampleSource, on_device, read_ahead
 from core.datasets import file
 from core.errors import UserError
 from core.estimator import ContrastiveClustering
@@ -39,7 +39,7 @@ def all_stored(monkeypatch):
 
 
 def source(samples, scale="none"):
-    return Source(stored._stored(samples, scale), CPU)
+    return SampleSource(stored._stored(samples, scale), CPU)
 
 
 @settings(deadline=None, max_examples=60)
