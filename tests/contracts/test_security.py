@@ -15,6 +15,7 @@ from tests.cluster.nodes import descendants
 ALLOWED = {
     "cluster/worker.py: pickle.loads",  # a task's payload, from the driver, through the cluster's own store
     "cluster/tune_compat.py: pickle.loads",  # the error that Tune has left in the run's own temporary folder
+    "core/formats/decoding.py: pickle.load",  # between a process and the one that it has just started, by their pipes
     "core/config/plugins.py: exec",  # a plug-in whose content the person named or has run before
 }
 
