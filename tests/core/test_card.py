@@ -7,8 +7,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from core.config import plugins
+from core.data import source, stored
 from core.data.dataset import Dataset
 from core.encoders.convnet import Encoder as Convnet
 from core.estimator import ContrastiveClustering
@@ -174,3 +176,22 @@ def test_a_trial_runs_in_the_share_that_the_probe_proposes(encoder):
     assert share < 1
     device.prepare(CARD, threads=1, share=share)
     assert len(rows(trial, data, seed=0, device=CARD)) == 6
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+@pytest.mark.parametrize("kind", ["bytes", "sparse"])
+def test_samples_in_stored_form_are_those_of_the_cpu_kept_on_the_card_or_copied_ahead(monkeypatch, kind, share):
+    monkeypatch.setattr(source, "_OF_THE_CARD", share)
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 255, (300, 3, 8, 8), dtype=np.uint8)
+    if kind == "sparse":
+        values = sparse.csr_matrix(values.reshape(300, -1) * (rng.random((300, 192)) < 0.1)).astype(np.float32)
+    held = stored._stored(values, "standard")
+    there, here = (source.SampleSource(held, torch.device(one)) for one in (CARD, "cpu"))
+    assert there.is_streamed == (kind == "sparse" or share == 0)
+    parts = torch.randperm(300).split(64)
+    read = zip(source.read_ahead(there, [one.to(CARD) for one in parts]), parts, strict=True)
+    for found, rows_ in read:
+        assert found.device.type == CARD
+        torch.testing.assert_close(found.cpu(), here[rows_], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.cat(list(there.split(70))).cpu(), here[:], rtol=1e-6, atol=1e-6)
