@@ -7,6 +7,7 @@ whole. When all entries together pass `$CONCLUS_CACHE_GB` (50), those used longe
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import shutil
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 2
+_VERSION = 3
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
+# The digest of larger files is not looked at again: a start would take seconds.
+_DIGESTED = 1 << 26
 _SPARSE = ("data", "indices", "indptr")
 # Numbers that are copied at once: 16 MiB of float32.
 _AT_ONCE = 1 << 22
@@ -68,6 +71,9 @@ def prepared(key: str, make: Callable[[], Dataset]) -> Dataset:
         UserError: the cache cannot be written, or has not enough space; or as `make`.
     """
     folder = entries_folder()
+    found = _opened(folder / key)  # an entry is put in place whole: a cache that cannot be written will do
+    if found is not None:
+        return found
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / f"{key}.lock").open("w")
@@ -110,7 +116,9 @@ def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     with _explained(draft.parent):
         draft.mkdir(exist_ok=True)
         _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
-        return np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
+        whole = np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
+        _take_space(draft / "samples.npy")
+        return whole
 
 
 def gathered(blocks: Sequence[Any]) -> Any:
@@ -177,6 +185,17 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
+def _take_space(file: Path) -> None:
+    """Takes the space of an empty file from the disk: who writes to a mapped file on a full disk is killed.
+
+    Raises:
+        OSError: it has not.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on Windows
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+
+
 def _write(draft: Path, data: Dataset) -> None:
     """Writes all files of an entry, the description last."""
     import numpy as np
@@ -210,7 +229,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "scene": data.scene,
         "sparse_shape": sparse_shape,
         "limits": samples.limits if isinstance(samples, Stored) else (),
-        "files": {name: (draft / f"{name}.npy").stat().st_size for name in arrays},
+        "files": {name: _seen(draft / f"{name}.npy") for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
         stream.write(seal_json(described))
@@ -245,7 +264,7 @@ def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
         if getattr(data, name) is not None:
             yield name, getattr(data, name)
     if data.ids is not None:
-        yield "ids", data.ids if data.ids.dtype.kind in "iu" else data.ids.astype(str)
+        yield "ids", data.ids if data.ids.dtype.kind in "iu" else _texts(data.ids)
     if data.scaling is not None:
         yield from zip(("offset", "divisor"), data.scaling, strict=True)
     yield from ((f"arrays.{name}", array) for name, array in data.arrays.items())
@@ -260,13 +279,14 @@ def _opened(entry: Path) -> Dataset | None:
         if told["version"] != _VERSION:
             return None
         found: dict[str, Any] = {}
-        for name, size in told["files"].items():
+        for name, seen in told["files"].items():
             file = entry / f"{name}.npy"
-            if file.stat().st_size != size:
+            if _seen(file) != seen:
                 return None
             found[name] = np.load(file, mmap_mode="c", allow_pickle=False)
         samples = _samples(found, told["sparse_shape"], tuple(told["limits"]))
-        os.utime(entry)  # the entries used longest ago are removed first
+        with contextlib.suppress(OSError):
+            os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
         return None
     texts = ("class_names", "feature_names", "left_out", "axes", "notes", "unlabelled", "scene")
@@ -294,6 +314,23 @@ def _samples(found: dict[str, Any], sparse_shape: list[int], limits: Any) -> NDA
 
     parts = tuple(found[f"samples.{name}"] for name in _SPARSE)
     return Stored(sparse.csr_matrix(parts, shape=tuple(sparse_shape), copy=False), scaling, limits)
+
+
+def _seen(file: Path) -> list[Any]:
+    """The size of a file and, of one that is read in a moment, the digest of its content."""
+    size = file.stat().st_size
+    if size > _DIGESTED:
+        return [size]
+    with file.open("rb") as stream:
+        return [size, hashlib.file_digest(stream, "sha256").hexdigest()]
+
+
+def _texts(ids: NDArray[Any]) -> NDArray[Any]:
+    """Ids as texts; one that is not there is empty."""
+    import numpy as np
+
+    missing: Any = None
+    return np.where(ids == missing, "", ids).astype(str)
 
 
 def about(entry: Path) -> dict[str, Any]:
@@ -351,6 +388,10 @@ def remove(entry: Path) -> None:
     Raises:
         UserError: it cannot be removed.
     """
+    if entry.is_symlink():  # to a larger disk
+        for one in entry.iterdir():
+            shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+        return
     gone = entry.with_name(f"{entry.name}.{os.getpid()}.gone")
     with _explained(entry.parent):
         entry.rename(gone)

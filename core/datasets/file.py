@@ -12,7 +12,6 @@ f0, f1, …
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import PositiveInt
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 
 # Smaller files are read anew by each process, which takes less than a second: 4 MiB.
 _SMALL = 1 << 22
-# Values of options that are as if the option was not there.
-_UNSET = (None, ".", "refuse", False)
+# Of an option with this value the fingerprint is as if it was not there; of all others, None.
+_UNSET = {"decimal": ".", "broken": "refuse", "log1p": False}
 
 
 def load(
@@ -113,7 +112,13 @@ def load(
     }
     found = formats.found(path)
     hashed = _fingerprint(found, scale=scale, shape=shape, **options)
-    read = partial(_load, found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
+
+    def read() -> Dataset:
+        data = _load(found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
+        if _fingerprint(formats.found(path), scale=scale, shape=shape, **options) != hashed:
+            raise fault(path, "it changed while it was read: start again when nobody writes to it any more")
+        return data
+
     small = not found.format.cached and found.size < _SMALL
     # The name is that of the path, and not what it was when the entry was made.
     return replace(read() if small else prepared(hashed, read), name=user_path(path).absolute().stem)
@@ -270,7 +275,7 @@ def _fingerprint(
         labels=labels,
         scale=scale,
         shape=None if shape is None else list(shape),
-        **{name: value for name, value in later.items() if value not in _UNSET},
+        **{name: value for name, value in later.items() if value is not None and value != _UNSET.get(name)},
         **changed,
     )
 

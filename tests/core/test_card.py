@@ -186,7 +186,7 @@ def test_samples_in_stored_form_are_those_of_the_cpu_kept_on_the_card_or_copied_
     values = rng.integers(0, 255, (300, 3, 8, 8), dtype=np.uint8)
     if kind == "sparse":
         values = sparse.csr_matrix(values.reshape(300, -1) * (rng.random((300, 192)) < 0.1)).astype(np.float32)
-    held = stored._stored(values, "standard")
+    held = stored.as_stored(values, "standard")
     there, here = (source.SampleSource(held, torch.device(one)) for one in (CARD, "cpu"))
     assert there.is_streamed == (kind == "sparse" or share == 0)
     parts = torch.randperm(300).split(64)

@@ -1,9 +1,11 @@
 """Samples in stored form: the same numbers, the same rows of a trial, and one preparation for all processes."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ def all_stored(monkeypatch):
 
 
 def source(samples, scale="none"):
-    return SampleSource(stored._stored(samples, scale), CPU)
+    return SampleSource(stored.as_stored(samples, scale), CPU)
 
 
 @settings(deadline=None, max_examples=60)
@@ -77,7 +79,7 @@ def test_the_offset_and_the_divisor_are_those_of_the_whole_array(scale):
 
 def test_rows_of_stored_samples_are_chosen_as_those_of_an_array():
     values = RNG.integers(0, 255, (20, 5), dtype=np.uint8)
-    kept = stored._stored(values, "none").take(np.array([4, 2, 9, 9])).take(slice(1, None))
+    kept = stored.as_stored(values, "none").take(np.array([4, 2, 9, 9])).take(slice(1, None))
     np.testing.assert_array_equal(kept[:], values[[2, 9, 9]])
     assert kept.shape == (3, 5)
     assert len(kept) == 3
@@ -172,8 +174,8 @@ def refused():
 def test_an_entry_gives_back_what_was_made(kind):
     values = {
         "floats": None,
-        "bytes": stored._stored(RNG.integers(0, 255, (4, 1, 2, 2), dtype=np.uint8), "standard"),
-        "sparse": stored._stored(sparse.csr_matrix(np.eye(4, 5, dtype=np.float32)), "unit"),
+        "bytes": stored.as_stored(RNG.integers(0, 255, (4, 1, 2, 2), dtype=np.uint8), "standard"),
+        "sparse": stored.as_stored(sparse.csr_matrix(np.eye(4, 5, dtype=np.float32)), "unit"),
     }[kind]
     data = made(
         values,
@@ -216,7 +218,7 @@ def test_room_is_the_file_of_the_entry(tmp_path):
         values = prepared.room((4, 2), np.uint8)
         assert isinstance(values, np.memmap)
         values[:] = [[1, 2], [3, 4], [5, 6], [7, 8]]
-        return made(stored._stored(values, "none"))
+        return made(stored.as_stored(values, "none"))
 
     found = prepared.prepared("r" * 64, make)
     np.testing.assert_array_equal(found.samples[:], [[1, 2], [3, 4], [5, 6], [7, 8]])
@@ -237,7 +239,13 @@ def another_version(entry):
     (entry / "about.json").write_text(json.dumps({"version": 0, "files": told["files"]}))
 
 
-@pytest.mark.parametrize("damage", [damage_about, cut_an_array, another_version])
+def flip_a_bit(entry):
+    content = bytearray((entry / "labels.npy").read_bytes())
+    content[-3] ^= 4
+    (entry / "labels.npy").write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [damage_about, cut_an_array, another_version, flip_a_bit])
 def test_a_damaged_entry_is_made_again(damage):
     prepared.prepared("d" * 64, made)
     damage(prepared.entries_folder() / ("d" * 64))
@@ -299,6 +307,49 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
 def test_too_little_space_is_said_before_anything_is_written(monkeypatch):
     with pytest.raises(UserError, match=r"needs 4000\.0 GB for it, and .* GB are free"):
         prepared.prepared("n" * 64, lambda: made(prepared.room((10**9, 1000), np.float32)))
+
+
+def test_a_finished_entry_is_read_from_a_cache_that_cannot_be_written():
+    prepared.prepared("w" * 64, made)
+    (prepared.entries_folder() / ("w" * 64 + ".lock")).unlink()
+    (prepared.entries_folder() / ("w" * 64 + ".lock")).mkdir()  # root may write anywhere, but not to a folder
+    np.testing.assert_array_equal(prepared.prepared("w" * 64, refused).samples, made().samples)
+
+
+def test_an_id_that_is_not_there_is_empty():
+    prepared.prepared("i" * 64, lambda: dataclasses.replace(made(), ids=np.array(["a", None, "c", 7], object)))
+    assert prepared.prepared("i" * 64, refused).ids.tolist() == ["a", "", "c", "7"]
+
+
+def test_data_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "mine.npy"
+    np.save(path, RNG.normal(size=(40, 5)))
+    load = file._load
+
+    def slow(*given, **named):
+        np.save(path, RNG.normal(size=(40, 6)))
+        return load(*given, **named)
+
+    monkeypatch.setattr(file, "_load", slow)
+    monkeypatch.setattr(file, "_SMALL", 0)
+    with pytest.raises(UserError, match="changed while it was read"):
+        file.load(path=str(path))
+    assert prepared.entries(prepared.entries_folder()) == []
+
+
+def test_a_word_that_is_unset_for_one_option_is_a_value_of_another(tmp_path):
+    np.savez(tmp_path / "mine.npz", refuse=RNG.normal(size=(9, 2)), other=RNG.normal(size=(9, 2)))
+    path = str(tmp_path / "mine.npz")
+    assert file.fingerprint(path=path, id="refuse") != file.fingerprint(path=path)
+
+
+def test_the_space_of_an_array_is_taken_from_the_disk_at_once(tmp_path):
+    def make():
+        whole = prepared.room((1000, 1000), np.uint8)
+        assert Path(whole.filename).stat().st_blocks * 512 >= whole.nbytes
+        return made(stored.as_stored(whole, "none"), arrays={})
+
+    prepared.prepared("t" * 64, make)
 
 
 def test_entries_used_longest_ago_go_first(monkeypatch):

@@ -48,6 +48,14 @@ def test_it_removes_one_data_set_or_all(entries):
     assert "data sets take 0.000 GB" in call().stdout
 
 
+def test_a_link_to_a_larger_disk_stays(entries, tmp_path):
+    entries.rename(tmp_path / "large")
+    entries.symlink_to(tmp_path / "large")
+    assert call("--clear", "--yes").exit_code == 0
+    assert entries.is_symlink()
+    assert list((tmp_path / "large").iterdir()) == []
+
+
 def test_an_unknown_key_is_one_line(entries, command):
     code, out, err = command("cache", "--clear", "zz", "--yes")
     assert (code, out, err.count("\n")) == (2, "", 1)
