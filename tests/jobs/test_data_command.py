@@ -97,12 +97,14 @@ def test_a_contact_sheet_shows_images_with_their_labels(command, tmp_path):
     code, out, _ = command("data", "t.npz", "--head", "--out", "sheet.png", "--set", "layout=nhw")
     assert code == 0
     assert out.splitlines()[-1] == "Wrote 100 images of 120, evenly spread, to sheet.png."
-    sheet = Image.open(tmp_path / "sheet.png")
-    assert sheet.size == (10 * 34 + 2, 10 * 46 + 2)
-    found = np.asarray(sheet)[2 + 16 :: 46, 2 + 16 :: 34].reshape(-1)[:100]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    # Twice as large, two pixels apart, and below each a line of twelve.
+    assert pixels.shape == (10 * 78 + 2, 10 * 66 + 2)
+    found = pixels[2 + 32 :: 78, 2 + 32 :: 66].reshape(-1)[:100]
     expected = shades[np.linspace(0, 119, 100).astype(int)]
     assert np.abs(found.astype(int) - expected).max() <= 1
-    assert np.asarray(sheet)[34:46].max() > 240  # the titles
+    assert pixels[66:78].max() > 240  # the titles
 
 
 @pytest.mark.parametrize(
