@@ -79,14 +79,34 @@ def evaluate(
 
 
 def predict(method: EvaluatedModel, samples: Samples) -> Outputs:
-    """The method's outputs for all samples, in chunks, on the CPU, float32."""
+    """The method's outputs for all samples, in chunks, on the CPU, float32.
+
+    They are copied into arrays for all: small ones that stay between the large ones of each chunk would keep the
+    allocator from giving those back (3.5 GB instead of .6 for 200,000 sparse rows of 20,000 numbers).
+    """
+    features: Tensor | None = None
+    probabilities: Tensor | None = None
+    place = 0
     with evaluation_mode(method):
-        parts = [method.outputs(chunk) for chunk in samples.split(CHUNK)]
-    probabilities = [part.probabilities.float().cpu() for part in parts if part.probabilities is not None]
-    return Outputs(
-        torch.cat([part.features.float().cpu() for part in parts]),
-        torch.cat(probabilities) if probabilities else None,
-    )
+        for chunk in samples.split(CHUNK):
+            found = method.outputs(chunk)
+            rows = slice(place, place + len(chunk))
+            features = _filled(features, rows, found.features, len(samples))
+            if found.probabilities is not None:
+                probabilities = _filled(probabilities, rows, found.probabilities, len(samples))
+            place = rows.stop
+    if features is None:
+        raise ValueError("there are no samples")
+    return Outputs(features, probabilities)
+
+
+def _filled(whole: Tensor | None, rows: slice, part: Tensor, n: int) -> Tensor:
+    """The array for all n samples, made for the first of them, with these rows of it filled."""
+    if whole is None:
+        with torch.inference_mode(mode=False):  # a method may train with it
+            whole = torch.empty(n, *part.shape[1:], dtype=torch.float32)
+    whole[rows] = part.to("cpu", torch.float32)
+    return whole
 
 
 @contextmanager
