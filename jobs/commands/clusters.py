@@ -8,13 +8,13 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
-from jobs.present.output import made, remark, say
+from jobs.present.output import made, remark, say, warn
 
 
 @click.command()
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.")
+@options.trial_with_clusters
 @click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
 @click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
 @options.plug_in_once
@@ -47,6 +47,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     read = cluster_data.read(folder, found.row, found.clusters(), far=True)
     contents = cluster_contents.gather(read, found.why, cluster_contents.PAGE)
     remark([found.why, *contents.notes])
+    warn(found.remarks)
     files = cluster_files.files(contents, f"{study_name(folder)} {found.key}", made())
     cluster_files.write(out, files)
     say(f"Wrote {cluster_files.PAGE} and {counted(len(files) - 1, 'file')} beside it to {out}.")

@@ -176,7 +176,10 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--trial", "zzz"], "has no trial 'zzz'"),
+        (
+            ["--trial", "zzz"],
+            "has no trial 'zzz' with a row. Trials with stored clusters, the best first: abc123",
+        ),
         (["--best", "--trial", "abc"], "give one of them"),
         (["--study", "other"], "There is no study 'other'"),
     ],
@@ -253,6 +256,15 @@ def test_clusters_of_other_samples_are_not_shown_with_these(tmp_path):
     assignments.keep(found.folder, found.attempt, (3, found.assignment), other, KeepRule("nmi", "max", every=True))
     assert found.read().missing == "the stored clusters are of other samples"
     assert found.read().data is None
+
+
+def test_clusters_that_are_empty_are_told(tmp_path, command):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(30, 3)))
+    found = Clustered(tmp_path, "{name: file, path: x.npz}", np.zeros(30, int))
+    for words in (["clusters", found.results, "--out", tmp_path / "out"], ["assign", found.results]):
+        code, _, told = command(*words)
+        assert code == 0
+        assert "Warning: all 30 samples lie in one cluster" in told
 
 
 # Images
