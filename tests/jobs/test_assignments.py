@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from core.errors import UserError
@@ -576,3 +577,30 @@ def test_a_study_of_an_h5ad_file_writes_a_copy_of_it(run, command):
     assert categories("out.h5ad") == list(map(str, clusters))
     assert command("assign", "--out", "cells.h5ad")[0] == 2
     assert Path("cells.h5ad").read_bytes() == before
+
+
+# New images
+
+
+def test_grey_images_fit_a_model_of_colours_and_it_is_said(run, command):
+    rng = np.random.default_rng(0)
+    for folder, shape in (("colour", (8, 8, 3)), ("grey", (8, 8))):
+        for place in range(12):
+            file = Path(folder, "ab"[place % 2], f"{place}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(file)
+            if folder == "grey":
+                (Path("repeated") / file.parent.name).mkdir(parents=True, exist_ok=True)
+                Image.open(file).convert("RGB").save(Path("repeated", file.parent.name, file.name))
+    words = sets("data={name: file, path: colour}", "n_clusters=2", "batch_size=6", "select.save_model=true")
+    run(*ONE, *words)
+    (model,) = Path("results/study=s/models").iterdir()
+    for folder, is_told in (("grey", True), ("repeated", False)):
+        code, _, err = command("embed", model, folder, "--out", f"{folder}.parquet")
+        assert code == 0, err
+        said = f"{folder}: 12 samples, samples of shape (3, 8, 8), matched by position"
+        more = "; the grey channel is repeated, because the model was trained on colours" if is_told else ""
+        assert err == f"{said}{more}\n"
+    grey, repeated = (parquet.read_table(f"{folder}.parquet") for folder in ("grey", "repeated"))
+    assert grey["vector"].to_pylist() == repeated["vector"].to_pylist()
+    assert grey["cluster"].to_pylist() == repeated["cluster"].to_pylist()
