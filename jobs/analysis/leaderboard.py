@@ -27,6 +27,8 @@ from jobs.analysis.ties import tied
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM
 
+_CONTINUED = "continued_from"
+
 
 class RescaledError(UserError):
     """The metric is a loss, and the configurations scale it differently."""
@@ -123,7 +125,7 @@ def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     kind = "best" if metric.startswith("best.") else "metric"
     names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -161,6 +163,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *_notes(column, cells),
         *_choice_notes(column, mode, entries),
         *_warning_notes(table),
+        *_continued_notes(table),
         *import_notes(table),
         *about,
         *told,
@@ -321,6 +324,22 @@ def _warning_notes(table: pa.Table) -> list[str]:
         return []
     told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
     return [f"Finished trials with a warning (column reason): {told}."]
+
+
+def _continued_notes(table: pa.Table) -> list[str]:
+    """One sentence with the trials that went on from the states of others, by their epochs."""
+    epochs = f"{PARAM}epochs"
+    if not {_CONTINUED, epochs} <= set(table.column_names):
+        return []
+    pairs = zip(table[epochs].to_pylist(), table[_CONTINUED].to_pylist(), strict=True)
+    starts = ((end, (origin or "").rpartition(":")[2]) for end, origin in pairs)
+    found = Counter(one for one in starts if one[0] is not None and one[1].isdecimal() and len(one[1]) < 10)
+    told = [
+        f"{counted(n, 'trial')} of {end:g} epochs from epoch {int(start)}" for (end, start), n in found.most_common(5)
+    ]
+    if not told:
+        return []
+    return [f"Continued, so no rivals of the shorter trials that they went on from: {', '.join(told)}."]
 
 
 def _label_note(column: str) -> str:

@@ -24,6 +24,7 @@ def points(
     told: Mapping[str, Sequence[str]],
     titles: tuple[str, str, str],
     words: str,
+    below: str = "",
 ) -> dict[str, Any]:
     """A point for each sample.
 
@@ -34,11 +35,13 @@ def points(
         told: What else is told of each sample where the pointer is, by its title.
         titles: Of the two axes, and of the groups.
         words: The text alternative of the chart.
+        below: A group that lies below all others, without a name at its middle.
     """
     found = [
         {"x": round(place[0], 3), "y": round(place[1], 3), "group": group, **dict(zip(_keys(told), more, strict=True))}
         for place, group, *more in zip(places, groups, *told.values(), strict=True)
     ]
+    found.sort(key=lambda one: one["group"] != below)
     legend = None
     if len(signs) <= _MOST_IN_LEGEND:
         legend = alt.Legend(title=plain(titles[2]), symbolOpacity=1)
@@ -56,7 +59,9 @@ def points(
         tooltip=lines,
     )
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.
-    middles = alt.Chart(rows(_middles(places, groups))).encode(x="x:Q", y="y:Q", text="group:N")
+    middles = alt.Chart(rows([one for one in _middles(places, groups) if one["group"] != below])).encode(
+        x="x:Q", y="y:Q", text="group:N"
+    )
     halo = middles.mark_text(
         fontSize=13, fontWeight="bold", stroke=CARD, strokeWidth=4, strokeJoin="round", limit=_LABEL
     )

@@ -8,7 +8,7 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
-from jobs.present.output import remark, say, width
+from jobs.present.output import remark, say, warn, width
 
 _SHOWN = 10
 
@@ -16,7 +16,7 @@ _SHOWN = 10
 @click.command()
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.")
+@options.trial_with_clusters
 @click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
 @click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
 @click.option(
@@ -59,6 +59,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     kept = found.clusters()
     of = "" if kept.part == "all" else " of the training part"
     remark([f"{found.why}; clusters of epoch {kept.epoch}"])
+    warn(found.remarks)
     if out is None:
         click.echo(written.text(kept.table, _SHOWN, width()), nl=False)
         if (left := kept.table.num_rows - _SHOWN) > 0:

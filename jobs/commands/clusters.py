@@ -8,13 +8,13 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
-from jobs.present.output import made, remark, say
+from jobs.present.output import made, remark, say, warn
 
 
 @click.command()
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.")
+@options.trial_with_clusters
 @click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
 @click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
 @options.plug_in_once
@@ -29,9 +29,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Show what the clusters of a trial of the study in RESULTS (default: results) hold.
 
     Writes a folder with clusters.html, one page that needs no network, and its parts as CSV and PNG: sizes; of images a
-    contact sheet for each cluster, of texts the terms that set a cluster apart, of other samples the features that
-    differ; with labels a confusion matrix and recalls; and a map of the samples. The data is read where the study says,
-    and only if it is unchanged. Without it, the page has what the clusters alone give.
+    contact sheet for each cluster, of a scene its map, of texts the terms that set a cluster apart, of other samples
+    the features that differ; with labels a confusion matrix and recalls; and a map of the samples. The data is read
+    where the study says, and only if it is unchanged. Without it, the page has what the clusters alone give.
     """
     from jobs.execution import driver
     from jobs.models import choice
@@ -43,10 +43,14 @@ def command(  # noqa: PLR0917 (click passes them by name)
     folder = driver.one_study(results, studies)
     found = choice.choose(folder, trial=trial, label_free=best_label_free)
     out = out or Path(f"clusters-{study_name(folder)}-{found.key}")
-    cluster_files.refuse_foreign(out)
+    title = f"{study_name(folder)} {found.key}"
+    cluster_files.refuse_foreign(out, title)
     read = cluster_data.read(folder, found.row, found.clusters(), far=True)
+    if cluster_contents.by_umap(read, cluster_contents.PAGE):
+        remark(["drawing the map by UMAP …"])  # importing it alone takes seconds
     contents = cluster_contents.gather(read, found.why, cluster_contents.PAGE)
     remark([found.why, *contents.notes])
-    files = cluster_files.files(contents, f"{study_name(folder)} {found.key}", made())
-    cluster_files.write(out, files)
+    warn(found.remarks)
+    files = cluster_files.files(contents, title, made())
+    cluster_files.write(out, files, title)
     say(f"Wrote {cluster_files.PAGE} and {counted(len(files) - 1, 'file')} beside it to {out}.")

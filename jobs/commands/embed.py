@@ -36,8 +36,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Map the samples of DATA to vectors with the model CHECKPOINT, and to clusters if it is a clustering model.
 
     CHECKPOINT is best_model.pt or best_model.safetensors, or their folder, models/_TRIAL in the folder of a study that
-    was run with `select: {save_model: true}`. DATA is a file with samples (.npz, .npy, Parquet, CSV) as in training, or
-    its address in an object store.
+    was run with `select: {save_model: true}`. DATA is a file with samples (.npz, .npy, Parquet, CSV) or a folder of
+    images as in training, or its address in an object store. Grey images also fit a model that was trained on colours.
     """
     if out.suffix != ".parquet":
         raise UserError(f"--out {str(out)!r} should end in .parquet")

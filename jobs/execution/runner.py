@@ -155,8 +155,10 @@ def ready(
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+    goes_on: list[str] = []
     if study.select.save_state:
         states.refuse_fixed(todo)
+        goes_on = states.going_on(study_folder(results, study.name), todo)
     if address is None and without_card(study):
         if not allow_cpu:
             raise ClusterError(f"{NO_CARD}: `conclus run --allow-cpu` runs them on the CPU")
@@ -166,7 +168,7 @@ def ready(
     plan, study = checked.plan, checked.plan.study
     if address is None:
         workers = worker_count(study, [this_machine_for(study)], workers)
-    return Ready(plan, todo, results, workers, address, keep_going, only, checked.lines)
+    return Ready(plan, todo, results, workers, address, keep_going, only, (*checked.lines, *goes_on))
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:

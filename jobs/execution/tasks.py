@@ -28,7 +28,8 @@ class Ready:
     """A study that can start: it is planned, its data are checked, and its trials fit the machines.
 
     With a budget `only`, exactly the trials of `todo` run within it, each to its end, whatever the search algorithm.
-    `told` describes how its data were read; `again` is the key of a stopped trial that is to go on.
+    `told` describes how its data were read and which trials go on from kept states; `again` is the key of a stopped
+    trial that is to go on.
     """
 
     plan: Plan

@@ -16,9 +16,9 @@ from jobs.models.assignments import KeptClusters
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn
 from jobs.present.tables import cell_text
-from jobs.results import storage
+from jobs.results import records, storage
 from jobs.results.header import FINISHED
-from jobs.results.layout import STUDY_YAML, model_folder, study_name
+from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, model_folder, study_name
 from jobs.results.names import PARAM, short_names
 from jobs.results.reader import load
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _NAMED = 4
 """So many parameters of a trial are named in a sentence."""
+_LISTED = 10
+"""So many trials with stored clusters are named in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ class ChosenTrial:
     def key(self) -> str:
         """The trial's key."""
         return self.row["trial_key"]
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence if clusters are empty."""
+        sizes: list[int] = self.row["cluster_sizes"]
+        if len(sizes) - sizes.count(0) == 1:
+            return [f"all {counted(sum(sizes), 'sample')} lie in one cluster, so the clusters tell nothing apart"]
+        return [f"{sizes.count(0)} of the {len(sizes)} clusters are empty"] if 0 in sizes else []
 
     def clusters(self) -> KeptClusters:
         """The clusters of its samples.
@@ -83,13 +93,14 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     table = loaded.need_rows().table
     if trial is not None:
         keys = table["trial_key"].to_pylist()
+        unknown = not any(key.startswith(trial) for key in keys)
         key = one_trial(
             trial,
             keys,
-            f"The study {study} has no trial {trial!r} with a row: `conclus aggregate` "
-            "shows its trials with --columns ledger.",
+            f"The study {study} has no trial {trial!r} with a row. {_with_clusters(folder) if unknown else ''}",
         )
-        return _choice(folder, table, keys.index(key), f"trial {key}")
+        row = keys.index(key)
+        return _choice(folder, table, row, f"trial {key}{_told(table, row)}")
     table, _ = apart.split(table)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
@@ -158,12 +169,47 @@ def _told(table: pa.Table, row: int) -> str:
 
 
 def _not_stored(choice: ChosenTrial) -> str:
-    """How to get the clusters of a trial that has none: it ran before they were kept, or another one was better."""
+    """Why a trial has no clusters, and how to get them."""
     key, place = choice.key, model_folder(choice.folder, choice.key)
     study = shlex.quote(str(choice.folder / STUDY_YAML))
     again = f"conclus run {study} --results again --set select.save_assignments=true"
     embed = f", or use its saved model: conclus embed {shlex.quote(str(place))} DATA --out clusters.parquet"
-    return (
-        f"trial {key} has no stored clusters: it ran before conclus kept them, or only those of a better trial were to "
-        f"be kept. Run it again: {again}{embed if storage.is_folder(place) else ''}"
+    why = (
+        "the study was run with `select: {save_assignments: false}`"
+        if _keeps_none(choice.folder)
+        else "it ran before conclus kept them, or only those of a better trial were to be kept"
     )
+    others = f"{_with_clusters(choice.folder)} " if assignments.stored(choice.folder) else ""
+    return (
+        f"trial {key} has no stored clusters: {why}. {others}"
+        f"Run it again: {again}{embed if storage.is_folder(place) else ''}"
+    )
+
+
+def _keeps_none(folder: Place) -> bool:
+    """Whether the study says that no clusters are kept."""
+    try:
+        select = records.read(existing(folder, STUDY_JSON), records.STUDY).get("select") or {}
+    except (FileNotFoundError, records.RecordError):
+        return False
+    return select.get("save_assignments") is False
+
+
+def _with_clusters(folder: Place) -> str:
+    """The trials whose clusters are stored with the study's metric, as a sentence: `ab12 (nmi 0.500), …`."""
+    stored = assignments.stored(folder)
+    found = of_study(folder)
+    names = [*_COLUMNS, *selection.COLUMNS, found.metric, f"metric.{found.metric}", f"health.{found.metric}"]
+    table = load(folder, columns=names).need_rows().table
+    if found.metric == CONSENSUS:
+        table = selection.with_consensus(table)
+    column = metric_column(table.column_names, found.metric)
+    columns = (table[name].to_pylist() for name in (column, "trial_key", "attempt_id"))
+    own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
+    if not own:
+        return "No trial's clusters are stored."
+    sign = -1 if found.mode == "max" else 1
+    own.sort(key=lambda one: (one[0] is None or not isfinite(one[0]), sign * (one[0] or 0), one[1]))
+    told = [key if value is None else f"{key} ({metric_name(column)} {value:.3f})" for value, key, _ in own[:_LISTED]]
+    more = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
+    return f"Trials with stored clusters, the best first: {', '.join(told)}{more}."

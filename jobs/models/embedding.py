@@ -34,6 +34,8 @@ _DESCRIPTION = {
     "frozen": ({"sample_shape": [int], "weights": str, "scaling": [[float]]}, None),
 }
 """The keys of `best_model.json` that are used."""
+_COLOURS = 3
+_GREY = "the grey channel is repeated, because the model was trained on colours"
 
 
 def embed(
@@ -139,7 +141,7 @@ def _matched(told: Mapping[str, Any], found: Dataset, data: str) -> str:
     else:
         said = f"samples of shape {found.sample_shape}, matched by position"
     left = f"; left out: {listed(found.left_out)}" if found.left_out else ""
-    return f"{data}: {counted(found.n_samples, 'sample')}, {said}{left}"
+    return f"{data}: {counted(found.n_samples, 'sample')}, {'; '.join([said, *found.notes])}{left}"
 
 
 def _files(checkpoint: str) -> tuple[storage.Place, str, bytes]:
@@ -211,6 +213,9 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
         # Here the option is called otherwise than in a study.
         said = str(error).replace("option `features: ", "option `--column ").replace("`features` ", "`--column` ")
         raise UserError(said if column else str(error)) from error
+    if len(found.sample_shape) == 3 and (found.sample_shape[0], told["sample_shape"][0]) == (1, _COLOURS):
+        # As in training, where grey images lie among coloured ones.
+        found = replace(found, samples=np.repeat(found.samples, _COLOURS, axis=1), notes=(_GREY,))
     if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
         offset, divisor = (np.asarray(one) for one in told["scaling"])
         found = replace(found, samples=(found.samples - offset) / divisor)

@@ -7,11 +7,12 @@ after that epoch: the last epoch of a trial is scored otherwise, and is not in i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.config import plugins
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.models.assignments import forget
 from jobs.results import storage
 from jobs.results.checkpoints import try_to_read
@@ -57,6 +58,19 @@ def newest(folder: Place, base: str, epochs: int, read: Callable[[bytes], _State
             return found, trouble
         trouble = trouble or why
     return None, trouble
+
+
+def going_on(folder: Place, trials: Iterable[PlannedTrial]) -> list[str]:
+    """How many of these trials have a state to go on from, by its epoch: `3 trials go on from epoch 5`."""
+    kept: dict[str, list[int]] = {}
+    for file in storage.files(folder / STATES, ".pt"):
+        if epoch := _epoch(file):
+            kept.setdefault(storage.name_of(file).partition(".")[0], []).append(epoch)
+    found: Counter[int] = Counter()
+    for one in trials if kept else ():
+        own = kept.get(base(one.parameters, one.data_hash, one.plug_ins, one.seed), ())
+        found.update([max(before)] if (before := [epoch for epoch in own if epoch < one.config.epochs]) else ())
+    return [f"{counted(n, 'trial')} {'go' if n > 1 else 'goes'} on from epoch {epoch}" for epoch, n in found.items()]
 
 
 def size(folder: Place) -> tuple[int, int]:

@@ -66,8 +66,15 @@ def header(board: Leaderboard, width: int | None) -> str:
 
 
 def settings_text(board: Leaderboard) -> str:
-    """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`."""
+    """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`.
+
+    Those that do nothing are left out: the usual decimal point, and how to stop early where nothing is stopped.
+    """
     found = {key: value for key, value in board.constant.items() if value is not None}
+    if found.get("data.decimal") == ".":
+        del found["data.decimal"]
+    if "early_stopping.metric" not in {*found, *board.entries[0].params}:
+        found = {key: value for key, value in found.items() if not key.startswith("early_stopping.")}
     return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
 
 

@@ -11,6 +11,12 @@ import click
 from jobs.present.tables import FORMATS
 
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
+trial_with_clusters = click.option(
+    "--trial",
+    metavar="KEY",
+    help="This trial; the first characters of its key do. `conclus aggregate --attempts` shows keys, and for "
+    "an unknown one the error lists the trials with stored clusters.",
+)
 results = click.option(
     "--results",
     default="results",

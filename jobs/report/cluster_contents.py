@@ -90,8 +90,15 @@ class ClusterContents:
 
     @property
     def has_images(self) -> bool:
-        """Whether the samples are images."""
-        return self.clusters.data is not None and len(self.clusters.data.sample_shape) == 3
+        """Whether the samples are images, and not the pixels of a scene with those around them."""
+        data = self.clusters.data
+        return data is not None and len(data.sample_shape) == 3 and not self.is_scene
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether the samples are the pixels of a scene."""
+        data = self.clusters.data
+        return data is not None and len(data.scene) == 2 and data.ids is not None
 
     @property
     def has_probabilities(self) -> bool:
@@ -147,6 +154,11 @@ def gather(found: TrialClusters, why: str, bounds: ShownAtMost) -> ClusterConten
         return ClusterContents(**general, notes=[*notes, _without(found)])
     of_data = _of_data(found, found.data, clusters, bounds, notes)
     return ClusterContents(**general, **of_data, notes=notes)
+
+
+def by_umap(found: TrialClusters, bounds: ShownAtMost) -> bool:
+    """Whether the map is made by UMAP, which needs neighbours."""
+    return bounds.umap and found.data is not None and found.data.n_samples > 3 and numbers.has_umap()
 
 
 def _column(found: TrialClusters, name: str) -> NDArray[Any]:
@@ -226,8 +238,8 @@ def _map(
     except UserError as error:
         notes.append(f"The map is of the input, because the saved model cannot be used: {error}.")
     vectors = data.samples[rows] if features is None else features
-    by_umap = bounds.umap and numbers.has_umap()
-    return {"map": numbers.project(vectors, rows, by_umap=by_umap), "of_features": features is not None}
+    projected = numbers.project(vectors, rows, by_umap=by_umap(found, bounds))
+    return {"map": projected, "of_features": features is not None}
 
 
 def distinct(names: Sequence[str]) -> list[str]:

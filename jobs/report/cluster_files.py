@@ -17,10 +17,11 @@ from jobs.present.visible import csv_text
 from jobs.report import cluster_images, clusters, html
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.sections import Section
+from jobs.results import records
 
 PAGE = "clusters.html"
 MARK = ".conclus-clusters.json"
-"""The list of the files of a folder: only a folder that has it, and nothing else, is replaced."""
+"""JSON of the trial whose page a folder holds, and of its files: only a folder that has these alone is replaced."""
 
 
 def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
@@ -33,7 +34,7 @@ def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
     """
     parts = [
         Section("trial", "Trial", clusters.introduction(found)),
-        *(Section(*part, has_charts=True, has_images=part[0] == "images") for part in clusters.parts(found)),
+        *(Section(*part, has_charts=True, has_images=part[0] in {"images", "scene"}) for part in clusters.parts(found)),
         Section("reading", "How to read this page", clusters.reading()),
     ]
     page = html.document(title, "clusters", clusters.subtitle(found), parts, made)
@@ -41,18 +42,24 @@ def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
     return {PAGE: page.encode(), **{name: one for name, one in tables.items() if one}, **dict(_sheets(found))}
 
 
-def write(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Writes a folder of files, all or none; an older one that this function made is replaced.
+def write(folder: Path, content: Mapping[str, bytes], trial: str) -> None:
+    """Writes a folder of files, all or none; an older one that this function made for this trial is replaced.
+
+    Args:
+        folder: The folder.
+        content: The files by name.
+        trial: The study and the key of the trial.
 
     Raises:
         UserError: There is something else in its place, or it cannot be written.
     """
-    refuse_foreign(folder)
+    refuse_foreign(folder, trial)
+    mark = json.dumps({"trial": trial, "files": sorted(content)}).encode()
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     old = draft.with_suffix(".old")
     try:
         draft.mkdir(parents=True)
-        for name, data in {**content, MARK: json.dumps(sorted(content)).encode()}.items():
+        for name, data in {**content, MARK: mark}.items():
             with (draft / name).open("wb") as stream:
                 stream.write(data)
                 stream.flush()
@@ -67,11 +74,11 @@ def write(folder: Path, content: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Checks that nothing is lost when the folder is written.
+def refuse_foreign(folder: Path, trial: str) -> None:
+    """Checks that nothing is lost when the folder is written for a trial.
 
     Raises:
-        UserError: There is something in its place that this module did not make.
+        UserError: There is something in its place that this module did not make, or the page of another trial.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder} is there and is no folder: give --out a new one")
@@ -79,20 +86,22 @@ def refuse_foreign(folder: Path) -> None:
         return
     try:
         there = {one.name for one in folder.iterdir()}
-        made = _made(folder) if MARK in there else set[str]()
+        owner, made = _made(folder) if MARK in there else (None, set[str]())
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
     if there - made:
         raise UserError(f"{folder} holds files that `conclus clusters` did not make: give --out another folder")
+    if owner is not None and owner != trial:
+        raise UserError(f"{folder} holds the page of another trial, {owner}: give --out another folder, or delete it")
 
 
-def _made(folder: Path) -> set[str]:
-    """The files that the list in a folder names; none if it is damaged."""
+def _made(folder: Path) -> tuple[str | None, set[str]]:
+    """The trial that the list in a folder names, and its files; none if it is damaged."""
     try:
-        named = json.loads((folder / MARK).read_text(encoding="utf-8"))
-    except ValueError:
-        return set()
-    return {MARK, *(one for one in named if isinstance(one, str))} if isinstance(named, list) else set()
+        told = records.decode((folder / MARK).read_bytes(), {"trial": str, "files": [str]})
+        return told["trial"], {MARK, *told["files"]}
+    except (KeyError, ValueError):
+        return None, set()
 
 
 def _sheets(found: ClusterContents) -> Iterator[tuple[str, bytes]]:
@@ -100,6 +109,8 @@ def _sheets(found: ClusterContents) -> Iterator[tuple[str, bytes]]:
         for cluster, (near, far) in cluster_images.sheets(found).items():
             yield f"cluster-{cluster:03}-nearest.png", near
             yield f"cluster-{cluster:03}-least-sure.png", far
+    if found.is_scene:
+        yield "scene.png", cluster_images.scene_map(found)
 
 
 def _csv(rows: Iterable[Iterable[Any]]) -> bytes:

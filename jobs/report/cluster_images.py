@@ -1,4 +1,4 @@
-"""Contact sheets of the clusters of images."""
+"""Contact sheets of the clusters of images, and the map of a scene."""
 
 from __future__ import annotations
 
@@ -46,6 +46,30 @@ def sheets(found: ClusterContents) -> dict[int, tuple[bytes, bytes]]:
         )
         for cluster in found.shown
     }
+
+
+def scene(found: ClusterContents) -> Markup | None:
+    """The map of a scene's clusters; None if the samples are no pixels of one."""
+    if not found.is_scene:
+        return None
+    told = "The cluster of each pixel. A cluster has the colour of its class; white pixels have no class."
+    return join([pieces.note(told), _picture(scene_map(found), "The clusters on the scene, beside the ground truth.")])
+
+
+def scene_map(found: ClusterContents) -> bytes:
+    """The PNG that `conclus assign --out map.png` writes.
+
+    Raises:
+        ValueError: The samples are no pixels of a scene.
+    """
+    from jobs.charts.scene_map import drawn, laid_out
+
+    data = found.clusters.data
+    if data is None or data.ids is None or len(data.scene) != 2:
+        raise ValueError("the samples are no pixels of a scene")
+    clusters = laid_out(data.scene, data.ids, found.clusters.kept.table["cluster"].to_numpy())
+    truth = None if data.labels is None else laid_out(data.scene, data.ids, data.labels)
+    return drawn(clusters, truth, data.class_names)
 
 
 def pixels(found: ClusterContents, rows: NDArray[np.int64]) -> NDArray[Any]:

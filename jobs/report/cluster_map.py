@@ -7,6 +7,8 @@ from jobs.report import pieces, vega
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.markup import Markup, join, tag
 
+_UNLABELLED = "unlabelled"
+
 
 def sample_map(found: ClusterContents) -> Markup | None:
     """Samples on a plane, drawn by cluster and, with labels, by class; None without samples."""
@@ -23,7 +25,7 @@ def sample_map(found: ClusterContents) -> Markup | None:
     told: dict[str, list[str]] = {"sample": _cut_ids(ids)}
     classes = None
     if labels is not None:
-        classes = ["unlabelled" if one == UNLABELLED else found.class_names[one] for one in labels[rows].tolist()]
+        classes = [_UNLABELLED if one == UNLABELLED else found.class_names[one] for one in labels[rows].tolist()]
     by_cluster = points(
         places,
         [str(one) for one in clusters],
@@ -42,6 +44,7 @@ def sample_map(found: ClusterContents) -> Markup | None:
             told={**told, "cluster": [str(one) for one in clusters]},
             titles=(*titles, "class"),
             words=f"The same {len(rows):,} samples, by class.",
+            below=_UNLABELLED,
         )
         figures.append(pieces.figure("By class", "", vega.drawing(by_class)))
     return join([map(pieces.note, notes), tag("div", figures, class_="maps")])
@@ -55,7 +58,7 @@ def _class_signs(found: ClusterContents, there: set[str]) -> dict[str, int]:
         matched = zip(table.classes[: table.matched].tolist(), table.clusters[: table.matched].tolist(), strict=True)
         own = {found.class_names[label]: cluster for label, cluster in matched}
     free = iter(number for number in range(len(found.class_names) + len(own) + 1) if number not in own.values())
-    named = [name for name in [*found.class_names, "unlabelled"] if name in there]
+    named = [name for name in [*found.class_names, _UNLABELLED] if name in there]
     return {name: own[name] if name in own else next(free) for name in dict.fromkeys(named)}
 
 

@@ -28,5 +28,8 @@ def _told(found: ClusterContents, cluster: int) -> str:
     counts = table.counts[:, table.clusters.tolist().index(cluster)]
     if not counts.sum():
         return f"{size}, none of them labelled"
-    most = int(counts.argmax())
-    return f"{size}, {counts[most] / counts.sum():.0%} of class {found.class_names[table.classes[most]]}"
+    most, labelled = int(counts.argmax()), int(counts.sum())
+    name, number = found.class_names[table.classes[most]], int(counts[most])
+    if labelled == found.sizes[cluster]:
+        return f"{size}, {number / labelled:.0%} of class {name}"
+    return f"{size}; {number:,} of {counted(labelled, 'labelled sample')} {'is' if number == 1 else 'are'} class {name}"

@@ -11,7 +11,7 @@ from jobs.present.tables import Column
 from jobs.present.visible import one_line
 from jobs.report import pieces, vega
 from jobs.report.cluster_contents import ClusterContents, distinct
-from jobs.report.cluster_images import images
+from jobs.report.cluster_images import images, scene
 from jobs.report.cluster_map import sample_map
 from jobs.report.cluster_pieces import least_sure_words, one_cluster
 from jobs.report.markup import Markup, join, tag
@@ -32,6 +32,7 @@ def parts(found: ClusterContents) -> list[Part]:
     every: list[Part] = [
         ("sizes", "Sizes", _sizes(found)),
         ("images", "Images", images(found)),
+        ("scene", "Scene", scene(found)),
         ("terms", "Terms and texts", _texts(found)),
         ("features", "Features", _features(found)),
         ("classes", "Classes", _classes(found)),

@@ -212,7 +212,9 @@ def _clusters(found: ClusterContents | str) -> Section:
     """The clusters of one trial, or the sentence that stands for them."""
     if isinstance(found, str):
         return Section("clusters", "Clusters", pieces.note(found) if found else None)
-    return Section("clusters", "Clusters", clusters.section(found), has_charts=True, has_images=found.has_images)
+    return Section(
+        "clusters", "Clusters", clusters.section(found), has_charts=True, has_images=found.has_images or found.is_scene
+    )
 
 
 # Label-free selection and health

@@ -58,6 +58,22 @@ def test_the_leaderboard_names_the_best_with_its_interval(results):
     assert "uses the labels" in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"data.decimal": ".", "early_stopping.patience": 10}, "epochs=60"),
+        ({"data.decimal": ",", "early_stopping.patience": 10}, "data.decimal=, epochs=60"),
+        (
+            {"early_stopping.metric": "loss", "early_stopping.patience": 10},
+            "early_stopping.metric=loss early_stopping.patience=10 epochs=60",
+        ),
+    ],
+)
+def test_settings_that_do_nothing_are_left_out(tmp_path, params, said):
+    fill(tmp_path, rates=(1e-3,), params={"epochs": 60, **params})
+    assert invoke(tmp_path).stdout.splitlines()[0] == f"the same in all: {said}"
+
+
 def test_eighty_columns_are_enough(results):
     lines = leaderboard_text([str(results)], "s", "nmi", "max", 80).splitlines()
     assert max(map(len, lines)) <= 80

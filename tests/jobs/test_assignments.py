@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from core.errors import UserError
 from core.evaluation import metrics
-from jobs.models import assignments, written
+from jobs.models import assignments, choice, written
 from jobs.results import header, reader, writer
 from jobs.results.header import HeaderRow
 from jobs.results.schema import Attempt
@@ -126,7 +127,8 @@ def test_none_are_kept_where_none_are_wanted(run, command):
     assert "clusters are kept" not in said
     code, _, err = command("assign")
     assert (code, err.count("\n")) == (2, 1)
-    assert "has no stored clusters" in err
+    assert "has no stored clusters: the study was run with `select: {save_assignments: false}`. Run it again" in err
+    assert command("assign", "--trial", "zz")[2].endswith("No trial's clusters are stored.\n")
     again = err.partition("Run it again: conclus ")[2].split()
     assert command(*again, "--workers", "1")[0] == 0
     assert len(kept("again")) == 4
@@ -394,7 +396,7 @@ def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
     found = rows()
     for key, row in found.items():
         code, _, err = command("assign", "--trial", key[:6], "--out", "one.parquet")
-        assert (code, f"trial {key}" in err) == (0, True)
+        assert (code, f"trial {key} (epochs {row['param.epochs']:.0f}, learning_rate " in err) == (0, True)
         clusters = parquet.read_table("one.parquet")["cluster"].to_numpy()
         assert np.bincount(clusters, minlength=3).tolist() == row["cluster_sizes"]
     best = max(found.values(), key=lambda row: row["metric.nmi"])
@@ -402,6 +404,34 @@ def test_a_trial_is_named_by_its_beginning_or_chosen(run, command):
     assert f"trial {best['trial_key']} (epochs {best['param.epochs']:.0f}, learning_rate " in err
     assert f"the best of 8 finished trials by nmi, which uses the labels: {best['metric.nmi']:.3f}" in err
     assert "by consensus, which uses no labels" in command("assign", "--best-label-free")[2]
+
+
+def test_an_unknown_trial_is_told_those_with_clusters_the_best_first(run, command):
+    run(*sets("select.save_assignments=true", "seeds=[0, 1, 2, 3, 4, 5]", "epochs=1"))
+    best = sorted(rows().values(), key=lambda row: (-row["metric.nmi"], row["trial_key"]))
+    wanted = ", ".join(f"{row['trial_key']} (nmi {row['metric.nmi']:.3f})" for row in best[:10])
+    code, out, err = command("assign", "--trial", "zz")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith(f"Trials with stored clusters, the best first: {wanted} and 2 more.\n")
+    for file in kept()[1:]:
+        file.unlink()
+    left = kept()[0].name.split(".")[0]
+    (other, *_) = [row["trial_key"] for row in best if row["trial_key"] != left]
+    err = command("assign", "--trial", other)[2]
+    assert "only those of a better trial were to be kept. Trials with stored clusters, the best first: " in err
+    assert f"first: {left} (nmi {rows()[left]['metric.nmi']:.3f}). Run it again: " in err
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([0, 60, 0], ["all 60 samples lie in one cluster, so the clusters tell nothing apart"]),
+        ([20, 40, 0, 0], ["2 of the 4 clusters are empty"]),
+        ([20, 40], []),
+    ],
+)
+def test_empty_clusters_are_told(sizes, said):
+    assert choice.ChosenTrial(Path(), {"cluster_sizes": sizes}, "").remarks == said
 
 
 def test_a_trial_that_is_not_finished_is_neither_the_best_nor_shown(strange, command):
@@ -547,3 +577,30 @@ def test_a_study_of_an_h5ad_file_writes_a_copy_of_it(run, command):
     assert categories("out.h5ad") == list(map(str, clusters))
     assert command("assign", "--out", "cells.h5ad")[0] == 2
     assert Path("cells.h5ad").read_bytes() == before
+
+
+# New images
+
+
+def test_grey_images_fit_a_model_of_colours_and_it_is_said(run, command):
+    rng = np.random.default_rng(0)
+    for folder, shape in (("colour", (8, 8, 3)), ("grey", (8, 8))):
+        for place in range(12):
+            file = Path(folder, "ab"[place % 2], f"{place}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(file)
+            if folder == "grey":
+                (Path("repeated") / file.parent.name).mkdir(parents=True, exist_ok=True)
+                Image.open(file).convert("RGB").save(Path("repeated", file.parent.name, file.name))
+    words = sets("data={name: file, path: colour}", "n_clusters=2", "batch_size=6", "select.save_model=true")
+    run(*ONE, *words)
+    (model,) = Path("results/study=s/models").iterdir()
+    for folder, is_told in (("grey", True), ("repeated", False)):
+        code, _, err = command("embed", model, folder, "--out", f"{folder}.parquet")
+        assert code == 0, err
+        said = f"{folder}: 12 samples, samples of shape (3, 8, 8), matched by position"
+        more = "; the grey channel is repeated, because the model was trained on colours" if is_told else ""
+        assert err == f"{said}{more}\n"
+    grey, repeated = (parquet.read_table(f"{folder}.parquet") for folder in ("grey", "repeated"))
+    assert grey["vector"].to_pylist() == repeated["vector"].to_pylist()
+    assert grey["cluster"].to_pylist() == repeated["cluster"].to_pylist()

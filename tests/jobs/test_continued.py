@@ -134,7 +134,14 @@ def test_every_configuration_and_seed_goes_on_from_its_own(run):
     several = ("space={learning_rate: {grid: [0.001, 0.01]}}", "seeds=[0, 1]")
     said = run(4, *several)
     assert "states are kept of 4 trials (" in said
-    run(6, *several)
+    assert "on from epoch" not in said
+    assert "Continued" not in said
+    said = run(6, *several)
+    assert said.count("\n4 trials go on from epoch 4\n") == 1
+    sentence = (
+        "Continued, so no rivals of the shorter trials that they went on from: 4 trials of 6 epochs from epoch 4."
+    )
+    assert sentence in " ".join(said.split())
     table = reader.read_results(["results"]).to_pylist()
     found = {(one["param.epochs"], one["param.optimiser.learning_rate"], one["seed"]): one for one in table}
     for rate, seed in itertools.product((0.001, 0.01), (0, 1)):
@@ -232,7 +239,7 @@ def test_strange_names_among_the_states_are_passed_over(run):
     base = state.name.split(".")[0]
     for name in (f"{base}.pt", f"{base}.\u0665.pt", f"{base}.-00000001.pt", f"{base}.0000000055.pt"):
         state.with_name(name).write_bytes(b"?")
-    run(6)
+    assert "1 trial goes on from epoch 4\n" in run(6)
     assert row(6)["continued_from"].endswith(":4")
 
 

@@ -82,6 +82,11 @@ def test_a_scene_is_trained_scored_by_its_labelled_pixels_and_drawn(farm, comman
         expected = np.array([[ImageColor.getrgb(wanted[one]) for one in line] for line in values.tolist()])
         np.testing.assert_array_equal(shown, expected)
 
+    assert command("clusters", "--out", "page")[0] == 0
+    assert Path("page/scene.png").read_bytes() == Path("map.png").read_bytes()
+    assert not list(Path("page").glob("cluster-*.png"))
+    assert Path("page/clusters.html").read_text().count('src="data:image/png;base64,') == 1
+
     kept = {name: Path(name).read_bytes() for name in ("farm.npy", "farm_gt.npy")}
     for words, said in (
         (["--out", "farm.npy"], "is the study's data itself"),

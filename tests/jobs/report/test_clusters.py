@@ -17,6 +17,7 @@ from sklearn.metrics import recall_score
 from core.config import plugins
 from core.data.scaling import Scaling
 from core.data.stored import Stored
+from core.errors import UserError
 from core.evaluation import metrics
 from core.seal import seal_text
 from jobs.charts.contact_sheet import contact_sheet
@@ -59,6 +60,7 @@ def test_the_files_hold_the_clusters_in_the_units_of_the_file(vectors, tmp_path,
     code, said, told = command("clusters", vectors.results, "--out", out)
     assert code == 0, told
     assert "Wrote clusters.html and 6 files beside it" in said
+    assert told.startswith("drawing the map by UMAP …\n")
     clusters = vectors.clusters
     assert [int(one["samples"]) for one in table(out, "sizes.csv")] == np.bincount(clusters).tolist()
 
@@ -99,6 +101,14 @@ def test_the_files_hold_the_clusters_in_the_units_of_the_file(vectors, tmp_path,
     assert f"Accuracy: {accuracy:.3f}." in page
     assert "9 samples have no label" in page
     assert "It is made by UMAP" in page
+    labelled, red = (known & (clusters == 0)).sum(), (known & (clusters == 0) & (np.arange(90) % 3 == 0)).sum()
+    assert f"{(clusters == 0).sum()} samples; {red} of {labelled} labelled samples are class red<" in page
+    by_class = json.loads(charts(page)[-1])
+    drawn, named = (
+        [one["group"] for one in by_class["datasets"][layer["data"]["name"]]] for layer in by_class["layer"][:2]
+    )
+    assert drawn[:9] == ["unlabelled"] * 9 == [one for one in drawn if one == "unlabelled"]
+    assert set(named) == {"red", "green", "blue"}
     assert len(table(out, "map.csv")) == 90
     again = tmp_path / "again"
     assert command("clusters", vectors.results, "--out", again, "--trial", "abc")[0] == 0
@@ -130,6 +140,7 @@ def test_without_its_data_a_page_has_what_the_clusters_give(vectors, tmp_path, c
     code, _, told = command("clusters", vectors.results, "--out", tmp_path / "out")
     assert code == 0
     assert "the data has changed since this trial ran" in told
+    assert "UMAP" not in told
     assert {one.name for one in (tmp_path / "out").iterdir()} == {
         "clusters.html",
         "sizes.csv",
@@ -152,9 +163,12 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
     assert "did not make" in told
     assert [one.name for one in out.iterdir()] == ["mine.txt"]
     (out / "mine.txt").unlink()
-    cluster_files.write(out, {"a.csv": b"1"})
-    cluster_files.write(out, {"b.csv": b"2"})
+    cluster_files.write(out, {"a.csv": b"1"}, "s abc123")
+    cluster_files.write(out, {"b.csv": b"2"}, "s abc123")
     assert {one.name for one in out.iterdir()} == {"b.csv", cluster_files.MARK}
+    with pytest.raises(UserError, match="holds the page of another trial, s abc123: give --out another folder"):
+        cluster_files.write(out, {"b.csv": b"3"}, "s def456")
+    assert (out / "b.csv").read_bytes() == b"2"
     (out / "note.txt").write_text("dear")
     assert command("clusters", vectors.results, "--out", out)[0] == 2
     assert (out / "note.txt").read_text() == "dear"
@@ -162,7 +176,7 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
     (out / cluster_files.MARK).write_text("[")
     assert command("clusters", vectors.results, "--out", out)[0] == 2
     other = tmp_path / "other"
-    cluster_files.write(other, {"a.csv": b"1"})
+    cluster_files.write(other, {"a.csv": b"1"}, "s abc123")
     link = tmp_path / "link"
     link.symlink_to(other)
     code, _, told = command("clusters", vectors.results, "--out", link)
@@ -176,7 +190,10 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--trial", "zzz"], "has no trial 'zzz'"),
+        (
+            ["--trial", "zzz"],
+            "has no trial 'zzz' with a row. Trials with stored clusters, the best first: abc123",
+        ),
         (["--best", "--trial", "abc"], "give one of them"),
         (["--study", "other"], "There is no study 'other'"),
     ],
@@ -253,6 +270,15 @@ def test_clusters_of_other_samples_are_not_shown_with_these(tmp_path):
     assignments.keep(found.folder, found.attempt, (3, found.assignment), other, KeepRule("nmi", "max", every=True))
     assert found.read().missing == "the stored clusters are of other samples"
     assert found.read().data is None
+
+
+def test_clusters_that_are_empty_are_told(tmp_path, command):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(30, 3)))
+    found = Clustered(tmp_path, "{name: file, path: x.npz}", np.zeros(30, int))
+    for words in (["clusters", found.results, "--out", tmp_path / "out"], ["assign", found.results]):
+        code, _, told = command(*words)
+        assert code == 0
+        assert "Warning: all 30 samples lie in one cluster" in told
 
 
 # Images
