@@ -263,8 +263,8 @@ from core.data import prepared
 from core.data.dataset import Dataset
 
 def make():
-    Path(sys.argv[1], str(os.getpid())).touch()
     values = prepared.room((2, 2), np.float32)
+    Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(float(sys.argv[2]))
     values[:] = 7
     return Dataset("slow", values, None, (), "s" * 64)
