@@ -80,6 +80,7 @@ class Part:
         notes: what else was decided while reading, in sentences.
         axes: what each axis of a stored sample was, as `("height", "width", "channels")`, where the samples have their
             final shape, (n, channels, height, width); empty where that is still to be decided.
+        first_index: the number of the first feature in a file of sparse rows, 0 or 1; 0 of others.
     """
 
     file: Path
@@ -92,6 +93,7 @@ class Part:
     ids: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
+    first_index: int = 0
 
 
 def label_key(

@@ -298,6 +298,12 @@ def _check_options(found: formats.DataFiles, wanted: Wanted) -> None:
 def _check_same(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
+        if part.first_index != first.first_index:
+            bases = f"its indices count from {part.first_index}, those of {first.file.name} from {first.first_index}"
+            raise fault(
+                part.file,
+                f"{bases}, so that one number is two features: join the files into one, or write all from 1",
+            )
         if part.samples.shape[1:] != first.samples.shape[1:] or part.columns != first.columns:
             raise fault(
                 part.file,
