@@ -120,7 +120,12 @@ def _digits(held: NamedArrays, wanted: Wanted) -> Part:
     """SVHN writes the digit 0 as class 10 (Netzer et al., Reading Digits in Natural Images, 2011)."""
     part = part_of(held, wanted)
     images = held.heads.get("X")
-    if part.labels is None or images is None or images.shape[:3] != (32, 32, 3) or not set(part.labels) <= {*range(1, 11)}:
+    if (
+        part.labels is None
+        or images is None
+        or images.shape[:3] != (32, 32, 3)
+        or not set(part.labels) <= {*range(1, 11)}
+    ):
         return part
     return replace(part, labels=part.labels % 10, notes=(*part.notes, "the label 10 is the digit 0, as SVHN writes it"))
 

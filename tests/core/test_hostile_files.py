@@ -1,7 +1,15 @@
 """Files that mean two things, lead elsewhere, or claim too much: each is read in one way, or refused in one line."""
 
+import io
+
+import h5py
 import numpy as np
+import openpyxl
+import pyarrow as pa
 import pytest
+from PIL import Image
+from pyarrow import parquet
+from scipy.io import savemat
 
 from core.datasets import file
 from core.errors import UserError
@@ -10,6 +18,12 @@ from core.errors import UserError
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def png(seed, size=(4, 4)):
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def refused(path, said, **options):
@@ -28,3 +42,108 @@ def test_sparse_rows_of_a_folder_count_their_features_in_one_way(tmp_path):
         [1, 0, 1],
         [0, 1, 0],
     ]
+
+
+def cells(path):
+    """A small file of AnnData with a column of categories."""
+    with h5py.File(path, "w") as root:
+        root["X"] = np.arange(12.0).reshape(4, 3)
+        for name in ("obs", "var"):
+            group = root.create_group(name)
+            group.attrs["_index"] = "_index"
+            group["_index"] = np.array([f"{name}{i}" for i in range(4 if name == "obs" else 3)], h5py.string_dtype())
+        root["obs"].attrs["column-order"] = ["label"]
+        root["obs/label/codes"] = np.array([0, 1, 0, 1], np.int8)
+        root["obs/label/categories"] = np.array(["b", "t"], h5py.string_dtype())
+
+
+LINKED = [
+    "X",
+    "obs",
+    "var",
+    "obs/_index",
+    "obs/label",
+    "obs/label/codes",
+    "obs/label/categories",
+    "uns",
+    "raw",
+    "layers",
+]
+
+
+@pytest.mark.parametrize("place", LINKED)
+def test_no_link_of_a_file_of_cells_is_followed_to_another_file(tmp_path, place):
+    cells(tmp_path / "a.h5ad")
+    cells(tmp_path / "other.h5")
+    assert file.load(path=str(tmp_path / "a.h5ad")).class_names == ("b", "t")
+    with h5py.File(tmp_path / "other.h5", "a") as other:
+        for name in ("uns", "raw", "layers"):
+            other[f"{name}/X"] = np.ones((4, 3))
+    with h5py.File(tmp_path / "a.h5ad", "a") as root:
+        if place in root:
+            root.move(place, "kept")
+        root[place] = h5py.ExternalLink("other.h5", place)
+    refused(tmp_path / "a.h5ad", "is a link to another file", log1p=True)
+    if place in {"X", "obs/label", "obs/label/codes"}:
+        with h5py.File(tmp_path / "a.h5ad", "a") as root:
+            del root[place]
+            root[place] = h5py.SoftLink("/kept")
+        assert file.load(path=str(tmp_path / "a.h5ad")).class_names == ("b", "t")
+        with h5py.File(tmp_path / "a.h5ad", "a") as root:
+            del root["kept"]
+            root["kept"] = h5py.ExternalLink("other.h5", place)
+        refused(tmp_path / "a.h5ad", "is a link to another file")
+
+
+def test_no_sparse_columns_of_matlab_lie_in_another_file(tmp_path):
+    with h5py.File(tmp_path / "a.mat", "w") as root, h5py.File(tmp_path / "other.h5", "w") as other:
+        other["data"], root["X/ir"], root["X/jc"] = np.ones(3), np.array([0, 1, 2]), np.array([0, 1, 2, 3])
+        root["X"].attrs["MATLAB_sparse"] = 3
+        root["X/data"] = h5py.ExternalLink("other.h5", "data")
+    refused(tmp_path / "a.mat", "data is a link to another file")
+
+
+def test_the_digit_0_of_svhn_is_one_class_in_every_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 20), np.uint8)
+    (tmp_path / "s").mkdir()
+    for name, labels in (("a", np.arange(20) % 10 + 1), ("b", np.arange(20) % 2 * 5 + 5)):
+        savemat(tmp_path / "s" / f"{name}.mat", {"X": pixels, "y": labels[:, None]})
+    found = file.load(path=str(tmp_path / "s"))
+    assert found.class_names == tuple("0123456789")
+    assert (found.labels == 0).sum() == 12
+
+
+LONG = [2**53, 2**53 + 1, 2**53 + 2, 5]
+
+
+def test_long_ids_stay_different(tmp_path):
+    """As floats, 2**53 and 2**53 + 1 are one number."""
+
+    def written(name, ids, kind):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        parquet.write_table(pa.table({"id": pa.array(ids, kind), "a": [0.1, 0.5, 0.2, 0.7]}), tmp_path / name)
+        return str(tmp_path / name)
+
+    whole = file.load(path=written("w.parquet", LONG, pa.int64()), id="id")
+    assert whole.ids.tolist() == LONG
+    lacking = file.load(path=written("l.parquet", [None, *LONG[1:]], pa.int64()), id="id")
+    assert lacking.ids.tolist() == ["", *map(str, LONG[1:])]
+    assert "1 of 4 ids are missing, and are empty texts" in lacking.notes
+    for name, kind in (("a", pa.int64()), ("b", pa.uint64())):
+        written(f"shards/{name}.parquet", LONG, kind)
+    assert file.load(path=str(tmp_path / "shards"), id="id").ids.tolist() == [*LONG, *LONG]
+    written("shards/c.parquet", ["x", "y", "z", None], pa.string())
+    mixed = file.load(path=str(tmp_path / "shards"), id="id")
+    assert mixed.ids.tolist() == [*map(str, LONG), *map(str, LONG), "x", "y", "z", ""]
+
+
+def test_long_ids_in_cells_of_text_and_beside_images_stay_different(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (("id", "a"), *((str(one), one / 7) for one in LONG)):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    assert file.load(path=str(tmp_path / "a.xlsx"), id="id").ids.tolist() == LONG
+    for ids, expected in ((LONG, LONG), ([None, *LONG[1:]], ["", *map(str, LONG[1:])])):
+        table = pa.table({"image": [{"bytes": png(place)} for place in range(4)], "key": ids})
+        parquet.write_table(table, tmp_path / "i.parquet")
+        assert file.load(path=str(tmp_path / "i.parquet"), id="key").ids.tolist() == expected
