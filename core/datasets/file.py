@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import PositiveInt
-from core.data.columns import Part, Wanted, few_valued, listed
+from core.data.columns import Part, Wanted, exact_ids, few_valued, listed
 from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_from, user_path
 from core.data.labels import Labels, check_labels, read_labels
 from core.data.layout import shaped
@@ -209,7 +209,7 @@ def _samples(
         _check_options(found, wanted)
     parts = [_checked(one, wanted) for one in found.parts(wanted)]
     _check_same(parts)
-    part = parts[0] if len(parts) == 1 else _joined(parts)
+    part = _with_ids(parts[0] if len(parts) == 1 else _joined(parts), parts)
     if part.axes and shape is None:
         return part.samples, part, part.axes
     samples, axes = shaped(part.samples, shape, None if part.axes else wanted.layout, found.path)
@@ -232,13 +232,21 @@ def _joined(parts: Sequence[Part]) -> Part:
     from scipy import sparse
 
     labels = [part.labels for part in parts if part.labels is not None]
-    ids = [part.ids for part in parts if part.ids is not None]
     return replace(
         parts[0],
         samples=(sparse.vstack if is_sparse(parts[0].samples) else np.concatenate)([part.samples for part in parts]),
         labels=np.concatenate(labels) if labels else None,
-        ids=np.concatenate(ids) if len(ids) == len(parts) else None,
     )
+
+
+def _with_ids(part: Part, parts: Sequence[Part]) -> Part:
+    """The joined part with the ids of all; without any where a file has none."""
+    found = [one.ids for one in parts if one.ids is not None]
+    if len(found) < len(parts):
+        return replace(part, ids=None)
+    ids, missing = exact_ids(found)
+    note = f"{missing:,} of {len(ids):,} ids are missing, and are empty texts"
+    return replace(part, ids=ids, notes=(*part.notes, note) if missing else part.notes)
 
 
 def fingerprint(*, path: str, **options: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
 _BLOCK = 1 << 26
+# What stays the same when it is read as a whole number of 64 bits.
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
@@ -185,7 +188,10 @@ def _column(values: tuple[Any, ...]) -> Any:
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {str} and all(value is None or is_number(value) or is_missing(value) for value in values):
         # Numbers that were typed into cells of text.
-        return pa.array([None if value is None or is_missing(value) else float(value) for value in values])
+        found = [None if value is None or is_missing(value) else value for value in values]
+        # As floats, long ids would become equal.
+        whole = all(one is None or _WHOLE.fullmatch(one) for one in found)
+        return pa.array([None if one is None else int(one) if whole else float(one) for one in found])
     if len(kinds) > 1:
         as_one = float if kinds <= {int, float} else str
         values = tuple(None if value is None else as_one(value) for value in values)
