@@ -212,6 +212,12 @@ def _samples(
     part = _with_ids(parts[0] if len(parts) == 1 else _joined(parts), parts)
     if part.axes and shape is None:
         return part.samples, part, part.axes
+    given = part.samples.shape[1:]
+    if shape is not None and len(shape) > 1 and len(given) == 3 and 1 not in given and tuple(shape) != given:
+        raise fault(
+            found.path,
+            f"`shape: {list(shape)}` would lay the channels of images of shape {given} side by side: leave it out",
+        )
     samples, axes = shaped(part.samples, shape, None if part.axes else wanted.layout, found.path)
     return samples, part, axes
 
