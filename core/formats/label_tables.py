@@ -75,7 +75,7 @@ def file_column(folder: Path, name: str, images: Names, asked: str | None = None
                 said = str(row.get(column) or "")
                 if images.find(above, said) or (suffix(said) in SUFFIXES and column in {asked, *usual}):
                     return column
-    except _Damaged as error:
+    except _RowError as error:
         if usual or error.is_sure:
             raise fault(folder / name, f"it cannot be read as a table of images: {error}") from error
     except (OSError, ValueError, csv.Error):
@@ -103,18 +103,9 @@ def labels_of(folder: Path, images: Names, tables: Sequence[str], names: Sequenc
         )
     found, missing, column = dict[str, str](), list[str](), ""
     for one in tables:
-        named = file_column(folder, one, images, wanted.id)
-        try:
-            rows = list(_rows(folder / one))
-        except (OSError, ValueError, csv.Error) as error:
-            raise fault(folder / one, f"it cannot be read as a table of images: {error}") from error
-        column = _label_column(folder / one, [key for key in rows[0] if key != named], wanted)
-        for number, row in enumerate(rows, 1):
-            if row.get(named) is None:
-                raise fault(folder / one, f"row {number} (counted from 1) has no {named!r}, the name of its image")
-            name, label = str(row[named]), row.get(column)
+        column, rows = _read(folder / one, file_column(folder, one, images, wanted.id), wanted)
+        for name, said in rows:
             image = images.find(one[: one.rfind("/") + 1], name)
-            said = "" if label is None else str(label).strip()
             if not image:
                 missing.append(name)
             elif found.setdefault(image, said) != said:
@@ -133,7 +124,21 @@ def labels_of(folder: Path, images: Names, tables: Sequence[str], names: Sequenc
     return Labelled([found.get(one, "") for one in names], column, notes)
 
 
-class _Damaged(ValueError):
+def _read(file: Path, named: str, wanted: Wanted) -> tuple[str, list[tuple[str, str]]]:
+    """The column of the labels, and of each row the name of the image and the label."""
+    try:
+        rows = list(_rows(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise fault(file, f"it cannot be read as a table of images: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if row.get(named) is None:
+            raise fault(file, f"row {number} (counted from 1) has no {named!r}, the name of its image")
+    column = _label_column(file, [key for key in rows[0] if key != named], wanted)
+    labels = ("" if row.get(column) is None else str(row[column]).strip() for row in rows)
+    return column, [(str(row[named]), label) for row, label in zip(rows, labels, strict=True)]
+
+
+class _RowError(ValueError):
     """A row is no row of a table; `is_sure`: in this format it can only be a mistake."""
 
     def __init__(self, number: int, what: str, *, is_sure: bool) -> None:
@@ -151,9 +156,9 @@ def _json_lines(stream: Any) -> Iterator[dict[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _Damaged(number, "is no JSON", is_sure=True) from error
+            raise _RowError(number, "is no JSON", is_sure=True) from error
         if not isinstance(row, dict):
-            raise _Damaged(number, "is no mapping", is_sure=False)
+            raise _RowError(number, "is no mapping", is_sure=False)
         yield row
 
 
@@ -164,7 +169,7 @@ def _delimited(stream: Any) -> Iterator[dict[str, Any]]:
     sure = any(one.lower() in _FILES[:-3] for one in rows.fieldnames or ())
     for number, row in enumerate(rows, 1):
         if None in row:
-            raise _Damaged(number, "has more fields than the first line has names of columns", is_sure=sure)
+            raise _RowError(number, "has more fields than the first line has names of columns", is_sure=sure)
         yield row
 
 

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.formats.text_tables import head_of, is_header, is_missing, is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 26
 # What stays the same when it is read as a whole number of 64 bits.
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+# Cells of a sheet: more take minutes to read, and a gigabyte.
+_MOST_CELLS = 5_000_000
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
@@ -121,7 +123,7 @@ def _sheet(file: Path, name: str | None, _changed_ns: int) -> Any:
         sheets = {one.title: one for one in book.worksheets}
         chosen = _chosen(file, sheets, name)
         sheets[chosen].reset_dimensions()  # Some programs write wrong ones, and openpyxl would stop there.
-        rows: list[tuple[Any, ...]] = list(sheets[chosen].iter_rows(values_only=True))
+        rows = _bounded(file, sheets[chosen].iter_rows(values_only=True))
         if any(value is None for row in rows for value in row):
             _check_formulas(file, rows, openpyxl.load_workbook(io.BytesIO(content), read_only=True)[chosen])
     except UserError:
@@ -131,6 +133,17 @@ def _sheet(file: Path, name: str | None, _changed_ns: int) -> Any:
         what = f"it cannot be read as .xlsx ({reason}): it may be cut short, have a password, or be of another format"
         raise fault(file, what) from error
     return _table(file, rows)
+
+
+def _bounded(file: Path, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows, up to a number of cells: a small workbook may hold any number of equal ones."""
+    found, cells = list[tuple[Any, ...]](), 0
+    for row in rows:
+        cells += len(row)
+        if cells > _MOST_CELLS:
+            raise fault(file, f"the sheet has more than {_MOST_CELLS:,} cells: save it as .csv or .parquet")
+        found.append(row)
+    return found
 
 
 def _chosen(file: Path, sheets: dict[str, Any], name: str | None) -> str:

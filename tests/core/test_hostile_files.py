@@ -1,7 +1,11 @@
 """Files that mean two things, lead elsewhere, or claim too much: each is read in one way, or refused in one line."""
 
+import gzip
 import io
+import struct
 import tarfile
+import tracemalloc
+import zlib
 
 import h5py
 import numpy as np
@@ -12,8 +16,9 @@ from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
 
-from core.datasets import file, scene
+from core.datasets import file, scene, torchvision
 from core.errors import UserError
+from core.formats import known_sets, records
 
 
 @pytest.fixture(autouse=True)
@@ -183,3 +188,88 @@ def test_the_name_of_an_image_has_a_bound(tmp_path):
     images = [{"bytes": png(place), "path": f"{place}" + "x" * 300_000 * place} for place in range(2)]
     parquet.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
     refused(tmp_path / "a.parquet", "the `path` of an image has 300,001 characters, more than the 4,096")
+
+
+def pictures(folder, *names):
+    for place, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(place))
+
+
+def test_a_table_whose_first_images_are_missing_is_still_the_table(tmp_path):
+    pictures(tmp_path, "0.png", "1.png", "2.png")
+    rows = "".join(f"{place}.png,{'ab'[place % 2]}\n" for place in range(3))
+    (tmp_path / "labels.csv").write_text(f"file_name,label\ngone.png,a\n{rows}")
+    refused(tmp_path, r"labels\.csv names 1 file that are not there: gone\.png")
+    assert file.load(path=str(tmp_path), broken="skip").labels.tolist() == [0, 1, 0]
+    (tmp_path / "labels.csv").write_text("file_name,label\nx.png,a\ny.png,b\n")
+    refused(tmp_path, r"labels\.csv names 2 files that are not there: x\.png, y\.png")
+    (tmp_path / "labels.csv").write_text("id,label\ngone,a\n0,a\n1,b\n2,a\n")
+    refused(tmp_path, r"names 1 file that are not there: gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("m.csv", "file_name,label\n0.png,a,b\n1.png,b\n", r"m\.csv: .*row 1 .* more fields than the first line"),
+        ("m.csv", "file_name,label\n0.png,a\n1.png,b,c\n", r"m\.csv: .*row 2 .* more fields than the first line"),
+        ("m.jsonl", "[" * 100_000, r"m\.jsonl: .*row 1 \(counted from 1\) is no JSON"),
+        ("m.jsonl", '{"file_name": "0.png", "label": 1}\n' + "[" * 100_000, r"m\.jsonl: .*row 2 .* is no JSON"),
+        ("m.jsonl", '{"file_name": "0.png", "label": 1}\n{"label": 2}\n', r"m\.jsonl: row 2 .* has no 'file_name'"),
+        ("m.jsonl", '{"label": 2}\n{"file_name": "0.png", "label": 1}\n', r"m\.jsonl: row 1 .* has no 'file_name'"),
+    ],
+)
+def test_a_damaged_table_of_labels_names_the_row(tmp_path, name, content, said):
+    pictures(tmp_path / "i", "0.png", "1.png")
+    (tmp_path / "i" / name).write_text(content)
+    refused(tmp_path / "i", said)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    pictures(tmp_path / "i", "train/0.png", "car/1.png", "bus/2.png")
+    assert file.load(path=str(tmp_path / "i")).class_names == ("bus", "car", "train")
+    pictures(tmp_path / "j", "train/a/0.png", "train/b/1.png", "val/a/2.png")
+    assert file.load(path=str(tmp_path / "j")).class_names == ("a", "b")
+    pictures(tmp_path / "k", "train/a/0.png", "test/b/1.png", "car/2.png")
+    refused(tmp_path / "k", "its folders test, train are parts of a data set, but car beside them is none")
+
+
+@pytest.mark.parametrize(("content", "reason"), [("cut", "truncated"), ("bomb", "exceeds limit")])
+def test_a_damaged_image_of_a_torchvision_set_is_named(tmp_path, content, reason):
+    pytest.importorskip("torchvision")
+    pictures(tmp_path / "eurosat" / "2750", "A/0.png", "A/1.png", "B/2.png")
+    whole = png(0, (64, 64))
+    # The head of a PNG says its size, with a checksum.
+    size = struct.pack(">II", 100_000, 100_000) + whole[24:29]
+    head = size + struct.pack(">I", zlib.crc32(b"IHDR" + size))
+    bad = whole[: len(whole) // 2] if content == "cut" else whole[:16] + head + whole[33:]
+    (tmp_path / "eurosat" / "2750" / "A" / "1.png").write_bytes(bad)
+    with pytest.raises(UserError, match=f"image 1 .counted from 0. of a part cannot be decoded .*{reason}") as error:
+        torchvision.load(set="EuroSAT", path=str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_of_a_packed_file_no_more_is_unpacked_than_its_header_says(tmp_path):
+    """64 MiB of zeros, packed in 64 kB."""
+    head = b"\0\0\x08\3" + struct.pack(">III", 4, 2, 2)
+    (tmp_path / "a-idx3-ubyte.gz").write_bytes(gzip.compress(head + bytes(1 << 26)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"it has 17 values or more, but its header says \(4, 2, 2\)"):
+            known_sets.read_idx(tmp_path / "a-idx3-ubyte.gz")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+    (tmp_path / "a-idx3-ubyte.gz").write_bytes(gzip.compress(head + bytes(range(16))))
+    assert known_sets.read_idx(tmp_path / "a-idx3-ubyte.gz").shape == (4, 2, 2)
+
+
+def test_a_workbook_has_a_bound(tmp_path, monkeypatch):
+    book = openpyxl.Workbook()
+    for row in (("a", "b"), *((place / 3, place % 5) for place in range(60))):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    assert file.load(path=str(tmp_path / "a.xlsx")).n_samples == 60
+    monkeypatch.setattr(records, "_MOST_CELLS", 100)
+    (tmp_path / "a.xlsx").rename(tmp_path / "b.xlsx")
+    refused(tmp_path / "b.xlsx", "the sheet has more than 100 cells: save it as .csv or .parquet")
