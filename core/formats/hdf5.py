@@ -88,7 +88,9 @@ def child(file: Path, group: Any, path: str) -> Any:
         step = steps.pop(0)
         if not step:
             continue
-        link = node.get(step, getlink=True) if isinstance(node, h5py.Group) else None
+        if not isinstance(node, h5py.Group):
+            return None
+        link = node.get(step, getlink=True)
         if isinstance(link, h5py.HardLink):
             node = node[step]
         elif isinstance(link, h5py.SoftLink) and followed < _DEEP:

@@ -241,8 +241,6 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
 def _content(file: Path) -> tuple[bytes, tuple[int, ...], bytes]:
     """The first 4 bytes, the shape, and the values, at most one more than its shape has: a `.gz` may hold many."""
     import gzip
-    import struct
-    import zlib
 
     try:
         # No byte of a `.gz` unpacks to more than 1032 (https://zlib.net/zlib_tech.html).
@@ -250,9 +248,9 @@ def _content(file: Path) -> tuple[bytes, tuple[int, ...], bytes]:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             head = stream.read(4)
             sizes = stream.read(4 * head[3] if len(head) == 4 else 0)
-            shape = struct.unpack(f">{len(sizes) // 4}I", sizes[: len(sizes) // 4 * 4])
+            shape = tuple(int.from_bytes(sizes[at : at + 4]) for at in range(0, len(sizes) - 3, 4))
             return head, shape, stream.read(min(math.prod(shape) + 1, most))
-    except (OSError, EOFError, zlib.error) as error:
+    except damage() as error:
         raise fault(file, f"it cannot be unpacked ({error}): copy or download it again") from error
 
 
