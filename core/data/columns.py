@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.data.dataset import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,6 +80,7 @@ class Part:
         notes: what else was decided while reading, in sentences.
         axes: what each axis of a stored sample was, as `("height", "width", "channels")`, where the samples have their
             final shape, (n, channels, height, width); empty where that is still to be decided.
+        first_index: the number of the first feature in a file of sparse rows, 0 or 1; 0 of others.
     """
 
     file: Path
@@ -92,6 +93,7 @@ class Part:
     ids: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
+    first_index: int = 0
 
 
 def label_key(
@@ -174,6 +176,24 @@ def is_class_alone(name: str) -> bool:
 def is_id_name(name: str, *, text: bool) -> bool:
     """Whether this is a usual name for a column of sample names; `text`: the column holds texts, not numbers."""
     return _ID.fullmatch(name) is not None or (text and _NAME.fullmatch(name) is not None)
+
+
+def exact_ids(arrays: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], int]:
+    """The ids of several files as one array (n,), in which different ids stay different, and how many are missing.
+
+    Whole numbers stay such: as floats, those above 2**53 would become equal. Where values are missing (None) or of
+    several kinds, all become texts, and a missing one an empty text.
+    """
+    import numpy as np
+
+    kinds = {one.dtype.kind for one in arrays}
+    if len(kinds) == 1 and "O" not in kinds:
+        return np.concatenate(arrays), 0
+    values = [value for one in arrays for value in one.tolist()]
+    if all(type(value) is int for value in values) and (found := np.asarray(values)).dtype.kind in "iu":
+        return found, 0
+    texts = ["" if value is None else str(value) for value in values]
+    return np.asarray(texts, dtype=object), sum(value is None for value in values)
 
 
 def are_whole(values: NDArray[Any]) -> bool:

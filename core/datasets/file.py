@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config.schema import PositiveInt
-from core.data.columns import Part, Wanted, few_valued, listed
+from core.data.columns import Part, Wanted, exact_ids, few_valued, listed
 from core.data.dataset import Dataset, check_spread, check_values, fault, fingerprint_from, user_path
 from core.data.labels import Labels, check_labels, read_labels
 from core.data.layout import shaped
@@ -214,9 +214,15 @@ def _samples(
         _check_options(found, wanted)
     parts = [_checked(one, wanted) for one in found.parts(wanted)]
     _check_same(parts)
-    part = parts[0] if len(parts) == 1 else _joined(parts)
+    part = _with_ids(parts[0] if len(parts) == 1 else _joined(parts), parts)
     if part.axes and shape is None:
         return part.samples, part, part.axes
+    given = part.samples.shape[1:]
+    if shape is not None and len(shape) > 1 and len(given) == 3 and 1 not in given and tuple(shape) != given:
+        raise fault(
+            found.path,
+            f"`shape: {list(shape)}` would lay the channels of images of shape {given} side by side: leave it out",
+        )
     samples, axes = shaped(part.samples, shape, None if part.axes else wanted.layout, found.path)
     return samples, part, axes
 
@@ -237,13 +243,21 @@ def _joined(parts: Sequence[Part]) -> Part:
     from scipy import sparse
 
     labels = [part.labels for part in parts if part.labels is not None]
-    ids = [part.ids for part in parts if part.ids is not None]
     return replace(
         parts[0],
         samples=(sparse.vstack if is_sparse(parts[0].samples) else np.concatenate)([part.samples for part in parts]),
         labels=np.concatenate(labels) if labels else None,
-        ids=np.concatenate(ids) if len(ids) == len(parts) else None,
     )
+
+
+def _with_ids(part: Part, parts: Sequence[Part]) -> Part:
+    """The joined part with the ids of all; without any where a file has none."""
+    found = [one.ids for one in parts if one.ids is not None]
+    if len(found) < len(parts):
+        return replace(part, ids=None)
+    ids, missing = exact_ids(found)
+    note = f"{missing:,} of {len(ids):,} ids are missing, and are empty texts"
+    return replace(part, ids=ids, notes=(*part.notes, note) if missing else part.notes)
 
 
 def fingerprint(*, path: str, **options: Any) -> str:
@@ -303,6 +317,12 @@ def _check_options(found: formats.DataFiles, wanted: Wanted) -> None:
 def _check_same(parts: Sequence[Part]) -> None:
     first = parts[0]
     for part in parts[1:]:
+        if part.first_index != first.first_index:
+            bases = f"its indices count from {part.first_index}, those of {first.file.name} from {first.first_index}"
+            raise fault(
+                part.file,
+                f"{bases}, so that one number is two features: join the files into one, or write all from 1",
+            )
         if part.samples.shape[1:] != first.samples.shape[1:] or part.columns != first.columns:
             raise fault(
                 part.file,

@@ -69,6 +69,8 @@ def load(
 
     if patch % 2 == 0:
         raise fault(path, f"`patch: {patch}` has no pixel in its middle: give an odd number, such as {patch + 1}")
+    if truth == "none" and truth_variable is not None:
+        raise fault(path, f"`truth_variable: {truth_variable}` does nothing with `truth: none`: leave one of them out")
     options: dict[str, Any] = {
         "truth": truth,
         "bands": bands,

@@ -101,12 +101,12 @@ def _load(name: str, path: str, *, split: str, size: int | None, scale: str, key
         targets.clear()
         for part in parts:
             for start in range(0, len(part), _BLOCK):
-                pairs = [part[place] for place in range(start, min(start + _BLOCK, len(part)))]
+                pairs = [_pair(path, part, place) for place in range(start, min(start + _BLOCK, len(part)))]
                 targets.extend(int(target) for _, target in pairs)
                 yield [_packed(image) for image, _ in pairs]
 
     names = [f"image {place} of {name}" for place in range(count)]
-    look = [_packed(parts[0][place][0]) for place in range(0, len(parts[0]), max(1, len(parts[0]) // 8))]
+    look = [_packed(_pair(path, parts[0], place)[0]) for place in range(0, len(parts[0]), max(1, len(parts[0]) // 8))]
     images, _, notes = decoded(path, stream, names, look, size=size, skip=False)
     check_spread(images, path)
     labels = read_labels(np.asarray(targets), count, path, names=getattr(parts[0], "classes", None) or ())
@@ -152,6 +152,20 @@ def _argument(part: str) -> dict[str, Any]:
     if not part:
         return {}
     return {"train": part == "True"} if part in {"True", "False"} else {"split": part}
+
+
+def _pair(path: str, part: Any, place: int) -> tuple[Any, Any]:
+    """An image and its class, of which torchvision decodes the image.
+
+    Raises:
+        UserError: it cannot be decoded, or claims to be too large.
+    """
+    try:
+        return part[place]
+    except Exception as error:  # of damaged files Pillow raises nearly everything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        said = f"image {place} (counted from 0) of a part cannot be decoded ({reason}): copy or download the set again"
+        raise fault(path, said) from error
 
 
 def _packed(image: Any) -> bytes:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from core.data.columns import Part, Wanted, check_named, is_id_name, is_label_name, label_key, listed
+from core.data.columns import Part, Wanted, check_named, exact_ids, is_id_name, is_label_name, label_key, listed
 from core.data.dataset import fault
 from core.data.layout import arranged, samples_last, shaped
 from core.data.prepared import gathered
@@ -198,12 +198,13 @@ def part_of(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
         raise fault(held.file, f"its samples have the shapes {shapes} in {' and '.join(chosen)}: choose a `split`")
     if len({one.labels is None for one in parts}) > 1:
         raise fault(held.file, "only one of its parts has labels: choose a `split`, or write `labels: none`")
+    ids = [one.ids for one in parts if one.ids is not None]
     counts = " and ".join(f"{one.samples.shape[0]} of {name}" for one, name in zip(parts, chosen, strict=True))
     return replace(
         first,
         samples=gathered([one.samples for one in parts]),
         labels=None if first.labels is None else _concatenated([one.labels for one in parts]),
-        ids=None if any(one.ids is None for one in parts) else _concatenated([one.ids for one in parts]),
+        ids=exact_ids(ids)[0] if len(ids) == len(parts) else None,
         notes=(f"the samples are {counts} (`split`)", *first.notes),
     )
 

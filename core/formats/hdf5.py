@@ -75,6 +75,48 @@ def members(group: Any) -> Iterator[tuple[str, Any]]:
             yield name, group[name]
 
 
+def child(file: Path, group: Any, path: str) -> Any:
+    """What lies at a path below a group, along links within the file; None if there is nothing.
+
+    Raises:
+        UserError: it lies in another file, which is no part of the content that results are of.
+    """
+    import h5py
+
+    node, steps, followed = group, path.split("/"), 0
+    while steps:
+        step = steps.pop(0)
+        if not step:
+            continue
+        if not isinstance(node, h5py.Group):
+            return None
+        link = node.get(step, getlink=True)
+        if isinstance(link, h5py.HardLink):
+            node = node[step]
+        elif isinstance(link, h5py.SoftLink) and followed < _DEEP:
+            followed += 1
+            node = node.file if link.path.startswith("/") else node
+            steps = [*link.path.split("/"), *steps]
+        elif isinstance(link, h5py.ExternalLink):
+            raise fault(file, f"{path} is a link to another file: copy what lies there into this one")
+        else:
+            return None
+    return node
+
+
+def needed(file: Path, group: Any, path: str) -> Any:
+    """As `child`.
+
+    Raises:
+        UserError: it lies in another file.
+        KeyError: there is nothing.
+    """
+    found = child(file, group, path)
+    if found is None:
+        raise KeyError(f"there is no {path} in {group.name}")
+    return found
+
+
 def checked(file: Path, dataset: Any) -> Any:
     """An array of HDF5 whose values lie in this file: others are not part of the content that results are of.
 
@@ -123,11 +165,11 @@ class _Frame(NamedTuple):
 
 
 def _read_h5ad(file: Path, root: Any, wanted: Wanted) -> Part:
-    matrices = _matrices(root)
+    matrices = _matrices(file, root)
     path = "X" if wanted.features is None else ", ".join(wanted.features)
     if path not in matrices:
         raise fault(file, f"there is no matrix {path!r} in it: name one of {listed(matrices)}, as in `features: X`")
-    if wanted.log1p and path == "X" and "log1p" in root.get("uns", {}):
+    if wanted.log1p and path == "X" and child(file, root, "uns/log1p") is not None:
         raise fault(file, "its `uns/log1p` says that X holds logarithms already: leave out `log1p`")
     obs = _frame(file, root, "obs")
     check_named(file, wanted, obs.columns)
@@ -159,11 +201,13 @@ def _read_h5ad(file: Path, root: Any, wanted: Wanted) -> Part:
     )
 
 
-def _matrices(root: Any) -> dict[str, Any]:
+def _matrices(file: Path, root: Any) -> dict[str, Any]:
     """The matrices with a row for each cell, by their path; before version 0.7 `raw/X` was called `raw.X`."""
-    found = {"X": root.get("X"), "raw/X": root.get("raw/X", root.get("raw.X"))}
-    for group in ("layers", "obsm"):
-        found |= {f"{group}/{name}": one for name, one in members(root.get(group, {}))}
+    raw = child(file, root, "raw/X")
+    found = {"X": child(file, root, "X"), "raw/X": child(file, root, "raw.X") if raw is None else raw}
+    for name in ("layers", "obsm"):
+        group = child(file, root, name)
+        found |= {} if group is None else {f"{name}/{key}": one for key, one in members(group)}
     return {path: one for path, one in found.items() if one is not None and (_form(one) or _is_dense(one))}
 
 
@@ -192,7 +236,7 @@ def _matrix(file: Path, node: Any) -> tuple[Any, tuple[str, ...]]:
         return gathered([Rows(checked(file, node), (0, 1))]), ()
     attributes = node.attrs
     shape = tuple(int(one) for one in attributes["shape" if "shape" in attributes else "h5sparse_shape"])
-    data, indices, indptr = (checked(file, node[name]) for name in ("data", "indices", "indptr"))
+    data, indices, indptr = (checked(file, needed(file, node, name)) for name in ("data", "indices", "indptr"))
     # A matrix that stays sparse is trained on as float32: larger numbers would only take memory.
     large = math.prod(shape) > WHOLE and data.dtype != np.float32
     values = data.astype(np.float32)[()] if large else data[()]
@@ -216,19 +260,21 @@ def _frame(file: Path, root: Any, path: str) -> _Frame:
     """
     import h5py
 
-    group = root[path]
+    group = needed(file, root, path)
     if isinstance(group, h5py.Dataset):
         records = checked(file, group)[()]
         first, *others = records.dtype.names
-        return _Frame(_texts(records[first]), {name: lambda n=name: _of_records(root, records, n) for name in others})
+        readers = {name: lambda n=name: _of_records(file, root, records, n) for name in others}
+        return _Frame(_texts(records[first]), readers)
     index = _attribute(group, "_index") or "_index"
     order = [one.decode() if isinstance(one, bytes) else str(one) for one in group.attrs.get("column-order", ())]
-    columns = {name: lambda n=name: _column(file, group[n]) for name in order if name in group and name != index}
-    return _Frame(_column(file, group[index]), columns)
+    nodes = {name: child(file, group, name) for name in order if name != index}
+    columns = {name: lambda n=node: _column(file, n) for name, node in nodes.items() if node is not None}
+    return _Frame(_column(file, needed(file, group, index)), columns)
 
 
 def _names(file: Path, root: Any, path: str) -> tuple[str, ...]:
-    path = path if path in root else path.replace("/", ".")
+    path = path.replace("/", ".") if child(file, root, path) is None else path
     return tuple(str(one) for one in _frame(file, root, path).rows.tolist())
 
 
@@ -243,9 +289,9 @@ def _texts(values: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _of_records(root: Any, records: Any, name: str) -> NDArray[Any]:
-    values, place = _texts(records[name]), f"uns/{name}_categories"
-    return _of_codes(values, _texts(root[place][()])) if place in root else values
+def _of_records(file: Path, root: Any, records: Any, name: str) -> NDArray[Any]:
+    values, names = _texts(records[name]), child(file, root, f"uns/{name}_categories")
+    return values if names is None else _of_codes(values, _texts(checked(file, names)[()]))
 
 
 def _column(file: Path, node: Any) -> NDArray[Any]:
@@ -255,10 +301,13 @@ def _column(file: Path, node: Any) -> NDArray[Any]:
     if isinstance(node, h5py.Dataset):
         values = _texts(checked(file, node)[()])
         beside = node.attrs.get("categories")
-        return values if beside is None else _of_codes(values, _column(file, node.file[beside]))
-    if "codes" in node:
-        return _of_codes(checked(file, node["codes"])[()], _column(file, node["categories"]))
-    values, missing = (_column(file, node[name]) for name in ("values", "mask"))
+        if beside is None:
+            return values
+        names = node.file[beside] if isinstance(beside, h5py.Reference) else needed(file, node.file, str(beside))
+        return _of_codes(values, _column(file, names))
+    if (codes := child(file, node, "codes")) is not None:
+        return _of_codes(checked(file, codes)[()], _column(file, needed(file, node, "categories")))
+    values, missing = (_column(file, needed(file, node, name)) for name in ("values", "mask"))
     return _with_none(values, missing.astype(bool)) if missing.any() else values
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import Part, Wanted, check_named, label_key, listed
+from core.data.columns import Part, Wanted, check_named, cut, label_key, listed
 from core.data.dataset import damage, fault
 from core.formats.decoding import Item, block, decoded
-from core.formats.images import SUFFIXES, values
+from core.formats.images import values
+from core.formats.label_tables import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ _PART = re.compile(r"(?<![a-z])(train|test|val|valid|validation)(?:ing)?(?![a-z]
 _LOOKED_AT = 200
 # Bytes of an image and of a label in an archive; larger ones are no such thing.
 _LARGEST_IMAGE, _LARGEST_LABEL = 1 << 28, 1 << 20
+# Characters of the name of an image: longer than any path of a file, and each name takes the room of the longest.
+_LONGEST_NAME = 4096
 
 
 @dataclass(eq=False)
@@ -166,6 +169,9 @@ def _tables(shards: Sequence[Path], wanted: Wanted) -> _Held:
             count = source.metadata.num_rows
         structs = [None] * count if table is None or not has_path else table[image].to_pylist()
         known = [None if one is None else one["path"] for one in structs]
+        if (longest := max((len(one or "") for one in known), default=0)) > _LONGEST_NAME:
+            said = f"the `path` of an image has {longest:,} characters, more than the {_LONGEST_NAME:,} of a name"
+            raise fault(shard, f"{said}: is it damaged?")
         held.names += [one or f"{shard.name}, row {row}" for row, one in enumerate(known, 1)]
         paths += known
         labels += [] if labelled is None or table is None else table[labelled].to_pylist()
@@ -230,6 +236,8 @@ def _tars(place: Path, shards: Sequence[Path], wanted: Wanted) -> _Held:
             if key in before:
                 raise fault(shard, f"the sample {key} is in another file too: give each another name")
             sample = found.setdefault(key, _Sample())
+            if end in sample.images or end in sample.told:
+                raise fault(shard, f"it holds {cut(f'{key}.{end}', 200)} twice (in any case of letters): keep one")
             if isinstance(item, str):
                 sample.told[end] = item
             else:
@@ -241,6 +249,9 @@ def _tars(place: Path, shards: Sequence[Path], wanted: Wanted) -> _Held:
     held = _Held(lambda: (items[start : start + size] for start in range(0, len(items), size)), list(pictures))
     held.ids = list(pictures)
     told = [_told(place, key, one.told) for key, one in pictures.items()]
+    if wanted.id is not None and wanted.known is None:
+        raise fault(place, f"`id: {wanted.id}`: the ids of a tar are the names of its samples: leave it out")
+    check_named(place, wanted, sorted({name for one in told for name in one}))
     column = _label_member(place, told, wanted)
     if column is not None:
         held.labels, held.label_name = values([one.get(column, "") for one in told]), column

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import Part, Wanted, label_key, listed
+from core.data.columns import Part, Wanted, listed
 from core.data.dataset import fault
 from core.errors import counted
+from core.formats.label_tables import SUFFIXES, TABLES, Names, file_column, labels_of, suffix
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-_TABLES = (".csv", ".tsv", ".jsonl")
 # What other programs leave in folders.
 _JUNK = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lost+found"}
 # What people call the folders of a data set's parts; what is in neither of the two counts for `all` alone.
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
     ("val", "valid", "validation", "dev", "eval", "unlabelled", "unlabeled", "extra"), ""
-)
-# The columns that name files, the first that a table has; an id is a name without its suffix.
-_FILES = (
-    *("file_name", "filename", "file", "image", "image_name", "img", "image_path", "path", "filepath", "name"),
-    *("image_id", "id"),
 )
 # So many images, evenly spread, are looked at to guess the common size.
 _LOOKED_AT = 200
@@ -46,21 +37,6 @@ class _Tree:
     odd: list[str] = field(default_factory=list[str])
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table of labels: its name from the folder, its columns and rows, and the column of the file names."""
-
-    name: str
-    columns: list[str]
-    rows: list[dict[str, Any]]
-    file_column: str
-
-    @property
-    def folder(self) -> str:
-        """Where the names in it start, with a slash at the end if it is not empty."""
-        return self.name[: self.name.rfind("/") + 1]
-
-
 def files(folder: Path) -> list[str]:
     """The images below a folder and the tables of their labels; none if it holds no images, or other data.
 
@@ -69,12 +45,12 @@ def files(folder: Path) -> list[str]:
     """
     from core.formats.registry import FORMATS
 
-    data = {suffix for one in FORMATS for suffix in one.suffixes} - {*_TABLES, *SUFFIXES}
+    data = {end for one in FORMATS for end in one.suffixes} - {*TABLES, *SUFFIXES}
     beside = [entry.name for entry in _entries(folder)]
-    if any(_suffix(name) in data for name in beside):
+    if any(suffix(name) in data for name in beside):
         return []
     tree = _scanned(folder)
-    tables = [one for one in tree.others if "/" not in one and _suffix(one) in _TABLES]
+    tables = [one for one in tree.others if "/" not in one and suffix(one) in TABLES]
     if not tree.images or (tables and not _naming(folder, tree)):
         return []
     root = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end
@@ -148,8 +124,14 @@ def values(labels: Sequence[str]) -> NDArray[Any]:
     return np.asarray(labels, dtype=object)
 
 
-def _suffix(name: str) -> str:
-    return name[name.rfind(".") :].lower() if "." in name else ""
+def _naming(folder: Path, tree: _Tree, wanted: Wanted | None = None) -> list[str]:
+    """The tables that name images: in the folder, or in a folder of a part."""
+    parents = {"", *(f"{one}/" for one in _tops(tree.images))}
+    tables = [one for one in sorted(tree.others) if suffix(one) in TABLES and one[: one.rfind("/") + 1] in parents]
+    if not tables:
+        return []
+    known, column = Names(tree.images), None if wanted is None else wanted.id
+    return [one for one in tables if file_column(folder, one, known, column)]
 
 
 def _printable(name: str) -> str:
@@ -175,7 +157,7 @@ def _scanned(folder: Path) -> _Tree:
         prefix, above = waiting.pop()
         for entry in _entries(os.path.join(folder, prefix) if prefix else folder):  # noqa: PTH118 - see `files`
             name = prefix + entry.name
-            is_image = _suffix(entry.name) in SUFFIXES
+            is_image = suffix(entry.name) in SUFFIXES
             if entry.is_file():
                 (found.images if is_image else found.others).append(name)
             elif entry.is_dir():
@@ -189,69 +171,8 @@ def _scanned(folder: Path) -> _Tree:
     return found
 
 
-def _naming(folder: Path, tree: _Tree) -> list[str]:
-    """The tables that name images: in the folder, or in a folder of a part."""
-    parents = {"", *(f"{one}/" for one in _tops(tree.images))}
-    tables = [one for one in sorted(tree.others) if _suffix(one) in _TABLES and one[: one.rfind("/") + 1] in parents]
-    if not tables:
-        return []
-    known = _Names(tree.images)
-    return [one for one in tables if _opened(folder, one, known, None, rows=1) is not None]
-
-
 def _tops(names: Sequence[str]) -> set[str]:
     return {name.partition("/")[0] for name in names if "/" in name}
-
-
-class _Names:
-    """Images by the names that a table may give them: from its folder on, or alone, with or without the suffix."""
-
-    def __init__(self, images: Sequence[str]) -> None:
-        self._images = set(images)
-        self._alone = {}
-        for name in images:
-            alone = name[name.rfind("/") + 1 :]
-            for key in (alone, alone[: alone.rfind(".")]):
-                self._alone[key] = "" if key in self._alone else name
-
-    def find(self, folder: str, name: str) -> str:
-        """The image; empty if there is none, or several have this name."""
-        plain = name.strip().replace("\\", "/").removeprefix("./")
-        return folder + plain if folder + plain in self._images else self._alone.get(plain, "")
-
-
-def _opened(folder: Path, name: str, known: _Names, file_column: str | None, rows: int | None = None) -> _Table | None:
-    """A table whose first row names an image, with all or so many of its rows; None if it is another one."""
-    try:
-        with (folder / name).open(encoding="utf-8-sig", newline="") as stream:
-            lines = _json_lines(stream) if _suffix(name) == ".jsonl" else _delimited(stream)
-            found = list(islice(lines, rows))
-    except (OSError, ValueError, csv.Error):
-        return None
-    columns = list(found[0]) if found else []
-    usual = [one for key in _FILES for one in columns if one.lower() == key]
-    others = [one for one in columns if _suffix(str(found[0][one])) in SUFFIXES]
-    candidates = [file_column] if file_column else [*usual, *others]
-    table = _Table(name, columns, found, "")
-    for column in candidates:
-        if column in columns and known.find(table.folder, str(found[0][column])):
-            return _Table(name, columns, found, column)
-    return None
-
-
-def _json_lines(stream: Any) -> Iterator[dict[str, Any]]:
-    for line in stream:
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError("a line is no mapping")
-            yield row
-
-
-def _delimited(stream: Any) -> Iterator[dict[str, Any]]:
-    start = stream.readline()
-    stream.seek(0)
-    yield from csv.DictReader(stream, delimiter=max(",;\t", key=start.count), restval="")
 
 
 @dataclass
@@ -273,13 +194,19 @@ def _chosen(folder: Path, tree: _Tree, wanted: Wanted) -> _Chosen:
     found.left = _ignored(folder, folders, wanted)
     keep = [place for place, one in enumerate(folders) if one not in wanted.ignore]
     found.names, folders = [found.names[place] for place in keep], [folders[place] for place in keep]
-    tables = _naming(folder, tree)
+    tables = _naming(folder, tree, wanted)
+    by_table = bool(tables) and wanted.labels not in {"none", "folder"}
+    if wanted.id is not None and wanted.known is None and not by_table:
+        said = f"`id: {wanted.id}` names the column of file names in a table, but no table of labels is read: leave it"
+        raise fault(folder, f"{said} out")
     if others := [one for one in tree.others if one not in tables]:
         found.notes.append(f"files that are no images: {listed(map(_printable, sorted(others)))}")
     if wanted.labels == "none" or wanted.known is not None:
         return found
-    if tables and wanted.labels != "folder":
-        _label_by_table(folder, tree, tables, found, wanted)
+    if by_table:
+        labelled = labels_of(folder, Names(tree.images), tables, found.names, wanted)
+        found.labels, found.label_name = labelled.labels, labelled.name
+        found.notes += labelled.notes
         return found
     if wanted.labels not in {None, "folder"}:
         raise fault(folder, f"`labels: {wanted.labels}` names a column, but no table beside the images names them")
@@ -327,6 +254,8 @@ def _parts(folder: Path, images: Sequence[str]) -> tuple[str, set[str]]:
         return prefix, set()
     strange = sorted(tops - parts)
     flat = [one for one in images if "/" not in one[len(prefix) :]]
+    if strange and len({_PARTS[one.lower()] for one in parts} - {""}) == 1:
+        return prefix, set()  # a class of trains among cars and buses
     if strange or flat:
         said = listed(_printable(one) for one in (*strange, *flat[:3]))
         raise fault(
@@ -348,51 +277,3 @@ def _ignored(folder: Path, folders: Sequence[str], wanted: Wanted) -> tuple[str,
     if wanted.known is None and (unknown := [repr(one) for one in wanted.ignore if one not in counts]):
         raise fault(folder, f"`ignore` names {listed(unknown)}, but its class folders are {listed(sorted(counts))}")
     return tuple(f"{one} (a folder of {counted(counts[one], 'image')}, ignored)" for one in wanted.ignore)
-
-
-def _label_by_table(folder: Path, tree: _Tree, names: Sequence[str], chosen: _Chosen, wanted: Wanted) -> None:
-    if len({one[: one.rfind("/") + 1] for one in names}) < len(names):
-        raise fault(
-            folder,
-            f"several tables name its images: {listed(names)}; move the others away, or use no labels: `labels: none`",
-        )
-    known, found, missing = _Names(tree.images), dict[str, str](), list[str]()
-    for one in names:
-        table = _opened(folder, one, known, wanted.id)
-        if table is None:
-            raise fault(folder / one, "it cannot be read as a table whose first row names an image")
-        chosen.label_name = column = _label_column(folder / one, table, wanted)
-        for row in table.rows:
-            name, label = str(row[table.file_column] or ""), row.get(column)
-            image = known.find(table.folder, name)
-            said = "" if label is None else str(label).strip()
-            if not image:
-                missing.append(name)
-            elif found.setdefault(image, said) != said:
-                raise fault(folder / one, f"it names {image} twice, as {found[image]!r} and as {said!r}: keep one")
-    if missing and wanted.broken != "skip":
-        raise fault(
-            folder,
-            f"{listed(names)} names {counted(len(missing), 'file')} that are not there: {listed(missing)}; the data "
-            "may be incomplete, or leave them out with `broken: skip`",
-        )
-    chosen.labels = [found.get(one, "") for one in chosen.names]
-    chosen.notes.append(f"the labels are those of {listed(names)}")
-    if missing:
-        chosen.notes.append(f"not there (`broken: skip`): {listed(missing)}")
-    if bare := [one for one in chosen.names if one not in found]:
-        chosen.notes.append(f"{counted(len(bare), 'image')} without a row in {listed(names)}: {listed(bare[:3])}")
-
-
-def _label_column(file: Path, table: _Table, wanted: Wanted) -> str:
-    names = [one for one in table.columns if one != table.file_column]
-    column = label_key(file, names, wanted.labels)
-    if column is None and len(names) == 1:
-        return names[0]
-    if column is None:
-        raise fault(
-            file,
-            f"which of its columns {listed(names)} are the labels? Write it as `labels: {names[0] if names else '…'}`, "
-            "or use no labels: `labels: none`",
-        )
-    return column

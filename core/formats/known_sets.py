@@ -1,8 +1,7 @@
 """Reads data sets of images as they are downloaded: MNIST and its kin, CIFAR-10, CIFAR-100 and STL-10.
 
 Each is a folder of its files, or the folder in which torchvision keeps it; CIFAR and STL-10 also the `.tar.gz` itself.
-Without `split` the parts for training and for testing are joined, train first, as methods of contrastive clustering
-take them.
+Without `split` the parts for training and for testing are joined, train first, as contrastive clustering takes them.
 
 Sources: LeCun, Cortes and Burges, MNIST (the format IDX); Cohen et al., EMNIST, 2017; Krizhevsky, Learning Multiple
 Layers of Features from Tiny Images, 2009; Coates, Lee and Ng, An Analysis of Single-Layer Networks, 2011 (STL-10).
@@ -230,27 +229,28 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    content = _content(file)
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise fault(file, f"it is not an IDX file of bytes: it begins with {content[:4].hex()}, not 000008")
-    start = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content[4:start], ">u4", (len(content[:start]) - 4) // 4).tolist())
-    if len(content) - start != math.prod(shape):
-        raise fault(
-            file,
-            f"it has {max(len(content) - start, 0)} values, but its header says {shape}: copy or download it again",
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    head, shape, content = _content(file)
+    if len(head) < 4 or head[:3] != b"\0\0\x08":
+        raise fault(file, f"it is not an IDX file of bytes: it begins with {head.hex()}, not 000008")
+    if len(content) != math.prod(shape):
+        more = " or more" if len(content) > math.prod(shape) else ""
+        raise fault(file, f"it has {len(content)} values{more}, but its header says {shape}: copy or download it again")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path) -> tuple[bytes, tuple[int, ...], bytes]:
+    """The first 4 bytes, the shape, and the values, at most one more than its shape has: a `.gz` may hold many."""
     import gzip
-    import zlib
 
     try:
-        packed = file.read_bytes()
-        return gzip.decompress(packed) if file.suffix == ".gz" else packed
-    except (OSError, EOFError, zlib.error) as error:
+        # No byte of a `.gz` unpacks to more than 1032 (https://zlib.net/zlib_tech.html).
+        most = file.stat().st_size * (1032 if file.suffix == ".gz" else 1)
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            head = stream.read(4)
+            sizes = stream.read(4 * head[3] if len(head) == 4 else 0)
+            shape = tuple(int.from_bytes(sizes[at : at + 4]) for at in range(0, len(sizes) - 3, 4))
+            return head, shape, stream.read(min(math.prod(shape) + 1, most))
+    except damage() as error:
         raise fault(file, f"it cannot be unpacked ({error}): copy or download it again") from error
 
 

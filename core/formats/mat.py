@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core.data.columns import Part, Wanted
 from core.data.stored import FEW, Rows, is_sparse
 from core.formats.arrays import ArrayHead, NamedArrays, part_of
-from core.formats.hdf5 import checked, is_hdf5, members, opened
+from core.formats.hdf5 import checked, child, is_hdf5, members, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -120,7 +120,12 @@ def _digits(held: NamedArrays, wanted: Wanted) -> Part:
     """SVHN writes the digit 0 as class 10 (Netzer et al., Reading Digits in Natural Images, 2011)."""
     part = part_of(held, wanted)
     images = held.heads.get("X")
-    if part.labels is None or images is None or images.shape[:3] != (32, 32, 3) or set(part.labels) != {*range(1, 11)}:
+    if (
+        part.labels is None
+        or images is None
+        or images.shape[:3] != (32, 32, 3)
+        or not set(part.labels) <= {*range(1, 11)}
+    ):
         return part
     return replace(part, labels=part.labels % 10, notes=(*part.notes, "the label 10 is the digit 0, as SVHN writes it"))
 
@@ -245,7 +250,7 @@ def _array_of_texts(texts: list[str]) -> NDArray[Any]:
 def _sparse(file: Path, group: Any) -> Any:
     from scipy import sparse
 
-    names = [name for name in ("data", "ir", "jc") if name in group]  # one without values has `jc` alone
-    found = {name: checked(file, group[name])[()] for name in names}
+    nodes = {name: child(file, group, name) for name in ("data", "ir", "jc")}  # one without values has `jc` alone
+    found = {name: checked(file, node)[()] for name, node in nodes.items() if node is not None}
     shape = (int(group.attrs["MATLAB_sparse"]), len(found["jc"]) - 1)
     return sparse.csc_matrix((found.get("data", []), found.get("ir", []), found["jc"]), shape=shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,17 @@ from core.errors import UserError
 from core.formats.text_tables import head_of, is_header, is_missing, is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 # An object of a JSON Lines file must fit into a block; one of an image or a long text takes some megabytes.
 _BLOCK = 1 << 26
+# What stays the same when it is read as a whole number of 64 bits.
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+# Cells of a sheet: more take minutes to read, and a gigabyte.
+_MOST_CELLS = 5_000_000
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
 _INSTALL = "uv sync --extra import --inexact"
 
@@ -118,7 +123,7 @@ def _sheet(file: Path, name: str | None, _changed_ns: int) -> Any:
         sheets = {one.title: one for one in book.worksheets}
         chosen = _chosen(file, sheets, name)
         sheets[chosen].reset_dimensions()  # Some programs write wrong ones, and openpyxl would stop there.
-        rows: list[tuple[Any, ...]] = list(sheets[chosen].iter_rows(values_only=True))
+        rows = _bounded(file, sheets[chosen].iter_rows(values_only=True))
         if any(value is None for row in rows for value in row):
             _check_formulas(file, rows, openpyxl.load_workbook(io.BytesIO(content), read_only=True)[chosen])
     except UserError:
@@ -128,6 +133,17 @@ def _sheet(file: Path, name: str | None, _changed_ns: int) -> Any:
         what = f"it cannot be read as .xlsx ({reason}): it may be cut short, have a password, or be of another format"
         raise fault(file, what) from error
     return _table(file, rows)
+
+
+def _bounded(file: Path, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows, up to a number of cells: a small workbook may hold any number of equal ones."""
+    found, cells = list[tuple[Any, ...]](), 0
+    for row in rows:
+        cells += len(row)
+        if cells > _MOST_CELLS:
+            raise fault(file, f"the sheet has more than {_MOST_CELLS:,} cells: save it as .csv or .parquet")
+        found.append(row)
+    return found
 
 
 def _chosen(file: Path, sheets: dict[str, Any], name: str | None) -> str:
@@ -185,7 +201,10 @@ def _column(values: tuple[Any, ...]) -> Any:
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {str} and all(value is None or is_number(value) or is_missing(value) for value in values):
         # Numbers that were typed into cells of text.
-        return pa.array([None if value is None or is_missing(value) else float(value) for value in values])
+        found = [None if value is None or is_missing(value) else value for value in values]
+        # As floats, long ids would become equal.
+        whole = all(one is None or _WHOLE.fullmatch(one) for one in found)
+        return pa.array([None if one is None else int(one) if whole else float(one) for one in found])
     if len(kinds) > 1:
         as_one = float if kinds <= {int, float} else str
         values = tuple(None if value is None else as_one(value) for value in values)

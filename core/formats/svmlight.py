@@ -35,13 +35,13 @@ def read(file: Path, wanted: Wanted) -> Part:
         reason = " ".join(str(error).split())[:200]
         raise fault(file, f"a line is not of the form `label index:value index:value …` ({reason})") from error
     samples, labels, queries = found
-    note = "indices count from 0"
-    if samples.nnz and samples.indices.min() > 0:
-        samples, note = samples[:, 1:], "indices count from 1"
+    first = int(samples.nnz and samples.indices.min() > 0)
+    samples = samples[:, first:]
     return Part(
         file,
         samples if math.prod(samples.shape) > WHOLE else samples.toarray(),
         None if wanted.labels == "none" else labels,
         left_out=("qid (numbers of queries)",) if len(queries) else (),
-        notes=(note,),
+        notes=(f"indices count from {first}",),
+        first_index=first,
     )

@@ -67,9 +67,16 @@ def read(file: Path, wanted: Wanted) -> Part:
         columns,
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
-        ids=None if ids is None else table[ids].to_numpy(),
+        ids=None if ids is None else _ids(table[ids]),
         notes=(*notes, *grouped),
     )
+
+
+def _ids(column: Any) -> NDArray[Any]:
+    """The ids; with missing ones as objects, since whole numbers would become floats."""
+    import numpy as np
+
+    return np.asarray(column.to_pylist(), dtype=object) if column.null_count else column.to_numpy()
 
 
 def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | None) -> tuple[list[str], dict[str, str]]:
