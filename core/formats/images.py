@@ -62,20 +62,13 @@ class _Table:
 
 
 def files(folder: Path) -> list[str]:
-    """The images below a folder and the tables of their labels; none if it holds no images, or other data.
+    """The images below a folder and the tables of their labels; none if it holds no images.
 
     Raises:
         UserError: a folder cannot be listed.
     """
-    from core.formats.registry import FORMATS
-
-    data = {suffix for one in FORMATS for suffix in one.suffixes} - {*_TABLES, *SUFFIXES}
-    beside = [entry.name for entry in _entries(folder)]
-    if any(_suffix(name) in data for name in beside):
-        return []
     tree = _scanned(folder)
-    tables = [one for one in tree.others if "/" not in one and _suffix(one) in _TABLES]
-    if not tree.images or (tables and not _naming(folder, tree)):
+    if not tree.images:
         return []
     root = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end
     return [root + name for name in (*tree.images, *_naming(folder, tree))]
