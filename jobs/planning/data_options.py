@@ -29,7 +29,7 @@ def chosen(path: str, given: Sequence[str]) -> PlugIn:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UserError(f"--set {text}: write it as key=value")
-        options[key.removeprefix("data.")] = parse_value(value)
+        options[key.removeprefix("data.")] = parse_value(value, key)
     mistakes = Mistakes()
     found = read_plug_in("datasets", {**_named(path, options), **options}, ("data",), mistakes)
     if mistakes.found:

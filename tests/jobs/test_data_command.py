@@ -112,6 +112,7 @@ def test_a_contact_sheet_shows_images_with_their_labels(command, tmp_path):
         (["t.npz", "--out", "a.png"], "is for the images of --head"),
         (["i.npz", "--head"], "add --out images.png"),
         (["t.npz", "--set", "labels"], "--set labels: write it as key=value"),
+        (["t.npz", "--set", "decimal=[1"], "--set decimal=[1: the value is not valid YAML ("),
         (["t.npz", "--set", "size=big"], "data.size: 'big' is wrong"),
         (["t.npz", "--set", "sizes=3"], "data.sizes: unknown key; did you mean 'size'?"),
         (["t.npz", "--set", "name=texts"], "'texts' is none of the datasets; did you mean 'text'?"),
@@ -125,6 +126,18 @@ def test_a_mistake_is_one_line(arguments, said, command):
     assert code == 2
     assert len(err.splitlines()) == 1
     assert said in err
+
+
+def test_a_lone_comma_is_a_value(command, tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n" + "".join(f"{i},5;{i * i},25\n" for i in range(9)))
+    code, out, err = command("data", "t.csv", "--set", "decimal=,")
+    assert (code, err) == (0, "")
+    assert facts(out)["options"] == "{name: file, path: t.csv, decimal: ','}"
+    study = STUDY.replace("t.npz", "t.csv").replace("batch_size: 20", "n_clusters: 2\n  batch_size: 4")
+    (tmp_path / "s.yaml").write_text(study)
+    code, _, err = command("plan", "s.yaml", "--set", "data.decimal=,")
+    assert code == 0
+    assert "t: 9 samples × 2 features (a, b), no labels" in err
 
 
 def test_large_images_and_sparse_rows_are_looked_at_as_they_are_stored(command, tmp_path):
