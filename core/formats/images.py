@@ -366,8 +366,8 @@ def _label_by_table(folder: Path, tree: _Tree, names: Sequence[str], chosen: _Ch
     if missing and wanted.broken != "skip":
         raise fault(
             folder,
-            f"{listed(names)} names {counted(len(missing), 'file')} that are not there: {listed(missing)}; the data "
-            "may be incomplete, or leave them out with `broken: skip`",
+            f"{counted(len(missing), 'file', 'are')} not there, but named in {listed(names)}: {listed(missing)}; the "
+            "data may be incomplete, or leave out what is missing with `broken: skip`",
         )
     chosen.labels = [found.get(one, "") for one in chosen.names]
     chosen.notes.append(f"the labels are those of {listed(names)}")
