@@ -206,11 +206,10 @@ def _some(place: Path, names: tuple[str, ...]) -> str:
 
 def _beside(place: Path, entries: list[Path], taken: set[str]) -> tuple[str, ...]:
     """The entries of a folder that are not read, nor have anything in them that is."""
-    return tuple(
-        os.path.relpath(one, place) + "/" * one.is_dir()
-        for one in entries
-        if os.fspath(one) not in taken and not any(name.startswith(f"{os.fspath(one)}/") for name in taken)
-    )
+    above = {os.fspath(one) for folder in {Path(name).parent for name in taken} for one in (folder, *folder.parents)}
+    above |= taken
+    free = [one for one in entries if os.fspath(one) not in above]
+    return tuple(os.path.relpath(one, place) + "/" * one.is_dir() for one in free)
 
 
 def _listed(folder: Path, path: str, *, deep: bool) -> list[Path]:
