@@ -80,7 +80,7 @@ def told(texts: Sequence[str], analyzer: str | None) -> tuple[str, ...]:
         UserError: most texts are one word each, and `analyzer` is not set.
     """
     share = one_word_share(texts)
-    if share == 0 or analyzer not in {None, "word"}:
+    if share < 0.005 or analyzer not in {None, "word"}:
         return ()
     said = f"{share:.0%} of the texts are one word each, without spaces between words"
     if share > 0.5 and analyzer is None:

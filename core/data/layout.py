@@ -131,7 +131,8 @@ def _fits(shape: tuple[int, ...], layout: Layout, labels: tuple[int, ...]) -> bo
 def _two(where: Path | str, shape: tuple[int, ...], *layouts: Layout) -> Exception:
     said = " or ".join(f"{_reading(shape, one)} (`layout: {one}`)" for one in layouts)
     ways = "two ways" if len(layouts) == 2 else f"{len(layouts)} ways"
-    return fault(where, f"the shape {shape} can be read in {ways}, as {said}: set the option to the right one")
+    scene = "; for the pixels of a hyperspectral cube use `name: scene`" if len(shape) == 3 else ""
+    return fault(where, f"the shape {shape} can be read in {ways}, as {said}: set the option to the right one{scene}")
 
 
 def _reading(shape: tuple[int, ...], layout: Layout) -> str:
@@ -139,7 +140,8 @@ def _reading(shape: tuple[int, ...], layout: Layout) -> str:
     if "n" not in sizes:
         return f"{sizes['h'] * sizes['w']} pixels of {sizes['c']} bands each"
     if "f" in sizes:
-        return f"{sizes['n']} samples of {sizes['f']} features"
+        lines = "row" if layout == "nf" else "column"
+        return f"{sizes['n']} samples of {sizes['f']} features, each {lines} a sample"
     rest = " x ".join(f"{size} ({_WORDS[axis]})" for axis, size in sizes.items() if axis != "n")
     return f"{sizes['n']} images of {rest}"
 

@@ -84,7 +84,9 @@ def load(
     make = partial(_every_pixel, files, key=key, **{name: one for name, one in options.items() if name != "truth"})
     data = make() if files.cube.stat().st_size < _SMALL else prepared(key, make)
     hashed = fingerprint(path=path, patch=patch, pixels=pixels, **options)
-    data = replace(data, name=files.cube.absolute().stem, fingerprint=hashed)
+    beside = _truths_beside(files) if data.labels is None else []
+    notes = [f"no labels are read, but {one} lies beside it: `truth: {one}` scores by it" for one in beside[:1]]
+    data = replace(data, name=files.cube.absolute().stem, fingerprint=hashed, notes=(*data.notes, *notes))
     spectra: Any = data.samples
     if pixels == "labelled":
         if data.labels is None:
@@ -125,6 +127,18 @@ def _files(path: str, truth: str | None) -> _Files:
         place = found[0]
     beside = user_path(str(place.parent / str(truth))) if named else None
     return _Files(place, beside or (None if truth == "none" else place))
+
+
+def _truths_beside(files: _Files) -> list[str]:
+    """The files that people name so for the truth of this cube, `NAME_gt`; none where the user said what is the truth.
+
+    The cube of `Indian_pines_gt.mat` is often `Indian_pines_corrected.mat`.
+    """
+    if files.truth != files.cube:
+        return []
+    found = [one for one in sorted(files.cube.parent.iterdir()) if one.suffix.lower() in cube.SUFFIXES]
+    name = files.cube.stem.lower()
+    return [one.name for one in found if one.stem.lower().endswith("_gt") and name.startswith(one.stem.lower()[:-3])]
 
 
 def _every_pixel(

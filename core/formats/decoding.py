@@ -28,6 +28,7 @@ from core.data.columns import listed
 from core.data.dataset import fault
 from core.data.prepared import room, told
 from core.errors import UserError, counted
+from core.formats.image_sizes import several_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -101,7 +102,10 @@ def decoded(
     import numpy as np
 
     kept, dropped = np.ones(len(names), bool), list[str]()
-    target = _target(where, [one for one in map(_seen, look) if not one.reason], size)
+    heads = [(item, _seen(item)) for item in look]
+    bad = [(os.path.relpath(item, where), one) for item, one in heads if one.reason and isinstance(item, str)]
+    broken = [f"{os.fsencode(name).decode('utf-8', 'backslashreplace')} ({one.reason})" for name, one in bad]
+    target = _target(where, [one for _, one in heads if not one.reason], size, broken)
     seen: list[Seen] = []
     while kept.any():
         array = room((int(kept.sum()), *target.shape), np.uint8)
@@ -137,8 +141,8 @@ def _broken(where: Path | str, named: Sequence[str], total: int) -> Exception:
     )
 
 
-def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> ImageForm:
-    """What the images seen become.
+def _target(where: Path | str, seen: Sequence[Seen], size: int | None, broken: Sequence[str] = ()) -> ImageForm:
+    """What the images seen become; `broken` are those that cannot be decoded, for the message.
 
     Raises:
         UserError: they have several sizes, and none is chosen.
@@ -150,13 +154,7 @@ def _target(where: Path | str, seen: Sequence[Seen], size: int | None) -> ImageF
         return ImageForm((channels, size, size), size, limits)
     sizes = Counter((one.height, one.width) for one in seen)
     if len(sizes) > 1:
-        said = listed(f"{width} x {height}" for (height, width), _ in sizes.most_common())
-        least = min(min(one) for one in sizes)
-        raise fault(
-            where,
-            f"its images have several sizes, width x height: {said}; `size: {least}` brings the shorter side of each "
-            f"to {least} pixels and cuts out the middle",
-        )
+        raise several_sizes(where, [(one.height, one.width) for one in seen], broken)
     height, width = next(iter(sizes), (1, 1))
     return ImageForm((channels, height, width), None, limits)
 
@@ -297,7 +295,7 @@ def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: ImageForm | 
             return Seen("", height, width, _channels(image))
     except Exception as error:  # noqa: BLE001 - of damaged files Pillow raises nearly everything
         said = " ".join(str(error).split())[:100] or type(error).__name__
-        return Seen(_REASONS.get(type(error).__name__, said))
+        return Seen("it is cut short" if "truncated" in said.lower() else _REASONS.get(type(error).__name__, said))
 
 
 @lru_cache(maxsize=1)

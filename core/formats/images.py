@@ -38,20 +38,13 @@ class _Tree:
 
 
 def files(folder: Path) -> list[str]:
-    """The images below a folder and the tables of their labels; none if it holds no images, or other data.
+    """The images below a folder and the tables of their labels; none if it holds no images.
 
     Raises:
         UserError: a folder cannot be listed.
     """
-    from core.formats.registry import FORMATS
-
-    data = {end for one in FORMATS for end in one.suffixes} - {*TABLES, *SUFFIXES}
-    beside = [entry.name for entry in _entries(folder)]
-    if any(suffix(name) in data for name in beside):
-        return []
     tree = _scanned(folder)
-    tables = [one for one in tree.others if "/" not in one and suffix(one) in TABLES]
-    if not tree.images or (tables and not _naming(folder, tree)):
+    if not tree.images:
         return []
     root = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end
     return [root + name for name in (*tree.images, *_naming(folder, tree))]

@@ -93,7 +93,7 @@ def files(folder: Path) -> list[Path]:
 
 def _home(folder: Path) -> Path | None:
     found = [one for one in (folder, *(folder / below for below in _BELOW)) if _kind(_names(one)) is not None]
-    if len(found) > 1 and found[0] != folder:
+    if len(found) > 1:
         raise fault(folder, f"several data sets lie in this folder: name one, {listed(map(str, found))}")
     return found[0] if found else None
 

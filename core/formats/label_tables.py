@@ -113,8 +113,8 @@ def labels_of(folder: Path, images: Names, tables: Sequence[str], names: Sequenc
     if missing and wanted.broken != "skip":
         raise fault(
             folder,
-            f"{listed(tables)} names {counted(len(missing), 'file')} that are not there: {listed(missing)}; the data "
-            "may be incomplete, or leave them out with `broken: skip`",
+            f"{counted(len(missing), 'file', 'are')} not there, but named in {listed(tables)}: {listed(missing)}; the "
+            "data may be incomplete, or leave out what is missing with `broken: skip`",
         )
     notes = [f"the labels are those of {listed(tables)}"]
     if missing:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.data.columns import listed
 from core.data.dataset import content_hash, damage, fault, tree_hash, user_path
+from core.errors import counted
 
 if TYPE_CHECKING:
     from core.data.columns import Part, Wanted
@@ -32,6 +34,7 @@ class Format:
         many: whether a folder with many files is one data set.
         cached: whether it is read into the cache however small it is.
         looks: whether a file of its suffixes may be of another format: its module has `holds(file)` to tell.
+        called: what messages call a folder of it; for `many` alone.
     """
 
     module: str
@@ -40,6 +43,7 @@ class Format:
     many: bool = False
     cached: bool = False
     looks: bool = False
+    called: str = ""
 
     def load(self) -> Any:
         """The module that reads it."""
@@ -53,7 +57,13 @@ FORMATS = (
     Format(module="core.formats.mat", suffixes=(".mat",), options=_ARRAYS),
     Format(module="core.formats.hdf5", suffixes=(".h5", ".hdf5"), options=_ARRAYS),
     Format(module="core.formats.hdf5", suffixes=(".h5ad",), options=frozenset({"features", "log1p", "top_genes"})),
-    Format(module="core.formats.known_sets", suffixes=(), options=frozenset({"features", "split"}), many=True),
+    Format(
+        module="core.formats.known_sets",
+        suffixes=(),
+        options=frozenset({"features", "split"}),
+        many=True,
+        called="a well-known set",
+    ),
     Format(module="core.formats.known_sets", suffixes=(".tar.gz",), options=frozenset({"split"})),
     Format(
         module="core.formats.images",
@@ -61,6 +71,7 @@ FORMATS = (
         options=frozenset({"split", "size", "broken"}),
         many=True,
         cached=True,
+        called="images",
     ),
     Format(
         module="core.formats.image_tables",
@@ -69,6 +80,7 @@ FORMATS = (
         many=True,
         cached=True,
         looks=True,
+        called="tables or archives of images",
     ),
     Format(module="core.formats.tables", suffixes=(".parquet",), options=frozenset({"features"})),
     Format(module="core.formats.tables", suffixes=(".feather", ".arrow"), options=frozenset({"features"})),
@@ -89,12 +101,14 @@ class DataFiles:
         format: its format.
         files: the files that are its content, each of which is read on its own; of a format with `many`, the folder.
         names: the paths of the files in that folder, as texts: there may be very many.
+        beside: what else lies in that folder and is left out, by its name there.
     """
 
     path: str
     format: Format
     files: tuple[Path, ...]
     names: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -128,7 +142,11 @@ class DataFiles:
             UserError: a file is damaged or ambiguous, or options do not fit it.
         """
         read = self.format.load().read
-        return [self._read(read, one, wanted) for one in self.files]
+        found = [self._read(read, one, wanted) for one in self.files]
+        if self.beside:
+            told = f"left out of the folder: {listed(self.beside)}"
+            found[0] = replace(found[0], notes=(*found[0].notes, told))
+        return found
 
     def _read(self, read: Any, file: Path, wanted: Wanted) -> Part:
         try:
@@ -148,23 +166,58 @@ def found(path: str) -> DataFiles:
     place = user_path(path)
     if not place.is_dir():
         return DataFiles(path, _format_of(place, path), (place,))
-    for one in FORMATS:
-        if one.many and (files := one.load().files(place)):
-            return DataFiles(path, one, (place,), tuple(map(os.fspath, files)))
-    files = [file for file in _listed(place, path) if _suffix(file) in SUFFIXES]
-    formats = sorted({_suffix(file) for file in files})
-    if not files:
+    kinds = {one: tuple(map(os.fspath, names)) for one in FORMATS if one.many and (names := one.load().files(place))}
+    taken = {name for names in kinds.values() for name in names}
+    known = any(not one.suffixes for one in kinds)
+    entries = _listed(place, path, deep=known)
+    plain = [one for one in entries if _suffix(one) in SUFFIXES and os.fspath(one) not in taken and one.is_file()]
+    if kinds:  # a downloaded archive lies beside what was unpacked
+        plain = [one for one in plain if _suffix(one) != ".tar.gz"]
+    # One image beside other data is a figure, and no data set.
+    figures = {one for one, names in kinds.items() if one.called == "images" and len(names) == 1}
+    if len(kinds) + bool(plain) > 1:
+        kinds = {one: names for one, names in kinds.items() if one not in figures}
+    if len(kinds) + bool(plain) > 1:
+        said = [f"{one.called} ({_some(place, names)})" for one, names in kinds.items()]
+        said += [f"other data ({_some(place, tuple(map(os.fspath, plain)))})"] if plain else []
+        raise fault(
+            path,
+            f"this folder holds several kinds of data: {', '.join(said)}; name one file or "
+            "folder as `path`, or move the others away",
+        )
+    for one, names in kinds.items():
+        # Readers of images tell themselves what else lies there.
+        beside = () if one.called == "images" else _beside(place, entries, {*names})
+        return DataFiles(path, one, (place,), names, beside)
+    formats = sorted({_suffix(file) for file in plain})
+    if not plain:
         raise fault(path, f"there is no data file in this folder: {_known()}")
     if len(formats) > 1:
         raise fault(path, f"it has files of several formats ({', '.join(formats)}): name one file, or split it")
-    return DataFiles(path, _format_of(files[0], path), tuple(files))
+    beside = _beside(place, entries, {os.fspath(one) for one in plain})
+    return DataFiles(path, _format_of(plain[0], path), tuple(plain), beside=beside)
 
 
-def _listed(folder: Path, path: str) -> list[Path]:
+def _some(place: Path, names: tuple[str, ...]) -> str:
+    """The first of some files by their names in the folder, and how many there are."""
+    first = os.path.relpath(names[0], place)
+    return first if len(names) == 1 else f"{first} and {counted(len(names) - 1, 'more file')}"
+
+
+def _beside(place: Path, entries: list[Path], taken: set[str]) -> tuple[str, ...]:
+    """The entries of a folder that are not read, nor have anything in them that is."""
+    above = {os.fspath(one) for folder in {Path(name).parent for name in taken} for one in (folder, *folder.parents)}
+    above |= taken
+    free = [one for one in entries if os.fspath(one) not in above]
+    return tuple(os.path.relpath(one, place) + "/" * one.is_dir() for one in free)
+
+
+def _listed(folder: Path, path: str, *, deep: bool) -> list[Path]:
     try:
-        return [file for file in sorted(folder.iterdir()) if file.name[0] not in "._" and file.is_file()]
+        found = sorted(folder.rglob("*") if deep else folder.iterdir())
     except OSError as error:
         raise fault(path, f"the folder cannot be listed ({error.strerror}): you need permission to read it") from error
+    return [one for one in found if one.name[0] not in "._"]
 
 
 def _format_of(file: Path, path: str) -> Format:

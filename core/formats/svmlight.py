@@ -32,7 +32,8 @@ def read(file: Path, wanted: Wanted) -> Part:
     try:
         found: Any = load_svmlight_file(str(file), zero_based=from_zero, query_id=True)
     except (ValueError, IndexError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200]
+        # sklearn shows a text as Python's bytes.
+        reason = " ".join(str(error).split()).replace(": b'", ": '")[:200]
         raise fault(file, f"a line is not of the form `label index:value index:value …` ({reason})") from error
     samples, labels, queries = found
     first = int(samples.nnz and samples.indices.min() > 0)

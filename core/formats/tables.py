@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _INDEX = {"", "Unnamed: 0", "__index_level_0__"}
 # The start of the reason for a column that holds the names of the samples.
 _ID = "id: "
+# A column of texts with more values than these is none of labels.
+_CLASSES = 50
+# In characters.
+_LONGEST_ID = 40
 
 
 def read(file: Path, wanted: Wanted) -> Part:
@@ -58,6 +62,9 @@ def read(file: Path, wanted: Wanted) -> Part:
     else:
         chosen, left = _feature_columns(file, table, wanted, labelled)
     features, grouped = ungrouped(table.select(chosen), wanted.decimal) if is_text else (table.select(chosen), ())
+    if wanted.features is None and not wanted.known and len(chosen) > 1:
+        _check_texts(file, features, wanted)
+        _check_counting(file, features, chosen)
     columns, samples = _matrix(file, features, wanted)
     ids = wanted.id if wanted.id in names else next((name for name in left if left[name].startswith(_ID)), None)
     return Part(
@@ -103,8 +110,6 @@ def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | Non
     if not rest:
         said = f"; left out: {listed(f'{name} ({why})' for name, why in left.items())}" if left else ""
         raise fault(file, f"no column is left for the samples; its columns are {listed(names)}{said}")
-    if len(rest) > 1:
-        _check_counting(file, table, rest)
     return lists or rest, left
 
 
@@ -161,6 +166,40 @@ def _no_feature(name: str, column: Any) -> str:
     if is_id_name(name, text=False) and _is_real(column.type) and are_whole(column.to_numpy()):
         return f"{_ID}{'unique ' if len(column.unique()) == len(column) else ''}whole numbers"
     return ""
+
+
+def _check_texts(file: Path, table: Any, wanted: Wanted) -> None:
+    """Refuses columns that are no numbers for different reasons in one message, with all options to set."""
+    found = {name: _looks_like(table[name]) for name in table.column_names}
+    kinds: dict[str, list[str]] = {}
+    for name, kind in found.items():
+        kinds.setdefault(kind, []).append(name)
+    kinds.pop("", None)
+    if len(kinds) < 2:
+        return
+    options, rest = list[str](), kinds.get("texts", [])
+    for kind, option, given in (("ids", "id", wanted.id), ("labels", "labels", wanted.labels)):
+        names = kinds.get(kind, [])
+        options += [f"`{option}: {names[0]}`"] if names and given is None else []
+        rest = [*rest, *names[given is None :]]
+    options += ['`decimal: ","`'] if "numbers with decimal commas" in kinds else []
+    options += [f"`ignore: [{listed(rest)}]`"] if rest else []
+    texts = kinds.get("texts", [])
+    more = f"; or cluster the texts: `data: {{name: text, text: {texts[0]}}}`" if texts else ""
+    said = "; ".join(f"{listed(map(repr, names))} like {kind}" for kind, names in kinds.items())
+    raise fault(file, f"some columns are no features as they stand, but look: {said}. Set {', '.join(options)}{more}")
+
+
+def _looks_like(column: Any) -> str:
+    """What a column of texts, or one that counts the rows, seems to be; empty for numbers."""
+    if not _is_text(column.type):
+        return "ids" if _is_real(column.type) and look_like_index(column.to_numpy()) else ""
+    values = [one for one in column.unique().to_pylist() if one is not None and not is_missing(one)]
+    if all(is_written_number(one, ",") for one in values):
+        return "numbers with decimal commas"
+    if len(values) == len(column):
+        return "ids" if max(map(len, values)) <= _LONGEST_ID else "texts"
+    return "labels" if len(values) <= min(_CLASSES, len(column) // 2) else "texts"
 
 
 def _check_counting(file: Path, table: Any, names: list[str]) -> None:

@@ -11,6 +11,8 @@ from core.errors import UserError, counted
 from jobs.present.output import say, width
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.data.dataset import Dataset
 
 # Rows and columns of the first rows, and images of a contact sheet.
@@ -26,8 +28,12 @@ _ROWS, _COLUMNS, _IMAGES, _IN_A_ROW = 10, 8, 100, 10
     metavar="KEY=VALUE",
     help="An option of the study's `data:`, such as size=96 or name=text; repeatable.",
 )
-@click.option("--head", is_flag=True, help="Show the first rows; of images write a contact sheet to --out.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The PNG for images of --head.")
+@click.option("--head", is_flag=True, help="Show the first rows or texts; of images write a contact sheet.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The PNG for the images of --head; NAME-head.png without it.",
+)
 def command(path: str, given: tuple[str, ...], *, head: bool, out: Path | None) -> None:
     """Show what is read from PATH: samples, shape, classes and their sizes, duplicates, memory.
 
@@ -41,21 +47,28 @@ def command(path: str, given: tuple[str, ...], *, head: bool, out: Path | None) 
     from jobs.planning.data_summary import facts
     from jobs.present.bar import preparing
 
-    if out is not None and (out.suffix != ".png" or not head):
-        raise UserError(f"--out {str(out)!r} is for the images of --head, and should end in .png")
+    if out is not None and not head:
+        raise UserError(f"--out {str(out)!r} is for the images of --head: add --head")
+    if out is not None and out.suffix != ".png":
+        raise UserError(f"--out {str(out)!r} should end in .png: it is a PNG with the images of --head")
     plug_in = chosen(path, given)
     with preparing():
         data = read(plug_in)
         is_sheet = head and len(data.sample_shape) == 3
-        if is_sheet and out is None:
-            raise UserError("--head shows images in a file: add --out images.png")
-        found = facts(data, plug_in)
+        if out is not None and not is_sheet:
+            raise UserError(f"--out {str(out)!r} is for images, and {data.name} has none: leave it out")
+        sheet = out or Path(f"{data.name.replace('/', '-')}-head.png")
+        if is_sheet and out is None and sheet.exists():
+            raise UserError(f"--head would write {sheet}, which exists: name another file, as --out other.png")
+        found = facts(data, plug_in, {one.partition("=")[0].removeprefix("data.") for one in given})
     for line in (described(data), *noted(data)):
         say(line)
     for word, sentence in found:
         say(f"  {word:<10}  {sentence}")
-    if is_sheet and out is not None:
-        _write_sheet(data, out)
+    if is_sheet:
+        _write_sheet(data, sheet)
+    elif head and plug_in.name == "text":
+        click.echo(_first_texts(data, plug_in.options), nl=False)
     elif head:
         click.echo(_first_rows(data), nl=False)
 
@@ -86,6 +99,26 @@ def _first_rows(data: Dataset) -> str:
         columns = ["id", *columns]
         rows = [[one_line(cut(str(one), 40)), *row] for row, one in zip(rows, data.ids, strict=False)]
     return render([Column(one, drop=place) for place, one in enumerate(columns)], rows, "table", width=width())
+
+
+def _first_texts(data: Dataset, options: Mapping[str, Any]) -> str:
+    """The first texts as a table: the numbers that they become say nothing to a person."""
+    from core.data.columns import cut
+    from core.formats.records import read_texts, texts_file
+    from jobs.present.tables import Column, render
+    from jobs.present.visible import one_line
+
+    column = options["text"]
+    texts = read_texts(texts_file(options["path"]), column, options["labels"]).texts[:_ROWS]
+    labels = _labels(data, range(len(texts)))
+    room = max(20, (width() or 120) - 30 * bool(labels))
+    rows = [[cut(one_line(one), room)] for one in texts]
+    if labels:
+        rows = [[one_line(cut(one, 24)), *row] for row, one in zip(rows, labels, strict=True)]
+    columns = ["label"] * bool(labels) + [one_line(cut(column, 24))]
+    return render(
+        [Column(one, right=False, drop=place) for place, one in enumerate(columns)], rows, "table", width=width()
+    )
 
 
 def _write_sheet(data: Dataset, out: Path) -> None:

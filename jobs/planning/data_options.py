@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.config import plugins
-from core.config.schema import Mistakes, PlugIn
+from core.config.schema import Mistakes, PlugIn, did_you_mean
 from core.config.trial import read_plug_in
 from core.errors import UserError
-from core.formats.catalog import find_named
+from core.formats.catalog import find_named, known_names
 from jobs.study.yaml_document import parse_value
 
 
@@ -29,9 +29,14 @@ def chosen(path: str, given: Sequence[str]) -> PlugIn:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UserError(f"--set {text}: write it as key=value")
-        options[key.removeprefix("data.")] = parse_value(value)
+        options[key.removeprefix("data.")] = parse_value(value, key)
+    named = _named(path, options)
+    name = options.get("name", named["name"])
+    extra = sorted(options.keys() - {"name"})
+    if extra and name in plugins.names("datasets") and not plugins.options("datasets", name):
+        raise UserError(f"--set {extra[0]}={options[extra[0]]}: the data set {name} has no options: leave it out")
     mistakes = Mistakes()
-    found = read_plug_in("datasets", {**_named(path, options), **options}, ("data",), mistakes)
+    found = read_plug_in("datasets", {**named, **options}, ("data",), mistakes)
     if mistakes.found:
         raise UserError(*(f"{'.'.join(one.place)}: {one.text}" for one in mistakes.found))
     if plugins.is_path(found.name):
@@ -42,8 +47,14 @@ def chosen(path: str, given: Sequence[str]) -> PlugIn:
 def _named(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """The name of the data set and its path, if it has one."""
     if not os.path.lexists(path) and "name" not in options:
-        if path in plugins.names("datasets"):
+        names = plugins.names("datasets")
+        if path in names:
+            if "path" not in options and any(one.name == "path" for one in plugins.options("datasets", path)):
+                raise UserError(f"data.path: is missing: write `conclus data FILE --set name={path}`")
             return {"name": path}
         if (file := find_named(path)) is not None:
             return {"name": "file", "path": str(file)}
+        # A path has a point or a slash.
+        if path.isidentifier() and (near := did_you_mean(path, [*names, *known_names()])):
+            raise UserError(f"{path}: there is no such file, folder or data set{near}")
     return {"name": "file", "path": path}

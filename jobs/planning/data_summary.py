@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from core.config import plugins
@@ -25,17 +25,18 @@ _AT_ONCE = 1 << 22
 _GB, _MB = 1e9, 1e6
 
 
-def facts(data: Dataset, plug_in: PlugIn) -> list[tuple[str, str]]:
+def facts(data: Dataset, plug_in: PlugIn, given: Collection[str] = ()) -> list[tuple[str, str]]:
     """What there is to know, as pairs of a word and a sentence. The samples are looked at in blocks of rows.
 
     Args:
         data: the data set.
         plug_in: its name and options, of which those that are no defaults are told.
+        given: the options that the user gave, which are told even if they are the defaults.
     """
     found = _Look(data)
     scaled = "" if data.scaling is None else ", scaled when read" if isinstance(data.samples, Stored) else ", scaled"
     return [
-        ("options", _options(plug_in)),
+        ("options", _options(plug_in, given)),
         ("numbers", f"{_form(data.samples)}, {found.low:g} to {found.high:g}{scaled}"),
         ("classes", _classes(data)),
         *([("parts", _parts(data))] if data.parts is not None else []),
@@ -95,9 +96,9 @@ def _digest(row: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little")
 
 
-def _options(plug_in: PlugIn) -> str:
+def _options(plug_in: PlugIn, named: Collection[str]) -> str:
     defaults = {one.name: one.default for one in plugins.options("datasets", plug_in.name)}
-    given = {name: one for name, one in plug_in.options.items() if one != defaults[name]}
+    given = {name: one for name, one in plug_in.options.items() if name in named or one != defaults[name]}
     items = (write({name: one}).strip() for name, one in {"name": plug_in.name, **given}.items())
     return f"{{{', '.join(one[1:-1] if one.startswith('{') else one for one in items)}}}"
 

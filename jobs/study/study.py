@@ -231,7 +231,7 @@ class Reader:
             key, equals, value = text.partition("=")
             if not equals or not key:
                 raise UserError(f"--set {text}: write it as key=value")
-            parsed = yaml_document.parse_value(value)
+            parsed = yaml_document.parse_value(value, key)
             if key.split(".")[0] in KEYS:
                 place = tuple(key.split("."))
                 put(root, key, parsed)

@@ -113,20 +113,34 @@ def read(text: str, name: str) -> Document:
     return document
 
 
-def parse_value(text: str) -> Any:
-    """The value of a single YAML expression, such as the text after `--set key=`.
+def parse_value(text: str, key: str) -> Any:
+    """The value of a single YAML expression: the text after `--set key=`. A lone comma is the text ",".
 
     Raises:
         UserError: it is not YAML.
     """
-    return read(text, text).value
+    if text.strip() == ",":
+        return ","
+    given = f"--set {key}={text}"
+    try:
+        return read(text, given).value
+    except UserError as error:
+        if not isinstance(error.__cause__, (yaml.YAMLError, ValueError)):
+            raise
+        problem = _problem(error.__cause__)
+        raise UserError(
+            f"{given}: the value is not valid YAML ({problem}): write a text in quotes, as --set '{key}=\"text\"'"
+        ) from error
 
 
 def _syntax_message(error: Exception, name: str) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f":{mark.line + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return f"{name}{line}: not valid YAML: {problem}"
+    return f"{name}{line}: not valid YAML: {_problem(error)}"
+
+
+def _problem(error: BaseException) -> str:
+    return getattr(error, "problem", None) or str(error).partition("\n")[0]
 
 
 def _value(node: Any, place: Place, document: Document, name: str) -> Any:

@@ -272,7 +272,7 @@ KINDS = (
             ),
             "of several sizes": Broken(
                 make=lambda folder: Image.fromarray(PIXELS[0, :6]).save(folder / "pets" / "dog" / "4.png"),
-                said="several sizes, width x height: 8 x 8, 8 x 6; `size: 6`",
+                said="several sizes, width x height: 8 x 6, 8 x 8; `size: 8`, the median",
             ),
             "a FIFO among them": Broken(
                 make=lambda folder: os.mkfifo(folder / "pets" / "cat" / "5.png"), said="are no files: cat/5.png "
@@ -295,7 +295,7 @@ KINDS = (
         broken={
             "cut short": Broken(make=lambda folder: cut(folder / "photos" / "IMG_1.jpg"), said="IMG_1.jpg"),
             "wrong type": Broken(make=lambda folder: (folder / "photos" / "IMG_3.jpg").write_bytes(b""), said="IMG_3"),
-            "ambiguous": Broken(make=lambda _: None, said="`size: 8`", data="{name: file, path: photos}"),
+            "ambiguous": Broken(make=lambda _: None, said="`size: 12`", data="{name: file, path: photos}"),
         },
     ),
     Kind(
@@ -308,7 +308,7 @@ KINDS = (
         broken={
             "cut short": Broken(
                 make=lambda folder: (folder / "cells" / "images" / "cell_2.tif").unlink(),
-                said="metadata.csv names 1 file that are not there: images/cell_2.tif",
+                said="1 file is not there, but named in metadata.csv: images/cell_2.tif",
             ),
             "wrong type": Broken(
                 make=lambda folder: (folder / "cells" / "metadata.csv").write_bytes(

@@ -625,3 +625,13 @@ def test_options_that_do_nothing_are_refused(tmp_path):
     assert "`layout` does nothing" in refusal(tmp_path / "cifar-10-python.tar.gz", layout="nchw")
     assert "`log1p` does nothing" in refusal(tmp_path / "COIL20.mat", log1p=True)
     assert formats.found(str(tmp_path / "cifar-10-python.tar.gz")).suffix == ".tar.gz"
+
+
+def test_a_square_of_matlab_and_a_cube_without_labels_say_what_the_readings_are(tmp_path):
+    savemat(tmp_path / "square.mat", {"X": np.arange(169.0).reshape(13, 13), "y": np.arange(13) % 2})
+    said = r"each row a sample \(`layout: nf`\) or 13 samples of 13 features, each column a sample \(`layout: fn`"
+    with pytest.raises(UserError, match=said):
+        file.load(path=str(tmp_path / "square.mat"))
+    savemat(tmp_path / "cube.mat", {"cube": np.arange(24.0).reshape(2, 3, 4)})
+    with pytest.raises(UserError, match="for the pixels of a hyperspectral cube use `name: scene`"):
+        file.load(path=str(tmp_path / "cube.mat"))

@@ -141,7 +141,7 @@ BROKEN = {
     "short-labels.npz": (npz(X=GRID, y=CLASSES[:5]), r"labels have the shape \(5,\), but it must be \(6,\)", {}),
     "turned.npz": (
         npz(X=GRID, y=CLASSES[:4]),
-        r"shape \(6, 4\) fits its 4 labels only as 4 samples of 6 features \(`layout: fn`\)",
+        r"shape \(6, 4\) fits its 4 labels only as 4 samples of 6 features, each column a sample \(`layout: fn`\)",
         {},
     ),
     "one-hot.npz": (npz(X=GRID, y=np.eye(3)[CLASSES]), r"labels have the shape \(6, 3\)", {}),

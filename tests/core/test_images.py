@@ -390,6 +390,30 @@ def test_a_table_of_numbers_beside_pictures_stays_a_table(tmp_path):
     assert file.load(path=str(tmp_path / "i")).feature_names == ("a", "b")
 
 
+def test_of_many_sizes_the_limits_and_the_most_common_are_named(tmp_path):
+    for place in range(9):
+        save(np.zeros((20 + place, 40, 3), np.uint8), tmp_path / "i" / f"{place}.png")
+    save(np.zeros((23, 40, 3), np.uint8), tmp_path / "i" / "again.png")
+    (tmp_path / "i" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    said = (
+        r"width x height: 9 sizes from 40 x 20 to 40 x 28, most often 40 x 23; `size: 23`, the median, .*; 1 image "
+        r"cannot be decoded: bad.png \("
+    )
+    with pytest.raises(UserError, match=said):
+        file.load(path=str(tmp_path / "i"))
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "bmp", "tif"])
+def test_an_image_cut_short_is_told_so(tmp_path, kind):
+    for place in range(2):
+        save(RNG.integers(0, 256, (90, 90, 3), np.uint8), tmp_path / "i" / f"{place}.{kind}")
+    content = (tmp_path / "i" / f"1.{kind}").read_bytes()
+    for share in (0.2, 0.5, 0.9):
+        (tmp_path / "i" / f"1.{kind}").write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UserError, match=rf"1 image of 2 cannot be decoded: 1.{kind} \(it is cut short\)"):
+            file.load(path=str(tmp_path / "i"))
+
+
 def test_one_image_is_no_data_set(tmp_path):
     save(PIXELS[0], tmp_path / "a.png")
     with pytest.raises(UserError, match="it is one image: name the folder in which the images lie"):

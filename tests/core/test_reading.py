@@ -277,7 +277,10 @@ def test_sparse_rows_of_features_are_turned_when_told(tmp_path):
     np.savez(
         tmp_path / "a.npz", data=rows.data, indices=rows.indices, indptr=rows.indptr, shape=rows.shape, label=CLASSES
     )
-    with pytest.raises(UserError, match=rf"fits its {N} labels only as {N} samples of 8 features \(`layout: fn`\)"):
+    with pytest.raises(
+        UserError,
+        match=rf"fits its {N} labels only as {N} samples of 8 features, each column a sample \(`layout: fn`\)",
+    ):
         loaded(tmp_path / "a.npz")
     assert loaded(tmp_path / "a.npz", layout="fn").sample_shape == (8,)
 

@@ -57,6 +57,17 @@ def test_a_patch_is_the_square_around_its_pixel_mirrored_at_the_edges(farm, monk
     np.testing.assert_array_equal(data.take(rows).samples[1:3], expected[[0, 700]])
 
 
+def test_a_truth_that_lies_beside_the_cube_is_named(tmp_path):
+    np.save(tmp_path / "Farm_corrected.npy", CUBE)
+    np.save(tmp_path / "Farm_gt.npy", TRUTH)
+    np.save(tmp_path / "other_gt.npy", TRUTH)
+    path = str(tmp_path / "Farm_corrected.npy")
+    told = "no labels are read, but Farm_gt.npy lies beside it: `truth: Farm_gt.npy` scores by it"
+    assert scene.load(path=path).notes[-1] == told
+    assert told not in scene.load(path=path, truth="none").notes
+    assert told not in scene.load(path=path, truth="Farm_gt.npy").notes
+
+
 def test_what_is_read_of_patches_is_shown_with_what_they_take(farm, command):
     code, out, err = command("data", farm["path"], "--set", "name=scene", "--set", "truth=gt.npy", "--set", "patch=11")
     assert code == 0, err

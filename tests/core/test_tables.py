@@ -65,6 +65,35 @@ def test_a_comma_that_may_be_the_decimal_one_is_asked_about(tmp_path):
         file.load(path=str(tmp_path / "a.csv"))
 
 
+def test_ids_labels_and_decimal_commas_are_refused_at_once(tmp_path):
+    """What the message says to set is all that is needed."""
+    rows = "".join(f"W{i};{'ab'[i % 2]};{i},5;{i % 7},25;{i % 3}\n" for i in range(30))
+    (tmp_path / "t.csv").write_text("bottle;colour;acid;sugar;age\n" + rows)
+    with pytest.raises(UserError) as error:
+        file.load(path=str(tmp_path / "t.csv"))
+    said = (
+        "'bottle' like ids; 'colour' like labels; 'acid', 'sugar' like numbers with decimal commas. "
+        'Set `id: bottle`, `labels: colour`, `decimal: ","`'
+    )
+    assert str(error.value).endswith(said)
+    found = file.load(path=str(tmp_path / "t.csv"), id="bottle", labels="colour", decimal=",")
+    assert (found.feature_names, found.class_names) == (("acid", "sugar", "age"), ("a", "b"))
+
+
+def test_a_second_column_of_ids_is_to_be_ignored(tmp_path):
+    rows = "".join(f"{i + 7},W{i},{'ab'[i % 2]},{i % 3},{i % 5}\n" for i in range(30))
+    (tmp_path / "t.csv").write_text("nr,bottle,colour,age,size\n" + rows)
+    with pytest.raises(UserError, match=r"Set `id: nr`, `labels: colour`, `ignore: \[bottle\]`$"):
+        file.load(path=str(tmp_path / "t.csv"))
+
+
+def test_long_texts_beside_labels_may_be_the_samples(tmp_path):
+    rows = "".join(f"{'a long text ' * 5}{i},{'ab'[i % 2]},{i % 3}\n" for i in range(30))
+    (tmp_path / "t.csv").write_text("said,colour,age\n" + rows)
+    with pytest.raises(UserError, match=r"'said' like texts; 'colour' like labels.*`data: {name: text, text: said}`$"):
+        file.load(path=str(tmp_path / "t.csv"))
+
+
 def test_what_is_no_number_is_named_and_not_its_neighbours(tmp_path):
     (tmp_path / "a.csv").write_text("a;b\n1.234,5;1\nseven;2\n2.000.000;3\n")
     with pytest.raises(UserError, match=r"row 2 \(counted from 1\) is 'seven'; correct it"):

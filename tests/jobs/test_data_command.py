@@ -93,27 +93,30 @@ def test_the_first_rows_are_those_of_the_file(command, monkeypatch, tmp_path):
 
 def test_a_contact_sheet_shows_images_with_their_labels(command, tmp_path):
     shades = np.arange(0, 240, 2, dtype=np.uint8)
-    np.savez("t.npz", x=np.broadcast_to(shades[:, None, None], (120, 32, 32)), y=np.arange(120) % 2)
+    np.savez("t.npz", x=np.broadcast_to(shades[:, None, None], (120, 40, 40)), y=np.arange(120) % 2)
     code, out, _ = command("data", "t.npz", "--head", "--out", "sheet.png", "--set", "layout=nhw")
     assert code == 0
     assert out.splitlines()[-1] == "Wrote 100 images of 120, evenly spread, to sheet.png."
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet)
-    # Twice as large, two pixels apart, and below each a line of twelve.
-    assert pixels.shape == (10 * 78 + 2, 10 * 66 + 2)
-    found = pixels[2 + 32 :: 78, 2 + 32 :: 66].reshape(-1)[:100]
+    assert pixels.shape[::-1] == (10 * 42 + 2, 10 * 54 + 2)
+    found = pixels[2 + 20 :: 54, 2 + 20 :: 42].reshape(-1)[:100]
     expected = shades[np.linspace(0, 119, 100).astype(int)]
     assert np.abs(found.astype(int) - expected).max() <= 1
-    assert pixels[66:78].max() > 240  # the titles
+    assert pixels[42:54].max() > 240  # the titles
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["t.npz", "--head", "--out", "a.jpg"], r"'a.jpg' is for the images of --head, and should end in .png"),
-        (["t.npz", "--out", "a.png"], "is for the images of --head"),
-        (["i.npz", "--head"], "add --out images.png"),
+        (["t.npz", "--head", "--out", "a.jpg"], "'a.jpg' should end in .png"),
+        (["t.npz", "--out", "a.png"], "'a.png' is for the images of --head: add --head"),
+        (["t.npz", "--head", "--out", "a.png"], "'a.png' is for images, and t has none: leave it out"),
+        (["digitz"], "digitz: there is no such file, folder or data set; did you mean 'digits'?"),
+        (["digits", "--set", "siz=3"], "--set siz=3: the data set digits has no options: leave it out"),
+        (["text"], "data.path: is missing: write `conclus data FILE --set name=text`"),
         (["t.npz", "--set", "labels"], "--set labels: write it as key=value"),
+        (["t.npz", "--set", "decimal=[1"], "--set decimal=[1: the value is not valid YAML ("),
         (["t.npz", "--set", "size=big"], "data.size: 'big' is wrong"),
         (["t.npz", "--set", "sizes=3"], "data.sizes: unknown key; did you mean 'size'?"),
         (["t.npz", "--set", "name=texts"], "'texts' is none of the datasets; did you mean 'text'?"),
@@ -127,6 +130,45 @@ def test_a_mistake_is_one_line(arguments, said, command):
     assert code == 2
     assert len(err.splitlines()) == 1
     assert said in err
+
+
+def test_a_contact_sheet_without_a_name_overwrites_nothing(command, tmp_path):
+    np.savez("i.npz", x=np.random.default_rng(0).random((9, 1, 8, 8)))
+    code, out, _ = command("data", "i.npz", "--head")
+    assert code == 0
+    assert out.splitlines()[-1] == "Wrote 9 images of 9 to i-head.png."
+    written = (tmp_path / "i-head.png").read_bytes()
+    code, _, err = command("data", "i.npz", "--head")
+    assert code == 2
+    assert err == "Error: --head would write i-head.png, which exists: name another file, as --out other.png\n"
+    assert (tmp_path / "i-head.png").read_bytes() == written
+
+
+def test_the_first_texts_are_shown_as_texts(command, tmp_path):
+    words = ["red", "green", "blue", "apple", "pear", "plum", "cat", "dog"]
+    lines = [f"{' '.join(words[i % 7 :])}\x1b[1m {i},{i % 2}\n" for i in range(300)]
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(lines) + "single,0\n")
+    code, out, _ = command("data", "t.csv", "--head", "--set=name=text", "--set=model=tfidf", "--set=dimensions=8")
+    assert code == 0
+    assert facts(out)["options"] == "{name: text, path: t.csv, model: tfidf, dimensions: 8}"
+    assert [line.split() for line in out.splitlines()[-12:-9]] == [
+        ["label", "text"],
+        ["─────", "─" * len("red green blue apple pear plum cat dog\\x1b[1m 0")],
+        ["0", *words[:-1], r"dog\x1b[1m", "0"],
+    ]
+    assert "one word each" not in out  # 0 %, rounded
+
+
+def test_a_lone_comma_is_a_value(command, tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n" + "".join(f"{i},5;{i * i},25\n" for i in range(9)))
+    code, out, err = command("data", "t.csv", "--set", "decimal=,")
+    assert (code, err) == (0, "")
+    assert facts(out)["options"] == "{name: file, path: t.csv, decimal: ','}"
+    study = STUDY.replace("t.npz", "t.csv").replace("batch_size: 20", "n_clusters: 2\n  batch_size: 4")
+    (tmp_path / "s.yaml").write_text(study)
+    code, _, err = command("plan", "s.yaml", "--set", "data.decimal=,")
+    assert code == 0
+    assert "t: 9 samples × 2 features (a, b), no labels" in err
 
 
 def test_large_images_and_sparse_rows_are_looked_at_as_they_are_stored(command, tmp_path):
