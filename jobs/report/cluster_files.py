@@ -71,13 +71,18 @@ def refuse_foreign(folder: Path) -> None:
     """Checks that nothing is lost when the folder is written.
 
     Raises:
-        UserError: There is something in its place that this module did not make.
+        UserError: It has no name, nothing can be written there, or this module did not make what is in its place.
     """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UserError(f"{folder} is there and is no folder: give --out a new one")
-    if not folder.is_dir():
-        return
+    if folder.name in {"", ".."}:
+        raise UserError(f"--out {str(folder)!r} has no name of its own: give the name of a new folder")
     try:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UserError(f"{folder} is there and is no folder: give --out a new one")
+        above = next(one for one in folder.absolute().parents if one.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise UserError(f"--out {str(folder)!r}: nothing can be written into {above}: give another folder")
+        if not folder.is_dir():
+            return
         there = {one.name for one in folder.iterdir()}
         made = _made(folder) if MARK in there else set[str]()
     except OSError as error:
