@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-import socket
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -241,27 +240,24 @@ def named_instead(found, path):
     (found.folder / "_study.yaml").write_bytes(seal_text(text.encode()))
 
 
-def test_an_object_store_is_asked_only_for_an_address_that_the_user_names(vectors, tmp_path, command, monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with socket.create_server(("127.0.0.1", 0)) as host:
-        host.settimeout(0)
-        address = f"s3://bucket/mine.csv?scheme=http&endpoint_override=127.0.0.1:{host.getsockname()[1]}"
-        named_instead(vectors, f'"{address}"')
-        for words in (["clusters", "--out", tmp_path / "out"], ["report", "--out", tmp_path / "r.html"]):
-            code, _, told = command(words[0], vectors.results, *words[1:])
-            assert code == 0, told
-        said = "the data is at s3://bucket/mine.csv: name it with `conclus clusters --data`"
-        assert said in unescape((tmp_path / "out" / "clusters.html").read_text())
-        assert said in unescape((tmp_path / "r.html").read_text())
-        with pytest.raises(BlockingIOError):
-            host.accept()
-    words = ["clusters", vectors.results, "--out", tmp_path / "out", "--data"]
-    assert command(*words, tmp_path / "mine.csv")[0] == 0
-    assert (tmp_path / "out" / "features.csv").exists()
-    # The user's own word is followed: nobody answers there any more.
-    code, _, told = command(*words, address)
+def test_an_object_store_is_asked_only_for_an_address_that_the_user_names(vectors, tmp_path, command, foreign_store):
+    port, asked = foreign_store
+    address = f"s3://bucket/mine.csv?scheme=http&endpoint_override=127.0.0.1:{port}"
+    named_instead(vectors, f'"{address}"')
+    for words in (["clusters", "--out", tmp_path / "out"], ["report", "--out", tmp_path / "r.html"]):
+        code, _, told = command(words[0], vectors.results, *words[1:])
+        assert code == 0, told
+        page = tmp_path / "out" / "clusters.html" if words[0] == "clusters" else tmp_path / "r.html"
+        assert "the data is at s3://bucket/mine.csv: name it with `conclus clusters --data`" in unescape(
+            page.read_text()
+        )
+    assert asked == []
+    named = vectors.read(str(tmp_path / "mine.csv"))
+    assert (named.missing, named.data.n_samples) == ("", 90)
+    # The user's own word is followed.
+    code, _, told = command("clusters", vectors.results, "--out", tmp_path / "out", "--data", address)
     assert (code, "--data: s3://bucket/mine.csv: it cannot be read" in told) == (2, True), told
+    assert asked
 
 
 def test_data_that_the_user_names_must_be_that_of_the_trial(vectors, tmp_path, command):
