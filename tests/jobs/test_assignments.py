@@ -292,6 +292,26 @@ def many(file):
     rewritten(file, pa.concat_tables([table] * 1000).combine_chunks())
 
 
+def varint(number):
+    """A signed number as Thrift's compact protocol has it in a footer."""
+    number, found = 2 * number, []
+    while number > 127:
+        number, found = number >> 7, [*found, number & 127 | 128]
+    return bytes([*found, number])
+
+
+def large_group(file):
+    """A footer that tells of a row group of 4 GB, with a digest that fits."""
+    content = file.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    data, footer = content[: -8 - length], content[-8 - length : -8]
+    before, own, after = footer.rpartition(varint(parquet.read_metadata(file).row_group(0).total_byte_size))
+    footer = before + varint(2**32) + after
+    assert own
+    file.write_bytes(header.seal(data + footer + len(footer).to_bytes(4, "little") + b"PAR1"))
+    assert parquet.read_metadata(file).row_group(0).total_byte_size == 2**32
+
+
 HARM = {
     "a changed byte": (flip, "digest"),
     "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-100]), "no Parquet footer"),
@@ -304,6 +324,7 @@ HARM = {
         lambda file: rewritten(file, row=HeaderRow(file.name.split(".")[0], "A", "ok")), "of another attempt"
     ),
     "more samples": (many, "60,000 samples, and the trial's row tells of 60"),
+    "a row group of 4 GB": (large_group, "unpacks to more than 2 GB"),
     "one long id": (bomb, "not encoded"),
     "another type": (other_column("cluster", pa.array([0.5] * 60)), "columns"),
     "other clusters": (other_column("cluster", pa.array([0] * 60, pa.int32())), "sizes of its clusters"),
