@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 3
+_VERSION = 4
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"

@@ -48,7 +48,8 @@ def c_tf_idf(counts: csr_matrix) -> csr_matrix:
     """The weight of each term in each group: `tf(x, c) * log(1 + A / f(x))`.
 
     `tf(x, c)` is the share of term x among all terms of group c, `f(x)` how often x occurs in all groups, and A the
-    mean number of terms of a group. A term that one group uses often and the others seldom has a large weight.
+    mean number of terms of a group that has any. A term that one group uses often and the others seldom has a large
+    weight.
 
     Source: Grootendorst, "BERTopic: Neural topic modeling with a class-based TF-IDF procedure" (arXiv 2203.05794),
     section 3.3, with the shares in place of the counts, as in the program of its author: so weights of groups of
@@ -64,7 +65,8 @@ def c_tf_idf(counts: csr_matrix) -> csr_matrix:
 
     totals = np.asarray(counts.sum(axis=1), np.float64).ravel()
     frequencies = np.asarray(counts.sum(axis=0), np.float64).ravel()
-    inverse = np.log1p(totals.mean() / np.maximum(frequencies, 1))
+    mean = totals.sum() / max(np.count_nonzero(totals), 1)
+    inverse = np.log1p(mean / np.maximum(frequencies, 1))
     shares = diags(1 / np.maximum(totals, 1)) @ counts.astype(np.float64)
     return csr_matrix(shares @ diags(inverse))
 

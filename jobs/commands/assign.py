@@ -22,7 +22,8 @@ _SHOWN = 10
 @click.option(
     "--data",
     metavar="FILE",
-    help="The study's .h5ad file or scene, if it lies elsewhere now.  [default: where the study says]",
+    help="The study's .h5ad file or scene, if it lies elsewhere now or in an object store.  [default: the path in the "
+    "study]",
 )
 @click.option(
     "--out",

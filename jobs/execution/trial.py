@@ -306,10 +306,8 @@ class _Running:
 
     def _content(self, row: EpochRow) -> bytes:
         """The bytes of a checkpoint: the state after an epoch and the attempt's results so far."""
-        attempt = kept.of_attempt(self.attempt)
-        return row.state().to_bytes(
-            origin=self._origin(), seconds=self.seconds, label_free=self.label_free, attempt=attempt
-        )
+        told = {"seconds": self.seconds, "label_free": self.label_free, "attempt": kept.of_attempt(self.attempt)}
+        return row.state().to_bytes(origin=self._origin(), **told)
 
     def _read(self, content: bytes) -> tuple[TrainingState, Kept]:
         state, extra = TrainingState.from_bytes(content, self.order.device)
@@ -317,13 +315,14 @@ class _Running:
 
     def _read_same(self, content: bytes) -> tuple[TrainingState, Kept]:
         found = self._read(content)
-        if any(found[1].origin.get(name) != getattr(self.order, name) for name in _SAME[1:]):
-            raise ValueError("it is of other code or data")
+        is_same = all(found[1].origin.get(name) == getattr(self.order, name) for name in (*_SAME[1:], "base"))
+        if not is_same or not 0 < found[0].epoch < self.config.epochs:
+            raise ValueError("it is of other code or data, or of other parameters, seed or epochs")
         return found
 
     def _origin(self) -> dict[str, Any]:
         """The values that must be equal for a resumed trial to go on, and the devices that trained it so far."""
-        return {name: getattr(self.order, name) for name in _SAME} | {"devices": "\n".join(self.devices)}
+        return {name: getattr(self.order, name) for name in (*_SAME, "base")} | {"devices": "\n".join(self.devices)}
 
     def _add_device(self) -> None:
         """Marks a trial that goes on on another device or in another precision: a rerun need not give the same row."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.data import remote
 from core.data.columns import listed
 from core.data.object_store import bare, is_address
+from core.data.stored import dense
 from core.errors import UserError, counted
 from jobs.models.assignments import ids_of, table_of
 from jobs.models.best import NAME, refuse_damaged
@@ -215,7 +216,7 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
         raise UserError(said if column else str(error)) from error
     if len(found.sample_shape) == 3 and (found.sample_shape[0], told["sample_shape"][0]) == (1, _COLOURS):
         # As in training, where grey images lie among coloured ones.
-        found = replace(found, samples=np.repeat(found.samples, _COLOURS, axis=1), notes=(_GREY,))
+        found = replace(found, samples=np.repeat(dense(found.samples), _COLOURS, axis=1), notes=(_GREY,))
     if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
         offset, divisor = (np.asarray(one) for one in told["scaling"])
         found = replace(found, samples=(found.samples - offset) / divisor)

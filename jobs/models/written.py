@@ -13,6 +13,7 @@ from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_plug_in
 from core.data import remote
+from core.data.object_store import bare, is_address
 from core.errors import UserError, counted
 from jobs.present.tables import Column, render
 from jobs.present.visible import HARMFUL, csv_text
@@ -190,7 +191,11 @@ def _options(choice: ChosenTrial, kind: str, wrong: str) -> dict[str, Any]:
 
 
 def _place(choice: ChosenTrial, options: dict[str, Any]) -> str:
-    """Where the study says that the data lies; rows have the file's name alone."""
+    """Where the study says that the data lies; rows have the file's name alone.
+
+    Raises:
+        UserError: it is not known, or it is an address, which only the user may name.
+    """
     lost = f"where {options['path']} lies is not known: name it by --data"
     try:
         trial = records.read(existing(choice.folder, STUDY_JSON), records.STUDY).get("trial") or {}
@@ -200,6 +205,9 @@ def _place(choice: ChosenTrial, options: dict[str, Any]) -> str:
     place = data.get("path") if isinstance(data, dict) else None
     if not isinstance(place, str) or Path(place.partition("?")[0]).name != options["path"]:
         raise UserError(lost)
+    if is_address(place):
+        # A request would be signed with the user's credentials, and the address may lead to any host.
+        raise UserError(f"the data is at {bare(remote.checked(place))}: name it with --data")
     return place
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from core.config import plugins
 from core.config import trial as trial_config
 from core.config.trial import PlugIn, TrialConfig
 from core.data import analyzer, remote
-from core.data.object_store import is_address
+from core.data.object_store import bare, is_address
 from core.errors import UserError
 from core.formats.records import read_texts, texts_file
 from core.training import data_cache
@@ -59,17 +59,17 @@ class TrialClusters:
     missing: str
 
 
-def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, *, far: bool) -> TrialClusters:
+def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, named: str | None = None) -> TrialClusters:
     """The clusters of a trial, with the samples where they can be read and are those of the trial.
 
     Args:
         folder: The folder of its study.
         row: Its row, with `trial_key`, `data_hash` and `params_json`.
         kept: Its stored clusters.
-        far: Whether data in an object store is read too.
+        named: The path or address of the data, if the user names it. Only then is an object store asked.
     """
     try:
-        config = _config(folder, row, far=far)
+        config = _config(folder, row, named)
         data = data_cache.load_data(config, str(row.get("data_hash")))
         texts = _texts(config.data)
     except UserError as error:
@@ -106,26 +106,37 @@ def features(clusters: TrialClusters, rows: NDArray[np.int64]) -> NDArray[np.flo
     )
 
 
-def _config(folder: Place, row: Mapping[str, Any], *, far: bool) -> TrialConfig:
+def _config(folder: Place, row: Mapping[str, Any], named: str | None) -> TrialConfig:
     """A configuration with the data set of a trial, found in the copy of its study by the fingerprint in its row.
 
     The copy may come from a stranger. So plug-ins that it names by path run only if the user allows them, and a file is
-    read only if its content is known to be the trial's.
+    read only if its content is known to be the trial's. An object store is not asked for an address that it names: the
+    request is signed with the user's credentials, and the address may lead to any host.
 
     Raises:
         UserError: The study is not there, or the data it names are missing, elsewhere or not those of the trial.
     """
     trust.recall()
+    told = "the data has changed since this trial ran, or another study ran into this folder"
+    if named is not None:
+        told = f"{bare(remote.checked(named)) if is_address(named) else named} is not what the trial was trained on"
     with tempfile.TemporaryDirectory(prefix="conclus-clusters-") as scratch:
         file, _ = snapshot.fetch(folder, Path(scratch))
         study = studies.load(file)
         for config in islice(_candidates(study, records.parameters(row.get("params_json"))), _MOST):
             path = config.data.options.get("path")
-            if isinstance(path, str) and is_address(path) and not far:
-                raise UserError("the data lies in an object store, which a report does not ask")
+            if named is not None:
+                if not isinstance(path, str):
+                    raise UserError(f"the study's data, {config.data.name}, has no path: leave out --data")
+                config = replace(  # noqa: PLW2901 (the same data in another place)
+                    config, data=replace(config.data, options={**config.data.options, "path": named})
+                )
+            elif isinstance(path, str) and is_address(path):
+                told = f"the data is at {bare(path)}: name it with `conclus clusters --data`"
+                continue
             if _fingerprint(config.data) == row.get("data_hash"):
                 return config
-    raise UserError("the data has changed since this trial ran, or another study ran into this folder")
+    raise UserError(told)
 
 
 def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[TrialConfig]:

@@ -74,24 +74,30 @@ def write(folder: Path, content: Mapping[str, bytes], trial: str) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def refuse_foreign(folder: Path, trial: str) -> None:
-    """Checks that nothing is lost when the folder is written for a trial.
+def refuse_foreign(folder: Path, trial: str | None = None) -> None:
+    """Checks that nothing is lost when the folder is written for a trial, or for one that is still to be chosen.
 
     Raises:
-        UserError: There is something in its place that this module did not make, or the page of another trial.
+        UserError: It has no name, nothing can be written there, or there is something in its place that this module did
+            not make, or the page of another trial.
     """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UserError(f"{folder} is there and is no folder: give --out a new one")
-    if not folder.is_dir():
-        return
+    if folder.name in {"", ".."}:
+        raise UserError(f"--out {str(folder)!r} has no name of its own: give the name of a new folder")
     try:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UserError(f"{folder} is there and is no folder: give --out a new one")
+        above = next(one for one in folder.absolute().parents if one.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise UserError(f"--out {str(folder)!r}: nothing can be written into {above}: give another folder")
+        if not folder.is_dir():
+            return
         there = {one.name for one in folder.iterdir()}
         owner, made = _made(folder) if MARK in there else (None, set[str]())
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
     if there - made:
         raise UserError(f"{folder} holds files that `conclus clusters` did not make: give --out another folder")
-    if owner is not None and owner != trial:
+    if None not in {owner, trial} and owner != trial:
         raise UserError(f"{folder} holds the page of another trial, {owner}: give --out another folder, or delete it")
 
 

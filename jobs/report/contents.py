@@ -158,7 +158,7 @@ def _clusters(
         kept = assignments.read(folders[best["study"]], best)
     except (UserError, FileNotFoundError) as error:
         return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
-    return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, kept, far=False), why, SECTION)
+    return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, kept), why, SECTION)
 
 
 _CLUSTER_COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")

@@ -30,7 +30,7 @@ def slow(texts, groups, n_groups):
     for text, group in zip(texts, groups, strict=True):
         words[group].update(re.findall(r"\w\w+", text.lower()))
     every = sum(words, Counter())
-    mean = every.total() / n_groups
+    mean = every.total() / sum(1 for one in words if one)
     return [
         {word: count / one.total() * math.log(1 + mean / every[word]) for word, count in one.items()} for one in words
     ]
@@ -50,11 +50,18 @@ def test_weights_are_those_of_a_slow_count():
 def test_weights_of_any_counts(counts):
     table = np.array(counts)
     weights = c_tf_idf(csr_matrix(table)).toarray()
-    mean = table.sum() / len(table)
+    mean = table.sum() / max(table.any(axis=1).sum(), 1)
     for i, j in np.ndindex(table.shape):
         total, frequency = table[i].sum(), table[:, j].sum()
         wanted = table[i, j] / total * math.log(1 + mean / frequency) if table[i, j] else 0
         assert weights[i, j] == pytest.approx(wanted)
+
+
+def test_groups_without_texts_change_no_weight():
+    one, other = (count_terms(TEXTS[:4], groups, groups.max() + 1, {})[0] for groups in (GROUPS[:4], GROUPS[:4] * 9))
+    assert one.shape[0] == 2
+    assert other.shape[0] == 10
+    assert np.array_equal(c_tf_idf(one).toarray(), c_tf_idf(other).toarray()[[0, 9]])
 
 
 def test_top_terms_set_a_group_apart():

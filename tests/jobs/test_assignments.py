@@ -19,6 +19,7 @@ from pyarrow import parquet
 
 from core.errors import UserError
 from core.evaluation import metrics
+from core.seal import seal_json, unseal_json
 from jobs.models import assignments, choice, written
 from jobs.results import header, reader, writer
 from jobs.results.header import HeaderRow
@@ -293,6 +294,26 @@ def many(file):
     rewritten(file, pa.concat_tables([table] * 1000).combine_chunks())
 
 
+def varint(number):
+    """A signed number as Thrift's compact protocol has it in a footer."""
+    number, found = 2 * number, []
+    while number > 127:
+        number, found = number >> 7, [*found, number & 127 | 128]
+    return bytes([*found, number])
+
+
+def large_group(file):
+    """A footer that tells of a row group of 4 GB, with a digest that fits."""
+    content = file.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    data, footer = content[: -8 - length], content[-8 - length : -8]
+    before, own, after = footer.rpartition(varint(parquet.read_metadata(file).row_group(0).total_byte_size))
+    footer = before + varint(2**32) + after
+    assert own
+    file.write_bytes(header.seal(data + footer + len(footer).to_bytes(4, "little") + b"PAR1"))
+    assert parquet.read_metadata(file).row_group(0).total_byte_size == 2**32
+
+
 HARM = {
     "a changed byte": (flip, "digest"),
     "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-100]), "no Parquet footer"),
@@ -305,6 +326,7 @@ HARM = {
         lambda file: rewritten(file, row=HeaderRow(file.name.split(".")[0], "A", "ok")), "of another attempt"
     ),
     "more samples": (many, "60,000 samples, and the trial's row tells of 60"),
+    "a row group of 4 GB": (large_group, "unpacks to more than 2 GB"),
     "one long id": (bomb, "not encoded"),
     "another type": (other_column("cluster", pa.array([0.5] * 60)), "columns"),
     "other clusters": (other_column("cluster", pa.array([0] * 60, pa.int32())), "sizes of its clusters"),
@@ -472,6 +494,18 @@ def test_what_is_written_is_what_is_kept(strange, command):
     out = command("assign")[1].splitlines()
     assert out[0].split() == whole.column_names
     assert len(out) == 12
+
+
+def test_an_object_store_is_not_asked_for_an_address_that_only_results_name(strange, command, foreign_store):
+    file = Path("results/study=s/_study.json")
+    content = unseal_json(file.read_bytes())
+    port, asked = foreign_store
+    content["trial"]["data"]["path"] = f"s3://bucket/mine.npz?scheme=http&endpoint_override=127.0.0.1:{port}"
+    file.write_bytes(seal_json(content))
+    code, _, err = command("assign", "--out", "c.h5ad")
+    assert (code, asked) == (2, [])
+    assert "the data is at s3://bucket/mine.npz: name it with --data" in err.splitlines()[-1]
+    assert not Path("c.h5ad").exists()
 
 
 # Data without labels

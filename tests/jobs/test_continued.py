@@ -1,13 +1,19 @@
 """A finished study goes on: a trial of more epochs from the state of one of fewer equals one that was never ended."""
 
 import itertools
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 
+from core.training.state import TrainingState
 from jobs.results import reader
 
 TEXT = """study: s
@@ -210,8 +216,6 @@ def cut(file):
 
 
 def other_code(file):
-    from core.training.state import TrainingState
-
     state, extra = TrainingState.from_bytes(file.read_bytes())
     file.write_bytes(state.to_bytes(**extra | {"origin": extra["origin"] | {"code_hash": "older"}}))
 
@@ -221,7 +225,45 @@ def a_link(file):
     file.symlink_to("/etc/passwd")
 
 
-@pytest.mark.parametrize(("harm", "said"), [(cut, "digest"), (other_code, "other code or data"), (a_link, "digest")])
+def forged(**changes):
+    """A state with other parts and a digest that fits."""
+
+    def harm(file):
+        state, extra = TrainingState.from_bytes(file.read_bytes())
+        file.write_bytes(replace(state, **changes).to_bytes(**extra))
+
+    return harm
+
+
+def of_another_seed(file):
+    state, extra = TrainingState.from_bytes(file.read_bytes())
+    file.write_bytes(state.to_bytes(**extra | {"origin": extra["origin"] | {"base": "f" * 16}}))
+
+
+def a_fifo(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def endless(file):
+    with file.open("r+b") as stream:
+        stream.truncate(2**35)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (cut, "digest"),
+        (other_code, "other code or data"),
+        (of_another_seed, "other parameters, seed or epochs"),
+        (forged(epoch=6), "seed or epochs"),
+        (forged(epoch=-1), "seed or epochs"),
+        (forged(method=[]), "not the state of a trial"),
+        (a_link, "digest"),
+        (a_fifo, "StorageError"),
+        (endless, "StorageError"),
+    ],
+)
 def test_a_state_that_cannot_be_used_costs_only_its_epochs_and_is_told(run, harm, said):
     run(4)
     run(6, results="straight")
@@ -231,6 +273,41 @@ def test_a_state_that_cannot_be_used_costs_only_its_epochs_and_is_told(run, harm
     assert row(6)["reason"].startswith("RESTARTED: the state of fewer epochs could not be used (")
     assert said in row(6)["reason"]
     assert [one["value"] for one in row(6)["history"]] == [one["value"] for one in row(6, "straight")["history"]]
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, ROOT)
+from jobs.results import local, storage
+whole, through = local.put_through, local._write_through
+
+def put(path, data):
+    whole(path, data)
+    if path.parent.name == "_states" and WHEN == "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def write(path, data):
+    if path.parent.name == "_states" and WHEN == "while":
+        path.write_bytes(data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    through(path, data)
+
+storage.put_through, local._write_through = put, write
+sys.argv = ["conclus", "run", "s.yaml", "--workers", "1", "--set", "epochs=4"]
+import conclus
+conclus.main()
+"""
+
+
+@pytest.mark.parametrize("when", ["while", "after"])
+def test_killed_while_it_writes_a_state_nothing_of_half_of_it_is_read(run, root, when):
+    code = CHILD.replace("ROOT", repr(str(root))).replace("WHEN", repr(when))
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert len([one for one in states() if one.suffix == ".pt"]) == (when == "after")
+    run(6)
+    assert row(6)["continued_from"].endswith(":4") == (when == "after")
+    assert "RESTARTED" not in row(6)["reason"]
 
 
 def test_strange_names_among_the_states_are_passed_over(run):

@@ -64,7 +64,7 @@ class Clustered:
         """The trial's row as a command has it."""
         return choice.choose(self.folder).row
 
-    def read(self, *, far=True):
+    def read(self, named=None):
         """The clusters with their samples."""
         row = self.row
-        return cluster_data.read(self.folder, row, assignments.read(self.folder, row), far=far)
+        return cluster_data.read(self.folder, row, assignments.read(self.folder, row), named)

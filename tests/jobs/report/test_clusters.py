@@ -187,6 +187,18 @@ def test_a_folder_of_other_files_is_left_alone(vectors, tmp_path, command):
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".out")]
 
 
+@pytest.mark.parametrize("out", [".", "..", "/", "mine.csv/out", "a" * 300])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(vectors, tmp_path, command, monkeypatch, out):
+    (tmp_path / "here").mkdir()
+    shutil.copy(tmp_path / "mine.csv", tmp_path / "here")
+    (tmp_path / "here" / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "here" / ("empty" if out in {".", ".."} else ""))
+    # There are no results: so it is told before they are looked for.
+    code, said, told = command("clusters", tmp_path / "none", "--out", out)
+    assert (code, said, told.count("\n")) == (2, "", 1), told
+    assert "none" not in told
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -238,12 +250,53 @@ def test_a_data_set_of_a_stranger_does_not_run(tmp_path, command, monkeypatch):
     assert "is not allowed" in (tmp_path / "r.html").read_text()
 
 
-def test_data_in_an_object_store_is_not_asked_for_by_a_report(vectors):
-    text = (vectors.folder / "_study.yaml").read_text().partition("\n")[2]
-    path = re.search(r"path: (\S+?),", text)[1]
-    text = text.replace(path, '"s3://bucket/mine.csv?scheme=http&endpoint_override=127.0.0.1:1"')
-    (vectors.folder / "_study.yaml").write_bytes(seal_text(text.encode()))
-    assert "which a report does not ask" in vectors.read(far=False).missing
+def named_instead(found, path):
+    """The study's copy names another path, as a stranger's results may."""
+    text = (found.folder / "_study.yaml").read_text().partition("\n")[2]
+    text = text.replace(re.search(r"path: (\S+?),", text)[1], path)
+    (found.folder / "_study.yaml").write_bytes(seal_text(text.encode()))
+
+
+def test_an_object_store_is_asked_only_for_an_address_that_the_user_names(vectors, tmp_path, command, foreign_store):
+    port, asked = foreign_store
+    address = f"s3://bucket/mine.csv?scheme=http&endpoint_override=127.0.0.1:{port}"
+    named_instead(vectors, f'"{address}"')
+    for words in (["clusters", "--out", tmp_path / "out"], ["report", "--out", tmp_path / "r.html"]):
+        code, _, told = command(words[0], vectors.results, *words[1:])
+        assert code == 0, told
+        page = tmp_path / "out" / "clusters.html" if words[0] == "clusters" else tmp_path / "r.html"
+        assert "the data is at s3://bucket/mine.csv: name it with `conclus clusters --data`" in unescape(
+            page.read_text()
+        )
+    assert asked == []
+    named = vectors.read(str(tmp_path / "mine.csv"))
+    assert (named.missing, named.data.n_samples) == ("", 90)
+    # The user's own word is followed.
+    code, _, told = command("clusters", vectors.results, "--out", tmp_path / "out", "--data", address)
+    assert (code, "--data: s3://bucket/mine.csv: it cannot be read" in told) == (2, True), told
+    assert asked
+
+
+def test_data_that_the_user_names_must_be_that_of_the_trial(vectors, tmp_path, command):
+    other = tmp_path / "other.csv"
+    other.write_text("name,label,a\nx,1,2\n")
+    for path, said in ((other, "is not what the trial was trained on"), (tmp_path / "none.csv", "no such file")):
+        code, out, told = command("clusters", vectors.results, "--out", tmp_path / "out", "--data", path)
+        assert (code, out) == (2, "")
+        assert said in told.splitlines()[-1]
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["hunter2", "hunter2,hunter2x\n1,hunter2y\n", '{"hunter2": "hunter2x"}\n'])
+@pytest.mark.parametrize("ending", ["csv", "txt", "json", "jsonl", "npz", "pem", "parquet", "h5ad", "mat"])
+def test_nothing_of_a_file_that_only_results_name_is_shown(vectors, tmp_path, command, ending, content):
+    secret = tmp_path / f"own.{ending}"
+    secret.write_text(content)
+    named_instead(vectors, str(secret))
+    code, out, told = command("clusters", vectors.results, "--out", tmp_path / "out")
+    assert code == 0
+    assert "hunter2" not in out + told + (tmp_path / "out" / "clusters.html").read_text()
+    assert secret.read_text() == content
 
 
 def test_which_data_of_a_space_is_found_by_its_fingerprint(tmp_path):
@@ -432,7 +485,7 @@ def test_the_map_is_of_the_saved_models_features_where_it_was_saved(tmp_path, co
     code, _, told = command("run", tmp_path / "s.yaml", "--workers", "1", "--results", tmp_path / "results", "--quiet")
     assert code == 0, told
     found = choice.choose(study_folder(str(tmp_path / "results"), "s"))
-    read = cluster_data.read(found.folder, found.row, found.clusters(), far=True)
+    read = cluster_data.read(found.folder, found.row, found.clusters())
     contents = cluster_contents.gather(read, "why", SECTION)
     assert contents.of_features
     model = next((tmp_path / "results" / "study=s" / "models").iterdir())
