@@ -112,10 +112,10 @@ def test_a_killed_process_is_told_in_one_line(tmp_path):
         while not victims:
             for task in Path("/proc/self/task").iterdir():
                 for child in (task / "children").read_text().split():
-                    is_one = "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text()
-                    ticks = int(Path(f"/proc/{child}/stat").read_text().split()[13])
-                    if is_one and ticks > 15 and not victims:  # It has begun to decode.
+                    if "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
                         victims.append(int(child))
+                        os.kill(int(child), signal.SIGSTOP)  # so that it is not done before the others wait for it
+                        time.sleep(0.5)
                         os.kill(int(child), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
