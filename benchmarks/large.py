@@ -51,7 +51,7 @@ if "steps" in sys.argv:
     scored = ScoredTrial(data=data, samples=samples, n_clusters=10, batch_size=128, seed=0)
     scores = method.scoring(scored)(method, due=True, last=True, outputs=None)
     print(json.dumps({"seconds": time.perf_counter() - began} | scores.metrics), flush=True)
-else:
+elif "epochs" in sys.argv:
     from core.training.fit import fit
     for row in fit(config, data, seed=0):
         print(json.dumps({"epoch": row.epoch, "seconds": time.perf_counter() - began} | row.metrics), flush=True)
@@ -83,7 +83,8 @@ def images(path: Path) -> None:
         "method": "cc",
         "batch_size": BATCH,
     }
-    run([(trial, "steps")])
+    for start in ("preparing, and the first batch", "the second start, and the first batch"):
+        tell(f"100,000 images of 96 x 96 x 3: {start}", json.dumps(run([(trial, "read")])["first"]))
     found = run([(trial, "steps")] * 2)
     tell("100,000 images of 96 x 96 x 3, two trials of 200 steps and a scoring", json.dumps(found))
 
