@@ -147,6 +147,8 @@ def _of_scipy(file: Path) -> dict[str, Entry]:
 
     found: dict[str, Entry] = {}
     for name, shape, kind in whosmat(str(file), appendmat=False):
+        if not name:  # older versions of scipy read one from a file of zeros
+            raise ValueError("it holds a variable without a name")
         if kind in _NUMBERS:
             dtype = np.dtype({"double": "f8", "single": "f4", "logical": "?"}.get(kind, kind))
             found[name] = (ArrayHead(_flat_shape(tuple(shape)), dtype), numbers(name))
