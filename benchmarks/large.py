@@ -1,7 +1,8 @@
 """What large data costs: memory of trials side by side, the second start, and a sparse matrix.
 
 Run: uv run python benchmarks/large.py FOLDER [images|sparse]. FOLDER gets some gigabytes of generated data and the
-cache. The private memory of a process (USS) is that of /proc/PID/smaps_rollup, read ten times a second: the largest.
+cache. The private memory of a process is that of /proc/PID/smaps_rollup, read ten times a second while all of them
+run: the largest. USS counts pages of the mapped file that no other process has touched yet; "written" does not.
 """
 
 from __future__ import annotations
@@ -114,18 +115,20 @@ def matrix(path: Path) -> None:
 
 
 def run(trials: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    """Trains trials side by side; the largest private memory of each in GB, and the last line that each printed."""
+    """Trains trials side by side; the largest private memory of each in GB, and what each printed first and last."""
     processes = [
         subprocess.Popen([sys.executable, "-c", TRIAL, json.dumps(trial), how], stdout=subprocess.PIPE, text=True)
         for trial, how in trials
     ]
-    most = [0.0] * len(processes)
-    while any(one.poll() is None for one in processes):
-        most = [max(before, private(one.pid)) for before, one in zip(most, processes, strict=True)]
+    most = [(0.0, 0.0)] * len(processes)
+    while all(one.poll() is None for one in processes):
+        now = [private(one.pid) for one in processes]
+        most = [(max(uss, new), max(written, dirty)) for (uss, written), (new, dirty) in zip(most, now, strict=True)]
         time.sleep(0.1)
     said = [(one.stdout.read() if one.stdout else "").splitlines() for one in processes]
     found = {
-        "private GB": most,
+        "USS GB": [uss for uss, _ in most],
+        "written GB": [written for _, written in most],
         "first": [json.loads(one[0]) for one in said],
         "last": [json.loads(one[-1]) for one in said],
     }
@@ -133,13 +136,17 @@ def run(trials: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     return found
 
 
-def private(pid: int) -> float:
-    """The private memory of a process in GB."""
+def private(pid: int) -> tuple[float, float]:
+    """The private memory of a process in GB, and what of it was written to."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))) / 1e6
+        return 0.0, 0.0
+    clean, dirty = (
+        sum(int(line.split()[1]) for line in lines if line.startswith(name)) / 1e6
+        for name in ("Private_Clean", "Private_Dirty")
+    )
+    return clean + dirty, dirty
 
 
 if __name__ == "__main__":
