@@ -1,5 +1,6 @@
 """Images in folders: layouts and oddities beyond those of tests/core/test_formats.py, and the processes that decode."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -110,13 +111,15 @@ def test_a_killed_process_is_told_in_one_line(tmp_path):
 
     def kill():
         while not victims:
-            for task in Path("/proc/self/task").iterdir():
-                for child in (task / "children").read_text().split():
-                    if "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
-                        victims.append(int(child))
-                        os.kill(int(child), signal.SIGSTOP)  # so that it is not done before the others wait for it
-                        time.sleep(0.5)
-                        os.kill(int(child), signal.SIGKILL)
+            # Threads and processes may be gone before they are looked at.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                for task in Path("/proc/self/task").iterdir():
+                    for child in (task / "children").read_text().split():
+                        if "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
+                            victims.append(int(child))
+                            os.kill(int(child), signal.SIGSTOP)  # so that it is not done before others wait for it
+                            time.sleep(0.5)
+                            os.kill(int(child), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
