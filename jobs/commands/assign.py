@@ -8,6 +8,7 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
+from jobs.present.inputs import check_one_choice
 from jobs.present.output import remark, say, warn, width
 
 _SHOWN = 10
@@ -17,8 +18,8 @@ _SHOWN = 10
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
 @options.trial_with_clusters
-@click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
-@click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
+@options.best
+@options.best_label_free
 @click.option(
     "--data",
     metavar="FILE",
@@ -50,8 +51,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution import driver
     from jobs.models import choice, written
 
-    if (trial is not None) + best + best_label_free > 1:
-        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
+    check_one_choice(trial, best, best_label_free)
     if data is not None and (out is None or out.suffix not in written.WITH_DATA):
         raise UserError("--data is the study's data: give it with --out …h5ad, …png or …npy")
     if out is not None:

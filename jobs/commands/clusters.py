@@ -8,6 +8,7 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
+from jobs.present.inputs import check_one_choice
 from jobs.present.output import made, remark, say, warn
 
 
@@ -15,8 +16,8 @@ from jobs.present.output import made, remark, say, warn
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
 @options.trial_with_clusters
-@click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
-@click.option("--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels.")
+@options.best
+@options.best_label_free
 @options.plug_in_once
 @click.option(
     "--data",
@@ -50,8 +51,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.report import cluster_contents, cluster_data, cluster_files
     from jobs.results.layout import study_name
 
-    if (trial is not None) + best + best_label_free > 1:
-        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
+    check_one_choice(trial, best, best_label_free)
     if out is not None:
         cluster_files.refuse_foreign(out)
     folder = driver.one_study(results, studies)

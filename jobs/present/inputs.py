@@ -86,3 +86,13 @@ def one_trial(start: str, keys: Collection[str], without: str) -> str:
             f"{counted(len(found), 'trial')} begin with {start!r}: {nearest(start, found)}; give more of it"
         )
     return found[0]
+
+
+def check_one_choice(trial: str | None, *others: bool) -> None:
+    """Checks that a trial is chosen in one way: by its key, or by one of `--best` and `--best-label-free`.
+
+    Raises:
+        UserError: It is in several.
+    """
+    if (trial is not None) + sum(others) > 1:
+        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")

@@ -17,6 +17,10 @@ trial_with_clusters = click.option(
     help="This trial; the first characters of its key do. `conclus aggregate --attempts` shows keys, and for "
     "an unknown one the error lists the trials with stored clusters.",
 )
+best = click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
+best_label_free = click.option(
+    "--best-label-free", is_flag=True, help="The best trial by the consensus, which uses no labels."
+)
 results = click.option(
     "--results",
     default="results",
