@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.data.dataset import Dataset, cache_folder
+from core.data.modalities import Modality
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
 from core.data.stored import FEW, WHOLE, Stored, is_sparse
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 4
+_VERSION = 5
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
@@ -227,6 +228,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "notes": data.notes,
         "unlabelled": data.unlabelled,
         "scene": data.scene,
+        "modalities": [[one.name, one.start, one.shape] for one in data.modalities],
         "sparse_shape": sparse_shape,
         "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: _seen(draft / f"{name}.npy") for name in arrays},
@@ -300,6 +302,7 @@ def _opened(entry: Path) -> Dataset | None:
         label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
+        modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told["modalities"]),
         **{name: tuple(told[name]) for name in texts},
     )
 
