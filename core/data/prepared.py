@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 5
+_VERSION = 4
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
@@ -214,7 +214,6 @@ def _write(draft: Path, data: Dataset) -> None:
                 os.fsync(stream.fileno())
             (draft / f"{name}.part").rename(draft / f"{name}.npy")
     samples = data.samples
-    sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
     described = {
         "version": _VERSION,
         "name": data.name,
@@ -229,7 +228,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "unlabelled": data.unlabelled,
         "scene": data.scene,
         "modalities": [[one.name, one.start, one.shape] for one in data.modalities],
-        "sparse_shape": sparse_shape,
+        "sparse_shape": samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else (),
         "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: _seen(draft / f"{name}.npy") for name in arrays},
     }
@@ -246,8 +245,8 @@ def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
     file = draft / f"{name}.npy"
     if getattr(array, "filename", None) is None or Path(cast("Any", array).filename) != file.absolute():
         return False
-    written = np.load(file, mmap_mode="r")
-    return written.shape == array.shape and written.dtype == array.dtype and array.flags.c_contiguous
+    kept = np.load(file, mmap_mode="r")
+    return (kept.shape, kept.dtype, True) == (array.shape, array.dtype, array.flags.c_contiguous)
 
 
 def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -302,7 +301,7 @@ def _opened(entry: Path) -> Dataset | None:
         label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
-        modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told["modalities"]),
+        modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told.get("modalities", ())),
         **{name: tuple(told[name]) for name in texts},
     )
 
