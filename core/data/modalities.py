@@ -67,7 +67,7 @@ def missing(samples: NDArray[np.float32], modalities: Sequence[Modality]) -> dic
     """How many samples lack each modality, of those that any sample lacks."""
     import numpy as np
 
-    counts = {one.name: int(np.isnan(samples[:, one.start]).sum()) for one in modalities}
+    counts = {one.name: int(np.isnan(samples[:, one.place]).all(axis=1).sum()) for one in modalities}
     return {name: count for name, count in counts.items() if count}
 
 
