@@ -23,9 +23,7 @@ def literal(views: np.ndarray, labels: list[int], temperature: float) -> float:
     for i, u in enumerate(rows):
         similar = [float(u @ v) / temperature for v in rows]
         total = math.log(sum(math.exp(one) for j, one in enumerate(similar) if j != i) or 1)
-        positives = [
-            j for j in range(len(rows)) if j != i and (j % n == i % n or labels[j % n] == labels[i % n] != -1)
-        ]
+        positives = [j for j in range(len(rows)) if j != i and (j % n == i % n or labels[j % n] == labels[i % n] != -1)]
         if positives:
             each.append(-sum(similar[j] - total for j in positives) / len(positives))
     return float(np.mean(each)) if each else 0.0
