@@ -47,9 +47,10 @@ class Views(Base):
 
 
 def _family(modalities: tuple[Modality, ...]) -> Base:
-    if len(modalities) > 1:
+    first, *others = modalities
+    if others:
         return multiview.Views(modalities)
-    shape = modalities[0].shape
+    shape = first.shape
     if len(shape) != 3:
         return noise.Views(shape)
     return image.Views(shape) if min(shape[1:]) >= 16 else affine.Views(shape)
