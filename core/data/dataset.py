@@ -31,7 +31,7 @@ PARTS = ("train", "validation", "test")
 # The label of a sample that has none.
 UNLABELLED = -1
 # No measurement is larger than this, and squares of much larger float32 numbers overflow.
-_LARGEST = 1e30
+LARGEST = 1e30
 # Files of so many bytes are read at once for their hash: 1 MiB.
 _SMALL = 1 << 20
 # A file that was changed in the last second may change again with the same time stamp: its hash is not kept.
@@ -191,7 +191,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
         return
     good = np.isfinite(samples)
     if good.all() and samples.dtype.itemsize > 2:
-        good = np.abs(samples) <= _LARGEST
+        good = np.abs(samples) <= LARGEST
     if good.all():
         return
     index = tuple(int(i) for i in np.unravel_index(int(np.argmin(good)), samples.shape))
@@ -200,7 +200,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     raise fault(
         where,
         f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the file: "
-        f"every number must be finite and within ±{_LARGEST:g}; drop or fill them",
+        f"every number must be finite and within ±{LARGEST:g}; drop or fill them",
     )
 
 

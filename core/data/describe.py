@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.data.dataset import Dataset
+    from core.data.modalities import Modality
 
 # The axes of samples that are images, in the order of `Dataset.samples`.
 _IMAGE = ("channels", "height", "width")
@@ -36,6 +37,9 @@ def noted(data: Dataset) -> list[str]:
 
 
 def _shape(data: Dataset) -> str:
+    if data.modalities:
+        told = [_modality(one) for one in data.modalities]
+        return f"{counted(len(told), 'view')} ({', '.join(told)})"
     if len(data.sample_shape) == len(_IMAGE):
         shape = " × ".join(f"{size} {_axis(axis, size)}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
         told = [f"read as {' × '.join(data.axes)}"] if data.axes else []
@@ -43,6 +47,11 @@ def _shape(data: Dataset) -> str:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
         told = [_span(data.feature_names)] if data.feature_names else []
     return f"{shape} ({'; '.join(told)})" if told else shape
+
+
+def _modality(one: Modality) -> str:
+    steps = f"{one.shape[0]} steps × " if len(one.shape) > 1 else ""
+    return f"{cut(one.name)}: {steps}{counted(one.shape[-1], 'feature')}"
 
 
 def _axis(name: str, size: int) -> str:

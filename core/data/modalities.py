@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from core.data.dataset import LARGEST, fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -50,5 +57,146 @@ def filled(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
     It is for what compares whole rows, as k-means of the input does. The same array if nothing is missing.
     """
+    import numpy as np
+
     missing = np.isnan(rows)
     return np.where(missing, np.float32(0), rows) if missing.any() else rows
+
+
+def missing(samples: NDArray[np.float32], modalities: Sequence[Modality]) -> dict[str, int]:
+    """How many samples lack each modality, of those that any sample lacks."""
+    import numpy as np
+
+    counts = {one.name: int(np.isnan(samples[:, one.start]).sum()) for one in modalities}
+    return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Views side by side, as a `core.data.dataset.Dataset` holds them.
+
+    Attributes:
+        samples: (n, numbers), scaled; NaN where a sample lacks a view, and after the end of a sequence.
+        modalities: where the numbers of each view stand.
+        scaling: what was subtracted from each number, and the divisor after that, each (numbers,); None if nothing was.
+        notes: what is missing, in sentences.
+    """
+
+    samples: NDArray[np.float32]
+    modalities: tuple[Modality, ...]
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    notes: tuple[str, ...]
+
+
+def joined(
+    views: Mapping[str, NDArray[Any]],
+    where: Path | str,
+    *,
+    sequences: Literal["mean", "keep"],
+    scale: Literal["auto", "standard", "none"],
+) -> Joined:
+    """Views of the same samples side by side.
+
+    Args:
+        views: by name, (n, features) or (n, steps, features) for sequences; NaN where a sample lacks a view or a step.
+        where: the file, for the message.
+        sequences: `mean` averages each sequence over its steps, `keep` keeps the steps.
+        scale: `standard` gives each feature mean 0 and variance 1 over the samples that have it, and divides each view
+            by the root of its number of features, so that all views have the same weight in distances; `auto` is the
+            same; `none` changes nothing.
+
+    Raises:
+        UserError: views differ in their number of samples, a number is not finite, a row or a step is NaN in part, or a
+            sample has no view.
+    """
+    import numpy as np
+
+    made = {name: _averaged(one) if sequences == "mean" else one for name, one in _checked(views, where).items()}
+    modalities = side_by_side({name: one.shape[1:] for name, one in made.items()})
+    count = len(next(iter(made.values())))
+    samples = np.empty((count, modalities[-1].stop), np.float32)
+    offset, divisor = np.zeros(samples.shape[1]), np.ones(samples.shape[1])
+    there = np.empty((count, len(made)), bool)
+    for place, (one, values) in enumerate(zip(modalities, made.values(), strict=True)):
+        there[:, place] = ~np.isnan(values[..., 0]).reshape(count, -1).all(axis=1)
+        if scale != "none":
+            steps = one.stop - one.start
+            low, deviation = _scaling(values)
+            offset[one.place], divisor[one.place] = (np.tile(part, steps // len(part)) for part in (low, deviation))
+        samples[:, one.place] = (values.reshape(count, -1) - offset[one.place]) / divisor[one.place]
+    bare = np.flatnonzero(there.sum(axis=1) == 0)
+    if len(bare):
+        said = f"row {bare[0] + 1} (counted from 1) has no view at all, {len(bare):,} such in all: drop such rows"
+        raise fault(where, said)
+    if not there.any(axis=0).all():
+        name = modalities[int(there.any(axis=0).argmin())].name
+        raise fault(where, f"the view {name!r} is missing for all samples: leave it out of `views`")
+    gone = zip(modalities, (~there).sum(axis=0).tolist(), strict=True)
+    notes = tuple(f"{one.name} missing for {missing:,} of {count:,}" for one, missing in gone if missing)
+    return Joined(
+        samples, modalities, None if scale == "none" else (offset, divisor), (*_told(views, sequences), *notes)
+    )
+
+
+def _told(views: Mapping[str, NDArray[Any]], sequences: str) -> Iterator[str]:
+    """What is done with the sequences among views."""
+    import numpy as np
+
+    for name, values in views.items():
+        if values.ndim == 3:
+            steps = (~np.isnan(values[..., 0])).sum(axis=1)
+            way = "averaged; `sequences: keep` keeps the steps" if sequences == "mean" else "kept"
+            yield f"{name} is sequences of {steps[steps > 0].min()} to {steps.max()} steps, {way}"
+
+
+def _checked(views: Mapping[str, NDArray[Any]], where: Path | str) -> Mapping[str, NDArray[Any]]:
+    """The same views; each number is finite, or a whole row or step is NaN."""
+    import numpy as np
+
+    counts = {name: len(one) for name, one in views.items()}
+    if len({*counts.values()}) > 1:
+        said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        raise fault(where, f"its views have different numbers of rows ({said}): each must have one for each sample")
+    for name, values in views.items():
+        missing = np.isnan(values)
+        torn = missing.any(axis=-1) & ~missing.all(axis=-1)
+        large = ~missing & ~(np.abs(values) <= LARGEST)
+        for bad, what in ((torn, "is nan in part"), (large.any(axis=-1), "is not finite, or too large")):
+            if bad.any():
+                row, *step = (int(one) + 1 for one in np.argwhere(bad)[0])
+                at = f"row {row}" + (f", step {step[0]}" if step else "")
+                way = f"all must be finite and within ±{LARGEST:g}, or all nan where the view is missing"
+                raise fault(where, f"the view {name!r} {what} in {at} (counted from 1): its numbers there {way}")
+    return views
+
+
+def _averaged(values: NDArray[Any]) -> NDArray[Any]:
+    """Sequences (n, steps, features) averaged over the steps that are there; NaN where there is none."""
+    import numpy as np
+
+    if values.ndim == 2:
+        return values
+    there = ~np.isnan(values[..., 0])
+    total = np.where(there[..., None], values, 0).sum(axis=1, dtype=np.float64)
+    count = there.sum(axis=1)[:, None]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _scaling(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The offset and the divisor of each feature of a view, (features,).
+
+    After them the squares of a sample's numbers have the mean 1 in sum, steps included.
+    """
+    import numpy as np
+
+    rows = values.reshape(-1, values.shape[-1])
+    there = ~np.isnan(rows[:, 0])
+    rows = rows if there.all() else rows[there]
+    if not len(rows):
+        return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    constant = (low == high) | (deviation == 0)
+    samples = (~np.isnan(values[..., 0])).reshape(len(values), -1).any(axis=1).sum()
+    weight = np.sqrt(max(1, (~constant).sum()) * len(rows) / samples)
+    return np.where(constant, low, mean), np.where(constant, 1, deviation) * weight

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.data.dataset import Dataset, cache_folder
+from core.data.modalities import Modality
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
 from core.data.stored import FEW, WHOLE, Stored, is_sparse
@@ -213,7 +214,6 @@ def _write(draft: Path, data: Dataset) -> None:
                 os.fsync(stream.fileno())
             (draft / f"{name}.part").rename(draft / f"{name}.npy")
     samples = data.samples
-    sparse_shape = samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else ()
     described = {
         "version": _VERSION,
         "name": data.name,
@@ -227,7 +227,8 @@ def _write(draft: Path, data: Dataset) -> None:
         "notes": data.notes,
         "unlabelled": data.unlabelled,
         "scene": data.scene,
-        "sparse_shape": sparse_shape,
+        "modalities": [[one.name, one.start, one.shape] for one in data.modalities],
+        "sparse_shape": samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else (),
         "limits": samples.limits if isinstance(samples, Stored) else (),
         "files": {name: _seen(draft / f"{name}.npy") for name in arrays},
     }
@@ -244,8 +245,8 @@ def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
     file = draft / f"{name}.npy"
     if getattr(array, "filename", None) is None or Path(cast("Any", array).filename) != file.absolute():
         return False
-    written = np.load(file, mmap_mode="r")
-    return written.shape == array.shape and written.dtype == array.dtype and array.flags.c_contiguous
+    kept = np.load(file, mmap_mode="r")
+    return (kept.shape, kept.dtype, True) == (array.shape, array.dtype, array.flags.c_contiguous)
 
 
 def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -300,6 +301,7 @@ def _opened(entry: Path) -> Dataset | None:
         label_name=told["label_name"],
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
+        modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told.get("modalities", ())),
         **{name: tuple(told[name]) for name in texts},
     )
 

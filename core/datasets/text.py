@@ -152,6 +152,33 @@ def fingerprint(
     )
 
 
+def vectors_of(
+    texts: list[str], *, model: str, dimensions: int, analyzer: str | None
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The vectors of texts, (n_texts, features) of length 1, from the cache if they are there, and what to say of them.
+
+    Args:
+        texts: none of them empty.
+        model: as for `load`.
+        dimensions: as for `load`.
+        analyzer: as for `load`.
+
+    Raises:
+        UserError: the model is missing, or no words are left in the texts.
+    """
+    vectors, said = _vectors(texts, _models(model, dimensions, 0.0, analyzer))
+    return vectors, [*said, *(told(texts, analyzer) if model == "tfidf" else ())]
+
+
+def model_identity(*, model: str, dimensions: int, analyzer: str | None) -> list[object]:
+    """The parts of a fingerprint that identify the model.
+
+    Raises:
+        UserError: the model is missing.
+    """
+    return _models(model, dimensions, 0.0, analyzer)[0].identity()
+
+
 @dataclass(frozen=True)
 class _Model:
     """A model that turns texts into vectors, `tfidf` or a sentence encoder, and the length of its vectors."""

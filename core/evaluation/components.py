@@ -20,7 +20,7 @@ _ROWS = 256
 
 
 def vectors(samples: Samples) -> Tensor:
-    """All samples as vectors, (n, numbers), float32, on their device.
+    """All samples as vectors, (n, numbers), float32, on their device; a missing modality is 0 in all its numbers.
 
     Samples in stored form that are more than 2^28 numbers together (1 GiB), zeros counted, become vectors of 64: their
     principal components, fitted to the 2,000 samples of `core.evaluation.label_free.Subsample`.
@@ -28,7 +28,8 @@ def vectors(samples: Samples) -> Tensor:
     Reference: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011), by scikit-learn.
     """
     if not isinstance(samples, SampleSource):
-        return samples.flatten(1).float()
+        rows = samples.flatten(1).float()
+        return rows.nan_to_num() if rows.isnan().any() else rows
     if samples.stored.size <= WHOLE:
         return samples[:].flatten(1)
     return torch.from_numpy(_reduced(samples.stored)).to(samples.device)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from core.data.modalities import filled
 from core.data.stored import Stored
 
 Matrix = NDArray[np.float32]
@@ -157,7 +158,7 @@ def estimate_n_clusters(samples: Matrix | Stored) -> int:
     from sklearn.metrics import silhouette_score
 
     chosen = np.random.default_rng(0).permutation(len(samples))[:SUBSAMPLE]
-    features = unit_rows(samples[chosen].reshape(len(chosen), -1))
+    features = unit_rows(filled(samples[chosen].reshape(len(chosen), -1)))
     found = {1: -1.0}
     for k in CANDIDATES:
         if k >= len(features):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from core.data.modalities import filled
 from core.data.stored import Stored
 
 SUBSAMPLE = 2000
@@ -47,7 +48,7 @@ class Subsample:
     def of(cls, samples: NDArray[np.float32] | Stored) -> Subsample:
         """The subsample of samples (n, *sample_shape); this takes a tenth of a second for 784 features."""
         rows = subsample_rows(len(samples))
-        distances = euclidean(samples[rows].reshape(len(rows), -1))
+        distances = euclidean(filled(samples[rows].reshape(len(rows), -1)))
         return cls(rows, distances, _nearest(distances))
 
     def criteria(self, labels: Labels) -> dict[str, float]:

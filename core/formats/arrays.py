@@ -6,65 +6,39 @@ samples, as `X1`, `X2`.
 
 from __future__ import annotations
 
+import contextlib
 import math
-import re
-from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted, check_named, exact_ids, is_id_name, is_label_name, label_key, listed
 from core.data.dataset import fault
 from core.data.layout import arranged, samples_last, shaped
 from core.data.prepared import gathered
 from core.data.stored import WHOLE, Rows, is_sparse
+from core.formats.named_arrays import (
+    FEATURES,
+    ArrayHead,
+    NamedArrays,
+    class_names,
+    half_of,
+    halves_of,
+    labels_of,
+    numbered_views,
+    wide,
+)
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_FEATURES = {"x", "data", "fea", "features", "embeddings", "emb", "images", "samples"}
-_VIEWS = {*_FEATURES, "view", "views", "v"}
-_CLASS_NAMES = {"names", "label_names", "class_names", "target_names", "classes"}
 # The start of the reason for an array that holds the names of the samples.
 _ID = "id: "
 _SPARSE = ("data", "indices", "indptr", "shape")
 _COORDINATES = ("row", "col", "data", "shape")
-_HALF = re.compile(r"(.*?)[_./ -]*(train|test|val)(?:ing|id|idation)?[_./ -]*(.*)", re.IGNORECASE)
-_NUMBERED = re.compile(r"(.*?)[_./ {-]*(\d+)\}?")
-
-
-class ArrayHead(NamedTuple):
-    """Shape and type of a saved array, known before it is read."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-
-
-@dataclass(frozen=True, eq=False)
-class NamedArrays:
-    """The arrays of a file.
-
-    Attributes:
-        file: the path of the file.
-        heads: of each array, by its key.
-        read: gives the array of a key: a numpy array, a matrix of scipy, or `Rows` of the file.
-        paths: whether keys are paths of groups, as `train/data`, whose last part is the name.
-        usual: further names of labels, in small letters.
-        loose: whether labels may be rows and one-hot, and samples the last axis, as MATLAB's often are.
-    """
-
-    file: Path
-    heads: dict[str, ArrayHead]
-    read: Callable[[str], Any]
-    paths: bool = False
-    usual: frozenset[str] = field(default_factory=frozenset[str])
-    loose: bool = False
-
-    def called(self, key: str) -> str:
-        """The name of an array."""
-        return key.rpartition("/")[2] if self.paths else key
 
 
 def read(file: Path, wanted: Wanted) -> Part:
@@ -111,20 +85,25 @@ def _head(stream: IO[bytes]) -> ArrayHead:
 
 
 def _read_npz(file: Path, wanted: Wanted) -> Part:
+    with contents(file) as held:
+        if wanted.features is None and any(held.heads.keys() >= set(one) for one in (_SPARSE, _COORDINATES)):
+            samples, notes = _sparse(held)
+            return replace(part_of(held, wanted, samples), notes=notes)
+        return part_of(held, wanted)
+
+
+@contextlib.contextmanager
+def contents(file: Path) -> Generator[NamedArrays]:
+    """The arrays of an `.npz` file; within the with-block they can be read."""
     import zipfile
 
     with zipfile.ZipFile(file) as archive:
-        heads = _heads(archive)
 
         def read(key: str) -> NDArray[Any]:
             with archive.open(f"{key}.npy") as stream:
                 return _array(file, stream, key)
 
-        held = NamedArrays(file, heads, read)
-        if wanted.features is None and any(heads.keys() >= set(one) for one in (_SPARSE, _COORDINATES)):
-            samples, notes = _sparse(held)
-            return replace(part_of(held, wanted, samples), notes=notes)
-        return part_of(held, wanted)
+        yield NamedArrays(file, _heads(archive), read)
 
 
 def _heads(archive: zipfile.ZipFile) -> dict[str, ArrayHead]:
@@ -182,7 +161,7 @@ def part_of(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
     Raises:
         UserError: arrays are missing or ambiguous.
     """
-    halves = {} if samples is not None else _halves(held, wanted)
+    halves = {} if samples is not None else halves_of(held, wanted)
     if not halves:
         if wanted.split not in {None, "all"}:
             raise fault(held.file, f"`split: {wanted.split}`: it has no two parts, as x_train and x_test: leave it out")
@@ -191,7 +170,7 @@ def part_of(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
         return replace(part, samples=gathered([part.samples]))
     check_named(held.file, wanted, {*held.heads, *halves["train"]})
     chosen: list[str] = [wanted.split] if wanted.split in halves else list(halves)
-    parts = [_one(_half(held, halves[one]), wanted) for one in chosen]
+    parts = [_one(half_of(held, halves[one]), wanted) for one in chosen]
     first = parts[0]
     if any(one.samples.shape[1:] != first.samples.shape[1:] for one in parts):
         shapes = " and ".join(str(one.samples.shape) for one in parts)
@@ -215,33 +194,6 @@ def _concatenated(arrays: Sequence[Any]) -> NDArray[Any]:
     return np.concatenate(arrays)
 
 
-def _halves(held: NamedArrays, wanted: Wanted) -> dict[str, dict[str, str]]:
-    """For each of `train`, `val` and `test` the key of an array by what its name is without that word.
-
-    Empty if there are not both train and test, or the options or the array of samples have nothing to do with them.
-    """
-    halves: dict[str, dict[str, str]] = {"train": {}, "val": {}, "test": {}}
-    for key in held.heads:
-        if (found := _HALF.fullmatch(key)) and key not in wanted.ignore:
-            before, half, after = found.groups()
-            halves[half.lower()]["/".join(filter(None, (before, after))) or "data"] = key
-    both = halves["train"].keys() & halves["test"].keys()
-    halves = {half: {name: key for name, key in keys.items() if name in both} for half, keys in halves.items()}
-    inside = {key for keys in halves.values() for key in keys.values()}
-    wide = {key for key in _wide(held.heads) if key not in wanted.ignore}
-    named = {*(wanted.features or ()), wanted.labels, wanted.id} & held.heads.keys()
-    return {half: keys for half, keys in halves.items() if keys} if wide and wide <= inside and not named else {}
-
-
-def _wide(heads: dict[str, ArrayHead]) -> list[str]:
-    return [key for key, head in heads.items() if head.dtype.kind in "biufc" and len(head.shape) > 1]
-
-
-def _half(held: NamedArrays, keys: dict[str, str]) -> NamedArrays:
-    heads = {name: held.heads[key] for name, key in keys.items()}
-    return replace(held, heads=heads, read=lambda name: held.read(keys[name]))
-
-
 def _one(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
     """Chooses among the arrays of one part, and arranges the samples."""
     file, heads = held.file, held.heads
@@ -253,7 +205,7 @@ def _one(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
         samples = held.read(key)
     others = {one: head for one, head in heads.items() if one not in {key, *named}}
     beside = [head.shape for one, head in others.items() if one != labelled]
-    labels, notes = (None, ()) if labelled is None else _labels(held, labelled)
+    labels, notes = (None, ()) if labelled is None else labels_of(held, labelled)
     layout = wanted.layout
     if layout is None and held.loose and not _is_known(wanted):
         layout = samples_last(samples.shape, None if labels is None else labels.shape, file)
@@ -275,7 +227,7 @@ def _one(held: NamedArrays, wanted: Wanted, samples: Any = None) -> Part:
         file,
         samples,
         labels.reshape(-1) if labels is not None and wanted.layout in {"hwc", "chw"} else labels,
-        class_names=_class_names(held),
+        class_names=class_names(held),
         left_out=tuple(f"{one} ({why.removeprefix(_ID)})" for one, why in left.items()),
         label_name=labelled or "",
         ids=None if ids is None else held.read(ids).reshape(-1),
@@ -300,22 +252,6 @@ def _turned(samples: Any, layout: str | None, file: Path) -> tuple[Any, tuple[st
     if layout not in {None, "nf", "fn"}:
         raise fault(file, f"`layout: {layout}` is not for a sparse matrix, which has two axes")
     return _by_rows(samples.T if layout == "fn" else samples)
-
-
-def _labels(held: NamedArrays, key: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The labels (n,), or as they are stored where they are something else; and what was decided."""
-    labels = held.read(key)
-    labels = labels[:] if isinstance(labels, Rows) else labels
-    if not held.loose or labels.ndim != 2:
-        return labels, ()
-    if 1 in labels.shape:
-        return labels.reshape(-1), ()
-    hot = labels == 1
-    if labels.dtype.kind in "biuf" and (hot | (labels == 0) | (labels == -1)).all():
-        for axis in (1, 0):
-            if (hot.sum(axis) == 1).all():
-                return hot.argmax(axis), (f"the labels {key!r} are one-hot: the classes are counted from 0",)
-    return labels, ()
 
 
 def _left_out(
@@ -348,13 +284,13 @@ def _feature_key(held: NamedArrays, wanted: Wanted, labelled: str | None) -> str
             return features
         raise fault(file, f"the option `features: {features}` names none of its arrays: {holds}")
     others = {key: head for key, head in heads.items() if key not in {labelled, wanted.id, *wanted.ignore}}
-    named = [key for key in others if held.called(key).lower() in _FEATURES]
-    wide = _wide(others)
-    wide = [key for key in wide if not is_label_name(held.called(key))] or wide
-    views = _views(held, wide)
+    named = [key for key in others if held.called(key).lower() in FEATURES]
+    large = wide(others)
+    large = [key for key in large if not is_label_name(held.called(key))] or large
+    views = numbered_views(held, large)
     if wanted.view is not None or (views and len(named) != 1):
         return _view(held, wanted, views)
-    found = [key for key in wide if key in named] or wide or named
+    found = [key for key in large if key in named] or large or named
     if not found:
         raise fault(file, f"no array in it is of numbers with 2 or more dimensions, it holds {holds}")
     if len(found) > 1:
@@ -363,17 +299,6 @@ def _feature_key(held: NamedArrays, wanted: Wanted, labelled: str | None) -> str
             f"several arrays could be the samples, it holds {holds}: name one, as in `features: {found[0]}`",
         )
     return found[0]
-
-
-def _views(held: NamedArrays, keys: Sequence[str]) -> list[str]:
-    """The arrays whose names are one name and a number, in the order of the numbers; empty if it is only one."""
-    found: dict[str, list[tuple[int, str]]] = {}
-    for key in keys:
-        match = _NUMBERED.fullmatch(held.called(key))
-        if match and match[1].lower() in _VIEWS:
-            found.setdefault(match[1], []).append((int(match[2]), key))
-    several = [sorted(one) for one in found.values() if len(one) > 1]
-    return [key for _, key in several[0]] if len(several) == 1 else []
 
 
 def _view(held: NamedArrays, wanted: Wanted, views: Sequence[str]) -> str:
@@ -385,9 +310,3 @@ def _view(held: NamedArrays, wanted: Wanted, views: Sequence[str]) -> str:
         what = "" if wanted.view is None else f", and `view: {wanted.view}` is none of them"
         raise fault(held.file, f"it holds several views of its samples{what}: choose one, as `view: view0` ({said})")
     return names[wanted.view]
-
-
-def _class_names(held: NamedArrays) -> tuple[str, ...]:
-    texts = [key for key, head in held.heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
-    found = [key for key in texts if held.called(key).lower() in _CLASS_NAMES]
-    return tuple(held.read(found[0]).tolist()) if len(found) == 1 else ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from core.formats.arrays import NamedArrays
+    from core.formats.named_arrays import NamedArrays
 
 Layout = Literal["hwc", "whc", "chw", "cwh"]
 SUFFIXES = (".mat", ".npy", ".npz")

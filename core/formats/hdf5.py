@@ -18,7 +18,8 @@ from core.data.columns import Part, Wanted, check_named, is_label_name, label_ke
 from core.data.dataset import fault
 from core.data.prepared import gathered
 from core.data.stored import WHOLE, Rows, is_sparse
-from core.formats.arrays import ArrayHead, NamedArrays, compressed_rows, part_of
+from core.formats.arrays import compressed_rows, part_of
+from core.formats.named_arrays import ArrayHead, NamedArrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -39,15 +40,23 @@ def read(file: Path, wanted: Wanted) -> Part:
         UserError: arrays are missing or ambiguous, or lie in other files.
         OSError, KeyError, ValueError, RuntimeError: the file is damaged.
     """
+    if file.suffix.lower() != ".h5ad":
+        with contents(file) as held:
+            return part_of(held, wanted)
     with opened(file) as root:
-        if file.suffix.lower() != ".h5ad":
-            found = dict(_arrays(root, "", 0))
-            heads = {key: ArrayHead(one.shape, _kind(one)) for key, one in found.items()}
-            return part_of(NamedArrays(file, heads, lambda key: _array(file, found[key]), paths=True), wanted)
         try:
             return _read_h5ad(file, root, wanted)
         except (TypeError, IndexError, AttributeError) as error:
             raise ValueError(f"it is not as AnnData writes it: {error}") from error
+
+
+@contextlib.contextmanager
+def contents(file: Path) -> Generator[NamedArrays]:
+    """The arrays of a `.h5` or `.hdf5` file; within the with-block they can be read."""
+    with opened(file) as root:
+        found = dict(_arrays(root, "", 0))
+        heads = {key: ArrayHead(one.shape, _kind(one)) for key, one in found.items()}
+        yield NamedArrays(file, heads, lambda key: _array(file, found[key]), paths=True)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted
 from core.data.stored import FEW, Rows, is_sparse
-from core.formats.arrays import ArrayHead, NamedArrays, part_of
+from core.formats.arrays import part_of
 from core.formats.hdf5 import checked, child, is_hdf5, members, opened
+from core.formats.named_arrays import ArrayHead, NamedArrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -70,16 +70,16 @@ def read(file: Path, wanted: Wanted) -> Part:
     return Part(
         file,
         samples,
-        None if labelled is None else _label_column(file, table, labelled),
+        None if labelled is None else label_column(file, table, labelled),
         columns,
         left_out=tuple(f"{name or 'a column without a name'} ({why.removeprefix(_ID)})" for name, why in left.items()),
         label_name=labelled or "",
-        ids=None if ids is None else _ids(table[ids]),
+        ids=None if ids is None else ids_of(table[ids]),
         notes=(*notes, *grouped),
     )
 
 
-def _ids(column: Any) -> NDArray[Any]:
+def ids_of(column: Any) -> NDArray[Any]:
     """The ids; with missing ones as objects, since whole numbers would become floats."""
     import numpy as np
 
@@ -96,7 +96,7 @@ def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | Non
         return _asked(file, names, wanted.features), left
     index = _pandas_index(table)
     rest = [name for name in names if name != labelled and name not in left]
-    lists = [name for name in rest if _is_list(table.schema.field(name).type)]
+    lists = [name for name in rest if is_list(table.schema.field(name).type)]
     if len(lists) > 1:
         raise fault(file, f"several columns hold vectors: {listed(lists)}; name one: `features: {lists[0]}`")
     for name in rest:
@@ -119,7 +119,7 @@ def _known_columns(
     """The columns that a model was trained on, in its order, and all others."""
     # The numbers of a list `v` are called v[0], v[1], …
     lists = {name.rpartition("[")[0] for name in known if name.endswith("]")}
-    wanted = [name for name in table.column_names if name in lists and _is_list(table[name].type)] or list(known)
+    wanted = [name for name in table.column_names if name in lists and is_list(table[name].type)] or list(known)
     missing = [repr(name) for name in wanted if name not in table.column_names]
     if missing:
         raise fault(
@@ -160,10 +160,10 @@ def _no_feature(name: str, column: Any) -> str:
         return f"{_ID}pandas' index"
     if is_label_name(name):
         return f"a label by its name; `labels: {name}` scores by it"
-    if _is_text(column.type):
+    if is_text(column.type):
         unique = len(column.unique()) == len(column)
         return f"{_ID}unique texts" if unique and is_id_name(name, text=True) else ""
-    if is_id_name(name, text=False) and _is_real(column.type) and are_whole(column.to_numpy()):
+    if is_id_name(name, text=False) and is_real(column.type) and are_whole(column.to_numpy()):
         return f"{_ID}{'unique ' if len(column.unique()) == len(column) else ''}whole numbers"
     return ""
 
@@ -192,8 +192,8 @@ def _check_texts(file: Path, table: Any, wanted: Wanted) -> None:
 
 def _looks_like(column: Any) -> str:
     """What a column of texts, or one that counts the rows, seems to be; empty for numbers."""
-    if not _is_text(column.type):
-        return "ids" if _is_real(column.type) and look_like_index(column.to_numpy()) else ""
+    if not is_text(column.type):
+        return "ids" if is_real(column.type) and look_like_index(column.to_numpy()) else ""
     values = [one for one in column.unique().to_pylist() if one is not None and not is_missing(one)]
     if all(is_written_number(one, ",") for one in values):
         return "numbers with decimal commas"
@@ -205,7 +205,7 @@ def _looks_like(column: Any) -> str:
 def _check_counting(file: Path, table: Any, names: list[str]) -> None:
     """Refuses a column of whole numbers that count the rows but whose name does not show it."""
     for name in names:
-        if _is_real(table[name].type) and look_like_index(table[name].to_numpy()):
+        if is_real(table[name].type) and look_like_index(table[name].to_numpy()):
             others = [other for other in names if other != name]
             raise fault(
                 file,
@@ -214,19 +214,22 @@ def _check_counting(file: Path, table: Any, names: list[str]) -> None:
             )
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
+    """Whether a column's type is a list of any kind."""
     from pyarrow import types
 
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether a column's type is text."""
     from pyarrow import types
 
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
-def _is_real(kind: Any) -> bool:
+def is_real(kind: Any) -> bool:
+    """Whether a column's type is of real numbers, or of nothing at all."""
     from pyarrow import types
 
     tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
@@ -238,11 +241,11 @@ def _matrix(file: Path, table: Any, wanted: Wanted) -> tuple[tuple[str, ...], ND
     columns: list[str] = []
     blocks: list[NDArray[Any]] = []
     for name in table.column_names:
-        if _is_list(table[name].type):
+        if is_list(table[name].type):
             block = _vectors(file, name, table[name], wanted)
             columns.extend(f"{name}[{i}]" for i in range(block.shape[1]))
         else:
-            block = _numbers(file, name, table[name], wanted)[:, None]
+            block = real_numbers(file, name, table[name], wanted)[:, None]
             columns.append(name)
         blocks.append(block)
     return tuple(columns), blocks[0] if len(blocks) == 1 else _side_by_side(blocks)
@@ -256,13 +259,18 @@ def _side_by_side(blocks: list[NDArray[Any]]) -> NDArray[Any]:
     return np.ascontiguousarray(np.concatenate([block.T for block in blocks], dtype=kind).T)
 
 
-def _numbers(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]:
+def real_numbers(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]:
+    """The numbers of a column (n,), missing ones as nan.
+
+    Raises:
+        UserError: it is not of numbers.
+    """
     import pyarrow as pa
     from pyarrow import types
 
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not _is_real(column.type):
+    if not is_real(column.type):
         raise _no_number(file, name, column, wanted)
     if types.is_integer(column.type) or types.is_floating(column.type):
         return column.to_numpy()
@@ -297,7 +305,7 @@ def _no_number(file: Path, name: str, column: Any, wanted: Wanted) -> Exception:
 def _vectors(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]:
     from pyarrow import compute
 
-    if not _is_real(column.type.value_type):
+    if not is_real(column.type.value_type):
         raise fault(file, f"column {name!r} holds lists of {column.type.value_type}: they must be of numbers")
     lengths = compute.call_function("list_value_length", [column]).fill_null(0).to_numpy()
     wrong = (lengths != lengths[:1]) | (lengths == 0)
@@ -308,18 +316,23 @@ def _vectors(file: Path, name: str, column: Any, wanted: Wanted) -> NDArray[Any]
             f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, but the "
             f"first has {lengths[0]}: all must have the same number, at least 1",
         )
-    flat = _numbers(file, name, compute.call_function("list_flatten", [column]), wanted)
+    flat = real_numbers(file, name, compute.call_function("list_flatten", [column]), wanted)
     return flat.reshape(len(column), lengths[0] if len(lengths) else 0)
 
 
-def _label_column(file: Path, table: Any, name: str) -> NDArray[Any]:
+def label_column(file: Path, table: Any, name: str) -> NDArray[Any]:
+    """The labels of a column (n,), as they stand there.
+
+    Raises:
+        UserError: they are neither numbers nor texts.
+    """
     import pyarrow as pa
     from pyarrow import types
 
     column = table[name]
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not (_is_real(column.type) or _is_text(column.type)):
+    if not (is_real(column.type) or is_text(column.type)):
         raise fault(file, f"the labels in column {name!r} are of type {column.type}: give whole numbers or names")
     if types.is_boolean(column.type) or types.is_decimal(column.type) or types.is_null(column.type):
         column = column.cast(pa.float64()) if not types.is_boolean(column.type) or column.null_count else column

@@ -85,7 +85,7 @@ def _first_rows(data: Dataset) -> str:
     names = data.feature_names or [f"{place + 1}" for place in range(values.shape[1])]
     columns = [one_line(cut(one, 24)) for one in names[:_COLUMNS]]
     # Six digits of the largest in its column: what was scaled may come back as 1e-9 in place of 0.
-    digits = 5 - np.floor(np.log10(np.abs(values).max(axis=0) + 1e-30)).astype(int)
+    digits = 5 - np.floor(np.log10(np.fmax.reduce(np.abs(values), axis=0, initial=1e-30))).astype(int)
     rows = [
         [f"{round(x, n) + 0.0:.6g}" for x, n in zip(row[:_COLUMNS].tolist(), digits.tolist(), strict=False)]
         for row in values

@@ -11,6 +11,8 @@ from core.config import plugins
 from core.config.trial import TrialConfig, check_loss, to_mapping
 from core.data.dataset import Dataset
 from core.data.describe import described, noted
+from core.data.modalities import missing
+from core.data.stored import dense
 from core.errors import UserError
 from core.seal import canonical_json
 from core.training import data_cache
@@ -159,6 +161,7 @@ def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]
     check_loss(config)
     check_modalities(config, data)
     _check_pixels(config, data)
+    _check_missing(config, data)
     parts = [to_mapping(config)[name] for name in ("encoder", "views")]
     key = canonical_json([data.sample_shape, *parts, config.optimiser.encoder_learning_rate is None])
     if key not in shapes:
@@ -189,6 +192,23 @@ def _check_pixels(config: TrialConfig, data: Dataset) -> None:
         raise UserError(
             f"trial.encoder: {config.encoder.name} needs images with pixels in 0..1, and those of {data.name} are in "
             f"{low:g}..{high:g}: give the data the option `scale: unit`"
+        )
+
+
+def _check_missing(config: TrialConfig, data: Dataset) -> None:
+    """Refuses an encoder or views that take no samples without one of their modalities, where the data has such."""
+    chosen = {"encoder": ("encoders", config.encoder.name), "views": ("views", config.views.name)}
+    wrong = [
+        (place, name)
+        for place, (kind, name) in chosen.items()
+        if data.modalities and not plugins.constant(kind, name, "by_modality", default=False)
+    ]
+    if wrong and (lacking := missing(dense(data.samples), data.modalities)):
+        place, name = wrong[0]
+        said = ", ".join(f"{view} for {count:,}" for view, count in lacking.items())
+        raise UserError(
+            f"trial.{place}: {name} takes no samples that lack a view, and of the {data.n_samples:,} of {data.name} "
+            f"some do ({said}): use `{place}: {{name: multiview}}`"
         )
 
 

@@ -11,8 +11,9 @@ from core.config import plugins
 from core.config.schema import PlugIn
 from core.data.columns import cut, listed
 from core.data.dataset import PARTS, UNLABELLED, Dataset
+from core.data.modalities import missing
 from core.data.prepared import told
-from core.data.stored import Stored
+from core.data.stored import Stored, dense
 from core.errors import counted
 from jobs.study.yaml_document import write
 
@@ -43,6 +44,7 @@ def facts(data: Dataset, plug_in: PlugIn, given: Collection[str] = ()) -> list[t
         ("duplicates", _duplicates(data, found.digests)),
         ("constant", _constant(data, found.same)),
         ("missing", _missing(data)),
+        *(("view", one) for one in _views(data, found.same)),
         ("memory", _memory(data.samples)),
     ]
 
@@ -69,11 +71,16 @@ class _Look:
             told("looking at the samples", start, len(samples))
             rows = slice(start, start + step)
             block = samples.raw(rows) if isinstance(samples, Stored) else samples[rows]
-            low, high = (_flat(one) for one in (block.min(axis=0), block.max(axis=0)))
-            least = low if least is None else np.minimum(least, low)
-            most = high if most is None else np.maximum(most, high)
+            sparse = hasattr(block, "indptr")
+            # Not `min`: of what some samples lack, the numbers of the others count.
+            low, high = (
+                (block.min(axis=0), block.max(axis=0)) if sparse else (np.fmin.reduce(block), np.fmax.reduce(block))
+            )
+            low, high = _flat(low), _flat(high)
+            least = low if least is None else np.fmin(least, low)
+            most = high if most is None else np.fmax(most, high)
             self.digests[rows] = [_digest(row) for row in _rows(block)]
-        self.low, self.high, self.same = float(least.min()), float(most.max()), least == most
+        self.low, self.high, self.same = float(np.nanmin(least)), float(np.nanmax(most)), least == most
 
 
 def _flat(values: Any) -> NDArray[Any]:
@@ -159,7 +166,25 @@ def _constant(data: Dataset, same: NDArray[np.bool_]) -> str:
 
 def _missing(data: Dataset) -> str:
     count = 0 if data.labels is None else int((data.labels == UNLABELLED).sum())
-    return f"{counted(count, 'label')}" if count else "none"
+    views = missing(dense(data.samples), data.modalities) if data.modalities else {}
+    said = [counted(count, "label")] if count else []
+    return ", ".join([*said, *(f"{cut(name)} of {lacking:,}" for name, lacking in views.items())]) or "none"
+
+
+def _views(data: Dataset, same: NDArray[np.bool_]) -> Iterator[str]:
+    """For each view of several: its size, how many samples lack it, and what is equal or constant in it."""
+    import numpy as np
+
+    for one in data.modalities:
+        rows = np.asarray(data.samples[:, one.place])
+        there = rows[~np.isnan(rows[:, 0])]
+        again = len(there) - len({row.tobytes() for row in there})
+        constant = int(same[one.place].sum())
+        shape = " × ".join(f"{size:,}" for size in one.shape)
+        yield (
+            f"{cut(one.name)}: {shape} numbers, missing for {len(rows) - len(there):,} of {len(rows):,} samples, "
+            f"{again:,} equal to an earlier one, {constant:,} constant"
+        )
 
 
 def _memory(samples: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import UNLABELLED
+from core.data.stored import dense
 from core.errors import UserError
 from jobs.analysis import clusters as numbers
 from jobs.report import cluster_data
@@ -210,7 +211,10 @@ def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost
     """The features that differ, their means in the units of the file."""
     import numpy as np
 
-    found = numbers.differing(data.samples, clusters, bounds.terms)
+    from core.data.modalities import filled
+
+    samples = filled(dense(data.samples)) if data.modalities else data.samples
+    found = numbers.differing(samples, clusters, bounds.terms)
     if data.scaling is None:
         return found
     offset, divisor = (np.broadcast_to(one, data.sample_shape) for one in data.scaling)
@@ -231,13 +235,15 @@ def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost
 def _map(
     found: TrialClusters, data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost, notes: list[str]
 ) -> dict[str, Any]:
+    from core.data.modalities import filled
+
     rows = numbers.drawn(clusters, bounds.points)
     features = None
     try:
         features = cluster_data.features(found, rows)
     except UserError as error:
         notes.append(f"The map is of the input, because the saved model cannot be used: {error}.")
-    vectors = data.samples[rows] if features is None else features
+    vectors = filled(data.samples[rows]) if features is None else features
     projected = numbers.project(vectors, rows, by_umap=by_umap(found, bounds))
     return {"map": projected, "of_features": features is not None}
 
