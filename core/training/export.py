@@ -15,6 +15,7 @@ from torch import Tensor
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data.dataset import Dataset
+from core.data.modalities import side_by_side
 from core.data.source import on_device
 from core.data.stored import Stored
 from core.errors import UserError
@@ -105,6 +106,7 @@ def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[
         "n_samples": data.n_samples,
         "n_clusters": n_clusters,
         "arrays": {name: list(array.shape[1:]) for name, array in data.arrays.items()},
+        "modalities": [{"name": one.name, "shape": list(one.shape)} for one in data.modalities],
     }
 
 
@@ -143,7 +145,11 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
     blank = torch.zeros((), device=device)
     samples = blank.expand(plan["n_samples"], *plan["sample_shape"])
     arrays = {name: blank.expand(plan["n_samples"], *shape) for name, shape in plan["arrays"].items()}
-    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays)
+    # A model of before there were modalities says nothing of them.
+    modalities = side_by_side({one["name"]: tuple(one["shape"]) for one in plan.get("modalities") or ()})
+    if modalities and [modalities[-1].stop] != list(plan["sample_shape"]):
+        raise UserError("the modalities in the description of the model are not those of its samples: it is damaged")
+    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays, modalities=modalities)
     try:
         loaded: dict[str, Any] = {"rest": {}}
         if rest is not None:

@@ -23,9 +23,10 @@ from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
-from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views
+from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views, first_argument
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
+from core.training.several import check_modalities
 from core.training.state import TrainingState, origin_of
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def fit(
     """
     where = torch.device(device)
     check_loss(config)
+    check_modalities(config, data)
     origin = origin_of(config, data.fingerprint, seed)
     if resume is not None:
         resume.refuse_other(origin)
@@ -196,7 +198,7 @@ def check_shape(
             built = plugins.load(kind, chosen.name)
             # A plug-in that needs real tensors is checked when the trial starts.
             with contextlib.suppress(NotImplementedError, RuntimeError):
-                encoder = built(_first(built, sample_shape, modalities), **chosen.options)
+                encoder = built(first_argument(built, sample_shape, modalities), **chosen.options)
     if not isinstance(encoder, Encoder):
         return ()
     if config.optimiser.encoder_learning_rate is not None and not list(encoder.parameters()):
@@ -205,13 +207,6 @@ def check_shape(
             "it out"
         )
     return encoder.notes
-
-
-def _first(part: Any, sample_shape: tuple[int, ...], modalities: tuple[Modality, ...]) -> Any:
-    """The first argument of an encoder or a family of views; data of a single modality is one of the samples' shape."""
-    return (
-        modalities or (Modality("samples", 0, sample_shape),) if getattr(part, "by_modality", False) else sample_shape
-    )
 
 
 def build(
@@ -227,14 +222,14 @@ def build(
     sample_shape = tuple(samples.shape[1:])
     encoder = plugins.load("encoders", config.encoder.name)
     family = plugins.load("views", config.views.name)
-    views: Views = family(_first(family, sample_shape, modalities), **config.views.options)
+    views: Views = family(first_argument(family, sample_shape, modalities), **config.views.options)
     views.attach(arrays or {})
     views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,
         n_samples=len(samples),
         n_clusters=clusters,
-        build_encoder=partial(encoder, _first(encoder, sample_shape, modalities), **config.encoder.options),
+        build_encoder=partial(encoder, first_argument(encoder, sample_shape, modalities), **config.encoder.options),
         views=views,
         optimiser=config.optimiser,
         epochs=config.epochs,

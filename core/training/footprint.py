@@ -63,7 +63,8 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     training = data.part("train")
     arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
     clusters = count_clusters(config, training)
-    method = build(config, on_device(training.samples, torch.device("cpu")), clusters, seed=0, arrays=arrays)
+    samples, kinds = on_device(training.samples, torch.device("cpu")), training.modalities
+    method = build(config, samples, clusters, seed=0, arrays=arrays, modalities=kinds)
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 

@@ -57,12 +57,15 @@ def check(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str, ...]
     """
     import torch
 
+    from core.training.method import first_argument
+
     if config.optimiser.encoder_learning_rate is not None:
         raise UserError("trial.optimiser.encoder_learning_rate: a frozen encoder is not trained: leave it out")
     with torch.device("meta"), contextlib.suppress(NotImplementedError, RuntimeError):
         encoder = _built(config, sample_shape)
         try:
-            plugins.load("views", config.views.name)((encoder.dim,), **config.views.options)
+            family = plugins.load("views", config.views.name)
+            family(first_argument(family, (encoder.dim,)), **config.views.options)
         except UserError as error:
             raise UserError(
                 f"trial.views: {config.views.name} are not for vectors, and the frozen encoder gives vectors of "

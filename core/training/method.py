@@ -78,6 +78,15 @@ class Encoder(nn.Module):
     dim: int
 
 
+def first_argument(part: Any, sample_shape: tuple[int, ...], modalities: tuple[Modality, ...] = ()) -> Any:
+    """What the constructor of an encoder or a family of views is given first: a shape, or modalities.
+
+    Data of a single kind of measurement is one modality of the samples' shape.
+    """
+    alone = (Modality("samples", 0, sample_shape),)
+    return modalities or alone if getattr(part, "by_modality", False) else sample_shape
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """The parts that a method is built from.

@@ -1,4 +1,7 @@
-"""Chooses a family by the samples' shape: `image`, `affine` for tiny images, `noise` for vectors; with defaults."""
+"""Chooses a family by the samples: `multiview` for several modalities, else by shape, with defaults.
+
+By shape that is `image`, `affine` for tiny images, and `noise` for vectors.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,25 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from core.data.modalities import Modality
 from core.data.source import Samples
 from core.training.method import Batch
 from core.training.method import Views as Base
-from core.views import affine, image, noise
+from core.views import affine, image, multiview, noise
 
 
 class Views(Base):
-    """Chosen by shape: (channels, height, width) is an image, (features,) is a vector.
+    """Samples of one modality are chosen for by shape: (channels, height, width) is an image, (features,) a vector.
 
     Images with sides below 16 pixels use `affine`, since crops leave too little of them. `image` also mirrors images,
     which suits natural images.
     """
 
     any_shape: ClassVar[bool] = True
+    by_modality: ClassVar[bool] = True
 
-    def __init__(self, sample_shape: tuple[int, ...]) -> None:
-        self.chosen = _family(sample_shape)(sample_shape)
+    def __init__(self, modalities: tuple[Modality, ...]) -> None:
+        self.chosen = _family(modalities)
 
     def prepare(self, samples: Samples) -> None:
         """Prepares the chosen family."""
@@ -41,7 +46,11 @@ class Views(Base):
         return self.chosen.strong(batch)
 
 
-def _family(sample_shape: tuple[int, ...]) -> type[image.Views | affine.Views | noise.Views]:
-    if len(sample_shape) != 3:
-        return noise.Views
-    return image.Views if min(sample_shape[1:]) >= 16 else affine.Views
+def _family(modalities: tuple[Modality, ...]) -> Base:
+    first, *others = modalities
+    if others:
+        return multiview.Views(modalities)
+    shape = first.shape
+    if len(shape) != 3:
+        return noise.Views(shape)
+    return image.Views(shape) if min(shape[1:]) >= 16 else affine.Views(shape)

@@ -30,6 +30,7 @@ _DESCRIPTION = {
     "n_samples": int,
     "n_clusters": int,
     "arrays": {str: [int]},
+    "modalities": ([{"name": str, "shape": [int]}], None),
     "scaling": (list, None),
     "files": ({str: str}, None),
     "frozen": ({"sample_shape": [int], "weights": str, "scaling": [[float]]}, None),

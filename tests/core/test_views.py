@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from core.config import plugins
 from core.errors import UserError
-from core.training.method import Batch
+from core.training.method import Batch, first_argument
 from core.views import _large, image, tabular
 
 torch.set_num_threads(1)
@@ -38,6 +38,11 @@ def ready(module, samples, **options):
     return views
 
 
+def family(name, shape):
+    found = plugins.load("views", name)
+    return found(first_argument(found, shape))
+
+
 def change(samples, view):
     return float((view - samples).square().mean())
 
@@ -47,7 +52,7 @@ def change(samples, view):
 class TestEvery:
     def test_the_generator_alone_decides(self, name, shape, kind):
         samples = made(shape)
-        views = plugins.load("views", name)(tuple(samples.shape[1:]))
+        views = family(name, shape)
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         kept = samples.clone()
@@ -62,7 +67,7 @@ class TestEvery:
 
     def test_views_go_on_from_where_the_generator_stood(self, name, shape, kind):
         samples = made(shape)
-        views = plugins.load("views", name)(tuple(samples.shape[1:]))
+        views = family(name, shape)
         views.attach({"variants": torch.stack([samples, -samples], dim=1)})
         views.prepare(samples)
         draw, one = getattr(views, kind), batch(samples)

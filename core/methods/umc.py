@@ -1,0 +1,162 @@
+"""UMC: contrasts views of several modalities, then learns from the densest samples of its clusters, more each epoch.
+
+In the first stage the views of a sample, in which modalities are left out, are pulled together. In the second stage
+k-means clusters the features after each epoch, and the samples that lie densest in their cluster are its labelled ones:
+all views of all of them are pulled together. The share of labelled samples grows by `delta` an epoch; the others are
+contrasted as before.
+
+The paper's temperatures of 10 to 20 leave the softmax almost flat; those here are lower. Its sizes of clusters are
+those of k-means; here a mixture model with sizes of its own can follow.
+
+Reference: Zhang et al., "Unsupervised Multimodal Clustering for Semantics Discovery in Multimodal Utterances" (ACL
+2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.config.schema import Fraction, PositiveFloat, PositiveInt
+from core.data.source import Samples
+from core.evaluation import kmeans, metrics
+from core.evaluation.clustering import predict
+from core.evaluation.outputs import Outputs
+from core.methods._selection import select
+from core.training.method import Batch, Setting, build_optimiser
+from core.training.method import Method as Base
+from losses.multiview_contrast import UNLABELLED, multiview_contrast
+
+
+class Method(Base):
+    """An encoder and a head for the contrast; the assignment is that of the clusters' centroids."""
+
+    loss_parts = ("loss_unsupervised", "loss_supervised")
+    scores = "head"
+    least_batch = 2
+    labels: Tensor
+    centroids: Tensor
+    prior: Tensor
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        warmup: Fraction = 0.5,
+        thres: Fraction = 0.1,
+        delta: Fraction = 0.05,
+        min_per_class: PositiveInt = 5,
+        unsupervised_temperature: PositiveFloat = 0.5,
+        supervised_temperature: PositiveFloat = 0.5,
+        contrast_dim: PositiveInt = 128,
+        n_views: PositiveInt = 3,
+        sharpness: PositiveFloat = 10.0,
+    ) -> None:
+        """The encoder, the head and the memory of labels.
+
+        Args:
+            setting: the parts that the method is built from.
+            warmup: the share of the epochs without labels.
+            thres: the share of a cluster's samples that is labelled in the first epoch with labels.
+            delta: how much the share grows each epoch, up to 1.
+            min_per_class: how many samples of a cluster are labelled at least, as far as it has them.
+            unsupervised_temperature: divides the similarities of samples without labels.
+            supervised_temperature: divides the similarities of labelled samples.
+            contrast_dim: width of the vectors in which samples are contrasted.
+            n_views: views of a sample: one of all modalities, the others of some of them.
+            sharpness: multiplies the cosines to the centroids in the probabilities.
+        """
+        super().__init__()
+        self.views = setting.views
+        self.n_clusters = setting.n_clusters
+        self.seed = setting.seed
+        self.last_epoch = setting.epochs
+        self.warmup_epochs = max(1, round(warmup * setting.epochs))
+        self.thres, self.delta, self.min_per_class = thres, delta, min_per_class
+        self.unsupervised_temperature = unsupervised_temperature
+        self.supervised_temperature = supervised_temperature
+        self.n_views = n_views
+        self.sharpness = sharpness
+        self.placed = False
+        self.encoder = setting.build_encoder()
+        dim = self.encoder.dim
+        self.contrast_head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, contrast_dim))
+        self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
+        self.register_buffer("centroids", torch.zeros(setting.n_clusters, dim))
+        self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step: the contrast of the batch's labelled samples, and that of the others."""
+        return self.descend(self.losses(batch), self.optimisers["all"])
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The objective and its parts, with gradients; a part weighs as many as the samples it is of."""
+        views = [self.views.weak(batch), *(self.views(batch) for _ in range(self.n_views - 1))]
+        z = self.contrast_head(self.encoder(torch.cat(views))).unflatten(0, (len(views), -1))
+        labels = self.labels[batch.rows]
+        labelled = labels != UNLABELLED
+        found: dict[str, Tensor] = {}
+        total = z.new_zeros(())
+        for name, rows, temperature in (
+            ("loss_unsupervised", ~labelled, self.unsupervised_temperature),
+            ("loss_supervised", labelled, self.supervised_temperature),
+        ):
+            count = int(rows.sum())
+            if count:
+                found[name] = multiview_contrast(z[:, rows], labels[rows], temperature)
+                total = total + found[name] * (count / len(labels))
+        return {"loss": total, **found}
+
+    def end_epoch(self, epoch: int, samples: Samples) -> Outputs | None:
+        """After the warm-up, places the centroids anew and chooses the labels for the next epoch."""
+        if epoch < self.warmup_epochs:
+            return None
+        outputs = predict(self, samples)
+        features = kmeans.unit_rows(outputs.features.numpy())
+        begin = self.centroids.cpu().numpy() if self.placed else None
+        found = kmeans.kmeans(features, self.n_clusters, seed=self.seed, starts=10, centroids=begin)
+        self.centroids.copy_(torch.from_numpy(found.centroids))
+        self.placed = True
+        if epoch < self.last_epoch:
+            share = min(1.0, self.thres + self.delta * (epoch - self.warmup_epochs))
+            chosen = select(
+                features, found.labels, self.n_clusters, share=share, least=self.min_per_class, seed=self.seed
+            )
+            self.labels.copy_(torch.from_numpy(np.where(chosen, found.labels, UNLABELLED)))
+        return Outputs(outputs.features, self._probabilities(outputs.features.to(self.centroids.device)).cpu())
+
+    def outputs(self, samples: Tensor) -> Outputs:
+        """The features, and after the warm-up the probabilities of the clusters."""
+        features = self.encoder(samples)
+        return Outputs(features, self._probabilities(features) if self.placed else None)
+
+    def _probabilities(self, features: Tensor) -> Tensor:
+        """A softmax over the squared distances of unit features to the centroids, (n, K)."""
+        offsets = self.centroids.square().sum(dim=1) / 2
+        cosines = functional.normalize(features, dim=1) @ self.centroids.t() - offsets
+        return (self.sharpness * cosines).softmax(dim=1)
+
+    def signals(self) -> dict[str, float]:
+        """How many samples are labelled, which share of all that is, and how many of the cluster with the fewest."""
+        labels = self.labels.cpu().numpy()
+        known = labels[labels != UNLABELLED]
+        sizes = metrics.cluster_sizes(known, self.n_clusters)
+        return {
+            "selected": float(len(known)),
+            "selected_share": len(known) / len(labels),
+            "selected_min": float(sizes.min()),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The state of the base class, and whether the centroids are placed."""
+        return super().state() | {"stage": {"placed": self.placed}}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restores a state from a checkpoint."""
+        super().load_state(state)
+        vars(self).update(state["stage"])

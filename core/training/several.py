@@ -1,0 +1,28 @@
+"""Whether encoder and views of a trial fit data of several modalities; read from their sources, without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import plugins
+from core.config.trial import TrialConfig
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def check_modalities(config: TrialConfig, data: Dataset) -> None:
+    """Checks that views leave modalities out only where the encoder knows of missing ones.
+
+    Raises:
+        UserError: the encoder takes whole rows.
+    """
+    if len(data.modalities) < 2 or plugins.constant("encoders", config.encoder.name, "by_modality", default=False):
+        return
+    views = config.views.name
+    if plugins.constant("views", views, "by_modality", default=False):
+        raise UserError(
+            f"trial.encoder: {config.encoder.name} takes whole rows, and the views {views} leave out some of the "
+            f"{len(data.modalities)} modalities of {data.name}: use the encoder multiview, or the views noise"
+        )
