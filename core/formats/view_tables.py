@@ -95,11 +95,11 @@ def _chosen(file: Path, table: Any, wanted: Wanted, rest: list[str]) -> dict[str
         return {name: [name] for name in found}
     chosen: dict[str, list[str]] = {}
     for name in wanted.features:
-        columns = [name] if name in rest else [one for one in rest if one.startswith(name) and _is_number(table, one)]
+        columns = [name] if name in rest else [one for one in rest if one.startswith(name)]
         if not columns:
             raise fault(
                 file,
-                f"`views` names {name!r}, which is neither a column nor the beginning of columns of numbers: "
+                f"`views` names {name!r}, which is neither a column nor the beginning of columns: "
                 f"its columns are {listed(rest)}",
             )
         chosen[name if columns == [name] else name.rstrip("_.-: ") or name] = columns
@@ -107,10 +107,6 @@ def _chosen(file: Path, table: Any, wanted: Wanted, rest: list[str]) -> dict[str
     if len(chosen) < len(wanted.features) or len(columns) > len({*columns}):
         raise fault(file, f"`views: [{listed(wanted.features)}]` takes a column twice: name each view once")
     return chosen
-
-
-def _is_number(table: Any, name: str) -> bool:
-    return is_real(table.schema.field(name).type)
 
 
 def _view(file: Path, name: str, table: Any, columns: list[str]) -> Any:
