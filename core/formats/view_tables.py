@@ -64,7 +64,7 @@ def _of_table(file: Path, table: Any, wanted: Wanted, notes: tuple[str, ...]) ->
     left = dict.fromkeys(wanted.ignore, "ignored") | {
         name: _reason(name, table[name]) for name in rest if name not in used
     }
-    ids = wanted.id or next((name for name, why in left.items() if why == _ID), None)
+    ids = wanted.id if wanted.id in names else next((name for name, why in left.items() if why == _ID), None)
     return ViewsOfFile(
         file,
         {name: _view(file, name, table, columns) for name, columns in chosen.items()},

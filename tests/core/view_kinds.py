@@ -66,7 +66,7 @@ def npz_is(data):
     # Each view has the same weight, and a feature of it the same as another.
     for one in data.modalities:
         there = data.samples[:, one.place][~np.isnan(data.samples[:, one.start])]
-        np.testing.assert_allclose(np.square(there).mean(axis=0), 1 / one.shape[0], rtol=1e-4)
+        np.testing.assert_allclose(np.square(there).mean(axis=0), 4.5 / one.shape[0], rtol=1e-4)
     assert (data.feature_names[0], data.feature_names[-1]) == ("sound:0", "picture:3")
 
 
