@@ -93,9 +93,10 @@ def _chosen(file: Path, table: Any, wanted: Wanted, rest: list[str]) -> dict[str
         if not found:
             raise fault(file, f"no column of it holds lists of numbers: name its views in `views`, of {listed(rest)}")
         return {name: [name] for name in found}
+    plain = [name for name in rest if not is_list(table.schema.field(name).type)]
     chosen: dict[str, list[str]] = {}
     for name in wanted.features:
-        columns = [name] if name in rest else [one for one in rest if one.startswith(name)]
+        columns = [name] if name in rest else [one for one in plain if one.startswith(name)]
         if not columns:
             raise fault(
                 file,

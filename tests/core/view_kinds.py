@@ -115,7 +115,7 @@ def fixed(values):
 def table(folder, **changed):
     some = [None if place in GONE else PICTURE[place].tolist() for place in range(N)]
     columns = {
-        "clip": [f"c{place}.mp4" for place in range(N)],
+        "clip_id": [f"c{place}.mp4" for place in range(N)],
         "words": [None if place == 4 else one for place, one in enumerate(WORDS)],
         "sound": fixed(SOUND),
         "picture": pa.array(some, pa.list_(pa.float32())),
