@@ -266,7 +266,7 @@ KINDS = (
     Kind(
         title="texts beside columns of vectors in Parquet, of which some are missing",
         data="{name: multiview, path: clips.parquet, views: [picture, words, sound]}",
-        line="clips: 24 samples × 3 views (picture: 4 features, words: 11 features, sound: 5 features), labels: label, "
+        line="clips: 24 samples × 3 views (picture: 4 features, words: 4 features, sound: 5 features), labels: label, "
         "3 classes (x, y, z)",
         make=table,
         check=table_is,
