@@ -25,6 +25,7 @@ from jobs.execution import dispatch
 from jobs.execution.trial import run_trial
 from jobs.models import embedding
 from jobs.planning import plan
+from jobs.results import storage
 from jobs.study import study
 from tests.core.view_kinds import in_file
 
@@ -394,6 +395,9 @@ def test_a_model_takes_new_data_by_the_names_of_the_views(trained, tmp_path):
     table, said = embedding.embed(trained, "clips.npz")
     assert said.startswith("clips.npz: 30 samples, 3 views matched by name (sound, words, frames); frames is sequences")
     assert said.endswith("; sound missing for 1 of 30")
+    data = loaded("clips.npz", sequences="keep")
+    of_training = embedding.features(storage.at(trained), data.samples)
+    np.testing.assert_allclose(np.stack(table["vector"].to_numpy()), of_training, rtol=1e-3, atol=1e-4)
     lengths = 1 + np.arange(N) % 5
     few = {"frames": STEPS[:, :4], "extra": A, "words": B, "sound": without(A, 1), "lengths": np.minimum(lengths, 4)}
     short = saved(tmp_path, "few.npz", **{name: one[:4] for name, one in few.items()})
