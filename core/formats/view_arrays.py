@@ -98,6 +98,8 @@ def _one(held: NamedArrays, wanted: Wanted) -> ViewsOfFile:
     chosen = list(usual if wanted.features is None else wanted.features)
     if unknown := [repr(name) for name in chosen if name not in held.heads]:
         raise fault(held.file, f"`views` names {listed(unknown)}, but it holds {_holds(held)}")
+    if len({*chosen}) < len(chosen):
+        raise fault(held.file, f"`views: [{listed(chosen)}]` names a view twice: name each once")
     if not chosen:
         rows = "rows of numbers" if count is None else f"a row of numbers for each of its {count:,} labels"
         raise fault(held.file, f"no array in it has {rows}, as a view has: it holds {_holds(held)}")

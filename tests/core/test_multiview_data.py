@@ -242,6 +242,7 @@ def test_what_is_wrong_with_arrays_is_one_line(tmp_path, arrays, says):
     ("options", "says"),
     [
         ({"views": ("a", "c")}, "`views` names 'c', but it holds a (30, 4) float64, b (30, 2) float64"),
+        ({"views": ("a", "b", "a")}, "`views: [a, b, a]` names a view twice"),
         ({"analyzer": "char"}, "`model` and `analyzer` are for views of texts, and there are none"),
         ({"labels": "c"}, "`labels: c` names none"),
         ({"unlabelled": (1,)}, "`unlabelled` is of labels, and none are read"),
