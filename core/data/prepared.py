@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from core.data.dataset import Dataset, cache_folder
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
-from core.data.stored import FEW, WHOLE, Stored, is_sparse
+from core.data.stored import FEW, HEAD, WHOLE, Stored, head_of, is_sparse
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
 
@@ -116,8 +116,11 @@ def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     with _explained(draft.parent):
         draft.mkdir(exist_ok=True)
         _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
-        whole = np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
-        _take_space(draft / "samples.npy")
+        file = draft / "samples.npy"
+        with file.open("wb") as stream:
+            stream.write(head_of(shape, np.dtype(dtype)))
+        whole: Any = np.memmap(file, dtype, "r+", HEAD, shape)
+        _take_space(file)
         return whole
 
 

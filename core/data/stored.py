@@ -6,6 +6,7 @@ The module imports nothing heavy.
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ FEW = 1 << 24
 # A sparse matrix of at most so many numbers, zeros counted, is made dense; larger ones stay sparse. So many numbers are
 # also the most that are taken at once where a score or a search needs all samples: 1 GiB.
 WHOLE = 1 << 28
+# The bytes before the numbers of an array in a file that is filled in place.
+HEAD = 4096
+# Of a mapped file a process keeps about so many bytes in its own memory, 256 MiB; and so many bytes around each row
+# that it touches, which the system maps with it.
+_MAPPED, _AROUND = 1 << 28, 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +37,14 @@ class Stored:
         scaling: what is done with the numbers of a row.
         limits: the smallest and the largest scaled number of all values.
         rows: the rows of `values` that are the samples, (n,); None for all.
+        taken: about the bytes of a mapped file that this process has in its memory, one number.
     """
 
     values: Any
     scaling: Scaling
     limits: tuple[float, float]
     rows: NDArray[np.int64] | None = None
+    taken: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def __len__(self) -> int:
         return self.values.shape[0] if self.rows is None else len(self.rows)
@@ -67,7 +75,29 @@ class Stored:
 
     def raw(self, rows: slice | NDArray[np.int64]) -> Any:
         """Some samples as they are stored."""
-        return self.values[rows if self.rows is None else self.rows[rows]]
+        found = self.values[rows if self.rows is None else self.rows[rows]]
+        self._let_go(found.shape[0])
+        return found
+
+    def columns(self, part: slice) -> NDArray[np.float32]:
+        """Some numbers of each sample as a vector, scaled and dense, (n, width); a new array."""
+        rows = slice(None) if self.rows is None else self.rows
+        flat = self.values if self.is_sparse else self.values.reshape(len(self.values), -1)
+        found = flat[rows][:, part] if self.is_sparse else flat[rows, part]
+        self._let_go(len(self))
+        return self.scaling.of_vectors(self.shape[1:], part).apply(as_floats(found))
+
+    def _let_go(self, count: int) -> None:
+        """Gives back the pages of a mapped file when rows of it have taken many, before `count` more take some.
+
+        They stay in the system's memory for all processes; but those that no other has touched count as this one's.
+        """
+        pages = getattr(self.values, "_mmap", None)
+        if pages is not None and hasattr(pages, "madvise") and self.values.nbytes > _MAPPED:  # not on Windows
+            self.taken[0] += count * (self.values[:1].nbytes + _AROUND)
+            if self.taken[0] > _MAPPED:
+                pages.madvise(mmap.MADV_DONTNEED)
+                self.taken[0] = 0
 
     def take(self, rows: slice | NDArray[np.int64]) -> Stored:
         """Some of the samples, in the same form, without a copy of their values."""
@@ -160,6 +190,16 @@ class Records:
         self.heads.append(records[:, : self.head].copy())  # a view would keep the whole block
         images = records[:, self.head :].reshape(wanted, *self.sides)
         return images.transpose(0, 1, 3, 2) if self.by_columns else images
+
+
+def head_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The head of an `.npy` file, as long as a page: a file is written several times as fast page by page."""
+    from numpy.lib.format import dtype_to_descr, magic
+
+    told = repr({"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}).encode()
+    begin = magic(1, 0)
+    size = HEAD - len(begin) - 2
+    return begin + size.to_bytes(2, "little") + told.ljust(size - 1) + b"\n"
 
 
 def is_sparse(values: Any) -> bool:
