@@ -23,9 +23,9 @@ FEW = 1 << 24
 WHOLE = 1 << 28
 # The bytes before the numbers of an array in a file that is filled in place.
 HEAD = 4096
-# Of a mapped file a process keeps about so many bytes in its own memory, 256 MiB; and so many bytes around each row
-# that it touches, which the system maps with it.
-_MAPPED, _AROUND = 1 << 28, 1 << 16
+# A process keeps at most about so many bytes of a file mapped, 256 MiB; with each row that it touches, the system may
+# map so many more, a huge page.
+_MAPPED, _AROUND = 1 << 28, 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Stored:
     def raw(self, rows: slice | NDArray[np.int64]) -> Any:
         """Some samples as they are stored."""
         found = self.values[rows if self.rows is None else self.rows[rows]]
-        self._let_go(found.shape[0])
+        self._let_go(found.shape[0], apart=self.rows is not None or not isinstance(rows, slice))
         return found
 
     def columns(self, part: slice) -> NDArray[np.float32]:
@@ -84,20 +84,21 @@ class Stored:
         rows = slice(None) if self.rows is None else self.rows
         flat = self.values if self.is_sparse else self.values.reshape(len(self.values), -1)
         found = flat[rows][:, part] if self.is_sparse else flat[rows, part]
-        self._let_go(len(self))
+        self._let_go(len(self), apart=True)
         return self.scaling.of_vectors(self.shape[1:], part).apply(as_floats(found))
 
-    def _let_go(self, count: int) -> None:
-        """Gives back the pages of a mapped file when rows of it have taken many, before `count` more take some.
+    def _let_go(self, count: int, *, apart: bool) -> None:
+        """Gives back the pages of a mapped file after `count` rows of it were read, when they may have become too many.
 
-        They stay in the system's memory for all processes; but those that no other has touched count as this one's.
+        They stay in the system's memory for all processes; but those that no other maps count as this one's.
         """
         pages = getattr(self.values, "_mmap", None)
-        if pages is not None and hasattr(pages, "madvise") and self.values.nbytes > _MAPPED:  # not on Windows
-            self.taken[0] += count * (self.values[:1].nbytes + _AROUND)
-            if self.taken[0] > _MAPPED:
-                pages.madvise(mmap.MADV_DONTNEED)
-                self.taken[0] = 0
+        if pages is None or not hasattr(pages, "madvise") or self.values.nbytes <= _MAPPED:  # not on Windows
+            return
+        self.taken[0] += count * self.values[:1].nbytes + (count if apart else 1) * _AROUND
+        if self.taken[0] >= _MAPPED:
+            pages.madvise(mmap.MADV_DONTNEED)
+            self.taken[0] = 0
 
     def take(self, rows: slice | NDArray[np.int64]) -> Stored:
         """Some of the samples, in the same form, without a copy of their values."""
