@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted, check_named, cut, label_key, listed
 from core.data.dataset import damage, fault
-from core.formats.decoding import Item, block, decoded
+from core.formats.decoding import block, decoded
 from core.formats.images import values
 from core.formats.label_tables import SUFFIXES
+from core.formats.pictures import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable

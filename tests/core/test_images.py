@@ -115,7 +115,7 @@ def test_a_killed_process_is_told_in_one_line(tmp_path):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 for task in Path("/proc/self/task").iterdir():
                     for child in (task / "children").read_text().split():
-                        if "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
+                        if "core.formats.pictures" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
                             victims.append(int(child))
                             os.kill(int(child), signal.SIGSTOP)  # so that it is not done before others wait for it
                             time.sleep(0.5)
