@@ -23,8 +23,8 @@ FEW = 1 << 24
 WHOLE = 1 << 28
 # The bytes before the numbers of an array in a file that is filled in place.
 HEAD = 4096
-# A process keeps at most about so many bytes of a file mapped, 256 MiB; with each row that it touches, the system may
-# map so many more, a huge page.
+# A process maps at most about so many bytes of a file when it chooses rows, 256 MiB; with each row that it touches, the
+# system may map so many more, a huge page.
 _MAPPED, _AROUND = 1 << 28, 1 << 21
 
 
@@ -37,14 +37,12 @@ class Stored:
         scaling: what is done with the numbers of a row.
         limits: the smallest and the largest scaled number of all values.
         rows: the rows of `values` that are the samples, (n,); None for all.
-        taken: about the bytes of a mapped file that this process has in its memory, one number.
     """
 
     values: Any
     scaling: Scaling
     limits: tuple[float, float]
     rows: NDArray[np.int64] | None = None
-    taken: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def __len__(self) -> int:
         return self.values.shape[0] if self.rows is None else len(self.rows)
@@ -75,30 +73,36 @@ class Stored:
 
     def raw(self, rows: slice | NDArray[np.int64]) -> Any:
         """Some samples as they are stored."""
-        found = self.values[rows if self.rows is None else self.rows[rows]]
-        self._let_go(found.shape[0], apart=self.rows is not None or not isinstance(rows, slice))
-        return found
+        return self._read(self.values, rows if self.rows is None else self.rows[rows])
 
     def columns(self, part: slice) -> NDArray[np.float32]:
         """Some numbers of each sample as a vector, scaled and dense, (n, width); a new array."""
         rows = slice(None) if self.rows is None else self.rows
-        flat = self.values if self.is_sparse else self.values.reshape(len(self.values), -1)
-        found = flat[rows][:, part] if self.is_sparse else flat[rows, part]
-        self._let_go(len(self), apart=True)
+        if self.is_sparse:
+            found = self.values[rows][:, part]
+        else:
+            found = self._read(self.values.reshape(len(self.values), -1)[:, part], rows)
         return self.scaling.of_vectors(self.shape[1:], part).apply(as_floats(found))
 
-    def _let_go(self, count: int, *, apart: bool) -> None:
-        """Gives back the pages of a mapped file after `count` rows of it were read, when they may have become too many.
+    def _read(self, values: Any, rows: slice | NDArray[np.int64]) -> Any:
+        """Rows of the values; those of a large mapped file some at a time, and without the pages of earlier ones.
 
-        They stay in the system's memory for all processes; but those that no other maps count as this one's.
+        The pages stay in the system's memory for all processes; but those that no other maps count as this one's.
         """
-        pages = getattr(self.values, "_mmap", None)
+        import numpy as np
+
+        pages = getattr(values, "_mmap", None)
         if pages is None or not hasattr(pages, "madvise") or self.values.nbytes <= _MAPPED:  # not on Windows
-            return
-        self.taken[0] += count * self.values[:1].nbytes + (count if apart else 1) * _AROUND
-        if self.taken[0] >= _MAPPED:
+            return values[rows]
+        pages.madvise(mmap.MADV_DONTNEED)
+        if isinstance(rows, slice):
+            return values[rows]
+        found = np.empty((len(rows), *values.shape[1:]), values.dtype)
+        step = max(1, _MAPPED // (self.values[:1].nbytes + _AROUND))
+        for start in range(0, len(rows), step):
+            found[start : start + step] = values[rows[start : start + step]]
             pages.madvise(mmap.MADV_DONTNEED)
-            self.taken[0] = 0
+        return found
 
     def take(self, rows: slice | NDArray[np.int64]) -> Stored:
         """Some of the samples, in the same form, without a copy of their values."""
