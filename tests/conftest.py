@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -47,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need Ray come first: they take longest, and the two processes shall end together.
+    """Those that need Ray come first: they take longest, and the processes shall end together.
 
     What has another number of repeats with `-m counts` gets that marker.
     """
@@ -110,10 +111,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The names of folders that are not there yet: `mktemp` would look at all that there are, each time."""
+    above = tmp_path_factory.mktemp("homes")
+    return (above / str(number) for number in itertools.count())
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +144,17 @@ def s3(s3_server: str) -> Callable[[], str]:
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path_factory, monkeypatch):
+def _own_cache(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(next(_homes)))
+
+
+@pytest.fixture(autouse=True)
+def _own_state(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what conclus knows of the person who runs it, or lets a plug-in run for the next one."""
     from core.config import plugins
 
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(next(_homes)))
     monkeypatch.setattr(plugins, "_allowed", set())
 
 
