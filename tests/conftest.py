@@ -25,6 +25,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # is imported, which some tests do before `connect.settings` holds.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
+# Where the environment forbids it, too, compiled files are kept: some hundreds of processes would each compile conclus
+# again, and each of the tests' own would take the assertions of all tests apart.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # The machine may be busy: a slow example is no finding.
 settings.register_profile("conclus", deadline=None, max_examples=60)
 settings.register_profile("counts", deadline=None, max_examples=600)
