@@ -27,6 +27,7 @@ from core.training.export import SavedModel
 from core.training.state import TrainingState
 from jobs.analysis.leaderboard import wanted_columns
 from jobs.execution import driver
+from jobs.execution.queue import Queue
 from jobs.models import assignments
 from jobs.models.best import NAME, refuse_damaged
 from jobs.results import compact, header, kept, peek, reader, writer
@@ -34,7 +35,6 @@ from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.layout import JOB
 from jobs.results.schema import Attempt
 from jobs.study import snapshot, study
-from jobs.submission.queue import Queue
 
 SEEN, SILENT, TRACEBACK, OTHER, NOTHING = "seen", "silent", "traceback", "another study", "no change"
 PAGE = 512

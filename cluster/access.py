@@ -1,6 +1,7 @@
 """How requests reach a cluster's dashboard: its address and token, and which clusters are refused for safety."""
 
 from dataclasses import dataclass, field
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +87,12 @@ def _is_loopback(url: str) -> bool:
     return ray_head.is_loopback(urlsplit(url).hostname or "")
 
 
+def _speaks_no_http(error: Exception) -> bool:
+    """Whether a server's answer was no HTTP/1, as that of gRPC is; one that is just being killed gives no answer."""
+    reasons = [one for inner in error.args for one in getattr(inner, "args", ())]
+    return any(isinstance(one, BadStatusLine) and not isinstance(one, RemoteDisconnected) for one in reasons)
+
+
 def _status(url: str, headers: dict[str, str]) -> int:
     """The dashboard's answer: 200, or 401 if it asks for a token or for another token."""
     import requests
@@ -97,7 +104,7 @@ def _status(url: str, headers: dict[str, str]) -> int:
         mend = "set REQUESTS_CA_BUNDLE to the file of its certificate authority" if is_tls else "write http://"
         raise ClusterError(f"There is no trusted connection to {url}: {mend}.") from error
     except requests.exceptions.RequestException as error:
-        if "Connection aborted" in str(error):  # It answers, and speaks no HTTP/1: as gRPC does.
+        if _speaks_no_http(error):
             raise ClusterError(
                 f"The server at {url} speaks no HTTP: this may be the port of Ray's own processes, {DEFAULT_PORT} by "
                 f"default; give that of the head's dashboard, {JOBS_PORT} by default."

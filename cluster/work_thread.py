@@ -78,8 +78,11 @@ class WorkThread:
         return self._leave == "move"
 
     def end(self, seconds: float) -> bool:
-        """Ask the work to stop at its next report, and wait this long; True if it has stopped."""
-        self._leave = self._leave or self._wish() or "end"
+        """Ask the work to stop at its next report, and wait this long; True if it has stopped.
+
+        Without a wish it stops with the whole run, and can be resumed: a task ends alone only where that was asked.
+        """
+        self._leave = self._leave or self._wish() or "stop"
         self._thread.join(seconds)
         return not self._thread.is_alive()
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.data.modalities import Modality
     from core.data.stored import Stored
 
 # The parts of a data set: to train on, to choose by, and for the final score.
@@ -61,6 +62,7 @@ class Dataset:
         unlabelled: what stands in the file where a sample has no label, as `-1` or `empty`.
         scaling: the offset that was subtracted from each feature (of images: channel) and the divisor after that, each
             (1,), or (features,) or (channels,); None where the samples were not scaled.
+        modalities: where in a sample's row the numbers of each modality stand; empty for samples of a single one.
         scene: height and width of the scene whose pixels the samples are, and `ids` the numbers of the pixels, row by
             row; empty for others.
     """
@@ -81,6 +83,7 @@ class Dataset:
     unlabelled: tuple[str, ...] = ()
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     scene: tuple[int, ...] = ()
+    modalities: tuple[Modality, ...] = ()
 
     @property
     def n_samples(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.config import plugins
 from core.config.trial import Optimiser, TrialConfig, check_loss
+from core.data.modalities import Modality
 from core.data.source import Samples, on_device, read_ahead
 from core.errors import UserError
 from core.evaluation.outputs import Scores
@@ -98,7 +99,7 @@ def fit(
     clusters = count_clusters(config, training)
     streams = Streams.of(seed, where)
     arrays = {name: torch.from_numpy(array).to(where) for name, array in training.arrays.items()}
-    method = build(config, samples, clusters, seed=seed, arrays=arrays)
+    method = build(config, samples, clusters, seed=seed, arrays=arrays, modalities=training.modalities)
     if precision.resolve(config, where) == "bf16":
         precision.train_in_bf16(method, where)
     trial = ScoredTrial(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
@@ -178,7 +179,9 @@ def learning_rate_factor(optimiser: Optimiser, epoch: int, epochs: int) -> float
     return (1 + math.cos(math.pi * (epoch - 1 - warmup) / (epochs - warmup))) / 2
 
 
-def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str, ...]:
+def check_shape(
+    config: TrialConfig, sample_shape: tuple[int, ...], modalities: tuple[Modality, ...] = ()
+) -> tuple[str, ...]:
     """Checks that encoder and views accept samples of a shape; builds them without memory for weights.
 
     Returns:
@@ -193,7 +196,7 @@ def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str
             built = plugins.load(kind, chosen.name)
             # A plug-in that needs real tensors is checked when the trial starts.
             with contextlib.suppress(NotImplementedError, RuntimeError):
-                encoder = built(sample_shape, **chosen.options)
+                encoder = built(_first(built, sample_shape, modalities), **chosen.options)
     if not isinstance(encoder, Encoder):
         return ()
     if config.optimiser.encoder_learning_rate is not None and not list(encoder.parameters()):
@@ -204,24 +207,39 @@ def check_shape(config: TrialConfig, sample_shape: tuple[int, ...]) -> tuple[str
     return encoder.notes
 
 
+def _first(part: Any, sample_shape: tuple[int, ...], modalities: tuple[Modality, ...]) -> Any:
+    """The first argument of an encoder or a family of views; data of a single modality is one of the samples' shape."""
+    return (
+        modalities or (Modality("samples", 0, sample_shape),) if getattr(part, "by_modality", False) else sample_shape
+    )
+
+
 def build(
-    config: TrialConfig, samples: Samples, clusters: int, *, seed: int, arrays: Mapping[str, Tensor] | None = None
+    config: TrialConfig,
+    samples: Samples,
+    clusters: int,
+    *,
+    seed: int,
+    arrays: Mapping[str, Tensor] | None = None,
+    modalities: tuple[Modality, ...] = (),
 ) -> Method:
     """The configured method with new weights, in training mode, on the device of the samples and `arrays`."""
     sample_shape = tuple(samples.shape[1:])
     encoder = plugins.load("encoders", config.encoder.name)
-    views: Views = plugins.load("views", config.views.name)(sample_shape, **config.views.options)
+    family = plugins.load("views", config.views.name)
+    views: Views = family(_first(family, sample_shape, modalities), **config.views.options)
     views.attach(arrays or {})
     views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,
         n_samples=len(samples),
         n_clusters=clusters,
-        build_encoder=partial(encoder, sample_shape, **config.encoder.options),
+        build_encoder=partial(encoder, _first(encoder, sample_shape, modalities), **config.encoder.options),
         views=views,
         optimiser=config.optimiser,
         epochs=config.epochs,
         seed=derive(seed, "method"),
+        modalities=modalities or (Modality("samples", 0, sample_shape),),
         arrays=arrays or {},
     )
     method: Any = plugins.load("methods", config.method.name)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
+from core.data.modalities import Modality
 from core.data.source import Samples
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ClusterScoring, ScoredTrial, Scoring
@@ -32,7 +33,11 @@ class Views(ABC):
     """Base of all families of views: draws a random view of each sample of a batch.
 
     A family has an ordinary view, and may also have a weaker and a stronger one for methods that use them.
+
+    The constructor takes the shape of a sample, or, where `by_modality` is true, the data set's modalities.
     """
+
+    by_modality: ClassVar[bool] = False
 
     def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families do not need it
         """Called once, before `prepare`, with the data set's further arrays, each (n_samples, …)."""
@@ -60,7 +65,12 @@ class Encoder(nn.Module):
     matrices does not gain: its step consists of many short calls, and changes of format add more of them. `pixels` says
     whether the samples must be images with pixels in 0..1; it is read without importing, so it stands in the body of
     the class. `notes` are sentences on what was done with the samples, for `conclus plan`.
+
+    The constructor takes the shape of a sample, or, where `by_modality` is true, the data set's modalities. Then the
+    module gets rows in which a missing modality is NaN, see `core.data.modalities.Modality`.
     """
+
+    by_modality: ClassVar[bool] = False
 
     gains_from_bf16: ClassVar[bool] = False
     pixels: ClassVar[bool] = False
@@ -73,7 +83,8 @@ class Setting:
     """The parts that a method is built from.
 
     `arrays` are the data set's further arrays, each (n_samples, …). `n_clusters` is 0 for a method that does not
-    cluster. `seed` is for random choices that use no stream, such as starts of k-means.
+    cluster. `seed` is for random choices that use no stream, such as starts of k-means. `modalities` are those of the
+    data set, at least one.
     """
 
     sample_shape: tuple[int, ...]
@@ -84,6 +95,7 @@ class Setting:
     optimiser: Optimiser
     epochs: int
     seed: int
+    modalities: tuple[Modality, ...]
     arrays: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 

@@ -13,7 +13,7 @@ from jobs.present import options
 from jobs.present.output import width
 
 if TYPE_CHECKING:
-    from jobs.submission.health_check import CheckResult
+    from jobs.execution.health_check import CheckResult
 
 
 @click.command()
@@ -35,7 +35,7 @@ def command(address: str, results: str, fmt: str) -> None:
 def _examined(address: str, results: str) -> list[CheckResult]:
     from cluster import doctor, ray_head
     from cluster.executor import ClusterError
-    from jobs.submission.health_check import CheckResult, examine
+    from jobs.execution.health_check import CheckResult, examine
 
     if not address:
         return list(examine(doctor.here, "", results))

@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
 def _driver_log(address: str, job: str, *, follow: bool, insecure: bool) -> int:
     from cluster.submit import Jobs
-    from jobs.submission.submit import watch
+    from jobs.execution.submit import watch
 
     jobs = Jobs(address, insecure=insecure)
     if follow:

@@ -20,9 +20,9 @@ from jobs.present.output import remark, say, warn, width
 from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
+    from jobs.execution.queue import Queue, QueueEntry
+    from jobs.execution.queue_runner import Interrupts
     from jobs.present import tables
-    from jobs.submission.queue import Queue, QueueEntry
-    from jobs.submission.queue_runner import Interrupts
 
 _NUMBER = click.argument("number", type=click.IntRange(min=1), metavar="NUMBER")
 
@@ -51,13 +51,13 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
 
     The queue keeps a complete copy of the study: editing or deleting the file later has no effect. Data are not copied.
     """
+    from jobs.execution.queue import Queue, in_order
     from jobs.planning import plan as planning
     from jobs.planning.data_check import check_data
     from jobs.present.bar import preparing
     from jobs.study import study as studies
     from jobs.study import trust
     from jobs.study.plug_ins import plug_in_files
-    from jobs.submission.queue import Queue, in_order
 
     queue = Queue(results)
     read = studies.load(study, overrides)
@@ -89,7 +89,7 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
 @options.fmt
 def show(results: str, fmt: str) -> None:
     """Show which study runs, which ones wait, and how the others ended."""
-    from jobs.submission.queue import Queue
+    from jobs.execution.queue import Queue
 
     queue = Queue(results)
     entries, skipped = queue.read()
@@ -107,7 +107,7 @@ def show(results: str, fmt: str) -> None:
 @click.option("--front", is_flag=True, help="One more than every other that waits.")
 def move(number: int, results: str, priority: int | None, *, front: bool) -> None:
     """Give the study NUMBER another priority."""
-    from jobs.submission.queue import Queue
+    from jobs.execution.queue import Queue
 
     if priority is None and not front:
         raise click.UsageError("say where to: --priority N or --front")
@@ -120,7 +120,7 @@ def move(number: int, results: str, priority: int | None, *, front: bool) -> Non
 @options.results
 def cancel(number: int, results: str) -> None:
     """Take the study NUMBER out of the queue; stop it if it runs. Its results are kept."""
-    from jobs.submission.queue import Queue
+    from jobs.execution.queue import Queue
 
     entry = Queue(results).cancel(number)
     how = "is being stopped by `conclus queue run`" if entry.state == "running" else "is cancelled"
@@ -140,8 +140,8 @@ def run(results: str, workers: int | None, address: str | None, metrics: str | N
     Each study runs as `conclus run`. If one fails, this is recorded and the next one starts. Studies can be added,
     moved and cancelled meanwhile. Press Ctrl-C once to stop: the running study can be resumed, and keeps its place.
     """
-    from jobs.submission.queue import Queue
-    from jobs.submission.queue_runner import Interrupts, Runner
+    from jobs.execution.queue import Queue
+    from jobs.execution.queue_runner import Interrupts, Runner
 
     given = [("--workers", workers), ("--address", address), ("--metrics", metrics)]
     passed = [text for name, value in given if value is not None for text in (name, str(value))]
@@ -173,8 +173,8 @@ def _count_signals(interrupts: Interrupts) -> None:
 
 def _table(queue: Queue, entries: Sequence[QueueEntry], results: str, fmt: str) -> str:
     """The table of entries: the running one, then the waiting ones in order, then the others as they ended."""
+    from jobs.execution.queue import in_order
     from jobs.present import tables
-    from jobs.submission.queue import in_order
 
     places = {one.number: place for place, one in enumerate(in_order(entries), start=1)}
     ordered = sorted(entries, key=lambda one: (one.over, places.get(one.number, 0), one.ended, one.number))

@@ -87,8 +87,8 @@ def _stopped(folder: Place, start: str, file: Path) -> str:
 def _refuse_if_submitted(folder: Place, key: str, address: str, results: str, *, insecure: bool) -> None:
     """Refuses to go on with a trial while a job of the study runs, or waits and does not hold its lock yet."""
     from cluster.submit import Jobs
+    from jobs.execution.submit import listed_by
     from jobs.results.layout import study_name
-    from jobs.submission.submit import listed_by
 
     about = listed_by(study_name(folder), results.rstrip("/") or results)
     if not all(one.state.ended for one in Jobs(address, insecure=insecure).having(about)):
@@ -112,8 +112,8 @@ def _home(results: str) -> str:
 
 
 def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
+    from jobs.execution.submit import send
     from jobs.study import study as studies
-    from jobs.submission.submit import send
 
     if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)

@@ -60,10 +60,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     nothing; later it runs the missing trials.
     """
     from jobs.execution.driver import typed_without_until
+    from jobs.execution.submit import send
     from jobs.study import study as studies
     from jobs.study import trust
     from jobs.study.plug_ins import plug_in_files
-    from jobs.submission.submit import send
 
     _check_results(results)
     where = _where(address, config)

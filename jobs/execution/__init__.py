@@ -1,1 +1,1 @@
-"""Runs trials, here or through `cluster`. `submission` and the commands import it."""
+"""Runs trials: here, through `cluster`, or from a queue; and checks the machines for it. The commands import it."""

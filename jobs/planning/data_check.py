@@ -174,7 +174,7 @@ def _told(config: TrialConfig, data: Dataset) -> tuple[str, ...]:
         return ()
     from core.training.fit import check_shape
 
-    return check_shape(config, data.sample_shape)
+    return check_shape(config, data.sample_shape, data.modalities)
 
 
 def _check_pixels(config: TrialConfig, data: Dataset) -> None:

@@ -54,6 +54,35 @@ def serve():
         server.server_close()
 
 
+def answer_once(answer):
+    """A server that answers one connection with these bytes and closes it; without any, it resets the connection."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = server.accept()
+        with server, connection:
+            connection.recv(1)
+            if answer is None:  # Bytes are unread, so closing resets, as when a server is killed.
+                return
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+SETTINGS_OF_HTTP_2 = b"\0\0\x12\4\0\0\0\0\0\0\3\x7f\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [(SETTINGS_OF_HTTP_2, "speaks no HTTP"), (b"", "Nothing answers at"), (None, "Nothing answers at")],
+)
+def test_a_server_that_dies_is_told_from_one_that_speaks_another_protocol(answer, sentence):
+    with pytest.raises(ClusterError, match=sentence):
+        access._status(answer_once(answer), {})
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """A person without a token, whose requests go where they are sent."""

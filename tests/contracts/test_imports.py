@@ -110,7 +110,7 @@ def test_the_contracts_are_kept(copy):
         ("jobs/results/reader.py", "import jobs.analysis.scores"),
         ("jobs/study/space.py", "import jobs.planning.plan"),
         ("jobs/analysis/scores.py", "import jobs.present.tables"),
-        ("jobs/execution/runner.py", "import jobs.submission.submit"),
+        ("jobs/execution/runner.py", "import jobs.report.html"),
         ("core/config/schema.py", "import core.data.dataset"),
         ("core/data/scaling.py", "import core.evaluation.metrics"),
         ("core/evaluation/metrics.py", "import core.training.device"),

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError
+from jobs.execution.queue import Queue
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
-from jobs.submission.queue import Queue
 
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = Path(__file__).with_name("storm_door.py")

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import conclus
-from jobs.execution import dispatch
-from jobs.submission import queue_runner
+from jobs.execution import dispatch, queue_runner
 
 synced = os.fsync
 

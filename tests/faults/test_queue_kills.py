@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.execution.queue import Queue
 from jobs.planning import plan
 from jobs.results import reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
 from jobs.study import study, trust
-from jobs.submission.queue import Queue
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -252,8 +252,8 @@ def trained(folder):
 CRASHER = """import json, os, shutil, subprocess, sys
 from pathlib import Path
 import jobs.results.writer
-from jobs.submission.queue import Queue, in_order
-from jobs.submission.queue_runner import Interrupts, Runner
+from jobs.execution.queue import Queue, in_order
+from jobs.execution.queue_runner import Interrupts, Runner
 
 PATHLESS = {"fcntl.flock", "os.truncate", "subprocess.Popen"}
 base, what, *events = sys.argv[1:]

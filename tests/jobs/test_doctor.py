@@ -11,8 +11,8 @@ import pytest
 
 from cluster import doctor, ray_compat
 from cluster.doctor import HeadAccess, NodeReply
+from jobs.execution import health_check, node_facts
 from jobs.results.provenance import code_hash
-from jobs.submission import health_check, node_facts
 from tests.cluster.nodes import Nodes, new_token
 
 ROOT = Path(__file__).resolve().parents[2]

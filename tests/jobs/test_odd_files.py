@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UserError
+from jobs.execution.queue import Queue
 from jobs.present.visible import visible
 from jobs.results import compact, peek, reader, records, storage, writer
 from jobs.results.header import HeaderRow, encode, seal
 from jobs.results.schema import Attempt
 from jobs.results.where import Where
 from jobs.study import yaml_document
-from jobs.submission.queue import Queue
 
 
 def attempt(key="a", study="s"):

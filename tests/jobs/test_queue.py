@@ -21,12 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from core.errors import UserError
 from core.seal import unseal_json
+from jobs.execution.queue import Queue, in_order
 from jobs.planning import plan
 from jobs.results import lock
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
 from jobs.study import study, yaml_document
-from jobs.submission.queue import Queue, in_order
 
 PRIORITIES = st.integers(-2, 2)
 

@@ -16,6 +16,7 @@ import requests
 
 from cluster.submit import Jobs
 from core.seal import seal_json
+from jobs.execution import submit
 from jobs.execution.driver import Job
 from jobs.results import provenance, stops
 from jobs.results.lock import exclusive
@@ -23,7 +24,6 @@ from jobs.results.reader import read_results
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import study
-from jobs.submission import submit
 from tests.cluster.nodes import Nodes, free_port, new_token
 from tests.docs.pages import blocks
 

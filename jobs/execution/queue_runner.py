@@ -15,9 +15,9 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.seal import is_sealed_text
+from jobs.execution.queue import Holder, Queue, QueueEntry
 from jobs.results import records
 from jobs.results.storage import open_regular, open_to_lock, read_regular
-from jobs.submission.queue import Holder, Queue, QueueEntry
 
 POLL_SECONDS = 0.2
 CHANGED = "its data or conclus itself changed since it was added: other trials were run"

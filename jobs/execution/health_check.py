@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from cluster import doctor, ray_head
 from core.data.object_store import bare, is_address
-from jobs.submission import node_facts
+from jobs.execution import node_facts
 
 Verdict = Literal["ok", "warning", "wrong"]
 
@@ -21,7 +21,7 @@ SKEW_SECONDS = 2.0
 
 
 Facts = Mapping[str, Mapping[str, Any]]
-"""The result of `jobs.submission.node_facts.examine`, by node."""
+"""The result of `jobs.execution.node_facts.examine`, by node."""
 
 
 @dataclass(frozen=True)

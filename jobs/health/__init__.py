@@ -1,0 +1,1 @@
+"""From the courses of trials to verdicts, forecasts and what to change; without torch."""
