@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -23,6 +24,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Below `uv run pytest` every worker would get a copy of this folder and an installation of its own; read by Ray when it
 # is imported, which some tests do before `connect.settings` holds.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+# Where the environment forbids it, too, compiled files are kept: some hundreds of processes would each compile conclus
+# again, and each of the tests' own would take the assertions of all tests apart.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The machine may be busy: a slow example is no finding.
 settings.register_profile("conclus", deadline=None, max_examples=60)
@@ -47,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need Ray come first: they take longest, and the two processes shall end together.
+    """Those that need Ray come first: they take longest, and the processes shall end together.
 
     What has another number of repeats with `-m counts` gets that marker.
     """
@@ -110,10 +116,11 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The names of folders that are not there yet: `mktemp` would look at all that there are, each time."""
+    above = tmp_path_factory.mktemp("homes")
+    return (above / str(number) for number in itertools.count())
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +149,17 @@ def s3(s3_server: str) -> Callable[[], str]:
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path_factory, monkeypatch):
+def _own_cache(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fingerprints are cached in the user's folder: not in that of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(next(_homes)))
+
+
+@pytest.fixture(autouse=True)
+def _own_state(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what conclus knows of the person who runs it, or lets a plug-in run for the next one."""
     from core.config import plugins
 
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(next(_homes)))
     monkeypatch.setattr(plugins, "_allowed", set())
 
 

@@ -20,7 +20,7 @@ from core.data.dataset import Dataset, cache_folder
 from core.data.modalities import Modality
 from core.data.remote import wait_for
 from core.data.scaling import Scaling
-from core.data.stored import FEW, WHOLE, Stored, is_sparse
+from core.data.stored import FEW, HEAD, WHOLE, Stored, head_of, is_sparse
 from core.errors import UserError
 from core.seal import seal_json, unseal_json
 
@@ -116,9 +116,13 @@ def room(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         return np.zeros(shape, dtype)
     with _explained(draft.parent):
         draft.mkdir(exist_ok=True)
-        _check_space(draft, math.prod(shape) * np.dtype(dtype).itemsize)
-        whole = np.lib.format.open_memmap(draft / "samples.npy", "w+", np.dtype(dtype), shape)
-        _take_space(draft / "samples.npy")
+        needed = HEAD + math.prod(shape) * np.dtype(dtype).itemsize
+        _check_space(draft, needed)
+        with (draft / "samples.npy").open("wb") as stream:
+            stream.write(head_of(shape, np.dtype(dtype)))
+            if hasattr(os, "posix_fallocate"):  # Who writes to a mapped file on a full disk is killed. Not on Windows.
+                os.posix_fallocate(stream.fileno(), 0, needed)
+        whole: Any = np.memmap(draft / "samples.npy", dtype, "r+", HEAD, shape)
         return whole
 
 
@@ -184,17 +188,6 @@ def _check_space(folder: Path, needed: int) -> None:
             f"data: the cache {folder.parent} needs {needed / _GB:.1f} GB for it, and {free / _GB:.1f} GB are free: "
             "remove what is no longer needed (`conclus cache --clear`), or set XDG_CACHE_HOME to a larger disk"
         )
-
-
-def _take_space(file: Path) -> None:
-    """Takes the space of an empty file from the disk: who writes to a mapped file on a full disk is killed.
-
-    Raises:
-        OSError: it has not.
-    """
-    if hasattr(os, "posix_fallocate"):  # not on Windows
-        with file.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _write(draft: Path, data: Dataset) -> None:

@@ -51,21 +51,22 @@ class Scaling:
 
         kind = _kind_of(scale, samples)
         found = _Limits.of_sparse(samples) if hasattr(samples, "indptr") else _Limits.of(samples)
-        low, high, one = found.low, found.high, np.ones(1, np.float32)
+        low, high, one = *found, np.ones(1, np.float32)
         if kind == "none":
             return cls(np.zeros(1, np.float32), one, one), low, high
         if kind == "unit":
             least, most = low.min().reshape(1), high.max().reshape(1)
             return cls(least, np.where(most > least, most - least, one), one), low, high
+        mean = _mean(samples)
         if hasattr(samples, "indptr"):
             deviation, peak = _sparse_deviation(samples), one
         else:
-            peak = np.maximum(high - found.mean, found.mean - low)
+            peak = np.maximum(high - mean, mean - low)
             peak = np.where((low == high) | (peak == 0), one, peak)
-            deviation = _deviation(samples, found.mean, peak)
+            deviation = _deviation(samples, mean, peak)
         constant = (low == high) | (deviation == 0)
         factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)
-        return cls(found.mean, peak, factor), low, high
+        return cls(mean, peak, factor), low, high
 
     def offset_and_divisor(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same scaling as the function of this name gives it."""
@@ -75,10 +76,17 @@ class Scaling:
         divisor = self.divisor.astype(np.float64) / np.where(factor == 0, 1, factor)
         return self.offset.astype(np.float64).reshape(-1), divisor.reshape(-1)
 
+    def of_vectors(self, shape: tuple[int, ...], part: slice) -> Scaling:
+        """The same for some numbers of samples of a shape, where each sample is a vector."""
+        import numpy as np
+
+        steps = (self.offset, self.divisor, self.factor)
+        return Scaling(*(np.broadcast_to(one, shape).reshape(-1)[part] for one in steps))
+
     def limits(self, samples: Any) -> tuple[float, float]:
         """The smallest and the largest number of samples in stored form after the scaling."""
         found = _Limits.of_sparse(samples) if hasattr(samples, "indptr") else _Limits.of(samples)
-        low, high = (self.apply(one.copy()) for one in found[:2])
+        low, high = (self.apply(one.copy()) for one in found)
         return float(low.min()), float(high.max())
 
     def apply(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,45 +98,78 @@ class Scaling:
 
 
 class _Limits(NamedTuple):
-    """The smallest and the largest number and the mean of each feature, (features,), or channel, (channels, 1, 1)."""
+    """The smallest and the largest number of each feature, (features,), or channel, (channels, 1, 1)."""
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    mean: NDArray[np.float32]
 
     @classmethod
     def of(cls, samples: NDArray[Any]) -> _Limits:
         import numpy as np
 
-        shape = samples.shape[1], *(1 for _ in samples.shape[2:])
+        shape = _shape(samples)
         low, high = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
-        total = np.zeros(shape, np.float64)
-        is_bytes = samples.dtype == np.uint8 and samples.ndim == 4
-        with ThreadPoolExecutor() as pool:
-            for least, most, sums in (pool.map if is_bytes else map)(_ends_and_sums, _blocks(samples)):
-                low, high = np.minimum(low, least.reshape(shape)), np.maximum(high, most.reshape(shape))
-                total += sums.reshape(shape)
-        return cls(low, high, (total / (samples.size // samples.shape[1])).astype(np.float32))
+        for least, most in _each(_ends, samples):
+            low, high = np.minimum(low, least.reshape(shape)), np.maximum(high, most.reshape(shape))
+        return cls(low, high)
 
     @classmethod
     def of_sparse(cls, samples: Any) -> _Limits:
         import numpy as np
 
-        low, high = (one.toarray().reshape(-1).astype(np.float32) for one in (samples.min(axis=0), samples.max(axis=0)))
-        mean = np.asarray(samples.mean(axis=0, dtype=np.float64)).reshape(-1)
-        return cls(low, high, mean.astype(np.float32))
+        return cls(
+            *(one.toarray().reshape(-1).astype(np.float32) for one in (samples.min(axis=0), samples.max(axis=0)))
+        )
 
 
-def _ends_and_sums(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The smallest and the largest number and the sum of each feature or channel of some samples."""
+def _shape(samples: NDArray[Any]) -> tuple[int, ...]:
+    """The shape of what is one number of each feature or channel."""
+    return samples.shape[1], *(1 for _ in samples.shape[2:])
+
+
+def _mean(samples: Any) -> NDArray[np.float32]:
+    """The mean of each feature, (features,), or channel, (channels, 1, 1)."""
     import numpy as np
 
-    if block.dtype == np.uint8 and block.ndim == 4:
-        # Pixels first, and not as floats: several times as fast. The sums are whole numbers, and exact.
+    if hasattr(samples, "indptr"):
+        return np.asarray(samples.mean(axis=0, dtype=np.float64)).reshape(-1).astype(np.float32)
+    shape = _shape(samples)
+    total = np.zeros(shape, np.float64)
+    for sums in _each(_sums, samples):
+        total += sums.reshape(shape)
+    return (total / (samples.size // samples.shape[1])).astype(np.float32)
+
+
+def _each(of: Callable[[NDArray[Any]], Any], samples: NDArray[Any]) -> Iterator[Any]:
+    """What a function finds in each block of samples; of bytes on all cores."""
+    with ThreadPoolExecutor() as pool:
+        yield from (pool.map if _are_pixels(samples) else map)(of, _blocks(samples))
+
+
+def _are_pixels(samples: NDArray[Any]) -> bool:
+    """Whether samples are bytes of images: pixels first, and not as floats, they are several times as fast."""
+    return samples.dtype.name == "uint8" and samples.ndim == 4
+
+
+def _ends(block: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The smallest and the largest number of each feature or channel of some samples."""
+    import numpy as np
+
+    if _are_pixels(block):
         flat = block.reshape(*block.shape[:2], -1)
-        return flat.min(axis=2).min(axis=0), flat.max(axis=2).max(axis=0), flat.sum(axis=2, dtype=np.uint64).sum(axis=0)
+        return flat.min(axis=2).min(axis=0), flat.max(axis=2).max(axis=0)
     floats, axes = block.astype(np.float32), (0, *range(2, block.ndim))
-    return floats.min(axis=axes), floats.max(axis=axes), floats.sum(axis=axes, dtype=np.float64)
+    return floats.min(axis=axes), floats.max(axis=axes)
+
+
+def _sums(block: NDArray[Any]) -> NDArray[Any]:
+    """The sum of each feature or channel of some samples."""
+    import numpy as np
+
+    if _are_pixels(block):
+        # The sums are whole numbers, and exact.
+        return block.reshape(*block.shape[:2], -1).sum(axis=2, dtype=np.uint64).sum(axis=0)
+    return block.astype(np.float32).sum(axis=(0, *range(2, block.ndim)), dtype=np.float64)
 
 
 def _blocks(samples: NDArray[Any]) -> Iterator[NDArray[Any]]:

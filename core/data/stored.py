@@ -6,6 +6,7 @@ The module imports nothing heavy.
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ FEW = 1 << 24
 # A sparse matrix of at most so many numbers, zeros counted, is made dense; larger ones stay sparse. So many numbers are
 # also the most that are taken at once where a score or a search needs all samples: 1 GiB.
 WHOLE = 1 << 28
+# The bytes before the numbers of an array in a file that is filled in place.
+HEAD = 4096
+# A process maps at most about so many bytes of a file when it chooses rows, 256 MiB; with each row that it touches, the
+# system may map so many more, a huge page.
+_MAPPED, _AROUND = 1 << 28, 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,36 @@ class Stored:
 
     def raw(self, rows: slice | NDArray[np.int64]) -> Any:
         """Some samples as they are stored."""
-        return self.values[rows if self.rows is None else self.rows[rows]]
+        return self._read(self.values, rows if self.rows is None else self.rows[rows])
+
+    def columns(self, part: slice) -> NDArray[np.float32]:
+        """Some numbers of each sample as a vector, scaled and dense, (n, width); a new array."""
+        rows = slice(None) if self.rows is None else self.rows
+        if self.is_sparse:
+            found = self.values[rows][:, part]
+        else:
+            found = self._read(self.values.reshape(len(self.values), -1)[:, part], rows)
+        return self.scaling.of_vectors(self.shape[1:], part).apply(as_floats(found))
+
+    def _read(self, values: Any, rows: slice | NDArray[np.int64]) -> Any:
+        """Rows of the values; those of a large mapped file some at a time, and without the pages of earlier ones.
+
+        The pages stay in the system's memory for all processes; but those that no other maps count as this one's.
+        """
+        import numpy as np
+
+        pages = getattr(values, "_mmap", None)
+        if pages is None or not hasattr(pages, "madvise") or self.values.nbytes <= _MAPPED:  # not on Windows
+            return values[rows]
+        pages.madvise(mmap.MADV_DONTNEED)
+        if isinstance(rows, slice):
+            return values[rows]
+        found = np.empty((len(rows), *values.shape[1:]), values.dtype)
+        step = max(1, _MAPPED // (self.values[:1].nbytes + _AROUND))
+        for start in range(0, len(rows), step):
+            found[start : start + step] = values[rows[start : start + step]]
+            pages.madvise(mmap.MADV_DONTNEED)
+        return found
 
     def take(self, rows: slice | NDArray[np.int64]) -> Stored:
         """Some of the samples, in the same form, without a copy of their values."""
@@ -160,6 +195,16 @@ class Records:
         self.heads.append(records[:, : self.head].copy())  # a view would keep the whole block
         images = records[:, self.head :].reshape(wanted, *self.sides)
         return images.transpose(0, 1, 3, 2) if self.by_columns else images
+
+
+def head_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The head of an `.npy` file, as long as a page: a file is written several times as fast page by page."""
+    from numpy.lib.format import dtype_to_descr, magic
+
+    told = repr({"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": shape}).encode()
+    begin = magic(1, 0)
+    size = HEAD - len(begin) - 2
+    return begin + size.to_bytes(2, "little") + told.ljust(size - 1) + b"\n"
 
 
 def is_sparse(values: Any) -> bool:

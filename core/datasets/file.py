@@ -115,7 +115,7 @@ def load(
 
     def read() -> Dataset:
         data = _load(found, _wanted(**options), shape=shape, scale=scale, hashed=hashed)
-        if _fingerprint(formats.found(path), scale=scale, shape=shape, **options) != hashed:
+        if _fingerprint(found.again(), scale=scale, shape=shape, **options) != hashed:
             raise fault(path, "it changed while it was read: start again when nobody writes to it any more")
         return data
 

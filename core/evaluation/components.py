@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,12 +9,14 @@ from torch import Tensor
 
 from core.data.source import Samples, SampleSource
 from core.data.stored import WHOLE, Stored
-from core.evaluation.label_free import subsample_rows
+from core.evaluation.label_free import centred, one_thread, subsample_rows
 
 # The numbers of a short vector.
 COMPONENTS = 64
 # Rows that are read at once.
 _ROWS = 256
+# An axis whose variance is a smaller share of the largest is rounding of float32.
+_NOISE = 1e-7
 
 
 def vectors(samples: Samples) -> Tensor:
@@ -24,8 +24,6 @@ def vectors(samples: Samples) -> Tensor:
 
     Samples in stored form that are more than 2^28 numbers together (1 GiB), zeros counted, become vectors of 64: their
     principal components, fitted to the 2,000 samples of `core.evaluation.label_free.Subsample`.
-
-    Reference: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011), by scikit-learn.
     """
     if not isinstance(samples, SampleSource):
         rows = samples.flatten(1).float()
@@ -45,13 +43,30 @@ def _reduced(stored: Stored) -> NDArray[np.float32]:
 
 
 def _axes(stored: Stored) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The mean (numbers,) and the principal axes (numbers, COMPONENTS) of the subsample."""
-    from sklearn.decomposition import PCA
+    """The mean (numbers,) and the principal axes (numbers, COMPONENTS) of the subsample.
 
-    sample = stored[subsample_rows(len(stored))]
-    fitted: Any = PCA(min(COMPONENTS, len(sample)), svd_solver="randomized", random_state=0, copy=False)
-    fitted.fit(sample.reshape(len(sample), -1))
-    return fitted.mean_.astype(np.float32), np.ascontiguousarray(fitted.components_.T, dtype=np.float32)
+    They come from the inner products of the samples, which are far fewer numbers than the samples are. An axis without
+    variance is zero.
+    """
+    from scipy.linalg import eigh
+
+    sample = stored.take(subsample_rows(len(stored)))
+    m, numbers = len(sample), sample.size // len(sample)
+    count = min(COMPONENTS, m)
+    gram = np.zeros((m, m))
+    with one_thread():
+        for block, _ in centred(sample):
+            gram += block @ block.T
+        squares, vectors = eigh(gram, subset_by_index=(m - count, m - 1))
+        kept = squares > squares[-1] * _NOISE
+        weights = (vectors / np.sqrt(np.where(kept, squares, np.inf)))[:, ::-1].astype(np.float32)
+        mean, axes = np.empty(numbers, np.float32), np.empty((numbers, count), np.float32)
+        place = 0
+        for block, middle in centred(sample):
+            part = slice(place, place + block.shape[1])
+            mean[part], axes[part] = middle, block.T @ weights
+            place = part.stop
+    return mean, axes
 
 
 def _projected(stored: Stored, mean: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:

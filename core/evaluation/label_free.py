@@ -8,7 +8,8 @@ model that pulls its features together scores well whatever it groups (Wang and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,7 +49,7 @@ class Subsample:
     def of(cls, samples: NDArray[np.float32] | Stored) -> Subsample:
         """The subsample of samples (n, *sample_shape); this takes a tenth of a second for 784 features."""
         rows = subsample_rows(len(samples))
-        distances = euclidean(filled(samples[rows].reshape(len(rows), -1)))
+        distances = euclidean(samples.take(rows) if isinstance(samples, Stored) else filled(samples[rows]))
         return cls(rows, distances, _nearest(distances))
 
     def criteria(self, labels: Labels) -> dict[str, float]:
@@ -106,7 +107,7 @@ def silhouette(distances: Matrix, labels: Labels) -> float | None:
     _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         return None
-    with _one_thread():
+    with one_thread():
         sums = distances @ (labels[:, None] == np.arange(len(sizes))).astype(np.float32)
     rows = np.arange(len(labels))
     own = sums[rows, labels] / np.maximum(sizes[labels] - 1, 1)
@@ -117,19 +118,18 @@ def silhouette(distances: Matrix, labels: Labels) -> float | None:
     return float(np.where(sizes[labels] > 1, widths, 0.0).mean())
 
 
-def euclidean(points: Matrix) -> Matrix:
-    """Distances between all points (m, dim), shape (m, m), in units of the largest coordinate of the centred points.
+def euclidean(points: Matrix | Stored) -> Matrix:
+    """Distances between all points (m, …), shape (m, m), in units of the largest coordinate of the centred points.
 
     They come from inner products of centred points, so float32 is exact enough even if all points are nearly equal.
     """
     m = len(points)
     gram = np.zeros((m, m), np.float32)
-    centred = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred /= max(float(np.abs(centred).max()), np.finfo(np.float32).tiny)
-    with _one_thread():
-        for start in range(0, points.shape[1], _BLOCK):
-            block = centred[:, start : start + _BLOCK]
-            gram += block @ block.T
+    largest = max(float(np.abs(block).max()) for block, _ in centred(points))
+    with one_thread():
+        for block, _ in centred(points):
+            unit = block / max(largest, np.finfo(np.float32).tiny)
+            gram += unit @ unit.T
     squares = gram.diagonal().copy()
     gram *= -2
     gram += squares[:, None]
@@ -139,7 +139,20 @@ def euclidean(points: Matrix) -> Matrix:
     return np.sqrt(gram, out=gram)
 
 
-def _one_thread() -> AbstractContextManager[object]:
+def centred(points: Matrix | Stored) -> Iterator[tuple[Matrix, Matrix]]:
+    """Points (m, …) as vectors less their mean, some columns at a time, (m, up to 4,096); and that mean.
+
+    All numbers of 2,000 large images as floats, and again less their mean, would be half a gigabyte.
+    """
+    flat = points if isinstance(points, Stored) else points.reshape(len(points), -1)
+    for start in range(0, math.prod(points.shape[1:]), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        block = flat.columns(part) if isinstance(flat, Stored) else flat[:, part]
+        mean = block.mean(axis=0, dtype=np.float64).astype(np.float32)
+        yield block - mean, mean
+
+
+def one_thread() -> AbstractContextManager[object]:
     """Limits matrix products to one thread: sums of floats then have one order, and a seed gives the same bits."""
     return _threads().limit(limits=1)
 

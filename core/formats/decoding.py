@@ -9,26 +9,21 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
-import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib import import_module
-from io import BytesIO
 from subprocess import DEVNULL, PIPE
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from core.data.columns import listed
 from core.data.dataset import fault
 from core.data.prepared import room, told
 from core.errors import UserError, counted
 from core.formats.image_sizes import several_sizes
+from core.formats.pictures import ImageForm, Item, Seen, seen_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -36,42 +31,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image as Picture
 
-# Where an encoded image lies: a file, a file with an offset and a length, or its bytes; None for none.
-Item = str | tuple[str, int, int] | bytes | None
-
-# Pillow knows more formats; some of them run programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-# An image of more pixels is refused before it is decoded: a small file may claim any number.
-_MOST_PIXELS = 1 << 27
-_BOMB = f"it claims to have more than {_MOST_PIXELS:,} pixels"
-_REASONS = {"DecompressionBombError": _BOMB, "UnidentifiedImageError": "it is no image of a known format"}
 # How few images are decoded before processes have started.
 _FEW = 1000
 _DEEP = "of more than 8 bits: their numbers, {:g} to {:g}, are scaled to 0 to 255"
-# The EXIF tag of an image's orientation; from 5 on, width and height change places.
-_ORIENTATION, _SIDEWAYS = 0x0112, 5
-
-
-class Seen(NamedTuple):
-    """What was found in one image: why it cannot be decoded, its size, and what was done with it, in words."""
-
-    reason: str = ""
-    height: int = 0
-    width: int = 0
-    channels: int = 1
-    limits: tuple[float, float] | None = None
-    did: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ImageForm:
-    """What images become: their shape, the `size` they are resized to, and what numbers of deep ones are 0 and 255."""
-
-    shape: tuple[int, int, int]
-    size: int | None
-    limits: tuple[float, float] | None = None
 
 
 def decoded(
@@ -102,7 +65,7 @@ def decoded(
     import numpy as np
 
     kept, dropped = np.ones(len(names), bool), list[str]()
-    heads = [(item, _seen(item)) for item in look]
+    heads = [(item, seen_in(item)) for item in look]
     bad = [(os.path.relpath(item, where), one) for item, one in heads if one.reason and isinstance(item, str)]
     broken = [f"{os.fsencode(name).decode('utf-8', 'backslashreplace')} ({one.reason})" for name, one in bad]
     target = _target(where, [one for _, one in heads if not one.reason], size, broken)
@@ -227,7 +190,7 @@ def _decoder(array: NDArray[np.uint8], target: ImageForm, *, apart: bool) -> Gen
     file = getattr(array, "filename", None) if apart else None
     process = None if file is None else _started(os.fspath(file), target)
     if process is None:
-        yield lambda row, items: [_seen(item, array[place], target) for place, item in enumerate(items, row)]
+        yield lambda row, items: [seen_in(item, array[place], target) for place, item in enumerate(items, row)]
         return
     given, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
@@ -246,150 +209,13 @@ def _decoder(array: NDArray[np.uint8], target: ImageForm, *, apart: bool) -> Gen
 
 def _started(file: str, target: ImageForm) -> subprocess.Popen[bytes] | None:
     """A process that serves; None if none can start. `multiprocessing` would run the user's script anew in it."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from core.formats.decoding import serve; serve()"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from core.formats.pictures import serve; serve()"
     try:
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+        plain = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # numpy would start threads that have nothing to do
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=plain)
         given = cast("IO[bytes]", process.stdin)
         pickle.dump((file, target), given)
         given.flush()
     except OSError:
         return None
     return process
-
-
-def serve() -> None:
-    """Decodes blocks of images that come from standard input, until it is closed."""
-    import numpy as np
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever asks is told of Ctrl-C, and closes the input.
-    given, answers = sys.stdin.buffer, sys.stdout.buffer
-    file, target = pickle.load(given)
-    array = np.load(file, mmap_mode="r")
-    # To write a block at once is faster than to touch each page of a mapped file for the first time.
-    with contextlib.suppress(EOFError, BrokenPipeError), open(file, "r+b") as stream:  # noqa: PTH123
-        while True:
-            row, items = pickle.load(given)
-            rows: Any = np.zeros((len(items), *target.shape), np.uint8)
-            seen = [_seen(item, out, target) for item, out in zip(items, rows, strict=True)]
-            stream.seek(array.offset + row * array[:1].nbytes)
-            stream.write(rows.data)
-            stream.flush()
-            pickle.dump(seen, answers)
-            answers.flush()
-
-
-def _seen(item: Item, out: NDArray[np.uint8] | None = None, target: ImageForm | None = None) -> Seen:
-    """Decodes an image into `out` (channels, height, width) if it fits; without `out`, its head alone is read."""
-    from PIL import Image
-
-    _set_up()
-    if item is None:
-        return Seen("there is none")
-    try:
-        with _opened(item) as stream, Image.open(stream, formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                return Seen(_BOMB)
-            if out is not None and target is not None:
-                return _into(image, out, target)
-            width, height = image.size[::-1] if _orientation(image) >= _SIDEWAYS else image.size
-            return Seen("", height, width, _channels(image))
-    except Exception as error:  # noqa: BLE001 - of damaged files Pillow raises nearly everything
-        said = " ".join(str(error).split())[:100] or type(error).__name__
-        return Seen("it is cut short" if "truncated" in said.lower() else _REASONS.get(type(error).__name__, said))
-
-
-@lru_cache(maxsize=1)
-def _set_up() -> None:
-    """Registers the formats that Pillow does not know at first, and keeps what it says of odd files off the screen."""
-    import_module("PIL.TiffImagePlugin")
-    import_module("PIL.WebPImagePlugin")
-    warnings.filterwarnings("ignore", module="PIL")
-
-
-def _opened(item: str | tuple[str, int, int] | bytes) -> IO[bytes]:
-    if isinstance(item, bytes):
-        return BytesIO(item)
-    if isinstance(item, str):
-        return open(item, "rb")  # noqa: PTH123 - a Path for each would take as long as a small image
-    file, offset, length = item
-    with open(file, "rb") as stream:  # noqa: PTH123
-        stream.seek(offset)
-        return BytesIO(stream.read(length))
-
-
-def _orientation(image: Picture) -> int:
-    return image.getexif().get(_ORIENTATION, 1) if "exif" in image.info and image.format != "TIFF" else 1
-
-
-def _channels(image: Picture) -> int:
-    if image.mode in {"1", "L", "LA", "La", "I", "F"} or image.mode.startswith("I;"):
-        return 1
-    if image.mode == "P":
-        palette = image.getpalette() or []
-        return 1 if palette[::3] == palette[1::3] == palette[2::3] else 3
-    return 3
-
-
-def _into(image: Picture, out: NDArray[np.uint8], target: ImageForm) -> Seen:
-    """Decodes an image into `out`, if it fits."""
-    import numpy as np
-    from PIL import ImageOps
-
-    mode, channels, (width, height) = image.mode, _channels(image), image.size
-    did = ["of several frames or pages: the first is read"] if getattr(image, "is_animated", False) else []
-    if target.size is not None:
-        image.draft("", (2 * target.size, 2 * target.size))  # A JPEG is decoded at the next larger of its scales.
-    image.load()
-    turned = _orientation(image)
-    if turned != 1:
-        image = ImageOps.exif_transpose(image)
-        did.append("turned upright, as the EXIF orientation says")
-        width, height = (height, width) if turned >= _SIDEWAYS else (width, height)
-    seen = Seen("", height, width, channels)
-    if mode in {"I", "F"} or mode.startswith("I;"):
-        return _deep(image, out, target, seen)
-    if image.has_transparency_data:
-        image, is_clear = _on_white(image)
-        did += ["with transparent parts: laid on white"] * is_clear
-    did += ["in the colours of print (CMYK): read as red, green and blue"] * (mode == "CMYK")
-    wanted = "L" if channels == 1 else "RGB"
-    image = image if image.mode == wanted else image.convert(wanted)
-    image = image if target.size is None else _resized(image, target.size)
-    if channels <= out.shape[0] and (image.height, image.width) == out.shape[1:]:
-        pixels = np.asarray(image)
-        out[:] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
-    return seen._replace(did=tuple(did))
-
-
-def _on_white(image: Picture) -> tuple[Picture, bool]:
-    """An image with transparent parts on white, and whether it has any."""
-    from PIL import Image
-
-    rgba = image.convert("RGBA")
-    lowest = cast("tuple[int, int]", rgba.getchannel("A").getextrema())[0]
-    white = Image.new("RGBA", rgba.size, "white")
-    white.alpha_composite(rgba)
-    return white.convert("RGB"), lowest < 255
-
-
-def _resized(image: Picture, size: int) -> Picture:
-    from PIL import Image, ImageOps
-
-    return image if image.size == (size, size) else ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-
-
-def _deep(image: Picture, out: NDArray[np.uint8], target: ImageForm, seen: Seen) -> Seen:
-    """An image with more than 8 bits: its numbers are scaled by the limits of all such images."""
-    import numpy as np
-    from PIL import Image
-
-    numbers = np.asarray(image).astype(np.float32)
-    if not np.isfinite(numbers).all():
-        return seen._replace(reason="some of its numbers are not finite")
-    seen = seen._replace(limits=(float(numbers.min()), float(numbers.max())))
-    if target.size is not None:
-        numbers = np.asarray(_resized(Image.fromarray(numbers), target.size))
-    if target.limits is not None and numbers.shape == out.shape[1:]:
-        low, high = target.limits
-        out[:] = np.rint((numbers.clip(low, high) - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
-    return seen

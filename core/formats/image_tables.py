@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import Part, Wanted, check_named, cut, label_key, listed
 from core.data.dataset import damage, fault
-from core.formats.decoding import Item, block, decoded
+from core.formats.decoding import block, decoded
 from core.formats.images import values
 from core.formats.label_tables import SUFFIXES
+from core.formats.pictures import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +61,19 @@ def holds(file: Path) -> bool:
 
 def files(folder: Path) -> list[Path]:
     """The shards in a folder and in the folders in it, all of one kind; none if it holds something else."""
-    inside = (one for pattern in ("*", "*/*") for one in folder.glob(pattern))
-    shards = sorted(one for one in inside if one.suffix.lower() in {".tar", ".parquet"} and _is_plain(one))
+    shards = sorted(one for one in map(Path, _below(folder, depth=2)) if _is_plain(one))
     tars = [one for one in shards if one.suffix.lower() == ".tar"]
     return tars or (shards if shards and holds(shards[0]) else [])
+
+
+def _below(folder: Path | str, depth: int) -> Iterator[str]:
+    """The tars and Parquet files so many folders deep; a Path for each of many other files would take seconds."""
+    with contextlib.suppress(PermissionError), os.scandir(folder) as found:
+        for entry in found:
+            if entry.name.lower().endswith((".tar", ".parquet")):
+                yield entry.path
+            if depth > 1 and entry.is_dir():
+                yield from _below(entry.path, depth - 1)
 
 
 def _is_plain(file: Path) -> bool:

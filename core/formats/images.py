@@ -143,16 +143,19 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
 
 def _scanned(folder: Path) -> _Tree:
     """All files below a folder; links to folders are followed, but not to one that leads here."""
-    found = _Tree()
+    found, images = _Tree(), list[tuple[str, str]]()
     status = folder.stat()
     waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ((status.st_dev, status.st_ino),))]
     while waiting:
         prefix, above = waiting.pop()
         for entry in _entries(os.path.join(folder, prefix) if prefix else folder):  # noqa: PTH118 - see `files`
             name = prefix + entry.name
-            is_image = suffix(entry.name) in SUFFIXES
+            is_image = entry.name.lower().endswith(SUFFIXES)
             if entry.is_file():
-                (found.images if is_image else found.others).append(name)
+                if is_image:
+                    images.append((entry.name, name))
+                else:
+                    found.others.append(name)
             elif entry.is_dir():
                 status = entry.stat()
                 here = (status.st_dev, status.st_ino)
@@ -160,7 +163,7 @@ def _scanned(folder: Path) -> _Tree:
                     waiting.append((f"{name}/", (*above, here)))
             elif is_image:
                 found.odd.append(name)
-    found.images.sort(key=lambda name: (name[name.rfind("/") + 1 :], name))
+    found.images = [name for _, name in sorted(images)]
     return found
 
 

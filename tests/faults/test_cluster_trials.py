@@ -10,7 +10,7 @@ from tests.faults.runs import SLOW
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 HARMS = "space: {method.harm: {grid: [hang, hang_once, crash, nan, memory, none]}}\n"
-LIMITS = "resources: {timeout_minutes: 0.3, memory_gb: 0.5}\n"
+LIMITS = "resources: {timeout_minutes: 0.2, memory_gb: 0.5}\n"
 REASONS = ("DIVERGED: ", "ERROR: RuntimeError: mine broke", "OUT_OF_MEMORY: ", "TIMEOUT: ")
 
 
@@ -20,7 +20,7 @@ def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cl
     assert code == 1
     for reason in REASONS:
         assert sum(": " + reason in line for line in err.splitlines() if " failed: " in line) == 1
-    assert "TIMEOUT: it finished no epoch within 0.3 minutes" in err
+    assert "TIMEOUT: it finished no epoch within 0.2 minutes" in err
     assert "4 trials failed" in err
     before = on_cluster.done()
     assert len(before) == 2

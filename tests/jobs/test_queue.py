@@ -467,11 +467,11 @@ def test_the_service_of_the_page_waits_and_stops_as_systemd_stops_it(tmp_path, r
     call = [Path(sys.executable).with_name("conclus"), *arguments[:-1], tmp_path / "results"]
     with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         try:
-            held, end = tmp_path / "results" / "_queue" / "runner.lock", time.monotonic() + 20
+            held, end = tmp_path / "results" / "_queue" / "runner.lock", time.monotonic() + 120
             while not (held.is_file() and held.read_text()) and time.monotonic() < end:
                 time.sleep(0.05)
             process.send_signal(getattr(signal, told["KillSignal"]))
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == int(told["SuccessExitStatus"]), err

@@ -385,7 +385,7 @@ def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tm
     results = tmp_path / "results"
     code, out, err = command("stop", results)
     assert code == 0, err
-    assert running.wait(timeout=30) == 130
+    assert running.wait(timeout=120) == 130
     assert f"process {running.pid} has ended" in err
     before = standing(results / "study=long")
     assert 1 <= before.done < before.planned == 6
