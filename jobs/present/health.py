@@ -52,10 +52,10 @@ def health_text(found: Health, fmt: str, width: int | None, parts: Sequence[str]
         blocks.append(Sheet(sheet.columns[:-1], [row[:-1] for row in sheet.rows]).render(fmt, width))
         blocks += [f"{code}: {means}." for code, *_, means in sheet.rows if code != OK]
     if "trials" in parts:
-        ordered = _ordered(found.trials)
-        shown = ordered[:_SHOWN_TRIALS]
-        blocks.append(trials_sheet(shown, _telling(found, shown)).render(fmt, width))
-        blocks += _hidden(len(ordered) - _SHOWN_TRIALS, "the trials")
+        every = ordered(found.trials)
+        shown = every[:_SHOWN_TRIALS]
+        blocks.append(trials_sheet(shown, telling(found, shown)).render(fmt, width))
+        blocks += _hidden(len(every) - _SHOWN_TRIALS, "the trials")
     if "settings" in parts:
         blocks.append(settings_words(found.settings))
         shown = found.settings.found[:_SHOWN_SETTINGS]
@@ -92,7 +92,7 @@ def _hidden(count: int, what: str) -> list[str]:
     return [f"{count:,} more of {what}: --format csv has them all."] if count > 0 else []
 
 
-def _ordered(trials: Sequence[Judged]) -> list[Judged]:
+def ordered(trials: Sequence[Judged]) -> list[Judged]:
     """Those with codes first, by verdict; then those that are well; then those of which nothing is known."""
     return sorted(trials, key=lambda one: (not one.codes, not one.is_known, one.verdict, one.study, one.trial_key))
 
@@ -111,7 +111,7 @@ def codes_sheet(found: Health) -> Sheet:
     return Sheet([*columns, Column("what it means", right=False)], rows)
 
 
-def _telling(found: Health, shown: Sequence[Judged]) -> list[str]:
+def telling(found: Health, shown: Sequence[Judged]) -> list[str]:
     """The parameters that vary over these trials: those first on which codes depend the most."""
     order = list(dict.fromkeys(one.key for one in found.settings.found))
     return sorted(factors(shown), key=lambda key: order.index(key) if key in order else len(order))
@@ -190,7 +190,7 @@ def _trials_rows(found: Health) -> Sheet:
             *(one.numbers.get(name) for name in own),
             *(one.params.get(key) for key in varied),
         ]
-        for one in _ordered(found.trials)
+        for one in ordered(found.trials)
     ]
     return Sheet([Column(head) for head in [*heads, *own, *(f"param.{key}" for key in varied)]], rows)
 
