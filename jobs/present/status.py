@@ -35,6 +35,11 @@ def headline(one: StudyStatus) -> str:
     return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done{by_hand}", *counts, *left]) + begun
 
 
+def hopeless(count: int, saved: float) -> str:
+    """`3 trials ended by health.stop, some 2 h saved`."""
+    return f"{counted(count, 'trial')} ended by health.stop, some {tables.duration(saved)} saved"
+
+
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
     yield headline(one)
@@ -46,6 +51,8 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
     yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
+    if one.hopeless:
+        yield f"  {hopeless(one.hopeless, one.saved)}"
     if one.stopped:
         yield "  stopped by hand (go on with: conclus resume RESULTS --trial KEY)"
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
