@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -111,7 +110,7 @@ class Course:
     def at(self, name: str, epoch: int) -> float | None:
         """The last value of a score, loss or signal up to an epoch; None without one."""
         series = self.get(name)
-        place = bisect_right(series, epoch, key=itemgetter(0))
+        place = bisect_right(series, (epoch, math.inf))
         return series[place - 1][1] if place else None
 
 
@@ -145,9 +144,10 @@ class Finding:
         return f"{self.code}@{self.epoch}" if self.code == DATED else self.code
 
 
-def judge(course: Course) -> tuple[Finding, ...]:
-    """What the rules find in a course, in the order of `RULES`; empty if it is well."""
-    return tuple(found for rule in RULES if (found := _apply(rule, course)))
+def judge(course: Course, codes: Collection[str] | None = None) -> tuple[Finding, ...]:
+    """What the rules (those of `codes` alone, if given) find in a course, in their order; empty if it is well."""
+    rules = (rule for rule in RULES if codes is None or rule.code in codes)
+    return tuple(found for rule in rules if (found := _apply(rule, course)))
 
 
 def _apply(rule: Rule, course: Course) -> Finding | None:
@@ -163,29 +163,19 @@ def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[in
     """The epoch in which a case of a rule was met, and the last values of its signals in that run of epochs."""
     whole = course.last if course.ended else max(course.epochs, course.last)
     epochs = [epoch for epoch, _ in course.get(case[0].signal) if epoch >= rule.after * whole]
-    runs = list(_runs(case, course, epochs))
-    if rule.when == "start":
-        runs = [run for run in runs if run[0] == epochs[0]]
-    elif rule.when == "now":
-        runs = [run for run in runs if run[-1] == epochs[-1]]
-    run = next((run for run in runs if len(run) >= rule.window), None)
-    if run is None:
-        return None
-    return run[rule.window - 1], _values(case, course, run[-1])
-
-
-def _runs(case: tuple[Condition, ...], course: Course, epochs: Sequence[int]) -> Iterator[list[int]]:
-    """The runs of epochs, each as long as it can be, in which all conditions hold."""
     run: list[int] = []
-    for epoch in epochs:
-        values = _values(case, course, epoch)
-        if all(one.holds(values) for one in case):
+    # From the end where the last epochs count, so that mostly a single one is looked at.
+    for epoch in reversed(epochs) if rule.when == "now" else epochs:
+        if all(one.holds(_values(case, course, epoch)) for one in case):
             run.append(epoch)
-        elif run:
-            yield run
+        elif rule.when == "ever" and len(run) < rule.window:
             run = []
-    if run:
-        yield run
+        else:
+            break
+    if len(run) < rule.window:
+        return None
+    run.sort()
+    return run[rule.window - 1], _values(case, course, run[-1])
 
 
 def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:

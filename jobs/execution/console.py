@@ -33,6 +33,7 @@ from jobs.planning.stages import Course
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
+from jobs.present.status import hopeless
 from jobs.results.layout import study_folder
 from jobs.study import trust
 from jobs.study.sections import LATER
@@ -97,6 +98,8 @@ def _stages(
                 done=before.done + summary.done,
                 failed=before.failed + summary.failed,
                 advanced=before.advanced or summary.advanced,
+                hopeless=before.hopeless + summary.hopeless,
+                saved=before.saved + summary.saved,
             )
         if summary.missing or summary.paused or summary.unwritable:
             break
@@ -193,6 +196,8 @@ def _tell_kept(study: Study, results: str) -> None:
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:
+    if summary.hopeless and not quiet:
+        remark([hopeless(summary.hopeless, summary.saved)])
     if summary.unwritable:
         remark([f"Error: {summary.unwritable}; when results can be written, go on with: {again()}"])
         sys.exit(1)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from core.evaluation.health import RULES, Course, Finding, judge, summary
+from core.evaluation.health import Course, Finding, judge, summary
 from jobs.analysis import apart
 from jobs.analysis.outcomes import HEALTH, reason_code
 from jobs.results.header import STATUSES
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import HISTORY_COLUMN
+from jobs.results.schema import LONGEST
 
 COLUMNS = (
     *("reason", "seconds", "epochs_done", "data_hash", "cluster_sizes", "params_json"),
@@ -28,7 +29,7 @@ OK = "OK"
 UNKNOWN = "unknown"
 """The verdict on a trial of which neither a history nor a signal is known, as of an imported row."""
 _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
-_CODES = frozenset(rule.code for rule in RULES)
+_SAVED = f"{HEALTH}seconds_saved"
 _LARGEST = 2**31 - 1
 
 Series = dict[str, list[tuple[int, float]]]
@@ -53,6 +54,8 @@ class Judged:
         findings: What the rules found, in their order.
         numbers: `summary` of its course.
         is_known: Whether it has a course at all.
+        saved_seconds: What `health: {stop: …}` saved: the epochs left, as long as those that were trained; None if it
+            did not stop the trial.
     """
 
     study: str
@@ -69,6 +72,7 @@ class Judged:
     findings: tuple[Finding, ...]
     numbers: Mapping[str, float | str]
     is_known: bool
+    saved_seconds: float | None
 
     @property
     def has_ended(self) -> bool:
@@ -94,19 +98,6 @@ class Judged:
         """`OK`, `unknown`, or what was found: `COLLAPSED@12; EMPTY_CLUSTERS=3`."""
         labels = [*(one.label for one in self.findings), *([self.failure] if self.failure else [])]
         return "; ".join(labels) or (OK if self.is_known else UNKNOWN)
-
-    @property
-    def saved_seconds(self) -> float | None:
-        """What `health: {stop: …}` saved: the epochs left, as long as those that were trained; None if it did not."""
-        is_by_rule = self.status == "stopped" and _stop_code(self.reason) in _CODES
-        if not is_by_rule or not self.epochs or not self.epochs_done or self.seconds is None:
-            return None
-        return max(0, self.epochs - self.epochs_done) * self.seconds / self.epochs_done
-
-
-def _stop_code(reason: str) -> str:
-    """`COLLAPSED` of the reason `COLLAPSED@12: …`."""
-    return reason_code(reason).partition("@")[0]
 
 
 def judged(table: pa.Table) -> list[Judged]:
@@ -192,12 +183,13 @@ def _course(row: Mapping[str, Any], series: Series) -> Course:
         n_samples=sum(sizes),
         batch_size=_whole(row.get(f"{PARAM}batch_size")) or 0,
         epochs=_whole(row.get(f"{PARAM}epochs")) or 0,
-        ended=row["status"] in STATUSES[:3],
+        # One that was stopped, or that failed, has not come to its last epoch.
+        ended=row["status"] == STATUSES[0],
     )
 
 
 def _judged(row: Mapping[str, Any], series: Series) -> Judged:
-    course = _course(row, series)
+    course, saved = _course(row, series), row.get(_SAVED)
     params = {
         name.removeprefix(PARAM): value
         for name, value in row.items()
@@ -219,6 +211,7 @@ def _judged(row: Mapping[str, Any], series: Series) -> Judged:
         findings=judge(course),
         numbers=summary(course),
         is_known=bool(series),
+        saved_seconds=saved if saved is not None and row["status"] == "stopped" and 0 <= saved <= LONGEST else None,
     )
 
 

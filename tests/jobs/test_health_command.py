@@ -118,16 +118,24 @@ def test_a_running_trial_is_judged_by_the_epochs_that_it_has():
 
 
 def test_time_saved_is_that_of_trials_which_a_rule_stopped():
+    saved = {"health": {"seconds_saved": 30.0}}
     rows = [
-        trial(0, status="stopped", reason="COLLAPSED@5: stopped by its health", epochs_done=5, seconds=10.0),
-        trial(
-            1, status="stopped", reason="BEHIND: stopped after epoch 5 of 20 by its nmi", epochs_done=5, seconds=10.0
+        trial(0, status="stopped", reason="COLLAPSED@5: stopped by its health", **saved),
+        trial(1, status="stopped", reason="BEHIND: stopped after epoch 5 of 20 by its nmi"),
+        trial(2, **saved),
+        *(
+            trial(3 + i, status="stopped", health={"seconds_saved": one})
+            for i, one in enumerate([-1.0, math.nan, 1e99])
         ),
-        trial(2, status="stopped", reason="STOPPED: by somebody", epochs_done=5, seconds=10.0),
-        trial(3),
-        trial(4, status="stopped", reason="COLLAPSED@5: again", epochs_done=5, seconds=None),
     ]
-    assert [one.saved_seconds for one in read(rows)] == [30.0, None, None, None, None]
+    assert [one.saved_seconds for one in read(rows)] == [30.0, None, None, None, None, None]
+
+
+def test_a_trial_that_did_not_come_to_its_end_is_not_judged_as_one_that_did():
+    """Clusters may be empty in the first half of the epochs."""
+    empty = [(epoch, 1.0, "health.clusters_empty", 2.0) for epoch in range(1, 6)]
+    rows = [trial(0, epochs=20, epochs_done=5, history=empty, status=status) for status in ("stopped", "running", "ok")]
+    assert [one.verdict for one in read(rows)] == ["OK", "OK", "EMPTY_CLUSTERS=2"]
 
 
 def test_rows_of_earlier_versions_give_what_they_can():
