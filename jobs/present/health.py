@@ -149,9 +149,12 @@ def settings_words(found: Settings) -> str:
     if not found.found:
         return f"Which settings die of what: over {counted(found.trials, 'trial')}, no code or no parameter varies."
     tests = sum(one.corrected is not None for one in found.found)
+    told = f"Which settings die of what, over {counted(found.trials, 'trial')} that ended"
+    if not tests:
+        return f"{told}: too few for an exact test to show anything."
     return (
-        f"Which settings die of what, over {counted(found.trials, 'trial')} that ended: exact test of each code and "
-        f"parameter (Fisher, Freeman and Halton), corrected over {counted(tests, 'test')} (Holm, 5 %)."
+        f"{told}: exact test of each code and parameter (Fisher, Freeman and Halton), corrected over "
+        f"{counted(tests, 'test')} (Holm, 5 %)."
     )
 
 
