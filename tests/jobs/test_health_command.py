@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact
+from scipy.stats import MonteCarloMethod, fisher_exact
 
 from jobs.health.changes import helped, wilson
 from jobs.health.courses import COLUMNS, courses, judged
@@ -104,6 +104,7 @@ def test_a_trial_that_failed_has_the_code_of_its_failure():
         trial(2, status="failed", reason="COLLAPSED: said twice", history=course(20, 5)),
     ]
     assert [one.codes for one in read(rows)] == [("DIVERGED",), ("FAILED",), ("COLLAPSED",)]
+    assert read(rows)[2].verdict == "COLLAPSED@5"
 
 
 def test_a_running_trial_is_judged_by_the_epochs_that_it_has():
@@ -212,6 +213,11 @@ def test_the_exact_test_is_that_of_all_choices(groups):
     assert not found.is_drawn
 
 
+@pytest.mark.parametrize(("having", "sizes"), [((1, 1, 1), (2, 2, 5)), ((0, 0, 5), (2, 2, 8))])
+def test_equally_likely_counts_are_equal_in_spite_of_rounding(having, sizes):
+    assert freeman_halton(having, sizes).p == pytest.approx(slow_test(having, sizes)[0])
+
+
 def test_the_exact_test_is_fishers_for_two_groups():
     rng = np.random.default_rng(0)
     for _ in range(30):
@@ -227,7 +233,7 @@ def test_many_tables_are_drawn_and_the_same_twice():
     assert (exact.is_drawn, drawn.is_drawn) == (False, True)
     assert drawn == freeman_halton([*having, 1, 9], [*sizes, 12, 12])
     # Against scipy's own sampling of tables: within five standard errors of both.
-    method = __import__("scipy").stats.MonteCarloMethod(rng=np.random.default_rng(1), n_resamples=DRAWS)
+    method = MonteCarloMethod(rng=np.random.default_rng(1), n_resamples=DRAWS)
     table = np.array([[3, 5, 6, 7, 8, 9, 6, 6], [9, 7, 6, 5, 4, 3, 6, 6]])
     expected = fisher_exact(table, method=method).pvalue
     found = freeman_halton(table[0].tolist(), table.sum(axis=0).tolist())
