@@ -6,8 +6,11 @@ The rules are the rows of `RULES` in `core.evaluation.rules`, one for each code;
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -87,9 +90,14 @@ class Course:
         """
         if name not in _OF_LOSS or not self.series.get("loss"):
             return self.series.get(name, ())
+        return self._of_loss[name]
+
+    @cached_property
+    def _of_loss(self) -> dict[str, Series]:
+        """The series that are made of the loss; made once, as rules ask for them in each epoch."""
         losses = self.series["loss"]
         ratios = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
-        return ratios if name == "loss_ratio" else [(epoch, abs(1 - ratio)) for epoch, ratio in ratios]
+        return dict(zip(_OF_LOSS, (ratios, [(epoch, abs(1 - ratio)) for epoch, ratio in ratios]), strict=True))
 
     def values(self, name: str) -> list[float]:
         """The values of a score, loss or signal."""
@@ -102,7 +110,9 @@ class Course:
 
     def at(self, name: str, epoch: int) -> float | None:
         """The last value of a score, loss or signal up to an epoch; None without one."""
-        return next((value for found, value in reversed(self.get(name)) if found <= epoch), None)
+        series = self.get(name)
+        place = bisect_right(series, epoch, key=itemgetter(0))
+        return series[place - 1][1] if place else None
 
 
 def _ratio(value: float, first: float) -> float:
