@@ -65,7 +65,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     how it was made.
 
     The status page judges one trial, which may still be running: figures, what is good and what is not, how it
-    compares, what to change, a forecast with its interval, and a check list. Every number is from the results or the data.
+    compares, what to change, a forecast with its interval, and a check list. Every number is from the results
+    or the data.
     """
     paths = results or ("results",)
     if style is None and (trial or lang):

@@ -17,6 +17,7 @@ import pyarrow as pa
 from core.errors import UserError
 from core.evaluation.health import Course, Finding
 from core.evaluation.rules import RULES, Rule
+from core.evaluation.trend import EPSILON
 from jobs.analysis import apart
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
@@ -133,6 +134,11 @@ class StatusPage:
         """The epoch of the best score, the first of equal ones, and the score; None without one."""
         sign = 1 if self.maximise else -1
         return max(self.scores, key=lambda one: (sign * one[1], -one[0]), default=None)
+
+    @property
+    def is_near_best(self) -> bool:
+        """Whether the last score is the best one but for a difference that counts as none."""
+        return self.best is not None and self.last is not None and abs(self.best[1] - self.last) <= EPSILON
 
     def number(self, name: str) -> float | None:
         """The last value of a signal, or of a number on the course; None if unknown."""

@@ -146,7 +146,7 @@ PHRASES = {
     "check.loss": "The loss is lower than in its first epoch",
     "check.trend": "Trend: improving",
     "check.clusters": "No cluster is empty",
-    "check.rising": "The last score is the best",
+    "check.rising": "The last score is the best, or within 0.005 of it",
     "check.rises": "More rises than falls",
     "check.input": "Above k-means of the input",
     "check.rules": "No rule finds a fault",

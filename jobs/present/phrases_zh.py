@@ -139,7 +139,7 @@ PHRASES = {
     "check.loss": "Loss 低于第一个 epoch",
     "check.trend": "性能趋势：improving",
     "check.clusters": "没有空聚类",
-    "check.rising": "最后的分数就是最佳分数",
+    "check.rising": "最后的分数是最佳分数，或相差不超过 0.005",
     "check.rises": "上升次数多于下降次数",
     "check.input": "高于输入数据的 k-means",
     "check.rules": "没有触发诊断规则",

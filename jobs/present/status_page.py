@@ -135,7 +135,7 @@ def _bad(text: Text) -> Iterable[str]:
     if text.losses and not _has_fallen(text) and text.losses[0][0] < text.losses[1][0]:
         (start, first), (epoch, now) = text.losses
         yield say("bad.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
-    if page.best and page.best[0] < page.scores[-1][0]:
+    if page.best and not page.is_near_best:
         yield say("bad.best", best=text.score(page.best[1]), epoch=page.best[0], now=text.score(page.last))
     rises, falls = page.number("total_improvements") or 0, page.number("total_degradations") or 0
     if falls and falls >= rises:
@@ -360,7 +360,7 @@ def _checks(text: Text, _: int) -> Iterable[str]:
         "loss": None if text.losses is None else _has_fallen(text),
         "trend": None if trend is None else trend == "improving",
         "clusters": None if empty is None else empty == 0,
-        "rising": None if best is None else best[0] == page.scores[-1][0],
+        "rising": None if best is None else page.is_near_best,
         "rises": None if rises is None or falls is None else rises > falls,
         "input": None if start is None or page.last is None else page.last > start,
         "rules": not page.trial.codes if page.trial.is_known else None,
