@@ -78,6 +78,15 @@ class Forecast:
     groups: int
     by: str
 
+    @property
+    def sentence(self) -> str:
+        """The forecast, for a person."""
+        place = "configurations of its study" if self.by == "configuration" else "other studies"
+        return (
+            f"{self.metric} {self.value:.3f} is expected in epoch {self.epoch}, 90 % interval {self.low:.3f} to "
+            f"{self.high:.3f}, from {self.trials} finished trials of {self.groups} {place}"
+        )
+
 
 @dataclass(frozen=True)
 class TooFew:
@@ -135,8 +144,8 @@ class Past:
         return float(np.interp(at, self.at, self.values))
 
 
-def pasts(table: pa.Table, metric: str) -> dict[str, Past]:
-    """The course of each trial that has any, by trial key; of trials of one protocol.
+def pasts(table: pa.Table, metric: str) -> dict[tuple[str, str], Past]:
+    """The course of each trial that has any, by study and trial key; of trials of one protocol.
 
     Args:
         table: rows of the store with `COLUMNS`, one per trial.
@@ -147,14 +156,21 @@ def pasts(table: pa.Table, metric: str) -> dict[str, Past]:
     if name is None or f"{PARAM}epochs" not in table.column_names:
         return {}
     rows = table.drop_columns([HISTORY_COLUMN]).to_pylist()
-    found = {
-        row: sorted(one.items()) for row, one in points_by_row(table, name).items() if rows[row].get(f"{PARAM}epochs")
-    }
-    return {rows[row]["trial_key"]: _past(rows[row], course) for row, course in found.items()}
+    courses = [(rows[row], sorted(found.items())) for row, found in points_by_row(table, name).items()]
+    known = [(row, course, _epochs(row[f"{PARAM}epochs"])) for row, course in courses]
+    return {(row["study"], row["trial_key"]): _past(row, course, n) for row, course, n in known if n >= course[-1][0]}
 
 
-def _past(row: dict[str, Any], course: list[tuple[int, float]]) -> Past:
-    epochs = int(row[f"{PARAM}epochs"])
+def _epochs(value: Any) -> int:
+    """The number of epochs in a row, 0 if it is none: beside a stranger's text, all rows have texts there."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return 0
+    return int(number) if 1 <= number < 2**31 else 0
+
+
+def _past(row: dict[str, Any], course: list[tuple[int, float]], epochs: int) -> Past:
     return Past(
         study=row["study"],
         config_key=row["config_key"],
@@ -167,17 +183,18 @@ def _past(row: dict[str, Any], course: list[tuple[int, float]]) -> Past:
     )
 
 
-def forecast(table: pa.Table, metric: str, trial_key: str, epoch: int | None = None) -> Forecast | TooFew:
+def forecast(table: pa.Table, metric: str, study: str, trial_key: str, epoch: int | None = None) -> Forecast | TooFew:
     """The forecast of a trial's score.
 
     Args:
         table: rows of the store with `COLUMNS`, one per trial; that of the trial among them.
         metric: the name of a score or signal, such as `nmi` or `label_free`.
-        trial_key: the whole key of the trial.
+        study: the trial's study.
+        trial_key: its whole key.
         epoch: a later epoch; by default the trial's last one.
     """
     known = pasts(table, metric)
-    own = known.pop(trial_key, None)
+    own = known.pop((study, trial_key), None)
     return TooFew(metric, 0, 0, is_scored=False) if own is None else expected(own, list(known.values()), metric, epoch)
 
 

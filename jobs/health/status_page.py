@@ -317,7 +317,7 @@ def _ahead(table: pa.Table, own: Judged, metric: str) -> tuple[Forecast, ...] | 
     if own.status in FINISHED or own.status == "failed":
         return ()
     known = pasts(table, metric)
-    course = known.pop(own.trial_key, None)
+    course = known.pop((own.study, own.trial_key), None)
     if course is None:
         return TooFew(metric, 0, 0, is_scored=False)
     now = round(course.at[-1] * course.epochs)
