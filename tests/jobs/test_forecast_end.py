@@ -51,9 +51,9 @@ def hits(first, trials, without):
     ("studies", "trials", "without"),
     [
         (30, 4, lambda one, new: one.study != new.study),
-        (1, 25, lambda one, new: one is not new),
+        (1, 20, lambda one, new: one is not new),
     ],
-    ids=["of a study never seen before", "of a study with 24 other configurations"],
+    ids=["of a study never seen before", "of a study with 19 other configurations"],
 )
 def test_the_interval_covers_nine_of_ten_ends(studies, trials, without):
     found = hits(studies, trials, without)
@@ -98,7 +98,7 @@ def test_only_comparable_trials_count():
     cases = {
         "unfinished": past("s1", "1-0", known[0].values, is_whole=False),
         "thrice as long": past("s1", "1-0", np.resize(known[0].values, 3 * EPOCHS), 3 * EPOCHS),
-        "scored later": Past("s1", "1-0", "cc", "d", EPOCHS, np.array([0.5, 1.0]), np.array([0.4, 0.5]), True),
+        "scored later": Past("s1", "1-0", "cc", "d", EPOCHS, np.array([0.5, 1.0]), np.array([0.4, 0.5]), is_whole=True),
     }
     for name, one in cases.items():
         assert isinstance(expected(new, [one, *known[1:]], "nmi"), TooFew), name
