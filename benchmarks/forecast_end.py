@@ -105,7 +105,7 @@ def cut(whole: Past, share: float) -> Past | None:
 
 
 def measure(courses: Sequence[Past], metric: str, share: float, *, is_new: bool) -> bool:
-    """Prints a row on the forecasts of all courses from a share of the epochs; returns whether .90 is within two errors.
+    """Prints a row on the forecasts of courses from a share of their epochs; returns whether .90 is within two errors.
 
     Args:
         courses: those of finished trials.
