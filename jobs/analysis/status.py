@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 90.0
 _FIRST_EPOCH_SECONDS = 600.0
 """How long a trial may write nothing before it counts as silent, while no epoch of the study has been timed."""
 _LATEST = 20
-_COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs")
+_COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Trial:
         epochs: Number of epochs planned; None if unknown.
         heard: Seconds since its file was last written; None if the file is gone.
         reason: Why it failed.
+        verdict: What its health was when its file was last written: `OK` or codes; empty if unknown.
     """
 
     trial_key: str
@@ -49,6 +50,7 @@ class Trial:
     heard: float | None
     host: str
     reason: str
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ende
         heard=heard,
         host=row["host"] or "",
         reason=row["reason"] or "",
+        verdict=row.get("verdict") or "",
     )
 
 

@@ -50,10 +50,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     evidence of each code, what it means, what to change, trend, stability, best epochs, and the course. A running
     trial is judged by the epochs that it has.
     """
-    if part is not None and (part in _OF_ONE) != (trial is not None):
-        raise UserError(
-            f"--table {part} {'needs --trial KEY' if trial is None else 'is of all trials: leave out --trial'}"
-        )
+    if part in _OF_ONE and trial is None:
+        raise UserError(f"--table {part} is of one trial: add --trial KEY")
+    if part in _OF_MANY and trial is not None:
+        raise UserError(f"--table {part} is of all trials: leave out --trial, or give one of {', '.join(_OF_ONE)}")
     table = _table(results or ("results",), where, studies)
     fmt = format_of(out, fmt)
     deliver(_all(table, fmt, part) if trial is None else _one(table, trial, fmt, part), out)

@@ -158,6 +158,8 @@ def _name(stored: str) -> str:
 
 
 def _series(known: list[str], places: np.ndarray, epochs: np.ndarray, values: np.ndarray) -> Series:
+    if not len(places):
+        return {}
     order = np.lexsort((epochs, places))  # It keeps the order of equal ones.
     places, epochs, values = places[order], epochs[order], values[order]
     is_last = np.ones(len(places), bool)
