@@ -106,7 +106,8 @@ class StatusPage:
         compared: the data sets of the store with finished trials, this trial's first.
         place: of the finished trials on the same data, how many have a lower score at their end than this one now, and
             how many there are.
-        better: better finished trials of the same study, the best first.
+        reached: the score that the trial has ended with, or is expected to end with; None if that is unknown.
+        better: finished trials of the same study with a better score than that, the best first.
         ahead: the forecasts of a running trial, by epoch; or why there is none.
     """
 
@@ -121,6 +122,7 @@ class StatusPage:
     helped: tuple[tuple[Change, ...], ...]
     compared: tuple[Compared, ...]
     place: tuple[int, int]
+    reached: float | None
     better: tuple[Better, ...]
     ahead: tuple[Forecast, ...] | TooFew
 
@@ -222,6 +224,8 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
     scores = [(epoch, value) for epoch, value in course.get(metric) if isfinite(value)]
     others = [end for i, end in enumerate(ends) if end is not None and i != place and trials[i].data == own.data]
     sign = 1 if maximise else -1
+    ahead = _ahead(table, own, metric)
+    reached = ahead[-1].value if isinstance(ahead, tuple) and ahead else ends[place]
     return StatusPage(
         trial=own,
         course=course,
@@ -234,8 +238,9 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         helped=tuple(tuple(_helped(trials, place, one)) for one in own.findings),
         compared=_compared(trials, names, ends, place),
         place=(sum(sign * end < sign * scores[-1][1] for end in others) if scores else 0, len(others)),
-        better=_better(trials, ends, place, sign) if scores else (),
-        ahead=_ahead(table, own, metric),
+        reached=reached,
+        better=() if reached is None else _better(trials, ends, place, (reached, sign)),
+        ahead=ahead,
     )
 
 
@@ -294,9 +299,11 @@ def _compared(
     return tuple(sorted(found, key=lambda one: (not one.is_own, -one.trials, one.data))[:_MOST])
 
 
-def _better(trials: Sequence[Judged], ends: Sequence[float | None], place: int, sign: int) -> tuple[Better, ...]:
+def _better(
+    trials: Sequence[Judged], ends: Sequence[float | None], place: int, least: tuple[float, int]
+) -> tuple[Better, ...]:
     """The better finished trials of the study and data that have another value of some parameter, the best first."""
-    own, now = trials[place], ends[place]
+    own, (reached, sign) = trials[place], least
     found: list[Better] = []
     for row, one in enumerate(trials):
         end = ends[row]
@@ -308,7 +315,7 @@ def _better(trials: Sequence[Judged], ends: Sequence[float | None], place: int, 
             for key in keys
             if own.params.get(key) != one.params.get(key)
         )
-        if other and now is not None and sign * end > sign * now:
+        if other and sign * end > sign * reached:
             found.append(Better(one.trial_key, end, other))
     return tuple(sorted(found, key=lambda one: (-sign * one.score, one.trial_key))[:_MOST])
 

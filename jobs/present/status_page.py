@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jobs.health.forecast import NEEDED, Forecast, TooFew
+from jobs.health.forecast import TooFew
 from jobs.health.status_page import StatusPage, Words
 from jobs.present.status_text import Text, evidence, listed, numbered
 from jobs.present.visible import bounded, literal
@@ -76,7 +76,7 @@ def _figures(text: Text) -> Iterable[list[str]]:
     yield [f"**{say('stability')}**", text.number(steady), jump]
     counts = " / ".join(text.number(page.number(f"total_{name}")) for name in ("improvements", "degradations"))
     yield [f"**{say('rises')}**", counts, say("rises.note")]
-    note = say("smallest.note", clusters=page.course.n_clusters, samples=f"{page.course.n_samples}")
+    note = say("smallest.note", clusters=page.course.n_clusters, samples=page.course.n_samples)
     yield [f"**{say('smallest')}**", text.number(page.number("cluster_size_min")), note]
     yield [f"**{say('verdict')}**", literal(_verdict(text)), say("verdict.note", count=len(page.trial.codes))]
 
@@ -102,7 +102,8 @@ def _good(text: Text) -> Iterable[str]:
         (start, first), (epoch, now) = text.losses
         yield say("good.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
     if page.number("clusters_empty") == 0:
-        yield say("good.clusters", smallest=text.number(page.number("cluster_size_min")))
+        smallest = text.number(page.number("cluster_size_min"))
+        yield say("good.clusters", smallest=smallest, samples=page.course.n_samples)
     if (start := _input(page)) is not None and page.last is not None and page.last > start:
         yield say("good.input", now=text.score(page.last), input=text.score(start))
     if not page.trial.codes and page.trial.is_known:
@@ -144,7 +145,7 @@ def _bad(text: Text) -> Iterable[str]:
         predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
         yield say("bad.imbalance", predicted=text.number(predicted), true=text.number(true))
     lower, others = page.place
-    if others > 1 and 2 * lower < others and page.scores:
+    if others > 1 and 2 * lower < others and page.scores and not text.is_running:
         yield say("bad.median", lower=lower, others=others)
 
 
@@ -221,7 +222,8 @@ def _advice(text: Text, _: int) -> Iterable[str]:
     )
     yield text.heading(3, "advice.change")
     if not page.rules and not page.better:
-        yield say("change.none")
+        open_end = page.reached is None
+        yield say("change.none.open") if open_end else say("change.none", score=text.score(page.reached))
     for finding, rule, changes in zip(page.trial.findings, page.rules, page.helped, strict=True):
         yield say("change.finding", label=literal(finding.label))
         told = [
@@ -254,7 +256,7 @@ def _advice(text: Text, _: int) -> Iterable[str]:
             ]
         )
     if page.better:
-        yield say("better")
+        yield say("better", score=text.score(page.reached))
         rows = [
             [literal(one.trial_key), text.score(one.score), _other(text, one.other)] for one in page.better[:_SHOWN]
         ]
@@ -273,25 +275,7 @@ def _go(text: Text) -> Iterable[str]:
         yield say("go.stop", codes=literal(", ".join(fatal)))
     else:
         yield say("go.running", epochs=text.number(page.trial.epochs))
-    yield _expected(text)
-
-
-def _expected(text: Text) -> str:
-    """The forecast of the last epoch as a sentence, or why there is none."""
-    ahead = text.page.ahead
-    if isinstance(ahead, TooFew):
-        return text.say("expected.none", why=_few(text, ahead))
-    return _sentence(text, ahead[-1]) if ahead else text.say("go.ended")
-
-
-def _sentence(text: Text, one: Forecast) -> str:
-    return text.say("expected", epoch=one.epoch, value=f"{one.value:.3f}", span=text.span(one.low, one.high))
-
-
-def _few(text: Text, few: TooFew) -> str:
-    if not few.is_scored:
-        return text.say("few.score")
-    return text.say("few", configurations=few.configurations, studies=few.studies, needed=NEEDED)
+    yield text.expected()
 
 
 def _other(text: Text, other: Sequence[tuple[str, Any, Any]]) -> str:
@@ -314,7 +298,7 @@ def _trajectory(text: Text, _: int) -> Iterable[str]:
     if rows:
         yield text.table([say(f"head.{name}") for name in ("epoch", "score", "interval", "note")], rows)
     if isinstance(page.ahead, TooFew):
-        yield say("expected.none", why=_few(text, page.ahead))
+        yield say("expected.none", why=text.few(page.ahead))
     elif ahead:
         yield say(f"forecast.by.{ahead[-1].by}", trials=ahead[-1].trials, groups=ahead[-1].groups)
     else:
@@ -344,7 +328,8 @@ def _next(text: Text, _: int) -> Iterable[str]:
 def _slow(text: Text) -> Iterable[str]:
     first, now = (value for _, value in text.losses) if text.losses else (None, None)
     yield text.say("slow.loss", first=text.number(first), now=text.number(now))
-    yield text.say("slow.clusters", smallest=text.number(text.page.number("cluster_size_min")))
+    smallest = text.number(text.page.number("cluster_size_min"))
+    yield text.say("slow.clusters", smallest=smallest, samples=text.page.course.n_samples)
     yield text.say("slow.features", silhouette=text.number(text.page.number("silhouette")))
 
 
@@ -399,4 +384,4 @@ def _summary(text: Text, _: int) -> Iterable[str]:
     yield text.heading(3, "summary.advice")
     yield numbered(list(_go(text))[:1])
     yield text.heading(3, "summary.forecast")
-    yield listed([_expected(text) if text.is_running else say("forecast.ended")])
+    yield listed([text.expected() if text.is_running else say("forecast.ended")])

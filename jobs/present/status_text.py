@@ -8,6 +8,7 @@ from typing import Any
 from core.evaluation.health import Finding
 from core.evaluation.rules import Rule
 from jobs.analysis.scores import uses_labels
+from jobs.health.forecast import NEEDED, TooFew
 from jobs.health.status_page import StatusPage
 from jobs.present import phrases_en, phrases_zh
 from jobs.present.tables import cell_text
@@ -57,6 +58,22 @@ class Text:
     def why(self, rule: Rule) -> str:
         """What a rule means."""
         return rule.why if self.language == "en" else phrases_zh.WHY[rule.code]
+
+    def expected(self) -> str:
+        """The forecast of the last epoch as a sentence, or why there is none."""
+        ahead = self.page.ahead
+        if isinstance(ahead, TooFew):
+            return self.say("expected.none", why=self.few(ahead))
+        if not ahead:
+            return self.say("go.ended")
+        last = ahead[-1]
+        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=self.span(last.low, last.high))
+
+    def few(self, few: TooFew) -> str:
+        """Why there is no forecast."""
+        if not few.is_scored:
+            return self.say("few.score")
+        return self.say("few", configurations=few.configurations, studies=few.studies, needed=NEEDED)
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         """A table; cells are Markdown already."""
