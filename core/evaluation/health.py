@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import itemgetter
+from statistics import median
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -24,8 +23,6 @@ OK = "OK"
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
-
-_OF_LOSS = ("loss_ratio", "loss_moved")
 
 Series = Sequence[tuple[int, float]]
 
@@ -85,19 +82,19 @@ class Course:
     def get(self, name: str) -> Series:
         """The (epoch, value) of a score, loss or signal; empty if there is none.
 
-        `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; `loss_moved` is how far
-        that share is from 1.
+        Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
+        finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
+        as a multiple of the median of all epochs' means.
         """
-        if name not in _OF_LOSS or not self.series.get("loss"):
-            return self.series.get(name, ())
-        return self._of_loss[name]
-
-    @cached_property
-    def _of_loss(self) -> dict[str, Series]:
-        """The series that are made of the loss; made once, as rules ask for them in each epoch."""
-        losses = self.series["loss"]
-        ratios = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
-        return dict(zip(_OF_LOSS, (ratios, [(epoch, abs(1 - ratio)) for epoch, ratio in ratios]), strict=True))
+        losses, norms = self.series.get("loss"), self.series.get("gradient_norm_mean")
+        if name == "loss_ratio" and losses:
+            return [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
+        if name == "loss_moved" and losses:
+            return [(epoch, abs(1 - _ratio(value, losses[0][1]))) for epoch, value in losses]
+        if name == "gradient_jump" and norms:
+            usual = median(value for _, value in norms)
+            return [(epoch, value / usual) for epoch, value in self.series["gradient_norm_max"]] if usual > 0 else ()
+        return self.series.get(name, ())
 
     def values(self, name: str) -> list[float]:
         """The values of a score, loss or signal."""
@@ -111,14 +108,14 @@ class Course:
     def at(self, name: str, epoch: int) -> float | None:
         """The last value of a score, loss or signal up to an epoch; None without one."""
         series = self.get(name)
-        place = bisect_right(series, epoch, key=itemgetter(0))
+        place = bisect_right(series, (epoch, math.inf))
         return series[place - 1][1] if place else None
 
 
 def _ratio(value: float, first: float) -> float:
     if not math.isfinite(value):
         return math.inf
-    return value / first if first > 0 else 1.0
+    return value / first if 0 < first < math.inf else 1.0
 
 
 @dataclass(frozen=True)
@@ -145,47 +142,39 @@ class Finding:
         return f"{self.code}@{self.epoch}" if self.code == DATED else self.code
 
 
-def judge(course: Course) -> tuple[Finding, ...]:
-    """What the rules find in a course, in the order of `RULES`; empty if it is well."""
-    return tuple(found for rule in RULES if (found := _apply(rule, course)))
+def judge(course: Course, codes: Collection[str] | None = None) -> tuple[Finding, ...]:
+    """What the rules (those of `codes` alone, if given) find in a course, in their order; empty if it is well."""
+    rules = (rule for rule in RULES if codes is None or rule.code in codes)
+    return tuple(found for rule in rules if (found := _apply(rule, course)))
 
 
 def _apply(rule: Rule, course: Course) -> Finding | None:
-    for case in rule.cases:
-        if found := _raised(rule, case, course):
-            epoch, evidence = found
-            values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
-            return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
-    return None
+    """What a rule finds, by the case that was met first."""
+    met = [found for case in rule.cases if (found := _raised(rule, case, course))]
+    if not met:
+        return None
+    epoch, evidence = min(met, key=lambda found: found[0])
+    values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
+    return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
 
 
 def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, dict[str, float]] | None:
     """The epoch in which a case of a rule was met, and the last values of its signals in that run of epochs."""
     whole = course.last if course.ended else max(course.epochs, course.last)
     epochs = [epoch for epoch, _ in course.get(case[0].signal) if epoch >= rule.after * whole]
-    runs = list(_runs(case, course, epochs))
-    if rule.when == "start":
-        runs = [run for run in runs if run[0] == epochs[0]]
-    elif rule.when == "now":
-        runs = [run for run in runs if run[-1] == epochs[-1]]
-    run = next((run for run in runs if len(run) >= rule.window), None)
-    if run is None:
-        return None
-    return run[rule.window - 1], _values(case, course, run[-1])
-
-
-def _runs(case: tuple[Condition, ...], course: Course, epochs: Sequence[int]) -> Iterator[list[int]]:
-    """The runs of epochs, each as long as it can be, in which all conditions hold."""
     run: list[int] = []
-    for epoch in epochs:
-        values = _values(case, course, epoch)
-        if all(one.holds(values) for one in case):
+    # From the end where the last epochs count, so that mostly a single one is looked at.
+    for epoch in reversed(epochs) if rule.when == "now" else epochs:
+        if all(one.holds(_values(case, course, epoch)) for one in case):
             run.append(epoch)
-        elif run:
-            yield run
+        elif rule.when == "ever" and len(run) < rule.window:
             run = []
-    if run:
-        yield run
+        else:
+            break
+    if len(run) < rule.window:
+        return None
+    run.sort()
+    return run[rule.window - 1], _values(case, course, run[-1])
 
 
 def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:

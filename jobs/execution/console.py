@@ -33,6 +33,7 @@ from jobs.planning.stages import Course
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
+from jobs.present.status import hopeless
 from jobs.results.layout import study_folder
 from jobs.study import trust
 from jobs.study.sections import LATER
@@ -76,8 +77,11 @@ def run_study(
                 check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
-    if summary is not None:
-        _exit(summary, quiet=quiet)
+    if summary is None:
+        return
+    if summary.hopeless and not quiet:
+        remark([hopeless(summary.hopeless, summary.saved)])
+    _exit(summary, quiet=quiet)
 
 
 def _stages(
@@ -97,6 +101,8 @@ def _stages(
                 done=before.done + summary.done,
                 failed=before.failed + summary.failed,
                 advanced=before.advanced or summary.advanced,
+                hopeless=before.hopeless + summary.hopeless,
+                saved=before.saved + summary.saved,
             )
         if summary.missing or summary.paused or summary.unwritable:
             break

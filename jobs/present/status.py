@@ -44,6 +44,11 @@ def unwell(one: StudyStatus) -> str:
     return f"; running unwell: {one_line(f'{found[0].trial_key} {found[0].verdict}')}{more}"
 
 
+def hopeless(count: int, saved: float) -> str:
+    """`3 trials ended by health.stop, some 2 h saved`."""
+    return f"{counted(count, 'trial')} ended by health.stop, some {tables.duration(saved)} saved"
+
+
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
     yield headline(one)
@@ -55,6 +60,8 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
     yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
+    if one.hopeless:
+        yield f"  {hopeless(one.hopeless, one.saved)}"
     if one.stopped:
         yield "  stopped by hand (go on with: conclus resume RESULTS --trial KEY)"
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
