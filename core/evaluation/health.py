@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -23,8 +24,6 @@ OK = "OK"
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
-
-_OF_LOSS = ("loss_ratio", "loss_moved")
 
 Series = Sequence[tuple[int, float]]
 
@@ -84,19 +83,23 @@ class Course:
     def get(self, name: str) -> Series:
         """The (epoch, value) of a score, loss or signal; empty if there is none.
 
-        `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; `loss_moved` is how far
-        that share is from 1.
+        Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
+        finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
+        as a multiple of the median of all epochs' means.
         """
-        if name not in _OF_LOSS or not self.series.get("loss"):
-            return self.series.get(name, ())
-        return self._of_loss[name]
+        return self._made.get(name, self.series.get(name, ()))
 
     @cached_property
-    def _of_loss(self) -> dict[str, Series]:
-        """The series that are made of the loss; made once, as rules ask for them in each epoch."""
-        losses = self.series["loss"]
-        ratios = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
-        return dict(zip(_OF_LOSS, (ratios, [(epoch, abs(1 - ratio)) for epoch, ratio in ratios]), strict=True))
+    def _made(self) -> dict[str, Series]:
+        """The series that are made from others; made once, as rules ask for them in each epoch."""
+        found: dict[str, Series] = {}
+        if losses := self.series.get("loss"):
+            found["loss_ratio"] = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
+            found["loss_moved"] = [(epoch, abs(1 - ratio)) for epoch, ratio in found["loss_ratio"]]
+        norms, largest = self.series.get("gradient_norm_mean"), self.series.get("gradient_norm_max", ())
+        if norms and (usual := median(value for _, value in norms)) > 0:
+            found["gradient_jump"] = [(epoch, value / usual) for epoch, value in largest]
+        return found
 
     def values(self, name: str) -> list[float]:
         """The values of a score, loss or signal."""
@@ -117,7 +120,7 @@ class Course:
 def _ratio(value: float, first: float) -> float:
     if not math.isfinite(value):
         return math.inf
-    return value / first if first > 0 else 1.0
+    return value / first if 0 < first < math.inf else 1.0
 
 
 @dataclass(frozen=True)
@@ -151,12 +154,13 @@ def judge(course: Course, codes: Collection[str] | None = None) -> tuple[Finding
 
 
 def _apply(rule: Rule, course: Course) -> Finding | None:
-    for case in rule.cases:
-        if found := _raised(rule, case, course):
-            epoch, evidence = found
-            values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
-            return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
-    return None
+    """What a rule finds, by the case that was met first."""
+    met = [found for case in rule.cases if (found := _raised(rule, case, course))]
+    if not met:
+        return None
+    epoch, evidence = min(met, key=lambda found: found[0])
+    values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
+    return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
 
 
 def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, dict[str, float]] | None:

@@ -95,10 +95,20 @@ def _one(table: pa.Table, start: str, fmt: str, part: str | None) -> str:
     one = trials[place]
     known = [other for other in trials if other.is_known]
     changes = {code: helped(known, known.index(one), code) for code in one.codes if one.is_known}
-    found = TrialHealth(one, courses(take(table, [place]))[0], changes)
+    course = courses(take(table, [place]))[0]
+    ahead = "" if one.has_ended else _ahead(table, one, "nmi" if course.get("nmi") else "label_free")
+    found = TrialHealth(one, course, changes, ahead)
     if fmt in PROSE:
         return trial_text(found, fmt, width(), (part,) if part else TABLES)
     return machine_sheet(found, part or "findings").render(fmt)
+
+
+def _ahead(table: pa.Table, one: Judged, metric: str) -> str:
+    """The forecast of the end of a running trial, or why there is none."""
+    from jobs.health.forecast import Forecast, forecast
+
+    found = forecast(table, metric, one.study, one.trial_key)
+    return f"{found.sentence}." if isinstance(found, Forecast) else f"No forecast: {found.sentence}."
 
 
 def _place(trials: Sequence[Judged], start: str) -> int:

@@ -77,8 +77,11 @@ def run_study(
                 check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
-    if summary is not None:
-        _exit(summary, quiet=quiet)
+    if summary is None:
+        return
+    if summary.hopeless and not quiet:
+        remark([hopeless(summary.hopeless, summary.saved)])
+    _exit(summary, quiet=quiet)
 
 
 def _stages(
@@ -196,8 +199,6 @@ def _tell_kept(study: Study, results: str) -> None:
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:
-    if summary.hopeless and not quiet:
-        remark([hopeless(summary.hopeless, summary.saved)])
     if summary.unwritable:
         remark([f"Error: {summary.unwritable}; when results can be written, go on with: {again()}"])
         sys.exit(1)

@@ -37,11 +37,13 @@ class TrialHealth:
         trial: The trial.
         course: Its course.
         helped: For each of its codes, what helped in comparable trials, the surest first; empty if nothing did.
+        ahead: The forecast of a running trial, or why there is none, as a sentence; empty for one that has ended.
     """
 
     trial: Judged
     course: Course
     helped: Mapping[str, Sequence[Change]]
+    ahead: str = ""
 
     @property
     def score(self) -> str:
@@ -59,6 +61,7 @@ def trial_text(found: TrialHealth, fmt: str, width: int | None, parts: Sequence[
     if "numbers" in parts:
         columns = [Column("number", right=False), Column("value", right=False)]
         blocks.append(Sheet(columns, numbers(found)).render(fmt, width))
+        blocks += [found.ahead] if found.ahead else []
     if "course" in parts and found.course.series:
         blocks.append(course_sheet(found).render(fmt, width))
     return paragraphs(blocks, fmt, width)

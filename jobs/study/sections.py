@@ -114,6 +114,17 @@ Code = Literal[
     "DIVERGED",
     "COLLAPSED",
     "EMPTY_CLUSTERS",
+    "OVERCONFIDENT",
+    "STALLED",
+    "UNSTABLE",
+    "VIEWS_TOO_EASY",
+    "VIEWS_TOO_HARD",
+    "CONSTANT_FEATURES",
+    "DUPLICATES",
+    "ONE_CLASS",
+    "AT_CHANCE",
+    "IMBALANCED",
+    "TOO_EQUAL",
     "BELOW_INPUT",
 ]
 

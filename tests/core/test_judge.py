@@ -45,7 +45,7 @@ def test_clusters_may_be_empty_in_the_first_half_of_a_running_trial():
 
 
 def test_diverged():
-    for loss in ([5.0, float("nan"), 4.0], [5.0, 20.0, 4.0], [5.0, float("inf")]):
+    for loss in ([5.0, float("nan"), 4.0], [5.0, 60.0, 4.0], [5.0, float("inf")]):
         assert [(one.label, one.epoch) for one in judge(course(loss=loss))] == [("DIVERGED", 2)]
 
 
