@@ -73,10 +73,10 @@ def _all(table: pa.Table, fmt: str, part: str | None) -> str:
     from jobs.health.courses import judged
     from jobs.health.settings import settings
     from jobs.present.effect import PROSE
-    from jobs.present.health import TABLES, Health, health_text, machine_sheet, notes
+    from jobs.present.health import TABLES, JudgedTrials, health_text, machine_sheet, notes
 
     trials = judged(table)
-    found = Health(trials, settings(trials))
+    found = JudgedTrials(trials, settings(trials))
     if fmt in PROSE:
         return health_text(found, fmt, width(), (part,) if part else TABLES)
     remark(notes(found))

@@ -29,7 +29,7 @@ from jobs.planning import apart, stages
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.planning.known import known
-from jobs.planning.stages import Course
+from jobs.planning.stages import StagedStudy
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
@@ -85,7 +85,7 @@ def run_study(
 
 
 def _stages(
-    course: Course, results: str, where: dict[str, Any], metrics: Metrics | None, *, quiet: bool
+    course: StagedStudy, results: str, where: dict[str, Any], metrics: Metrics | None, *, quiet: bool
 ) -> Summary | None:
     """Runs one stage after the other; returns the summary of all, or None if there are none."""
     stop = Stop()
@@ -116,7 +116,7 @@ def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None
         remark([f"trial {key} goes on after epoch {epoch}"])
 
 
-def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
+def _pass_gate(course: StagedStudy, place: int, results: str, *, quiet: bool) -> None:
     """Prints the verdict of the gate after a stage, and ends the run if the gate is closed."""
     verdict = course.verdict(place, results)
     if verdict is None:

@@ -20,7 +20,7 @@ _NO_REMEDY = ("data.", "evaluation.", "method.name")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Remedy:
     """Another value of one parameter, over trials that are equal in data, method and every other parameter.
 
     Attributes:
@@ -58,7 +58,7 @@ def wilson(count: int, n: int) -> float:
     return max(0.0, (share + square / (2 * n) - spread) / (1 + square / n))
 
 
-def helped(trials: Sequence[Judged], place: int, code: str) -> list[Change]:
+def helped(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
     """The values of one parameter at which comparable trials went without the code more often, the surest first.
 
     Seeds may differ. Other data, another method and fewer epochs are no remedy. A trial that was stopped or failed
@@ -88,14 +88,14 @@ def helped(trials: Sequence[Judged], place: int, code: str) -> list[Change]:
     return sorted(better, key=lambda change: (-change.least, change.key, str(change.value)))
 
 
-def _of_one(rows: Trials, at: int, key: str) -> list[Change]:
+def _of_one(rows: Trials, at: int, key: str) -> list[Remedy]:
     """All other values of the parameter in trials that are equal to one in the rest."""
     factor, groups = rows.factors[key], rows.groups([key, *own_options(rows, key)], seeds=False)
     alike = (groups == groups[at]) & (factor.codes >= 0)
     own, codes, size = int(factor.codes[at]), factor.codes[alike], len(factor.levels)
     counts, without = np.bincount(codes, minlength=size), np.bincount(codes, rows.values[alike], minlength=size)
     return [
-        Change(key, factor.levels[own], value, int(without[i]), int(counts[i]), int(without[own]), int(counts[own]))
+        Remedy(key, factor.levels[own], value, int(without[i]), int(counts[i]), int(without[own]), int(counts[own]))
         for i, value in enumerate(factor.levels)
         if i != own and counts[i]
     ]

@@ -34,7 +34,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class CodeBySetting:
     """One code by one parameter.
 
     Attributes:
@@ -66,7 +66,7 @@ class Settings:
         trials: How many trials were counted: those that have ended and have a course.
     """
 
-    found: tuple[Setting, ...]
+    found: tuple[CodeBySetting, ...]
     left_out: tuple[str, ...]
     trials: int
 
@@ -117,17 +117,17 @@ def _range(first: float, last: float) -> str:
     return f"{first:.4g}" if first == last else f"{first:.4g} … {last:.4g}"
 
 
-def _setting(code: str, key: str, values: Sequence[Any], codes: Codes, has: np.ndarray) -> Setting:
+def _setting(code: str, key: str, values: Sequence[Any], codes: Codes, has: np.ndarray) -> CodeBySetting:
     there = codes >= 0
     sizes = np.bincount(codes[there], minlength=len(values)).tolist()
     having = np.bincount(codes[there & has], minlength=len(values)).tolist()
     exact = freeman_halton(having, sizes)
     groups = tuple(Group(*one) for one in zip(values, having, sizes, strict=True))
     verdict = "too few" if exact.least > ALPHA else ""
-    return Setting(code, key, groups, exact.p, None, exact.is_drawn, verdict)
+    return CodeBySetting(code, key, groups, exact.p, None, exact.is_drawn, verdict)
 
 
-def _corrected(found: Sequence[Setting]) -> list[Setting]:
+def _corrected(found: Sequence[CodeBySetting]) -> list[CodeBySetting]:
     """Those that could reject, with their verdicts by Holm's correction, and then those with too few trials."""
     tested = sorted((one for one in found if not one.verdict), key=lambda one: (one.p, one.code, one.key))
     few = [one for one in found if one.verdict]

@@ -21,7 +21,7 @@ from core.evaluation.trend import EPSILON
 from jobs.analysis import apart
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
-from jobs.health.changes import Change, helped
+from jobs.health.changes import Remedy, helped
 from jobs.health.courses import Judged, judged
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.results.header import FINISHED
@@ -119,7 +119,7 @@ class StatusPage:
     scores: Series
     words: Words | str
     rules: tuple[Rule, ...]
-    helped: tuple[tuple[Change, ...], ...]
+    helped: tuple[tuple[Remedy, ...], ...]
     compared: tuple[Compared, ...]
     place: tuple[int, int]
     reached: float | None
@@ -155,7 +155,7 @@ class StatusPage:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class PageTrial:
     """The trial of a page, and the score that the page is about.
 
     Attributes:
@@ -171,7 +171,7 @@ class Chosen:
     of: int
 
 
-def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> Chosen:
+def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> PageTrial:
     """The trial with this key, or else the best one: of the finished ones, or else of those that have a score.
 
     Args:
@@ -192,9 +192,9 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
     if key is not None:
         if len(places) > 1:
             raise UserError(f"Several studies have the trial {key}: name one with --study.")
-        return Chosen(places[0], metric, maximise, 0)
+        return PageTrial(places[0], metric, maximise, 0)
     if len(places) == 1:
-        return Chosen(places[0], metric, maximise, 0)
+        return PageTrial(places[0], metric, maximise, 0)
     statuses = table["status"].to_pylist()
     scored = [row for row in places if _end(table, row, metric) is not None]
     scored = [row for row in scored if statuses[row] in FINISHED] or scored
@@ -202,7 +202,7 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         raise UserError(f"No trial has a value of {metric!r} yet: name one with --trial.")
     sign = 1 if maximise else -1
     best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
-    return Chosen(best, metric, maximise, len(scored))
+    return PageTrial(best, metric, maximise, len(scored))
 
 
 def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, words: Words | str) -> StatusPage:
@@ -252,7 +252,7 @@ def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
     return (present, keys.index(key)) if key in keys else (table, place)
 
 
-def _helped(trials: Sequence[Judged], place: int, finding: Finding) -> list[Change]:
+def _helped(trials: Sequence[Judged], place: int, finding: Finding) -> list[Remedy]:
     return helped(trials, place, finding.code)[:_MOST]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import counted
 from core.evaluation.health import RULES
 from jobs.health.courses import OK, UNKNOWN, Judged
-from jobs.health.settings import Setting, Settings, factors
+from jobs.health.settings import CodeBySetting, Settings, factors
 from jobs.present import tables
 from jobs.present.effect import labels, paragraphs
 from jobs.present.leaderboard import Sheet
@@ -27,7 +27,7 @@ _MEANS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class JudgedTrials:
     """The trials of some studies, judged.
 
     Attributes:
@@ -44,7 +44,7 @@ class Health:
         return [one.saved_seconds for one in self.trials if one.saved_seconds is not None]
 
 
-def health_text(found: Health, fmt: str, width: int | None, parts: Sequence[str] = TABLES) -> str:
+def health_text(found: JudgedTrials, fmt: str, width: int | None, parts: Sequence[str] = TABLES) -> str:
     """The whole for people, in one of the formats of `jobs.present.effect.PROSE`."""
     blocks = [headline(found)]
     if "codes" in parts:
@@ -64,7 +64,7 @@ def health_text(found: Health, fmt: str, width: int | None, parts: Sequence[str]
     return paragraphs([*blocks, *notes(found)], fmt, width)
 
 
-def headline(found: Health) -> str:
+def headline(found: JudgedTrials) -> str:
     """`24 trials: 20 OK, 3 with codes, 1 unknown`."""
     counts = Counter(_kind(one) for one in found.trials)
     told = [f"{counts[kind]:,} {kind}" for kind in (OK, "with codes", UNKNOWN) if counts[kind]]
@@ -75,7 +75,7 @@ def _kind(one: Judged) -> str:
     return "with codes" if one.codes else OK if one.is_known else UNKNOWN
 
 
-def notes(found: Health) -> list[str]:
+def notes(found: JudgedTrials) -> list[str]:
     """Sentences on what was saved and what is left out."""
     said = []
     if saved := found.saved_seconds:
@@ -97,7 +97,7 @@ def ordered(trials: Sequence[Judged]) -> list[Judged]:
     return sorted(trials, key=lambda one: (not one.codes, not one.is_known, one.verdict, one.study, one.trial_key))
 
 
-def codes_sheet(found: Health) -> Sheet:
+def codes_sheet(found: JudgedTrials) -> Sheet:
     """How many trials have each code, the most frequent first."""
     having: dict[str, list[Judged]] = {}
     for one in found.trials:
@@ -111,7 +111,7 @@ def codes_sheet(found: Health) -> Sheet:
     return Sheet([*columns, Column("what it means", right=False)], rows)
 
 
-def telling(found: Health, shown: Sequence[Judged]) -> list[str]:
+def telling(found: JudgedTrials, shown: Sequence[Judged]) -> list[str]:
     """The parameters that vary over these trials: those first on which codes depend the most."""
     order = list(dict.fromkeys(one.key for one in found.settings.found))
     return sorted(factors(shown), key=lambda key: order.index(key) if key in order else len(order))
@@ -158,7 +158,7 @@ def settings_words(found: Settings) -> str:
     )
 
 
-def settings_sheet(found: Sequence[Setting]) -> Sheet:
+def settings_sheet(found: Sequence[CodeBySetting]) -> Sheet:
     """One row for each value, in a form for people: code, parameter and verdict stand once."""
     names = labels({one.key for one in found})
     columns = [Column("code", right=False), Column("parameter", right=False), Column("value"), Column("with it")]
@@ -177,12 +177,12 @@ def settings_sheet(found: Sequence[Setting]) -> Sheet:
     return Sheet(columns, rows, tuple(bold))
 
 
-def machine_sheet(found: Health, part: str) -> Sheet:
+def machine_sheet(found: JudgedTrials, part: str) -> Sheet:
     """One of `TABLES` with every number in a column of its own, for CSV and JSON."""
     return {"codes": codes_sheet, "trials": _trials_rows, "settings": _settings_rows}[part](found)
 
 
-def _trials_rows(found: Health) -> Sheet:
+def _trials_rows(found: JudgedTrials) -> Sheet:
     varied = list(factors(found.trials))
     own = sorted({name for one in found.trials for name in one.numbers} - {"verdict"})
     heads = ["study", "trial_key", "seed", "status", "verdict", "reason", "epochs_done", "epochs", "saved_seconds"]
@@ -198,7 +198,7 @@ def _trials_rows(found: Health) -> Sheet:
     return Sheet([Column(head) for head in [*heads, *own, *(f"param.{key}" for key in varied)]], rows)
 
 
-def _settings_rows(found: Health) -> Sheet:
+def _settings_rows(found: JudgedTrials) -> Sheet:
     heads = ["code", "parameter", "value", "having", "trials", "p", "corrected", "is_drawn", "verdict"]
     rows: list[list[Any]] = [
         [one.code, one.key, group.value, group.having, group.n, one.p, one.corrected, one.is_drawn, one.verdict]

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import counted
 from core.evaluation.health import RULES, Course, Finding, Rule
 from core.evaluation.trend import Trend, trend
-from jobs.health.changes import Change
+from jobs.health.changes import Remedy
 from jobs.health.courses import Judged
 from jobs.present import tables
 from jobs.present.effect import labels, paragraphs
@@ -42,7 +42,7 @@ class TrialHealth:
 
     trial: Judged
     course: Course
-    helped: Mapping[str, Sequence[Change]]
+    helped: Mapping[str, Sequence[Remedy]]
     ahead: str = ""
 
     @property
@@ -91,7 +91,7 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
     return blocks
 
 
-def basis(code: str, changes: Sequence[Change]) -> str:
+def basis(code: str, changes: Sequence[Remedy]) -> str:
     """The sentence that says where the list of changes comes from; without comparable trials, the rule's own list."""
     if changes:
         return (
@@ -102,7 +102,7 @@ def basis(code: str, changes: Sequence[Change]) -> str:
     return f"Nothing that helped can be told from trials of the store. The rule's own list: {listed}."
 
 
-def _helped_row(one: Change) -> list[Any]:
+def _helped_row(one: Remedy) -> list[Any]:
     return [one.key, one.own, one.value, f"{one.without} of {one.n}", f"{one.own_without} of {one.own_n}"]
 
 

@@ -21,7 +21,7 @@ from jobs.health import courses as judging
 from jobs.health.courses import Course
 from jobs.health.settings import settings
 from jobs.models import assignments
-from jobs.present.health import Health
+from jobs.present.health import JudgedTrials
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
@@ -81,7 +81,7 @@ class Contents:
     unshared: str
     effects: Sequence[Effect]
     interactions: Sequence[Interaction]
-    health: Health | None
+    health: JudgedTrials | None
     courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
@@ -127,7 +127,7 @@ def gather(
         unshared=unshared,
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
-        health=Health(judged, settings(judged)) if drawn else None,
+        health=JudgedTrials(judged, settings(judged)) if drawn else None,
         courses=_courses(present, judged, board),
         skipped=loaded.skipped,
         notes=loaded.notes,

@@ -16,7 +16,7 @@ from jobs.report import charts, clusters, pieces, svg
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
-from jobs.report.headline import Finding, describe, findings
+from jobs.report.headline import Conclusion, describe, findings
 from jobs.report.health import has_courses, health
 from jobs.report.importance import importance
 from jobs.report.interactions import interactions
@@ -78,11 +78,11 @@ def subtitle(contents: Contents) -> str:
     )
 
 
-def _conclusions(found: Sequence[Finding]) -> Markup:
+def _conclusions(found: Sequence[Conclusion]) -> Markup:
     return tag("dl", [_finding(i, one) for i, one in enumerate(found)], class_="findings")
 
 
-def _finding(place: int, one: Finding) -> Markup:
+def _finding(place: int, one: Conclusion) -> Markup:
     bad = one.about in {"Failed", "Not ranked", "Unverified", "Left out"}
     names = " ".join(name for name, on in (("lead", place == 0), ("bad", bad)) if on)
     return join([tag("dt", one.about), tag("dd", one.text, class_=names or None)])
