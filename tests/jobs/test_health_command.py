@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import MonteCarloMethod, fisher_exact
 
+from core.evaluation.health import RULES
 from jobs.health.changes import helped, wilson
 from jobs.health.courses import COLUMNS, courses, judged
 from jobs.health.exact import DRAWS, adjusted, freeman_halton
@@ -23,6 +24,8 @@ from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
 
+WINDOW = next(rule.window for rule in RULES if rule.code == "COLLAPSED")
+"""A collapse is seen in its last epoch."""
 RATE, TEMPERATURE = "optimiser.learning_rate", "method.instance_temperature"
 
 
@@ -91,7 +94,7 @@ def test_the_verdict_and_the_numbers_of_a_trial_are_those_of_its_course():
     assert good.numbers["trend_slope"] == pytest.approx(0.03)
     assert (good.numbers["total_improvements"], good.numbers["total_degradations"]) == (19, 0)
     assert (good.numbers["best_epoch_nmi"], good.numbers["epoch_gap"]) == (20, 0)
-    assert (bad.verdict, bad.codes) == ("COLLAPSED@12", ("COLLAPSED",))
+    assert (bad.verdict, bad.codes) == (f"COLLAPSED@{11 + WINDOW}", ("COLLAPSED",))
     assert bad.findings[0].evidence == {"marginal_entropy": 0.2}
     assert bad.numbers["total_degradations"] == 1
     assert bad.numbers["best_epoch_nmi"] == 11
@@ -104,7 +107,7 @@ def test_a_trial_that_failed_has_the_code_of_its_failure():
         trial(2, status="failed", reason="COLLAPSED: said twice", history=course(20, 5)),
     ]
     assert [one.codes for one in read(rows)] == [("DIVERGED",), ("FAILED",), ("COLLAPSED",)]
-    assert read(rows)[2].verdict == "COLLAPSED@5"
+    assert read(rows)[2].verdict == f"COLLAPSED@{4 + WINDOW}"
 
 
 def test_a_running_trial_is_judged_by_the_epochs_that_it_has():
@@ -113,7 +116,7 @@ def test_a_running_trial_is_judged_by_the_epochs_that_it_has():
         trial(1, status="running", epochs_done=0, history=[]),
     ]
     found = read(rows)
-    assert [one.verdict for one in found] == ["COLLAPSED@12", "unknown"]
+    assert [one.verdict for one in found] == [f"COLLAPSED@{11 + WINDOW}", "unknown"]
     assert not any(one.has_ended for one in found)
     assert settings(found).trials == 0
 
@@ -140,12 +143,12 @@ def test_a_trial_that_did_not_come_to_its_end_is_not_judged_as_one_that_did():
 
 
 def test_rows_of_earlier_versions_give_what_they_can():
-    whole = to_table([trial(0, history=course(20, 12), health={"marginal_entropy": 0.2}, metrics={"nmi": 0.1})])
+    whole = to_table([trial(0, health={"clusters_empty": 2.0}, metrics={"nmi": 0.1})])
     without = whole.drop_columns(["history", "verdict", "performance_trend", "data_hash", "cluster_sizes"])
     found = judged(without)[0]
-    assert (found.verdict, found.data) == ("COLLAPSED@20", "study s")
+    assert (found.verdict, found.data) == ("EMPTY_CLUSTERS=2", "study s")
     assert courses(without)[0].get("nmi") == [(20, 0.1)]
-    no_signals = judged(whole.drop_columns(["history", "health.marginal_entropy"]))[0]
+    no_signals = judged(whole.drop_columns(["history", "health.clusters_empty"]))[0]
     assert (no_signals.verdict, no_signals.codes) == ("unknown", ())
 
 
@@ -307,7 +310,7 @@ def test_the_command_shows_all_trials(tmp_path, command, monkeypatch):
     assert "COLLAPSED: Most samples share few clusters." in lines
     assert ["OK", "10", "4"] in [line.split() for line in lines]
     assert ["COLLAPSED", "8", "4"] in [line.split() for line in lines]
-    assert sum(line.startswith("COLLAPSED@12") for line in lines) == 8
+    assert sum(line.startswith(f"COLLAPSED@{11 + WINDOW} ") for line in lines) == 8
     assert any("learning_rate" in line and "0 of 6" in line and "differs" in line for line in lines)
 
 
@@ -315,7 +318,7 @@ def test_the_command_shows_one_trial(tmp_path, command):
     folder = put(tmp_path, sweep())
     code, out, _ = command("health", folder, "--trial", "s0040", "--format", "markdown")
     assert code == 0
-    assert out.startswith("s s0040, seed 0: COLLAPSED\\@12 (ok, 20 of 20 epochs)")
+    assert out.startswith(f"s s0040, seed 0: COLLAPSED\\@{11 + WINDOW} (ok, 20 of 20 epochs)")
     assert "marginal_entropy 0.2" in out
     assert "What helped in comparable trials" in out
     assert "3 of 3" in out
@@ -337,7 +340,7 @@ def test_machines_get_every_number(tmp_path, command):
     folder = put(tmp_path, sweep())
     trials = json.loads(command("health", folder, "--format", "json")[1])
     assert len(trials) == 18
-    assert trials[0]["verdict"] == "COLLAPSED@12"
+    assert trials[0]["verdict"] == f"COLLAPSED@{11 + WINDOW}"
     assert trials[-1]["trend_slope"] == pytest.approx(0.03)
     rows = records(command("health", folder, "--format", "csv", "--table", "settings")[1])
     assert sum(int(one["trials"]) for one in rows if one["parameter"] == RATE) == 18
