@@ -100,15 +100,10 @@ PHRASES = {
     "change.none": "未发现问题，本研究也没有高于 {score} 的试验：这些结果没有说明该调整什么。",
     "change.none.open": "未发现问题，试验的最终值未知：这些结果没有说明该调整什么。",
     "change.finding": "针对 **{label}**，按此顺序：",
-    "change.rule": "{how} `{key}`{own}",
+    "change.rule": "{change}{own}",
     "change.own": "（现在为 {value}）",
     "change.helped": "`{key}` = {value}（代替 {own}）：{n} 个可比试验中 {without} 个没有 {code}；原值下 {own_n} 个中 "
     "{own_without} 个没有",
-    "how.lower": "降低",
-    "how.raise": "提高",
-    "how.weaken": "减弱",
-    "how.strengthen": "增强",
-    "how.check": "检查",
     "better": "本研究中最终高于 {score} 的已完成试验，以及不同之处：",
     "head.trial": "试验",
     "head.other": "不同的值",
@@ -125,7 +120,7 @@ PHRASES = {
     "next": "五、下一步行动",
     "next.now": "立即行动",
     "next.wait": "继续训练，稍后重新生成本页。",
-    "next.change": "{how} `{key}`，再训练一次。",
+    "next.change": "只改一处，再训练一次：{change}。",
     "next.seeds": "用更多随机种子训练最好的设置：单次结果可能是运气。",
     "next.slow": "如果分数提升缓慢",
     "slow.loss": "检查 Loss：现在 {now}，开始时 {first}。",
@@ -158,9 +153,34 @@ PHRASES = {
 }
 
 WHY = {
-    "DIVERGED": "Loss 不是有限数，或达到第一个 epoch 的两倍",
+    "DIVERGED": "Loss 不是有限数，或达到第一个 epoch 的十倍，或某次梯度达到平常的一千倍",
     "COLLAPSED": "大多数样本集中在少数聚类中",
     "EMPTY_CLUSTERS": "有聚类没有样本",
+    "OVERCONFIDENT": "聚类头对特征中不存在、或随视图变化的聚类过于自信",
+    "STALLED": "Loss 仍与第一个 epoch 相同",
+    "UNSTABLE": "每个 epoch 仍有许多样本改变聚类",
+    "VIEWS_TOO_EASY": "从第一个 epoch 起，同一样本的两个视图几乎相同：没有可学的内容",
+    "VIEWS_TOO_HARD": "同一样本的两个视图无法从其他样本中认出，Loss 也不下降",
+    "CONSTANT_FEATURES": "所有样本的特征几乎相同",
+    "DUPLICATES": "大多数样本与另一个样本相同：对比学习会把相同的样本推开",
+    "ONE_CLASS": "所有标签都相同：与标签比较的分数没有意义",
+    "AT_CHANCE": "验证部分的目标只能随机猜中：输入和目标可能不对应",
+    "IMBALANCED": "聚类大小的差异远大于类别大小的差异",
+    "TOO_EQUAL": "类别大小的差异远大于聚类大小的差异",
     "BELOW_INPUT": "NMI 低于输入数据的 k-means：训练丢失了输入中的信息",
 }
 """What a rule of `core.evaluation.rules` means, by its code."""
+
+HOW = {
+    "lower": "降低 {key}",
+    "raise": "提高 {key}",
+    "weaken": "减弱 {key}",
+    "strengthen": "增强 {key}",
+    "set to cosine the": "把 {key} 设为 cosine",
+    "set to learned the": "把 {key} 设为 learned",
+    "look at the samples of the": "查看 {key} 的样本",
+    "remove equal samples from the": "从 {key} 中去掉相同的样本",
+    "take more classes into the": "在 {key} 中加入更多类别",
+    "compare inputs and targets of the": "核对 {key} 的输入和目标",
+}
+"""What to change, by the words of the rule."""

@@ -247,8 +247,7 @@ def _advice(text: Text, _: int) -> Iterable[str]:
                 *(
                     say(
                         "change.rule",
-                        how=say(f"how.{one.how}"),
-                        key=text.code(one.key),
+                        change=text.change(one),
                         own=say("change.own", value=text.value(own[one.key])) if one.key in own else "",
                     )
                     for one in rule.change
@@ -314,7 +313,7 @@ def _next(text: Text, _: int) -> Iterable[str]:
     yield text.heading(3, "next.now")
     changes = [rule.change[0] for rule in page.rules[:1] if rule.change]
     now = [say("next.wait")] if text.is_running else []
-    now += [say("next.change", key=text.code(one.key), how=say(f"how.{one.how}")) for one in changes]
+    now += [say("next.change", change=text.change(one)) for one in changes]
     yield numbered([*now, say("next.seeds")])
     yield text.heading(3, "next.slow")
     yield numbered(_slow(text))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.evaluation.health import Finding
-from core.evaluation.rules import Rule
+from core.evaluation.rules import Change, Rule
 from jobs.analysis.scores import uses_labels
 from jobs.health.forecast import NEEDED, TooFew
 from jobs.health.status_page import StatusPage
@@ -42,6 +42,11 @@ class Text:
             return self.say("unknown")
         share = f" ({value:.1%})" if uses_labels(self.page.metric) else ""
         return f"{value:.3f}{share}"
+
+    def change(self, one: Change) -> str:
+        """What to change, as a rule says it."""
+        template = f"{one.how} {{key}}" if self.language == "en" else phrases_zh.HOW[one.how]
+        return template.format(key=f"`{self.code(one.key)}`")
 
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""
