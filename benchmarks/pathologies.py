@@ -120,7 +120,7 @@ def of_sklearn(name: str) -> Callable[[int], Dataset]:
     return make
 
 
-SMALL = {"encoder": {"name": "mlp", "widths": [64, 32]}, "batch_size": 64, "epochs": 30, "method": "cc"}
+SMALL: dict[str, Any] = {"encoder": {"name": "mlp", "widths": [64, 32]}, "batch_size": 64, "epochs": 30, "method": "cc"}
 COLLAPSE = {"method": {"name": "cc", "entropy_weight": 0.0}, "learning_rate": 1.0}
 SHARP = {"n_clusters": 5, "method": {"name": "conclus", "sharpness": 1000.0}}
 NO_VIEWS = {"views": {"name": "noise", "noise": 0.0, "dropout": 0.0}}
@@ -169,7 +169,7 @@ HEALTHY = (
 def config(run: Run) -> TrialConfig:
     """The configuration of a run."""
     mistakes = Mistakes()
-    given = dict(SMALL | run.trial)
+    given = {**SMALL, **run.trial}
     if "learning_rate" in given:
         given["optimiser"] = {"learning_rate": given.pop("learning_rate")}
     read = read_trial(given, ("trial",), mistakes)

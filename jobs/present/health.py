@@ -19,6 +19,7 @@ from jobs.present.tables import Column
 TABLES = ("codes", "trials", "settings")
 _SHOWN_TRIALS = 20
 _SHOWN_SETTINGS = 6
+_LABELS = 2
 _MEANS: Mapping[str, str] = {
     **{rule.code: rule.why for rule in RULES},
     OK: "No rule found anything",
@@ -118,7 +119,10 @@ def telling(found: JudgedTrials, shown: Sequence[Judged]) -> list[str]:
 
 
 def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
-    """One row per trial, with the values of some parameters, of which the first are kept in a narrow window."""
+    """One row per trial, with the values of some parameters, of which the first are kept in a narrow window.
+
+    A long verdict is cut after its first labels, and says how many are left out.
+    """
     names = labels(varied)
     several = len({one.study for one in trials}) > 1
     columns = [Column("verdict", right=False), *([Column("study", right=False)] if several else [])]
@@ -127,7 +131,7 @@ def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
     columns += [Column("trend", right=False, drop=4), Column("stability", drop=5)]
     rows: list[list[Any]] = [
         [
-            one.verdict,
+            _cut(one.verdict),
             *([one.study] if several else []),
             one.trial_key,
             one.seed,
@@ -140,6 +144,11 @@ def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
         for one in trials
     ]
     return Sheet(columns, rows)
+
+
+def _cut(verdict: str) -> str:
+    labels = verdict.split("; ")
+    return verdict if len(labels) <= _LABELS else f"{'; '.join(labels[:_LABELS])}; {len(labels) - _LABELS} more"
 
 
 def settings_words(found: Settings) -> str:

@@ -94,10 +94,7 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
 def basis(code: str, changes: Sequence[Remedy]) -> str:
     """The sentence that says where the list of changes comes from; without comparable trials, the rule's own list."""
     if changes:
-        return (
-            "What helped in comparable trials of the store, equal in data, method and every other parameter: "
-            f"the share of trials without {code}."
-        )
+        return "What helped in comparable trials of the store, equal in data and in every other parameter:"
     listed = ", then ".join(map(str, RULE[code].change))
     return f"Nothing that helped can be told from trials of the store. The rule's own list: {listed}."
 
