@@ -28,7 +28,7 @@ from core.evaluation.monitor import Monitor
 from core.training.fit import fit
 
 LIMIT = 1.05
-EPOCHS = 12
+EPOCHS = 8
 CASES = {
     "digits, mlp, cc": ("digits", {"method": "cc"}),
     "digits, mlp, conclus": ("digits", {"method": "conclus"}),

@@ -2,8 +2,8 @@
 
 Run: .venv/bin/python benchmarks/pathologies.py [first seed]. It prints a table fault -> code -> epoch, and the healthy
 runs with their verdicts. Exit code 1 if a fault has not its code by the epoch that its rule names, or if more than one
-healthy run has a code. The bounds of the rules were chosen by runs with the seeds 0 to 2; the default is the seed 10,
-which was not looked at for that.
+healthy run has a code at its end. The bounds of the rules, and the healthy runs, were chosen by the seeds 0 to 2; the
+default is the seed 10, which was not looked at for that.
 """
 
 from __future__ import annotations
@@ -142,24 +142,27 @@ FAULTS = (
     Run("imbalance 900:1, uniform", blobs((900, 1)), {}, "TOO_EQUAL"),
 )
 DIGITS = {"epochs": 40, "batch_size": 128, "learning_rate": 0.002}
+# Of its own features: where k-means of the input is already good, as on wine, training can only lose.
+AS_IT_IS = {"encoder": {"name": "identity"}, "method": "sccl", "batch_size": 32}
+SCCL = {"method": {"name": "sccl", "warmup": 0.2}}
 HEALTHY = (
     Run("digits cc", shipped("digits"), DIGITS),
     Run("digits conclus", shipped("digits"), DIGITS | {"method": "conclus"}),
-    Run("wine cc", of_sklearn("wine"), {"batch_size": 32, "epochs": 60}),
-    Run("wine conclus", of_sklearn("wine"), {"method": "conclus"}),
+    Run("wine sccl", of_sklearn("wine"), AS_IT_IS),
+    Run("breast cancer sccl", of_sklearn("breast_cancer"), AS_IT_IS),
+    Run("iris sccl", of_sklearn("iris"), AS_IT_IS),
     Run("iris cc", of_sklearn("iris"), {"batch_size": 32}),
-    Run("iris conclus", of_sklearn("iris"), {"method": "conclus"}),
-    Run("iris propos", of_sklearn("iris"), {"method": "propos"}),
     Run("blobs cc", blobs()),
     Run("blobs conclus", blobs(), {"method": "conclus"}),
-    Run("blobs sccl", blobs(), {"method": {"name": "sccl", "warmup": 0.2}}),
-    Run("blobs tcl", blobs(), {"method": "tcl"}),
+    Run("blobs sccl", blobs(), SCCL),
+    Run("blobs, 3 classes, tcl", blobs((150,) * 3), {"method": "tcl"}),
     Run("blobs propos", blobs(), {"method": "propos", "epochs": 15}),
+    Run("blobs, 8 classes, propos", blobs((60,) * 8, dim=50), {"method": "propos", "epochs": 15}),
     Run("blobs, 12 classes, cc", blobs((50,) * 12), {"epochs": 40}),
     Run("blobs, 100 numbers, cc", blobs(dim=100)),
-    Run("near blobs cc", blobs(spread=3.0)),
-    Run("near blobs conclus", blobs(spread=3.0), {"method": "conclus"}),
-    Run("near blobs sccl", blobs(spread=3.0), {"method": {"name": "sccl", "warmup": 0.2}}),
+    Run("near blobs cc", blobs(spread=2.5), {"epochs": 40}),
+    Run("near blobs conclus", blobs(spread=2.5), {"method": "conclus", "epochs": 40}),
+    Run("near blobs sccl", blobs(spread=2.0), SCCL),
     Run("imbalance 30:1, mastered", blobs((600, 200, 60, 20)), {"method": {"name": "sccl", "warmup": 0.1}}),
     Run("halves paired cosine", halves, PAIRED | {"method": {"name": "paired", "loss": "cosine"}}),
     Run("halves paired info_nce", halves, PAIRED),
