@@ -4,10 +4,11 @@ The centre is a weighted linear regression of what was still gained on the score
 half of the way; finished trials of the same method and of the same data count more. Each finished trial is forecast in
 the same way without its own group, and its error is divided by the errors of similar trials. The interval is the
 quantile of these errors, in which every group weighs the same and one more group of unknown, infinite error stands for
-the trial's own. So it covers with at least the nominal probability for a trial of a group never seen before, if the
-groups are exchangeable: Lee, Barber and Willett, "Distribution-free inference with hierarchical data"
-(arXiv 2306.06342); Dunn, Wasserman and Ramdas, "Distribution-Free Prediction Sets for Two-Layer Hierarchical Models"
-(JASA 118, 2023).
+the trial's own. So it is made for a trial of a group never seen before, if the groups are exchangeable. Coverage is
+proven where errors come from data apart from those of the regression. Here each comes from a regression without its
+group, as in the jackknife, and `benchmarks/forecast_end.py` measures coverage. References: Lee, Barber and Willett,
+"Distribution-free inference with hierarchical data" (arXiv 2306.06342); Dunn, Wasserman and Ramdas, "Distribution-Free
+Prediction Sets for Two-Layer Hierarchical Models" (JASA 118, 2023).
 
 The groups are the configurations of the trial's own study if at least `NEEDED` of them have finished, and else the
 other studies. Trials that were ended early are not counted, as their end is unknown.
@@ -38,7 +39,7 @@ NEEDED = math.ceil(LEVEL / (1 - LEVEL) - 1e-9)
 LIKE = 2.0
 """Trials of other lengths count if theirs is at most so many times the running one's, or a fraction."""
 MOST = 2000
-"""Finished trials that are looked at, the latest ones: times and memory grow with their square."""
+"""Finished trials that are looked at, evenly of the groups: time and memory grow with the square of their number."""
 _OTHER = 0.2
 """The weight of a trial of another method, and of one of other data."""
 _WIDTH = 0.5
@@ -201,20 +202,21 @@ def forecast(table: pa.Table, metric: str, study: str, trial_key: str, epoch: in
 def expected(own: Past, others: Sequence[Past], metric: str, epoch: int | None = None) -> Forecast | TooFew:
     """The forecast of a course that has reached `own.at[-1]`, from the whole ones among others."""
     now, target = float(own.at[-1]), 1.0 if epoch is None else epoch / own.epochs
-    usable = [one for one in others if one.is_whole and one.at[0] <= now and _is_like(one.epochs, own.epochs)][-MOST:]
+    usable = [one for one in others if one.is_whole and one.at[0] <= now and _is_like(one.epochs, own.epochs)]
     same = [one for one in usable if one.study == own.study and one.config_key != own.config_key]
     rest = [one for one in usable if one.study != own.study]
     configurations, studies = len({one.config_key for one in same}), len({one.study for one in rest})
     if configurations >= NEEDED:
-        by, chosen, groups = "configuration", same, [one.config_key for one in same]
+        by, chosen = "configuration", _thinned([(one.config_key, one) for one in same])
     elif studies >= NEEDED:
-        by, chosen, groups = "study", rest, [one.study for one in rest]
+        by, chosen = "study", _thinned([(one.study, one) for one in rest])
     else:
         return TooFew(metric, configurations, studies)
-    value, half = _interval(own, chosen, groups, (now, target))
+    groups, those = [group for group, _ in chosen], [one for _, one in chosen]
+    value, half = _interval(own, those, groups, (now, target))
     low, high = value - half, value + half
     if uses_labels(metric) and default_mode(metric) == "max":
-        low, high = max(low, min(0.0, *(float(one.values.min()) for one in chosen))), min(high, 1.0)
+        low, high = max(low, min(0.0, *(float(one.values.min()) for one in those))), min(high, 1.0)
     return Forecast(
         metric=metric,
         since=round(now * own.epochs),
@@ -227,6 +229,15 @@ def expected(own: Past, others: Sequence[Past], metric: str, epoch: int | None =
         groups=len(set(groups)),
         by=by,
     )
+
+
+def _thinned(courses: Sequence[tuple[str, Past]]) -> list[tuple[str, Past]]:
+    """Of each group's courses at most its share of `MOST`, and at least one, evenly spread."""
+    groups: dict[str, list[Past]] = {}
+    for group, one in courses:
+        groups.setdefault(group, []).append(one)
+    most = max(1, MOST // len(groups))
+    return [(group, one) for group, own in groups.items() for one in own[:: math.ceil(len(own) / most)]]
 
 
 def _is_like(epochs: int, own: int) -> bool:

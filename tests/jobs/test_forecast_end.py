@@ -116,6 +116,14 @@ def test_a_forecast_stays_on_the_scale_of_its_score_and_equal_courses_have_no_wi
     assert expected(new, known, "raw_score").high > 1.0
 
 
+def test_many_trials_of_one_study_take_no_other_study_out(monkeypatch):
+    monkeypatch.setattr(forecasts, "MOST", 27)
+    known = [one for one in store(0, NEEDED + 1, 1) if one.study != "s0"]
+    more = [past("s1", f"1-more-{i}", known[0].values) for i in range(100)]
+    found = expected(cut(store(0, 1, 1)[0]), [*known[:4], *more, *known[4:]], "nmi")
+    assert (found.groups, found.trials) == (NEEDED, NEEDED - 1 + 3)
+
+
 def attempt(study, trial, values, status="ok", **params):
     epochs = params.pop("epochs", EPOCHS)
     return Attempt(
