@@ -73,7 +73,7 @@ def outcomes(table: pa.Table) -> Outcomes:
 
 
 def reason_code(text: str) -> str:
-    """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: most samples …`."""
+    """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
 
 
