@@ -56,6 +56,7 @@ GROUPS = {
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until the best is surely the best.",
         "selection": "Show how good choosing without labels is.",
+        "health": "Show what is wrong with trials, and which settings die of it.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
         "diff": "Compare two sets of results.",

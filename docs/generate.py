@@ -1,4 +1,4 @@
-"""Writes docs/reference from the program: help of commands, options of plug-ins, keys of a study, the Python API.
+"""Writes docs/reference from the program: commands, options of plug-ins, keys of a study, rules, the Python API.
 
 Run: uv run python docs/generate.py. A test fails when a page is not what this makes.
 """
@@ -21,6 +21,7 @@ import conclus
 from core.config import plugins, trial
 from core.config.schema import describe, plug_in_kind
 from core.data.dataset import Dataset
+from core.evaluation.rules import RULES
 from core.training.method import Batch, Encoder, Method, Outputs, Setting, Views
 from jobs.planning import stages
 from jobs.study import study
@@ -41,6 +42,7 @@ def pages() -> dict[str, str]:
         "plug-ins.md": plug_ins(),
         "study-file.md": study_file(),
         "python.md": python(),
+        "health-rules.md": health_rules(),
     }
     return {name: text.rstrip() + "\n" for name, text in made.items()}
 
@@ -156,6 +158,30 @@ def _allowed(hint: Any) -> str:
     if kind := plug_in_kind(hint):
         return f"one of the {kind} by name, or a mapping of its name and options"
     return describe(hint)
+
+
+# Health
+
+
+def health_rules() -> str:
+    """The table of rules by which trials are judged, and what to change."""
+    about = "[Health of trials](../health.md) tells how they are applied, and what the signals mean.\n"
+    head = ("code", "what it means", "signals and bound", "window", "from", "looks at", "source of the bound", "change")
+    looks = {"now": "the last epochs", "start": "the first epochs", "ever": "all epochs"}
+    rows = [
+        (
+            f"`{one.code}`",
+            one.why,
+            f"`{one.bound}`",
+            str(one.window),
+            f"{one.after:.0%}",
+            looks[one.when],
+            one.source,
+            "; ".join(map(str, one.change)),
+        )
+        for one in RULES
+    ]
+    return "\n".join([f"# Rules of health\n\n{NOTE}", about, _table(head, rows)])
 
 
 # Python

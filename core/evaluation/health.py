@@ -1,18 +1,35 @@
-"""Warning codes of a finished trial: problems that did not stop it."""
+"""Judges a trial by the course of its scores and signals: a verdict of codes, and numbers on its course.
+
+The rules are the rows of `RULES` in `core.evaluation.rules`, one for each code; `judge` applies these alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
 
+from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
+from core.evaluation.trend import changes, stability, trend
+
+__all__ = ["OK", "RULES", "Course", "Finding", "Rule", "judge", "summary", "warnings"]
+
+OK = "OK"
+"""The verdict without a code."""
 # A clustering with a lower NMI than k-means of the input has learned nothing useful; a difference of NMI up to this
 # counts as equal.
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
 
+Series = Sequence[tuple[int, float]]
+
 
 def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[str]:
-    """Codes for the scores and signals of the last epoch; empty if there is no problem.
+    """Codes for the scores and signals of the last epoch, for the row's reason; empty if there is no problem.
 
     - `EMPTY_CLUSTERS=n`: n clusters have no sample.
     - `COLLAPSED`: the assignment's marginal entropy is below half of its maximum.
@@ -32,3 +49,176 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
         if reached < start - MARGIN:
             found.append(f"BELOW_INPUT: nmi {reached:.3f} against {start:.3f}")
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The numbers of one trial, epoch by epoch.
+
+    Attributes:
+        series: by name, (epoch, value) in ascending order of epochs; scores and losses by their names (`nmi`,
+            `loss_instance`), signals by theirs without `health.` (`label_free`).
+        n_clusters: 0 if it does not cluster, or if unknown.
+        n_samples: of the training part; 0 if unknown.
+        batch_size: 0 if unknown.
+        epochs: all epochs of the trial, those to come included; 0 if unknown.
+        ended: whether the last epoch of the series is the trial's last.
+    """
+
+    series: Mapping[str, Series]
+    n_clusters: int = 0
+    n_samples: int = 0
+    batch_size: int = 0
+    epochs: int = 0
+    ended: bool = True
+
+    @classmethod
+    def of(cls, history: Iterable[tuple[int, str, float]], **known: int | bool) -> Course:
+        """The course of a row's history, as (epoch, name, value) with `health.` before the names of signals."""
+        series: dict[str, dict[int, float]] = {}
+        for epoch, name, value in history:
+            series.setdefault(name.removeprefix("health."), {})[epoch] = value
+        return cls(series={name: sorted(found.items()) for name, found in series.items()}, **known)  # type: ignore[arg-type]
+
+    def get(self, name: str) -> Series:
+        """The (epoch, value) of a score, loss or signal; empty if there is none.
+
+        Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
+        finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
+        as a multiple of the median of all epochs' means.
+        """
+        return self._made.get(name, self.series.get(name, ()))
+
+    @cached_property
+    def _made(self) -> dict[str, Series]:
+        """The series that are made from others; made once, as rules ask for them in each epoch."""
+        found: dict[str, Series] = {}
+        if losses := self.series.get("loss"):
+            found["loss_ratio"] = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
+            found["loss_moved"] = [(epoch, abs(1 - ratio)) for epoch, ratio in found["loss_ratio"]]
+        norms, largest = self.series.get("gradient_norm_mean"), self.series.get("gradient_norm_max", ())
+        if norms and (usual := median(value for _, value in norms)) > 0:
+            found["gradient_jump"] = [(epoch, value / usual) for epoch, value in largest]
+        return found
+
+    def values(self, name: str) -> list[float]:
+        """The values of a score, loss or signal."""
+        return [value for _, value in self.get(name)]
+
+    @property
+    def last(self) -> int:
+        """The last epoch; 0 without any."""
+        return max((found[-1][0] for found in self.series.values() if found), default=0)
+
+    def at(self, name: str, epoch: int) -> float | None:
+        """The last value of a score, loss or signal up to an epoch; None without one."""
+        series = self.get(name)
+        place = bisect_right(series, (epoch, math.inf))
+        return series[place - 1][1] if place else None
+
+
+def _ratio(value: float, first: float) -> float:
+    if not math.isfinite(value):
+        return math.inf
+    return value / first if 0 < first < math.inf else 1.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One code of a verdict.
+
+    Attributes:
+        code: the code of its rule.
+        epoch: the epoch in which the rule was met.
+        evidence: the signals of the rule, with their last values.
+        sentence: what was found, with these numbers.
+    """
+
+    code: str
+    epoch: int
+    evidence: Mapping[str, float]
+    sentence: str
+
+    @property
+    def label(self) -> str:
+        """The code as verdicts have it: `COLLAPSED@12` with its epoch, `EMPTY_CLUSTERS=3` with a number."""
+        if self.code == EMPTY:
+            return f"{EMPTY}={self.evidence['clusters_empty']:.0f}"
+        return f"{self.code}@{self.epoch}" if self.code == DATED else self.code
+
+
+def judge(course: Course, codes: Collection[str] | None = None) -> tuple[Finding, ...]:
+    """What the rules (those of `codes` alone, if given) find in a course, in their order; empty if it is well."""
+    rules = (rule for rule in RULES if codes is None or rule.code in codes)
+    return tuple(found for rule in rules if (found := _apply(rule, course)))
+
+
+def _apply(rule: Rule, course: Course) -> Finding | None:
+    """What a rule finds, by the case that was met first."""
+    met = [found for case in rule.cases if (found := _raised(rule, case, course))]
+    if not met:
+        return None
+    epoch, evidence = min(met, key=lambda found: found[0])
+    values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
+    return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
+
+
+def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, dict[str, float]] | None:
+    """The epoch in which a case of a rule was met, and the last values of its signals in that run of epochs."""
+    whole = course.last if course.ended else max(course.epochs, course.last)
+    epochs = [epoch for epoch, _ in course.get(case[0].signal) if epoch >= rule.after * whole]
+    run: list[int] = []
+    # From the end where the last epochs count, so that mostly a single one is looked at.
+    for epoch in reversed(epochs) if rule.when == "now" else epochs:
+        if all(one.holds(_values(case, course, epoch)) for one in case):
+            run.append(epoch)
+        elif rule.when == "ever" and len(run) < rule.window:
+            run = []
+        else:
+            break
+    if len(run) < rule.window:
+        return None
+    run.sort()
+    return run[rule.window - 1], _values(case, course, run[-1])
+
+
+def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:
+    found = {name: course.at(name, epoch) for one in case for name in one.names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def summary(course: Course) -> dict[str, float | str]:
+    """The numbers and texts on a course that its row has; those without a value are left out.
+
+    Texts: `verdict` (`OK`, or the labels of `judge` joined by "; ") and `performance_trend`, see
+    `core.evaluation.trend`.
+
+    Numbers: `stability_score`, `trend_slope`, `total_improvements` and `total_degradations` of the NMI or, without
+    labels, of `label_free` (`of_nmi` is 1 or 0); `best_epoch_label_free`; with labels `best_epoch_nmi`, and
+    `epoch_gap`, by how many epochs the first is after the second; and, with labels, `smallest_class` and
+    `imbalance_true`.
+    """
+    found: dict[str, float | str] = {"verdict": "; ".join(one.label for one in judge(course)) or OK}
+    values = course.values("nmi") or course.values("label_free")
+    if values:
+        course_trend = trend(values)
+        found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
+        found["total_improvements"], found["total_degradations"] = map(float, changes(values))
+        found["of_nmi"] = float("nmi" in course.series)
+    if (steady := stability(values)) is not None:
+        found["stability_score"] = steady
+    for score in ("label_free", "nmi"):
+        if (best := _best_epoch(course.get(score))) is not None:
+            found[f"best_epoch_{score}"] = float(best)
+    if "best_epoch_label_free" in found and "best_epoch_nmi" in found:
+        found["epoch_gap"] = float(found["best_epoch_label_free"]) - float(found["best_epoch_nmi"])
+    for name in ("smallest_class", "imbalance_true", "imbalance_pred"):
+        if (value := course.at(name, course.last)) is not None:
+            found[name] = value
+    return found
+
+
+def _best_epoch(series: Series) -> int | None:
+    """The first epoch with the highest finite value."""
+    finite = [(value, -epoch) for epoch, value in series if math.isfinite(value)]
+    return -max(finite)[1] if finite else None

@@ -5,6 +5,8 @@ Reference: Li et al., "Contrastive Clustering", AAAI 2021 (arXiv 2009.09687).
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +47,7 @@ class Method(Base):
         """
         super().__init__()
         self.views = setting.views
+        self.n_clusters = setting.n_clusters
         self.instance_temperature = instance_temperature
         self.cluster_temperature = cluster_temperature
         self.entropy_weight = entropy_weight
@@ -66,6 +69,14 @@ class Method(Base):
         p_a, p_b = self.cluster_head(features).softmax(dim=1).chunk(2)
         instance = nt_xent(z_a, z_b, self.instance_temperature)
         return objective(instance, p_a, p_b, self.cluster_temperature, self.entropy_weight)
+
+    def chance_losses(self, size: int) -> dict[str, float]:
+        """Those of both contrasts and, for the entropy term, the value for one cluster."""
+        return {
+            "loss_instance": math.log(2 * size - 1) if size > 1 else 0.0,
+            "loss_cluster": math.log(2 * self.n_clusters - 1),
+            "loss_entropy": 2 * math.log(self.n_clusters),
+        }
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and the cluster head's probabilities."""

@@ -88,7 +88,6 @@ class Method(ContrastiveClustering):
             entropy_weight=entropy_weight,
             instance_dim=instance_dim,
         )
-        self.n_clusters = setting.n_clusters
         self.seed = setting.seed
         self.last_epoch = setting.epochs
         self.warmup_epochs = max(1, round(warmup * setting.epochs))

@@ -114,6 +114,10 @@ class Method(Base):
             "loss_cluster": cluster,
         }
 
+    def chance_losses(self, size: int) -> dict[str, float]:
+        """That of the contrast of samples."""
+        return {"loss_instance": math.log(2 * size - 1) if size > 1 else 0.0}
+
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and, once there are centroids, the assignment to them."""
         features = self.encoder(samples)

@@ -120,6 +120,13 @@ class Method(Base):
         labelled = balanced_cross_entropy(strong, labels)
         return {"loss": instance + labelled, "loss_instance": instance, "loss_labels": labelled}
 
+    def chance_losses(self, size: int) -> dict[str, float]:
+        """Those of both contrasts in the first stage; in the second the labels change the contrast of samples."""
+        if self.epoch >= self.first_boosted:
+            return {}
+        cluster = math.log(2 * self.n_clusters - 1)
+        return {"loss_instance": math.log(2 * size - 1) if size > 1 else 0.0, "loss_cluster": cluster}
+
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and the cluster head's probabilities."""
         features = self.encoder(samples)

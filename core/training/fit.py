@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from core.config.trial import Optimiser, TrialConfig, check_loss
 from core.data.modalities import Modality
 from core.data.source import Samples, on_device, read_ahead
 from core.errors import UserError
+from core.evaluation.monitor import Monitor
 from core.evaluation.outputs import Scores
 from core.evaluation.scoring import ScoredTrial
 from core.seeds import Streams, derive, initialisation
@@ -38,6 +39,7 @@ class EpochRow:
     """The result of one epoch.
 
     `losses` are means over samples (`loss`, `loss_<part>`; nats). `scores` is None if the epoch was not evaluated.
+    `signals` are those of `core.evaluation.monitor` and of the steps; every epoch has some.
     `last` is true for the last epoch of the trial. `train_seconds` and `evaluation_seconds` are of this epoch only.
     `state()` is the state after this epoch; it must be called before the next row is requested. `unended` is the row
     that a trial of more epochs has for the last epoch of this one; None if it was not asked for, or would be the last.
@@ -50,6 +52,7 @@ class EpochRow:
     train_seconds: float
     evaluation_seconds: float
     state: Callable[[], TrainingState]
+    signals: dict[str, float] = field(default_factory=dict[str, float])
     unended: EpochRow | None = None
 
     @property
@@ -59,8 +62,8 @@ class EpochRow:
 
     @property
     def health(self) -> dict[str, float]:
-        """Label-free signals; empty if the epoch was not evaluated."""
-        return self.scores.health if self.scores else {}
+        """The signals, and those of the scores if the epoch was evaluated."""
+        return self.signals | (self.scores.health if self.scores else {})
 
 
 def fit(
@@ -107,7 +110,10 @@ def fit(
     trial = ScoredTrial(data=data, samples=samples, n_clusters=clusters, batch_size=config.batch_size, seed=seed)
     scoring = method.scoring(trial)
     patience = Patience(config.early_stopping, reported(config, data))
-    epoch, last = 0 if resume is None else resume.restore(method, streams, scoring, patience), False
+    monitor = Monitor(trial)
+    epoch, last = 0, False
+    if resume is not None:
+        epoch = resume.restore(method, streams, scoring, patience, monitor)
     while not last and epoch < config.epochs:
         epoch += 1
         started = time.perf_counter()
@@ -118,9 +124,20 @@ def fit(
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
+        signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
+        signals |= _loss_shares(method, losses, len(samples), config.batch_size)
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
-        take = partial(TrainingState.take, epoch, method, streams, scoring=scoring, patience=patience, origin=origin)
+        take = partial(
+            TrainingState.take,
+            epoch,
+            method,
+            streams,
+            scoring=scoring,
+            patience=patience,
+            monitor=monitor,
+            origin=origin,
+        )
         unended = None
         if last and extendable:
             # Scored as a trial of more epochs does it, and then as the last epoch.
@@ -135,6 +152,7 @@ def fit(
                     train_seconds=trained - started,
                     evaluation_seconds=0.0,
                     state=lambda state=state: state,
+                    signals=signals,
                 )
             scoring.load_state(before)
         scores = scoring(method, due=due, last=last, outputs=outputs)
@@ -144,11 +162,21 @@ def fit(
             scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
         evaluated = time.perf_counter()
-        yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, unended)
+        yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, signals, unended)
 
 
 def _found(losses: dict[str, float], scores: Scores | None) -> dict[str, float]:
     return losses | (scores.metrics | scores.health if scores else {})
+
+
+def _loss_shares(method: Method, losses: dict[str, float], n: int, batch_size: int) -> dict[str, float]:
+    """`loss_share_<part>`: the parts of the loss as shares of their values for constant outputs."""
+    chance = method.chance_losses(n // math.ceil(n / batch_size))
+    return {
+        f"loss_share_{name.removeprefix('loss_')}": losses[name] / value
+        for name, value in chance.items()
+        if name in losses and value > 0
+    }
 
 
 def train_epoch(method: Method, samples: Samples, batch_size: int, streams: Streams) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -158,6 +159,27 @@ class Method(nn.Module, ABC):
         """The object that scores the epochs of a trial; by default it scores clusterings."""
         return ClusterScoring(trial)
 
+    def probe_views(self, samples: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
+        """A view of each of some samples for the signals on views, drawn from a generator of their own.
+
+        By default an ordinary view of the family that the method keeps as `self.views`; None without one.
+        """
+        views: Views | None = getattr(self, "views", None)
+        return None if views is None else views(Batch(samples, rows, generator, generator))
+
+    def signals(self) -> dict[str, float]:
+        """The method's own signals after an epoch, by name; none by default."""
+        return {}
+
+    def chance_losses(self, size: int) -> dict[str, float]:
+        """The values of parts of the loss for constant outputs and batches of a size, by name; none by default.
+
+        From them come the signals `loss_share_<part>`, which can be compared between batch sizes and numbers of
+        clusters. (`loss_instance` of n samples in two views is log(2n - 1), `loss_cluster` log(2K - 1).)
+        """
+        del size
+        return {}
+
     def descend(self, losses: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
         """One optimiser step for `losses["loss"]`; `StepGuard` handles gradients that are not finite."""
         optimiser.zero_grad(set_to_none=True)
@@ -215,6 +237,8 @@ class StepGuard:
     def __init__(self) -> None:
         self.scale = 1.0
         self.in_a_row = 0
+        self._norms: list[float] = []
+        self._skipped = 0
 
     def take(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Steps if all gradients are finite.
@@ -223,11 +247,23 @@ class StepGuard:
             DivergedError: this is the third step in a row with gradients that are not finite.
         """
         gradients = [one.grad for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
-        if torch.isfinite(nn.utils.get_total_norm(gradients)):
+        norm = float(nn.utils.get_total_norm(gradients))
+        if math.isfinite(norm):
             optimiser.step()
             self.in_a_row = 0
+            self._norms.append(norm)
             return
+        self._skipped += 1
         self._undo(modules, optimiser)
+
+    def signals(self) -> dict[str, float]:
+        """`gradient_norm_mean` and `_max` of the steps since the last call, and `skipped_steps`, those not taken."""
+        norms, skipped = self._norms, self._skipped
+        self._norms, self._skipped = [], 0
+        found = {"skipped_steps": float(skipped)}
+        if norms:
+            found |= {"gradient_norm_mean": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
+        return found
 
     def _undo(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         self.in_a_row += 1
@@ -242,8 +278,8 @@ class StepGuard:
                 module.reset_running_stats()
 
     def state(self) -> dict[str, float | int]:
-        """The state for a checkpoint."""
-        return dict(vars(self))
+        """The state for a checkpoint, between two epochs."""
+        return {"scale": self.scale, "in_a_row": self.in_a_row}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restores a state from a checkpoint."""

@@ -11,6 +11,7 @@ import torch
 
 from core.config.trial import FILES, TrialConfig, parameters
 from core.errors import UserError
+from core.evaluation.monitor import Monitor
 from core.evaluation.scoring import Scoring
 from core.seal import seal, unseal
 from core.seeds import Streams
@@ -22,8 +23,8 @@ from core.training.method import Method
 class TrainingState:
     """A trial between two epochs: plain dictionaries of tensors and numbers.
 
-    `previous` is the state of the scoring, `patience` that of early stopping; `origin` identifies the trial, see
-    `origin_of`.
+    `previous` is the state of the scoring, `patience` that of early stopping, `monitor` that of the signals; `origin`
+    identifies the trial, see `origin_of`.
     """
 
     epoch: int
@@ -32,6 +33,7 @@ class TrainingState:
     previous: dict[str, torch.Tensor] | None
     patience: dict[str, Any] = field(default_factory=dict[str, Any])
     origin: dict[str, Any] = field(default_factory=dict[str, Any])
+    monitor: torch.Tensor | None = None
 
     @classmethod
     def take(
@@ -42,17 +44,19 @@ class TrainingState:
         *,
         scoring: Scoring,
         patience: Patience,
+        monitor: Monitor,
         origin: dict[str, Any],
     ) -> TrainingState:
         """The state after `epoch`; later steps do not change it."""
-        return cls(epoch, method.state(), streams.state(), scoring.state(), patience.state(), origin)
+        return cls(epoch, method.state(), streams.state(), scoring.state(), patience.state(), origin, monitor.state())
 
-    def restore(self, method: Method, streams: Streams, scoring: Scoring, patience: Patience) -> int:
+    def restore(self, method: Method, streams: Streams, scoring: Scoring, patience: Patience, monitor: Monitor) -> int:
         """Restores the state; returns the number of its epoch."""
         method.load_state(self.method)
         streams.load_state(self.streams)
         scoring.load_state(self.previous)
         patience.load_state(self.patience)
+        monitor.load_state(self.monitor)
         return self.epoch
 
     def refuse_other(self, origin: Mapping[str, Any]) -> None:
@@ -92,6 +96,7 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("method", "streams", "patience", "origin", "extra"), dict),
     "epoch": int,
     "previous": (dict, type(None)),
+    "monitor": (torch.Tensor, type(None)),
 }
 
 

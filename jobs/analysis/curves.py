@@ -50,7 +50,7 @@ def curves(table: pa.Table, metric: str) -> dict[Key, Curve]:
         table: Rows from `read_results`, one per trial, with their histories.
         metric: A name of `curve_metrics`.
     """
-    points = _points(table, metric)
+    points = points_by_row(table, metric)
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
     cells: dict[Key, dict[int, Points]] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
@@ -60,7 +60,7 @@ def curves(table: pa.Table, metric: str) -> dict[Key, Curve]:
     return {key: curve for key, curve in found.items() if curve.epochs}
 
 
-def _points(table: pa.Table, metric: str) -> dict[int, Points]:
+def points_by_row(table: pa.Table, metric: str) -> dict[int, Points]:
     """The finite values, by row and by epoch."""
     history = table[HISTORY_COLUMN].combine_chunks()
     items = history.flatten()

@@ -27,7 +27,7 @@ Identity = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedValue:
     """Something that has one value in all of A and another in all of B.
 
     Attributes:
@@ -81,7 +81,7 @@ class Difference:
 
     metric: str
     mode: str
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedValue, ...]
     pairs: tuple[Pair, ...]
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
@@ -190,18 +190,20 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
         )
 
 
-def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[Change]:
+def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[ChangedValue]:
     names = {_DATA: "data (content)"}
-    return [Change(names.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
+    return [ChangedValue(names.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
 
 
-def _changed_code(a: _Side, b: _Side) -> list[Change]:
+def _changed_code(a: _Side, b: _Side) -> list[ChangedValue]:
     """Changes of code and packages, which do not belong to a configuration; each side may have several versions."""
     both = {"code": (a.code, b.code)}
     both |= {
         name: (a.versions.get(name, set()), b.versions.get(name, set())) for name in sorted({*a.versions, *b.versions})
     }
-    return [Change(name, _listed(x), _listed(y)) for name, (x, y) in both.items() if x != y and (a.code or b.code)]
+    return [
+        ChangedValue(name, _listed(x), _listed(y)) for name, (x, y) in both.items() if x != y and (a.code or b.code)
+    ]
 
 
 def _listed(values: set[str]) -> str | None:

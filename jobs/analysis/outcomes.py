@@ -73,8 +73,8 @@ def outcomes(table: pa.Table) -> Outcomes:
 
 
 def reason_code(text: str) -> str:
-    """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `DIVERGED` for `DIVERGED: three steps in …`."""
-    return text.partition(":")[0].partition("=")[0]
+    """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
+    return text.partition(":")[0].partition("=")[0].partition("@")[0]
 
 
 def signals(table: pa.Table) -> dict[str, dict[Key, float]]:

@@ -22,7 +22,7 @@ Values = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RaceRule:
     """The settings of a race.
 
     Attributes:
@@ -89,7 +89,7 @@ def looks(first: int, last: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def race(values: Values, seeds: Sequence[int], rule: Rule) -> Race:
+def race(values: Values, seeds: Sequence[int], rule: RaceRule) -> Race:
     """The state of the race, worked out from the results so far.
 
     Args:
@@ -112,7 +112,7 @@ def race(values: Values, seeds: Sequence[int], rule: Rule) -> Race:
     return Race(tuple(keys), left_out, tuple(rounds), (), "undecided")
 
 
-def _look(values: Values, rule: Rule) -> tuple[Standing, ...]:
+def _look(values: Values, rule: RaceRule) -> tuple[Standing, ...]:
     sign = -1.0 if rule.maximise else 1.0
     keys = sorted(values, key=lambda key: (sign * mean(list(values[key].values())), key))
     if len(values[keys[0]]) < 2:

@@ -25,7 +25,8 @@ PATIENCE_SECONDS = 90.0
 _FIRST_EPOCH_SECONDS = 600.0
 """How long a trial may write nothing before it counts as silent, while no epoch of the study has been timed."""
 _LATEST = 20
-_COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs")
+_SAVED = "health.seconds_saved"
+_COLUMNS = ("reason", "started", "seconds", "epochs_done", "host", "param.epochs", "verdict", _SAVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Trial:
         epochs: Number of epochs planned; None if unknown.
         heard: Seconds since its file was last written; None if the file is gone.
         reason: Why it failed.
+        verdict: What its health was when its file was last written: `OK` or codes; empty if unknown.
     """
 
     trial_key: str
@@ -49,6 +51,7 @@ class Trial:
     heard: float | None
     host: str
     reason: str
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class StudyStatus:
         used: The hours that all attempts in the study's folder took, by person.
         apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
         stopped: The keys of the trials, among those done, that somebody stopped.
+        hopeless: Number of the trials, among those done, that ended themselves by `health.stop`.
+        saved: The seconds that their epochs left would have taken.
     """
 
     study: str
@@ -83,6 +88,8 @@ class StudyStatus:
     per_hour: float | None = None
     apart: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
+    hopeless: int = 0
+    saved: float = 0.0
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -120,6 +127,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     missing = planned - len(own)
     asked = stops.asked(folder)
     stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
+    saved = [row[_SAVED] for row in done.values() if row["status"] == "stopped" and row.get(_SAVED) is not None]
     lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
@@ -135,6 +143,8 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         per_hour=_per_hour(list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
         stopped=tuple(stopped),
+        hopeless=len(saved),
+        saved=sum(saved),
     )
 
 
@@ -194,6 +204,7 @@ def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ende
         heard=heard,
         host=row["host"] or "",
         reason=row["reason"] or "",
+        verdict=row.get("verdict") or "",
     )
 
 

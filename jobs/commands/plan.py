@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobs.planning.plan import Plan
-    from jobs.planning.stages import Course
+    from jobs.planning.stages import StagedStudy
 
 
 @click.command()
@@ -81,7 +81,7 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
 
 
 def _stages(
-    course: Course,
+    course: StagedStudy,
     results: str,
     look: Callable[[Plan, dict[str, str | None], set[str]], None] | None,
     *,
@@ -136,7 +136,7 @@ def _outlook(plan: Plan, stored: dict[str, str], results: str, *, probe: bool, p
     return [estimate.UNMEASURED] if left and cost is not None else []
 
 
-def _gate(course: Course, place: int, results: str, *, known: bool) -> list[str]:
+def _gate(course: StagedStudy, place: int, results: str, *, known: bool) -> list[str]:
     """The condition of a stage's gate, and whether it is met."""
     gate = course.stages[place].gate
     if gate is None:

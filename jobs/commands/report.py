@@ -1,7 +1,10 @@
-"""`conclus report`: the results as one page, or as a table for a paper."""
+"""`conclus report`: the results as one page, as a table for a paper, or as the status page of one trial."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +12,10 @@ from core.errors import UserError
 from jobs.present import options
 from jobs.present.inputs import chosen_metric
 from jobs.present.output import deliver, made, warn
+
+if TYPE_CHECKING:
+    from jobs.health.status_page import Words
+    from jobs.results.storage import Place
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
 
@@ -30,6 +37,15 @@ _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file to write: .html, .md or .tex.  [default: report.html; tables are printed]",
 )
+@click.option(
+    "--style", type=click.Choice(["status"]), help="`status`: the status page of one trial instead, as Markdown."
+)
+@click.option(
+    "--trial",
+    metavar="KEY",
+    help="The trial of the status page; the first characters of its key do.  [default: the best one by the metric]",
+)
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="The language of the status page.  [default: en]")
 def command(  # noqa: PLR0917 (click passes them by name)
     results: tuple[str, ...],
     metric: str | None,
@@ -38,14 +54,27 @@ def command(  # noqa: PLR0917 (click passes them by name)
     studies: tuple[str, ...],
     fmt: str | None,
     out: Path | None,
+    style: str | None,
+    trial: str | None,
+    lang: str | None,
 ) -> None:
     """Write a report on the results in the folders RESULTS (default: results).
 
     As HTML, it is one page that needs no network: conclusions in words, leaderboard, drawings, health, provenance. As
     Markdown or LaTeX (booktabs), it is the leaderboard, with the best and all tied with it in bold, and a footnote on
     how it was made.
+
+    The status page judges one trial, which may still be running: figures, what is good and what is not, how it
+    compares, what to change, a forecast with its interval, and a check list. Every number is from the results
+    or the data.
     """
     paths = results or ("results",)
+    if style is None and (trial or lang):
+        raise UserError("--trial and --lang are for the status page: add --style status.")
+    if style:
+        _check_markdown(fmt, out)
+        deliver(_status_page(paths, where, studies, (metric, mode), (trial, lang or "en")), out)
+        return
     fmt = _format(fmt, out)
     if fmt == "html":
         out = out or Path("report.html")
@@ -71,3 +100,57 @@ def _text(
     if fmt == "html":
         return html.page(contents, made())
     return paper.PAPERS[fmt](contents)
+
+
+def _check_markdown(fmt: str | None, out: Path | None) -> None:
+    if fmt not in {None, "markdown"}:
+        raise UserError(f"--style status writes Markdown: leave out --format {fmt}.")
+    if out is not None and out.suffix != ".md":
+        raise UserError(f"--style status writes Markdown: --out {str(out)!r} should end in .md.")
+
+
+def _status_page(
+    paths: Sequence[str],
+    where: str,
+    studies: Sequence[str],
+    wanted: tuple[str | None, str | None],
+    shown: tuple[str | None, str],
+) -> str:
+    from jobs.analysis import apart
+    from jobs.health.status_page import COLUMNS, choose, status_page
+    from jobs.present import status_page as present
+    from jobs.present.inputs import one_trial, rows
+    from jobs.results.layout import folders_of, study_name
+
+    (metric, mode), (trial, language) = chosen_metric(paths, studies, *wanted), shown
+    table = rows(paths, where=where, studies=studies, columns=list(COLUMNS), history=True).table
+    warn(apart.notes(table))
+    keys = table["trial_key"].to_pylist()
+    key = None if trial is None else one_trial(trial, keys, f"There is no trial {trial!r} in these results.")
+    chosen = choose(table, metric, maximise=mode == "max", key=key, named=wanted[0] is not None)
+    row = {name: table[name][chosen.place].as_py() for name in ("study", "trial_key", "data_hash", "params_json")}
+    folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
+    words = _words(folders.get(row["study"]), row)
+    page = status_page(table, chosen.place, chosen.metric, maximise=chosen.maximise, words=words)
+    return present.markdown(page, language, chosen.of)
+
+
+def _words(folder: Place | None, row: dict[str, str]) -> Words | str:
+    """The mean number of words of the trial's texts; or the end of the key of the phrase that says why not."""
+    import json
+
+    from jobs.health.status_page import Words
+    from jobs.report import cluster_data
+
+    if json.loads(row["params_json"] or "{}").get("data.name") != "text":
+        return "none"
+    try:
+        texts = cluster_data.texts_of(folder, row) if folder else []
+    except UserError:
+        texts = []
+    if not texts:
+        return "unread"
+    counts = [len(text.split()) for text in texts]
+    if sum(count > 1 for count in counts) * 2 < len(counts):
+        return "spaceless"
+    return Words(sum(counts) / len(counts), len(counts))

@@ -79,10 +79,11 @@ def _screen(found: list[StudyStatus]) -> str:
 
 
 def _line(one: StudyStatus) -> str:
-    """One line with the counts and the best configuration of a study."""
-    from jobs.present.status import headline
+    """One line with the counts, the best configuration and the unwell trials of a study."""
+    from jobs.present.status import headline, unwell
 
     if one.best is None:
-        return headline(one)
+        return f"{headline(one)}{unwell(one)}"
     score = one.best.score
-    return f"{headline(one)}, best {one.metric} {intervals.plus_minus(score.mean, score.half_width)} (n={score.n})"
+    best = f"best {one.metric} {intervals.plus_minus(score.mean, score.half_width)} (n={score.n})"
+    return f"{headline(one)}, {best}{unwell(one)}"

@@ -29,10 +29,11 @@ from jobs.planning import apart, stages
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.planning.known import known
-from jobs.planning.stages import Course
+from jobs.planning.stages import StagedStudy
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
+from jobs.present.status import hopeless
 from jobs.results.layout import study_folder
 from jobs.study import trust
 from jobs.study.sections import LATER
@@ -76,12 +77,15 @@ def run_study(
                 check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
-    if summary is not None:
-        _exit(summary, quiet=quiet)
+    if summary is None:
+        return
+    if summary.hopeless and not quiet:
+        remark([hopeless(summary.hopeless, summary.saved)])
+    _exit(summary, quiet=quiet)
 
 
 def _stages(
-    course: Course, results: str, where: dict[str, Any], metrics: Metrics | None, *, quiet: bool
+    course: StagedStudy, results: str, where: dict[str, Any], metrics: Metrics | None, *, quiet: bool
 ) -> Summary | None:
     """Runs one stage after the other; returns the summary of all, or None if there are none."""
     stop = Stop()
@@ -97,6 +101,8 @@ def _stages(
                 done=before.done + summary.done,
                 failed=before.failed + summary.failed,
                 advanced=before.advanced or summary.advanced,
+                hopeless=before.hopeless + summary.hopeless,
+                saved=before.saved + summary.saved,
             )
         if summary.missing or summary.paused or summary.unwritable:
             break
@@ -110,7 +116,7 @@ def _adopt(study: Study, results: str, checkpoint: Path, *, quiet: bool) -> None
         remark([f"trial {key} goes on after epoch {epoch}"])
 
 
-def _pass_gate(course: Course, place: int, results: str, *, quiet: bool) -> None:
+def _pass_gate(course: StagedStudy, place: int, results: str, *, quiet: bool) -> None:
     """Prints the verdict of the gate after a stage, and ends the run if the gate is closed."""
     verdict = course.verdict(place, results)
     if verdict is None:

@@ -196,6 +196,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "save_model": study.select.save_model,
         "save_assignments": study.select.save_assignments,
         "save_state": study.select.save_state,
+        "stop": study.health.stop,
         "threads": resources.cpu,
         "device": device,
         "gpu": resources.gpu,

@@ -26,7 +26,7 @@ class Order:
     A member of a population (see `jobs.planning.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
     `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
-    those in `contents`.
+    those in `contents`. A trial in which one of the codes `stop` is found ends after this epoch.
     """
 
     study: str
@@ -45,6 +45,7 @@ class Order:
     save_model: bool = False
     save_assignments: bool | None = None
     save_state: bool = False
+    stop: Sequence[str] = ()
     threads: int = 1
     device: str = "cpu"
     gpu: float = 0.0

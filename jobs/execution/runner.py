@@ -52,6 +52,8 @@ class Summary:
         signal: the number of the signal that stopped it; 0 if none did.
         paused: if it paused by itself, the common reason for which its first trials failed; else empty.
         unwritable: if results could no longer be written, the error that ended it; else empty.
+        hopeless: number of trials of this run that ended themselves by `health.stop`.
+        saved: the seconds that their epochs left would have taken.
     """
 
     done: int
@@ -65,6 +67,8 @@ class Summary:
     signal: int = 0
     paused: str = ""
     unwritable: str = ""
+    hopeless: int = 0
+    saved: float = 0.0
 
     @property
     def exit_code(self) -> int:
@@ -202,6 +206,8 @@ class _End:
     advanced: bool = False
     paused: str = ""
     unwritable: str = ""
+    hopeless: int = 0
+    saved: float = 0.0
 
 
 def _tidy(ready: Ready) -> str:
@@ -272,6 +278,8 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
             # Neither the trial nor the driver can write results: further training would be lost.
             end.unwritable = end.unwritable or str(error)
             stop.request()
+        if (saved := event.data.get("saved")) is not None:
+            end.hopeless, end.saved = end.hopeless + 1, end.saved + saved
         breaker.hear(event)
         on_event(event)
 

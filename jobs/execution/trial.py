@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cluster import memory
 from cluster.executor import EndedEarly
@@ -29,7 +28,10 @@ from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
+from jobs.execution import epochs
 from jobs.execution.order import Order, first_row
+from jobs.execution.reasons import joined, kind
+from jobs.execution.verdict import SAVED, Judge, left
 from jobs.models import assignments, states
 from jobs.models.assignments import KeepRule
 from jobs.models.best import BestModel
@@ -62,13 +64,13 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
 
     Returns:
         `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, `epochs`
-        done, the selection metric's last `value` (None without one), and whether the row is `stored`. If results cannot
-        be written, this is the only record of the attempt.
+        done, the selection metric's last `value` (None without one), the seconds `saved` by an early end (None without
+        one), and whether the row is `stored`. If results cannot be written, this is the only record of the attempt.
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
     if peek.has_finished(study_folder(order.results, order.study), order.trial_key):
-        known = {"status": "ok", "reason": "", "config_key": order.config_key}
+        known = {"status": "ok", "reason": "", "config_key": order.config_key, "saved": None}
         return {**known, "seconds": 0.0, "epochs": 0, "value": None, "stored": True}
     running = _Running(order, attempt_id)
     try:
@@ -81,20 +83,10 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
     except UserError as error:
         running.fail(f"BAD_INPUT: {error}")
     except DivergedError as error:
-        running.fail(f"DIVERGED: {error}")
+        running.diverged(str(error))
     except Exception as error:  # noqa: BLE001 - any error of a plug-in ends only this trial, not the study
-        running.fail(f"{_kind(error)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        running.fail(f"{kind(error)}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return running.outcome()
-
-
-def _kind(error: Exception) -> str:
-    """The reason code of an exception from training."""
-    # Out of memory, torch's CPU allocator raises a plain RuntimeError, and CUDA libraries raise errors of their own.
-    refused = isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
-    return "OUT_OF_MEMORY" if refused or isinstance(error, MemoryError | torch.OutOfMemoryError) else "ERROR"
-
-
-_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 _SAME = ("trial_key", "data_hash", "code_hash", "after")
@@ -111,6 +103,7 @@ class _Running:
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
         self.metric = within_trial(order.metric)
         self.attempt = first_row(order, attempt_id)
+        self.judge = Judge(self.config.epochs)
         self.model = BestModel.of(self.folder, vars(order)) if order.save_model else None
         self.scored: tuple[int, Assignment] | None = None
         self.label_free = float("-inf")
@@ -139,6 +132,7 @@ class _Running:
         """Trains to the last epoch and writes rows and checkpoints."""
         order, keep = self.order, self.order.save_state
         self.data = data = load_data(self.config, order.data_hash, order.device)
+        self.judge = Judge(self.config.epochs, self.config.batch_size, data.part("train").n_samples)
         for row in fit(self.config, data, seed=order.seed, device=order.device, resume=resume, extendable=keep):
             if row.unended:
                 self._keep_state(row.unended)
@@ -147,6 +141,9 @@ class _Running:
                 break
             if row.epoch == self.order.until:
                 self._pause(row)
+                return
+            if why := self.judge.hopeless(self.attempt, order.stop):
+                self._end_hopeless(why)
                 return
             if (by := self.request.came()) and not self.order.until:  # Members of a population wait for each other.
                 self._stop(row, by)
@@ -161,11 +158,25 @@ class _Running:
                 self._interrupted(row)
                 raise
         self.attempt.status = "ok"
-        self.attempt.reason = _joined(self.attempt.reason, *self._warnings())
+        self.attempt.reason = joined(self.attempt.reason, *self._warnings())
         self._write_model()
         self._keep_clusters()
-        write(self.order.results, self.attempt)
+        self._write()
         self.checkpoints.clear()
+
+    def diverged(self, why: str) -> None:
+        """Ends the attempt as failed, or as stopped if the study stops what has diverged."""
+        epoch = self.attempt.epochs_done + 1
+        self.attempt.history.append((epoch, self.seconds, "loss", math.inf))
+        self.judge.fill(self.attempt, ended=False)
+        if "DIVERGED" in self.order.stop:
+            self.attempt.own_seconds = time.monotonic() - self.began
+            try:
+                self._end_hopeless(f"DIVERGED@{epoch}: {why}")
+            except StorageError as error:
+                self.fail(f"RESULTS_UNWRITABLE: {error}", log=False)
+        else:
+            self.fail(f"DIVERGED: {why}")
 
     def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed and writes the traceback to a separate file."""
@@ -196,6 +207,7 @@ class _Running:
             "epochs": attempt.epochs_done,
             "value": self._value(),
             "stored": self.stored,
+            "saved": attempt.health.get(SAVED),
         }
 
     def _news(self, row: EpochRow) -> dict[str, Any]:
@@ -203,12 +215,19 @@ class _Running:
         return {"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value(), "scored": scored}
 
     def _end_early(self, row: EpochRow) -> None:
+        self._end(f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}")
+
+    def _end_hopeless(self, why: str) -> None:
+        self.attempt.health[SAVED] = left(self.attempt, self.config.epochs)
+        self._end(why)
+
+    def _end(self, why: str) -> None:
+        """Ends the attempt as stopped; nothing goes on from it."""
         self.attempt.status = "stopped"
-        behind = f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}"
-        self.attempt.reason = _joined(behind, self.elsewhere)
+        self.attempt.reason = joined(why, self.elsewhere)
         self._write_model()
         self._keep_clusters()
-        write(self.order.results, self.attempt)
+        self._write()
         self.checkpoints.clear()
 
     def _stop(self, row: EpochRow, by: str) -> None:
@@ -217,14 +236,14 @@ class _Running:
         self.attempt.status = "stopped"
         self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
         self._keep_clusters()
-        write(self.order.results, self.attempt)
+        self._write()
 
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         waiting = f"WAITING: for the exchange at epoch {row.epoch}"
-        self.attempt.reason = _joined(self.attempt.reason, waiting)
-        write(self.order.results, self.attempt)
+        self.attempt.reason = joined(self.attempt.reason, waiting)
+        self._write()
         self.checkpoints.clear()
 
     def _warnings(self) -> list[str]:
@@ -235,26 +254,24 @@ class _Running:
 
     # Rows
 
+    def _write(self) -> None:
+        """Writes the row with its verdict so far."""
+        self.judge.fill(self.attempt, ended=self.attempt.status == "ok")
+        write(self.order.results, self.attempt)
+
     def _record(self, row: EpochRow) -> None:
         attempt = self.attempt
         self.seconds += row.train_seconds + row.evaluation_seconds
         attempt.own_seconds = time.monotonic() - self.began
-        attempt.seconds, attempt.epochs_done = self.seconds, row.epoch
-        metrics, signals = _plain(row.metrics), _plain(row.health)
-        named = metrics | {f"health.{name}": value for name, value in signals.items()}
-        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in named.items()]
-        changing = {f"hp.{key}": self.order.parameters[key] for key in self.order.changing}
-        attempt.history += [(row.epoch, self.seconds, name, value) for name, value in changing.items()]
-        attempt.metrics |= metrics
-        attempt.health |= signals
+        changing = {key: self.order.parameters[key] for key in self.order.changing}
+        found = epochs.add(attempt, row, self.seconds, changing)
         if row.scores is not None:
-            attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
-            attempt.probe_labels = _listed(row.scores.probe_labels)
             self.scored = row.scores.assignment and (row.epoch, row.scores.assignment)
-        self._keep_best(row.epoch, metrics | signals)
+        self._keep_best(row.epoch, found)
         if self.model and attempt.best_epoch == row.epoch:
             self.model.keep(row.state(), row.epoch, self.metric, attempt.best[self.metric])
-        self._keep_label_free(row.epoch, signals.get(LABEL_FREE))
+        if (value := found.get(LABEL_FREE)) is not None and value > self.label_free:
+            attempt.label_free_epoch, self.label_free = row.epoch, value
 
     def _keep_best(self, epoch: int, found: dict[str, float]) -> None:
         name = self.metric
@@ -262,10 +279,6 @@ class _Running:
             return
         if beats(found[name], self.attempt.best.get(name), self.order.mode):
             self.attempt.best_epoch, self.attempt.best = epoch, found
-
-    def _keep_label_free(self, epoch: int, value: float | None) -> None:
-        if value is not None and value > self.label_free:
-            self.attempt.label_free_epoch, self.label_free = epoch, value
 
     # Checkpoints
 
@@ -275,13 +288,13 @@ class _Running:
             self._write_checkpoint(row)
             self.saving += time.monotonic() - now
         if now - self.beaten >= self.order.heartbeat_seconds:
-            write(self.order.results, self.attempt)
+            self._write()
             self.beaten = now
 
     def _interrupted(self, row: EpochRow) -> None:
         self._write_checkpoint(row)
         self.attempt.reason = "INTERRUPTED"
-        write(self.order.results, self.attempt)
+        self._write()
 
     def _write_model(self) -> None:
         if self.model:
@@ -329,7 +342,7 @@ class _Running:
         here = f"{self.attempt.device} ({self.attempt.precision})"
         self.devices += [here] if self.devices[-1:] != [here] else []
         self.elsewhere = f"{ELSEWHERE}: trained on {', then on '.join(self.devices)}" if len(self.devices) > 1 else ""
-        self.attempt.reason = _joined(self.attempt.reason, self.elsewhere)
+        self.attempt.reason = joined(self.attempt.reason, self.elsewhere)
 
     def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
@@ -384,16 +397,3 @@ class _Running:
         """Takes over the results so far of an earlier attempt."""
         self.seconds, self.label_free, self.devices = told.seconds, told.label_free, told.devices
         self.attempt = replace(self.attempt, **told.attempt)
-
-
-def _joined(*reasons: str) -> str:
-    return "; ".join(filter(None, reasons))
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, float]:
-    """The values as Python floats: torch refuses to load numpy scalars, and the trial would restart."""
-    return {name: float(value) for name, value in values.items()}
-
-
-def _listed(numbers: NDArray[np.int64] | None) -> list[int] | None:
-    return None if numbers is None else numbers.tolist()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
-from jobs.analysis.race import Race, Rule, Values, looks, race
+from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
 from jobs.planning.known import known
@@ -61,7 +61,7 @@ class Confirmation:
         self._plan = known(planning.make(study), results)
         self._cells = {one.config_key: one for one in self._plan.trials}
         self.seeds = tuple(itertools.islice(_seeds(study.seeds), most))
-        self.rule = Rule(looks(len(study.seeds), most), top, margin, mode == "max")
+        self.rule = RaceRule(looks(len(study.seeds), most), top, margin, mode == "max")
 
     def heat(self) -> Heat:
         """The current state, from the stored rows.

@@ -50,7 +50,7 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
 
     Args:
         plan: of a study.
-        gates: further metrics that its trials must report, by their place in the study file (see `Course.gates`);
+        gates: further metrics that its trials must report, by their place in the study file (see `StagedStudy.gates`);
             None stands for the metric that selects.
 
     Raises:

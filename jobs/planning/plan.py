@@ -69,11 +69,12 @@ class Plan:
     def missing(self, results: str, again: str = "") -> list[PlannedTrial]:
         """The trials without a finished row: never run, interrupted or failed.
 
-        A trial that was stopped early counts as done if the study uses early stopping or somebody asked for it, else it
-        is run to its end. So is the trial with the key `again`, whoever stopped it.
+        A trial that was stopped early counts as done if the study uses early stopping (`scheduler: asha`, or
+        `health.stop`) or somebody asked for it, else it is run to its end. So is the trial with the key `again`,
+        whoever stopped it.
         """
         stored, _ = self.statuses(results)
-        done = FINISHED if self.study.search.scheduler == "asha" else ("ok",)
+        done = FINISHED if self.study.search.scheduler == "asha" or self.study.health.stop else ("ok",)
         ended = {key for key in stops.asked(study_folder(results, self.study.name)) if stored.get(key) in FINISHED}
         ended.discard(again)
         return [one for one in self.trials if one.trial_key not in ended and stored.get(one.trial_key) not in done]

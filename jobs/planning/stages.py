@@ -90,7 +90,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Course:
+class StagedStudy:
     """A study file: its stages in order; a file without stages counts as one stage."""
 
     stages: Sequence[Stage]
@@ -156,7 +156,7 @@ class Course:
         return [cell for (of, key), cell in values.items() if of == name and key in keys]
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:
+def load(path: str | Path, overrides: Sequence[str] = ()) -> StagedStudy:
     """Reads and checks a study file with or without stages; `dotted.key=value` overrides apply to every stage.
 
     Raises:
@@ -164,7 +164,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Course:
     """
     content, folder = yaml_document.load(path), Path(path).parent
     if not isinstance(content.value, dict) or STAGES not in content.value:
-        return Course((Stage("", Reader(content, folder).read(overrides)),))
+        return StagedStudy((Stage("", Reader(content, folder).read(overrides)),))
     return _Reader(content, folder, overrides).read()
 
 
@@ -177,7 +177,7 @@ class _Reader:
         self._mistakes = Mistakes()
         self._lines: list[str] = []
 
-    def read(self) -> Course:
+    def read(self) -> StagedStudy:
         """All stages.
 
         Raises:
@@ -192,7 +192,7 @@ class _Reader:
         told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
         if lines := dict.fromkeys([*told, *self._lines]):
             raise UserError(*lines)
-        return Course(stages, self)
+        return StagedStudy(stages, self)
 
     def _stages(
         self, entries: Sequence[dict[str, Any]], gates: Sequence[Gate | None], base: Mapping[str, Any]

@@ -11,7 +11,7 @@ from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.race import Race, Rule, Standing
+from jobs.analysis.race import Race, RaceRule, Standing
 from jobs.analysis.scores import metric_name
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
@@ -22,7 +22,7 @@ Look = tuple[int, int, Sequence[Standing]]
 """A round's number from 1, its number of seeds per configuration, and the standings."""
 
 
-def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
+def round_text(board: Leaderboard, look: Look, rule: RaceRule, width: int) -> str:
     """One round for a terminal: the configurations that raced in it; for the first round, those that remain.
 
     Args:
@@ -37,7 +37,7 @@ def round_text(board: Leaderboard, look: Look, rule: Rule, width: int) -> str:
     return "\n".join(["", *lines, ""]) + _sheet(board, shown).render("table", width)
 
 
-def end_text(board: Leaderboard, race: Race, rule: Rule, width: int) -> str:
+def end_text(board: Leaderboard, race: Race, rule: RaceRule, width: int) -> str:
     """The result of the race, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]

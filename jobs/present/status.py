@@ -35,6 +35,20 @@ def headline(one: StudyStatus) -> str:
     return ", ".join([f"{study}: {one.done} of {counted(one.planned, 'trial')} done{by_hand}", *counts, *left]) + begun
 
 
+def unwell(one: StudyStatus) -> str:
+    """`; running unwell: t1 COLLAPSED@12 and 3 more`; empty if the rules found nothing in the trials that run."""
+    found = [trial for trial in one.begun if trial.state == "running" and trial.verdict not in {"", "OK"}]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; running unwell: {one_line(f'{found[0].trial_key} {found[0].verdict}')}{more}"
+
+
+def hopeless(count: int, saved: float) -> str:
+    """`3 trials ended by health.stop, some 2 h saved`."""
+    return f"{counted(count, 'trial')} ended by health.stop, some {tables.duration(saved)} saved"
+
+
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
     yield headline(one)
@@ -46,6 +60,8 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
     yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
+    if one.hopeless:
+        yield f"  {hopeless(one.hopeless, one.saved)}"
     if one.stopped:
         yield "  stopped by hand (go on with: conclus resume RESULTS --trial KEY)"
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
@@ -116,4 +132,5 @@ def _details(trial: Trial) -> str:
     of = f"/{trial.epochs}" if trial.epochs else ""
     last = "" if trial.state == "running" else "last "
     heard = "" if trial.heard is None else f", {last}heard {tables.duration(trial.heard)} ago"
-    return f"epoch {trial.epoch}{of}{heard}" + (f" on {trial.host}" if trial.host else "")
+    health = f", {trial.verdict}" if trial.verdict else ""
+    return f"epoch {trial.epoch}{of}{health}{heard}" + (f" on {trial.host}" if trial.host else "")

@@ -79,6 +79,19 @@ def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, named: str |
     return TrialClusters(folder, row, kept, data.part("train"), config.data, texts, "")
 
 
+def texts_of(folder: Place, row: Mapping[str, Any]) -> list[str]:
+    """The texts that a trial was trained on; empty if its data are no texts.
+
+    Args:
+        folder: The folder of its study.
+        row: Its row, with `data_hash` and `params_json`.
+
+    Raises:
+        UserError: They are missing, elsewhere or not those of the trial.
+    """
+    return _texts(_config(folder, row, None).data)
+
+
 def splitting(clusters: TrialClusters) -> dict[str, Any]:
     """How the texts of a trial are split into terms: as its own TF-IDF does it, or by what they look like.
 

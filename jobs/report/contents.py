@@ -17,11 +17,15 @@ from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
+from jobs.health import courses as judging
+from jobs.health.courses import Course
+from jobs.health.settings import settings
 from jobs.models import assignments
+from jobs.present.health import JudgedTrials
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
-from jobs.results.reader import load
+from jobs.results.reader import load, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 
 _PAIRS = 6
+_COURSES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Contents:
         unshared: The reason if there is no importance.
         effects: The effect of each parameter on the metric, the largest difference first.
         interactions: The metric over pairs of parameters, those with the largest effects first.
+        health: The trials, judged; None without drawings.
+        courses: The courses to draw, by a name for the trial: those of the best trial and of some with codes.
         skipped: Files that could not be read, as whole sentences.
         notes: Other remarks on the files, as whole sentences.
     """
@@ -74,6 +81,8 @@ class Contents:
     unshared: str
     effects: Sequence[Effect]
     interactions: Sequence[Interaction]
+    health: JudgedTrials | None
+    courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
 
@@ -86,7 +95,13 @@ def gather(
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
-    wanted = [*wanted_columns(metric), *valued.wanted_columns(metric), *origin.COLUMNS, "health.*", *_CLUSTER_COLUMNS]
+    wanted = [
+        *wanted_columns(metric),
+        *valued.wanted_columns(metric),
+        *origin.COLUMNS,
+        *judging.COLUMNS,
+        *_CLUSTER_COLUMNS,
+    ]
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
@@ -94,6 +109,7 @@ def gather(
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
+    judged = judging.judged(present) if drawn else []
     return Contents(
         metric=metric,
         mode=mode,
@@ -111,6 +127,8 @@ def gather(
         unshared=unshared,
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
+        health=JudgedTrials(judged, settings(judged)) if drawn else None,
+        courses=_courses(present, judged, board),
         skipped=loaded.skipped,
         notes=loaded.notes,
     )
@@ -129,6 +147,24 @@ def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
     wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
     found = {name: curves.curves(table, name) for name in wanted if name in there}
     return {name: one for name, one in found.items() if one}
+
+
+def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboard | None) -> dict[str, Course]:
+    """The courses of the first trial of the best configuration, and of one trial for each set of codes."""
+    best = (board.entries[0].study, board.entries[0].config_key) if board else None
+    first = [place for place, one in enumerate(judged) if (one.study, one.config_key) == best and one.is_known][:1]
+    unwell: dict[tuple[str, ...], int] = {}
+    for place, one in enumerate(judged):
+        if one.codes and one.is_known and place not in first:
+            unwell.setdefault(one.codes, place)
+    places = [*first, *unwell.values()][:_COURSES]
+    several = len({one.study for one in judged}) > 1
+    names = [
+        f"{'best: ' if place in first else ''}{f'{one.study} ' if several else ''}{one.trial_key} {one.verdict}"
+        for place in places
+        for one in [judged[place]]
+    ]
+    return dict(zip(names, judging.courses(take(table, places)), strict=True))
 
 
 def _clusters(

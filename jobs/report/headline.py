@@ -21,28 +21,28 @@ _NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Conclusion:
     """A conclusion: its subject in one or two words, and a sentence."""
 
     about: str
     text: str
 
 
-def findings(contents: Contents) -> list[Finding]:
+def findings(contents: Contents) -> list[Conclusion]:
     """The conclusions, the most important first."""
-    found = _ranking(contents.board) if contents.board else [Finding("Not ranked", str(contents.refused))]
-    found += [Finding("Matters", _matters(contents.importance))] if contents.importance else []
-    found += [Finding("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
-    found += [Finding("Trials", _trials(contents)), *_failures(contents.outcomes)]
-    found += [Finding("Unverified", text) for text in _imported(contents.outcomes)]
-    return found + [Finding("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
+    found = _ranking(contents.board) if contents.board else [Conclusion("Not ranked", str(contents.refused))]
+    found += [Conclusion("Matters", _matters(contents.importance))] if contents.importance else []
+    found += [Conclusion("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
+    found += [Conclusion("Trials", _trials(contents)), *_failures(contents.outcomes)]
+    found += [Conclusion("Unverified", text) for text in _imported(contents.outcomes)]
+    return found + [Conclusion("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
 
 
-def _ranking(board: Leaderboard) -> list[Finding]:
+def _ranking(board: Leaderboard) -> list[Conclusion]:
     first, *rest = board.entries
-    found = [Finding("Best", _best(first, board)), *(Finding("Tied", text) for text in _ties(rest))]
+    found = [Conclusion("Best", _best(first, board)), *(Conclusion("Tied", text) for text in _ties(rest))]
     label, *others = board.notes
-    return [*found, Finding("Chosen by", label), *(Finding("Note", note) for note in others)]
+    return [*found, Conclusion("Chosen by", label), *(Conclusion("Note", note) for note in others)]
 
 
 def _best(entry: Entry, board: Leaderboard) -> str:
@@ -103,8 +103,8 @@ def _trials(contents: Contents) -> str:
     return ", ".join(parts) + "."
 
 
-def _failures(ended: Outcomes) -> list[Finding]:
-    return [Finding("Failed", _trouble(one)) for one in ended.failures[:_NAMED]]
+def _failures(ended: Outcomes) -> list[Conclusion]:
+    return [Conclusion("Failed", _trouble(one)) for one in ended.failures[:_NAMED]]
 
 
 def _trouble(one: Trouble) -> str:

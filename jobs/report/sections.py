@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import counted
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.outcomes import HEALTH, Trouble
+from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import is_loss, metric_name, rescales_loss
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
@@ -16,7 +16,8 @@ from jobs.report import charts, clusters, pieces, svg
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
-from jobs.report.headline import Finding, describe, findings
+from jobs.report.headline import Conclusion, describe, findings
+from jobs.report.health import has_courses, health
 from jobs.report.importance import importance
 from jobs.report.interactions import interactions
 from jobs.report.markup import Markup, join, tag
@@ -60,7 +61,7 @@ def all_sections(contents: Contents) -> list[Section]:
         Section("curves", "Learning curves", _curves(contents)),
         _clusters(contents.clusters),
         Section("selection", "Choosing without labels", _selection(contents)),
-        Section("health", "Health", _health(contents)),
+        Section("health", "Health", health(contents), has_charts=has_courses(contents)),
         Section("provenance", "Provenance", provenance(contents)),
         Section("reading", "How to read this page", _reading()),
     ]
@@ -77,11 +78,11 @@ def subtitle(contents: Contents) -> str:
     )
 
 
-def _conclusions(found: Sequence[Finding]) -> Markup:
+def _conclusions(found: Sequence[Conclusion]) -> Markup:
     return tag("dl", [_finding(i, one) for i, one in enumerate(found)], class_="findings")
 
 
-def _finding(place: int, one: Finding) -> Markup:
+def _finding(place: int, one: Conclusion) -> Markup:
     bad = one.about in {"Failed", "Not ranked", "Unverified", "Left out"}
     names = " ".join(name for name, on in (("lead", place == 0), ("bad", bad)) if on)
     return join([tag("dt", one.about), tag("dd", one.text, class_=names or None)])
@@ -217,7 +218,7 @@ def _clusters(found: ClusterContents | str) -> Section:
     )
 
 
-# Label-free selection and health
+# Label-free selection
 
 
 def _selection(contents: Contents) -> Markup | None:
@@ -230,40 +231,6 @@ def _selection(contents: Contents) -> Markup | None:
         name = metric_name(contents.board.metric)
         drawn = pieces.panels([pieces.figure(name, "by the consensus of label-free criteria", scatter)])
     return join([map(pieces.note, selection_notes(choices)), table, drawn])
-
-
-def _health(contents: Contents) -> Markup:
-    ended = contents.outcomes
-    states = " · ".join(f"{n:,} {name}" for name, n in sorted(ended.statuses.items()))
-    parts: list[Markup] = [tag("p", f"Trials: {states}.")]
-    parts += _trouble_table("Failed", ended.failures, "No trial failed.")
-    parts += _trouble_table("Warnings of finished trials", ended.warnings, "No finished trial has a warning.")
-    if contents.signals:
-        named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
-        drawings = [
-            pieces.figure(name, "", charts.signal(name, values, contents.board))
-            for name, values in contents.signals.items()
-        ]
-        parts += [
-            tag("h3", "Label-free signals"),
-            pieces.note("One dot for each configuration: the mean over its seeds at the last epoch.", named),
-            pieces.panels(drawings),
-        ]
-    return join(parts)
-
-
-def _trouble_table(title: str, found: Sequence[Trouble], none: str) -> list[Markup]:
-    heading = tag("h3", title)
-    if not found:
-        return [heading, pieces.note(none)]
-    columns = [
-        Column("code", right=False),
-        Column("trials"),
-        Column("configurations"),
-        Column("message of the first", right=False),
-    ]
-    rows: list[list[Any]] = [[one.code, one.trials, one.configurations, one.example] for one in found]
-    return [heading, pieces.sheet_table(Sheet(columns, rows), title, wrap=[columns[-1].name])]
 
 
 def _reading() -> Markup:

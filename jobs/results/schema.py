@@ -57,6 +57,8 @@ FIXED = pa.schema(
         pa.field("best_metric", pa.string()),
         pa.field("best_epoch", pa.int32()),
         pa.field("label_free_epoch", pa.int32()),
+        pa.field("verdict", pa.string()),
+        pa.field("performance_trend", pa.string()),
         pa.field("cluster_sizes", pa.list_(pa.field("element", pa.int32()))),
         pa.field("probe_labels", pa.list_(pa.field("element", pa.int16()))),
     ]
@@ -100,6 +102,8 @@ class Attempt:
         env: Versions of Python and packages; for an imported row, its file, line and notes.
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
+        verdict: `OK`, or the codes of `core.evaluation.health.judge` joined by "; "; empty if it was not judged.
+        performance_trend: `improving`, `plateau` or `declining`; empty without a scored epoch.
         cluster_sizes: Items per cluster at the last epoch.
         probe_labels: Clusters of the data set's subsample at the last epoch, each below 2,000.
         metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.
@@ -136,6 +140,8 @@ class Attempt:
     best_metric: str = ""
     best_epoch: int | None = None
     label_free_epoch: int | None = None
+    verdict: str = ""
+    performance_trend: str = ""
     cluster_sizes: list[int] | None = None
     probe_labels: list[int] | None = None
     metrics: dict[str, float] = field(default_factory=dict[str, float])

@@ -110,18 +110,53 @@ class Resources:
     timeout_minutes: PositiveFloat | None = 60.0
 
 
+Code = Literal[
+    "DIVERGED",
+    "COLLAPSED",
+    "EMPTY_CLUSTERS",
+    "OVERCONFIDENT",
+    "STALLED",
+    "UNSTABLE",
+    "VIEWS_TOO_EASY",
+    "VIEWS_TOO_HARD",
+    "CONSTANT_FEATURES",
+    "DUPLICATES",
+    "ONE_CLASS",
+    "AT_CHANCE",
+    "IMBALANCED",
+    "TOO_EQUAL",
+    "BELOW_INPUT",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What is done with a trial in which the rules of health find something, see health.md. No part of a trial's key.
+
+    Attributes:
+        stop: codes; a trial in which one is found ends after this epoch as `stopped`, and does not start again while
+            the code is listed.
+    """
+
+    stop: tuple[Code, ...] = ()
+
+
 _OWN_KEYS = {"CPU": "cpu", "GPU": "gpu", "memory": "memory_gb"}
 _SMALLEST = 0.0001
 """The smallest amount of a resource that Ray counts."""
 
 
-def mistakes(select: Select, search: Search, budget: Budget, resources: Resources) -> Iterator[tuple[Place, str]]:
+def mistakes(
+    select: Select, search: Search, budget: Budget, resources: Resources, health: Health
+) -> Iterator[tuple[Place, str]]:
     """The places and sentences of what is wrong with these sections beside their types."""
     if select.save_state and search.scheduler != "none":
         yield ("select", "save_state"), f"trials that {search.scheduler} stops or changes cannot go on: leave it out"
     if select.save_state and select.save_model:
         why = "the model of the best epoch is not kept where a trial goes on: leave one of the two out"
         yield ("select", "save_state"), why
+    if health.stop and search.scheduler == "pbt":
+        yield ("health", "stop"), "the members of a population wait for each other, so none may end alone: leave it out"
     try:
         budget.end()
     except (ValueError, OverflowError):
@@ -142,4 +177,4 @@ def mistakes(select: Select, search: Search, budget: Budget, resources: Resource
             yield place, f"{amount:g} is wrong: a whole number, or a number from {_SMALLEST} to 1 is needed"
 
 
-SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources}
+SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources, "health": Health}

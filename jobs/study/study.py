@@ -22,7 +22,7 @@ from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document
 from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
 from jobs.study.search import Search
-from jobs.study.sections import SECTIONS, Budget, Resources, Select
+from jobs.study.sections import SECTIONS, Budget, Health, Resources, Select
 from jobs.study.yaml_document import Document
 
 Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
@@ -47,6 +47,7 @@ class Study:
     search: Search
     budget: Budget
     resources: Resources
+    health: Health
     source: Mapping[str, Any]
 
     @property
@@ -334,7 +335,7 @@ class Reader:
 
     def _check_sections(self, study: Study) -> None:
         found = searches.mistakes(study.search, study.trial, study.space)
-        for place, text in (*found, *sections.mistakes(study.select, study.search, study.budget, study.resources)):
+        for place, text in (*found, *sections.mistakes(*(getattr(study, key) for key in SECTIONS))):
             self.mistakes.add(place, text)
 
 

@@ -50,6 +50,7 @@ WALK = [
     ["diff", "results", "results"],
     ["effect", "results", "learning_rate"],
     ["embed", "MODEL", "mine.npz", "--out", "v.parquet"],
+    ["health", "results"],
     ["importance", "results"],
     ["interaction", "results", "learning_rate", "seed"],
     ["logs", "results"],

@@ -9,6 +9,7 @@ from core.config.schema import Mistakes
 from core.config.trial import TrialConfig, read_trial
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.evaluation.monitor import PAIRS
 from core.methods.conclus import Method as Conclus
 from core.training.fit import fit
 from core.training.method import DivergedError
@@ -76,7 +77,9 @@ def test_what_a_method_says_of_all_samples_is_asked_once_an_epoch(monkeypatch):
     for _ in fit(trial, blobs(), seed=0):
         counts.append(sum(asked))
         asked.clear()
-    assert counts == [90, 90, 90, 90]
+    views = 2 * PAIRS
+    # The monitor measures every third epoch; in the fourth the method has told its outputs for all samples.
+    assert counts == [90 + 90 + views, 90, 90, 90 + views]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -138,7 +141,8 @@ def test_labels_are_used_for_scores_alone():
     labelled, unlabelled = (rows(config(n_clusters=3), blobs(labelled=one), seed=0) for one in (True, False))
     for with_labels, without in zip(labelled, unlabelled, strict=True):
         assert {name: with_labels[1][name] for name in without[1]} == without[1]
-        assert with_labels[2:] == without[2:]
+        assert {name: with_labels[2][name] for name in without[2]} == without[2]
+        assert with_labels[3:] == without[3:]
 
 
 def test_metrics_come_when_they_are_due_and_at_the_end():

@@ -159,7 +159,7 @@ def test_every_reason_not_to_run_a_command_is_needed():
 
 
 def test_every_score_of_a_trial_is_explained(results):
-    text = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("scores.md", "health.md"))
     columns = [name for name in conclus.read_results(results).column_names if name.startswith(("metric.", "health."))]
     scores = {re.sub(r"^\w+\.(kmeans_)?|(?<=loss_)\w+", "", name) for name in columns}
     assert len(scores) > 20

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.analysis.race import Rule, looks, race
+from jobs.analysis.race import RaceRule, looks, race
 from jobs.analysis.ties import _critical, _Layout, _ratios
 from tests.rates import highest, missed_at_full_count
 
@@ -30,7 +30,7 @@ def run(future, known, rule):
 
 
 def rule(first, **changes):
-    return Rule(**{"looks": looks(first, 12), "top": 5, "margin": 0.0, "maximise": True} | changes)
+    return RaceRule(**{"looks": looks(first, 12), "top": 5, "margin": 0.0, "maximise": True} | changes)
 
 
 def wrong_verdicts(rng, configurations, first, error, races):

@@ -55,6 +55,24 @@ def test_a_written_attempt_reads_back_with_every_column(tmp_path):
     assert (row["seed"], row["epochs_done"], row["cluster_sizes"], row["env_json"]) == (3, 2, [5, 7], '{"torch":"2.6"}')
 
 
+def test_rows_of_before_the_verdict_are_read_compacted_and_asked_beside_newer_ones(tmp_path, command):
+    old = to_table([attempt("old", params={"a": 1}, metrics={"nmi": 0.5}, health={"label_free": 0.4})])
+    place = tmp_path / "study=s" / "compact" / "part-A.parquet"
+    storage.put(place, writer.stored(old.drop_columns(["verdict", "performance_trend"]), "s"))
+    health = {"label_free": 0.6, "trend_slope": 0.1}
+    new = attempt("new", params={"a": 2}, health=health, verdict="COLLAPSED@12", performance_trend="plateau")
+    writer.write(str(tmp_path), new)
+    for _ in range(2):
+        found = {row["trial_key"]: row for row in reader.read_results(str(tmp_path)).to_pylist()}
+        assert (found["old"]["verdict"], found["old"]["performance_trend"]) == (None, None)
+        assert (found["new"]["verdict"], found["new"]["performance_trend"]) == ("COLLAPSED@12", "plateau")
+        assert found["old"]["health.trend_slope"] is None
+        code, out, _ = command("sql", tmp_path, "select trial_key, verdict from trials order by trial_key")
+        assert (code, "COLLAPSED@12" in out) == (0, True)
+        assert command("aggregate", tmp_path)[0] == 0
+        assert command("compact", tmp_path)[0] == 0
+
+
 def test_the_file_has_the_schema_as_declared(tmp_path):
     path = writer.write(str(tmp_path), attempt(params={"a": 1}, metrics={"nmi": 1}))
     schema = pq.ParquetFile(path).schema_arrow

@@ -19,6 +19,7 @@ from jobs.analysis.status import standing
 from jobs.execution import driver
 from jobs.execution.progress import Progress
 from jobs.planning import plan as planning
+from jobs.present.status import unwell
 from jobs.results import stops
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
@@ -201,6 +202,25 @@ def test_programs_get_json_and_tables(store, command):
     assert one["best"]["score"]["mean"] == 0.5
     _, out, _ = command("status", store.results, "--format", "csv")
     assert out.splitlines()[1].startswith("s,4,1,1,0,0,0,2,nmi,0.5")
+
+
+def test_a_running_trial_is_shown_with_its_verdict(store, command):
+    store.add(0, "running", verdict="COLLAPSED@12; EMPTY_CLUSTERS=3")
+    store.add(1, "running", verdict="OK")
+    store.add(2, "running")
+    _, out, _ = command("status", store.results)
+    shown = [line.split("  ")[-1].partition(", heard")[0] for line in out.splitlines() if "epoch" in line]
+    assert shown == ["epoch 10/20, COLLAPSED@12; EMPTY_CLUSTERS=3", "epoch 10/20, OK", "epoch 10/20"]
+    _, out, _ = command("status", store.results, "--format", "json")
+    told = {one["trial_key"]: one["verdict"] for one in json.loads(out)[0]["begun"]}
+    assert told == {"t0": "COLLAPSED@12; EMPTY_CLUSTERS=3", "t1": "OK", "t2": ""}
+
+
+def test_a_verdict_of_a_stranger_is_text(store, command):
+    store.add(0, "running", verdict="\x1b[2J\nx")
+    _, out, _ = command("status", store.results)
+    assert "\\x1b[2J\\nx" in out
+    assert unwell(standing(store.folder)) == "; running unwell: t0 \\x1b[2J\\nx"
 
 
 def test_nothing_there_is_one_line(command, tmp_path):

@@ -51,7 +51,9 @@ def made(*paths):
 
 def harnessed(text):
     policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', text)[0]
-    return text.replace(policy, "").replace("</html>", HARNESS + "</html>")
+    # The script that draws charts has the end of a page in it, too.
+    before, end, after = text.replace(policy, "").rpartition("</html>")
+    return f"{before}{HARNESS}{end}{after}"
 
 
 def framed(text, width):

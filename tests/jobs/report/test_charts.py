@@ -8,6 +8,7 @@ import pytest
 
 from jobs.charts import look
 from jobs.charts.bars import bars
+from jobs.charts.courses import POINTS, courses, thinned
 from jobs.charts.matrix import matrix
 from jobs.charts.page import scripts
 from jobs.charts.points import points
@@ -42,7 +43,9 @@ def every(names):
     places = [(float(i), float(i % 3)) for i in range(n)]
     signs = {name: i for i, name in enumerate(names)}
     told = {"first": names, "second": names}
+    lines = {name: {other: [(1, 1.0), (2, 0.5 + i)] for other in names[:2]} for i, name in enumerate(names)}
     return {
+        "courses": courses(lines, "value", names[5] if n > 5 else names[0]),
         "bars": bars(names, values, names, names[0]),
         "matrix": matrix([[i * j for j in range(n)] for i in range(n)], names, names, ("down", "across"), names[3]),
         "points": points(places, names, signs=signs, told=told, titles=("x", "y", "group"), words=names[4]),
@@ -60,7 +63,7 @@ def test_hostile_names_go_through_every_chart_as_text(browser):
     assert "data-taken" not in dom
     dom = dom[: dom.index("</main>")]
     assert "<img" not in dom
-    assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 3
+    assert dom.count('<svg xmlns="http://www.w3.org/2000/svg"') == 4
     drawn = "".join(re.findall(r"<svg.*?</svg>", dom, re.DOTALL))
     words = {unescape(one).strip() for one in re.findall(r"<text[^>]*>(.*?)</text>", drawn)}
     assert "null" in words
@@ -77,6 +80,15 @@ def test_what_the_charts_are_of_is_drawn(browser):
         bars(names, [3.0, -1.0, 2.0], ["+3.0", "-1.0", "+2.0"], "Three fruits."),
         matrix([[7, 0], [1, 5], [0, 0]], names, ["0", "1"], ("class", "cluster"), "Fruits by cluster."),
         points([(0, 0), (1, 1), (2, 0)], names, signs=signs, told={}, titles=("x", "y", "fruit"), words="A map."),
+        courses(
+            {
+                "apple": {"size": [(1, 3.0), (2, float("nan")), (3, 9.0)], "spread": [(1, 1.0), (2, 0.0), (3, 2.0)]},
+                "pear": {"size": [(1, 1.0), (2, 2.0)]},
+            },
+            "fruit",
+            "Two courses.",
+            log=True,
+        ),
     ]
     dom, console = browser(page(charts))
     assert console == []
@@ -87,13 +99,24 @@ def test_what_the_charts_are_of_is_drawn(browser):
     assert {"class", "cluster", "7", "1", "5", "apple"} <= set(texts[1])
     assert "0" not in texts[1][texts[1].index("plum") + 1 :]
     assert texts[2].count("apple") == 3  # At its middle, behind it, and in the legend.
-    for svg, words in zip(svgs, ("Three fruits.", "Fruits by cluster.", "A map."), strict=True):
+    assert {"apple", "pear", "size", "spread", "epoch"} <= set(texts[3])
+    assert "plum" not in texts[3]
+    # A line for each signal of each fruit: one that is not finite, or not above zero, is a gap.
+    assert len(re.findall(r'aria-roledescription="line mark"', svgs[3])) == 3
+    for svg, words in zip(svgs, ("Three fruits.", "Fruits by cluster.", "A map.", "Two courses."), strict=True):
         assert f'aria-label="{words}"' in dom
         assert "var(--" in svg
     # A negative bar differs by more than its side of zero; a group by its shape too.
     assert look.OTHER in svgs[0]
     shapes = re.findall(r'aria-roledescription="point"|class="mark-symbol[^"]*"', svgs[2])
     assert shapes
+
+
+def test_a_long_course_is_thinned_to_its_ends_and_between():
+    series = [(epoch, float(epoch)) for epoch in range(1, 10_001)]
+    found = thinned(series)
+    assert (len(found), found[0], found[-1]) == (POINTS, series[0], series[-1])
+    assert thinned(series[:POINTS]) == series[:POINTS]
 
 
 @pytest.mark.parametrize("title", EVIL[:5])
@@ -105,7 +128,7 @@ def test_a_name_is_never_a_title(title):
         matrix([[1]], ["a"], ["b"], (title, "x"), "A matrix.")
 
 
-@pytest.mark.parametrize("name", ["bars", "matrix", "points"])
+@pytest.mark.parametrize("name", ["bars", "courses", "matrix", "points"])
 def test_a_page_without_scripts_has_the_words(name):
     charts = every(["a", "b", "c", "words of the matrix", "words of the map", "d"])
     text = page([charts[name]])

@@ -1,5 +1,6 @@
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from jobs.analysis.curves import POINTS, curve_metrics, curves
 from jobs.analysis.origin import origins, read_plans
 from jobs.analysis.outcomes import outcomes, reason_code
+from jobs.charts.page import scripts
 from jobs.report import html, scale, svg
 from jobs.report.contents import gather
 from jobs.report.headline import findings
@@ -45,8 +47,11 @@ def test_the_page_asks_for_nothing_outside_itself(results):
     outline = Outline(page(results))
     assert outline.references
     assert all(one.startswith("#") for one in outline.references)
-    assert "@import" not in page(results)
-    assert "url(" not in page(results)
+    vega, draw = scripts()
+    assert page(results).count(vega) == page(results).count(draw) == 1
+    own = page(results).replace(vega, "")
+    assert "@import" not in own
+    assert "url(" not in own
 
 
 def test_no_text_becomes_markup(store):
@@ -59,9 +64,32 @@ def test_no_text_becomes_markup(store):
     store.put("s", rows)
     (store.path / "study=s" / "study.json").write_text('{"commit": "</dd><script>1</script>", "source": {"a": "<b>"}}')
     outline = Outline(page(store.path))
-    assert outline.tags.count("script") == 1
-    assert page(store.path).count("<script>") == 1
+    # The page's own, and the two that draw charts.
+    assert outline.tags.count("script") == 3
+    assert page(store.path).count("<script>") == 3
     assert any(EVIL in one for one in outline.texts)
+
+
+def test_the_health_of_trials_is_told_and_drawn(store):
+    rows = store.fill(rates=(1e-4, 1e-3), temperatures=(0.3, 0.5))
+    for row in rows:
+        is_bad = row.params["optimiser.learning_rate"] == 1e-3
+        row.history += [(epoch, 1.0, "health.marginal_entropy", 0.2 if is_bad else 0.9) for epoch in range(1, 21)]
+    rows[0].status, rows[0].reason = "stopped", f"COLLAPSED@3: {EVIL}"
+    rows[0].health["seconds_saved"] = 30.0
+    store.put("s", rows)
+    part = re.search(r'<section id="health".*?</section>', page(store.path), re.DOTALL)[0]
+    assert "12 trials: 6 OK, 6 with codes." in part
+    assert "1 trial was stopped by a rule" in part
+    assert "30 s" in part
+    assert len(re.findall(r">COLLAPSED@\d+<", part)) == 6
+    assert ">differs<" in part
+    assert ">0 of 6<" in part
+    assert ">6 of 6<" in part
+    (chart,) = re.findall(r'data-chart="(.*?)"', part)
+    lines = {one["trial"] for rows in json.loads(unescape(chart))["datasets"].values() for one in rows}
+    assert len(lines) == 2
+    assert sum(one.startswith("best: ") for one in lines) == 1
 
 
 def test_markup_escapes_texts_and_attributes_alone():

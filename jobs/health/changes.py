@@ -1,0 +1,101 @@
+"""What to change: which value of one parameter went without a code in comparable trials of the store."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.analysis.effect import own_options
+from jobs.analysis.trials import Trials, factor_of
+from jobs.health.courses import Judged
+from jobs.health.settings import factors
+from jobs.results.header import STATUSES
+
+_NORMAL = 1.959964
+"""The quantile of the normal distribution for a two-sided interval of 95 %."""
+_NO_REMEDY = ("data.", "evaluation.", "method.name")
+"""Beginnings of the keys that are no remedy: other data, how often it is scored, and another method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Another value of one parameter, over trials that are equal in data, method and every other parameter.
+
+    Attributes:
+        key: The parameter's dotted key.
+        own: The value of the trial that has the code.
+        value: The other value.
+        without: How many trials with the other value went to their end without the code.
+        n: Of how many, which have the code or went to their end.
+        own_without: The same with the trial's own value.
+        own_n: Of how many, this trial among them.
+    """
+
+    key: str
+    own: Any
+    value: Any
+    without: int
+    n: int
+    own_without: int
+    own_n: int
+
+    @property
+    def least(self) -> float:
+        """The lower end of the 95 % interval of the share without the code: 19 of 20 comes before 1 of 1."""
+        return wilson(self.without, self.n)
+
+
+def wilson(count: int, n: int) -> float:
+    """The lower end of Wilson's 95 % interval of a share of `n` trials, at least 1.
+
+    Reference: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    square = _NORMAL**2
+    share = count / n
+    spread = _NORMAL * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(0.0, (share + square / (2 * n) - spread) / (1 + square / n))
+
+
+def helped(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
+    """The values of one parameter at which comparable trials went without the code more often, the surest first.
+
+    Seeds may differ. Other data, another method and fewer epochs are no remedy. A trial that was stopped or failed
+    before its end tells nothing of a code that it does not have.
+
+    Args:
+        trials: Of one protocol; each has a course.
+        place: Which of them has the code.
+        code: The code.
+    """
+    one = trials[place]
+    told = [i for i, other in enumerate(trials) if i == place or code in other.codes or other.status == STATUSES[0]]
+    those = [trials[i] for i in told]
+    rows = Trials(
+        column="",
+        values=np.array([code not in other.codes for other in those], np.float64),
+        seeds=factor_of("seed", [other.seed for other in those]),
+        data=factor_of("data", [other.data for other in those]),
+        factors=factors(those),
+        constant={},
+        seconds=np.full(len(those), np.nan),
+    )
+    at = told.index(place)
+    keys = [key for key in rows.factors if key in one.params and key != "epochs" and not key.startswith(_NO_REMEDY)]
+    found = [change for key in keys for change in _of_one(rows, at, key)]
+    better = [change for change in found if change.without * change.own_n > change.own_without * change.n]
+    return sorted(better, key=lambda change: (-change.least, change.key, str(change.value)))
+
+
+def _of_one(rows: Trials, at: int, key: str) -> list[Remedy]:
+    """All other values of the parameter in trials that are equal to one in the rest."""
+    factor, groups = rows.factors[key], rows.groups([key, *own_options(rows, key)], seeds=False)
+    alike = (groups == groups[at]) & (factor.codes >= 0)
+    own, codes, size = int(factor.codes[at]), factor.codes[alike], len(factor.levels)
+    counts, without = np.bincount(codes, minlength=size), np.bincount(codes, rows.values[alike], minlength=size)
+    return [
+        Remedy(key, factor.levels[own], value, int(without[i]), int(counts[i]), int(without[own]), int(counts[own]))
+        for i, value in enumerate(factor.levels)
+        if i != own and counts[i]
+    ]

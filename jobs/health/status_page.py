@@ -1,0 +1,335 @@
+"""The numbers of the status page of one trial; `jobs.present.status_page` puts them into words.
+
+All come from the trial's row, from the other rows of the store, and, for the length of texts, from the data. What these
+do not tell is None or empty, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+
+from core.errors import UserError
+from core.evaluation.health import Course, Finding
+from core.evaluation.rules import RULES, Rule
+from core.evaluation.trend import EPSILON
+from jobs.analysis import apart
+from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
+from jobs.health import courses
+from jobs.health.changes import Remedy, helped
+from jobs.health.courses import Judged, judged
+from jobs.health.forecast import Forecast, TooFew, expected, pasts
+from jobs.results.header import FINISHED
+from jobs.results.names import METRIC, PARAM
+from jobs.results.reader import take
+
+COLUMNS = courses.COLUMNS
+"""What is read of the store beside the histories."""
+_STEPS = 4
+"""So many epochs ahead of a running trial, or of the past of a finished one, are in its trajectory."""
+_MOST = 8
+"""Data sets that are compared, and trials that are better than this one and are told."""
+
+Series = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The finished trials of the store on one data set.
+
+    Attributes:
+        data: its name.
+        is_own: whether it is that of the page's trial.
+        imbalance: of its classes, the largest divided by the smallest; None if unknown.
+        trials: their number.
+        low: their lowest score.
+        middle: the median.
+        high: the highest.
+    """
+
+    data: str
+    is_own: bool
+    imbalance: float | None
+    trials: int
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Better:
+    """A better finished trial of the same study and data.
+
+    Attributes:
+        trial_key: its key.
+        score: its last score.
+        other: what is another value in it: (key, own value, its value).
+    """
+
+    trial_key: str
+    score: float
+    other: tuple[tuple[str, Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The texts of a data set, split at blanks.
+
+    Attributes:
+        mean: words a text.
+        texts: the number of texts.
+    """
+
+    mean: float
+    texts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusPage:
+    """What a status page tells.
+
+    Attributes:
+        trial: the trial, judged.
+        course: its course.
+        data: the name of its data set.
+        metric: the score that the page is about, without a prefix.
+        maximise: whether a larger score is better.
+        scores: the score, as (epoch, value).
+        words: the texts' length; or why it is unknown, as a sentence's part.
+        rules: the rules of the findings, in the same order.
+        helped: for each finding, what went without its code in comparable trials, the surest first.
+        compared: the data sets of the store with finished trials, this trial's first.
+        place: of the finished trials on the same data, how many have a lower score at their end than this one now, and
+            how many there are.
+        reached: the score that the trial has ended with, or is expected to end with; None if that is unknown.
+        better: finished trials of the same study with a better score than that, the best first.
+        ahead: the forecasts of a running trial, by epoch; or why there is none.
+    """
+
+    trial: Judged
+    course: Course
+    data: str
+    metric: str
+    maximise: bool
+    scores: Series
+    words: Words | str
+    rules: tuple[Rule, ...]
+    helped: tuple[tuple[Remedy, ...], ...]
+    compared: tuple[Compared, ...]
+    place: tuple[int, int]
+    reached: float | None
+    better: tuple[Better, ...]
+    ahead: tuple[Forecast, ...] | TooFew
+
+    @property
+    def last(self) -> float | None:
+        """The last score; None without one."""
+        return self.scores[-1][1] if self.scores else None
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The epoch of the best score, the first of equal ones, and the score; None without one."""
+        sign = 1 if self.maximise else -1
+        return max(self.scores, key=lambda one: (sign * one[1], -one[0]), default=None)
+
+    @property
+    def is_near_best(self) -> bool:
+        """Whether the last score is the best one but for a difference that counts as none."""
+        return self.best is not None and self.last is not None and abs(self.best[1] - self.last) <= EPSILON
+
+    def number(self, name: str) -> float | None:
+        """The last value of a signal, or of a number on the course; None if unknown."""
+        value = self.trial.numbers.get(name, self.course.at(name, self.course.last))
+        return float(value) if isinstance(value, int | float) and isfinite(value) else None
+
+    @property
+    def passed(self) -> tuple[tuple[int, float], ...]:
+        """Of the scored epochs at most `_STEPS` evenly spread ones, with the last."""
+        count = min(_STEPS, len(self.scores))
+        return tuple(self.scores[round((place + 1) * len(self.scores) / count) - 1] for place in range(count))
+
+
+@dataclass(frozen=True)
+class PageTrial:
+    """The trial of a page, and the score that the page is about.
+
+    Attributes:
+        place: its row.
+        metric: the score, without a prefix.
+        maximise: whether a larger score is better.
+        of: how many trials it is the best of; 0 if it was named.
+    """
+
+    place: int
+    metric: str
+    maximise: bool
+    of: int
+
+
+def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> PageTrial:
+    """The trial with this key, or else the best one: of the finished ones, or else of those that have a score.
+
+    Args:
+        table: rows of the store with `COLUMNS`, one per trial.
+        metric: the metric by which trials are ranked; without labels, the label-free score stands in for one that
+            needs them.
+        maximise: whether a larger value of it is better.
+        key: the whole key of a trial, or None.
+        named: whether the user named the metric: then no other stands in for it.
+
+    Raises:
+        UserError: several studies have the trial, or no trial has a value of the metric.
+    """
+    metric = within_trial(metric)
+    if uses_labels(metric) and not named and all(_end(table, row, metric) is None for row in range(table.num_rows)):
+        metric, maximise = LABEL_FREE, True
+    places = [row for row, one in enumerate(table["trial_key"].to_pylist()) if key in {None, one}]
+    if key is not None:
+        if len(places) > 1:
+            raise UserError(f"Several studies have the trial {key}: name one with --study.")
+        return PageTrial(places[0], metric, maximise, 0)
+    if len(places) == 1:
+        return PageTrial(places[0], metric, maximise, 0)
+    statuses = table["status"].to_pylist()
+    scored = [row for row in places if _end(table, row, metric) is not None]
+    scored = [row for row in scored if statuses[row] in FINISHED] or scored
+    if not scored:
+        raise UserError(f"No trial has a value of {metric!r} yet: name one with --trial.")
+    sign = 1 if maximise else -1
+    best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
+    return PageTrial(best, metric, maximise, len(scored))
+
+
+def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, words: Words | str) -> StatusPage:
+    """The numbers of the page of the trial in one row.
+
+    Args:
+        table: rows of the store with `COLUMNS` and histories, one per trial.
+        place: the trial's row.
+        metric: a score or signal, without a prefix.
+        maximise: whether a larger score is better.
+        words: the length of the data's texts, or why it is unknown.
+    """
+    table, place = _alike(table, place)
+    trials = judged(table)
+    own, course = trials[place], courses.courses(take(table, [place]))[0]
+    names = _data_names(table)
+    ends = [_end(table, row, metric) if one.status in FINISHED else None for row, one in enumerate(trials)]
+    rules = {rule.code: rule for rule in RULES}
+    scores = [(epoch, value) for epoch, value in course.get(metric) if isfinite(value)]
+    others = [end for i, end in enumerate(ends) if end is not None and i != place and trials[i].data == own.data]
+    sign = 1 if maximise else -1
+    ahead = _ahead(table, own, metric)
+    reached = ahead[-1].value if isinstance(ahead, tuple) and ahead else ends[place]
+    return StatusPage(
+        trial=own,
+        course=course,
+        data=names[place],
+        metric=metric_name(metric),
+        maximise=maximise,
+        scores=scores,
+        words=words,
+        rules=tuple(rules[one.code] for one in own.findings),
+        helped=tuple(tuple(_helped(trials, place, one)) for one in own.findings),
+        compared=_compared(trials, names, ends, place),
+        place=(sum(sign * end < sign * scores[-1][1] for end in others) if scores else 0, len(others)),
+        reached=reached,
+        better=() if reached is None else _better(trials, ends, place, (reached, sign)),
+        ahead=ahead,
+    )
+
+
+def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
+    """The rows of the trial's protocol; all stay if the trial is itself of another one."""
+    key = (table["study"][place].as_py(), table["trial_key"][place].as_py())
+    present, _ = apart.split(table)
+    keys = list(zip(present["study"].to_pylist(), present["trial_key"].to_pylist(), strict=True))
+    return (present, keys.index(key)) if key in keys else (table, place)
+
+
+def _helped(trials: Sequence[Judged], place: int, finding: Finding) -> list[Remedy]:
+    return helped(trials, place, finding.code)[:_MOST]
+
+
+def _data_names(table: pa.Table) -> list[str]:
+    """Of each row `digits`; of a file, its name without its ending."""
+    columns = [f"{PARAM}data.path", f"{PARAM}data.name"]
+    there = [table[name].to_pylist() for name in columns if name in table.column_names]
+    found = [next((str(value) for value in values if value), "?") for values in zip(*there, strict=True)]
+    return [name.rpartition("/")[2].partition(".")[0] or name for name in found] or ["?"] * table.num_rows
+
+
+def _end(table: pa.Table, row: int, metric: str) -> float | None:
+    for column in (f"{METRIC}{metric}", f"health.{metric}"):
+        if column in table.column_names:
+            value = table[column][row].as_py()
+            if value is not None and isfinite(value):
+                return float(value)
+    return None
+
+
+def _compared(
+    trials: Sequence[Judged], names: Sequence[str], ends: Sequence[float | None], place: int
+) -> tuple[Compared, ...]:
+    """One entry for each data set, by content; the trial's own one is first, then those with the most trials."""
+    found: list[Compared] = []
+    for data in dict.fromkeys(one.data for one in trials):
+        rows = [row for row, one in enumerate(trials) if one.data == data and ends[row] is not None]
+        if not rows:
+            continue
+        values = [end for row in rows if (end := ends[row]) is not None]
+        known = [value for row in rows if isinstance(value := trials[row].numbers.get("imbalance_true"), int | float)]
+        is_own = data == trials[place].data
+        found.append(
+            Compared(
+                names[rows[0]],
+                is_own,
+                known[-1] if known else None,
+                len(rows),
+                min(values),
+                median(values),
+                max(values),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (not one.is_own, -one.trials, one.data))[:_MOST])
+
+
+def _better(
+    trials: Sequence[Judged], ends: Sequence[float | None], place: int, least: tuple[float, int]
+) -> tuple[Better, ...]:
+    """The better finished trials of the study and data that have another value of some parameter, the best first."""
+    own, (reached, sign) = trials[place], least
+    found: list[Better] = []
+    for row, one in enumerate(trials):
+        end = ends[row]
+        if row == place or end is None or one.study != own.study or one.data != own.data:
+            continue
+        keys = sorted({*one.params, *own.params} - {"data.path"})
+        other = tuple(
+            (key, own.params.get(key), one.params.get(key))
+            for key in keys
+            if own.params.get(key) != one.params.get(key)
+        )
+        if other and sign * end > sign * reached:
+            found.append(Better(one.trial_key, end, other))
+    return tuple(sorted(found, key=lambda one: (-sign * one.score, one.trial_key))[:_MOST])
+
+
+def _ahead(table: pa.Table, own: Judged, metric: str) -> tuple[Forecast, ...] | TooFew:
+    if own.status in FINISHED or own.status == "failed":
+        return ()
+    known = pasts(table, metric)
+    course = known.pop((own.study, own.trial_key), None)
+    if course is None:
+        return TooFew(metric, 0, 0, is_scored=False)
+    now = round(course.at[-1] * course.epochs)
+    left = course.epochs - now
+    epochs = sorted({now + round(left * step / _STEPS) for step in range(1, _STEPS + 1)} - {now})
+    found = [expected(course, list(known.values()), metric, epoch) for epoch in epochs]
+    refused = next((one for one in found if isinstance(one, TooFew)), None)
+    return refused or tuple(one for one in found if isinstance(one, Forecast))

@@ -1,0 +1,386 @@
+"""The status page of one trial as Markdown, in English or Chinese; every number is one of `jobs.health.status_page`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jobs.health.forecast import TooFew
+from jobs.health.status_page import StatusPage, Words
+from jobs.present.status_text import Text, evidence, listed, numbered
+from jobs.present.visible import bounded, literal
+
+STUCK = 10
+"""Epochs without a better score that are told."""
+UNEQUAL = 5
+"""So many times the imbalance of the classes, that of the clusters is told."""
+_FATAL = ("COLLAPSED", "DIVERGED")
+_SHOWN = 5
+"""Trials and parameters that are told, of those that are better."""
+
+
+def markdown(page: StatusPage, language: str, of: int = 0) -> str:
+    """The page, in the order of sections of the document that it follows.
+
+    Args:
+        page: its numbers.
+        language: one of `LANGUAGES`.
+        of: how many trials it is the best of; 0 if it was named.
+    """
+    text = Text(page, language)
+    sections = (_state, _analysis, _advice, _trajectory, _next, _checks, _summary)
+    title = f"# {text.say('title', data=literal(page.data))}"
+    return "\n\n".join([title, *(block for section in sections for block in section(text, of) if block)]) + "\n"
+
+
+# 1. State
+
+
+def _state(text: Text, of: int) -> Iterable[str]:
+    trial, say = text.page.trial, text.say
+    yield text.heading(2, "state")
+    yield say(
+        "about",
+        key=literal(trial.trial_key),
+        study=literal(bounded(trial.study)),
+        method=text.value(trial.params.get("method.name")),
+        seed=trial.seed,
+        epoch=trial.epochs_done,
+        epochs=text.number(trial.epochs),
+        status=say(f"status.{trial.status}"),
+    )
+    yield say("why", of=of) if of else ""
+    yield say("reason", reason=literal(bounded(trial.reason))) if trial.reason else ""
+    yield text.heading(3, "figures")
+    yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
+    yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
+    yield text.heading(3, "positive")
+    yield numbered(_good(text)) or say("none")
+    yield text.heading(3, "watch")
+    yield numbered(_bad(text)) or say("none")
+
+
+def _figures(text: Text) -> Iterable[list[str]]:
+    page, say = text.page, text.say
+    if text.losses:
+        (start, first), (epoch, now) = text.losses
+        note = say("loss.note", epoch=epoch, start=start, first=text.number(first))
+        yield [f"**{say('loss')}**", text.number(now), note]
+    if page.best:
+        epoch, best = page.best
+        yield [f"**{say('best')}**", text.score(best), say("best.note", epoch=epoch)]
+        yield [f"**{say('now')}**", text.score(page.last), say("now.note", epoch=page.scores[-1][0])]
+    yield [f"**{say('trend')}**", _trend(text), say("trend.note", slope=_signed(page.number("trend_slope")))]
+    steady = page.number("stability_score")
+    jump = say("stability.note", jump=text.number(None if steady is None else round(1 - steady, 4)))
+    yield [f"**{say('stability')}**", text.number(steady), jump]
+    counts = " / ".join(text.number(page.number(f"total_{name}")) for name in ("improvements", "degradations"))
+    yield [f"**{say('rises')}**", counts, say("rises.note")]
+    note = say("smallest.note", clusters=page.course.n_clusters, samples=page.course.n_samples)
+    yield [f"**{say('smallest')}**", text.number(page.number("cluster_size_min")), note]
+    yield [f"**{say('verdict')}**", literal(_verdict(text)), say("verdict.note", count=len(page.trial.codes))]
+
+
+def _signed(value: float | None) -> str:
+    return "?" if value is None else f"{value:+.4f}"
+
+
+def _trend(text: Text) -> str:
+    name = text.page.trial.numbers.get("performance_trend")
+    return text.say(f"trend.{name}") if name else text.say("unknown")
+
+
+def _verdict(text: Text) -> str:
+    return text.page.trial.verdict
+
+
+def _good(text: Text) -> Iterable[str]:
+    page, say = text.page, text.say
+    if page.trial.numbers.get("performance_trend") == "improving":
+        yield say("good.trend", slope=_signed(page.number("trend_slope")))
+    if text.losses and _has_fallen(text):
+        (start, first), (epoch, now) = text.losses
+        yield say("good.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
+    if page.number("clusters_empty") == 0:
+        smallest = text.number(page.number("cluster_size_min"))
+        yield say("good.clusters", smallest=smallest, samples=page.course.n_samples)
+    if (start := _input(page)) is not None and page.last is not None and page.last > start:
+        yield say("good.input", now=text.score(page.last), input=text.score(start))
+    if not page.trial.codes and page.trial.is_known:
+        yield say("good.rules")
+
+
+def _has_fallen(text: Text) -> bool:
+    return text.losses is not None and text.losses[1][1] < text.losses[0][1]
+
+
+def _input(page: StatusPage) -> float | None:
+    """The same score of k-means of the input, where it was measured."""
+    return page.number(f"input_kmeans_{page.metric}")
+
+
+def _bad(text: Text) -> Iterable[str]:
+    page, say = text.page, text.say
+    for finding, rule in zip(page.trial.findings, page.rules, strict=True):
+        yield say(
+            "bad.finding",
+            label=literal(finding.label),
+            epoch=finding.epoch,
+            why=text.why(rule),
+            evidence=evidence(finding),
+        )
+    if page.trial.failure:
+        yield say("verdict.failed", code=literal(page.trial.failure))
+    if page.trial.numbers.get("performance_trend") == "declining":
+        yield say("bad.trend", slope=_signed(page.number("trend_slope")))
+    if text.losses and not _has_fallen(text) and text.losses[0][0] < text.losses[1][0]:
+        (start, first), (epoch, now) = text.losses
+        yield say("bad.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
+    if page.best and not page.is_near_best:
+        yield say("bad.best", best=text.score(page.best[1]), epoch=page.best[0], now=text.score(page.last))
+    rises, falls = page.number("total_improvements") or 0, page.number("total_degradations") or 0
+    if falls and falls >= rises:
+        yield say("bad.falls", falls=text.number(falls), rises=text.number(rises))
+    if _is_unequal(page):
+        predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
+        yield say("bad.imbalance", predicted=text.number(predicted), true=text.number(true))
+    lower, others = page.place
+    if others > 1 and 2 * lower < others and page.scores and not text.is_running:
+        yield say("bad.median", lower=lower, others=others)
+
+
+def _is_unequal(page: StatusPage) -> bool:
+    predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
+    return predicted is not None and true is not None and predicted > UNEQUAL * true
+
+
+# 2. Analysis
+
+
+def _analysis(text: Text, _: int) -> Iterable[str]:
+    page, say = text.page, text.say
+    yield text.heading(2, "analysis")
+    if page.scores:
+        yield text.heading(3, "score", now=text.score(page.last))
+    else:
+        yield say("no.score")
+    yield say("data", data=literal(page.data))
+    yield listed(_about_data(text))
+    yield text.heading(3, "comparison")
+    if page.compared:
+        heads = [say(f"head.{name}") for name in ("data", "imbalance", "range", "trials", "own")]
+        rows = [
+            [
+                f"**{literal(one.data)}**" if one.is_own else literal(one.data),
+                text.number(one.imbalance),
+                f"{text.span(one.low, one.high)} ({one.middle:.3f})",
+                str(one.trials),
+                text.score(page.last) if one.is_own else "-",
+            ]
+            for one in page.compared
+        ]
+        yield text.table(heads, rows)
+    else:
+        yield say("no.comparison")
+    lower, others = page.place
+    yield say("place", lower=lower, others=others) if others and page.scores else say("place.none")
+
+
+def _about_data(text: Text) -> Iterable[str]:
+    page, say = text.page, text.say
+    true, predicted, start = page.number("imbalance_true"), page.number("imbalance_pred"), _input(page)
+    yield say("imbalance.unlabelled") if true is None else say("imbalance", true=text.number(true))
+    yield say("imbalance.pred", predicted=text.number(predicted))
+    if isinstance(page.words, Words):
+        yield say("words", mean=f"{page.words.mean:.2f}", texts=page.words.texts)
+    else:
+        yield say("words.unknown", why=say(f"words.{page.words}"))
+    if start is not None and page.last is not None:
+        difference = page.last - start
+        name = "gain" if difference > 0 else "loss" if difference < 0 else "same"
+        yield say("input", input=text.score(start), change=say(f"input.{name}", difference=f"{abs(difference):.3f}"))
+
+
+# 3. Advice
+
+
+def _advice(text: Text, _: int) -> Iterable[str]:
+    page, say = text.page, text.say
+    yield text.heading(2, "advice")
+    yield text.heading(3, "advice.go")
+    yield listed(_go(text))
+    yield text.heading(3, "advice.figures")
+    best = page.best[1] if page.best else None
+    yield listed(
+        [
+            say("figure.best", now=text.score(best)),
+            say("figure.trend", now=_trend(text)),
+            say("figure.stability", now=text.number(page.number("stability_score"))),
+            say("figure.rises", now=text.number(page.number("total_improvements"))),
+            say("figure.falls", now=text.number(page.number("total_degradations"))),
+        ]
+    )
+    yield text.heading(3, "advice.change")
+    if not page.rules and not page.better:
+        open_end = page.reached is None
+        yield say("change.none.open") if open_end else say("change.none", score=text.score(page.reached))
+    for finding, rule, changes in zip(page.trial.findings, page.rules, page.helped, strict=True):
+        yield say("change.finding", label=literal(finding.label))
+        told = [
+            say(
+                "change.helped",
+                key=text.code(one.key),
+                value=text.value(one.value),
+                own=text.value(one.own),
+                without=one.without,
+                n=one.n,
+                own_without=one.own_without,
+                own_n=one.own_n,
+                code=literal(finding.code),
+            )
+            for one in changes[:_SHOWN]
+        ]
+        own = page.trial.params
+        yield numbered(
+            [
+                *told,
+                *(
+                    say(
+                        "change.rule",
+                        change=text.change(one),
+                        own=say("change.own", value=text.value(own[one.key])) if one.key in own else "",
+                    )
+                    for one in rule.change
+                ),
+            ]
+        )
+    if page.better:
+        yield say("better", score=text.score(page.reached))
+        rows = [
+            [literal(one.trial_key), text.score(one.score), _other(text, one.other)] for one in page.better[:_SHOWN]
+        ]
+        yield text.table([say("head.trial"), say("head.score"), say("head.other")], rows)
+
+
+def _go(text: Text) -> Iterable[str]:
+    page, say = text.page, text.say
+    if not text.is_running:
+        yield say("go.ended")
+        if page.trial.numbers.get("performance_trend") == "improving" and page.trial.status == "ok":
+            yield say("go.more", epochs=text.number(page.trial.epochs))
+        return
+    fatal = [one.label for one in page.trial.findings if one.code in _FATAL]
+    if fatal:
+        yield say("go.stop", codes=literal(", ".join(fatal)))
+    else:
+        yield say("go.running", epochs=text.number(page.trial.epochs))
+    yield text.expected()
+
+
+def _other(text: Text, other: Sequence[tuple[str, Any, Any]]) -> str:
+    said = [
+        text.say("other", key=literal(bounded(key)), value=text.value(value), own=text.value(own))
+        for key, own, value in other[:_SHOWN]
+    ]
+    return ", ".join([*said, *(["…"] if len(other) > _SHOWN else [])])
+
+
+# 4. Trajectory
+
+
+def _trajectory(text: Text, _: int) -> Iterable[str]:
+    page, say = text.page, text.say
+    yield text.heading(2, "trajectory")
+    ahead = () if isinstance(page.ahead, TooFew) else page.ahead
+    rows = [[str(epoch), text.score(value), "-", say("measured")] for epoch, value in page.passed]
+    rows += [[str(one.epoch), text.score(one.value), text.span(one.low, one.high), say("forecast")] for one in ahead]
+    if rows:
+        yield text.table([say(f"head.{name}") for name in ("epoch", "score", "interval", "note")], rows)
+    if isinstance(page.ahead, TooFew):
+        yield say("expected.none", why=text.few(page.ahead))
+    elif ahead:
+        yield say(f"forecast.by.{ahead[-1].by}", trials=ahead[-1].trials, groups=ahead[-1].groups)
+    else:
+        yield say("forecast.ended")
+
+
+# 5. Next steps
+
+
+def _next(text: Text, _: int) -> Iterable[str]:
+    page, say = text.page, text.say
+    yield text.heading(2, "next")
+    yield text.heading(3, "next.now")
+    changes = [rule.change[0] for rule in page.rules[:1] if rule.change]
+    now = [say("next.wait")] if text.is_running else []
+    now += [say("next.change", change=text.change(one)) for one in changes]
+    yield numbered([*now, say("next.seeds")])
+    yield text.heading(3, "next.slow")
+    yield numbered(_slow(text))
+    yield text.heading(3, "next.flat")
+    best = page.better[0] if page.better else None
+    yield numbered(
+        [say("flat.better", key=literal(best.trial_key), score=text.score(best.score)) if best else say("flat.none")]
+    )
+
+
+def _slow(text: Text) -> Iterable[str]:
+    first, now = (value for _, value in text.losses) if text.losses else (None, None)
+    yield text.say("slow.loss", first=text.number(first), now=text.number(now))
+    smallest = text.number(text.page.number("cluster_size_min"))
+    yield text.say("slow.clusters", smallest=smallest, samples=text.page.course.n_samples)
+    yield text.say("slow.features", silhouette=text.number(text.page.number("silhouette")))
+
+
+# 6. Check list
+
+
+def _checks(text: Text, _: int) -> Iterable[str]:
+    page = text.page
+    rises, falls, empty = (page.number(name) for name in ("total_improvements", "total_degradations", "clusters_empty"))
+    start, trend = _input(page), page.trial.numbers.get("performance_trend")
+    best = page.best
+    health = {
+        "loss": None if text.losses is None else _has_fallen(text),
+        "trend": None if trend is None else trend == "improving",
+        "clusters": None if empty is None else empty == 0,
+        "rising": None if best is None else page.is_near_best,
+        "rises": None if rises is None or falls is None else rises > falls,
+        "input": None if start is None or page.last is None else page.last > start,
+        "rules": not page.trial.codes if page.trial.is_known else None,
+    }
+    is_measured = page.number("imbalance_true") is not None and page.number("imbalance_pred") is not None
+    watched = {
+        "declining": None if trend is None else trend == "declining",
+        "stuck": None if best is None else page.scores[-1][0] - best[0] >= STUCK,
+        "imbalance": _is_unequal(page) if is_measured else None,
+    }
+    yield text.heading(2, "checks")
+    for key, items in (("health", health), ("watch", watched)):
+        yield text.heading(3, f"checks.{key}")
+        yield listed(f"[{'x' if value else ' '}] {_item(text, name, value)}" for name, value in items.items())
+
+
+def _item(text: Text, name: str, value: bool | None) -> str:
+    item = text.say(f"check.{name}")
+    return text.say("check.unknown", item=item) if value is None else item
+
+
+# 7. Summary
+
+
+def _summary(text: Text, _: int) -> Iterable[str]:
+    page, say = text.page, text.say
+    yield text.heading(2, "summary")
+    is_good = page.trial.is_known and not page.trial.codes
+    yield text.heading(3, "summary.good") if is_good else text.heading(3, "summary.bad", codes=literal(_verdict(text)))
+    lines = [say("summary.trend", trend=_trend(text))]
+    if page.best:
+        at, best = page.best
+        now, epoch = text.score(page.last), page.scores[-1][0]
+        lines.insert(0, say("summary.score", now=now, epoch=epoch, best=text.score(best), at=at))
+    yield listed(lines)
+    yield text.heading(3, "summary.advice")
+    yield numbered(list(_go(text))[:1])
+    yield text.heading(3, "summary.forecast")
+    yield listed([text.expected() if text.is_running else say("forecast.ended")])

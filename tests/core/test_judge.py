@@ -1,0 +1,104 @@
+"""What the course of a trial is judged to be."""
+
+import pytest
+
+from core.evaluation.health import RULES, Course, judge, summary
+from core.evaluation.rules import Condition
+
+
+def course(*, epochs=20, ended=True, **series):
+    """A course of scores, each a list with one value an epoch from the first."""
+    return Course(
+        series={name: list(enumerate(values, 1)) for name, values in series.items()},
+        n_clusters=10,
+        n_samples=1000,
+        batch_size=100,
+        epochs=epochs,
+        ended=ended,
+    )
+
+
+WELL = {"loss": [5.0, 4.0, 3.0], "nmi": [0.3, 0.5, 0.7], "marginal_entropy": [0.9] * 3, "clusters_empty": [0.0] * 3}
+
+
+def test_a_course_that_is_well():
+    assert judge(course(**WELL)) == ()
+    assert summary(course(**WELL))["verdict"] == "OK"
+    assert judge(Course(series={})) == ()
+    assert summary(Course(series={})) == {"verdict": "OK"}
+
+
+def test_labels():
+    found = judge(course(**WELL | {"marginal_entropy": [0.9, 0.2, 0.1], "clusters_empty": [0.0, 4.0, 3.0]}))
+    assert {one.label for one in found} >= {"EMPTY_CLUSTERS=3"}
+    assert next(one.label for one in found if one.code == "COLLAPSED").startswith("COLLAPSED@")
+
+
+def test_a_trial_that_has_recovered_is_well():
+    assert judge(course(**WELL | {"marginal_entropy": [0.1, 0.2, 0.9]})) == ()
+
+
+def test_clusters_may_be_empty_in_the_first_half_of_a_running_trial():
+    early = WELL | {"clusters_empty": [4.0, 4.0, 4.0]}
+    assert judge(course(**early, ended=False)) == ()
+    assert [one.label for one in judge(course(**early))] == ["EMPTY_CLUSTERS=4"]
+
+
+def test_diverged():
+    for loss in ([5.0, float("nan"), 4.0], [5.0, 60.0, 4.0], [5.0, float("inf")]):
+        assert [(one.label, one.epoch) for one in judge(course(loss=loss))] == [("DIVERGED", 2)]
+
+
+def test_below_the_input():
+    inputs = Course(series={"nmi": [(5, 0.4), (10, 0.5)], "input_kmeans_nmi": [(10, 0.6)]})
+    (found,) = judge(inputs)
+    assert (found.label, found.epoch) == ("BELOW_INPUT", 10)
+    assert found.evidence == {"nmi": 0.5, "input_kmeans_nmi": 0.6}
+    assert "nmi 0.5" in found.sentence
+    assert judge(Course(series={"nmi": [(10, 0.585)], "input_kmeans_nmi": [(10, 0.6)]})) == ()
+
+
+def test_a_course_of_a_history():
+    history = [(1, "loss", 3.0), (2, "loss", 2.0), (2, "health.label_free", 0.5), (2, "nmi", 0.4)]
+    found = Course.of(history, n_clusters=3, epochs=2)
+    assert found.values("loss") == [3.0, 2.0]
+    assert found.get("label_free") == [(2, 0.5)]
+    assert (found.n_clusters, found.epochs, found.last) == (3, 2, 2)
+
+
+def test_summary():
+    nmi, label_free = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.55], [0.1, 0.2, 0.9, 0.4, 0.5, 0.6, 0.7]
+    found = summary(course(nmi=nmi, label_free=label_free, imbalance_pred=[2.0]))
+    assert found["performance_trend"] == "improving"
+    assert (found["total_improvements"], found["total_degradations"]) == (5, 1)
+    assert (found["best_epoch_label_free"], found["best_epoch_nmi"], found["epoch_gap"]) == (3, 6, -3)
+    assert 0.9 < found["stability_score"] < 1
+    assert found["imbalance_pred"] == 2
+    assert found["of_nmi"] == 1
+    unlabelled = summary(course(label_free=label_free))
+    assert "best_epoch_nmi" not in unlabelled
+    assert "epoch_gap" not in unlabelled
+    assert (unlabelled["of_nmi"], unlabelled["total_improvements"]) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("condition", "values", "holds"),
+    [
+        (Condition("a", "<", 0.5), {"a": 0.4}, True),
+        (Condition("a", "<", 0.5), {"a": 0.5}, False),
+        (Condition("a", ">", 0.5), {"a": 0.6}, True),
+        (Condition("a", ">", 0.5), {"a": float("nan")}, False),
+        (Condition("a", ">", 5, times="b"), {"a": 9.0, "b": 2.0}, False),
+        (Condition("a", ">", 5, times="b"), {"a": 11.0, "b": 2.0}, True),
+        (Condition("a", ">", 5, times="b"), {"a": 11.0}, False),
+        (Condition("a", "<", -0.1, plus="b"), {"a": 0.3, "b": 0.5}, True),
+    ],
+)
+def test_conditions(condition, values, holds):
+    assert condition.holds(values) is holds
+
+
+def test_one_row_a_code():
+    codes = [rule.code for rule in RULES]
+    assert len(set(codes)) == len(codes)
+    assert all(rule.change and rule.source and rule.why and rule.bound for rule in RULES)

@@ -1,0 +1,222 @@
+"""The status page of one trial: every number is from the run, in both languages; refusals; hostile values."""
+
+import itertools
+import re
+import string
+
+import pytest
+
+from core.evaluation.rules import RULES
+from jobs.health.forecast import COLUMNS, forecast
+from jobs.present import phrases_en, phrases_zh
+from jobs.results import writer
+from jobs.results.reader import load
+from jobs.results.schema import Attempt
+
+KINDS = ("the cat sat on a mat", "stocks fell again in early trade today", "rain and wind are coming")
+STUDY = """
+study: talk
+trial:
+  data: {name: text, path: talk.csv, dimensions: 8}
+  encoder: {name: mlp, widths: [16]}
+  method: cc
+  epochs: 6
+  evaluation: {every: 1}
+space:
+  learning_rate: {grid: [1.0e-3, 1.0e-2]}
+seeds: [0]
+"""
+NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d+)?%?")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Results of two trials on 45 texts of three kinds, 24, 15 and 6 of them."""
+    import conclus
+
+    folder = tmp_path_factory.mktemp("status")
+    texts = [f"{KINDS[kind]} {i}" for kind, count in enumerate((24, 15, 6)) for i in range(count)]
+    labels = [kind for kind, count in enumerate((24, 15, 6)) for _ in range(count)]
+    rows = "\n".join(f"{text},{label}" for text, label in zip(texts, labels, strict=True))
+    (folder / "talk.csv").write_text(f"text,label\n{rows}\n")
+    (folder / "study.yaml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", ["conclus", "run", "study.yaml", "--workers", "1", "--quiet"])
+        try:
+            conclus.main()
+        except SystemExit as leave:
+            assert not leave.code  # noqa: PT017
+    return folder / "results", texts
+
+
+def page(command, *arguments):
+    code, out, err = command("report", *arguments, "--style", "status")
+    assert code == 0, err
+    return out
+
+
+def known_numbers(row, texts):
+    """The numbers that the page of a trial may have, none of them made by the page's own code."""
+    series = {}
+    for step in row["history"]:
+        series.setdefault(step["metric"], []).append(step["value"])
+    nmi, loss = series["nmi"], series["loss"]
+    steps = [after - before for before, after in itertools.pairwise(nmi)]
+    middle = sorted(steps)[len(steps) // 2]
+    jump = sum(abs(step - middle) for step in steps) / len(steps)
+    slopes = sorted((nmi[j] - nmi[i]) / (j - i) for j in range(6) for i in range(j))
+    sizes = row["cluster_sizes"]
+    found = [*nmi, loss[0], loss[-1], jump, 1 - jump, slopes[len(slopes) // 2]]
+    found += [sum(step > 0.005 for step in steps), sum(step < -0.005 for step in steps)]
+    found += [min(sizes), len(sizes), sum(sizes), max(sizes) / max(1, min(sizes)), 24 / 6]
+    found += [sum(len(text.split()) for text in texts) / len(texts), len(texts)]
+    found += [row["metric.input_kmeans_nmi"], abs(nmi[-1] - row["metric.input_kmeans_nmi"])]
+    found += [row["health.silhouette"], row["seed"], *range(7)]  # Epochs and counts of codes and trials.
+    # What the phrases have: 90 % intervals, 10 epochs, 5 times the imbalance, a difference that counts as none.
+    found += [90, 0.9, 10, 5, 0.005, row["param.optimiser.learning_rate"], row["param.epochs"], row["param.batch_size"]]
+    return found
+
+
+def is_of(token, known):
+    digits = len(token.rstrip("%").partition(".")[2])
+    value, scale = float(token.rstrip("%")), 100 if token.endswith("%") else 1
+    return any(abs(value - scale * one) <= 0.5 * 10**-digits + 1e-9 for one in known)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_number_is_from_the_run(results, command, lang):
+    folder, texts = results
+    table = load([str(folder)], history=True).table.to_pylist()
+    best, other = sorted(table, key=lambda row: -row["metric.nmi"])
+    found = page(command, folder, "--lang", lang)
+    assert best["trial_key"] in found
+    both = [known_numbers(row, texts) for row in (best, other)]
+    known = [*both[0], other["metric.nmi"], (best["metric.nmi"] + other["metric.nmi"]) / 2]
+    told = re.sub(r"^\d+\. |^#+ \d\. |@\d+|=\d+", "", found.replace(best["trial_key"], ""), flags=re.MULTILINE)
+    told = told.replace(other["trial_key"], "")
+    # The evidence of a code: a signal's name and its value in some epoch.
+    series = {}
+    for step in best["history"]:
+        series.setdefault(step["metric"].removeprefix("health."), []).append(step["value"])
+    for name, token in re.findall(r"([a-z\\_]+) (\d\S*?)[,)\uff09]", told):
+        if (name := name.replace("\\", "")) in series:
+            known += [float(f"{value:.4g}") for value in series[name] if f"{value:.4g}" == token]
+    assert len(NUMBER.findall(told)) > 40
+    wrong = [token for token in NUMBER.findall(told) if not is_of(token, known)]
+    assert not wrong
+    mean = sum(len(text.split()) for text in texts) / len(texts)
+    assert f"{mean:.2f}" in found
+    assert f"{best['metric.nmi']:.3f} ({best['metric.nmi']:.1%})" in found
+    named = page(command, folder, "--lang", lang, "--trial", other["trial_key"][:6])
+    assert f"{best['metric.nmi']:.3f}" in named  # As the better trial of the study, with what is other in it.
+    assert "learning" in named
+
+
+def test_the_sections_are_those_of_the_document_in_its_order(results, command):
+    found = page(command, results[0], "--lang", "zh")
+    heads = [line for line in found.splitlines() if line.startswith("## ")]
+    parts = ["当前训练状态", "值分析", "训练建议", "预期改进轨迹", "下一步行动", "诊断检查清单", "总结"]
+    assert len(heads) == len(parts)
+    assert all(part in head for part, head in zip(parts, heads, strict=True))
+    assert {line[:5] for line in found.splitlines() if line.startswith("- [")} == {"- [x]", "- [ ]"}
+    assert "90 %" not in found
+    assert not re.search(r"[一-鿿]", page(command, results[0]))
+
+
+def running_store(folder, **told):
+    """Ten finished trials of a study, and one that has reached a third."""
+    for trial in range(10):
+        values = [0.3 + 0.02 * epoch + 0.01 * trial * epoch / 9 for epoch in range(1, 10)]
+        writer.write(str(folder), attempt(f"k{trial}", values))
+    writer.write(str(folder), attempt("now", [0.33, 0.35, 0.37], status="running", **told))
+
+
+def attempt(key, values, **told):
+    params = {"epochs": 9, "method.name": "cc", "data.name": "digits", "learning_rate": hash(key) % 1000 / 1000}
+    content = {
+        "study": "s",
+        "trial_key": key,
+        "config_key": key,
+        "seed": 0,
+        "attempt_id": writer.new_attempt_id(),
+        "status": "ok",
+        "epochs_done": len(values),
+        "data_hash": "d",
+        "cluster_sizes": [5, 4],
+        "metrics": {"nmi": values[-1], "loss": 1.0},
+        "health": {"label_free": 0.5},
+        "history": [(epoch, 1.0, "nmi", value) for epoch, value in enumerate(values, 1)],
+    }
+    return Attempt(**{**content, **told, "params": {**params, **told.get("params", {})}})
+
+
+def test_the_trajectory_of_a_running_trial_is_its_forecast(tmp_path, command):
+    running_store(tmp_path)
+    table = load([str(tmp_path)], history=True, columns=list(COLUMNS)).table
+    found = page(command, tmp_path, "--trial", "now")
+    rows = re.findall(r"^\| (\d) \| (\S+) \(\S+\) \| (\S+) to (\S+) \| forecast \|$", found, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == [5, 6, 7, 9]
+    for epoch, value, low, high in rows:
+        one = forecast(table, "nmi", "s", "now", int(epoch))
+        assert (value, low, high) == (f"{one.value:.3f}", f"{one.low:.3f}", f"{one.high:.3f}")
+    assert "from 10 finished trials of 10 configurations of this study" in found
+    assert "Length of the texts**: unknown (the data are no texts)" in found
+    one = forecast(table, "nmi", "s", "now")
+    assert " ".join(f"{one.sentence}.".split()) in " ".join(command("health", tmp_path, "--trial", "now")[1].split())
+    assert "expected" not in command("health", tmp_path, "--trial", "k3")[1]
+    for trial in range(2):
+        (file,) = tmp_path.glob(f"study=s/trials/k{trial}.*")
+        file.unlink()
+    assert "8 configurations of its study and 0 other studies" in page(command, tmp_path, "--trial", "now")
+    assert "No forecast: too few" in command("health", tmp_path, "--trial", "now")[1]
+
+
+def test_values_of_strangers_make_no_markup_and_no_control(tmp_path, command):
+    evil = "x\x1b[31m|<script>alert(1)</script>\n# big\n- [x] `done` ![](http://h/i.png)"
+    running_store(
+        tmp_path,
+        reason=evil,
+        params={"method.name": evil, "data.path": evil, "data.name": "file", f"{evil}.key": evil},
+    )
+    for lang in ("en", "zh"):
+        found = page(command, tmp_path, "--trial", "now", "--lang", lang)
+        assert "\x1b" not in found
+        assert not re.search(r"(?<!\\)<script", found)
+        assert "\n# big" not in found
+        assert "![](" not in found.replace("!\\[", "")
+        for table in re.findall(r"(?:^\|.*\n)+", found, re.MULTILINE):
+            counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(counts) == 1, table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--trial", "ab"], "add --style status"),
+        (["--lang", "zh"], "add --style status"),
+        (["--style", "status", "--format", "latex"], "leave out --format latex"),
+        (["--style", "status", "--out", "page.html"], "should end in .md"),
+        (["--style", "status", "--trial", "zz"], "no trial 'zz'"),
+        (["--style", "status", "--on", "ari"], "No trial has a value of 'ari'"),
+    ],
+)
+def test_refusals_are_one_line(tmp_path, command, arguments, said):
+    running_store(tmp_path)
+    code, out, err = command("report", tmp_path, *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_both_languages_have_the_same_phrases_and_all_that_the_rules_need():
+    english, chinese = phrases_en.PHRASES, phrases_zh.PHRASES
+    assert list(english) == list(chinese)
+    for key in english:
+        assert fields(english[key]) == fields(chinese[key]), key
+    assert set(phrases_zh.WHY) == {rule.code for rule in RULES}
+    assert set(phrases_zh.HOW) == {change.how for rule in RULES for change in rule.change}
+
+
+def fields(template):
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}

@@ -1,0 +1,110 @@
+"""`health: {stop: …}`: hopeless trials end early, as stopped, and what that saved is told."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from core.evaluation.rules import RULES
+from jobs.planning import plan
+from jobs.results import reader
+from jobs.study import sections, study
+
+TEXT = """study: s
+trial:
+  data: {name: file, path: mine.npz}
+  encoder: {name: mlp, widths: [16, 8]}
+  method: cc
+  batch_size: 16
+  epochs: 12
+space:
+  learning_rate: {grid: [0.001, 1.0e+30]}
+"""
+STOP = "health: {stop: [DIVERGED]}\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    samples = generator.normal(size=(3, 5))[labels] * 3 + generator.normal(size=(60, 5))
+    np.savez(tmp_path / "mine.npz", X=samples, y=labels)
+    path = tmp_path / "study.yaml"
+    path.write_text(TEXT + STOP)
+    return path
+
+
+def run(command, file, *options):
+    return command("run", str(file), "--results", str(file.parent / "results"), "--workers", "1", *options)
+
+
+def rows(file):
+    found = reader.read_results([str(file.parent / "results")], history=True).to_pylist()
+    return sorted(found, key=lambda row: row["param.optimiser.learning_rate"])
+
+
+def test_a_trial_that_diverges_ends_as_stopped_and_is_not_run_again(command, file):
+    code, _, err = run(command, file)
+    assert code == 0
+    well, hopeless = rows(file)
+    assert well["status"] == "ok"
+    assert "DIVERGED" not in well["verdict"]
+    assert hopeless["status"] == "stopped"
+    assert hopeless["reason"].startswith("DIVERGED@")
+    assert "DIVERGED" in hopeless["verdict"]
+    assert hopeless["epochs_done"] < 12
+    assert hopeless["health.seconds_saved"] >= 0
+    assert "1 trial ended by health.stop, some " in err
+    told = command("status", str(file.parent / "results"))
+    assert "1 trial ended by health.stop, some " in told[1]
+    assert plan.make(study.load(file)).missing(str(file.parent / "results")) == []
+
+
+def test_without_the_section_it_fails_as_before(command, file):
+    file.write_text(TEXT)
+    code, _, err = run(command, file)
+    assert code == 1
+    assert "failed: DIVERGED: " in err
+    well, failed = rows(file)
+    assert (well["status"], failed["status"], failed["verdict"]) == ("ok", "failed", "DIVERGED")
+    assert "health.stop" not in err
+
+
+def test_the_section_changes_no_key(file):
+    with_it = [one.trial_key for one in plan.make(study.load(file)).trials]
+    file.write_text(TEXT)
+    assert [one.trial_key for one in plan.make(study.load(file)).trials] == with_it
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("health: {stop: [COLAPSED]}\n", "health.stop"),
+        ("health: {stop: COLLAPSED}\n", "health.stop"),
+        ("health: {ends: [COLLAPSED]}\n", "health.ends"),
+        ("health: [COLLAPSED]\n", "health"),
+    ],
+)
+def test_what_is_wrong_with_the_section_is_told(command, file, section, told):
+    file.write_text(TEXT + section)
+    code, _, err = run(command, file)
+    assert (code, told in err) == (2, True)
+    if "COLAPSED" in section:
+        assert all(rule.code in err for rule in RULES)
+
+
+def test_the_codes_of_the_section_are_those_of_the_rules():
+    assert get_args(sections.Code) == tuple(rule.code for rule in RULES)
+
+
+def test_a_row_has_the_numbers_of_its_course(command, file):
+    file.write_text(TEXT)
+    run(command, file)
+    well = rows(file)[0]
+    assert well["performance_trend"] in {"improving", "plateau", "declining"}
+    assert {"health.stability_score", "health.best_epoch_nmi", "health.imbalance_true"} <= set(well)
+    assert well["health.smallest_class"] == 20
+    names = {one["metric"] for one in well["history"] if one["epoch"] == 12}
+    assert {"health.gradient_norm_mean", "health.alignment"} <= names | {
+        one["metric"] for one in well["history"] if one["epoch"] == 11
+    }
