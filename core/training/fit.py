@@ -111,9 +111,7 @@ def fit(
     scoring = method.scoring(trial)
     patience = Patience(config.early_stopping, reported(config, data))
     monitor = Monitor(trial)
-    epoch, last = 0, False
-    if resume is not None:
-        epoch = resume.restore(method, streams, scoring, patience, monitor)
+    epoch, last = resume.restore(method, streams, scoring, patience, monitor) if resume else 0, False
     while not last and epoch < config.epochs:
         epoch += 1
         started = time.perf_counter()
