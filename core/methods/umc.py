@@ -15,7 +15,7 @@ Reference: Zhang et al., "Unsupervised Multimodal Clustering for Semantics Disco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from core.evaluation import kmeans, metrics
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
 from core.methods._selection import select
+from core.methods.conclus import MOST_INERTIA
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
 from losses.multiview_contrast import UNLABELLED, multiview_contrast
@@ -41,7 +42,7 @@ class Method(Base):
     least_batch = 2
     labels: Tensor
     centroids: Tensor
-    prior: Tensor
+    offsets: Tensor
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Method(Base):
         contrast_dim: PositiveInt = 128,
         n_views: PositiveInt = 3,
         sharpness: PositiveFloat = 10.0,
+        marginal: Literal["uniform", "learned"] = "uniform",
     ) -> None:
         """The encoder, the head and the memory of labels.
 
@@ -70,6 +72,8 @@ class Method(Base):
             contrast_dim: width of the vectors in which samples are contrasted.
             n_views: views of a sample: one of all modalities, the others of some of them.
             sharpness: multiplies the cosines to the centroids in the probabilities.
+            marginal: the sizes of clusters: equal ones if this raises the inertia of k-means by a tenth at most
+                (`uniform`), or those found by k-means (`learned`, for classes of unequal size).
         """
         super().__init__()
         self.views = setting.views
@@ -82,12 +86,14 @@ class Method(Base):
         self.supervised_temperature = supervised_temperature
         self.n_views = n_views
         self.sharpness = sharpness
-        self.placed = False
+        self.learns_marginal = marginal == "learned"
+        self.placed = self.equal = False
         self.encoder = setting.build_encoder()
         dim = self.encoder.dim
         self.contrast_head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, contrast_dim))
         self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
         self.register_buffer("centroids", torch.zeros(setting.n_clusters, dim))
+        self.register_buffer("offsets", torch.zeros(setting.n_clusters))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -118,10 +124,9 @@ class Method(Base):
             return None
         outputs = predict(self, samples)
         features = kmeans.unit_rows(outputs.features.numpy())
-        begin = self.centroids.cpu().numpy() if self.placed else None
-        found = kmeans.kmeans(features, self.n_clusters, seed=self.seed, starts=10, centroids=begin)
+        found = self._kmeans(features)
         self.centroids.copy_(torch.from_numpy(found.centroids))
-        self.placed = True
+        self.offsets.copy_(torch.from_numpy(found.offsets))
         if epoch < self.last_epoch:
             share = min(1.0, self.thres + self.delta * (epoch - self.warmup_epochs))
             chosen = select(
@@ -130,6 +135,24 @@ class Method(Base):
             self.labels.copy_(torch.from_numpy(np.where(chosen, found.labels, UNLABELLED)))
         return Outputs(outputs.features, self._probabilities(outputs.features.to(self.centroids.device)).cpu())
 
+    def _kmeans(self, features: kmeans.Matrix) -> kmeans.KMeansResult:
+        """From the last centroids; at first by ten starts, which also decide whether clusters are of equal size."""
+        n, begin = (
+            self.n_clusters,
+            kmeans.KMeansResult(np.zeros(0, np.int64), self.centroids.cpu().numpy(), self.offsets.cpu().numpy()),
+        )
+        if self.placed and self.equal:
+            return kmeans.balanced_kmeans(features, n, seed=self.seed, begin=begin)
+        if self.placed:
+            return kmeans.kmeans(features, n, seed=self.seed, centroids=begin.centroids)
+        self.placed = True
+        free = kmeans.kmeans(features, n, seed=self.seed, starts=10)
+        if self.learns_marginal:
+            return free
+        equal = kmeans.balanced_kmeans(features, n, seed=self.seed, starts=10)
+        self.equal = kmeans.inertia(features, equal) <= (1 + MOST_INERTIA) * kmeans.inertia(features, free)
+        return equal if self.equal else free
+
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and after the warm-up the probabilities of the clusters."""
         features = self.encoder(samples)
@@ -137,8 +160,8 @@ class Method(Base):
 
     def _probabilities(self, features: Tensor) -> Tensor:
         """A softmax over the squared distances of unit features to the centroids, (n, K)."""
-        offsets = self.centroids.square().sum(dim=1) / 2
-        cosines = functional.normalize(features, dim=1) @ self.centroids.t() - offsets
+        offsets = (self.offsets - self.centroids.square().sum(dim=1)) / 2
+        cosines = functional.normalize(features, dim=1) @ self.centroids.t() + offsets
         return (self.sharpness * cosines).softmax(dim=1)
 
     def signals(self) -> dict[str, float]:
@@ -154,7 +177,7 @@ class Method(Base):
 
     def state(self) -> dict[str, Any]:
         """The state of the base class, and whether the centroids are placed."""
-        return super().state() | {"stage": {"placed": self.placed}}
+        return super().state() | {"stage": {"placed": self.placed, "equal": self.equal}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restores a state from a checkpoint."""
