@@ -13,8 +13,11 @@ from torch import Tensor
 
 from core.config.schema import Fraction, NonNegativeFloat
 from core.data.modalities import Modality
+from core.data.source import Samples
 from core.training.method import Batch
 from core.training.method import Views as Base
+
+_MEASURED = 4096
 
 
 class Views(Base):
@@ -40,12 +43,22 @@ class Views(Base):
         Args:
             modalities: of the data set.
             keep: with which probability a modality stays in an ordinary view; one that is drawn always stays.
-            noise: standard deviation of Gaussian noise, in the samples' units (standard deviations if they are
-                standardised).
+            noise: standard deviation of Gaussian noise, as a share of the deviation of the modality's numbers.
             dropout: share of the features set to zero, their mean if they are standardised.
         """
         self.modalities = modalities
         self.keep, self.noise, self.dropout = keep, noise, dropout
+        self.deviations = torch.ones(modalities[-1].stop)
+
+    def prepare(self, samples: Samples) -> None:
+        """Measures the deviation of each modality's numbers, over at most 4,096 samples spread over all."""
+        step = -(-len(samples) // _MEASURED)
+        rows = samples[torch.arange(0, len(samples), step, device=samples.device)].flatten(1)
+        self.deviations = torch.ones(rows.shape[1], device=rows.device)
+        for one in self.modalities:
+            values = rows[:, one.place]
+            variance = (values - values.nanmean(dim=0)).square().nanmean()
+            self.deviations[one.place] = variance.sqrt().nan_to_num(nan=0.0)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Some of the modalities of each sample, shape (n, *sample_shape)."""
@@ -62,7 +75,8 @@ class Views(Base):
     def _changed(self, batch: Batch) -> Tensor:
         """The samples with noise and dropped features; what is missing stays missing."""
         samples, generator = batch.samples, batch.views
-        noisy = torch.empty_like(samples).normal_(generator=generator).mul_(self.noise).add_(samples)
+        drawn = torch.empty_like(samples).normal_(generator=generator)
+        noisy = drawn.mul_(self.noise * self.deviations.view(samples.shape[1:])).add_(samples)
         return noisy.mul_(torch.empty_like(samples).uniform_(generator=generator) >= self.dropout)
 
     def _masked(self, batch: Batch, keep: float) -> Tensor:
