@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config.schema import Mistakes
@@ -43,6 +43,7 @@ def batch(samples, seed=0) -> Batch:
     return Batch(samples, torch.arange(len(samples)), generator, generator)
 
 
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), pooling=st.sampled_from(["mean", "last"]))
 def test_whatever_is_missing_features_and_gradients_are_finite(data, kind, pooling):
     modalities = KINDS[kind]
@@ -132,6 +133,7 @@ def present(view, modalities) -> torch.Tensor:
     return torch.stack([~view[:, one.place].isnan().any(dim=1) for one in modalities], dim=1)
 
 
+@settings(max_examples=25, deadline=None)
 @given(keep=st.sampled_from([0.0, 0.3, 1.0]), kind=st.sampled_from(sorted(KINDS)), seed=st.integers(0, 99))
 def test_a_view_keeps_whole_modalities_that_the_sample_has_and_at_least_one(keep, kind, seed):
     modalities = KINDS[kind]

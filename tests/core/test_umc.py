@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config.schema import Mistakes
@@ -63,6 +63,7 @@ def test_the_middle_of_a_cluster_comes_before_its_rim():
     assert sum(one < 50 for one in found) >= 38
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     sizes=st.lists(st.sampled_from([0, 1, 2, 3, 30]), min_size=1, max_size=6),
     share=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
