@@ -35,7 +35,7 @@ UNLABELLED = -1
 
 # The most that clusters of equal size may raise the inertia. On features of Fashion-MNIST and digits they raise it by
 # 1 % to 6 %. With only half or a fifth of the samples of five digits it is 16 % to 23 %, and ACC falls by up to .10.
-MOST_INERTIA = 0.1
+_MOST_INERTIA = 0.1
 
 
 class Method(ContrastiveClustering):
@@ -175,7 +175,7 @@ class Method(ContrastiveClustering):
         if self.learns_marginal:
             return free
         equal = kmeans.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
-        return equal if kmeans.inertia(rows, equal) <= (1 + MOST_INERTIA) * kmeans.inertia(rows, free) else free
+        return equal if kmeans.inertia(rows, equal) <= (1 + _MOST_INERTIA) * kmeans.inertia(rows, free) else free
 
     def _keep(self, outputs: Outputs) -> bool:
         """Keeps the epoch, or restores the best state so far; True if the epoch was kept."""
