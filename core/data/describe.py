@@ -50,8 +50,8 @@ def _shape(data: Dataset) -> str:
 
 
 def _modality(one: Modality) -> str:
-    steps = f"{one.shape[0]} steps × " if len(one.shape) > 1 else ""
-    return f"{cut(one.name)}: {steps}{counted(one.shape[-1], 'feature')}"
+    *steps, features = one.shape
+    return f"{cut(one.name)}: {''.join(f'{size} steps × ' for size in steps)}{counted(features, 'feature')}"
 
 
 def _axis(name: str, size: int) -> str:

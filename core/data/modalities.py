@@ -67,7 +67,7 @@ def missing(samples: NDArray[np.float32], modalities: Sequence[Modality]) -> dic
     """How many samples lack each modality, of those that any sample lacks."""
     import numpy as np
 
-    counts = {one.name: int(np.isnan(samples[:, one.start]).sum()) for one in modalities}
+    counts = {one.name: int(np.isnan(samples[:, one.place]).all(axis=1).sum()) for one in modalities}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -94,6 +94,7 @@ def joined(
     *,
     sequences: Literal["mean", "keep"],
     scale: Literal["auto", "standard", "none"],
+    known: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Joined:
     """Views of the same samples side by side.
 
@@ -101,41 +102,62 @@ def joined(
         views: by name, (n, features) or (n, steps, features) for sequences; NaN where a sample lacks a view or a step.
         where: the file, for the message.
         sequences: `mean` averages each sequence over its steps, `keep` keeps the steps.
-        scale: `standard` gives each feature mean 0 and variance 1 over the samples that have it, and divides each view
-            by the root of its number of features, so that all views have the same weight in distances; `auto` is the
-            same; `none` changes nothing.
+        scale: `standard` gives each feature mean 0 and variance 1 over the samples that have it, and then divides each
+            view by the root of its number of features (that are not constant, times the steps) over that of a view on
+            average: all views then have the same weight in distances, and a number the variance 1 on average. `auto`
+            is the same, `none` changes nothing.
+        known: the shape of each view for a trained model; shorter sequences get steps that are missing.
 
     Raises:
-        UserError: views differ in their number of samples, a number is not finite, a row or a step is NaN in part, or a
-            sample has no view.
+        UserError: views differ in their number of samples, a number is not finite, a row or a step is NaN in part, a
+            sample has no view, or a view has another shape than is known.
     """
     import numpy as np
 
     made = {name: _averaged(one) if sequences == "mean" else one for name, one in _checked(views, where).items()}
+    if known is not None:
+        made = _fitted(made, known, where)
     modalities = side_by_side({name: one.shape[1:] for name, one in made.items()})
     count = len(next(iter(made.values())))
     samples = np.empty((count, modalities[-1].stop), np.float32)
     offset, divisor = np.zeros(samples.shape[1]), np.ones(samples.shape[1])
     there = np.empty((count, len(made)), bool)
+    scalings = [_scaling(values) for values in made.values()] if scale != "none" else []
+    numbers = np.mean([size for *_, size in scalings]) if scalings else 0.0
+    for one, (low, deviation, size) in zip(modalities, scalings, strict=False):
+        steps = math.prod(one.shape[:-1])
+        offset[one.place] = np.tile(low, steps)
+        divisor[one.place] = np.tile(deviation, steps) * np.sqrt(size / numbers)
     for place, (one, values) in enumerate(zip(modalities, made.values(), strict=True)):
         there[:, place] = ~np.isnan(values[..., 0]).reshape(count, -1).all(axis=1)
-        if scale != "none":
-            steps = one.stop - one.start
-            low, deviation = _scaling(values)
-            offset[one.place], divisor[one.place] = (np.tile(part, steps // len(part)) for part in (low, deviation))
         samples[:, one.place] = (values.reshape(count, -1) - offset[one.place]) / divisor[one.place]
     bare = np.flatnonzero(there.sum(axis=1) == 0)
     if len(bare):
         said = f"row {bare[0] + 1} (counted from 1) has no view at all, {len(bare):,} such in all: drop such rows"
         raise fault(where, said)
-    if not there.any(axis=0).all():
-        name = modalities[int(there.any(axis=0).argmin())].name
-        raise fault(where, f"the view {name!r} is missing for all samples: leave it out of `views`")
     gone = zip(modalities, (~there).sum(axis=0).tolist(), strict=True)
     notes = tuple(f"{one.name} missing for {missing:,} of {count:,}" for one, missing in gone if missing)
     return Joined(
         samples, modalities, None if scale == "none" else (offset, divisor), (*_told(views, sequences), *notes)
     )
+
+
+def _fitted(
+    views: Mapping[str, NDArray[Any]], known: Mapping[str, tuple[int, ...]], where: Path | str
+) -> dict[str, NDArray[Any]]:
+    """The same views with as many steps as in training."""
+    import numpy as np
+
+    found: dict[str, NDArray[Any]] = {}
+    for name, values in views.items():
+        shape, wanted = values.shape[1:], tuple(known.get(name, ()))
+        if len(shape) != len(wanted) or shape[-1] != wanted[-1] or shape[0] > wanted[0]:
+            raise fault(where, f"the view {name!r} has the shape {shape}, the model was trained on {wanted}")
+        found[name] = values
+        if shape != wanted:
+            found[name] = np.full((len(values), *wanted), np.nan, values.dtype)
+            found[name][:, : shape[0]] = values
+    return found
 
 
 def _told(views: Mapping[str, NDArray[Any]], sequences: str) -> Iterator[str]:
@@ -182,10 +204,10 @@ def _averaged(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _scaling(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The offset and the divisor of each feature of a view, (features,).
+def _scaling(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The offset and the divisor of each feature of a view, (features,), and what its squares are in sum after them.
 
-    After them the squares of a sample's numbers have the mean 1 in sum, steps included.
+    That is the mean over the samples that have the view: its features that are not constant, times its steps.
     """
     import numpy as np
 
@@ -193,10 +215,10 @@ def _scaling(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.floa
     there = ~np.isnan(rows[:, 0])
     rows = rows if there.all() else rows[there]
     if not len(rows):
-        return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
+        return np.zeros(values.shape[-1]), np.ones(values.shape[-1]), 1.0
     low, high = rows.min(axis=0), rows.max(axis=0)
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     constant = (low == high) | (deviation == 0)
     samples = (~np.isnan(values[..., 0])).reshape(len(values), -1).any(axis=1).sum()
-    weight = np.sqrt(max(1, (~constant).sum()) * len(rows) / samples)
-    return np.where(constant, low, mean), np.where(constant, 1, deviation) * weight
+    size = max(1, int((~constant).sum())) * len(rows) / int(samples)
+    return np.where(constant, low, mean), np.where(constant, 1, deviation), size

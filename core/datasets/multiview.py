@@ -15,7 +15,7 @@ from core.config.schema import PositiveInt
 from core.data.columns import Wanted, listed
 from core.data.dataset import Dataset, check_spread, fault, fingerprint_from, user_path
 from core.data.labels import Labels, read_labels
-from core.data.modalities import Modality, filled, joined
+from core.data.modalities import Modality, filled, joined, missing
 from core.data.prepared import prepared
 from core.datasets import text
 from core.errors import UserError
@@ -63,9 +63,9 @@ def load(
             for each sample, and those numbered as `X1`, `X2`; all columns of lists.
         labels: key or column of the labels, `none` for no labels; without it as in the data set `file`.
         sequences: `mean` averages each sequence over its steps, `keep` keeps the steps; those after the end are NaN.
-        scale: `standard` gives each feature mean 0 and variance 1 over the samples that have the view, and divides each
-            view by the root of its number of features, so that all views have the same weight in distances; `auto` is
-            `standard`, `none` changes nothing.
+        scale: `standard` gives each feature mean 0 and variance 1 over the samples that have the view, and then divides
+            each view by the root of its number of features over that of a view on average, so that all views have the
+            same weight in distances; `auto` is `standard`, `none` changes nothing.
         ignore: arrays or columns that are not read.
         id: array or column of the samples' names.
         unlabelled: label values that mean no label; as in the data set `file`.
@@ -108,6 +108,49 @@ def load(
     return replace(read() if found.size < _SMALL else prepared(hashed, read), name=user_path(path).absolute().stem)
 
 
+def samples_of(path: str, known: Mapping[str, tuple[int, ...]], **options: Any) -> Dataset:
+    """The samples of new data for a trained model, unscaled; one sample is enough, and no labels are needed.
+
+    Args:
+        path: as for `load`.
+        known: the shape of each view in training by its name, (features,) or (steps, features), in their order.
+        options: those of the training, as for `load`.
+
+    Returns:
+        A data set without labels, whose rows are as those of the training.
+
+    Raises:
+        UserError: as `load`; or a view is missing, or has another shape, or is of texts for TF-IDF.
+    """
+    ignored, labelled = options.get("ignore") or (), None if options.get("labels") is None else "none"
+    wanted = Wanted(
+        features=tuple(options.get("views") or known),
+        labels=labelled,
+        ignore=tuple(ignored),
+        id=options.get("id"),
+        known=tuple(known),
+    )
+    part = _read(formats.found(path), wanted)
+    options = {**_DEFAULTS, **options}
+    model = {name: options[name] for name in ("model", "dimensions", "analyzer")}
+    if model["model"] == "tfidf" and any(isinstance(one, list) for one in part.views.values()):
+        raise UserError("TF-IDF vectors cannot be made for new texts: train with `minilm` or a model folder")
+    made = joined(
+        _in_vectors(part, path, least=1, **model).views, path, sequences=options["sequences"], scale="none", known=known
+    )
+    return Dataset(
+        user_path(path).absolute().stem,
+        made.samples,
+        None,
+        (),
+        "",
+        left_out=part.left_out,
+        notes=made.notes,
+        ids=part.ids,
+        modalities=made.modalities,
+    )
+
+
 def _read(found: formats.DataFiles, wanted: Wanted) -> ViewsOfFile:
     """The views of what lies at a path; those of texts as texts."""
     suffixes = (*view_arrays.SUFFIXES, *view_tables.SUFFIXES)
@@ -120,17 +163,17 @@ def _read(found: formats.DataFiles, wanted: Wanted) -> ViewsOfFile:
     return (view_arrays if found.suffix in view_arrays.SUFFIXES else view_tables).read(found, wanted)
 
 
-def _in_vectors(part: ViewsOfFile, path: str, **model: Any) -> ViewsOfFile:
-    """The same views, texts as vectors (n, features); NaN where a text is missing."""
+def _in_vectors(part: ViewsOfFile, path: str, *, least: int = 2, **model: Any) -> ViewsOfFile:
+    """The same views, texts as vectors (n, features); NaN where a text is missing. A view needs `least` texts."""
     import numpy as np
 
     views, notes = dict(part.views), list(part.notes)
     for name, texts in part.views.items():
         if isinstance(texts, list):
             places = [place for place, one in enumerate(texts) if one is not None]
-            if len(places) < 2:
+            if len(places) < least:
                 raise fault(
-                    path, f"the view {name!r} holds {len(places)} texts: at least 2 are needed, or leave it out"
+                    path, f"the view {name!r} holds {len(places)} texts: at least {least} are needed, or leave it out"
                 )
             vectors, said = text.vectors_of([texts[place] for place in places], **model)
             views[name] = np.full((len(texts), vectors.shape[1]), np.nan, np.float32)
@@ -153,6 +196,9 @@ def _joined(
     hashed: str,
 ) -> Dataset:
     made = joined(read.views, path, sequences=sequences, scale=scale)
+    bare = [name for name, count in missing(made.samples, made.modalities).items() if count == len(made.samples)]
+    if bare:
+        raise fault(path, f"the view {bare[0]!r} is missing for all samples: leave it out of `views`")
     check_spread(filled(made.samples), path)
     labels = Labels(None, ())
     if read.labels is not None:

@@ -300,6 +300,8 @@ def tfidf(
         counts = weighting.fit_transform(texts)
     except ValueError as error:
         raise UserError(f"data: no words are left in the texts ({error}): use another column or model") from error
+    if counts.shape[1] < 2:
+        raise UserError("data: all texts have but one and the same word: use another column or model")
     most = max(1, min(counts.shape) - 1)
     # Texts that are all equal have no variance to explain; `check_spread` refuses them later.
     with np.errstate(invalid="ignore", divide="ignore"):

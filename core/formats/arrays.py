@@ -308,5 +308,6 @@ def _view(held: NamedArrays, wanted: Wanted, views: Sequence[str]) -> str:
     if wanted.view not in names:
         said = listed(f"{name} is {key} {held.heads[key].shape}" for name, key in names.items())
         what = "" if wanted.view is None else f", and `view: {wanted.view}` is none of them"
-        raise fault(held.file, f"it holds several views of its samples{what}: choose one, as `view: view0` ({said})")
+        way = f"choose one, as `view: view0` ({said}), or read all with `name: multiview`"
+        raise fault(held.file, f"it holds several views of its samples{what}: {way}")
     return names[wanted.view]

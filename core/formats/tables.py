@@ -98,7 +98,8 @@ def _feature_columns(file: Path, table: Any, wanted: Wanted, labelled: str | Non
     rest = [name for name in names if name != labelled and name not in left]
     lists = [name for name in rest if is_list(table.schema.field(name).type)]
     if len(lists) > 1:
-        raise fault(file, f"several columns hold vectors: {listed(lists)}; name one: `features: {lists[0]}`")
+        way = f"name one, `features: {lists[0]}`, or read all with `name: multiview`"
+        raise fault(file, f"several columns hold vectors: {listed(lists)}; {way}")
     for name in rest:
         if reason := f"{_ID}pandas' index" if name in index else _no_feature(name, table[name]):
             left[name] = reason

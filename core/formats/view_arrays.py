@@ -106,7 +106,9 @@ def _one(held: NamedArrays, wanted: Wanted) -> ViewsOfFile:
     views = {key: _view(held, key, telling, turned=turned[key]) for key in chosen}
     n_samples = len(views[chosen[0]])
     left = dict.fromkeys(wanted.ignore, "ignored") | _left_out(held, {*taken, *chosen, labelled}, n_samples)
-    ids = wanted.id or next((key for key, why in left.items() if why.startswith(_ID)), None)
+    ids = (
+        wanted.id if wanted.id in held.heads else next((key for key, why in left.items() if why.startswith(_ID)), None)
+    )
     if any(turned.values()):
         last = listed(key for key in chosen if turned[key])
         notes = (*notes, f"the samples are the last axis of {last}, as {'its labels' if count else 'their sizes'} say")

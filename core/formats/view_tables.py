@@ -64,7 +64,7 @@ def _of_table(file: Path, table: Any, wanted: Wanted, notes: tuple[str, ...]) ->
     left = dict.fromkeys(wanted.ignore, "ignored") | {
         name: _reason(name, table[name]) for name in rest if name not in used
     }
-    ids = wanted.id or next((name for name, why in left.items() if why == _ID), None)
+    ids = wanted.id if wanted.id in names else next((name for name, why in left.items() if why == _ID), None)
     return ViewsOfFile(
         file,
         {name: _view(file, name, table, columns) for name, columns in chosen.items()},
@@ -93,13 +93,14 @@ def _chosen(file: Path, table: Any, wanted: Wanted, rest: list[str]) -> dict[str
         if not found:
             raise fault(file, f"no column of it holds lists of numbers: name its views in `views`, of {listed(rest)}")
         return {name: [name] for name in found}
+    plain = [name for name in rest if not is_list(table.schema.field(name).type)]
     chosen: dict[str, list[str]] = {}
     for name in wanted.features:
-        columns = [name] if name in rest else [one for one in rest if one.startswith(name) and _is_number(table, one)]
+        columns = [name] if name in rest else [one for one in plain if one.startswith(name)]
         if not columns:
             raise fault(
                 file,
-                f"`views` names {name!r}, which is neither a column nor the beginning of columns of numbers: "
+                f"`views` names {name!r}, which is neither a column nor the beginning of columns: "
                 f"its columns are {listed(rest)}",
             )
         chosen[name if columns == [name] else name.rstrip("_.-: ") or name] = columns
@@ -107,10 +108,6 @@ def _chosen(file: Path, table: Any, wanted: Wanted, rest: list[str]) -> dict[str
     if len(chosen) < len(wanted.features) or len(columns) > len({*columns}):
         raise fault(file, f"`views: [{listed(wanted.features)}]` takes a column twice: name each view once")
     return chosen
-
-
-def _is_number(table: Any, name: str) -> bool:
-    return is_real(table.schema.field(name).type)
 
 
 def _view(file: Path, name: str, table: Any, columns: list[str]) -> Any:

@@ -135,7 +135,10 @@ def _misfit(told: Mapping[str, Any], found: Dataset, column: str | None) -> str:
 
 def _matched(told: Mapping[str, Any], found: Dataset, data: str) -> str:
     """What of a file the model was given."""
-    if found.feature_names and found.feature_names == tuple(told.get("feature_names") or ()):
+    if found.modalities:
+        names = [one.name for one in found.modalities]
+        said = f"{counted(len(names), 'view')} matched by name ({listed(names)})"
+    elif found.feature_names and found.feature_names == tuple(told.get("feature_names") or ()):
         said = f"{counted(len(found.feature_names), 'column')} matched by name ({listed(found.feature_names)})"
     elif found.feature_names:
         columns = counted(len(found.feature_names), "column")
@@ -188,6 +191,8 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
             "the model was trained on the pixels of a scene, whose components and scale no other file has: "
             "`conclus assign` gives the clusters of its pixels"
         )
+    if data["name"] == "multiview":
+        return _scaled(told, _views(told, path, column, decimal))
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
         if data["name"] == "text" and data["scale"] != "none":
             raise UserError(
@@ -218,10 +223,43 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
     if len(found.sample_shape) == 3 and (found.sample_shape[0], told["sample_shape"][0]) == (1, _COLOURS):
         # As in training, where grey images lie among coloured ones.
         found = replace(found, samples=np.repeat(dense(found.samples), _COLOURS, axis=1), notes=(_GREY,))
+    return _scaled(told, found)
+
+
+def _scaled(told: Mapping[str, Any], found: Dataset) -> Dataset:
+    """The same samples, scaled as those of the training."""
+    import numpy as np
+
     if told["scaling"] is not None and list(found.samples.shape[1:]) == told["sample_shape"]:
         offset, divisor = (np.asarray(one) for one in told["scaling"])
         found = replace(found, samples=(found.samples - offset) / divisor)
     return replace(found, samples=np.ascontiguousarray(found.samples, dtype=np.float32))
+
+
+def _views(told: Mapping[str, Any], path: str, column: str | None, decimal: str | None) -> Dataset:
+    """The samples of several views, by the names of the views."""
+    from core.config import plugins
+    from core.data.modalities import missing
+    from core.datasets import multiview
+
+    if column or decimal:
+        raise UserError(
+            "the model was trained on several views, which are found by their names: leave out "
+            f"`{'--column' if column else '--decimal'}`"
+        )
+    known = {one["name"]: tuple(one["shape"]) for one in told.get("modalities") or ()}
+    encoder = told["trial"].get("encoder")
+    if not known or not isinstance(encoder, dict):
+        raise UserError("the description of the model does not name its views: it is damaged")
+    options = {name: value for name, value in told["trial"]["data"].items() if name not in {"name", "path"}}
+    found = multiview.samples_of(path, known, **options)
+    name, lacking = str(encoder.get("name")), missing(dense(found.samples), found.modalities)
+    if lacking and not plugins.constant("encoders", name, "by_modality", default=False):
+        said = ", ".join(f"{view} for {count:,}" for view, count in lacking.items())
+        raise UserError(
+            f"{path}: some of its samples lack a view ({said}), which the model's encoder {name} cannot take"
+        )
+    return found
 
 
 def _table(found: Embedded, ids: pa.Array) -> pa.Table:

@@ -73,10 +73,8 @@ class _Look:
             block = samples.raw(rows) if isinstance(samples, Stored) else samples[rows]
             sparse = hasattr(block, "indptr")
             # Not `min`: of what some samples lack, the numbers of the others count.
-            low, high = (
-                (block.min(axis=0), block.max(axis=0)) if sparse else (np.fmin.reduce(block), np.fmax.reduce(block))
-            )
-            low, high = _flat(low), _flat(high)
+            low = _flat(block.min(axis=0) if sparse else np.fmin.reduce(block))
+            high = _flat(block.max(axis=0) if sparse else np.fmax.reduce(block))
             least = low if least is None else np.fmin(least, low)
             most = high if most is None else np.fmax(most, high)
             self.digests[rows] = [_digest(row) for row in _rows(block)]
@@ -175,15 +173,15 @@ def _views(data: Dataset, same: NDArray[np.bool_]) -> Iterator[str]:
     """For each view of several: its size, how many samples lack it, and what is equal or constant in it."""
     import numpy as np
 
+    samples = dense(data.samples)
     for one in data.modalities:
-        rows = np.asarray(data.samples[:, one.place])
-        there = rows[~np.isnan(rows[:, 0])]
+        rows = samples[:, one.place]
+        there = rows[~np.isnan(rows).all(axis=1)]
         again = len(there) - len({row.tobytes() for row in there})
         constant = int(same[one.place].sum())
-        shape = " × ".join(f"{size:,}" for size in one.shape)
         yield (
-            f"{cut(one.name)}: {shape} numbers, missing for {len(rows) - len(there):,} of {len(rows):,} samples, "
-            f"{again:,} equal to an earlier one, {constant:,} constant"
+            f"{cut(one.name)}: {counted(one.stop - one.start, 'number')}, missing for {len(rows) - len(there):,} of "
+            f"{len(rows):,} samples, {again:,} equal to an earlier one, {constant:,} constant"
         )
 
 

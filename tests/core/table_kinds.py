@@ -240,7 +240,7 @@ KINDS = (
             ),
             "ambiguous": Broken(
                 make=lambda folder: pl.DataFrame({"a": [[1.0]], "b": [[2.0]]}).write_ipc(folder / "vectors.arrow"),
-                said="several columns hold vectors: a, b; name one",
+                said="several columns hold vectors: a, b; name one, `features: a`, or read all",
             ),
         },
     ),

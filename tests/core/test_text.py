@@ -246,6 +246,7 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": ["a b"]}, {}, "it holds 1 texts"),
         ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
         ({"text": ["?", "!"]}, {}, "no words are left"),
+        ({"text": ["loud", "loud, loud"]}, {}, "all texts have but one and the same word"),
         ({"text": TEXTS}, {"labels": "kind"}, "`labels: kind` names none"),
         ({"text": TEXTS}, {"model": "minilmm"}, "'minilmm' is unknown: use minilm, tfidf"),
         ({"text": TEXTS}, {"model": "./nothing"}, "no such file or folder"),
