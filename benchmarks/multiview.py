@@ -43,7 +43,7 @@ SETS = ("scene15", "landuse21", "mintrec_text", "meld_da")
 # Epochs and sizes of the networks are small, for a machine without a graphics card. All sets have the same.
 SETTING = {
     "encoder": {"name": "multiview", "base_dim": 128, "hidden": [256]},
-    "epochs": 20,
+    "epochs": 30,
     "evaluation": {"every": 1000},
 }
 METHODS = ("umc", "conclus")
@@ -135,7 +135,8 @@ def interval(values: Array) -> str:
 
 def compare(name: str, path: Path, methods: Sequence[str], seeds: int, *, subsets: bool) -> None:
     """Tells the rows of a data set."""
-    data = load(path=str(path), labels="label")
+    # Components and vectors of a language model have the scale that counts; measurements need one.
+    data = load(path=str(path), labels="label", scale="none" if "minilm" in np.load(path) else "auto")
     names = [one.name for one in data.modalities]
     bars = {one: by_kmeans(chosen(data, [one]), seeds).mean(axis=0) for one in names}
     bars["all"] = by_kmeans(data, seeds).mean(axis=0)

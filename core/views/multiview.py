@@ -43,12 +43,14 @@ class Views(Base):
         self,
         modalities: tuple[Modality, ...],
         *,
-        keep: Fraction = 0.5,
+        keep: Fraction = 0.8,
         neighbours: NonNegativeInt = 10,
-        noise: NonNegativeFloat = 0.3,
-        dropout: Fraction = 0.2,
+        noise: NonNegativeFloat = 0.1,
+        dropout: Fraction = 0.1,
     ) -> None:
         """The masks, the neighbours, the noise and the dropout.
+
+        The defaults were chosen with labels in sight, on scene15 alone.
 
         Args:
             modalities: of the data set.
