@@ -3,7 +3,7 @@
 Run: OMP_NUM_THREADS=1 uv run python benchmarks/multiview.py SHARED [SET …] [--methods umc,conclus] [--seeds 3]
      [--subsets] [--cache FOLDER]
 
-SHARED is the folder with `multiview/`, `emb/` and `text/`. The four data sets are made once, in the cache. `--subsets`
+SHARED is the folder of data with `multiview/`, `emb/` and `text/`. The four data sets are made once, in the cache. `--subsets`
 trains on every single view and every pair too, to tell which view carries what. Trials run through
 `core.training.fit`; what is told are the scores of the method's own clusters in the last epoch, their differences from
 the better k-means and the 95 % interval of the mean difference (Student's t over seeds).
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -111,6 +112,7 @@ def by_training(data: Dataset, config: TrialConfig, seeds: int) -> tuple[Array, 
         *_, last = fit(config, data, seed=seed)
         rows.append([last.metrics["nmi"], last.metrics["acc"]])
         imbalance.append(last.health["imbalance_pred"])
+        print(f"{config.method.name}, seed {seed}: {rows[-1][0]:.3f} / {rows[-1][1]:.3f}", file=sys.stderr, flush=True)
     return np.array(rows, np.float32), imbalance
 
 
