@@ -3,8 +3,8 @@
 Run: OMP_NUM_THREADS=1 uv run python benchmarks/multiview.py SHARED [SET …] [--methods umc,conclus] [--seeds 3]
      [--subsets] [--cache FOLDER]
 
-SHARED is the folder of data with `multiview/`, `emb/` and `text/`. The four data sets are made once, in the cache. `--subsets`
-trains on every single view and every pair too, to tell which view carries what. Trials run through
+SHARED is the folder of data with `multiview/`, `emb/` and `text/`. The four data sets are made once, in the cache.
+`--subsets` trains on every single view and every pair too, to tell which view carries what. Trials run through
 `core.training.fit`; what is told are the scores of the method's own clusters in the last epoch, their differences from
 the better k-means and the 95 % interval of the mean difference (Student's t over seeds).
 """

@@ -21,6 +21,7 @@ from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, Positi
 from core.data.source import Samples
 from core.evaluation.clustering import CHUNK, evaluation_mode
 from core.evaluation.outputs import Outputs
+from core.methods._labelled import labelled
 from core.methods.cc import objective
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -119,6 +120,10 @@ class Method(Base):
         instance = boosted_nt_xent(z_a, z_b, labels, self.instance_temperature)
         labelled = balanced_cross_entropy(strong, labels)
         return {"loss": instance + labelled, "loss_instance": instance, "loss_labels": labelled}
+
+    def signals(self) -> dict[str, float]:
+        """In the boosting stage, how many samples are labelled."""
+        return labelled(self.labels, self.n_clusters) if self.epoch >= self.first_boosted else {}
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and the cluster head's probabilities."""

@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from core.config.schema import Fraction, PositiveFloat, PositiveInt
 from core.data.source import Samples
-from core.evaluation import kmeans, metrics
+from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
+from core.methods._labelled import labelled
 from core.methods._selection import select
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -103,12 +104,12 @@ class Method(Base):
         views = [self.views.weak(batch), *(self.views(batch) for _ in range(self.n_views - 1))]
         z = self.contrast_head(self.encoder(torch.cat(views))).unflatten(0, (len(views), -1))
         labels = self.labels[batch.rows]
-        labelled = labels != UNLABELLED
+        known = labels != UNLABELLED
         found: dict[str, Tensor] = {}
         total = z.new_zeros(())
         for name, rows, temperature in (
-            ("loss_unsupervised", ~labelled, self.unsupervised_temperature),
-            ("loss_supervised", labelled, self.supervised_temperature),
+            ("loss_unsupervised", ~known, self.unsupervised_temperature),
+            ("loss_supervised", known, self.supervised_temperature),
         ):
             count = int(rows.sum())
             if count:
@@ -162,15 +163,8 @@ class Method(Base):
         return (self.sharpness * cosines).softmax(dim=1)
 
     def signals(self) -> dict[str, float]:
-        """How many samples are labelled, which share of all that is, and how many of the cluster with the fewest."""
-        labels = self.labels.cpu().numpy()
-        known = labels[labels != UNLABELLED]
-        sizes = metrics.cluster_sizes(known, self.n_clusters)
-        return {
-            "selected": float(len(known)),
-            "selected_share": len(known) / len(labels),
-            "selected_min": float(sizes.min()),
-        }
+        """After the warm-up, how many samples are labelled for the next epoch."""
+        return labelled(self.labels, self.n_clusters) if self.placed else {}
 
     def state(self) -> dict[str, Any]:
         """The state of the base class, and whether the centroids are placed."""

@@ -137,13 +137,14 @@ def test_the_labelled_share_grows_by_the_option_and_is_told():
         parts = train_epoch(umc, samples, 64, streams)
         assert ("loss_supervised" in parts) == (epoch > 2)
         umc.end_epoch(epoch, samples)
-        told = umc.signals()
+        if not (told := umc.signals()):
+            assert epoch == 1
+            continue
         assert told["selected"] == int((umc.labels != -1).sum())
         shares.append(told["selected_share"])
         smallest.append(told["selected_min"])
-    assert shares == pytest.approx([0, 0.2, 0.5, 0.8, 1, 1], abs=0.02)
-    assert smallest[0] == 0
-    assert all(one >= 5 for one in smallest[1:])
+    assert shares == pytest.approx([0.2, 0.5, 0.8, 1, 1], abs=0.02)
+    assert all(one >= 5 for one in smallest)
 
 
 def test_the_least_of_a_class_is_labelled_however_small_the_share_is():
