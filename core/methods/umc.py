@@ -5,8 +5,8 @@ k-means clusters the features after each epoch, and the samples that lie densest
 all views of all of them are pulled together. The share of labelled samples grows by `delta` an epoch; the others are
 contrasted as before.
 
-The paper's temperatures of 10 to 20 leave the softmax almost flat; those here are lower. Its sizes of clusters are
-those of k-means; here a mixture model with sizes of its own can follow.
+The paper's temperatures of 10 to 20 leave the softmax almost flat; those here are those of CC. The first centroids are
+those of clusters of equal size, later ones are those of k-means: sizes are learned, unless `marginal` is `uniform`.
 
 Reference: Zhang et al., "Unsupervised Multimodal Clustering for Semantics Discovery in Multimodal Utterances" (ACL
 2024).
