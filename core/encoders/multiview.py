@@ -99,7 +99,8 @@ class _Sequence(nn.Module):
         super().__init__()
         steps, features = shape
         self.pooling = pooling
-        self.projection = nn.Linear(features, width)
+        # The places are added to numbers of their own size, whatever the scale of the features.
+        self.projection = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width))
         self.layer = nn.TransformerEncoderLayer(
             width, math.gcd(_HEADS, width), dim_feedforward=2 * width, dropout=0.0, batch_first=True
         )

@@ -71,8 +71,12 @@ def kmeans(
     return KMeansResult(model.labels_.astype(np.int64), model.cluster_centers_, np.zeros(n_clusters, np.float32))
 
 
-def balanced_kmeans(features: Matrix, n_clusters: int, *, seed: int, starts: int = 1) -> KMeansResult:
+def balanced_kmeans(
+    features: Matrix, n_clusters: int, *, seed: int, starts: int = 1, begin: KMeansResult | None = None
+) -> KMeansResult:
     """K-means on features (n, dim) with clusters of nearly equal size, from k-means++; the best of `starts` is kept.
+
+    With `begin`, it starts from the centroids and offsets of an earlier result.
 
     The soft assignments have equal sizes; the sizes of the labels differ by a few per cent if clusters touch. The
     random sample and the one thread are as in `kmeans`.
@@ -80,6 +84,9 @@ def balanced_kmeans(features: Matrix, n_clusters: int, *, seed: int, starts: int
     from sklearn.cluster import kmeans_plusplus
     from sklearn.utils import check_random_state
 
+    if begin is not None:
+        with _threads().limit(limits=1):
+            return _balanced(features, begin.centroids, begin.offsets)
     sample, random = _sampled(features, n_clusters, seed), check_random_state(seed)
     free = np.zeros(n_clusters, np.float32)
     with _threads().limit(limits=1):

@@ -26,6 +26,7 @@ from core.data.source import Samples
 from core.evaluation import kmeans, metrics
 from core.evaluation.clustering import evaluation_mode, mutual_information, predict
 from core.evaluation.outputs import Outputs
+from core.methods._labelled import labelled
 from core.methods.cc import Method as ContrastiveClustering
 from core.training.method import Batch, Setting, build_optimiser
 from losses.marginal_entropy import marginal_divergence
@@ -115,6 +116,10 @@ class Method(ContrastiveClustering):
         if epoch < self.last_epoch:
             self._label(outputs)
         return outputs
+
+    def signals(self) -> dict[str, float]:
+        """After the warm-up, how many samples are labelled for the next epoch."""
+        return {} if self.best is None else labelled(self.labels, self.n_clusters)
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and the probabilities of the head that is in use."""

@@ -21,6 +21,7 @@ from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, Positi
 from core.data.source import Samples
 from core.evaluation.clustering import CHUNK, evaluation_mode
 from core.evaluation.outputs import Outputs
+from core.methods._labelled import labelled
 from core.methods.cc import objective
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -126,6 +127,10 @@ class Method(Base):
             return {}
         cluster = math.log(2 * self.n_clusters - 1)
         return {"loss_instance": math.log(2 * size - 1) if size > 1 else 0.0, "loss_cluster": cluster}
+
+    def signals(self) -> dict[str, float]:
+        """In the boosting stage, how many samples are labelled."""
+        return labelled(self.labels, self.n_clusters) if self.epoch >= self.first_boosted else {}
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The encoder's features and the cluster head's probabilities."""

@@ -5,8 +5,8 @@ k-means clusters the features after each epoch, and the samples that lie densest
 all views of all of them are pulled together. The share of labelled samples grows by `delta` an epoch; the others are
 contrasted as before.
 
-The paper's temperatures of 10 to 20 leave the softmax almost flat; those here are lower. Its sizes of clusters are
-those of k-means; here a mixture model with sizes of its own can follow.
+The paper's temperatures of 10 to 20 leave the softmax almost flat; those here are those of CC. The first centroids are
+those of clusters of equal size, later ones are those of k-means: sizes are learned, unless `marginal` is `uniform`.
 
 Reference: Zhang et al., "Unsupervised Multimodal Clustering for Semantics Discovery in Multimodal Utterances" (ACL
 2024).
@@ -15,7 +15,7 @@ Reference: Zhang et al., "Unsupervised Multimodal Clustering for Semantics Disco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from core.config.schema import Fraction, PositiveFloat, PositiveInt
 from core.data.source import Samples
-from core.evaluation import kmeans, metrics
+from core.evaluation import kmeans
 from core.evaluation.clustering import predict
 from core.evaluation.outputs import Outputs
+from core.methods._labelled import labelled
 from core.methods._selection import select
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -41,7 +42,7 @@ class Method(Base):
     least_batch = 2
     labels: Tensor
     centroids: Tensor
-    prior: Tensor
+    offsets: Tensor
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Method(Base):
         contrast_dim: PositiveInt = 128,
         n_views: PositiveInt = 3,
         sharpness: PositiveFloat = 10.0,
+        marginal: Literal["uniform", "learned"] = "learned",
     ) -> None:
         """The encoder, the head and the memory of labels.
 
@@ -70,6 +72,7 @@ class Method(Base):
             contrast_dim: width of the vectors in which samples are contrasted.
             n_views: views of a sample: one of all modalities, the others of some of them.
             sharpness: multiplies the cosines to the centroids in the probabilities.
+            marginal: the sizes of clusters: those that k-means finds (`learned`), or equal ones (`uniform`).
         """
         super().__init__()
         self.views = setting.views
@@ -82,12 +85,14 @@ class Method(Base):
         self.supervised_temperature = supervised_temperature
         self.n_views = n_views
         self.sharpness = sharpness
+        self.learns_marginal = marginal == "learned"
         self.placed = False
         self.encoder = setting.build_encoder()
         dim = self.encoder.dim
         self.contrast_head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, contrast_dim))
         self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
         self.register_buffer("centroids", torch.zeros(setting.n_clusters, dim))
+        self.register_buffer("offsets", torch.zeros(setting.n_clusters))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -99,12 +104,12 @@ class Method(Base):
         views = [self.views.weak(batch), *(self.views(batch) for _ in range(self.n_views - 1))]
         z = self.contrast_head(self.encoder(torch.cat(views))).unflatten(0, (len(views), -1))
         labels = self.labels[batch.rows]
-        labelled = labels != UNLABELLED
+        known = labels != UNLABELLED
         found: dict[str, Tensor] = {}
         total = z.new_zeros(())
         for name, rows, temperature in (
-            ("loss_unsupervised", ~labelled, self.unsupervised_temperature),
-            ("loss_supervised", labelled, self.supervised_temperature),
+            ("loss_unsupervised", ~known, self.unsupervised_temperature),
+            ("loss_supervised", known, self.supervised_temperature),
         ):
             count = int(rows.sum())
             if count:
@@ -118,10 +123,9 @@ class Method(Base):
             return None
         outputs = predict(self, samples)
         features = kmeans.unit_rows(outputs.features.numpy())
-        begin = self.centroids.cpu().numpy() if self.placed else None
-        found = kmeans.kmeans(features, self.n_clusters, seed=self.seed, starts=10, centroids=begin)
+        found = self._kmeans(features)
         self.centroids.copy_(torch.from_numpy(found.centroids))
-        self.placed = True
+        self.offsets.copy_(torch.from_numpy(found.offsets))
         if epoch < self.last_epoch:
             share = min(1.0, self.thres + self.delta * (epoch - self.warmup_epochs))
             chosen = select(
@@ -130,6 +134,23 @@ class Method(Base):
             self.labels.copy_(torch.from_numpy(np.where(chosen, found.labels, UNLABELLED)))
         return Outputs(outputs.features, self._probabilities(outputs.features.to(self.centroids.device)).cpu())
 
+    def _kmeans(self, features: kmeans.Matrix) -> kmeans.KMeansResult:
+        """From the last centroids; at first from those of clusters of equal size, which spread over all samples.
+
+        From k-means++, chance decides among partitions of nearly the same inertia. On the raw views of landuse21 the
+        start from equal clusters gave an NMI of .348 instead of .313, on three other sets nearly the same.
+        """
+        if not self.placed:
+            self.placed = True
+            begin = kmeans.balanced_kmeans(features, self.n_clusters, seed=self.seed, starts=3)
+        else:
+            begin = kmeans.KMeansResult(
+                self.labels.cpu().numpy(), self.centroids.cpu().numpy(), self.offsets.cpu().numpy()
+            )
+        if self.learns_marginal:
+            return kmeans.kmeans(features, self.n_clusters, seed=self.seed, centroids=begin.centroids)
+        return kmeans.balanced_kmeans(features, self.n_clusters, seed=self.seed, begin=begin)
+
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and after the warm-up the probabilities of the clusters."""
         features = self.encoder(samples)
@@ -137,20 +158,13 @@ class Method(Base):
 
     def _probabilities(self, features: Tensor) -> Tensor:
         """A softmax over the squared distances of unit features to the centroids, (n, K)."""
-        offsets = self.centroids.square().sum(dim=1) / 2
-        cosines = functional.normalize(features, dim=1) @ self.centroids.t() - offsets
+        offsets = (self.offsets - self.centroids.square().sum(dim=1)) / 2
+        cosines = functional.normalize(features, dim=1) @ self.centroids.t() + offsets
         return (self.sharpness * cosines).softmax(dim=1)
 
     def signals(self) -> dict[str, float]:
-        """How many samples are labelled, which share of all that is, and how many of the cluster with the fewest."""
-        labels = self.labels.cpu().numpy()
-        known = labels[labels != UNLABELLED]
-        sizes = metrics.cluster_sizes(known, self.n_clusters)
-        return {
-            "selected": float(len(known)),
-            "selected_share": len(known) / len(labels),
-            "selected_min": float(sizes.min()),
-        }
+        """After the warm-up, how many samples are labelled for the next epoch."""
+        return labelled(self.labels, self.n_clusters) if self.placed else {}
 
     def state(self) -> dict[str, Any]:
         """The state of the base class, and whether the centroids are placed."""

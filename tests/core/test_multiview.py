@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config.schema import Mistakes
@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.training.export import SavedModel, blueprint, embed, rebuilt
 from core.training.fit import fit
 from core.training.method import Batch
-from core.views import auto, noise
+from core.views import auto, multiview, noise
 from core.views.multiview import Views
 
 torch.set_num_threads(1)
@@ -43,6 +43,7 @@ def batch(samples, seed=0) -> Batch:
     return Batch(samples, torch.arange(len(samples)), generator, generator)
 
 
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), pooling=st.sampled_from(["mean", "last"]))
 def test_whatever_is_missing_features_and_gradients_are_finite(data, kind, pooling):
     modalities = KINDS[kind]
@@ -128,10 +129,17 @@ def test_dropout_goes_on_from_the_state_and_leaves_the_mean():
     assert torch.equal(made.eval()._dropped(numbers), numbers)
 
 
+def ready(samples, modalities, **options) -> Views:
+    views = Views(modalities, **options)
+    views.prepare(samples)
+    return views
+
+
 def present(view, modalities) -> torch.Tensor:
     return torch.stack([~view[:, one.place].isnan().any(dim=1) for one in modalities], dim=1)
 
 
+@settings(max_examples=25, deadline=None)
 @given(keep=st.sampled_from([0.0, 0.3, 1.0]), kind=st.sampled_from(sorted(KINDS)), seed=st.integers(0, 99))
 def test_a_view_keeps_whole_modalities_that_the_sample_has_and_at_least_one(keep, kind, seed):
     modalities = KINDS[kind]
@@ -140,7 +148,7 @@ def test_a_view_keeps_whole_modalities_that_the_sample_has_and_at_least_one(keep
     for one in modalities:
         samples[torch.rand(40, generator=generator) < 0.4, one.place] = torch.nan
     had = present(samples, modalities)
-    views = Views(modalities, keep=keep, noise=0.0, dropout=0.0)
+    views = ready(samples, modalities, keep=keep, neighbours=0, noise=0.0, dropout=0.0)
     for draw, most in ((views, None), (views.weak, None), (views.strong, 1)):
         view = draw(batch(samples, seed))
         kept = present(view, modalities)
@@ -154,19 +162,52 @@ def test_a_view_keeps_whole_modalities_that_the_sample_has_and_at_least_one(keep
 
 def test_each_modality_is_kept_as_often_as_the_option_says():
     modalities = KINDS["six"]
-    kept = present(Views(modalities, keep=0.5)(batch(rows(modalities, n=4000))), modalities).float()
+    samples = rows(modalities, n=4000)
+    views = ready(samples, modalities, keep=0.5, neighbours=0)
+    kept = present(views(batch(samples)), modalities).float()
     # One of the six always stays: the share is a little more than a half, by the chance that none is drawn.
     assert (kept.mean(dim=0) - 0.5 - 0.5**6 / 6).abs().max() < 0.03
-    alone = present(Views(modalities).strong(batch(rows(modalities, n=4000))), modalities).float()
+    alone = present(views.strong(batch(samples)), modalities).float()
     assert (alone.mean(dim=0) - 1 / 6).abs().max() < 0.03
 
 
-def test_noise_and_dropout_are_those_of_the_options():
-    views = Views(KINDS["one"], noise=0.5, dropout=0.25)
-    samples = torch.full((3000, 6), 4.0)
-    view = views(batch(samples))
+def test_noise_is_a_share_of_the_deviation_of_the_modality_and_dropout_one_of_the_features():
+    """The data set `multiview` makes the numbers of a wide view small: the same noise for all would drown them."""
+    modalities = side_by_side({"small": (3,), "large": (3,)})
+    samples = rows(modalities, n=3000) * torch.tensor([0.01] * 3 + [5.0] * 3) + 7
+    samples[:100, :3] = torch.nan
+    views = ready(samples, modalities, noise=0.5, dropout=0.25)
+    view = views.weak(batch(samples))
     assert abs(float((view == 0).float().mean()) - 0.25) < 0.02
-    assert abs(float((view[view != 0] - 4).std()) - 0.5) < 0.02
+    changes = (view - samples).masked_fill((view == 0) | view.isnan(), torch.nan)
+    for one, deviation in zip(modalities, (0.01, 5.0), strict=True):
+        found = changes[:, one.place]
+        assert float(found[~found.isnan()].std()) == pytest.approx(deviation / 2, rel=0.05)
+
+
+def test_views_are_drawn_from_a_sample_and_its_nearest_ones_alike():
+    """Eight groups of six in eight directions: the five neighbours of a sample are the others of its group."""
+    modalities = side_by_side({"a": (4,), "b": (4,)})
+    groups = torch.arange(48) % 8
+    samples = 10 * torch.eye(8)[groups] + 0.01 * rows(modalities, n=48)
+    views = ready(samples, modalities, keep=1.0, neighbours=5, noise=0.0, dropout=0.0)
+    seen = torch.zeros(48, 48, dtype=torch.int64)
+    for seed in range(200):
+        found = views(batch(samples, seed))
+        assert torch.equal(views.weak(batch(samples, seed)), samples)
+        seen[torch.arange(48), torch.cdist(found, samples).argmin(dim=1)] += 1
+    assert torch.equal(seen > 0, groups[:, None] == groups)
+    assert seen[seen > 0].min() > 10
+
+
+def test_neighbours_of_very_many_samples_are_looked_for_among_some(monkeypatch):
+    monkeypatch.setattr(multiview, "_SEARCHED", 30)
+    views = ready(rows(KINDS["two"], n=200), KINDS["two"], neighbours=4)
+    itself, near = views.sources[:, 0], views.sources[:, 1:]
+    assert torch.equal(itself, torch.arange(200))
+    assert near.shape == (200, 4)
+    assert len(near.unique()) <= 30
+    assert not (near == itself[:, None]).any()
 
 
 def test_auto_takes_them_for_several_modalities_and_shapes_for_one():
