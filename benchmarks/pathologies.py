@@ -24,6 +24,7 @@ from core.config.schema import Mistakes
 from core.config.trial import TrialConfig, read_trial
 from core.data.dataset import Dataset
 from core.evaluation.health import RULES, Course, Finding, judge
+from core.evaluation.monitor import every
 from core.training.fit import fit
 from core.training.method import DivergedError
 
@@ -205,13 +206,11 @@ def raised(found: Course, code: str) -> Finding | None:
     return None
 
 
-def due(code: str, epochs: int) -> int:
-    """The epoch by which a rule can have met its code: its window after its share of the epochs, or the last one.
-
-    What is measured in scored epochs alone, or at the end, is due at the end.
-    """
+def due(code: str, found: Course) -> int:
+    """The epoch by which a rule can have met its code: its window of measured epochs after its share of all epochs."""
     rule = next(one for one in RULES if one.code == code)
-    return min(epochs, max(1, math.ceil(rule.after * epochs)) + rule.window - 1)
+    apart = every(found.n_samples, found.batch_size)
+    return min(found.epochs, max(1, math.ceil(rule.after * found.epochs)) - 1 + rule.window * apart)
 
 
 def show_faults(seed: int) -> bool:
@@ -221,11 +220,11 @@ def show_faults(seed: int) -> bool:
     for run in FAULTS:
         found = course(run, seed)
         finding = raised(found, run.code)
-        by = config(run).epochs if run.code in AT_THE_END else due(run.code, config(run).epochs)
+        by = found.epochs if run.code in AT_THE_END else due(run.code, found)
         well &= finding is not None and finding.epoch <= by
         epoch = "never" if finding is None else finding.epoch
-        every = "; ".join(one.label for one in judge(found))
-        print(f"{run.name:<30} {run.code:<18} {epoch:>5} {by:>4}  {every}", flush=True)
+        codes = "; ".join(one.label for one in judge(found))
+        print(f"{run.name:<30} {run.code:<18} {epoch:>5} {by:>4}  {codes}", flush=True)
     return well
 
 
@@ -234,10 +233,10 @@ def show_healthy(seed: int) -> int:
     alarms = 0
     for run in HEALTHY:
         found = course(run, seed)
-        every = "; ".join(one.label for one in judge(found))
-        alarms += bool(every)
+        codes = "; ".join(one.label for one in judge(found))
+        alarms += bool(codes)
         way = ", ".join(f"{rule.code}@{one.epoch}" for rule in RULES if (one := raised(found, rule.code)))
-        print(f"{run.name:<30} {every or 'OK':<20} {way and f'on the way: {way}'}", flush=True)
+        print(f"{run.name:<30} {codes or 'OK':<20} {way and f'on the way: {way}'}", flush=True)
     return alarms
 
 

@@ -5,7 +5,7 @@ depends on the number of samples alone, and the two views are the same in every 
 those of the model. Nothing is drawn from the trial's random streams.
 
 The cost is kept below 5 % of the training by the sizes, which depend on the number of samples and the batch size and
-never on the clock; see `benchmarks/health.py`. Where an epoch has few steps, not every epoch is measured (`every`).
+never on the clock; see `benchmarks/health.py`. Where an epoch is short, not every one is measured (`every`).
 
 References: Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the
 Hypersphere" (ICML 2020); Garrido et al., "RankMe" (ICML 2023).
@@ -36,8 +36,8 @@ PAIRS = 64
 """The samples of the probe that are measured in two views."""
 _LEAST, _MOST, _PART = 128, 2048, 16
 """The probe is a sixteenth of the samples within these bounds."""
-_STEPS = 8
-"""The steps of training from one measurement to the next, at least."""
+_STEPS, _TRAINED = 8, 1000
+"""The steps of training from one measurement to the next, and the samples in them, at least."""
 _HELD = 1 << 23
 """The numbers of the probe and its views that are kept from epoch to epoch; more of them are read and drawn again."""
 _COMPARED, _NUMBERS = 20_000, 1 << 24
@@ -52,6 +52,11 @@ class MonitoredModel(EvaluatedModel, Protocol):
     def probe_views(self, samples: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
         """A view of each sample, or None."""
         ...
+
+
+def every(n_samples: int, batch_size: int) -> int:
+    """The epochs from one measurement to the next."""
+    return max(math.ceil(_STEPS / math.ceil(n_samples / batch_size)), math.ceil(_TRAINED / n_samples))
 
 
 class Monitor:
@@ -88,7 +93,7 @@ class Monitor:
         self._drawn: Tensor | None = None
         self._whole: Tensor | None = None
         self._previous: NDArray[np.int64] | None = None
-        self.every = math.ceil(_STEPS / math.ceil(n / trial.batch_size))
+        self._every = every(n, trial.batch_size)
 
     def __call__(self, method: MonitoredModel, epoch: int, outputs: Outputs | None) -> dict[str, float]:
         """The signals after an epoch; empty if it is not measured.
@@ -98,7 +103,7 @@ class Monitor:
             epoch: its number, from 1.
             outputs: the method's outputs for all samples, if they are known.
         """
-        if (epoch - 1) % self.every:
+        if (epoch - 1) % self._every:
             return {}
         of_data = self._of_data() if epoch == 1 else {}
         return of_data | self._of_model(method, outputs)

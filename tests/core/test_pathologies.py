@@ -16,9 +16,10 @@ FAULTS = {run.name: run for run in pathologies.FAULTS}
 def test_a_fault_gets_its_code_by_the_epoch_that_its_rule_names(name):
     run = FAULTS[name]
     short = replace(run, trial={**run.trial, "epochs": 8})
-    found = pathologies.raised(pathologies.course(short, pathologies.SEED), run.code)
+    course = pathologies.course(short, pathologies.SEED)
+    found = pathologies.raised(course, run.code)
     assert found is not None
-    assert found.epoch <= pathologies.due(run.code, 8)
+    assert found.epoch <= pathologies.due(run.code, course)
 
 
 def test_a_healthy_run_has_no_code():
