@@ -101,7 +101,7 @@ class Rule:
         return ", or ".join(" and ".join(map(str, case)) for case in self.cases)
 
 
-_NOTES = "methods.md §6"
+_NOTES = "a first guess"
 _RUNS = "benchmarks/pathologies.py"
 
 _RATE = Change("optimiser.learning_rate", "lower")
@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         code="DIVERGED",
         cases=((Condition("loss_ratio", ">", 10.0),), (Condition("gradient_jump", ">", 1000.0),)),
         when="ever",
-        source=f"{_RUNS}; {_NOTES} has a jump of 10, which healthy runs pass",
+        source=f"{_RUNS}; {_NOTES} was a jump of 10, which healthy runs pass",
         why="The loss is not finite or ten times that of the first epoch, or a gradient was a thousand times the usual",
         change=(_RATE, Change("optimiser.warmup", "raise"), Change("batch_size", "raise")),
     ),
@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         cases=((Condition("marginal_entropy", "<", 0.5),), (Condition("probe_marginal_entropy", "<", 0.5),)),
         window=2,
         after=0.1,
-        source=f"warnings of conclus 0.2; {_NOTES} has .8, which an imbalance of 30:1 passes",
+        source=f"warnings of conclus 0.2; {_NOTES} was .8, which an imbalance of 30:1 passes",
         why="Most samples share few clusters",
         change=(_ENTROPY, _RATE, Change("batch_size", "raise")),
     ),
@@ -142,7 +142,7 @@ RULES: tuple[Rule, ...] = (
             (Condition("view_agreement", "<", -0.3, plus="probe_confidence"),),
         ),
         window=2,
-        source=f"{_NOTES} has a confidence of .99; {_RUNS}",
+        source=f"{_NOTES} was a confidence of .99; {_RUNS}",
         why="The head is sure of clusters that its features do not have, or that change from view to view",
         change=(
             Change("method.sharpness", "lower"),
@@ -182,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         cases=((Condition("infonce_accuracy", "<", 6.0, times="infonce_chance"), Condition("loss_moved", "<", 0.02)),),
         window=3,
         after=0.2,
-        source=f"{_NOTES} has chance itself; {_RUNS}",
+        source=f"{_NOTES} was chance itself; {_RUNS}",
         why="Two views of a sample are not found among others, and the loss does not fall",
         change=(_WEAKER, Change("batch_size", "raise"), Change("optimiser.learning_rate", "raise")),
     ),
@@ -191,7 +191,7 @@ RULES: tuple[Rule, ...] = (
         cases=((Condition("probe_feature_std", "<", 0.15),),),
         window=3,
         after=0.1,
-        source=f"{_NOTES} has .3; {_RUNS}",
+        source=f"{_NOTES} was .3; {_RUNS}",
         why="All samples have nearly the same features",
         change=(Change("data", "look at the samples of the"), _RATE, _WEAKER),
     ),
@@ -222,7 +222,7 @@ RULES: tuple[Rule, ...] = (
         code="IMBALANCED",
         cases=((Condition("imbalance_pred", ">", 5.0, times="imbalance_true"),),),
         after=0.5,
-        source="issue 19",
+        source="asked for by users",
         why="The clusters' sizes differ far more than those of the classes",
         change=(_ENTROPY, Change("n_clusters", "lower"), _LONGER),
     ),
