@@ -80,8 +80,10 @@ class Stored:
         rows = slice(None) if self.rows is None else self.rows
         if self.is_sparse:
             found = self.values[rows][:, part]
-        else:
+        elif hasattr(self.values, "reshape"):
             found = self._read(self.values.reshape(len(self.values), -1)[:, part], rows)
+        else:
+            found = self.values[rows].reshape(len(self), -1)[:, part]
         return self.scaling.of_vectors(self.shape[1:], part).apply(as_floats(found))
 
     def _read(self, values: Any, rows: slice | NDArray[np.int64]) -> Any:

@@ -32,6 +32,15 @@ from core.evaluation.outputs import EvaluatedModel, Outputs
 from core.evaluation.scoring import ScoredTrial
 from core.seeds import derive
 
+OF_LABELS = ("classes", "smallest_class", "imbalance_true")
+"""The signals that only data with labels has; they tell of the data, and nothing is trained or chosen by them."""
+SIGNALS = (
+    *("duplicates", *OF_LABELS, "effective_rank", "uniformity", "alignment", "infonce_accuracy", "infonce_chance"),
+    *("view_agreement", "gradient_norm_mean", "gradient_norm_max", "skipped_steps"),
+    *(f"probe_{name}" for name in ("cluster_size_min", "cluster_size_max", "clusters_empty", "label_flips")),
+    *(f"probe_{name}" for name in ("marginal_entropy", "assignment_entropy", "confidence", "feature_std")),
+)
+"""All signals of the monitor and of the steps; which of them a trial has depends on its method."""
 PAIRS = 64
 """The samples of the probe that are measured in two views."""
 _LEAST, _MOST, _PART = 128, 2048, 16

@@ -118,7 +118,9 @@ def courses(table: pa.Table) -> list[Course]:
 
 def _rows(table: pa.Table) -> Iterator[tuple[dict[str, Any], Series]]:
     table = apart.with_contents(table) if "plug_ins_json" in table.column_names else table
-    others = table.select([name for name in table.column_names if name != HISTORY_COLUMN])
+    # Arrow loads pandas to convert times, which nothing here needs.
+    used = [one.name for one in table.schema if one.name != HISTORY_COLUMN and not pa.types.is_temporal(one.type)]
+    others = table.select(used)
     for row, series in zip(_dicts(others), _histories(table), strict=True):
         yield row, series or _last(row)
 

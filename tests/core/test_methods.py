@@ -11,6 +11,7 @@ from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import TrialConfig, read_trial
 from core.data.dataset import Dataset
+from core.evaluation import monitor
 from core.methods.tcl import mean_confidence, refresh
 from core.seeds import Streams
 from core.training.fit import build, fit, train_epoch
@@ -70,7 +71,9 @@ def test_a_method_reports_in_the_course_of_a_trial_what_it_declares_and_nothing_
     # At such a rate none of them ends with one cluster, which has no silhouette.
     trial, data = config(method, n_clusters=4, optimiser={"learning_rate": 0.01}), blobs(labelled=labelled)
     found = {name for _, scores, health, _ in rows(trial, data, seed=0) for name in (*scores, *health)}
-    assert found == reported(trial, data)
+    of_steps = {name for name in found if name.startswith(("loss_share_", "selected"))} | set(monitor.SIGNALS)
+    assert found - of_steps == reported(trial, data)
+    assert {"gradient_norm_mean", "effective_rank", "duplicates"} <= found
 
 
 def built(method, data, **values) -> tuple:
@@ -109,7 +112,9 @@ def test_labels_are_used_for_scores_alone(method):
     for with_labels, without in zip(labelled, unlabelled, strict=True):
         assert without[1]
         assert {name: with_labels[1][name] for name in without[1]} == without[1]
-        assert with_labels[2:] == without[2:]
+        of_data = {name: value for name, value in with_labels[2].items() if name in monitor.OF_LABELS}
+        assert {**without[2], **of_data} == with_labels[2]
+        assert with_labels[3:] == without[3:]
 
 
 def straight_and_resumed(method, device="cpu") -> list[tuple]:
