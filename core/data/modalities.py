@@ -106,7 +106,8 @@ def joined(
             view by the root of its number of features (that are not constant, times the steps) over that of a view on
             average: all views then have the same weight in distances, and a number the variance 1 on average. `auto`
             is the same, `none` changes nothing.
-        known: the shape of each view for a trained model; shorter sequences get steps that are missing.
+        known: the shape of each view for a trained model; shorter sequences get steps that are missing, and a view that
+            all samples lack may have any shape.
 
     Raises:
         UserError: views differ in their number of samples, a number is not finite, a row or a step is NaN in part, a
@@ -151,12 +152,14 @@ def _fitted(
     found: dict[str, NDArray[Any]] = {}
     for name, values in views.items():
         shape, wanted = values.shape[1:], tuple(known.get(name, ()))
-        if len(shape) != len(wanted) or shape[-1] != wanted[-1] or shape[0] > wanted[0]:
+        bare = bool(wanted) and bool(np.isnan(values).all())
+        if not bare and (len(shape) != len(wanted) or shape[-1] != wanted[-1] or shape[0] > wanted[0]):
             raise fault(where, f"the view {name!r} has the shape {shape}, the model was trained on {wanted}")
         found[name] = values
         if shape != wanted:
             found[name] = np.full((len(values), *wanted), np.nan, values.dtype)
-            found[name][:, : shape[0]] = values
+            if not bare:
+                found[name][:, : shape[0]] = values
     return found
 
 
@@ -167,6 +170,8 @@ def _told(views: Mapping[str, NDArray[Any]], sequences: str) -> Iterator[str]:
     for name, values in views.items():
         if values.ndim == 3:
             steps = (~np.isnan(values[..., 0])).sum(axis=1)
+            if not steps.any():
+                continue  # It is missing for all samples.
             way = "averaged; `sequences: keep` keeps the steps" if sequences == "mean" else "kept"
             yield f"{name} is sequences of {steps[steps > 0].min()} to {steps.max()} steps, {way}"
 

@@ -210,13 +210,16 @@ def label_flips(labels: NDArray[np.int64], previous: NDArray[np.int64]) -> float
 def effective_rank(features: Tensor) -> float:
     """RankMe of features (n, dim): exp of the entropy of their singular values as shares of the sum; 1 to min(n, dim).
 
-    The squares of the singular values are the eigenvalues of the smaller one of the two Gram matrices.
+    It is 1 if all features are 0, as if they are one other point; NaN if one is not finite. The squares of the singular
+    values are the eigenvalues of the smaller one of the two Gram matrices.
     """
+    features = features.double()  # Rounding of the squares in single precision would look like more dimensions.
     gram = features @ features.T if len(features) <= features.shape[1] else features.T @ features
     if not torch.isfinite(gram).all():
         return math.nan
-    shares = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
-    return float(torch.special.entr(shares / shares.sum()).sum().exp())
+    values = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    total = values.sum()
+    return float(torch.special.entr(values / total).sum().exp()) if total > 0 else 1.0
 
 
 def alignment(first: Tensor, second: Tensor) -> float:

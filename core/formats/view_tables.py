@@ -2,7 +2,7 @@
 
 A column of lists of numbers, all of one length, is a view, one of lists of lists a view of sequences, and one of texts
 that is named a view of texts. A name that is no column stands for all columns of numbers whose names begin with it, as
-`audio_` for `audio_pitch` and `audio_energy`. A row without a value lacks the view.
+`audio_` for `audio_pitch` and `audio_energy`. A row without a value, or with a list of nulls alone, lacks the view.
 """
 
 from __future__ import annotations
@@ -133,12 +133,15 @@ def _vectors(file: Path, name: str, column: Any) -> NDArray[Any]:
     there = ~column.is_null().to_numpy(zero_copy_only=False)
     lengths = _lengths(column)
     width = int(lengths[there][0]) if there.any() else 1
-    if (wrong := there & ((lengths != width) | (lengths == 0))).any():
+    if (bare := there & (lengths == 0)).any():
+        place = f"the list in row {int(bare.argmax()) + 1} (counted from 1)"
+        raise fault(file, f"column {name!r}: {place} has no numbers: write null where the view is missing")
+    if (wrong := there & (lengths != width)).any():
         row = int(wrong.argmax())
         raise fault(
             file,
             f"column {name!r}: the list in row {row + 1} (counted from 1) has {lengths[row]} numbers, but the first "
-            f"has {width}: all must have the same number, at least 1, and be empty (null) where the view is missing",
+            f"has {width}: all must have the same number, and be null where the view is missing",
         )
     found = np.full((len(column), width), np.nan, np.float64)
     found[there] = _flat(file, name, column).reshape(-1, width)
@@ -172,8 +175,10 @@ def _lengths(column: Any) -> NDArray[Any]:
 
 def _flat(file: Path, name: str, column: Any) -> NDArray[Any]:
     """The numbers of all lists, one after the other; NaN where a list lacks one."""
+    import pyarrow as pa
     from pyarrow import compute
 
     if not is_real(column.type.value_type):
         raise fault(file, f"column {name!r} holds lists of {column.type.value_type}: they must be of numbers")
-    return real_numbers(file, name, compute.call_function("list_flatten", [column]), Wanted())
+    numbers: Any = compute.call_function("list_flatten", [column])
+    return real_numbers(file, name, pa.chunked_array([numbers]), Wanted())

@@ -53,6 +53,8 @@ def freeman_halton(having: Sequence[int], sizes: Sequence[int]) -> Exact:
     seen, groups = np.asarray(having, np.int64), np.asarray(sizes, np.int64)
     if not len(groups) or len(seen) != len(groups) or (seen < 0).any() or (seen > groups).any() or (groups < 1).any():
         raise ValueError(f"{having} of {sizes} are no counts of groups")
+    if 2 * seen.sum() > groups.sum():
+        seen = groups - seen  # The trials without the code: their tables are as likely, and have fewer counts.
     total = int(seen.sum())
     own = float(sum(_log_binomial(int(size))[count] for size, count in zip(groups, seen, strict=True)))
     if _number_of_tables(groups, total) <= MOST_TABLES:
@@ -84,15 +86,15 @@ def _log_binomial(size: int) -> Vector:
     return np.asarray(gammaln(size + 1) - gammaln(counts + 1) - gammaln(size - counts + 1), np.float64)
 
 
-def _number_of_tables(groups: Counts, total: int) -> float:
-    """How many tables have these margins."""
-    ways = np.ones(1)
+def _number_of_tables(groups: Counts, total: int) -> int:
+    """How many tables have these margins, or one more than `MOST_TABLES` if there are more."""
+    ways = np.ones(1, np.int64)
     for size in groups:
         # All counts from 0 to the group's size: sums over a window of that length.
-        sums = np.concatenate([np.zeros(1), np.cumsum(np.concatenate([ways, np.zeros(min(int(size), total))]))])
+        sums = np.concatenate([[0], np.cumsum(np.pad(ways, (0, min(int(size), total))))])
         ends = np.arange(1, min(len(sums) - 1, total + 1) + 1)
-        ways = sums[ends] - sums[np.maximum(ends - int(size) - 1, 0)]
-    return float(ways[total])
+        ways = np.minimum(sums[ends] - sums[np.maximum(ends - int(size) - 1, 0)], MOST_TABLES + 1)
+    return int(ways[total])
 
 
 def _all_tables(groups: Counts, total: int) -> Vector:

@@ -214,17 +214,18 @@ def expected(own: Past, others: Sequence[Past], metric: str, epoch: int | None =
         return TooFew(metric, configurations, studies)
     groups, those = [group for group, _ in chosen], [one for _, one in chosen]
     value, half = _interval(own, those, groups, (now, target))
-    low, high = value - half, value + half
+    bottom, top = -math.inf, math.inf
     if uses_labels(metric) and default_mode(metric) == "max":
-        low, high = max(low, min(0.0, *(float(one.values.min()) for one in those))), min(high, 1.0)
+        bottom, top = min(0.0, *(float(one.values.min()) for one in (own, *those))), 1.0
+    value = min(max(value, bottom), top)
     return Forecast(
         metric=metric,
         since=round(now * own.epochs),
         last=float(own.values[-1]),
         epoch=round(target * own.epochs),
-        value=min(max(value, low), high),
-        low=low,
-        high=high,
+        value=value,
+        low=max(value - half, bottom),
+        high=min(value + half, top),
         trials=len(chosen),
         groups=len(set(groups)),
         by=by,
@@ -259,7 +260,9 @@ def _interval(
     weights[:-1][group[:, None] == group] = 0.0
     places = np.stack([values, gains], axis=1)
     spread = places[:-1].std(axis=0)
-    places = (places - places[:-1].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    # Equal numbers have a spread of rounding alone.
+    equal = spread <= 1e-9 * np.abs(places[:-1]).max()
+    places = (places - places[:-1].mean(axis=0)) / np.where(equal, 1.0, spread)
     centres = _regressed(places, still, weights)
     errors = np.abs(still - centres[:-1])
     scales = _similar(places, errors, weights)

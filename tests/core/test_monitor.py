@@ -15,6 +15,7 @@ from core.evaluation import monitor
 from core.evaluation.monitor import Monitor
 from core.training.fit import fit
 from core.training.method import Method
+from core.training.state import TrainingState
 
 OF_THE_PROBE = {
     *("probe_feature_std", "effective_rank", "uniformity", "alignment", "infonce_accuracy", "infonce_chance"),
@@ -97,6 +98,19 @@ def test_every_epoch_has_signals(labelled):
     assert "label_free" not in rows[0].health
 
 
+def test_a_resumed_trial_has_the_signals_of_an_uninterrupted_one():
+    trial, data = config(), blobs()
+    rows, kept = [], b""
+    for row in fit(trial, data, seed=0):
+        rows.append(row)
+        if row.epoch == 2:
+            kept = row.state().to_bytes()
+    state, _ = TrainingState.from_bytes(kept)
+    resumed = list(fit(trial, data, seed=0, resume=state))
+    assert "probe_label_flips" in rows[2].signals
+    assert [row.signals for row in resumed] == [row.signals for row in rows[2:]]
+
+
 def test_what_does_not_cluster_has_no_signals_of_clusters_and_views():
     found = list(fit(config("paired"), blobs(), seed=0))[-1].signals
     assert {"probe_feature_std", "effective_rank", "gradient_norm_mean", "skipped_steps"} <= set(found)
@@ -120,7 +134,9 @@ def test_the_probe_depends_on_the_number_of_samples_alone(monkeypatch):
 
 def test_effective_rank():
     assert monitor.effective_rank(torch.eye(6)) == pytest.approx(6)
-    assert monitor.effective_rank(torch.ones(5, 3)) == pytest.approx(1, abs=1e-2)
+    for shape in ((64, 128), (128, 64)):
+        assert monitor.effective_rank(unit(1, shape[1]).expand(shape)) == pytest.approx(1, abs=1e-5)
+        assert monitor.effective_rank(torch.zeros(shape)) == 1
     values = unit(30, 8)
     s = np.linalg.svd(values.numpy(), compute_uv=False)
     shares = s / s.sum()

@@ -223,6 +223,8 @@ def test_missing_views_are_carried_and_all_views_weigh_the_same(tmp_path_factory
         ({"a": np.where(np.eye(N, 4, 1), np.inf, A)}, "view 'a' is not finite, or too large in row 1"),
         ({"a": without(A, 4), "b": without(B, 4, 6)}, "row 5 (counted from 1) has no view at all, 1 such in all"),
         ({"a": A, "b": without(B, *range(N))}, "the view 'b' is missing for all samples"),
+        ({"a": A, "s": without(STEPS, *range(N))}, "the view 's' is missing for all samples"),
+        ({"a": A, "s": STEPS, "s_lengths": 0 * CODES}, "the view 's' is missing for all samples"),
         ({"a": A, "b": B[:9]}, "its views have different numbers of rows (a (30, 4), b (9, 2))"),
         ({"a": A, "a_lengths": CODES}, "'a_lengths' has the shape (30,), but the view 'a' has the shape (30, 4)"),
         ({"a": STEPS, "lengths": CODES + 4}, "'lengths' must be whole numbers from 0 to 5"),
@@ -236,6 +238,42 @@ def test_missing_views_are_carried_and_all_views_weigh_the_same(tmp_path_factory
 )
 def test_what_is_wrong_with_arrays_is_one_line(tmp_path, arrays, says):
     assert says in refusal(saved(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("lists", "says"),
+    [
+        ([[None, 2], *[[1, 2]] * (N - 1)], "the view 'b' is nan in part in row 1 (counted from 1)"),
+        ([*[[[1.0, 2.0]]] * (N - 1), [[3.0, None]]], "the view 'b' is nan in part in row 30"),
+        ([[None, None]] * N, "the view 'b' is missing for all samples"),
+        ([[]] * N, "column 'b': the list in row 1 (counted from 1) has no numbers: write null where the view is"),
+        ([*[[1.0, 2.0]] * 4, *[[]] * (N - 4)], "column 'b': the list in row 5 (counted from 1) has no numbers"),
+        ([*[[1.0, 2.0]] * 4, *[[1.0]] * (N - 4)], "the list in row 5 (counted from 1) has 1 numbers, but the first"),
+    ],
+)
+def test_what_is_wrong_with_lists_is_one_line(tmp_path, lists, says):
+    parquet.write_table(pa.table({"a": list(A), "b": lists}), tmp_path / "clips.parquet")
+    assert says in refusal(tmp_path / "clips.parquet", sequences="keep")
+
+
+def test_a_list_of_nulls_is_a_view_that_is_missing(tmp_path):
+    parquet.write_table(pa.table({"a": list(A), "b": [[None, None], *list(B)[1:]]}), tmp_path / "clips.parquet")
+    np.testing.assert_array_equal(
+        loaded(tmp_path / "clips.parquet").samples, loaded(saved(tmp_path, a=A, b=without(B, 0))).samples
+    )
+
+
+@pytest.mark.parametrize(("sequences", "shape"), [("mean", (3,)), ("keep", (5, 3))])
+@pytest.mark.parametrize("name", ["clips.npz", "null.parquet", "nulls.parquet"])
+def test_a_new_sample_may_lack_its_sequence(tmp_path, name, sequences, shape):
+    saved(tmp_path, sound=A[:1], frames=without(STEPS[:1], 0))
+    for file, frames in (("null", None), ("nulls", [[None]])):
+        parquet.write_table(pa.table({"sound": list(A[:1]), "frames": [frames]}), tmp_path / f"{file}.parquet")
+    data = multiview.samples_of(str(tmp_path / name), {"sound": (4,), "frames": shape}, sequences=sequences)
+    assert [one.shape for one in data.modalities] == [(4,), shape]
+    np.testing.assert_allclose(data.samples[:, :4], A[:1], rtol=1e-6)
+    assert np.isnan(data.samples[:, 4:]).all()
+    assert data.notes == ("frames missing for 1 of 1",)
 
 
 @pytest.mark.parametrize(

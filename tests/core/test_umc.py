@@ -147,6 +147,31 @@ def test_the_labelled_share_grows_by_the_option_and_is_told():
     assert all(one >= 5 for one in smallest)
 
 
+def test_a_part_of_the_loss_is_its_mean_over_the_samples_of_the_steps_that_have_it(monkeypatch):
+    trial, data = config(method={"name": "umc", "warmup": 0.125, "thres": 0.97, "delta": 0.0}), dataset((40, 60, 100))
+    samples, streams = torch.from_numpy(data.samples), Streams.of(0, torch.device("cpu"))
+    umc = build(trial, samples, 3, seed=0, modalities=data.modalities)
+    steps = []
+    losses = type(umc).losses
+
+    def recorded(self, batch):
+        found = losses(self, batch)
+        steps.append((len(batch.rows), {name: float(one.detach()) for name, one in found.items()}))
+        return found
+
+    monkeypatch.setattr(type(umc), "losses", recorded)
+    for epoch in range(1, 4):
+        umc.begin_epoch(epoch, samples)
+        steps.clear()
+        parts = train_epoch(umc, samples, 8, streams)
+        umc.end_epoch(epoch, samples)
+        for name, value in parts.items():
+            those = [(count, one[name]) for count, one in steps if name in one]
+            mean = sum(count * one for count, one in those) / sum(count for count, _ in those)
+            assert value == pytest.approx(mean, rel=1e-6), name
+    assert 0 < sum("loss_unsupervised" in one for _, one in steps) < len(steps)
+
+
 def test_the_least_of_a_class_is_labelled_however_small_the_share_is():
     trial, data = config(method={"name": "umc", "thres": 0.0, "min_per_class": 7, "warmup": 0.1}), dataset((50, 50))
     samples, streams = torch.from_numpy(data.samples), Streams.of(0, torch.device("cpu"))

@@ -1,7 +1,11 @@
 """The forecast of a trial's last score: its coverage by simulation, and when it is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.health import forecast as forecasts
 from jobs.health.forecast import LEVEL, NEEDED, Forecast, Past, TooFew, expected, forecast
@@ -78,6 +82,19 @@ def test_trials_of_one_study_do_not_stand_for_others():
     assert found.high - found.low > 2 * 1.645 * 0.1
 
 
+def test_the_error_of_a_trial_is_that_of_a_forecast_without_its_own_group():
+    """Each study has data and a method of its own, which count 25 times as much as the others for its trials."""
+    chance = np.random.default_rng(0)
+    known = [
+        replace(past(f"s{study}", f"{study}-{trial}", np.linspace(0.3, end, EPOCHS)), method=f"m{study}", data=f"{end}")
+        for study, end in enumerate(chance.normal(0.5, 0.1, 15))
+        for trial in range(5)
+    ]
+    courses = [replace(one, values=one.values + chance.normal(0, 0.001, EPOCHS)) for one in known]
+    found = expected(past("new", "c", np.full(1, 0.3), is_whole=False), courses, "nmi")
+    assert found.high - found.low > 2 * 1.645 * 0.1
+
+
 def test_it_is_refused_below_nine_studies_and_nine_configurations():
     known = [one for one in store(0, NEEDED + 1, 2) if one.study != "s0"]
     new = cut(store(0, 1, 1)[0])
@@ -114,6 +131,45 @@ def test_a_forecast_stays_on_the_scale_of_its_score_and_equal_courses_have_no_wi
     new = past("new", "c", np.linspace(0.97, 0.98, 6), is_whole=False)
     assert expected(new, known, "nmi").high == 1.0
     assert expected(new, known, "raw_score").high > 1.0
+
+
+RISING = [np.linspace(0.3, 0.87 + 0.002 * place, EPOCHS) for place in range(14)]
+SCORES = st.floats(0, 1) | st.sampled_from([0.1, 0.3, 0.6131])
+COURSES = st.lists(SCORES, min_size=EPOCHS, max_size=EPOCHS) | SCORES.map(lambda one: [one] * EPOCHS)
+
+
+@pytest.mark.parametrize(
+    ("courses", "own"),
+    [
+        (RISING, [0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96]),
+        ([[0.6131] * EPOCHS] * 12, [0.3, 0.4, 0.45]),
+        ([0.1 + 0.0313 * np.arange(EPOCHS)] * 12, [0.12, 0.14, 0.3]),
+    ],
+    ids=["far above the others", "equal constant courses", "equal rising courses"],
+)
+def test_a_course_unlike_the_others_has_an_interval_on_the_scale(courses, own):
+    known = [past("s", str(place), one) for place, one in enumerate(courses)]
+    found = expected(past("s", "own", own, is_whole=False), known, "nmi")
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    free = expected(past("s", "own", own, is_whole=False), known, "raw_score")
+    assert -2 < free.low <= free.value <= free.high < 4
+
+
+def test_a_course_below_zero_is_not_lifted_to_those_of_the_others():
+    known = [past("s", str(place), np.full(EPOCHS, 0.1)) for place in range(12)]
+    assert expected(past("s", "own", [-0.2] * 5, is_whole=False), known, "ari").value == pytest.approx(-0.2)
+
+
+@given(
+    st.lists(COURSES, min_size=1, max_size=3),
+    st.lists(SCORES, min_size=1, max_size=EPOCHS - 1),
+    st.sampled_from(["nmi", "ari", "raw_score"]),
+)
+def test_an_interval_holds_its_value_and_stays_on_the_scale(courses, own, metric):
+    known = [past("s", str(place), courses[place % len(courses)]) for place in range(12)]
+    found = expected(past("s", "own", own, is_whole=False), known, metric)
+    assert found.low <= found.value <= found.high
+    assert metric == "raw_score" or (found.low >= 0 and found.high <= 1)
 
 
 def test_many_trials_of_one_study_take_no_other_study_out(monkeypatch):

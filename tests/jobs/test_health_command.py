@@ -244,6 +244,19 @@ def test_many_tables_are_drawn_and_the_same_twice():
     assert found.p == pytest.approx(expected, abs=5 * math.sqrt(expected / DRAWS * 2))
 
 
+@pytest.mark.parametrize(("group", "lacking", "is_drawn"), [(500, 10, True), (500, 3, False), (50, 10, True)])
+def test_groups_that_nearly_all_have_the_code_have_as_many_tables_as_those_that_lack_it(group, lacking, is_drawn):
+    """20 groups of 500 trials, of which 10 lack the code: 20,030,010 tables, too many for the memory."""
+    sizes = [group] * 20
+    without = [lacking, *[0] * 19]
+    found = freeman_halton([size - count for size, count in zip(sizes, without, strict=True)], sizes)
+    assert found.is_drawn == is_drawn
+    assert found == freeman_halton(without, sizes)
+    # All that lack it are in one group.
+    expected = 20 * math.comb(group, lacking) / math.comb(20 * group, lacking)
+    assert found.p == pytest.approx(max(expected, 1 / (DRAWS + 1)), rel=1e-6)
+
+
 def test_the_exact_test_refuses_what_are_no_counts():
     for having, sizes in [([], []), ([2], [1]), ([-1], [1]), ([0, 0], [1]), ([0], [0])]:
         with pytest.raises(ValueError, match="no counts"):
