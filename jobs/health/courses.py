@@ -136,11 +136,13 @@ def _histories(table: pa.Table) -> Iterator[Series]:
         yield from ({} for _ in range(table.num_rows))
         return
     history = table[HISTORY_COLUMN].combine_chunks()
-    ends = np.concatenate([[0], np.cumsum(np.asarray(history.value_lengths().fill_null(0), np.int64))])
+    # As in jobs.analysis.curves: other ways to numpy import pandas.
+    lengths = np.bincount(np.from_dlpack(history.value_parent_indices()), minlength=len(history))
+    ends = np.concatenate([[0], np.cumsum(lengths)])
     items = history.flatten()
     names = items.field("metric").dictionary_encode()
     known = [_name(one) for one in names.dictionary.to_pylist()]
-    places, epochs, values = (np.asarray(one) for one in (names.indices, items.field("epoch"), items.field("value")))
+    places, epochs, values = (np.from_dlpack(one) for one in (names.indices, items.field("epoch"), items.field("value")))
     for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         yield _series(known, places[start:end], epochs[start:end], values[start:end])
 

@@ -1,6 +1,7 @@
 """`conclus run` as processes of their own, and what they leave: for tests that kill them."""
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -122,7 +123,10 @@ class Folder:
             epochs = Counter((step["epoch"], step["metric"]) for step in row["history"])
             assert set(epochs.values()) <= {1}
             losses = [step["epoch"] for step in row["history"] if step["metric"] == "loss"]
-            assert losses == list(range(1, row["epochs_done"] + 1))
+            # The epoch in which a trial diverged is not done; its loss is infinite.
+            diverged = row["reason"].startswith("DIVERGED")
+            assert losses == list(range(1, row["epochs_done"] + 1 + diverged))
+            assert [one["value"] for one in row["history"] if one["metric"] == "loss"].count(math.inf) == diverged
         attempts = [(one["trial_key"], one["attempt_id"]) for one in self.rows(attempts=True)]
         for key, attempt in before.items():
             assert max(one for trial, one in attempts if trial == key) == attempt  # they sort by time
