@@ -51,7 +51,7 @@ class Views(Base):
     ) -> None:
         """The masks, the neighbours, the noise and the dropout.
 
-        The defaults were chosen with labels in sight, on scene15, the share of neighbours also on meld_da and landuse21.
+        The defaults were chosen with labels in sight, on scene15, that of `neighbours` also on meld_da and landuse21.
 
         Args:
             modalities: of the data set.
