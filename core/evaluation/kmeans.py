@@ -84,16 +84,17 @@ def balanced_kmeans(
     from sklearn.cluster import kmeans_plusplus
     from sklearn.utils import check_random_state
 
+    equal = np.full(n_clusters, n_clusters, np.float32)
     if begin is not None:
         with _threads().limit(limits=1):
-            return _balanced(features, begin.centroids, begin.offsets)
+            return _sized(features, begin.centroids, begin.offsets, equal)
     sample, random = _sampled(features, n_clusters, seed), check_random_state(seed)
     free = np.zeros(n_clusters, np.float32)
     with _threads().limit(limits=1):
         begins: Any = [kmeans_plusplus(sample, n_clusters, random_state=random)[0] for _ in range(starts)]
-        found = [_balanced(sample, centroids, free) for centroids in begins]
+        found = [_sized(sample, centroids, free, equal) for centroids in begins]
         best = min(found, key=lambda one: inertia(sample, one))
-        return best if sample is features else _balanced(features, best.centroids, best.offsets)
+        return best if sample is features else _sized(features, best.centroids, best.offsets, equal)
 
 
 def inertia(features: Matrix, found: KMeansResult) -> float:
@@ -101,8 +102,17 @@ def inertia(features: Matrix, found: KMeansResult) -> float:
     return float(np.square(features - found.centroids[found.labels]).sum(axis=1).mean())
 
 
-def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansResult:
-    """Corrects offsets and moves centroids in turns until fewer than one label in a thousand changes."""
+def of_sizes(features: Matrix, centroids: Matrix, offsets: Matrix, sizes: Matrix) -> KMeansResult:
+    """K-means on features (n, dim) from centroids and offsets, with clusters in the proportion of sizes (K,)."""
+    with _threads().limit(limits=1):
+        return _sized(features, centroids, offsets, (sizes.sum() / sizes.clip(min=1)).astype(np.float32))
+
+
+def _sized(features: Matrix, centroids: Matrix, offsets: Matrix, parts: Matrix) -> KMeansResult:
+    """Corrects offsets and moves centroids in turns until fewer than one label in a thousand changes.
+
+    A cluster has one of so many `parts` (K,) of the samples: K of K parts are equal sizes.
+    """
     from scipy.special import softmax
 
     clusters = np.arange(len(centroids))[:, None]
@@ -118,7 +128,7 @@ def _balanced(features: Matrix, centroids: Matrix, offsets: Matrix) -> KMeansRes
         softness = max(_SOFTNESS * distances.min(axis=0).mean(), 1e-12)
         for _ in range(_CORRECTIONS):
             shares = softmax((offsets[:, None] - distances) / softness, axis=0).mean(axis=1)
-            offsets = offsets - softness * np.log(shares * len(centroids) + 1e-9)
+            offsets = offsets - softness * np.log(shares * parts + 1e-9)
         before, labels = labels, (distances - offsets[:, None]).argmin(axis=0)
         if (labels != before).mean() < 1e-3:
             break

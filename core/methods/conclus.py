@@ -26,6 +26,7 @@ from core.data.source import Samples
 from core.evaluation import kmeans, metrics
 from core.evaluation.clustering import evaluation_mode, mutual_information, predict
 from core.evaluation.outputs import Outputs
+from core.evaluation.spectral import unequal_clusters
 from core.methods._labelled import labelled
 from core.methods.cc import Method as ContrastiveClustering
 from core.training.method import Batch, Setting, build_optimiser
@@ -60,7 +61,7 @@ class Method(ContrastiveClustering):
         warmup: Fraction = 0.75,
         sharpness: PositiveFloat = 10.0,
         tolerance: NonNegativeFloat = 0.01,
-        marginal: Literal["uniform", "learned"] = "uniform",
+        marginal: Literal["uniform", "learned", "auto"] = "uniform",
     ) -> None:
         """The encoder, CC's two heads and the second head.
 
@@ -80,13 +81,15 @@ class Method(ContrastiveClustering):
             tolerance: how far the label-free score may fall below its best value before an epoch is undone.
             marginal: the cluster sizes to which the second stage's entropy term pulls: equal sizes (`uniform`), or the
                 sizes found by k-means (`learned`, for classes of unequal size). `uniform` starts with equal sizes if
-                this raises the inertia of k-means by a tenth at most.
+                this raises the inertia of k-means by a tenth at most. `auto` starts from the clusters and the sizes of
+                spectral clustering of the features if they are very unequal; else it is `uniform`. Before that, in the
+                warm-up, it leaves the entropy term out.
         """
         super().__init__(
             setting,
             instance_temperature=instance_temperature,
             cluster_temperature=cluster_temperature,
-            entropy_weight=entropy_weight,
+            entropy_weight=0.0 if marginal == "auto" else entropy_weight,
             instance_dim=instance_dim,
         )
         self.seed = setting.seed
@@ -94,12 +97,14 @@ class Method(ContrastiveClustering):
         self.warmup_epochs = max(1, round(warmup * setting.epochs))
         self.sharpness = sharpness
         self.tolerance = tolerance
-        self.learns_marginal = marginal == "learned"
+        self.later_entropy_weight = entropy_weight
+        self.marginal = marginal
         self.prototypes = nn.Linear(self.encoder.dim, setting.n_clusters)
         self.register_buffer("labels", torch.full((setting.n_samples,), UNLABELLED))
         self.register_buffer("class_weights", torch.ones(setting.n_clusters))
         self.register_buffer("prior", torch.full((setting.n_clusters,), 1 / setting.n_clusters))
         self.optimisers = {"all": build_optimiser(self, setting.optimiser)}
+        self.unequal = self.marginal == "learned"
         self.best: dict[str, Any] | None = None
         self.best_score = 0.0
         self.rollbacks = 0
@@ -145,7 +150,7 @@ class Method(ContrastiveClustering):
         p_a, p_b = logits.softmax(dim=1).chunk(2)
         entropy = marginal_divergence(p_a, self.prior) + marginal_divergence(p_b, self.prior)
         return {
-            "loss": instance + labels + self.entropy_weight * entropy,
+            "loss": instance + labels + self.later_entropy_weight * entropy,
             "loss_instance": instance,
             "loss_labels": labels,
             "loss_entropy": entropy,
@@ -166,7 +171,7 @@ class Method(ContrastiveClustering):
         with torch.no_grad():
             self.prototypes.weight.copy_(self.sharpness * centroids)
             self.prototypes.bias.copy_(self.sharpness / 2 * (offsets - centroids.square().sum(dim=1)))
-        if self.learns_marginal:
+        if self.unequal:
             sizes = torch.from_numpy(metrics.cluster_sizes(found.labels, self.n_clusters)).clamp_min(1)
             self.prior.copy_(sizes / sizes.sum())
         self.best = {}
@@ -175,8 +180,11 @@ class Method(ContrastiveClustering):
         return Outputs(features, logits.softmax(dim=1).cpu())
 
     def _kmeans(self, rows: kmeans.Matrix) -> kmeans.KMeansResult:
+        if self.marginal == "auto" and (found := unequal_clusters(rows, self.n_clusters, seed=self.seed)):
+            self.unequal = True
+            return found
         free = kmeans.kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
-        if self.learns_marginal:
+        if self.marginal == "learned":
             return free
         equal = kmeans.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
         return equal if kmeans.inertia(rows, equal) <= (1 + _MOST_INERTIA) * kmeans.inertia(rows, free) else free

@@ -70,6 +70,30 @@ def test_the_second_head_assigns_as_k_means_of_the_features_does(rows, marginal,
     assert not np.array_equal(other(features, k, seed=method.seed, starts=10).labels, expected.labels)
 
 
+@pytest.mark.parametrize(("counts", "unequal"), [((400, 40, 40, 40), True), ((130, 130, 130, 130), False)])
+def test_the_second_head_starts_from_very_unequal_clusters_only_where_there_are_such(counts, unequal):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(4), counts)
+    rows = torch.from_numpy((8 * rng.normal(size=(4, 6))[groups] + rng.normal(size=(520, 6))).astype(np.float32))
+    auto, uniform = made(rows, marginal="auto"), made(rows, marginal="uniform")
+    for method in (auto, uniform):
+        method.end_epoch(2, rows)
+    sizes = np.bincount(predict(auto, rows).probabilities.argmax(dim=1).numpy(), minlength=4)
+    assert (sizes.max() > 300) == unequal
+    assert (float(auto.prior.max()) > 0.6) == unequal
+    assert torch.equal(auto.prototypes.weight, uniform.prototypes.weight) != unequal
+
+
+def test_the_entropy_term_is_left_out_only_until_the_sizes_are_found():
+    method = made(entropy_weight=3.0, marginal="auto")
+    parts = method.losses(batch(method))
+    assert parts["loss"].item() == pytest.approx((parts["loss_instance"] + parts["loss_cluster"]).item(), rel=1e-6)
+    method.end_epoch(2, samples())
+    parts = method.losses(batch(method))
+    expected = parts["loss_instance"] + parts["loss_labels"] + 3 * parts["loss_entropy"]
+    assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 @pytest.mark.parametrize(("epoch", "undone"), [(2, False), (3, False), (3, True), (4, True)])
 def test_an_epoch_ends_with_what_the_method_then_says_of_all_samples(method, epoch, undone):
     assert method.end_epoch(1, samples()) is None

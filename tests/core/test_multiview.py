@@ -200,6 +200,43 @@ def test_views_are_drawn_from_a_sample_and_its_nearest_ones_alike():
     assert seen[seen > 0].min() > 10
 
 
+def test_modalities_count_by_their_rank_in_the_search_for_neighbours():
+    """One modality tells eight groups apart in eight dimensions; the other is large noise along a single one."""
+    modalities = side_by_side({"groups": (8,), "noise": (5,)})
+    groups = torch.arange(400) % 8
+    samples = 0.2 * rows(modalities, n=400) + 3
+    samples[:, :8] += torch.eye(8)[groups]
+    samples[:, 8:] += 20 * torch.randn(400, 1, generator=torch.Generator().manual_seed(1)) * torch.arange(1, 6)
+    samples[:20, 8:] = torch.nan
+
+    def right(weights) -> float:
+        near = ready(samples, modalities, neighbours=10, weights=weights).sources[:, 1:]
+        return float((groups[near] == groups[:, None]).float().mean())
+
+    assert right("none") < 0.3
+    assert right("rank") > 0.8
+
+
+@pytest.mark.parametrize("n", [3, 50])
+def test_the_variance_of_a_weighted_modality_is_the_participation_ratio_of_its_covariance(n):
+    modalities = side_by_side({"a": (4,), "b": (6,)})
+    samples = (rows(modalities, n=n) * torch.tensor([1.0, 2, 3, 4, 9, 1, 1, 1, 1, 1]) - 5).double()
+    found = multiview._weighted(samples, samples, modalities)
+    for one in modalities:
+        covariance = np.cov(samples[:, one.place].numpy().T, bias=True)
+        expected = np.trace(covariance) ** 2 / np.square(covariance).sum()
+        assert float(found[:, one.place].var(dim=0, correction=0).sum()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_constant_modality_and_one_that_all_lack_count_nothing():
+    modalities = side_by_side({"a": (4,), "constant": (3,), "absent": (2,)})
+    samples = rows(modalities, n=30)
+    samples[:, 4:7], samples[:, 7:] = 5, torch.nan
+    found = multiview._weighted(samples, samples, modalities)
+    assert torch.isfinite(found).all()
+    assert not found[:, 4:].any()
+
+
 def test_neighbours_of_very_many_samples_are_looked_for_among_some(monkeypatch):
     monkeypatch.setattr(multiview, "_SEARCHED", 30)
     views = ready(rows(KINDS["two"], n=200), KINDS["two"], neighbours=4)

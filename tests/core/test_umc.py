@@ -179,3 +179,23 @@ def test_the_least_of_a_class_is_labelled_however_small_the_share_is():
     train_epoch(umc, samples, 64, streams)
     umc.end_epoch(1, samples)
     assert umc.signals()["selected"] == 14
+
+
+@pytest.mark.parametrize(
+    ("marginal", "counts", "kept"),
+    [
+        ("auto", (900, 90, 80, 70), True),
+        ("auto", (60, 50, 40, 30), False),
+        ("learned", (900, 90, 80, 70), False),
+    ],
+)
+def test_only_very_unequal_sizes_that_spectral_clustering_finds_are_kept(marginal, counts, kept):
+    trial, data = config(method={"name": "umc", "warmup": 0.1, "marginal": marginal}), dataset(counts)
+    samples, streams = torch.from_numpy(data.samples), Streams.of(0, torch.device("cpu"))
+    umc = build(trial, samples, 4, seed=0, modalities=data.modalities)
+    train_epoch(umc, samples, 64, streams)
+    for epoch in (1, 2):
+        umc.end_epoch(epoch, samples)
+        assert bool(umc.sizes.any()) == kept
+    if kept:
+        assert umc.sizes.sort().values.tolist() == pytest.approx([70, 80, 90, 900], abs=30)
