@@ -142,7 +142,8 @@ def _histories(table: pa.Table) -> Iterator[Series]:
     items = history.flatten()
     names = items.field("metric").dictionary_encode()
     known = [_name(one) for one in names.dictionary.to_pylist()]
-    places, epochs, values = (np.from_dlpack(one) for one in (names.indices, items.field("epoch"), items.field("value")))
+    columns = (names.indices, items.field("epoch"), items.field("value"))
+    places, epochs, values = (np.from_dlpack(one) for one in columns)
     for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         yield _series(known, places[start:end], epochs[start:end], values[start:end])
 
