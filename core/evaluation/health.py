@@ -6,11 +6,10 @@ The rules are the rows of `RULES` in `core.evaluation.rules`, one for each code;
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_right, insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -24,6 +23,8 @@ OK = "OK"
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
+USUAL = 3
+"""The epochs before an epoch from which on its gradients can be called unusual."""
 
 Series = Sequence[tuple[int, float]]
 
@@ -85,7 +86,7 @@ class Course:
 
         Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
         finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
-        as a multiple of the median of all epochs' means.
+        as a multiple of the median of the means of all epochs before it, from the epoch after `USUAL` such means on.
         """
         return self._made.get(name, self.series.get(name, ()))
 
@@ -97,8 +98,8 @@ class Course:
             found["loss_ratio"] = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
             found["loss_moved"] = [(epoch, abs(1 - ratio)) for epoch, ratio in found["loss_ratio"]]
         norms, largest = self.series.get("gradient_norm_mean"), self.series.get("gradient_norm_max", ())
-        if norms and (usual := median(value for _, value in norms)) > 0:
-            found["gradient_jump"] = [(epoch, value / usual) for epoch, value in largest]
+        if norms:
+            found["gradient_jump"] = list(_jumps(norms, largest))
         return found
 
     def values(self, name: str) -> list[float]:
@@ -115,6 +116,21 @@ class Course:
         series = self.get(name)
         place = bisect_right(series, (epoch, math.inf))
         return series[place - 1][1] if place else None
+
+
+def _jumps(means: Series, largest: Series) -> Iterator[tuple[int, float]]:
+    """Each epoch's largest norm over the median of the means before it: what comes later changes no earlier jump."""
+    before: list[float] = []
+    place = 0
+    for epoch, value in largest:
+        while place < len(means) and means[place][0] < epoch:
+            if math.isfinite(means[place][1]):
+                insort(before, means[place][1])
+            place += 1
+        # Half the sum: the sum of two huge numbers may be infinite.
+        usual = before[(len(before) - 1) // 2] / 2 + before[len(before) // 2] / 2 if before else 0.0
+        if len(before) >= USUAL and usual > 0:
+            yield epoch, value / usual
 
 
 def _ratio(value: float, first: float) -> float:

@@ -49,6 +49,18 @@ def test_diverged():
         assert [(one.label, one.epoch) for one in judge(course(loss=loss))] == [("DIVERGED", 2)]
 
 
+def test_a_gradient_is_compared_with_those_before_it_alone():
+    """The gradients of a collapsed trial vanish; that makes those of its first epochs no jump."""
+    vanished = {"gradient_norm_mean": [2.0, 1.0, 1.0, *[1e-6] * 9], "gradient_norm_max": [9.0, 5.0, 4.0, *[1e-5] * 9]}
+    assert judge(course(**vanished)) == ()
+    jump = {"gradient_norm_mean": [2.0, 1.0, 3.0, 1.5, 9e3], "gradient_norm_max": [3.0, 2.0, 4.0, 2.0, 1e5]}
+    whole = {name: [*values, *[1e9] * 5] for name, values in jump.items()}
+    for seen in (jump, whole):
+        (found,) = judge(course(**seen))
+        assert (found.code, found.epoch) == ("DIVERGED", 5)
+    assert dict(course(**jump).get("gradient_jump")) == {4: 2.0 / 2.0, 5: 1e5 / 1.75}
+
+
 def test_below_the_input():
     inputs = Course(series={"nmi": [(5, 0.4), (10, 0.5)], "input_kmeans_nmi": [(10, 0.6)]})
     (found,) = judge(inputs)
