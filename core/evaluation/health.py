@@ -146,12 +146,14 @@ class Finding:
     Attributes:
         code: the code of its rule.
         epoch: the epoch in which the rule was met.
+        since: the first epoch from which on its bound was passed without a break, be it before the rule was applied.
         evidence: the signals of the rule, with their last values.
         sentence: what was found, with these numbers.
     """
 
     code: str
     epoch: int
+    since: int
     evidence: Mapping[str, float]
     sentence: str
 
@@ -174,15 +176,19 @@ def _apply(rule: Rule, course: Course) -> Finding | None:
     met = [found for case in rule.cases if (found := _raised(rule, case, course))]
     if not met:
         return None
-    epoch, evidence = min(met, key=lambda found: found[0])
+    epoch, since, evidence = min(met, key=lambda found: found[0])
     values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
-    return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
+    return Finding(rule.code, epoch, since, evidence, f"{rule.why}: {values}.")
 
 
-def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, dict[str, float]] | None:
-    """The epoch in which a case of a rule was met, and the last values of its signals in that run of epochs."""
+def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, int, dict[str, float]] | None:
+    """The epoch in which a case of a rule was met, the first of its run of epochs, and its signals' last values there.
+
+    A run may begin before the share of the epochs from which on the rule is applied; these epochs do not count for its
+    window.
+    """
     whole = course.last if course.ended else max(course.epochs, course.last)
-    epochs = [epoch for epoch, _ in course.get(case[0].signal) if epoch >= rule.after * whole]
+    epochs = [epoch for epoch, _ in course.get(case[0].signal)]
     run: list[int] = []
     # From the end where the last epochs count, so that mostly a single one is looked at.
     for epoch in reversed(epochs) if rule.when == "now" else epochs:
@@ -192,10 +198,11 @@ def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[in
             run = []
         else:
             break
-    if len(run) < rule.window:
-        return None
     run.sort()
-    return run[rule.window - 1], _values(case, course, run[-1])
+    counted = [epoch for epoch in run if epoch >= rule.after * whole]
+    if len(counted) < rule.window:
+        return None
+    return counted[rule.window - 1], run[0], _values(case, course, run[-1])
 
 
 def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:

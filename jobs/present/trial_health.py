@@ -78,7 +78,7 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
     rule = RULE[one.code]
     blocks = []
     if "findings" in parts:
-        blocks.append(f"{one.label}, epoch {one.epoch}: {one.sentence} The rule: {rule.bound} ({rule.source}).")
+        blocks.append(f"{one.label}, {_when(one, rule)}: {one.sentence} The rule: {rule.bound} ({rule.source}).")
     if "changes" in parts:
         changes = found.helped.get(one.code, ())
         blocks.append(basis(one.code, changes))
@@ -89,6 +89,12 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
             columns += [Column(f"without {one.code}"), Column("with the old value")]
             blocks.append(Sheet(columns, [[names[row[0]], *row[1:]] for row in shown]).render(fmt, width))
     return blocks
+
+
+def _when(one: Finding, rule: Rule) -> str:
+    if rule.at_the_end:
+        return "at the end"
+    return f"in epoch {one.epoch}" if rule.when == "ever" else f"since epoch {one.since}"
 
 
 def basis(code: str, changes: Sequence[Remedy]) -> str:
@@ -178,12 +184,13 @@ def machine_sheet(found: TrialHealth, part: str) -> Sheet:
 
 
 def _findings(found: TrialHealth) -> Sheet:
-    heads = ["code", "label", "epoch", "evidence", "sentence", "rule", "source"]
+    heads = ["code", "label", "epoch", "since", "evidence", "sentence", "rule", "source"]
     rows: list[list[Any]] = [
         [
             one.code,
             one.label,
             one.epoch,
+            one.since,
             "; ".join(f"{name}={value!r}" for name, value in one.evidence.items()),
             one.sentence,
             RULE[one.code].bound,
@@ -192,7 +199,7 @@ def _findings(found: TrialHealth) -> Sheet:
         for one in found.trial.findings
     ]
     if found.trial.failure:
-        rows.append([found.trial.failure, found.trial.failure, None, "", found.trial.reason, "", ""])
+        rows.append([found.trial.failure, found.trial.failure, None, None, "", found.trial.reason, "", ""])
     return Sheet([Column(head) for head in heads], rows)
 
 

@@ -44,6 +44,14 @@ def test_clusters_may_be_empty_in_the_first_half_of_a_running_trial():
     assert [one.label for one in judge(course(**early))] == ["EMPTY_CLUSTERS=4"]
 
 
+def test_a_finding_tells_since_when_its_bound_was_passed_without_a_break():
+    """Clusters may be empty in the first half of the epochs; if they stay so, it is told since when."""
+    (found,) = judge(course(clusters_empty=[1.0, 0.0, *[2.0] * 18]))
+    assert (found.epoch, found.since, found.label) == (10, 3, "EMPTY_CLUSTERS=2")
+    (collapsed,) = judge(course(marginal_entropy=[0.9, 0.1, 0.9, *[0.1] * 17]))
+    assert (collapsed.since, collapsed.label) == (4, "COLLAPSED@5")
+
+
 def test_diverged():
     for loss in ([5.0, float("nan"), 4.0], [5.0, 60.0, 4.0], [5.0, float("inf")]):
         assert [(one.label, one.epoch) for one in judge(course(loss=loss))] == [("DIVERGED", 2)]
