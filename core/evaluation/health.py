@@ -225,7 +225,8 @@ def summary(course: Course) -> dict[str, float | str]:
     values = course.values("nmi") or course.values("label_free")
     if values:
         course_trend = trend(values)
-        found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
+        if course_trend.name != "unknown":
+            found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
         found["total_improvements"], found["total_degradations"] = map(float, changes(values))
         found["of_nmi"] = float("nmi" in course.series)
     if (steady := stability(values)) is not None:

@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
             # After steps that were far too long the outputs are constant, and the gradients of all epochs to come tiny.
             (
                 Condition("loss_ratio", ">", 1.02),
-                Condition("loss_share_instance", ">", 0.95),
+                Condition("loss_share_instance", ">", 0.97),
                 Condition("loss_share_entropy", ">", 0.9),
             ),
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import counted
 from core.evaluation.health import RULES, Course, Finding, Rule
-from core.evaluation.trend import Trend, trend
+from core.evaluation.trend import FEWEST, Trend, trend
 from jobs.health.changes import Remedy
 from jobs.health.courses import Judged
 from jobs.present import tables
@@ -128,14 +128,14 @@ def numbers(found: TrialHealth) -> list[list[Any]]:
 
 
 def _trend_words(one: Trend, score: str) -> str:
-    if one.n < 2:
-        return f"{one.name}: {counted(one.n, 'scored epoch')}, too few for a trend"
+    if one.name == "unknown":
+        return f"unknown ({counted(one.n, 'scored epoch')}; {FEWEST} are needed)"
     return f"{one.name}: {score} {one.slope:+.2g} per scored epoch (p = {one.p:.2g}, the last {one.n})"
 
 
 def _stability_words(value: float | str | None, score: str) -> str:
     if not isinstance(value, float):
-        return f"too few scored epochs of {score}"
+        return f"unknown (fewer than 3 scored epochs of {score})"
     labelled = "which uses the labels" if score == "nmi" else "without labels"
     return f"{value:.3f}, of {score}, {labelled}"
 

@@ -101,6 +101,13 @@ def test_summary():
     assert (unlabelled["of_nmi"], unlabelled["total_improvements"]) == (0, 5)
 
 
+def test_of_one_scored_epoch_no_trend_and_no_stability_is_known():
+    found = summary(course(nmi=[0.5]))
+    assert not {"performance_trend", "trend_slope", "stability_score"} & set(found)
+    assert found["best_epoch_nmi"] == 1
+    assert "stability_score" in summary(course(nmi=[0.5, 0.6, 0.7]))
+
+
 @pytest.mark.parametrize(
     ("condition", "values", "holds"),
     [

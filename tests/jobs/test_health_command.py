@@ -295,6 +295,15 @@ def test_it_is_told_since_when_a_code_holds(tmp_path, command):
     assert "BELOW_INPUT, at the end: " in out
 
 
+def test_the_trend_of_one_scored_epoch_is_unknown(tmp_path, command):
+    folder = put(tmp_path, [trial(0, history=[(20, 1.0, "nmi", 0.5), (20, 1.0, "loss", 1.0)])])
+    _, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
+    out = out.replace("\\_", "_")
+    assert "unknown (1 scored epoch; 5 are needed)" in out
+    assert "unknown (fewer than 3 scored epochs of nmi)" in out
+    assert "plateau" not in out
+
+
 def test_too_few_trials_are_called_so_and_are_not_corrected_for():
     rows = [trial(i, params={RATE: 10.0**-i}, history=course(20, 5 if i else None)) for i in range(3)]
     (found,) = settings(read(rows)).found

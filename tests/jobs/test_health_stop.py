@@ -114,7 +114,7 @@ def test_the_codes_of_the_section_are_those_of_the_rules():
 
 
 def test_a_row_has_the_numbers_of_its_course(command, file):
-    file.write_text(TEXT)
+    file.write_text(TEXT.replace("epochs: 12", "epochs: 12\n  evaluation: {every: 2}"))
     run(command, file)
     well = rows(file)[0]
     assert well["performance_trend"] in {"improving", "plateau", "declining"}
