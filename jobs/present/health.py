@@ -23,7 +23,7 @@ _LABELS = 2
 _MEANS: Mapping[str, str] = {
     **{rule.code: rule.why for rule in RULES},
     OK: "No rule found anything",
-    UNKNOWN: "No history and no signal is known",
+    UNKNOWN: "No history and no signal is known, as of a trial of which no epoch has ended yet",
 }
 
 

@@ -60,7 +60,9 @@ def trial_text(found: TrialHealth, fmt: str, width: int | None, parts: Sequence[
         blocks += [f"{found.trial.failure}: {found.trial.reason}."] if found.trial.failure else []
     if "numbers" in parts:
         columns = [Column("number", right=False), Column("value", right=False)]
-        blocks.append(Sheet(columns, numbers(found)).render(fmt, width))
+        rows = numbers(found)
+        blocks += [Sheet(columns, rows).render(fmt, width)] if rows else []
+        blocks += [] if found.score else [_no_score(found.trial)]
         blocks += [found.ahead] if found.ahead else []
     if "course" in parts and found.course.series:
         blocks.append(course_sheet(found).render(fmt, width))
@@ -125,6 +127,12 @@ def numbers(found: TrialHealth) -> list[list[Any]]:
     if found.trial.saved_seconds is not None:
         rows.append(["time saved", tables.duration(found.trial.saved_seconds)])
     return rows
+
+
+def _no_score(one: Judged) -> str:
+    if one.is_known:
+        return "No epoch has a score." if one.has_ended else "No epoch has a score yet."
+    return "No history and no signal is known." if one.has_ended else "No epoch has ended yet."
 
 
 def _trend_words(one: Trend, score: str) -> str:

@@ -304,6 +304,22 @@ def test_the_trend_of_one_scored_epoch_is_unknown(tmp_path, command):
     assert "plateau" not in out
 
 
+def test_a_running_trial_without_a_score_is_told_to_have_none_yet(tmp_path, command):
+    """It is on labelled data, so the forecast is to be of the NMI."""
+    new = trial(1, status="running", epochs_done=0, history=[])
+    unscored = trial(2, status="running", epochs_done=1, history=[(1, 1.0, "loss", 3.0)])
+    folder = put(tmp_path, [trial(0), new, unscored])
+    for key, said in [("s0010", "No epoch has ended yet."), ("s0020", "No epoch has a score yet.")]:
+        code, out, _ = command("health", folder, "--trial", key)
+        assert code == 0
+        lines = out.splitlines()
+        assert said in lines
+        assert not any(line.split() == ["number", "value"] for line in lines)
+        assert "has a nmi" in " ".join(lines)
+        assert "label_free" not in out
+    assert "no epoch has ended yet" in " ".join(command("health", folder)[1].split())
+
+
 def test_too_few_trials_are_called_so_and_are_not_corrected_for():
     rows = [trial(i, params={RATE: 10.0**-i}, history=course(20, 5 if i else None)) for i in range(3)]
     (found,) = settings(read(rows)).found
