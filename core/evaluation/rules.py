@@ -6,9 +6,11 @@ changes to those, come from runs made to show a fault, beside healthy ones: `ben
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from core.evaluation.metrics import AT_THE_END
 
 EMPTY = "EMPTY_CLUSTERS"
 """The code whose label has the number of clusters."""
@@ -96,6 +98,15 @@ class Rule:
         return tuple(dict.fromkeys(name for case in self.cases for one in case for name in one.names))
 
     @property
+    def at_the_end(self) -> bool:
+        """Whether it can be met in the last epoch alone, since each case needs a score that only this epoch has."""
+        return all(any(name in AT_THE_END for one in case for name in one.names) for case in self.cases)
+
+    def changes_for(self, keys: Collection[str]) -> tuple[Change, ...]:
+        """What to change in a trial with these parameters: options of other methods and encoders are left out."""
+        return tuple(one for one in self.change if one.key in keys or not one.key.startswith(("method.", "encoder.")))
+
+    @property
     def bound(self) -> str:
         """The conditions as text."""
         return ", or ".join(" and ".join(map(str, case)) for case in self.cases)
@@ -112,10 +123,20 @@ _STRONGER, _WEAKER = Change("views", "strengthen"), Change("views", "weaken")
 RULES: tuple[Rule, ...] = (
     Rule(
         code="DIVERGED",
-        cases=((Condition("loss_ratio", ">", 10.0),), (Condition("gradient_jump", ">", 1000.0),)),
+        cases=(
+            (Condition("loss_ratio", ">", 10.0),),
+            (Condition("gradient_jump", ">", 1000.0),),
+            # After steps that were far too long the outputs are constant, and the gradients of all epochs to come tiny.
+            (
+                Condition("loss_ratio", ">", 1.02),
+                Condition("loss_share_instance", ">", 0.97),
+                Condition("loss_share_entropy", ">", 0.9),
+            ),
+        ),
         when="ever",
         source=f"{_RUNS}; {_NOTES} was a jump of 10, which healthy runs pass",
-        why="The loss is not finite or ten times that of the first epoch, or a gradient was a thousand times the usual",
+        why="The loss is not finite, is ten times that of the first epoch, or rose while all samples came to have one "
+        "cluster, or a gradient was a thousand times the usual one of the epochs before",
         change=(_RATE, Change("optimiser.warmup", "raise"), Change("batch_size", "raise")),
     ),
     Rule(
@@ -166,7 +187,13 @@ RULES: tuple[Rule, ...] = (
         after=0.7,
         source=_NOTES,
         why="Many samples still change their cluster in each epoch",
-        change=(_RATE, Change("n_clusters", "lower"), Change("optimiser.schedule", "set to cosine the")),
+        change=(
+            _RATE,
+            Change("method.thres", "lower"),
+            Change("method.delta", "lower"),
+            Change("n_clusters", "lower"),
+            Change("optimiser.schedule", "set to cosine the"),
+        ),
     ),
     Rule(
         code="VIEWS_TOO_EASY",
@@ -239,6 +266,6 @@ RULES: tuple[Rule, ...] = (
         cases=((Condition("nmi", "<", -0.02, plus="input_kmeans_nmi"),),),
         source="warnings of conclus 0.2",
         why="The NMI is below that of k-means of the input: the training has lost what the input has",
-        change=(_LONGER, _WEAKER, _RATE),
+        change=(_LONGER, _WEAKER, _RATE, Change("encoder.base_dim", "raise")),
     ),
 )

@@ -103,6 +103,9 @@ def _one(held: NamedArrays, wanted: Wanted) -> ViewsOfFile:
     if not chosen:
         rows = "rows of numbers" if count is None else f"a row of numbers for each of its {count:,} labels"
         raise fault(held.file, f"no array in it has {rows}, as a view has: it holds {_holds(held)}")
+    if wanted.features is None and len(chosen) < 2 and count is not None:
+        others = [key for key in _usual(held, {*taken, labelled}, None) if key not in chosen]
+        _refuse_short(held, chosen[0], others, count)
     turned = _turned(held, chosen, count)
     telling = _Telling(held, usual)
     views = {key: _view(held, key, telling, turned=turned[key]) for key in chosen}
@@ -124,6 +127,17 @@ def _one(held: NamedArrays, wanted: Wanted) -> ViewsOfFile:
         left_out=tuple(f"{key} ({why.removeprefix(_ID)})" for key, why in left.items()),
         notes=(*notes, *telling.notes),
     )
+
+
+def _refuse_short(held: NamedArrays, view: str, others: Sequence[str], count: int) -> None:
+    """Refuses to learn from a single view where others would be views but for their number of rows."""
+    if others:
+        shapes = listed(f"{key} {held.heads[key].shape}" for key in others)
+        raise fault(
+            held.file,
+            f"of its arrays only {view!r} has a row for each of its {count:,} labels, and these have not: {shapes}; "
+            f"give them such rows, or name the one view by `views: [{view}]`",
+        )
 
 
 def _holds(held: NamedArrays) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from core.config import plugins
 from core.config.trial import TrialConfig
+from core.data.modalities import missing
+from core.data.stored import dense
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ def check_modalities(config: TrialConfig, data: Dataset) -> None:
         return
     views = config.views.name
     if plugins.constant("views", views, "by_modality", default=False):
+        # Views of whole rows take no samples that lack a modality either.
+        other = "" if missing(dense(data.samples), data.modalities) else ", or the views noise"
         raise UserError(
             f"trial.encoder: {config.encoder.name} takes whole rows, and the views {views} leave out some of the "
-            f"{len(data.modalities)} modalities of {data.name}: use the encoder multiview, or the views noise"
+            f"{len(data.modalities)} modalities of {data.name}: use the encoder multiview{other}"
         )

@@ -317,7 +317,8 @@ def test_a_description_with_modalities_of_other_samples_is_refused():
 
 @pytest.mark.parametrize("views", ["auto", "multiview"])
 def test_an_encoder_of_whole_rows_is_refused_where_views_leave_modalities_out(views):
-    words = f"mlp takes whole rows, and the views {views} leave out some of the 2 modalities of views: use the encoder"
+    words = f"mlp takes whole rows, and the views {views} leave out some of the 2 modalities of views: use the encoder "
+    words += "multiview, or the views noise"
     with pytest.raises(UserError, match=words):
         next(fit(config(encoder="mlp", views=views), dataset(missing=False), seed=0))
 

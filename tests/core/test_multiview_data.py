@@ -108,6 +108,12 @@ def test_one_view_is_enough(tmp_path):
     np.testing.assert_allclose(data.samples.std(axis=0), 1, rtol=1e-4)
 
 
+def test_one_of_several_arrays_is_taken_where_it_is_named(tmp_path):
+    path = saved(tmp_path, sound=A, weights=A[:7], label=CODES)
+    for options in ({"views": ("sound",)}, {"ignore": ("weights",)}):
+        assert [one.name for one in loaded(path, **options).modalities] == ["sound"]
+
+
 def test_texts_of_arrays_are_views_where_they_are_named(tmp_path):
     words = np.array(["", *(f"a fox and {place % 4} hens" for place in range(N - 1))])
     assert "words (texts of shape (30,); name it in `views`" in str(
@@ -231,6 +237,10 @@ def test_missing_views_are_carried_and_all_views_weigh_the_same(tmp_path_factory
         ({"a": A, "a_mask": CODES}, "'a_mask' must be of 1, where the view is there, and 0"),
         ({"a": A, "b": B, "mask": np.ones(N)}, "'mask' has the shape (30,), but there are 30 samples and 2 views"),
         ({"a": A, "a_mask": np.ones(N - 1)}, "'a_mask' has the shape (29,), but the view has (30, 4)"),
+        (
+            {"a": A, "b": B[:9], "label": CODES},
+            "only 'a' has a row for each of its 30 labels, and these have not: b (9, 2)",
+        ),
         ({"label": CODES, "gt_label": A}, "no array in it has a row of numbers for each of its 30 labels"),
         ({"a": np.repeat(A[:1], N, axis=0)}, "all 30 samples are equal"),
         ({"a": np.where(np.arange(15).reshape(5, 3) == 4, np.nan, STEPS)}, "is nan in part in row 1, step 2"),
@@ -390,6 +400,10 @@ def test_a_plan_tells_what_is_missing_and_refuses_who_cannot_take_it(tmp_path, c
             in err
         )
         assert f"use `{place}: {{name: multiview}}`" in err
+    code, _, err = command("plan", str(study_file(tmp_path, "mlp", "multiview")))
+    assert code == 2
+    assert "use the encoder multiview" in err
+    assert "noise" not in err  # These views do not take the samples either.
     code, out, err = command("plan", str(study_file(tmp_path)))
     assert code == 0, err
     assert "clips: 30 samples × 2 views (sound: 4 features, words: 2 features)" in out + err  # noqa: RUF001

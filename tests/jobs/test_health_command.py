@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -280,6 +281,58 @@ def test_codes_are_counted_by_setting():
     assert (second.key, second.verdict, second.p) == (TEMPERATURE, "no difference shown", 1.0)
 
 
+def test_a_trial_that_two_studies_hold_counts_once(tmp_path, command):
+    again = [replace(one, study="b", attempt_id=f"B{one.attempt_id}") for one in sweep()]
+    stopped = replace(again[-1], status="stopped", history=course(3), epochs_done=3)
+    both = read([*again[:-1], stopped, *sweep()])
+    alone = settings(read(sweep()))
+    found = settings(both)
+    assert (found.found, found.trials, found.again) == (alone.found, 18, 18)
+    place = next(i for i, one in enumerate(both) if one.params[RATE] == 0.1 and one.seed == 0)
+    assert [(one.value, one.n, one.own_n) for one in helped(both, place, "COLLAPSED")] == [(0.001, 3, 3), (0.01, 3, 3)]
+    put(tmp_path, sweep())
+    put(tmp_path, again, study="b")
+    assert "over 18 trials that ended (18 more of other studies are the same trials)" in " ".join(
+        command("health", tmp_path)[1].split()
+    )
+
+
+def test_it_is_told_since_when_a_code_holds(tmp_path, command):
+    empty = [(epoch, 1.0, "health.clusters_empty", 2.0) for epoch in range(3, 21)]
+    below = [(20, 1.0, "nmi", 0.2), (20, 1.0, "input_kmeans_nmi", 0.5)]
+    folder = put(tmp_path, [trial(0, history=empty + below)])
+    code, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
+    assert code == 0
+    out = out.replace("\\_", "_").replace("\\=", "=")
+    assert "EMPTY_CLUSTERS=2, since epoch 3: " in out
+    assert "BELOW_INPUT, at the end: " in out
+
+
+def test_the_trend_of_one_scored_epoch_is_unknown(tmp_path, command):
+    folder = put(tmp_path, [trial(0, history=[(20, 1.0, "nmi", 0.5), (20, 1.0, "loss", 1.0)])])
+    _, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
+    out = out.replace("\\_", "_")
+    assert "unknown (1 scored epoch; 5 are needed)" in out
+    assert "unknown (fewer than 3 scored epochs of nmi)" in out
+    assert "plateau" not in out
+
+
+def test_a_running_trial_without_a_score_is_told_to_have_none_yet(tmp_path, command):
+    """It is on labelled data, so the forecast is to be of the NMI."""
+    new = trial(1, status="running", epochs_done=0, history=[])
+    unscored = trial(2, status="running", epochs_done=1, history=[(1, 1.0, "loss", 3.0)])
+    folder = put(tmp_path, [trial(0), new, unscored])
+    for key, said in [("s0010", "No epoch has ended yet."), ("s0020", "No epoch has a score yet.")]:
+        code, out, _ = command("health", folder, "--trial", key)
+        assert code == 0
+        lines = out.splitlines()
+        assert said in lines
+        assert not any(line.split() == ["number", "value"] for line in lines)
+        assert "has a nmi" in " ".join(lines)
+        assert "label_free" not in out
+    assert "no epoch has ended yet" in " ".join(command("health", folder)[1].split())
+
+
 def test_too_few_trials_are_called_so_and_are_not_corrected_for():
     rows = [trial(i, params={RATE: 10.0**-i}, history=course(20, 5 if i else None)) for i in range(3)]
     (found,) = settings(read(rows)).found
@@ -327,6 +380,16 @@ def test_the_command_shows_all_trials(tmp_path, command, monkeypatch):
     assert any("learning_rate" in line and "0 of 6" in line and "differs" in line for line in lines)
 
 
+def test_where_the_window_is_too_narrow_the_p_value_outlives_the_corrected_one(tmp_path, command, monkeypatch):
+    """The verdict tells what the corrected one would."""
+    folder = put(tmp_path, sweep())
+    for columns, shown in [("100", ["p", "corrected"]), ("80", ["p"])]:
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = command("health", folder, "--table", "settings")[1].splitlines()
+        (head,) = [line.split() for line in lines if line.startswith("code ")]
+        assert [one for one in head if one in {"p", "corrected"}] == shown
+
+
 def test_the_command_shows_one_trial(tmp_path, command):
     folder = put(tmp_path, sweep())
     code, out, _ = command("health", folder, "--trial", "s0040", "--format", "markdown")
@@ -340,13 +403,44 @@ def test_the_command_shows_one_trial(tmp_path, command):
 
 
 def test_without_comparable_trials_the_rules_own_list_is_said_to_be_that(tmp_path, command):
-    folder = put(tmp_path, [trial(0, history=course(20, 5))])
+    folder = put(tmp_path, [trial(0, history=course(20, 5), params={"method.entropy_weight": 1.0})])
     _, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
     assert "The rule's own list: raise method.entropy_weight" in out.replace("\\_", "_")
     _, text, _ = command("health", folder, "--trial", "s", "--format", "csv", "--table", "changes")
     found = records(text)
     assert {one["from"] for one in found} == {"rule"}
     assert found[0]["key"] == "method.entropy_weight"
+
+
+def test_a_rules_own_list_has_no_option_of_another_method(tmp_path, command):
+    flips = [(epoch, 1.0, "health.probe_label_flips", 0.9) for epoch in range(1, 21)]
+    words = ("--format", "csv", "--table", "changes")
+    options = {"method.name": "umc", "method.thres": 0.1, "method.delta": 0.05}
+    folder = put(tmp_path, [trial(0, history=flips), trial(1, history=flips, params=options, data_hash="d")])
+    told = [
+        [one["key"] for one in records(command("health", folder, "--trial", key, *words)[1])]
+        for key in ("s0000", "s0010")
+    ]
+    rest = ["n_clusters", "optimiser.schedule"]
+    assert told == [[RATE, *rest], [RATE, "method.thres", "method.delta", *rest]]
+    unequal = [(20, 1.0, f"health.imbalance_{name}", value) for name, value in [("pred", 1.0), ("true", 50.0)]]
+    _, out, _ = command(
+        "health", put(tmp_path / "b", [trial(0, history=unequal)]), "--trial", "s", "--format", "markdown"
+    )
+    assert "The rule's own list has nothing for this method." in out
+
+
+def test_samples_that_the_method_labelled_are_told_apart_from_the_smallest_cluster(tmp_path, command):
+    values = {"selected": 750.0, "selected_share": 0.5, "selected_min": 62.0, "cluster_size_min": 145.0}
+    history = [*course(20), *((20, 1.0, f"health.{name}", value) for name, value in values.items())]
+    folder = put(tmp_path, [trial(0, history=history)])
+    _, out, _ = command("health", folder, "--trial", "s")
+    lines = " ".join(out.split())
+    assert "selected 750 samples (50.0%) labelled by the method itself" in lines
+    assert "selected_min 62 of them in the cluster that has the fewest" in lines
+    assert "cluster_size_min 145 samples, labelled or not, in the smallest cluster" in lines
+    told = records(command("health", folder, "--trial", "s", "--format", "csv", "--table", "numbers")[1])
+    assert {one["number"]: float(one["value"]) for one in told if one["number"] in values} == values
 
 
 def test_machines_get_every_number(tmp_path, command):
