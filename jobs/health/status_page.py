@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
-from core.evaluation.health import Course, Finding
+from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
 from core.evaluation.trend import EPSILON
 from jobs.analysis import apart
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
-from jobs.health.changes import Remedy, helped
+from jobs.health.changes import Advice, advices
 from jobs.health.courses import Judged, judged
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.results.header import FINISHED
@@ -102,7 +102,7 @@ class StatusPage:
         scores: the score, as (epoch, value).
         words: the texts' length; or why it is unknown, as a sentence's part.
         rules: the rules of the findings, in the same order.
-        helped: for each finding, what went without its code in comparable trials, the surest first.
+        advice: for each finding, what to change.
         compared: the data sets of the store with finished trials, this trial's first.
         place: of the finished trials on the same data, how many have a lower score at their end than this one now, and
             how many there are.
@@ -119,7 +119,7 @@ class StatusPage:
     scores: Series
     words: Words | str
     rules: tuple[Rule, ...]
-    helped: tuple[tuple[Remedy, ...], ...]
+    advice: tuple[Advice, ...]
     compared: tuple[Compared, ...]
     place: tuple[int, int]
     reached: float | None
@@ -235,7 +235,7 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         scores=scores,
         words=words,
         rules=tuple(rules[one.code] for one in own.findings),
-        helped=tuple(tuple(_helped(trials, place, one)) for one in own.findings),
+        advice=advices(trials, place, [(one, rules[one.code]) for one in own.findings], _MOST),
         compared=_compared(trials, names, ends, place),
         place=(sum(sign * end < sign * scores[-1][1] for end in others) if scores else 0, len(others)),
         reached=reached,
@@ -250,10 +250,6 @@ def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
     present, _ = apart.split(table)
     keys = list(zip(present["study"].to_pylist(), present["trial_key"].to_pylist(), strict=True))
     return (present, keys.index(key)) if key in keys else (table, place)
-
-
-def _helped(trials: Sequence[Judged], place: int, finding: Finding) -> list[Remedy]:
-    return helped(trials, place, finding.code)[:_MOST]
 
 
 def _data_names(table: pa.Table) -> list[str]:

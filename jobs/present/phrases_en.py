@@ -106,8 +106,10 @@ PHRASES = {
     "change.finding": "For **{label}**, in this order:",
     "change.rule": "{change}{own}",
     "change.own": " (now {value})",
-    "change.helped": "`{key}` = {value} instead of {own}: {without} of {n} comparable trials had no {code}, against "
-    "{own_without} of {own_n}",
+    "change.value": "`{key}` = {value} instead of {own}",
+    "change.helped": "{change}: {without} of {n} comparable trials had no {code}, against {own_without} of {own_n}",
+    "change.failed": "{change}: tried here, did not help: {without} of {n} comparable trials went without it",
+    "change.no.more": "Nothing but what is named above or was tried.",
     "better": "Finished trials of this study that ended higher than {score}, and what is other in them:",
     "head.trial": "Trial",
     "head.other": "Other values",

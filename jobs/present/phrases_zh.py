@@ -102,8 +102,10 @@ PHRASES = {
     "change.finding": "针对 **{label}**，按此顺序：",
     "change.rule": "{change}{own}",
     "change.own": "（现在为 {value}）",
-    "change.helped": "`{key}` = {value}（代替 {own}）：{n} 个可比试验中 {without} 个没有 {code}；原值下 {own_n} 个中 "
-    "{own_without} 个没有",
+    "change.value": "`{key}` = {value}（代替 {own}）",
+    "change.helped": "{change}：{n} 个可比试验中 {without} 个没有 {code}；原值下 {own_n} 个中 {own_without} 个没有",
+    "change.failed": "{change}：这里已试过，没有帮助：{n} 个可比试验中 {without} 个没有这个问题",
+    "change.no.more": "除了上面已列出的和已试过的，没有其他建议。",
     "better": "本研究中最终高于 {score} 的已完成试验，以及不同之处：",
     "head.trial": "试验",
     "head.other": "不同的值",

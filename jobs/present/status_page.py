@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from jobs.health.forecast import TooFew
 from jobs.health.status_page import StatusPage, Words
+from jobs.present.status_advice import advice, first_change, go
 from jobs.present.status_text import Text, evidence, listed, numbered
 from jobs.present.visible import bounded, literal
 
@@ -14,9 +14,6 @@ STUCK = 10
 """Epochs without a better score that are told."""
 UNEQUAL = 5
 """So many times the imbalance of the classes, that of the clusters is told."""
-_FATAL = ("COLLAPSED", "DIVERGED")
-_SHOWN = 5
-"""Trials and parameters that are told, of those that are better."""
 
 
 def markdown(page: StatusPage, language: str, of: int = 0) -> str:
@@ -28,7 +25,7 @@ def markdown(page: StatusPage, language: str, of: int = 0) -> str:
         of: how many trials it is the best of; 0 if it was named.
     """
     text = Text(page, language)
-    sections = (_state, _analysis, _advice, _trajectory, _next, _checks, _summary)
+    sections = (_state, _analysis, advice, _trajectory, _next, _checks, _summary)
     title = f"# {text.say('title', data=literal(page.data))}"
     return "\n\n".join([title, *(block for section in sections for block in section(text, of) if block)]) + "\n"
 
@@ -70,7 +67,7 @@ def _figures(text: Text) -> Iterable[list[str]]:
         epoch, best = page.best
         yield [f"**{say('best')}**", text.score(best), say("best.note", epoch=epoch)]
         yield [f"**{say('now')}**", text.score(page.last), say("now.note", epoch=page.scores[-1][0])]
-    yield [f"**{say('trend')}**", _trend(text), say("trend.note", slope=_signed(page.number("trend_slope")))]
+    yield [f"**{say('trend')}**", text.trend(), say("trend.note", slope=_signed(page.number("trend_slope")))]
     steady = page.number("stability_score")
     jump = say("stability.note", jump=text.number(None if steady is None else round(1 - steady, 4)))
     yield [f"**{say('stability')}**", text.number(steady), jump]
@@ -83,11 +80,6 @@ def _figures(text: Text) -> Iterable[list[str]]:
 
 def _signed(value: float | None) -> str:
     return "?" if value is None else f"{value:+.4f}"
-
-
-def _trend(text: Text) -> str:
-    name = text.page.trial.numbers.get("performance_trend")
-    return text.say(f"trend.{name}") if name else text.say("unknown")
 
 
 def _verdict(text: Text) -> str:
@@ -201,90 +193,6 @@ def _about_data(text: Text) -> Iterable[str]:
         yield say("input", input=text.score(start), change=say(f"input.{name}", difference=f"{abs(difference):.3f}"))
 
 
-# 3. Advice
-
-
-def _advice(text: Text, _: int) -> Iterable[str]:
-    page, say = text.page, text.say
-    yield text.heading(2, "advice")
-    yield text.heading(3, "advice.go")
-    yield listed(_go(text))
-    yield text.heading(3, "advice.figures")
-    best = page.best[1] if page.best else None
-    yield listed(
-        [
-            say("figure.best", now=text.score(best)),
-            say("figure.trend", now=_trend(text)),
-            say("figure.stability", now=text.number(page.number("stability_score"))),
-            say("figure.rises", now=text.number(page.number("total_improvements"))),
-            say("figure.falls", now=text.number(page.number("total_degradations"))),
-        ]
-    )
-    yield text.heading(3, "advice.change")
-    if not page.rules and not page.better:
-        open_end = page.reached is None
-        yield say("change.none.open") if open_end else say("change.none", score=text.score(page.reached))
-    for finding, rule, changes in zip(page.trial.findings, page.rules, page.helped, strict=True):
-        yield say("change.finding", label=literal(finding.label))
-        told = [
-            say(
-                "change.helped",
-                key=text.code(one.key),
-                value=text.value(one.value),
-                own=text.value(one.own),
-                without=one.without,
-                n=one.n,
-                own_without=one.own_without,
-                own_n=one.own_n,
-                code=literal(finding.code),
-            )
-            for one in changes[:_SHOWN]
-        ]
-        own = page.trial.params
-        yield numbered(
-            [
-                *told,
-                *(
-                    say(
-                        "change.rule",
-                        change=text.change(one),
-                        own=say("change.own", value=text.value(own[one.key])) if one.key in own else "",
-                    )
-                    for one in rule.change
-                ),
-            ]
-        )
-    if page.better:
-        yield say("better", score=text.score(page.reached))
-        rows = [
-            [literal(one.trial_key), text.score(one.score), _other(text, one.other)] for one in page.better[:_SHOWN]
-        ]
-        yield text.table([say("head.trial"), say("head.score"), say("head.other")], rows)
-
-
-def _go(text: Text) -> Iterable[str]:
-    page, say = text.page, text.say
-    if not text.is_running:
-        yield say("go.ended")
-        if page.trial.numbers.get("performance_trend") == "improving" and page.trial.status == "ok":
-            yield say("go.more", epochs=text.number(page.trial.epochs))
-        return
-    fatal = [one.label for one in page.trial.findings if one.code in _FATAL]
-    if fatal:
-        yield say("go.stop", codes=literal(", ".join(fatal)))
-    else:
-        yield say("go.running", epochs=text.number(page.trial.epochs))
-    yield text.expected()
-
-
-def _other(text: Text, other: Sequence[tuple[str, Any, Any]]) -> str:
-    said = [
-        text.say("other", key=literal(bounded(key)), value=text.value(value), own=text.value(own))
-        for key, own, value in other[:_SHOWN]
-    ]
-    return ", ".join([*said, *(["…"] if len(other) > _SHOWN else [])])
-
-
 # 4. Trajectory
 
 
@@ -311,10 +219,8 @@ def _next(text: Text, _: int) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "next")
     yield text.heading(3, "next.now")
-    changes = [rule.change[0] for rule in page.rules[:1] if rule.change]
-    now = [say("next.wait")] if text.is_running else []
-    now += [say("next.change", change=text.change(one)) for one in changes]
-    yield numbered([*now, say("next.seeds")])
+    wait = [say("next.wait")] if text.is_running else []
+    yield numbered([*wait, *first_change(text), say("next.seeds")])
     yield text.heading(3, "next.slow")
     yield numbered(_slow(text))
     yield text.heading(3, "next.flat")
@@ -374,13 +280,13 @@ def _summary(text: Text, _: int) -> Iterable[str]:
     yield text.heading(2, "summary")
     is_good = page.trial.is_known and not page.trial.codes
     yield text.heading(3, "summary.good") if is_good else text.heading(3, "summary.bad", codes=literal(_verdict(text)))
-    lines = [say("summary.trend", trend=_trend(text))]
+    lines = [say("summary.trend", trend=text.trend())]
     if page.best:
         at, best = page.best
         now, epoch = text.score(page.last), page.scores[-1][0]
         lines.insert(0, say("summary.score", now=now, epoch=epoch, best=text.score(best), at=at))
     yield listed(lines)
     yield text.heading(3, "summary.advice")
-    yield numbered(list(_go(text))[:1])
+    yield numbered(list(go(text))[:1])
     yield text.heading(3, "summary.forecast")
     yield listed([text.expected() if text.is_running else say("forecast.ended")])

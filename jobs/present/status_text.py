@@ -48,6 +48,11 @@ class Text:
         template = f"{one.how} {{key}}" if self.language == "en" else phrases_zh.HOW[one.how]
         return template.format(key=f"`{self.code(one.key)}`")
 
+    def trend(self) -> str:
+        """What the score does."""
+        name = self.page.trial.numbers.get("performance_trend")
+        return self.say(f"trend.{name}") if name else self.say("unknown")
+
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""
         return self.say("span", low=f"{low:.3f}", high=f"{high:.3f}")

@@ -220,3 +220,30 @@ def test_both_languages_have_the_same_phrases_and_all_that_the_rules_need():
 
 def fields(template):
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+def collapsed(key, entropy=0.1, **params):
+    """A trial that has collapsed unless its entropy is high."""
+    history = [(epoch, 1.0, name, value) for epoch in range(1, 10) for name, value in signals(epoch, entropy)]
+    settings = {"optimiser.learning_rate": 0.01, "batch_size": 64, "method.entropy_weight": 1.0, "learning_rate": 0}
+    return attempt(key, [0.5] * 9, params={**settings, **params}, history=history)
+
+
+def signals(epoch, entropy):
+    return [("nmi", 0.5), ("loss", 1 / epoch), ("health.marginal_entropy", entropy), ("health.clusters_empty", 0)]
+
+
+def test_what_was_measured_comes_first_and_what_did_not_help_is_no_advice(tmp_path, command):
+    writer.write(str(tmp_path), collapsed("own"))
+    for run in "ab":
+        writer.write(str(tmp_path), collapsed(f"rate{run}", **{"optimiser.learning_rate": 0.001}))
+        writer.write(str(tmp_path), collapsed(f"size{run}", 0.9, batch_size=256))
+    found = page(command, tmp_path, "--trial", "own")
+    measured = "`batch_size` = 256 instead of 64"
+    assert f"1. {measured}: 2 of 2 comparable trials had no COLLAPSED, against 0 of 1" in found
+    assert "tried here, did not help: 0 of 2" in found
+    assert "lower `optimiser.learning_rate`" not in found
+    assert "raise `batch_size`" not in found  # The same change as the measured one.
+    assert "2. raise `method.entropy_weight`" in found
+    assert f"Change one thing and run it again: {measured}." in found
+    assert "这里已试过，没有帮助" in page(command, tmp_path, "--trial", "own", "--lang", "zh")
