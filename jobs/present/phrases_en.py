@@ -89,9 +89,11 @@ PHRASES = {
     "go.ended": "The trial has ended.",
     "go.more": "Its score still rose at the end: a trial of more than {epochs} epochs may reach more.",
     "expected": "Expected in epoch {epoch}: {metric} {value} (90 % interval {span}).",
+    "expected.other": " The finished trials have other values of {keys}, so the forecast may be far off.",
     "expected.none": "No forecast: {why}.",
     "few": "too few finished trials: {configurations} configurations of its study and {studies} other studies have a "
     "comparable one, and a forecast needs {needed} of either",
+    "few.longest": "no finished trial got so far; the longest comparable one has {longest} epochs",
     "few.score": "no epoch of the trial has a score yet",
     "advice.figures": "Figures to watch",
     "figure.best": "best {metric}: {now}; should rise",

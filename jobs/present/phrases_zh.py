@@ -86,9 +86,11 @@ PHRASES = {
     "go.ended": "试验已经结束。",
     "go.more": "结束时分数仍在上升：超过 {epochs} 个 epoch 的试验可能更高。",
     "expected": "预计第 {epoch} 个 epoch：{metric} {value}（90% 区间 {span}）。",
+    "expected.other": "已完成的试验没有这些取值：{keys}，预测可能偏差很大。",
     "expected.none": "没有预测：{why}。",
     "few": "可比的已完成试验太少：本研究有 {configurations} 个配置，另有 {studies} 个研究；预测需要其中一项"
     "达到 {needed} 个",
+    "few.longest": "没有已完成的试验训练到这么多 epoch；可比的最长试验有 {longest} 个 epoch",
     "few.score": "本试验还没有任何 epoch 的分数",
     "advice.figures": "需要监控的指标",
     "figure.best": "最佳 {metric}：{now}；应该持续上升",

@@ -16,6 +16,8 @@ from jobs.present.visible import bounded, literal
 from jobs.results.header import FINISHED
 
 LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": phrases_en.PHRASES, "zh": phrases_zh.PHRASES}
+_KEYS = 8
+"""Parameters that are named in a sentence."""
 
 
 class Text:
@@ -77,12 +79,16 @@ class Text:
         if not ahead:
             return self.say("go.ended")
         last = ahead[-1]
-        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=self.span(last.low, last.high))
+        span = self.span(last.low, last.high)
+        other = self.say("expected.other", keys=", ".join(literal(bounded(one)) for one in last.unseen[:_KEYS]))
+        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=span) + other * bool(last.unseen)
 
     def few(self, few: TooFew) -> str:
         """Why there is no forecast."""
         if not few.is_scored:
             return self.say("few.score")
+        if few.longest:
+            return self.say("few.longest", longest=few.longest)
         return self.say("few", configurations=few.configurations, studies=few.studies, needed=NEEDED)
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

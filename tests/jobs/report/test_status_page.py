@@ -133,7 +133,12 @@ def running_store(folder, **told):
 
 
 def attempt(key, values, **told):
-    params = {"epochs": 9, "method.name": "cc", "data.name": "digits", "learning_rate": hash(key) % 1000 / 1000}
+    params = {
+        "epochs": 9,
+        "method.name": "cc",
+        "data.name": "digits",
+        "learning_rate": int(key[1:]) if key[1:].isdigit() else 5,
+    }
     content = {
         "study": "s",
         "trial_key": key,
@@ -165,6 +170,11 @@ def test_the_trajectory_of_a_running_trial_is_its_forecast(tmp_path, command):
     one = forecast(table, "nmi", "s", "now")
     assert " ".join(f"{one.sentence}.".split()) in " ".join(command("health", tmp_path, "--trial", "now")[1].split())
     assert "expected" not in command("health", tmp_path, "--trial", "k3")[1]
+    assert "so the forecast may be far off" not in found
+    running_store(tmp_path / "other", params={"batch_size": 16})
+    named = "The finished trials have other values of batch_size, so the forecast may be far off."
+    assert named in page(command, tmp_path / "other", "--trial", "now")
+    assert "other values of batch_size" in " ".join(command("health", tmp_path / "other", "--trial", "now")[1].split())
     for trial in range(2):
         (file,) = tmp_path.glob(f"study=s/trials/k{trial}.*")
         file.unlink()
@@ -246,4 +256,4 @@ def test_what_was_measured_comes_first_and_what_did_not_help_is_no_advice(tmp_pa
     assert "raise `batch_size`" not in found  # The same change as the measured one.
     assert "2. raise `method.entropy_weight`" in found
     assert f"Change one thing and run it again: {measured}." in found
-    assert "这里已试过，没有帮助" in page(command, tmp_path, "--trial", "own", "--lang", "zh")
+    assert "没有帮助" in page(command, tmp_path, "--trial", "own", "--lang", "zh")
