@@ -132,7 +132,7 @@ def _status_page(
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     words = _words(folders.get(row["study"]), row)
     page = status_page(table, chosen.place, chosen.metric, maximise=chosen.maximise, words=words)
-    return present.markdown(page, language, chosen.of)
+    return present.markdown(page, language, chosen.of, chosen.data_sets)
 
 
 def _words(folder: Place | None, row: dict[str, str]) -> Words | str:

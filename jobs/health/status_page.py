@@ -32,6 +32,8 @@ COLUMNS = courses.COLUMNS
 """What is read of the store beside the histories."""
 _STEPS = 4
 """So many epochs ahead of a running trial, or of the past of a finished one, are in its trajectory."""
+EQUAL = 0.0005
+"""Scores that differ by no more are equal: they are shown with three decimals."""
 _MOST = 8
 """Data sets that are compared, and trials that are better than this one and are told."""
 
@@ -77,6 +79,20 @@ class Better:
 
 
 @dataclass(frozen=True)
+class Place:
+    """How many other trials are worse, as good but for `EQUAL`, and better."""
+
+    lower: int
+    equal: int
+    higher: int
+
+    @property
+    def others(self) -> int:
+        """All of them."""
+        return self.lower + self.equal + self.higher
+
+
+@dataclass(frozen=True)
 class Words:
     """The texts of a data set, split at blanks.
 
@@ -104,8 +120,7 @@ class StatusPage:
         rules: the rules of the findings, in the same order.
         advice: for each finding, what to change.
         compared: the data sets of the store with finished trials, this trial's first.
-        place: of the finished trials on the same data, how many have a lower score at their end than this one now, and
-            how many there are.
+        place: the other finished trials on the same data, by how their score at their end compares with this one's now.
         reached: the score that the trial has ended with, or is expected to end with; None if that is unknown.
         better: finished trials of the same study with a better score than that, the best first.
         ahead: the forecasts of a running trial, by epoch; or why there is none.
@@ -121,7 +136,7 @@ class StatusPage:
     rules: tuple[Rule, ...]
     advice: tuple[Advice, ...]
     compared: tuple[Compared, ...]
-    place: tuple[int, int]
+    place: Place
     reached: float | None
     better: tuple[Better, ...]
     ahead: tuple[Forecast, ...] | TooFew
@@ -163,12 +178,14 @@ class PageTrial:
         metric: the score, without a prefix.
         maximise: whether a larger score is better.
         of: how many trials it is the best of; 0 if it was named.
+        data_sets: on how many data sets these were trained.
     """
 
     place: int
     metric: str
     maximise: bool
     of: int
+    data_sets: int = 1
 
 
 def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> PageTrial:
@@ -202,7 +219,8 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         raise UserError(f"No trial has a value of {metric!r} yet: name one with --trial.")
     sign = 1 if maximise else -1
     best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
-    return PageTrial(best, metric, maximise, len(scored))
+    hashes = table["data_hash"].to_pylist()
+    return PageTrial(best, metric, maximise, len(scored), len({hashes[row] for row in scored}))
 
 
 def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, words: Words | str) -> StatusPage:
@@ -237,11 +255,16 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         rules=tuple(rules[one.code] for one in own.findings),
         advice=advices(trials, place, [(one, rules[one.code]) for one in own.findings], _MOST),
         compared=_compared(trials, names, ends, place),
-        place=(sum(sign * end < sign * scores[-1][1] for end in others) if scores else 0, len(others)),
+        place=_place([sign * end for end in others], sign * scores[-1][1]) if scores else Place(0, 0, 0),
         reached=reached,
         better=() if reached is None else _better(trials, ends, place, (reached, sign)),
         ahead=ahead,
     )
+
+
+def _place(others: Sequence[float], own: float) -> Place:
+    lower, higher = (sum(sign * (end - own) > EQUAL for end in others) for sign in (-1, 1))
+    return Place(lower, len(others) - lower - higher, higher)
 
 
 def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
@@ -311,7 +334,7 @@ def _better(
             for key in keys
             if own.params.get(key) != one.params.get(key)
         )
-        if other and sign * end > sign * reached:
+        if other and sign * (end - reached) > EQUAL:
             found.append(Better(one.trial_key, end, other))
     return tuple(sorted(found, key=lambda one: (-sign * one.score, one.trial_key))[:_MOST])
 

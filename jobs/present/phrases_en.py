@@ -5,6 +5,8 @@ PHRASES = {
     "state": "1. Current state",
     "about": "Trial {key} of the study {study}: method {method}, seed {seed}, epoch {epoch} of {epochs}, {status}.",
     "why": "It is the best of {of} trials by the {metric}.",
+    "why.data": " These were trained on {data} data sets, whose scores do not compare: name a trial with --trial, or a "
+    "study with --study.",
     "reason": "Its row says: {reason}",
     "status.running": "running",
     "status.ok": "finished",
@@ -54,7 +56,7 @@ PHRASES = {
     "bad.best": "**The best {metric} is past**: {best} in epoch {epoch}, now {now}.",
     "bad.falls": "**It falls as often as it rises**: {falls} falls, {rises} rises.",
     "bad.imbalance": "**The clusters are more unequal than the classes**: {predicted} against {true}.",
-    "bad.median": "**Most trials on this data ended higher**: only {lower} of {others} others ended lower.",
+    "bad.median": "**Most trials on this data ended higher**: {higher} of {others} others.",
     # Analysis
     "analysis": "2. Analysis of the {metric}",
     "score": "{metric} now: {now}",
@@ -79,7 +81,8 @@ PHRASES = {
     "head.trials": "Finished trials",
     "head.own": "This trial",
     "no.comparison": "No trial with this score has finished.",
-    "place": "Of the {others} other finished trials on this data, {lower} ended lower than this one is now.",
+    "place": "Other finished trials on this data: {others}. Ended lower than this one is now: {lower}; equal: {equal}; "
+    "higher: {higher}.",
     "place.none": "No other trial on this data has finished, so nothing can be compared.",
     # Advice
     "advice": "3. Advice",

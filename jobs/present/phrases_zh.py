@@ -6,6 +6,7 @@ PHRASES = {
     "about": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch（共 {epochs} 个），"
     "{status}。",
     "why": "它是 {of} 个试验中 {metric} 最好的一个。",
+    "why.data": "这些试验来自 {data} 个数据集，分数不能相互比较：请用 --trial 指定试验，或用 --study 指定研究。",
     "reason": "记录中的原因：{reason}",
     "status.running": "正在训练",
     "status.ok": "已完成",
@@ -53,7 +54,7 @@ PHRASES = {
     "bad.best": "**最佳 {metric} 已过去**：第 {epoch} 个 epoch 为 {best}，现在为 {now}。",
     "bad.falls": "**下降次数不少于上升次数**：下降 {falls} 次，上升 {rises} 次。",
     "bad.imbalance": "**聚类比类别更不平衡**：{predicted}，类别为 {true}。",
-    "bad.median": "**多数同数据试验结果更高**：其他 {others} 个试验中只有 {lower} 个更低。",
+    "bad.median": "**多数同数据试验结果更高**：其他 {others} 个试验中有 {higher} 个更高。",
     "analysis": "二、{metric} 值分析",
     "score": "当前 {metric}：{now}",
     "no.score": "还没有任何 epoch 的 {metric}。",
@@ -77,7 +78,8 @@ PHRASES = {
     "head.trials": "已完成试验",
     "head.own": "本试验",
     "no.comparison": "没有已完成的试验有这个分数。",
-    "place": "在同一数据的其他 {others} 个已完成试验中，{lower} 个的最终值低于本试验当前值。",
+    "place": "同一数据的其他已完成试验：{others} 个。"
+    "最终值低于本试验当前值：{lower} 个；相等：{equal} 个；更高：{higher} 个。",
     "place.none": "同一数据没有其他已完成的试验，无法对比。",
     "advice": "三、训练建议",
     "advice.go": "继续训练还是停止",

@@ -15,7 +15,7 @@ _SHOWN = 5
 """Trials, parameters and changes that are told, of those that are better."""
 
 
-def advice(text: Text, _: int) -> Iterable[str]:
+def advice(text: Text) -> Iterable[str]:
     """The section on advice."""
     page, say = text.page, text.say
     yield text.heading(2, "advice")

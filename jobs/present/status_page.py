@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jobs.health.forecast import TooFew
-from jobs.health.status_page import StatusPage, Words
+from jobs.health.status_page import EQUAL, StatusPage, Words
 from jobs.present.status_advice import advice, first_change, go
 from jobs.present.status_text import Text, evidence, listed, numbered
 from jobs.present.visible import bounded, literal
@@ -16,24 +16,28 @@ UNEQUAL = 5
 """So many times the imbalance of the classes, that of the clusters is told."""
 
 
-def markdown(page: StatusPage, language: str, of: int = 0) -> str:
+def markdown(page: StatusPage, language: str, of: int = 0, data_sets: int = 1) -> str:
     """The page, in the order of sections of the document that it follows.
 
     Args:
         page: its numbers.
         language: one of `LANGUAGES`.
         of: how many trials it is the best of; 0 if it was named.
+        data_sets: on how many data sets these were trained.
     """
     text = Text(page, language)
-    sections = (_state, _analysis, advice, _trajectory, _next, _checks, _summary)
+    why = text.say("why", of=of) if of else ""
+    why += text.say("why.data", data=data_sets) * (data_sets > 1)
+    sections = (_analysis, advice, _trajectory, _next, _checks, _summary)
     title = f"# {text.say('title', data=literal(page.data))}"
-    return "\n\n".join([title, *(block for section in sections for block in section(text, of) if block)]) + "\n"
+    blocks = [*_state(text, why), *(block for section in sections for block in section(text))]
+    return "\n\n".join([title, *filter(None, blocks)]) + "\n"
 
 
 # 1. State
 
 
-def _state(text: Text, of: int) -> Iterable[str]:
+def _state(text: Text, why: str) -> Iterable[str]:
     trial, say = text.page.trial, text.say
     yield text.heading(2, "state")
     yield say(
@@ -46,7 +50,7 @@ def _state(text: Text, of: int) -> Iterable[str]:
         epochs=text.number(trial.epochs),
         status=say(f"status.{trial.status}"),
     )
-    yield say("why", of=of) if of else ""
+    yield why
     yield say("reason", reason=literal(bounded(trial.reason))) if trial.reason else ""
     yield text.heading(3, "figures")
     yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
@@ -96,7 +100,7 @@ def _good(text: Text) -> Iterable[str]:
     if page.number("clusters_empty") == 0:
         smallest = text.number(page.number("cluster_size_min"))
         yield say("good.clusters", smallest=smallest, samples=page.course.n_samples)
-    if (start := _input(page)) is not None and page.last is not None and page.last > start:
+    if (start := _input(page)) is not None and page.last is not None and page.last > start + EQUAL:
         yield say("good.input", now=text.score(page.last), input=text.score(start))
     if not page.trial.codes and page.trial.is_known:
         yield say("good.rules")
@@ -136,9 +140,8 @@ def _bad(text: Text) -> Iterable[str]:
     if _is_unequal(page):
         predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
         yield say("bad.imbalance", predicted=text.number(predicted), true=text.number(true))
-    lower, others = page.place
-    if others > 1 and 2 * lower < others and page.scores and not text.is_running:
-        yield say("bad.median", lower=lower, others=others)
+    if page.place.others > 1 and 2 * page.place.higher > page.place.others and not text.is_running:
+        yield say("bad.median", higher=page.place.higher, others=page.place.others)
 
 
 def _is_unequal(page: StatusPage) -> bool:
@@ -149,7 +152,7 @@ def _is_unequal(page: StatusPage) -> bool:
 # 2. Analysis
 
 
-def _analysis(text: Text, _: int) -> Iterable[str]:
+def _analysis(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "analysis")
     if page.scores:
@@ -174,8 +177,11 @@ def _analysis(text: Text, _: int) -> Iterable[str]:
         yield text.table(heads, rows)
     else:
         yield say("no.comparison")
-    lower, others = page.place
-    yield say("place", lower=lower, others=others) if others and page.scores else say("place.none")
+    place = page.place
+    if page.scores and not place.others:
+        yield say("place.none")
+    elif page.scores:
+        yield say("place", lower=place.lower, equal=place.equal, higher=place.higher, others=place.others)
 
 
 def _about_data(text: Text) -> Iterable[str]:
@@ -188,15 +194,15 @@ def _about_data(text: Text) -> Iterable[str]:
     else:
         yield say("words.unknown", why=say(f"words.{page.words}"))
     if start is not None and page.last is not None:
-        difference = page.last - start
-        name = "gain" if difference > 0 else "loss" if difference < 0 else "same"
+        difference = round(page.last, 3) - round(start, 3)  # As the reader gets it from the two numbers beside it.
+        name = "gain" if difference > EQUAL else "loss" if difference < -EQUAL else "same"
         yield say("input", input=text.score(start), change=say(f"input.{name}", difference=f"{abs(difference):.3f}"))
 
 
 # 4. Trajectory
 
 
-def _trajectory(text: Text, _: int) -> Iterable[str]:
+def _trajectory(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "trajectory")
     ahead = () if isinstance(page.ahead, TooFew) else page.ahead
@@ -215,7 +221,7 @@ def _trajectory(text: Text, _: int) -> Iterable[str]:
 # 5. Next steps
 
 
-def _next(text: Text, _: int) -> Iterable[str]:
+def _next(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "next")
     yield text.heading(3, "next.now")
@@ -241,7 +247,7 @@ def _slow(text: Text) -> Iterable[str]:
 # 6. Check list
 
 
-def _checks(text: Text, _: int) -> Iterable[str]:
+def _checks(text: Text) -> Iterable[str]:
     page = text.page
     rises, falls, empty = (page.number(name) for name in ("total_improvements", "total_degradations", "clusters_empty"))
     start, trend = _input(page), page.trial.numbers.get("performance_trend")
@@ -252,7 +258,7 @@ def _checks(text: Text, _: int) -> Iterable[str]:
         "clusters": None if empty is None else empty == 0,
         "rising": None if best is None else page.is_near_best,
         "rises": None if rises is None or falls is None else rises > falls,
-        "input": None if start is None or page.last is None else page.last > start,
+        "input": None if start is None or page.last is None else page.last > start + EQUAL,
         "rules": not page.trial.codes if page.trial.is_known else None,
     }
     is_measured = page.number("imbalance_true") is not None and page.number("imbalance_pred") is not None
@@ -275,7 +281,7 @@ def _item(text: Text, name: str, value: bool | None) -> str:
 # 7. Summary
 
 
-def _summary(text: Text, _: int) -> Iterable[str]:
+def _summary(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "summary")
     is_good = page.trial.is_known and not page.trial.codes

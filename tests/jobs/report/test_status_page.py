@@ -257,3 +257,28 @@ def test_what_was_measured_comes_first_and_what_did_not_help_is_no_advice(tmp_pa
     assert "2. raise `method.entropy_weight`" in found
     assert f"Change one thing and run it again: {measured}." in found
     assert "没有帮助" in page(command, tmp_path, "--trial", "own", "--lang", "zh")
+
+
+def test_equal_scores_are_neither_lost_nor_worse_and_several_data_sets_are_said(tmp_path, command):
+    for key, nmi, data in [
+        ("best", 1.0, "d"),
+        ("a", 0.9998, "d"),
+        ("b", 1.0002, "d"),
+        ("c", 0.4, "d"),
+        ("e", 0.2, "z"),
+    ]:
+        metrics = {"nmi": nmi, "input_kmeans_nmi": 1.0002}
+        history = [(9, 1.0, name, value) for name, value in metrics.items()]
+        writer.write(str(tmp_path), attempt(key, [nmi], metrics=metrics, data_hash=data, history=history))
+    found = page(command, tmp_path, "--trial", "best")
+    assert "Other finished trials on this data: 3. Ended lower than this one is now: 1; equal: 2; higher: 0." in found
+    for wrong in ("data ended higher", "0.000", "Of the 1"):
+        assert wrong not in found
+    assert "the training has changed nothing" in found
+    assert "k-means of the input (unknown)" not in found
+    low = page(command, tmp_path, "--trial", "c")
+    assert "**Most trials on this data ended higher**: 3 of 3 others." in low
+    assert "k-means of the input** has NMI 1.000 (100.0%): the training has lost 0.600" in low
+    chosen = page(command, tmp_path)
+    assert "It is the best of 5 trials by the NMI. These were trained on 2 data sets, whose scores do not" in chosen
+    assert "data sets, whose" not in page(command, tmp_path, "--where", "data_hash = 'd'")
