@@ -96,7 +96,9 @@ def _one(table: pa.Table, start: str, fmt: str, part: str | None) -> str:
     known = [other for other in trials if other.is_known]
     changes = {code: helped(known, known.index(one), code) for code in one.codes if one.is_known}
     course = courses(take(table, [place]))[0]
-    ahead = "" if one.has_ended else _ahead(table, one, "nmi" if course.get("nmi") else "label_free")
+    # Without a score yet, labels are not known to be missing.
+    metric = "label_free" if course.get("label_free") and not course.get("nmi") else "nmi"
+    ahead = "" if one.has_ended else _ahead(table, one, metric)
     found = TrialHealth(one, course, changes, ahead)
     if fmt in PROSE:
         return trial_text(found, fmt, width(), (part,) if part else TABLES)

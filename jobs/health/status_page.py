@@ -32,6 +32,10 @@ COLUMNS = courses.COLUMNS
 """What is read of the store beside the histories."""
 _STEPS = 4
 """So many epochs ahead of a running trial, or of the past of a finished one, are in its trajectory."""
+TREND = 5
+"""Scored epochs: with fewer, no trend can be told from chance."""
+STEADY = 3
+"""Scored epochs: with fewer there are not two changes to compare."""
 EQUAL = 0.0005
 """Scores that differ by no more are equal: they are shown with three decimals."""
 _MOST = 8
@@ -163,6 +167,22 @@ class StatusPage:
         return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
     @property
+    def scored(self) -> int:
+        """The scored epochs from which trend, stability, rises and falls are told."""
+        return sum(isfinite(value) for value in self.course.values("nmi") or self.course.values(LABEL_FREE))
+
+    @property
+    def trend(self) -> str | None:
+        """What the score does; None with too few scored epochs."""
+        name = self.trial.numbers.get("performance_trend") if self.scored >= TREND else None
+        return str(name) if name else None
+
+    @property
+    def steady(self) -> float | None:
+        """How stable the score is, 0..1; None with too few scored epochs."""
+        return self.number("stability_score") if self.scored >= STEADY else None
+
+    @property
     def passed(self) -> tuple[tuple[int, float], ...]:
         """Of the scored epochs at most `_STEPS` evenly spread ones, with the last."""
         count = min(_STEPS, len(self.scores))
@@ -203,9 +223,11 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         UserError: several studies have the trial, or no trial has a value of the metric.
     """
     metric = within_trial(metric)
-    if uses_labels(metric) and not named and all(_end(table, row, metric) is None for row in range(table.num_rows)):
-        metric, maximise = LABEL_FREE, True
     places = [row for row, one in enumerate(table["trial_key"].to_pylist()) if key in {None, one}]
+    has_scores, has_others = (any(_end(table, row, one) is not None for row in places) for one in (metric, LABEL_FREE))
+    # Where no epoch is scored yet, labels are not known to be missing.
+    if uses_labels(metric) and not named and has_others and not has_scores:
+        metric, maximise = LABEL_FREE, True
     if key is not None:
         if len(places) > 1:
             raise UserError(f"Several studies have the trial {key}: name one with --study.")

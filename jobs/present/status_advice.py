@@ -27,7 +27,7 @@ def advice(text: Text) -> Iterable[str]:
         [
             say("figure.best", now=text.score(best)),
             say("figure.trend", now=text.trend()),
-            say("figure.stability", now=text.number(page.number("stability_score"))),
+            say("figure.stability", now=text.number(page.steady)),
             say("figure.rises", now=text.number(page.number("total_improvements"))),
             say("figure.falls", now=text.number(page.number("total_degradations"))),
         ]
@@ -87,7 +87,7 @@ def go(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     if not text.is_running:
         yield say("go.ended")
-        if page.trial.numbers.get("performance_trend") == "improving" and page.trial.status == "ok":
+        if page.trend == "improving" and page.trial.status == "ok":
             yield say("go.more", epochs=text.number(page.trial.epochs))
         return
     fatal = [one.label for one in page.trial.findings if one.code in _FATAL]

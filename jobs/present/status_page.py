@@ -54,7 +54,8 @@ def _state(text: Text, why: str) -> Iterable[str]:
     yield say("reason", reason=literal(bounded(trial.reason))) if trial.reason else ""
     yield text.heading(3, "figures")
     yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
-    yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
+    if text.page.scored:
+        yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
     yield text.heading(3, "positive")
     yield numbered(_good(text)) or say("none")
     yield text.heading(3, "watch")
@@ -71,19 +72,28 @@ def _figures(text: Text) -> Iterable[list[str]]:
         epoch, best = page.best
         yield [f"**{say('best')}**", text.score(best), say("best.note", epoch=epoch)]
         yield [f"**{say('now')}**", text.score(page.last), say("now.note", epoch=page.scores[-1][0])]
-    yield [f"**{say('trend')}**", text.trend(), say("trend.note", slope=_signed(page.number("trend_slope")))]
-    steady = page.number("stability_score")
-    jump = say("stability.note", jump=text.number(None if steady is None else round(1 - steady, 4)))
+    yield [f"**{say('trend')}**", text.trend(), say("trend.note", slope=_slope(page)) if page.trend else ""]
+    steady = page.steady
+    jump = "" if steady is None else say("stability.note", jump=text.number(round(1 - steady, 4)))
     yield [f"**{say('stability')}**", text.number(steady), jump]
-    counts = " / ".join(text.number(page.number(f"total_{name}")) for name in ("improvements", "degradations"))
+    counts = " / ".join(text.number(value) for value in _counts(page))
     yield [f"**{say('rises')}**", counts, say("rises.note")]
-    note = say("smallest.note", clusters=page.course.n_clusters, samples=page.course.n_samples)
+    clusters, samples = page.course.n_clusters, page.course.n_samples
+    note = say("smallest.note", clusters=clusters, samples=samples) if clusters and samples else ""
     yield [f"**{say('smallest')}**", text.number(page.number("cluster_size_min")), note]
-    yield [f"**{say('verdict')}**", literal(_verdict(text)), say("verdict.note", count=len(page.trial.codes))]
+    note = say("verdict.note", count=len(page.trial.codes)) if page.trial.is_known else ""
+    yield [f"**{say('verdict')}**", literal(_verdict(text)), note]
 
 
-def _signed(value: float | None) -> str:
-    return "?" if value is None else f"{value:+.4f}"
+def _counts(page: StatusPage) -> tuple[float | None, float | None]:
+    """How often the score rose and fell; unknown before there are two."""
+    if page.scored < 2:
+        return None, None
+    return page.number("total_improvements"), page.number("total_degradations")
+
+
+def _slope(page: StatusPage) -> str:
+    return f"{page.number('trend_slope') or 0.0:+.4f}"
 
 
 def _verdict(text: Text) -> str:
@@ -92,14 +102,14 @@ def _verdict(text: Text) -> str:
 
 def _good(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
-    if page.trial.numbers.get("performance_trend") == "improving":
-        yield say("good.trend", slope=_signed(page.number("trend_slope")))
+    if page.trend == "improving":
+        yield say("good.trend", slope=_slope(page))
     if text.losses and _has_fallen(text):
         (start, first), (epoch, now) = text.losses
         yield say("good.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
     if page.number("clusters_empty") == 0:
         smallest = text.number(page.number("cluster_size_min"))
-        yield say("good.clusters", smallest=smallest, samples=page.course.n_samples)
+        yield say("good.clusters", smallest=smallest)
     if (start := _input(page)) is not None and page.last is not None and page.last > start + EQUAL:
         yield say("good.input", now=text.score(page.last), input=text.score(start))
     if not page.trial.codes and page.trial.is_known:
@@ -127,15 +137,15 @@ def _bad(text: Text) -> Iterable[str]:
         )
     if page.trial.failure:
         yield say("verdict.failed", code=literal(page.trial.failure))
-    if page.trial.numbers.get("performance_trend") == "declining":
-        yield say("bad.trend", slope=_signed(page.number("trend_slope")))
+    if page.trend == "declining":
+        yield say("bad.trend", slope=_slope(page))
     if text.losses and not _has_fallen(text) and text.losses[0][0] < text.losses[1][0]:
         (start, first), (epoch, now) = text.losses
         yield say("bad.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
     if page.best and not page.is_near_best:
         yield say("bad.best", best=text.score(page.best[1]), epoch=page.best[0], now=text.score(page.last))
-    rises, falls = page.number("total_improvements") or 0, page.number("total_degradations") or 0
-    if falls and falls >= rises:
+    rises, falls = _counts(page)
+    if rises is not None and falls and falls >= rises:
         yield say("bad.falls", falls=text.number(falls), rises=text.number(rises))
     if _is_unequal(page):
         predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
@@ -240,7 +250,7 @@ def _slow(text: Text) -> Iterable[str]:
     first, now = (value for _, value in text.losses) if text.losses else (None, None)
     yield text.say("slow.loss", first=text.number(first), now=text.number(now))
     smallest = text.number(text.page.number("cluster_size_min"))
-    yield text.say("slow.clusters", smallest=smallest, samples=text.page.course.n_samples)
+    yield text.say("slow.clusters", smallest=smallest)
     yield text.say("slow.features", silhouette=text.number(text.page.number("silhouette")))
 
 
@@ -249,14 +259,14 @@ def _slow(text: Text) -> Iterable[str]:
 
 def _checks(text: Text) -> Iterable[str]:
     page = text.page
-    rises, falls, empty = (page.number(name) for name in ("total_improvements", "total_degradations", "clusters_empty"))
-    start, trend = _input(page), page.trial.numbers.get("performance_trend")
+    (rises, falls), empty = _counts(page), page.number("clusters_empty")
+    start, trend = _input(page), page.trend
     best = page.best
     health = {
-        "loss": None if text.losses is None else _has_fallen(text),
+        "loss": None if text.losses is None or text.losses[0] == text.losses[1] else _has_fallen(text),
         "trend": None if trend is None else trend == "improving",
         "clusters": None if empty is None else empty == 0,
-        "rising": None if best is None else page.is_near_best,
+        "rising": None if len(page.scores) < 2 else page.is_near_best,
         "rises": None if rises is None or falls is None else rises > falls,
         "input": None if start is None or page.last is None else page.last > start + EQUAL,
         "rules": not page.trial.codes if page.trial.is_known else None,

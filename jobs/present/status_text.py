@@ -9,7 +9,7 @@ from core.evaluation.health import Finding
 from core.evaluation.rules import Change, Rule
 from jobs.analysis.scores import uses_labels
 from jobs.health.forecast import NEEDED, TooFew
-from jobs.health.status_page import StatusPage
+from jobs.health.status_page import TREND, StatusPage
 from jobs.present import phrases_en, phrases_zh
 from jobs.present.tables import cell_text
 from jobs.present.visible import bounded, literal
@@ -52,8 +52,10 @@ class Text:
 
     def trend(self) -> str:
         """What the score does."""
-        name = self.page.trial.numbers.get("performance_trend")
-        return self.say(f"trend.{name}") if name else self.say("unknown")
+        if self.page.trend:
+            return self.say(f"trend.{self.page.trend}")
+        few = self.page.scored < TREND
+        return self.say("trend.few", count=self.page.scored, needed=TREND) if few else self.say("unknown")
 
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""

@@ -149,7 +149,7 @@ def attempt(key, values, **told):
         "epochs_done": len(values),
         "data_hash": "d",
         "cluster_sizes": [5, 4],
-        "metrics": {"nmi": values[-1], "loss": 1.0},
+        "metrics": {"nmi": values[-1], "loss": 1.0} if values else {},
         "health": {"label_free": 0.5},
         "history": [(epoch, 1.0, "nmi", value) for epoch, value in enumerate(values, 1)],
     }
@@ -281,4 +281,32 @@ def test_equal_scores_are_neither_lost_nor_worse_and_several_data_sets_are_said(
     assert "k-means of the input** has NMI 1.000 (100.0%): the training has lost 0.600" in low
     chosen = page(command, tmp_path)
     assert "It is the best of 5 trials by the NMI. These were trained on 2 data sets, whose scores do not" in chosen
-    assert "data sets, whose" not in page(command, tmp_path, "--where", "data_hash = 'd'")
+    assert "data sets, whose" not in page(command, tmp_path, "--where", "nmi > 0.3")
+
+
+@pytest.mark.parametrize(("epochs", "trend", "steady"), [(1, False, False), (4, False, True), (5, True, True)])
+def test_few_scored_epochs_tell_no_trend_and_no_stability(tmp_path, command, epochs, trend, steady):
+    writer.write(str(tmp_path), attempt("a", [0.5] * epochs))
+    found = page(command, tmp_path, "--trial", "a")
+    said = "plateau" if trend else f"unknown ({epochs} of 5 scored epochs)"
+    assert f"| **Trend** | {said} |" in found
+    assert ("- [ ] Trend: improving (unknown)" in found) is not trend
+    assert ("| **Stability** | unknown |  |" in found) is not steady
+    assert ("- [ ] More rises than falls (unknown)" in found) is (epochs == 1)
+    assert ("+0.0000" in found) is trend
+
+
+def test_a_trial_without_a_score_is_judged_by_the_metric_of_its_study_and_says_so(tmp_path, command):
+    writer.write(
+        str(tmp_path), attempt("now", [], status="running", metrics={"loss": 2.0}, health={}, cluster_sizes=[])
+    )
+    for lang, words in (("en", "No epoch has a NMI yet."), ("zh", "还没有任何 epoch 的 NMI")):
+        found = page(command, tmp_path, "--trial", "now", "--lang", lang)
+        assert words in found
+        for wrong in ("label", "? ", "unknown a scored", "0 found", "of 0 ", "发现 0 个"):
+            assert wrong not in found.replace("Imbalance of the clusters", ""), wrong
+    assert "no epoch of the trial has a nmi yet" in command("health", tmp_path, "--trial", "now")[1].replace("\n", " ")
+    history = [(1, 1.0, "health.label_free", 0.5)]
+    unlabelled = {"metrics": {}, "health": {"label_free": 0.5}, "history": history}
+    writer.write(str(tmp_path / "two"), attempt("now", [], status="running", **unlabelled))
+    assert "label_free now: 0.500" in page(command, tmp_path / "two", "--trial", "now").replace("\\_", "_")
