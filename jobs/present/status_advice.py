@@ -21,7 +21,7 @@ def advice(text: Text) -> Iterable[str]:
     yield text.heading(2, "advice")
     yield text.heading(3, "advice.go")
     yield listed(go(text))
-    yield text.heading(3, "advice.figures")
+    yield text.heading(3, "advice.figures" if text.is_running else "advice.figures.next")
     best = page.best[1] if page.best else None
     yield listed(
         [
@@ -85,12 +85,14 @@ def first_change(text: Text) -> list[str]:
 def go(text: Text) -> Iterable[str]:
     """Whether to go on or to stop."""
     page, say = text.page, text.say
+    fatal = [one.label for one in page.trial.findings if one.code in _FATAL]
     if not text.is_running:
         yield say("go.ended")
-        if page.trend == "improving" and page.trial.status == "ok":
+        if fatal:
+            yield say("go.change", codes=literal(", ".join(fatal)))
+        elif page.trend == "improving" and page.trial.status == "ok":
             yield say("go.more", epochs=text.number(page.trial.epochs))
         return
-    fatal = [one.label for one in page.trial.findings if one.code in _FATAL]
     if fatal:
         yield say("go.stop", codes=literal(", ".join(fatal)))
     else:

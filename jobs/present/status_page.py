@@ -51,7 +51,7 @@ def _state(text: Text, why: str) -> Iterable[str]:
         status=say(f"status.{trial.status}"),
     )
     yield why
-    yield say("reason", reason=literal(bounded(trial.reason))) if trial.reason else ""
+    yield say("reason", reason=text.reason()) if trial.reason else ""
     yield text.heading(3, "figures")
     yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
     if text.page.scored:
@@ -81,6 +81,11 @@ def _figures(text: Text) -> Iterable[list[str]]:
     clusters, samples = page.course.n_clusters, page.course.n_samples
     note = say("smallest.note", clusters=clusters, samples=samples) if clusters and samples else ""
     yield [f"**{say('smallest')}**", text.number(page.number("cluster_size_min")), note]
+    if (least := page.number("selected_min")) is not None:
+        share = page.number("selected_share")
+        percent = say("unknown") if share is None else f"{share:.1%}"
+        note = say("selected.note", selected=text.number(page.number("selected")), share=percent)
+        yield [f"**{say('selected')}**", text.number(least), note]
     note = say("verdict.note", count=len(page.trial.codes)) if page.trial.is_known else ""
     yield [f"**{say('verdict')}**", literal(_verdict(text)), note]
 
@@ -110,6 +115,8 @@ def _good(text: Text) -> Iterable[str]:
     if page.number("clusters_empty") == 0:
         smallest = text.number(page.number("cluster_size_min"))
         yield say("good.clusters", smallest=smallest)
+    if least := page.number("selected_min"):
+        yield say("good.selected", least=text.number(least))
     if (start := _input(page)) is not None and page.last is not None and page.last > start + EQUAL:
         yield say("good.input", now=text.score(page.last), input=text.score(start))
     if not page.trial.codes and page.trial.is_known:
@@ -147,6 +154,8 @@ def _bad(text: Text) -> Iterable[str]:
     rises, falls = _counts(page)
     if rises is not None and falls and falls >= rises:
         yield say("bad.falls", falls=text.number(falls), rises=text.number(rises))
+    if page.number("selected") and page.number("selected_min") == 0:
+        yield say("bad.selected")
     if _is_unequal(page):
         predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
         yield say("bad.imbalance", predicted=text.number(predicted), true=text.number(true))
@@ -303,6 +312,6 @@ def _summary(text: Text) -> Iterable[str]:
         lines.insert(0, say("summary.score", now=now, epoch=epoch, best=text.score(best), at=at))
     yield listed(lines)
     yield text.heading(3, "summary.advice")
-    yield numbered(list(go(text))[:1])
+    yield numbered(list(go(text))[: 1 if text.is_running else 2])
     yield text.heading(3, "summary.forecast")
     yield listed([text.expected() if text.is_running else say("forecast.ended")])

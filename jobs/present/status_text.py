@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from jobs.present.visible import bounded, literal
 from jobs.results.header import FINISHED
 
 LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": phrases_en.PHRASES, "zh": phrases_zh.PHRASES}
+_BELOW = re.compile(r"nmi ([\d.]+) against ([\d.]+)")
+"""How `core.evaluation.health.warnings` says both numbers."""
 _KEYS = 8
 """Parameters that are named in a sentence."""
 
@@ -56,6 +59,11 @@ class Text:
             return self.say(f"trend.{self.page.trend}")
         few = self.page.scored < TREND
         return self.say("trend.few", count=self.page.scored, needed=TREND) if few else self.say("unknown")
+
+    def reason(self) -> str:
+        """The reason in the trial's row, with the numbers of `BELOW_INPUT` in the page's language."""
+        said = literal(bounded(self.page.trial.reason))
+        return _BELOW.sub(lambda found: self.say("reason.below", nmi=found[1], input=found[2]), said)
 
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""

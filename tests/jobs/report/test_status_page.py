@@ -232,11 +232,11 @@ def fields(template):
     return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 
-def collapsed(key, entropy=0.1, **params):
+def collapsed(key, entropy=0.1, reason="", **params):
     """A trial that has collapsed unless its entropy is high."""
     history = [(epoch, 1.0, name, value) for epoch in range(1, 10) for name, value in signals(epoch, entropy)]
     settings = {"optimiser.learning_rate": 0.01, "batch_size": 64, "method.entropy_weight": 1.0, "learning_rate": 0}
-    return attempt(key, [0.5] * 9, params={**settings, **params}, history=history)
+    return attempt(key, [0.5] * 9, params={**settings, **params}, history=history, reason=reason)
 
 
 def signals(epoch, entropy):
@@ -310,3 +310,38 @@ def test_a_trial_without_a_score_is_judged_by_the_metric_of_its_study_and_says_s
     unlabelled = {"metrics": {}, "health": {"label_free": 0.5}, "history": history}
     writer.write(str(tmp_path / "two"), attempt("now", [], status="running", **unlabelled))
     assert "label_free now: 0.500" in page(command, tmp_path / "two", "--trial", "now").replace("\\_", "_")
+
+
+def test_labelled_samples_are_told_apart_from_clusters_in_both_languages(tmp_path, command):
+    epoch = {"nmi": 0.5, "health.selected": 200.0, "health.selected_share": 0.5, "health.cluster_size_min": 71.0}
+    for least in (62.0, 0.0):
+        history = [(1, 1.0, name, value) for name, value in {**epoch, "health.selected_min": least}.items()]
+        writer.write(str(tmp_path), attempt(f"k{least:.0f}", [0.5], history=history))
+    found, chinese = (page(command, tmp_path, "--trial", "k62", "--lang", lang) for lang in ("en", "zh"))
+    note = "the selection has labelled 200 samples, 50.0% of all"
+    assert f"| **Smallest number of labelled samples of a cluster** | 62 | {note} |" in found
+    assert "| **Smallest cluster** | 71 |" in found
+    assert "**The selection works**: each cluster has 62 labelled samples or more." in found
+    assert "| **每个聚类的最小已标注样本数** | 62 |" in chinese
+    assert "**样本选择有效**" in chinese
+    assert "**The selection has left a cluster out**" in page(command, tmp_path, "--trial", "k0")
+
+
+def test_a_trial_that_has_ended_gets_advice_for_the_next_run(tmp_path, command):
+    reason = "BELOW_INPUT: nmi 0.229 against 0.737"
+    writer.write(str(tmp_path), collapsed("own", reason=reason))
+    found, chinese = (page(command, tmp_path, "--trial", "own", "--lang", lang) for lang in ("en", "zh"))
+    assert "### Figures to watch in the next run" in found
+    assert "the next run needs another setting (see below), not more epochs" in found
+    assert "may reach more" not in found
+    assert "nmi 0.229 against 0.737 of k-means of the input" in found
+    assert "against" not in chinese
+    assert "下次训练需要更换设置" in chinese
+    rising = page(command, tmp_path, "--trial", put_rising(tmp_path))
+    assert "for the next run, more than 9 epochs may reach more" in rising
+    assert "needs another setting" not in rising
+
+
+def put_rising(folder):
+    writer.write(str(folder), attempt("rising", [0.1 * epoch for epoch in range(1, 10)]))
+    return "rising"
