@@ -126,13 +126,19 @@ def _status_page(
     table = rows(paths, where=where, studies=studies, columns=list(COLUMNS), history=True).table
     warn(apart.notes(table))
     keys = table["trial_key"].to_pylist()
-    key = None if trial is None else one_trial(trial, keys, f"There is no trial {trial!r} in these results.")
+    key = None if trial is None else one_trial(trial, keys, _none(trial, keys))
     chosen = choose(table, metric, maximise=mode == "max", key=key, named=wanted[0] is not None)
     row = {name: table[name][chosen.place].as_py() for name in ("study", "trial_key", "data_hash", "params_json")}
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     words = _words(folders.get(row["study"]), row)
     page = status_page(table, chosen.place, chosen.metric, maximise=chosen.maximise, words=words)
     return present.markdown(page, language, chosen.of, chosen.data_sets)
+
+
+def _none(start: str, keys: Sequence[str]) -> str:
+    from core.config.schema import nearest
+
+    return f"There is no trial {start!r} in these results: there are {nearest(start, keys)}."
 
 
 def _words(folder: Place | None, row: dict[str, str]) -> Words | str:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.config.schema import nearest
 from core.errors import UserError
 from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
 from core.evaluation.trend import EPSILON
 from jobs.analysis import apart
+from jobs.analysis.curves import curve_metrics
+from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
 from jobs.health.changes import Advice, advices
@@ -223,6 +226,8 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         UserError: several studies have the trial, or no trial has a value of the metric.
     """
     metric = within_trial(metric)
+    if named:
+        _check_known(table, metric)
     places = [row for row, one in enumerate(table["trial_key"].to_pylist()) if key in {None, one}]
     has_scores, has_others = (any(_end(table, row, one) is not None for row in places) for one in (metric, LABEL_FREE))
     # Where no epoch is scored yet, labels are not known to be missing.
@@ -243,6 +248,16 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
     best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
     hashes = table["data_hash"].to_pylist()
     return PageTrial(best, metric, maximise, len(scored), len({hashes[row] for row in scored}))
+
+
+def _check_known(table: pa.Table, metric: str) -> None:
+    """Refuses a metric that no row has, unless none has any."""
+    known = {
+        name for name in table.column_names if name.startswith((METRIC, HEALTH)) and table[name].null_count < len(table)
+    }
+    known = {metric_name(name) for name in known} | {metric_name(name) for name in curve_metrics(table)}
+    if known and metric not in known:
+        raise UserError(f"No trial has a value of {metric!r}: there are {nearest(metric, known)}.")
 
 
 def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, words: Words | str) -> StatusPage:
@@ -306,7 +321,7 @@ def _data_names(table: pa.Table) -> list[str]:
 
 
 def _end(table: pa.Table, row: int, metric: str) -> float | None:
-    for column in (f"{METRIC}{metric}", f"health.{metric}"):
+    for column in (f"{METRIC}{metric}", f"{HEALTH}{metric}"):
         if column in table.column_names:
             value = table[column][row].as_py()
             if value is not None and isfinite(value):

@@ -207,7 +207,14 @@ def test_values_of_strangers_make_no_markup_and_no_control(tmp_path, command):
         (["--lang", "zh"], "add --style status"),
         (["--style", "status", "--format", "latex"], "leave out --format latex"),
         (["--style", "status", "--out", "page.html"], "should end in .md"),
-        (["--style", "status", "--trial", "zz"], "no trial 'zz'"),
+        (
+            ["--style", "status", "--trial", "zz"],
+            "no trial 'zz' in these results: there are k0, k1, k2, k3, k4, k5, k6, k7, k8, ",
+        ),
+        (
+            ["--style", "status", "--on", "nmii", "--trial", "k1"],
+            "No trial has a value of 'nmii': there are label_free",
+        ),
         (["--style", "status", "--on", "ari"], "No trial has a value of 'ari'"),
     ],
 )
