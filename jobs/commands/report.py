@@ -148,14 +148,15 @@ def _words(folder: Place | None, row: dict[str, str]) -> Words | str:
     from jobs.health.status_page import Words
     from jobs.report import cluster_data
 
-    if json.loads(row["params_json"] or "{}").get("data.name") != "text":
+    data = json.loads(row["params_json"] or "{}").get("data.name")
+    if data not in {"text", "multiview"}:
         return "none"
     try:
-        texts = cluster_data.texts_of(folder, row) if folder else []
+        texts = cluster_data.texts_of(folder, row) if folder else None
     except UserError:
-        texts = []
+        texts = None
     if not texts:
-        return "unread"
+        return "none" if data == "multiview" and texts is not None else "unread"
     counts = [len(text.split()) for text in texts]
     if sum(count > 1 for count in counts) * 2 < len(counts):
         return "spaceless"

@@ -4,6 +4,7 @@ import itertools
 import re
 import string
 
+import numpy as np
 import pytest
 
 from core.evaluation.rules import RULES
@@ -352,3 +353,33 @@ def test_a_trial_that_has_ended_gets_advice_for_the_next_run(tmp_path, command):
 def put_rising(folder):
     writer.write(str(folder), attempt("rising", [0.1 * epoch for epoch in range(1, 10)]))
     return "rising"
+
+
+VIEWS = """
+study: talk
+trial:
+  data: {name: multiview, path: talk.npz, views: [VIEWS], dimensions: 8}
+  encoder: multiview
+  method: umc
+  epochs: 1
+seeds: [0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("views", "said"),
+    [
+        ("words, sound", "**Length of the texts**: 3.00 words a text on average, over 39 texts"),
+        ("sound, more", "no texts"),
+    ],
+)
+def test_the_length_of_texts_is_that_of_views_of_texts(tmp_path, command, monkeypatch, views, said):
+    chance = np.random.default_rng(0)
+    words = np.array(["", *(f"a {'fox' if i % 2 else 'hen'} {i}" for i in range(39))])
+    sound, more = chance.normal(size=(2, 40, 4))
+    np.savez(tmp_path / "talk.npz", words=words, sound=sound, more=more, label=np.arange(40) % 2)
+    (tmp_path / "study.yaml").write_text(VIEWS.replace("VIEWS", views))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--quiet")
+    assert code == 0, err
+    assert said in page(command, tmp_path / "results")
