@@ -139,7 +139,8 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """The words "; did you mean …?" when something allowed is near, or has these initials (`lr`); else nothing."""
     allowed = list(allowed)
     short = [one for one in allowed if name and name == "".join(part[:1] for part in one.split("_"))]
-    near = short or difflib.get_close_matches(name, allowed, n=1, cutoff=0.55)
+    plain = {one.casefold(): one for one in reversed(allowed)}
+    near = short or [plain[one] for one in difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.55)]
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -288,10 +289,31 @@ def json_schema(type_: Any) -> dict[str, Any]:
 
 
 def _hint(value: Any, type_: Any) -> str:
-    """The reason for a bound, or the nearest allowed text for a text that is not allowed; else an empty text."""
+    """The reason for a bound, the wrong item of a list, or the allowed text nearest to a text; else an empty text."""
+    if get_origin(type_) is tuple:
+        return _item_hint(value, _item(type_))
     if reason := next((one.why for one in get_args(type_) if isinstance(one, Bounds) and one.why), ""):
         return f": {reason}"
     names = [one for one in get_args(type_) if isinstance(one, str)] if get_origin(type_) is Literal else []
     if isinstance(value, str) and names:
         return did_you_mean(value, names)
     return ""
+
+
+def _item_hint(value: Any, type_: Any) -> str:
+    """The first item that does not fit with the text nearest to it, or that a single item needs brackets."""
+    if isinstance(value, str | int | float):
+        return f": write [{value}]" if _fits(value, type_) else _hint(value, type_)
+    if not isinstance(value, list | tuple):
+        return ""
+    wrong = next(one for one in value if not _fits(one, type_))
+    hint = _hint(wrong, type_)
+    return f"; {wrong!r} is not{hint}" if len(value) > 1 else hint
+
+
+def _fits(value: Any, type_: Any) -> bool:
+    try:
+        _converted(value, type_)
+    except ValueError:
+        return False
+    return True

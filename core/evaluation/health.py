@@ -6,11 +6,10 @@ The rules are the rows of `RULES` in `core.evaluation.rules`, one for each code;
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_right, insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
@@ -24,6 +23,8 @@ OK = "OK"
 MARGIN = 0.02
 # Share of log K below which most samples share few clusters.
 COLLAPSED = 0.5
+USUAL = 3
+"""The epochs before an epoch from which on its gradients can be called unusual."""
 
 Series = Sequence[tuple[int, float]]
 
@@ -85,7 +86,7 @@ class Course:
 
         Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
         finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
-        as a multiple of the median of all epochs' means.
+        as a multiple of the median of the means of all epochs before it, from the epoch after `USUAL` such means on.
         """
         return self._made.get(name, self.series.get(name, ()))
 
@@ -97,8 +98,8 @@ class Course:
             found["loss_ratio"] = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
             found["loss_moved"] = [(epoch, abs(1 - ratio)) for epoch, ratio in found["loss_ratio"]]
         norms, largest = self.series.get("gradient_norm_mean"), self.series.get("gradient_norm_max", ())
-        if norms and (usual := median(value for _, value in norms)) > 0:
-            found["gradient_jump"] = [(epoch, value / usual) for epoch, value in largest]
+        if norms:
+            found["gradient_jump"] = list(_jumps(norms, largest))
         return found
 
     def values(self, name: str) -> list[float]:
@@ -117,6 +118,21 @@ class Course:
         return series[place - 1][1] if place else None
 
 
+def _jumps(means: Series, largest: Series) -> Iterator[tuple[int, float]]:
+    """Each epoch's largest norm over the median of the means before it: what comes later changes no earlier jump."""
+    before: list[float] = []
+    place = 0
+    for epoch, value in largest:
+        while place < len(means) and means[place][0] < epoch:
+            if math.isfinite(means[place][1]):
+                insort(before, means[place][1])
+            place += 1
+        # Half the sum: the sum of two huge numbers may be infinite.
+        usual = before[(len(before) - 1) // 2] / 2 + before[len(before) // 2] / 2 if before else 0.0
+        if len(before) >= USUAL and usual > 0:
+            yield epoch, value / usual
+
+
 def _ratio(value: float, first: float) -> float:
     if not math.isfinite(value):
         return math.inf
@@ -130,12 +146,14 @@ class Finding:
     Attributes:
         code: the code of its rule.
         epoch: the epoch in which the rule was met.
+        since: the first epoch from which on its bound was passed without a break, be it before the rule was applied.
         evidence: the signals of the rule, with their last values.
         sentence: what was found, with these numbers.
     """
 
     code: str
     epoch: int
+    since: int
     evidence: Mapping[str, float]
     sentence: str
 
@@ -158,15 +176,19 @@ def _apply(rule: Rule, course: Course) -> Finding | None:
     met = [found for case in rule.cases if (found := _raised(rule, case, course))]
     if not met:
         return None
-    epoch, evidence = min(met, key=lambda found: found[0])
+    epoch, since, evidence = min(met, key=lambda found: found[0])
     values = ", ".join(f"{name} {value:.3g}" for name, value in evidence.items())
-    return Finding(rule.code, epoch, evidence, f"{rule.why}: {values}.")
+    return Finding(rule.code, epoch, since, evidence, f"{rule.why}: {values}.")
 
 
-def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, dict[str, float]] | None:
-    """The epoch in which a case of a rule was met, and the last values of its signals in that run of epochs."""
+def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[int, int, dict[str, float]] | None:
+    """The epoch in which a case of a rule was met, the first of its run of epochs, and its signals' last values there.
+
+    A run may begin before the share of the epochs from which on the rule is applied; these epochs do not count for its
+    window.
+    """
     whole = course.last if course.ended else max(course.epochs, course.last)
-    epochs = [epoch for epoch, _ in course.get(case[0].signal) if epoch >= rule.after * whole]
+    epochs = [epoch for epoch, _ in course.get(case[0].signal)]
     run: list[int] = []
     # From the end where the last epochs count, so that mostly a single one is looked at.
     for epoch in reversed(epochs) if rule.when == "now" else epochs:
@@ -176,10 +198,11 @@ def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[in
             run = []
         else:
             break
-    if len(run) < rule.window:
-        return None
     run.sort()
-    return run[rule.window - 1], _values(case, course, run[-1])
+    counted = [epoch for epoch in run if epoch >= rule.after * whole]
+    if len(counted) < rule.window:
+        return None
+    return counted[rule.window - 1], run[0], _values(case, course, run[-1])
 
 
 def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:
@@ -202,7 +225,8 @@ def summary(course: Course) -> dict[str, float | str]:
     values = course.values("nmi") or course.values("label_free")
     if values:
         course_trend = trend(values)
-        found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
+        if course_trend.name != "unknown":
+            found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
         found["total_improvements"], found["total_degradations"] = map(float, changes(values))
         found["of_nmi"] = float("nmi" in course.series)
     if (steady := stability(values)) is not None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from core.evaluation.metrics import AT_THE_END
+
 EMPTY = "EMPTY_CLUSTERS"
 """The code whose label has the number of clusters."""
 DATED = "COLLAPSED"
@@ -96,6 +98,11 @@ class Rule:
         return tuple(dict.fromkeys(name for case in self.cases for one in case for name in one.names))
 
     @property
+    def at_the_end(self) -> bool:
+        """Whether it can be met in the last epoch alone, since each case needs a score that only this epoch has."""
+        return all(any(name in AT_THE_END for one in case for name in one.names) for case in self.cases)
+
+    @property
     def bound(self) -> str:
         """The conditions as text."""
         return ", or ".join(" and ".join(map(str, case)) for case in self.cases)
@@ -112,10 +119,20 @@ _STRONGER, _WEAKER = Change("views", "strengthen"), Change("views", "weaken")
 RULES: tuple[Rule, ...] = (
     Rule(
         code="DIVERGED",
-        cases=((Condition("loss_ratio", ">", 10.0),), (Condition("gradient_jump", ">", 1000.0),)),
+        cases=(
+            (Condition("loss_ratio", ">", 10.0),),
+            (Condition("gradient_jump", ">", 1000.0),),
+            # After steps that were far too long the outputs are constant, and the gradients of all epochs to come tiny.
+            (
+                Condition("loss_ratio", ">", 1.02),
+                Condition("loss_share_instance", ">", 0.97),
+                Condition("loss_share_entropy", ">", 0.9),
+            ),
+        ),
         when="ever",
         source=f"{_RUNS}; {_NOTES} was a jump of 10, which healthy runs pass",
-        why="The loss is not finite or ten times that of the first epoch, or a gradient was a thousand times the usual",
+        why="The loss is not finite, is ten times that of the first epoch, or rose while all samples came to have one "
+        "cluster, or a gradient was a thousand times the usual one of the epochs before",
         change=(_RATE, Change("optimiser.warmup", "raise"), Change("batch_size", "raise")),
     ),
     Rule(

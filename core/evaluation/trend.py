@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 WINDOW = 10
 """The last scored epochs of which trend and stability are."""
+FEWEST = 5
+"""With fewer values the test cannot reach `SIGNIFICANT`, so the trend is unknown."""
 SIGNIFICANT = 0.05
 """The p-value from which on a trend counts as none."""
 EPSILON = 0.005
@@ -30,36 +32,38 @@ class Trend:
     """The trend of a score of which larger is better.
 
     Attributes:
-        name: what the score does.
+        name: what the score does; `unknown` for fewer than `FEWEST` values.
         slope: Theil-Sen: the median slope of all pairs, in units of the score per value; 0 for fewer than two values.
         p: the two-sided p-value of the Mann-Kendall test. Neighbouring epochs depend on each other, so it is smaller
             than the true one.
         n: the number of values.
     """
 
-    name: Literal["improving", "plateau", "declining"]
+    name: Literal["improving", "plateau", "declining", "unknown"]
     slope: float
     p: float
     n: int
 
 
 def trend(values: Sequence[float]) -> Trend:
-    """The trend of the last `WINDOW` finite values of a score; a plateau if p >= .05, so for four values or fewer."""
+    """The trend of the last `WINDOW` finite values of a score; a plateau if p >= .05."""
     last = _finite(values)[-WINDOW:]
     n = len(last)
     if n < 2:
-        return Trend("plateau", 0.0, 1.0, n)
+        return Trend("unknown", 0.0, 1.0, n)
     earlier, later = np.triu_indices(n, 1)
     rises = last[later] - last[earlier]
     slope = float(np.median(rises / (later - earlier)))
     p = _p_value(int(np.sign(rises).sum()), last)
+    if n < FEWEST:
+        return Trend("unknown", slope, p, n)
     if p >= SIGNIFICANT or slope == 0:
         return Trend("plateau", slope, p, n)
     return Trend("improving" if slope > 0 else "declining", slope, p, n)
 
 
 def stability(values: Sequence[float]) -> float | None:
-    """How steady the last `WINDOW` finite values of a score are, in 0..1; None for fewer than two.
+    """How steady the last `WINDOW` finite values of a score are, in 0..1; None for fewer than three.
 
     It is 1 - mean |d - median(d)| over the changes d from value to value, and 0 at least. A constant course has 1, and
     so has one that rises by the same step each time. It is in units of the score, not relative to the score's spread:
@@ -67,8 +71,8 @@ def stability(values: Sequence[float]) -> float | None:
     rounding unstable.
     """
     steps = np.diff(_finite(values)[-WINDOW:])
-    if not len(steps):
-        return None
+    if len(steps) < 2:
+        return None  # A single change is equal to the median of all changes.
     return max(0.0, 1.0 - float(np.abs(steps - np.median(steps)).mean()))
 
 

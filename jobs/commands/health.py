@@ -15,6 +15,7 @@ from jobs.present.output import deliver, format_of, remark, warn, width
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from core.evaluation.health import Course
     from jobs.health.courses import Judged
 
 _OF_MANY = ("codes", "trials", "settings")
@@ -96,13 +97,19 @@ def _one(table: pa.Table, start: str, fmt: str, part: str | None) -> str:
     known = [other for other in trials if other.is_known]
     changes = {code: helped(known, known.index(one), code) for code in one.codes if one.is_known}
     course = courses(take(table, [place]))[0]
-    # Without a score yet, labels are not known to be missing.
-    metric = "label_free" if course.get("label_free") and not course.get("nmi") else "nmi"
-    ahead = "" if one.has_ended else _ahead(table, one, metric)
+    ahead = "" if one.has_ended else _ahead(table, one, "nmi" if _has_labels(one, course, trials) else "label_free")
     found = TrialHealth(one, course, changes, ahead)
     if fmt in PROSE:
         return trial_text(found, fmt, width(), (part,) if part else TABLES)
     return machine_sheet(found, part or "findings").render(fmt)
+
+
+def _has_labels(one: Judged, course: Course, trials: Sequence[Judged]) -> bool:
+    """Whether the trial is scored against labels; before its first score, other trials on the same data tell it."""
+    if course.get("label_free"):
+        return bool(course.get("nmi"))
+    same = (other for other in trials if other.data == one.data)
+    return bool(course.get("classes")) or any("best_epoch_nmi" in other.numbers for other in same)
 
 
 def _ahead(table: pa.Table, one: Judged, metric: str) -> str:

@@ -12,7 +12,7 @@ from core.evaluation.rules import Change, Rule
 from jobs.analysis.effect import own_options
 from jobs.analysis.trials import Trials, factor_of
 from jobs.health.courses import Judged
-from jobs.health.settings import factors
+from jobs.health.settings import factors, once
 from jobs.results.header import STATUSES
 
 _NORMAL = 1.959964
@@ -125,8 +125,8 @@ def helped(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
 def tried(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
     """The other values of one parameter in comparable trials, those that most surely go without the code first.
 
-    Seeds may differ. Other data, another method and fewer epochs are no remedy. A trial that was stopped or failed
-    before its end tells nothing of a code that it does not have.
+    Seeds may differ. A trial that several studies hold counts once. Other data, another method and fewer epochs are no
+    remedy. A trial that was stopped or failed before its end tells nothing of a code that it does not have.
 
     Args:
         trials: Of one protocol; each has a course.
@@ -134,8 +134,8 @@ def tried(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
         code: The code.
     """
     one = trials[place]
-    told = [i for i, other in enumerate(trials) if i == place or code in other.codes or other.status == STATUSES[0]]
-    those = [trials[i] for i in told]
+    told = [other for other in trials if code in other.codes or other.status == STATUSES[0]]
+    those = [one, *once([other for other in told if other.trial_key != one.trial_key])]
     rows = Trials(
         column="",
         values=np.array([code not in other.codes for other in those], np.float64),
@@ -145,17 +145,16 @@ def tried(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
         constant={},
         seconds=np.full(len(those), np.nan),
     )
-    at = told.index(place)
     keys = [key for key in rows.factors if key in one.params and key != "epochs" and not key.startswith(_NO_REMEDY)]
-    found = [change for key in keys for change in _of_one(rows, at, key)]
+    found = [change for key in keys for change in _of_one(rows, key)]
     return sorted(found, key=lambda change: (-change.least, change.key, str(change.value)))
 
 
-def _of_one(rows: Trials, at: int, key: str) -> list[Remedy]:
-    """All other values of the parameter in trials that are equal to one in the rest."""
+def _of_one(rows: Trials, key: str) -> list[Remedy]:
+    """All other values of the parameter in trials that are equal to the first in the rest."""
     factor, groups = rows.factors[key], rows.groups([key, *own_options(rows, key)], seeds=False)
-    alike = (groups == groups[at]) & (factor.codes >= 0)
-    own, codes, size = int(factor.codes[at]), factor.codes[alike], len(factor.levels)
+    alike = (groups == groups[0]) & (factor.codes >= 0)
+    own, codes, size = int(factor.codes[0]), factor.codes[alike], len(factor.levels)
     counts, without = np.bincount(codes, minlength=size), np.bincount(codes, rows.values[alike], minlength=size)
     return [
         Remedy(key, factor.levels[own], value, int(without[i]), int(counts[i]), int(without[own]), int(counts[own]))

@@ -10,6 +10,7 @@ from jobs.analysis.intervals import ALPHA
 from jobs.analysis.trials import Codes, Factor, factor_of
 from jobs.health.courses import Judged
 from jobs.health.exact import adjusted, freeman_halton
+from jobs.results.header import STATUSES
 
 MOST_VALUES = 6
 """A number with more values is shown in three ranges that hold about as many trials each."""
@@ -63,12 +64,14 @@ class Settings:
     Attributes:
         found: The smallest p-values first; those with too few trials last.
         left_out: The parameters with too many words.
-        trials: How many trials were counted: those that have ended and have a course.
+        trials: How many trials were counted: those that have ended and have a course, each key once.
+        again: How many rows were left out because another study has the same trial.
     """
 
     found: tuple[CodeBySetting, ...]
     left_out: tuple[str, ...]
     trials: int
+    again: int = 0
 
 
 def factors(trials: Sequence[Judged]) -> dict[str, Factor]:
@@ -81,12 +84,14 @@ def factors(trials: Sequence[Judged]) -> dict[str, Factor]:
 def settings(trials: Sequence[Judged]) -> Settings:
     """Tests each code over each parameter that varies.
 
-    A trial counts as one, whatever its other parameters: where two parameters were varied together, both differ.
+    A trial counts as one, whatever its other parameters: where two parameters were varied together, both differ. One
+    that several studies hold, as its key says, counts once.
 
     Args:
         trials: Of one protocol. Those that still run, or whose course is unknown, are left out.
     """
-    ended = [one for one in trials if one.has_ended and one.is_known]
+    known = [one for one in trials if one.has_ended and one.is_known]
+    ended = once(known)
     varied = {key: one for key, one in factors(ended).items() if len(one.levels) > 1}
     wide = tuple(key for key, one in varied.items() if not one.is_number and len(one.levels) > MOST_WORDS)
     found = [
@@ -95,7 +100,12 @@ def settings(trials: Sequence[Judged]) -> Settings:
         for key in varied
         if key not in wide
     ]
-    return Settings(tuple(_corrected(found)), wide, len(ended))
+    return Settings(tuple(_corrected(found)), wide, len(ended), len(known) - len(ended))
+
+
+def once(trials: Sequence[Judged]) -> list[Judged]:
+    """Each trial once, by its key: of several studies', one that went to its end, or else the last."""
+    return list({one.trial_key: one for one in sorted(trials, key=lambda one: one.status == STATUSES[0])}.values())
 
 
 def _grouped(factor: Factor) -> tuple[str, Sequence[Any], Codes]:

@@ -23,7 +23,7 @@ _LABELS = 2
 _MEANS: Mapping[str, str] = {
     **{rule.code: rule.why for rule in RULES},
     OK: "No rule found anything",
-    UNKNOWN: "No history and no signal is known",
+    UNKNOWN: "No history and no signal is known, as of a trial of which no epoch has ended yet",
 }
 
 
@@ -159,6 +159,7 @@ def settings_words(found: Settings) -> str:
         return f"Which settings die of what: over {counted(found.trials, 'trial')}, no code or no parameter varies."
     tests = sum(one.corrected is not None for one in found.found)
     told = f"Which settings die of what, over {counted(found.trials, 'trial')} that ended"
+    told += f" ({found.again:,} more of other studies are the same trials)" if found.again else ""
     if not tests:
         return f"{told}: too few for an exact test to show anything."
     return (

@@ -167,7 +167,7 @@ PHRASES = {
 }
 
 WHY = {
-    "DIVERGED": "Loss 不是有限数，或达到第一个 epoch 的十倍，或某次梯度达到平常的一千倍",
+    "DIVERGED": "Loss 不是有限数，达到第一个 epoch 的十倍，或在样本归入一个聚类时上升，或某次梯度达到此前平常的一千倍",
     "COLLAPSED": "大多数样本集中在少数聚类中",
     "EMPTY_CLUSTERS": "有聚类没有样本",
     "OVERCONFIDENT": "聚类头对特征中不存在、或随视图变化的聚类过于自信",

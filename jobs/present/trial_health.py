@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import counted
 from core.evaluation.health import RULES, Course, Finding, Rule
-from core.evaluation.trend import Trend, trend
+from core.evaluation.trend import FEWEST, Trend, trend
 from jobs.health.changes import Remedy
 from jobs.health.courses import Judged
 from jobs.present import tables
@@ -60,7 +60,9 @@ def trial_text(found: TrialHealth, fmt: str, width: int | None, parts: Sequence[
         blocks += [f"{found.trial.failure}: {found.trial.reason}."] if found.trial.failure else []
     if "numbers" in parts:
         columns = [Column("number", right=False), Column("value", right=False)]
-        blocks.append(Sheet(columns, numbers(found)).render(fmt, width))
+        rows = numbers(found)
+        blocks += [Sheet(columns, rows).render(fmt, width)] if rows else []
+        blocks += [] if found.score else [_no_score(found.trial)]
         blocks += [found.ahead] if found.ahead else []
     if "course" in parts and found.course.series:
         blocks.append(course_sheet(found).render(fmt, width))
@@ -78,7 +80,7 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
     rule = RULE[one.code]
     blocks = []
     if "findings" in parts:
-        blocks.append(f"{one.label}, epoch {one.epoch}: {one.sentence} The rule: {rule.bound} ({rule.source}).")
+        blocks.append(f"{one.label}, {_when(one, rule)}: {one.sentence} The rule: {rule.bound} ({rule.source}).")
     if "changes" in parts:
         changes = found.helped.get(one.code, ())
         blocks.append(basis(one.code, changes))
@@ -89,6 +91,12 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
             columns += [Column(f"without {one.code}"), Column("with the old value")]
             blocks.append(Sheet(columns, [[names[row[0]], *row[1:]] for row in shown]).render(fmt, width))
     return blocks
+
+
+def _when(one: Finding, rule: Rule) -> str:
+    if rule.at_the_end:
+        return "at the end"
+    return f"in epoch {one.epoch}" if rule.when == "ever" else f"since epoch {one.since}"
 
 
 def basis(code: str, changes: Sequence[Remedy]) -> str:
@@ -121,15 +129,21 @@ def numbers(found: TrialHealth) -> list[list[Any]]:
     return rows
 
 
+def _no_score(one: Judged) -> str:
+    if one.is_known:
+        return "No epoch has a score." if one.has_ended else "No epoch has a score yet."
+    return "No history and no signal is known." if one.has_ended else "No epoch has ended yet."
+
+
 def _trend_words(one: Trend, score: str) -> str:
-    if one.n < 2:
-        return f"{one.name}: {counted(one.n, 'scored epoch')}, too few for a trend"
+    if one.name == "unknown":
+        return f"unknown ({counted(one.n, 'scored epoch')}; {FEWEST} are needed)"
     return f"{one.name}: {score} {one.slope:+.2g} per scored epoch (p = {one.p:.2g}, the last {one.n})"
 
 
 def _stability_words(value: float | str | None, score: str) -> str:
     if not isinstance(value, float):
-        return f"too few scored epochs of {score}"
+        return f"unknown (fewer than 3 scored epochs of {score})"
     labelled = "which uses the labels" if score == "nmi" else "without labels"
     return f"{value:.3f}, of {score}, {labelled}"
 
@@ -178,12 +192,13 @@ def machine_sheet(found: TrialHealth, part: str) -> Sheet:
 
 
 def _findings(found: TrialHealth) -> Sheet:
-    heads = ["code", "label", "epoch", "evidence", "sentence", "rule", "source"]
+    heads = ["code", "label", "epoch", "since", "evidence", "sentence", "rule", "source"]
     rows: list[list[Any]] = [
         [
             one.code,
             one.label,
             one.epoch,
+            one.since,
             "; ".join(f"{name}={value!r}" for name, value in one.evidence.items()),
             one.sentence,
             RULE[one.code].bound,
@@ -192,7 +207,7 @@ def _findings(found: TrialHealth) -> Sheet:
         for one in found.trial.findings
     ]
     if found.trial.failure:
-        rows.append([found.trial.failure, found.trial.failure, None, "", found.trial.reason, "", ""])
+        rows.append([found.trial.failure, found.trial.failure, None, None, "", found.trial.reason, "", ""])
     return Sheet([Column(head) for head in heads], rows)
 
 

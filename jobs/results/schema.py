@@ -103,7 +103,7 @@ class Attempt:
         best_metric: Name of the metric that chose `best_epoch`.
         label_free_epoch: The epoch with the highest `health["label_free"]`.
         verdict: `OK`, or the codes of `core.evaluation.health.judge` joined by "; "; empty if it was not judged.
-        performance_trend: `improving`, `plateau` or `declining`; empty without a scored epoch.
+        performance_trend: `improving`, `plateau` or `declining`; empty with fewer than five scored epochs.
         cluster_sizes: Items per cluster at the last epoch.
         probe_labels: Clusters of the data set's subsample at the last epoch, each below 2,000.
         metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from core.config.schema import Bounds, Place, PositiveFloat, PositiveInt
+from core.evaluation.metrics import AT_THE_END
+from core.evaluation.rules import RULES
 from jobs.study.search import Search
 
 
@@ -135,7 +137,7 @@ class Health:
 
     Attributes:
         stop: codes; a trial in which one is found ends after this epoch as `stopped`, and does not start again while
-            the code is listed.
+            the code is listed. `BELOW_INPUT` can be none of them: its score is known in the last epoch only.
     """
 
     stop: tuple[Code, ...] = ()
@@ -155,8 +157,7 @@ def mistakes(
     if select.save_state and select.save_model:
         why = "the model of the best epoch is not kept where a trial goes on: leave one of the two out"
         yield ("select", "save_state"), why
-    if health.stop and search.scheduler == "pbt":
-        yield ("health", "stop"), "the members of a population wait for each other, so none may end alone: leave it out"
+    yield from _of_health(health, search)
     try:
         budget.end()
     except (ValueError, OverflowError):
@@ -175,6 +176,16 @@ def mistakes(
             yield place, f"is not a custom resource: use resources.{_OWN_KEYS[name]}"
         elif amount < _SMALLEST or (amount > 1 and amount % 1):
             yield place, f"{amount:g} is wrong: a whole number, or a number from {_SMALLEST} to 1 is needed"
+
+
+def _of_health(health: Health, search: Search) -> Iterator[tuple[Place, str]]:
+    if health.stop and search.scheduler == "pbt":
+        yield ("health", "stop"), "the members of a population wait for each other, so none may end alone: leave it out"
+    ends = {rule.code: rule for rule in RULES if rule.at_the_end}
+    for code in dict.fromkeys(health.stop):
+        if code in ends:
+            late = ", ".join(name for name in ends[code].signals if name in AT_THE_END)
+            yield ("health", "stop"), f"{code} can end no trial early, as only the last epoch has {late}: leave it out"
 
 
 SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources, "health": Health}

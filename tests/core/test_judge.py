@@ -44,9 +44,29 @@ def test_clusters_may_be_empty_in_the_first_half_of_a_running_trial():
     assert [one.label for one in judge(course(**early))] == ["EMPTY_CLUSTERS=4"]
 
 
+def test_a_finding_tells_since_when_its_bound_was_passed_without_a_break():
+    """Clusters may be empty in the first half of the epochs; if they stay so, it is told since when."""
+    (found,) = judge(course(clusters_empty=[1.0, 0.0, *[2.0] * 18]))
+    assert (found.epoch, found.since, found.label) == (10, 3, "EMPTY_CLUSTERS=2")
+    (collapsed,) = judge(course(marginal_entropy=[0.9, 0.1, 0.9, *[0.1] * 17]))
+    assert (collapsed.since, collapsed.label) == (4, "COLLAPSED@5")
+
+
 def test_diverged():
     for loss in ([5.0, float("nan"), 4.0], [5.0, 60.0, 4.0], [5.0, float("inf")]):
         assert [(one.label, one.epoch) for one in judge(course(loss=loss))] == [("DIVERGED", 2)]
+
+
+def test_a_gradient_is_compared_with_those_before_it_alone():
+    """The gradients of a collapsed trial vanish; that makes those of its first epochs no jump."""
+    vanished = {"gradient_norm_mean": [2.0, 1.0, 1.0, *[1e-6] * 9], "gradient_norm_max": [9.0, 5.0, 4.0, *[1e-5] * 9]}
+    assert judge(course(**vanished)) == ()
+    jump = {"gradient_norm_mean": [2.0, 1.0, 3.0, 1.5, 9e3], "gradient_norm_max": [3.0, 2.0, 4.0, 2.0, 1e5]}
+    whole = {name: [*values, *[1e9] * 5] for name, values in jump.items()}
+    for seen in (jump, whole):
+        (found,) = judge(course(**seen))
+        assert (found.code, found.epoch) == ("DIVERGED", 5)
+    assert dict(course(**jump).get("gradient_jump")) == {4: 2.0 / 2.0, 5: 1e5 / 1.75}
 
 
 def test_below_the_input():
@@ -79,6 +99,13 @@ def test_summary():
     assert "best_epoch_nmi" not in unlabelled
     assert "epoch_gap" not in unlabelled
     assert (unlabelled["of_nmi"], unlabelled["total_improvements"]) == (0, 5)
+
+
+def test_of_one_scored_epoch_no_trend_and_no_stability_is_known():
+    found = summary(course(nmi=[0.5]))
+    assert not {"performance_trend", "trend_slope", "stability_score"} & set(found)
+    assert found["best_epoch_nmi"] == 1
+    assert "stability_score" in summary(course(nmi=[0.5, 0.6, 0.7]))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ def test_what_fits_is_taken(value, type_, expected):
     assert not mistakes
 
 
+LIST = "['a', 'bb'] is wrong: a list, each item one of 'a', 'b' is needed; 'bb' is not; did you mean 'b'?"
+
+
 @pytest.mark.parametrize(
     ("value", "type_", "words"),
     [
@@ -42,7 +45,8 @@ def test_what_fits_is_taken(value, type_, expected):
         (float("nan"), float, "nan is wrong: a number is needed"),
         (2.0, PositiveInt, "2.0 is wrong: a whole number at least 1 is needed"),
         ("max ", Literal["max", "min"], "'max ' is wrong: one of 'max', 'min' is needed; did you mean 'max'?"),
-        (5, tuple[int, ...], "5 is wrong: a list, each item a whole number is needed"),
+        (5, tuple[int, ...], "5 is wrong: a list, each item a whole number is needed: write [5]"),
+        (["a", "bb"], tuple[Literal["a", "b"], ...], LIST),
         ("x", PositiveInt | None, "'x' is wrong: a whole number at least 1 or null is needed"),
     ],
 )

@@ -14,9 +14,13 @@ def test_trend_of_rise_fall_and_constant():
     assert trend([0.6, 0.5, 0.4, 0.3, 0.2, 0.1]).name == "declining"
     assert trend([0.5] * 8) == trend([0.5] * 8)
     assert (trend([0.5] * 8).name, trend([0.5] * 8).p) == ("plateau", 1.0)
-    assert trend([0.1, 0.2, 0.3, 0.4]).name == "plateau"  # 4 values: p is 2/24
     assert trend([]).n == 0
     assert trend([float("nan"), 0.5]).n == 1
+
+
+@pytest.mark.parametrize("values", [[], [0.4], [float("nan"), 0.5], [0.1, 0.2, 0.3, 0.4]])
+def test_the_trend_of_few_values_is_unknown(values):
+    assert trend(values).name == "unknown"
 
 
 def test_slope_and_p_are_those_of_scipy():
@@ -52,6 +56,7 @@ def test_only_the_last_window_counts():
 
 def test_stability():
     assert stability([0.4]) is None
+    assert stability([0.4, 0.9]) is None
     assert stability([0.4] * 5) == 1
     assert stability([0.1, 0.2, 0.3, 0.4]) == pytest.approx(1)
     assert stability([0.5, 0.6, 0.5, 0.6, 0.5]) == pytest.approx(0.9, abs=0.05)

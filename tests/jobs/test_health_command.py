@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -265,6 +266,58 @@ def test_codes_are_counted_by_setting():
     assert first.p == pytest.approx(slow_test([0, 2, 6], [6, 6, 6])[0])
     assert first.corrected == pytest.approx(2 * first.p)
     assert (second.key, second.verdict, second.p) == (TEMPERATURE, "no difference shown", 1.0)
+
+
+def test_a_trial_that_two_studies_hold_counts_once(tmp_path, command):
+    again = [replace(one, study="b", attempt_id=f"B{one.attempt_id}") for one in sweep()]
+    stopped = replace(again[-1], status="stopped", history=course(3), epochs_done=3)
+    both = read([*again[:-1], stopped, *sweep()])
+    alone = settings(read(sweep()))
+    found = settings(both)
+    assert (found.found, found.trials, found.again) == (alone.found, 18, 18)
+    place = next(i for i, one in enumerate(both) if one.params[RATE] == 0.1 and one.seed == 0)
+    assert [(one.value, one.n, one.own_n) for one in helped(both, place, "COLLAPSED")] == [(0.001, 3, 3), (0.01, 3, 3)]
+    put(tmp_path, sweep())
+    put(tmp_path, again, study="b")
+    assert "over 18 trials that ended (18 more of other studies are the same trials)" in " ".join(
+        command("health", tmp_path)[1].split()
+    )
+
+
+def test_it_is_told_since_when_a_code_holds(tmp_path, command):
+    empty = [(epoch, 1.0, "health.clusters_empty", 2.0) for epoch in range(3, 21)]
+    below = [(20, 1.0, "nmi", 0.2), (20, 1.0, "input_kmeans_nmi", 0.5)]
+    folder = put(tmp_path, [trial(0, history=empty + below)])
+    code, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
+    assert code == 0
+    out = out.replace("\\_", "_").replace("\\=", "=")
+    assert "EMPTY_CLUSTERS=2, since epoch 3: " in out
+    assert "BELOW_INPUT, at the end: " in out
+
+
+def test_the_trend_of_one_scored_epoch_is_unknown(tmp_path, command):
+    folder = put(tmp_path, [trial(0, history=[(20, 1.0, "nmi", 0.5), (20, 1.0, "loss", 1.0)])])
+    _, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
+    out = out.replace("\\_", "_")
+    assert "unknown (1 scored epoch; 5 are needed)" in out
+    assert "unknown (fewer than 3 scored epochs of nmi)" in out
+    assert "plateau" not in out
+
+
+def test_a_running_trial_without_a_score_is_told_to_have_none_yet(tmp_path, command):
+    """It is on labelled data, so the forecast is to be of the NMI."""
+    new = trial(1, status="running", epochs_done=0, history=[])
+    unscored = trial(2, status="running", epochs_done=1, history=[(1, 1.0, "loss", 3.0)])
+    folder = put(tmp_path, [trial(0), new, unscored])
+    for key, said in [("s0010", "No epoch has ended yet."), ("s0020", "No epoch has a score yet.")]:
+        code, out, _ = command("health", folder, "--trial", key)
+        assert code == 0
+        lines = out.splitlines()
+        assert said in lines
+        assert not any(line.split() == ["number", "value"] for line in lines)
+        assert "has a nmi" in " ".join(lines)
+        assert "label_free" not in out
+    assert "no epoch has ended yet" in " ".join(command("health", folder)[1].split())
 
 
 def test_too_few_trials_are_called_so_and_are_not_corrected_for():

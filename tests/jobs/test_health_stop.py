@@ -80,7 +80,12 @@ def test_the_section_changes_no_key(file):
     ("section", "told"),
     [
         ("health: {stop: [COLAPSED]}\n", "health.stop"),
+        ("health: {stop: [COLAPSED]}\n", "did you mean 'COLLAPSED'?"),
+        ("health: {stop: [collapsed]}\n", "did you mean 'COLLAPSED'?"),
+        ("health: {stop: [DIVERGED, UNSTABEL]}\n", "'UNSTABEL' is not; did you mean 'UNSTABLE'?"),
         ("health: {stop: COLLAPSED}\n", "health.stop"),
+        ("health: {stop: COLLAPSED}\n", "write [COLLAPSED]"),
+        ("health: {stop: collapsed}\n", "did you mean 'COLLAPSED'?"),
         ("health: {ends: [COLLAPSED]}\n", "health.ends"),
         ("health: [COLLAPSED]\n", "health"),
     ],
@@ -93,18 +98,26 @@ def test_what_is_wrong_with_the_section_is_told(command, file, section, told):
         assert all(rule.code in err for rule in RULES)
 
 
+def test_a_code_that_only_the_last_epoch_can_have_is_refused(command, file):
+    """It could end no trial early."""
+    assert [rule.code for rule in RULES if rule.at_the_end] == ["BELOW_INPUT"]
+    file.write_text(TEXT + "health: {stop: [DIVERGED, BELOW_INPUT]}\n")
+    code, _, err = command("plan", str(file))
+    assert code == 2
+    (line,) = [line for line in err.splitlines() if "BELOW_INPUT" in line]
+    assert "health.stop: BELOW_INPUT can end no trial early" in line
+    assert "only the last epoch has input_kmeans_nmi" in line
+
+
 def test_the_codes_of_the_section_are_those_of_the_rules():
     assert get_args(sections.Code) == tuple(rule.code for rule in RULES)
 
 
 def test_a_row_has_the_numbers_of_its_course(command, file):
-    file.write_text(TEXT)
+    file.write_text(TEXT.replace("epochs: 12", "epochs: 12\n  evaluation: {every: 2}"))
     run(command, file)
     well = rows(file)[0]
     assert well["performance_trend"] in {"improving", "plateau", "declining"}
     assert {"health.stability_score", "health.best_epoch_nmi", "health.imbalance_true"} <= set(well)
     assert well["health.smallest_class"] == 20
-    names = {one["metric"] for one in well["history"] if one["epoch"] == 12}
-    assert {"health.gradient_norm_mean", "health.alignment"} <= names | {
-        one["metric"] for one in well["history"] if one["epoch"] == 11
-    }
+    assert {"health.gradient_norm_mean", "health.alignment"} <= {one["metric"] for one in well["history"]}

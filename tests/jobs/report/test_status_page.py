@@ -313,7 +313,6 @@ def test_a_trial_without_a_score_is_judged_by_the_metric_of_its_study_and_says_s
         assert words in found
         for wrong in ("label", "? ", "unknown a scored", "0 found", "of 0 ", "发现 0 个"):
             assert wrong not in found.replace("Imbalance of the clusters", ""), wrong
-    assert "no epoch of the trial has a nmi yet" in command("health", tmp_path, "--trial", "now")[1].replace("\n", " ")
     history = [(1, 1.0, "health.label_free", 0.5)]
     unlabelled = {"metrics": {}, "health": {"label_free": 0.5}, "history": history}
     writer.write(str(tmp_path / "two"), attempt("now", [], status="running", **unlabelled))
