@@ -18,7 +18,7 @@ from core.config.schema import nearest
 from core.errors import UserError
 from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
-from core.evaluation.trend import EPSILON
+from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
 from jobs.analysis.curves import curve_metrics
 from jobs.analysis.outcomes import HEALTH
@@ -35,8 +35,6 @@ COLUMNS = courses.COLUMNS
 """What is read of the store beside the histories."""
 _STEPS = 4
 """So many epochs ahead of a running trial, or of the past of a finished one, are in its trajectory."""
-TREND = 5
-"""Scored epochs: with fewer, no trend can be told from chance."""
 STEADY = 3
 """Scored epochs: with fewer there are not two changes to compare."""
 EQUAL = 0.0005
@@ -177,7 +175,7 @@ class StatusPage:
     @property
     def trend(self) -> str | None:
         """What the score does; None with too few scored epochs."""
-        name = self.trial.numbers.get("performance_trend") if self.scored >= TREND else None
+        name = self.trial.numbers.get("performance_trend") if self.scored >= FEWEST else None
         return str(name) if name else None
 
     @property

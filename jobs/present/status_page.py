@@ -138,7 +138,7 @@ def _bad(text: Text) -> Iterable[str]:
         yield say(
             "bad.finding",
             label=literal(finding.label),
-            epoch=finding.epoch,
+            when=text.when(finding, rule),
             why=text.why(rule),
             evidence=evidence(finding),
         )

@@ -8,9 +8,10 @@ from typing import Any
 
 from core.evaluation.health import Finding
 from core.evaluation.rules import Change, Rule
+from core.evaluation.trend import FEWEST
 from jobs.analysis.scores import uses_labels
 from jobs.health.forecast import NEEDED, TooFew
-from jobs.health.status_page import TREND, StatusPage
+from jobs.health.status_page import StatusPage
 from jobs.present import phrases_en, phrases_zh
 from jobs.present.tables import cell_text
 from jobs.present.visible import bounded, literal
@@ -57,8 +58,8 @@ class Text:
         """What the score does."""
         if self.page.trend:
             return self.say(f"trend.{self.page.trend}")
-        few = self.page.scored < TREND
-        return self.say("trend.few", count=self.page.scored, needed=TREND) if few else self.say("unknown")
+        few = self.page.scored < FEWEST
+        return self.say("trend.few", count=self.page.scored, needed=FEWEST) if few else self.say("unknown")
 
     def reason(self) -> str:
         """The reason in the trial's row, with the numbers of `BELOW_INPUT` in the page's language."""
@@ -80,6 +81,14 @@ class Text:
     def why(self, rule: Rule) -> str:
         """What a rule means."""
         return rule.why if self.language == "en" else phrases_zh.WHY[rule.code]
+
+    def when(self, finding: Finding, rule: Rule) -> str:
+        """Since when a rule's bound has been passed, or when it was."""
+        if rule.at_the_end:
+            return self.say("when.end")
+        return (
+            self.say("when.in", epoch=finding.epoch) if rule.when == "ever" else self.say("when", epoch=finding.since)
+        )
 
     def expected(self) -> str:
         """The forecast of the last epoch as a sentence, or why there is none."""

@@ -382,3 +382,14 @@ def test_the_length_of_texts_is_that_of_views_of_texts(tmp_path, command, monkey
     code, _, err = command("run", "study.yaml", "--workers", "1", "--quiet")
     assert code == 0, err
     assert said in page(command, tmp_path / "results")
+
+
+def test_a_code_is_told_from_the_first_epoch_of_its_condition_and_a_last_score_at_the_end(tmp_path, command):
+    history = [(epoch, 1.0, "health.clusters_empty", float(epoch > 2)) for epoch in range(1, 10)]
+    history += [(9, 1.0, "nmi", 0.2), (9, 1.0, "input_kmeans_nmi", 0.7)]
+    writer.write(str(tmp_path), attempt("a", [0.2] * 9, history=history))
+    found, chinese = (page(command, tmp_path, "--trial", "a", "--lang", lang) for lang in ("en", "zh"))
+    assert "**EMPTY_CLUSTERS=1** since epoch 3:" in found.replace("\\_", "_")
+    assert "**BELOW_INPUT** at the end:" in found.replace("\\_", "_")
+    assert "自第 3 个 epoch 起" in chinese
+    assert "结束时" in chinese
