@@ -6,7 +6,7 @@ changes to those, come from runs made to show a fault, beside healthy ones: `ben
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -102,6 +102,10 @@ class Rule:
         """Whether it can be met in the last epoch alone, since each case needs a score that only this epoch has."""
         return all(any(name in AT_THE_END for one in case for name in one.names) for case in self.cases)
 
+    def changes_for(self, keys: Collection[str]) -> tuple[Change, ...]:
+        """What to change in a trial with these parameters: options of other methods and encoders are left out."""
+        return tuple(one for one in self.change if one.key in keys or not one.key.startswith(("method.", "encoder.")))
+
     @property
     def bound(self) -> str:
         """The conditions as text."""
@@ -183,7 +187,13 @@ RULES: tuple[Rule, ...] = (
         after=0.7,
         source=_NOTES,
         why="Many samples still change their cluster in each epoch",
-        change=(_RATE, Change("n_clusters", "lower"), Change("optimiser.schedule", "set to cosine the")),
+        change=(
+            _RATE,
+            Change("method.thres", "lower"),
+            Change("method.delta", "lower"),
+            Change("n_clusters", "lower"),
+            Change("optimiser.schedule", "set to cosine the"),
+        ),
     ),
     Rule(
         code="VIEWS_TOO_EASY",
@@ -256,6 +266,6 @@ RULES: tuple[Rule, ...] = (
         cases=((Condition("nmi", "<", -0.02, plus="input_kmeans_nmi"),),),
         source="warnings of conclus 0.2",
         why="The NMI is below that of k-means of the input: the training has lost what the input has",
-        change=(_LONGER, _WEAKER, _RATE),
+        change=(_LONGER, _WEAKER, _RATE, Change("encoder.base_dim", "raise")),
     ),
 )

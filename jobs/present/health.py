@@ -172,7 +172,7 @@ def settings_sheet(found: Sequence[CodeBySetting]) -> Sheet:
     """One row for each value, in a form for people: code, parameter and verdict stand once."""
     names = labels({one.key for one in found})
     columns = [Column("code", right=False), Column("parameter", right=False), Column("value"), Column("with it")]
-    columns += [Column("p", drop=2), Column("corrected", drop=1), Column("verdict", right=False)]
+    columns += [Column("p", drop=1), Column("corrected", drop=2), Column("verdict", right=False)]
     rows: list[list[Any]] = []
     bold: list[int] = []
     for one in found:

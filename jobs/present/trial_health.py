@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ _COLUMNS = 24
 """The most characters of a drawn course."""
 _FIRST = ("nmi", "label_free", "loss", "cluster_size_min", "cluster_size_max", "clusters_empty", "effective_rank")
 """The courses that are always drawn if they are there; others are drawn if they are evidence."""
-_MORE = ("marginal_entropy", "confidence")
+_MORE = ("marginal_entropy", "confidence", "selected", "selected_min")
+_SELECTED = ("selected", "selected_share", "selected_min", "cluster_size_min")
 RULE: Mapping[str, Rule] = {rule.code: rule for rule in RULES}
 
 
@@ -83,7 +84,7 @@ def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, part
         blocks.append(f"{one.label}, {_when(one, rule)}: {one.sentence} The rule: {rule.bound} ({rule.source}).")
     if "changes" in parts:
         changes = found.helped.get(one.code, ())
-        blocks.append(basis(one.code, changes))
+        blocks.append(_basis(found, one.code))
         if changes:
             shown = [_helped_row(change) for change in changes[:_SHOWN_CHANGES]]
             names = labels(change.key for change in changes[:_SHOWN_CHANGES])
@@ -99,12 +100,13 @@ def _when(one: Finding, rule: Rule) -> str:
     return f"in epoch {one.epoch}" if rule.when == "ever" else f"since epoch {one.since}"
 
 
-def basis(code: str, changes: Sequence[Remedy]) -> str:
+def _basis(found: TrialHealth, code: str) -> str:
     """The sentence that says where the list of changes comes from; without comparable trials, the rule's own list."""
-    if changes:
+    if found.helped.get(code, ()):
         return "What helped in comparable trials of the store, equal in data and in every other parameter:"
-    listed = ", then ".join(map(str, RULE[code].change))
-    return f"Nothing that helped can be told from trials of the store. The rule's own list: {listed}."
+    listed = ", then ".join(map(str, RULE[code].changes_for(found.trial.params)))
+    own = f"The rule's own list: {listed}." if listed else "The rule's own list has nothing for this method."
+    return f"Nothing that helped can be told from trials of the store. {own}"
 
 
 def _helped_row(one: Remedy) -> list[Any]:
@@ -122,11 +124,23 @@ def numbers(found: TrialHealth) -> list[list[Any]]:
         rows += [[name, _words(own.get(name))] for name in ("total_improvements", "total_degradations")]
     for name in ("best_epoch_label_free", "best_epoch_nmi", "epoch_gap"):
         rows += [[name, _words(own[name])]] if name in own else []
+    rows += [[name, words] for name, words in _selected(found.course)]
     for name in ("smallest_class", "imbalance_true", "imbalance_pred"):
         rows += [[name, _words(own[name])]] if name in own else []
     if found.trial.saved_seconds is not None:
         rows.append(["time saved", tables.duration(found.trial.saved_seconds)])
     return rows
+
+
+def _selected(course: Course) -> Iterator[tuple[str, str]]:
+    """Of a method that labels its own samples, how many it has labelled; and the smallest cluster, labelled or not."""
+    many, share, least, smallest = (course.at(name, course.last) for name in _SELECTED)
+    if many is None or share is None or least is None:
+        return
+    yield "selected", f"{many:,.0f} samples ({share:.1%}) labelled by the method itself"
+    yield "selected_min", f"{least:,.0f} of them in the cluster that has the fewest"
+    if smallest is not None:
+        yield "cluster_size_min", f"{smallest:,.0f} samples, labelled or not, in the smallest cluster"
 
 
 def _no_score(one: Judged) -> str:
@@ -219,7 +233,7 @@ def _changes(found: TrialHealth) -> Sheet:
         for place, change in enumerate(helped, 1):
             counts = [change.without, change.n, change.own_without, change.own_n]
             rows.append([one.code, "store", place, change.key, "", change.own, change.value, *counts])
-        for place, rule in enumerate(() if helped else RULE[one.code].change, 1):
+        for place, rule in enumerate(() if helped else RULE[one.code].changes_for(found.trial.params), 1):
             rows.append([one.code, "rule", place, rule.key, rule.how, *[None] * 6])
     return Sheet([Column(head) for head in heads], rows)
 
@@ -230,6 +244,8 @@ def _numbers(found: TrialHealth) -> Sheet:
     if found.score:
         tested = trend(found.course.values(found.score))
         own |= {"score": found.score, "trend_p": tested.p, "trend_n": tested.n}
+    at_the_end = {name: found.course.at(name, found.course.last) for name in _SELECTED}
+    own |= {name: value for name, value in at_the_end.items() if value is not None}
     own |= {"saved_seconds": found.trial.saved_seconds}
     return Sheet([Column("number"), Column("value")], [[name, value] for name, value in own.items()])
 

@@ -367,6 +367,16 @@ def test_the_command_shows_all_trials(tmp_path, command, monkeypatch):
     assert any("learning_rate" in line and "0 of 6" in line and "differs" in line for line in lines)
 
 
+def test_where_the_window_is_too_narrow_the_p_value_outlives_the_corrected_one(tmp_path, command, monkeypatch):
+    """The verdict tells what the corrected one would."""
+    folder = put(tmp_path, sweep())
+    for columns, shown in [("100", ["p", "corrected"]), ("80", ["p"])]:
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = command("health", folder, "--table", "settings")[1].splitlines()
+        (head,) = [line.split() for line in lines if line.startswith("code ")]
+        assert [one for one in head if one in {"p", "corrected"}] == shown
+
+
 def test_the_command_shows_one_trial(tmp_path, command):
     folder = put(tmp_path, sweep())
     code, out, _ = command("health", folder, "--trial", "s0040", "--format", "markdown")
@@ -380,13 +390,44 @@ def test_the_command_shows_one_trial(tmp_path, command):
 
 
 def test_without_comparable_trials_the_rules_own_list_is_said_to_be_that(tmp_path, command):
-    folder = put(tmp_path, [trial(0, history=course(20, 5))])
+    folder = put(tmp_path, [trial(0, history=course(20, 5), params={"method.entropy_weight": 1.0})])
     _, out, _ = command("health", folder, "--trial", "s", "--format", "markdown")
     assert "The rule's own list: raise method.entropy_weight" in out.replace("\\_", "_")
     _, text, _ = command("health", folder, "--trial", "s", "--format", "csv", "--table", "changes")
     found = records(text)
     assert {one["from"] for one in found} == {"rule"}
     assert found[0]["key"] == "method.entropy_weight"
+
+
+def test_a_rules_own_list_has_no_option_of_another_method(tmp_path, command):
+    flips = [(epoch, 1.0, "health.probe_label_flips", 0.9) for epoch in range(1, 21)]
+    words = ("--format", "csv", "--table", "changes")
+    options = {"method.name": "umc", "method.thres": 0.1, "method.delta": 0.05}
+    folder = put(tmp_path, [trial(0, history=flips), trial(1, history=flips, params=options, data_hash="d")])
+    told = [
+        [one["key"] for one in records(command("health", folder, "--trial", key, *words)[1])]
+        for key in ("s0000", "s0010")
+    ]
+    rest = ["n_clusters", "optimiser.schedule"]
+    assert told == [[RATE, *rest], [RATE, "method.thres", "method.delta", *rest]]
+    unequal = [(20, 1.0, f"health.imbalance_{name}", value) for name, value in [("pred", 1.0), ("true", 50.0)]]
+    _, out, _ = command(
+        "health", put(tmp_path / "b", [trial(0, history=unequal)]), "--trial", "s", "--format", "markdown"
+    )
+    assert "The rule's own list has nothing for this method." in out
+
+
+def test_samples_that_the_method_labelled_are_told_apart_from_the_smallest_cluster(tmp_path, command):
+    values = {"selected": 750.0, "selected_share": 0.5, "selected_min": 62.0, "cluster_size_min": 145.0}
+    history = [*course(20), *((20, 1.0, f"health.{name}", value) for name, value in values.items())]
+    folder = put(tmp_path, [trial(0, history=history)])
+    _, out, _ = command("health", folder, "--trial", "s")
+    lines = " ".join(out.split())
+    assert "selected 750 samples (50.0%) labelled by the method itself" in lines
+    assert "selected_min 62 of them in the cluster that has the fewest" in lines
+    assert "cluster_size_min 145 samples, labelled or not, in the smallest cluster" in lines
+    told = records(command("health", folder, "--trial", "s", "--format", "csv", "--table", "numbers")[1])
+    assert {one["number"]: float(one["value"]) for one in told if one["number"] in values} == values
 
 
 def test_machines_get_every_number(tmp_path, command):
