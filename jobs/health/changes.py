@@ -86,9 +86,10 @@ def advices(
         better = [one for one in every if one.has_helped]
         said = [one for before in found for one in before.helped]
         helped_now = [one for one in better if all((one.key, one.value) != (b.key, b.value) for b in said)][:most]
-        alike = [[one for one in every if _is_of(one, change)] for change in rule.change]
+        changes = rule.changes_for(trials[place].params)
+        alike = [[one for one in every if _is_of(one, change)] for change in changes]
         done = {change for before in found for change in before.untried}
-        untried = [change for change, those in zip(rule.change, alike, strict=True) if not those]
+        untried = [change for change, those in zip(changes, alike, strict=True) if not those]
         failed = [one for those in alike if not any(one.has_helped for one in those) for one in those]
         found.append(Advice(tuple(helped_now), tuple(failed), tuple(one for one in untried if one not in done)))
     return tuple(found)
@@ -99,10 +100,8 @@ def _is_of(one: Remedy, change: Change) -> bool:
     if one.key != change.key:
         return False
     if change.how in {"lower", "raise"}:
-        both = (one.own, one.value)
-        return all(isinstance(value, int | float) for value in both) and (one.value < one.own) == (
-            change.how == "lower"
-        )
+        is_number = isinstance(one.own, int | float) and isinstance(one.value, int | float)
+        return is_number and (one.value < one.own) == (change.how == "lower")
     return change.how.startswith(f"set to {one.value} ")
 
 

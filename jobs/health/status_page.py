@@ -271,6 +271,7 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
     table, place = _alike(table, place)
     trials = judged(table)
     own, course = trials[place], courses.courses(take(table, [place]))[0]
+    known = [one for one in trials if one.is_known or one is own]
     names = _data_names(table)
     ends = [_end(table, row, metric) if one.status in FINISHED else None for row, one in enumerate(trials)]
     rules = {rule.code: rule for rule in RULES}
@@ -288,7 +289,7 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         scores=scores,
         words=words,
         rules=tuple(rules[one.code] for one in own.findings),
-        advice=advices(trials, place, [(one, rules[one.code]) for one in own.findings], _MOST),
+        advice=advices(known, known.index(own), [(one, rules[one.code]) for one in own.findings], _MOST),
         compared=_compared(trials, names, ends, place),
         place=_place([sign * end for end in others], sign * scores[-1][1]) if scores else Place(0, 0, 0),
         reached=reached,

@@ -263,6 +263,8 @@ def test_what_was_measured_comes_first_and_what_did_not_help_is_no_advice(tmp_pa
     assert "lower `optimiser.learning_rate`" not in found
     assert "raise `batch_size`" not in found  # The same change as the measured one.
     assert "2. raise `method.entropy_weight`" in found
+    writer.write(str(tmp_path / "plain"), collapsed("own", **{"method.entropy_weight": None}))
+    assert "method.entropy" not in page(command, tmp_path / "plain")
     assert f"Change one thing and run it again: {measured}." in found
     assert "没有帮助" in page(command, tmp_path, "--trial", "own", "--lang", "zh")
 
