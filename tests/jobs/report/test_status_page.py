@@ -256,7 +256,10 @@ def test_what_was_measured_comes_first_and_what_did_not_help_is_no_advice(tmp_pa
     for run in "ab":
         writer.write(str(tmp_path), collapsed(f"rate{run}", **{"optimiser.learning_rate": 0.001}))
         writer.write(str(tmp_path), collapsed(f"size{run}", 0.9, batch_size=256))
+    unknown = {"optimiser.learning_rate": 0.01, "batch_size": 512, "method.entropy_weight": 1.0, "learning_rate": 0}
+    writer.write(str(tmp_path), attempt("imported", [0.5], params=unknown, health={}, history=[]))
     found = page(command, tmp_path, "--trial", "own")
+    assert "512" not in found  # Without a course, nothing is known of its codes.
     measured = "`batch_size` = 256 instead of 64"
     assert f"1. {measured}: 2 of 2 comparable trials had no COLLAPSED, against 0 of 1" in found
     assert "tried here, did not help: 0 of 2" in found
