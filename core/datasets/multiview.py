@@ -151,6 +151,27 @@ def samples_of(path: str, known: Mapping[str, tuple[int, ...]], **options: Any) 
     )
 
 
+def texts_of(path: str, **options: Any) -> list[str]:
+    """The texts of all views of texts, one view after the other; empty without such a view.
+
+    Args:
+        path: as for `load`.
+        options: as for `load`.
+
+    Raises:
+        UserError: as `load`.
+    """
+    wanted = Wanted(
+        features=options.get("views"),
+        labels=options.get("labels"),
+        ignore=options.get("ignore") or (),
+        id=options.get("id"),
+        split=options.get("split"),
+    )
+    part = _read(formats.found(path), wanted)
+    return [one for view in part.views.values() if isinstance(view, list) for one in view if one is not None]
+
+
 def _read(found: formats.DataFiles, wanted: Wanted) -> ViewsOfFile:
     """The views of what lies at a path; those of texts as texts."""
     suffixes = (*view_arrays.SUFFIXES, *view_tables.SUFFIXES)

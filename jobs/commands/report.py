@@ -126,13 +126,19 @@ def _status_page(
     table = rows(paths, where=where, studies=studies, columns=list(COLUMNS), history=True).table
     warn(apart.notes(table))
     keys = table["trial_key"].to_pylist()
-    key = None if trial is None else one_trial(trial, keys, f"There is no trial {trial!r} in these results.")
+    key = None if trial is None else one_trial(trial, keys, _none(trial, keys))
     chosen = choose(table, metric, maximise=mode == "max", key=key, named=wanted[0] is not None)
     row = {name: table[name][chosen.place].as_py() for name in ("study", "trial_key", "data_hash", "params_json")}
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     words = _words(folders.get(row["study"]), row)
     page = status_page(table, chosen.place, chosen.metric, maximise=chosen.maximise, words=words)
-    return present.markdown(page, language, chosen.of)
+    return present.markdown(page, language, chosen.of, chosen.data_sets)
+
+
+def _none(start: str, keys: Sequence[str]) -> str:
+    from core.config.schema import nearest
+
+    return f"There is no trial {start!r} in these results: there are {nearest(start, keys)}."
 
 
 def _words(folder: Place | None, row: dict[str, str]) -> Words | str:
@@ -142,14 +148,15 @@ def _words(folder: Place | None, row: dict[str, str]) -> Words | str:
     from jobs.health.status_page import Words
     from jobs.report import cluster_data
 
-    if json.loads(row["params_json"] or "{}").get("data.name") != "text":
+    data = json.loads(row["params_json"] or "{}").get("data.name")
+    if data not in {"text", "multiview"}:
         return "none"
     try:
-        texts = cluster_data.texts_of(folder, row) if folder else []
+        texts = cluster_data.texts_of(folder, row) if folder else None
     except UserError:
-        texts = []
+        texts = None
     if not texts:
-        return "unread"
+        return "none" if data == "multiview" and texts is not None else "unread"
     counts = [len(text.split()) for text in texts]
     if sum(count > 1 for count in counts) * 2 < len(counts):
         return "spaceless"

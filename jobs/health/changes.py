@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from core.evaluation.health import Finding
+from core.evaluation.rules import Change, Rule
 from jobs.analysis.effect import own_options
 from jobs.analysis.trials import Trials, factor_of
 from jobs.health.courses import Judged
@@ -42,9 +44,65 @@ class Remedy:
     own_n: int
 
     @property
+    def has_helped(self) -> bool:
+        """Whether a larger share went without the code than with the trial's own value."""
+        return self.without * self.own_n > self.own_without * self.n
+
+    @property
     def least(self) -> float:
         """The lower end of the 95 % interval of the share without the code: 19 of 20 comes before 1 of 1."""
         return wilson(self.without, self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to change for one code: what has helped in the store, and what the rule names.
+
+    Attributes:
+        helped: What has helped in comparable trials, the surest first.
+        failed: Changes of the rule that were tried in comparable trials and did not help.
+        untried: Changes of the rule of which the store tells nothing, in the rule's order.
+    """
+
+    helped: tuple[Remedy, ...]
+    failed: tuple[Remedy, ...]
+    untried: tuple[Change, ...]
+
+
+def advices(
+    trials: Sequence[Judged], place: int, findings: Sequence[tuple[Finding, Rule]], most: int
+) -> tuple[Advice, ...]:
+    """What to change for each finding of a trial; what is named for one is not named again for the next.
+
+    Args:
+        trials: Of one protocol; each has a course.
+        place: Which of them is the trial.
+        findings: Its findings with their rules.
+        most: So many changes that have helped are named for each.
+    """
+    found: list[Advice] = []
+    for finding, rule in findings:
+        every = tried(trials, place, finding.code)
+        better = [one for one in every if one.has_helped]
+        said = [one for before in found for one in before.helped]
+        helped_now = [one for one in better if all((one.key, one.value) != (b.key, b.value) for b in said)][:most]
+        changes = rule.changes_for(trials[place].params)
+        alike = [[one for one in every if _is_of(one, change)] for change in changes]
+        done = {change for before in found for change in before.untried}
+        untried = [change for change, those in zip(changes, alike, strict=True) if not those]
+        failed = [one for those in alike if not any(one.has_helped for one in those) for one in those]
+        found.append(Advice(tuple(helped_now), tuple(failed), tuple(one for one in untried if one not in done)))
+    return tuple(found)
+
+
+def _is_of(one: Remedy, change: Change) -> bool:
+    """Whether a value that was tried is the rule's change: the same parameter, in the same direction."""
+    if one.key != change.key:
+        return False
+    if change.how in {"lower", "raise"}:
+        is_number = isinstance(one.own, int | float) and isinstance(one.value, int | float)
+        return is_number and (one.value < one.own) == (change.how == "lower")
+    return change.how.startswith(f"set to {one.value} ")
 
 
 def wilson(count: int, n: int) -> float:
@@ -59,7 +117,12 @@ def wilson(count: int, n: int) -> float:
 
 
 def helped(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
-    """The values of one parameter at which comparable trials went without the code more often, the surest first.
+    """Those of `tried` at which comparable trials went without the code more often."""
+    return [one for one in tried(trials, place, code) if one.has_helped]
+
+
+def tried(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
+    """The other values of one parameter in comparable trials, those that most surely go without the code first.
 
     Seeds may differ. A trial that several studies hold counts once. Other data, another method and fewer epochs are no
     remedy. A trial that was stopped or failed before its end tells nothing of a code that it does not have.
@@ -83,8 +146,7 @@ def helped(trials: Sequence[Judged], place: int, code: str) -> list[Remedy]:
     )
     keys = [key for key in rows.factors if key in one.params and key != "epochs" and not key.startswith(_NO_REMEDY)]
     found = [change for key in keys for change in _of_one(rows, key)]
-    better = [change for change in found if change.without * change.own_n > change.own_without * change.n]
-    return sorted(better, key=lambda change: (-change.least, change.key, str(change.value)))
+    return sorted(found, key=lambda change: (-change.least, change.key, str(change.value)))
 
 
 def _of_one(rows: Trials, key: str) -> list[Remedy]:

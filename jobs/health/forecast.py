@@ -10,6 +10,9 @@ group, as in the jackknife, and `benchmarks/forecast_end.py` measures coverage. 
 "Distribution-free inference with hierarchical data" (arXiv 2306.06342); Dunn, Wasserman and Ramdas, "Distribution-Free
 Prediction Sets for Two-Layer Hierarchical Models" (JASA 118, 2023).
 
+A trial is not forecast if all of these trials have ended before the epoch that it is in. What they do not have, such as
+a batch size outside the range of theirs, is named: the interval does not allow for it.
+
 The groups are the configurations of the trial's own study if at least `NEEDED` of them have finished, and else the
 other studies. Trials that were ended early are not counted, as their end is unknown.
 """
@@ -17,8 +20,8 @@ other studies. Trials that were ended early are not counted, as their end is unk
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,7 @@ from jobs.analysis.scores import default_mode, uses_labels
 from jobs.results.names import PARAM
 from jobs.results.reader import HISTORY_COLUMN
 
-COLUMNS = (HISTORY_COLUMN, "epochs_done", "data_hash", f"{PARAM}epochs", f"{PARAM}method.name", *apart.COLUMNS)
+COLUMNS = (HISTORY_COLUMN, "epochs_done", "data_hash", f"{PARAM}*", *apart.COLUMNS)
 """What is read of the store, beside what identifies a trial; the histories have to be asked for."""
 LEVEL = 0.9
 NEEDED = math.ceil(LEVEL / (1 - LEVEL) - 1e-9)
@@ -66,6 +69,8 @@ class Forecast:
         trials: the number of finished trials it comes from.
         groups: the number of their groups.
         by: what the groups are, `configuration` (of the same study) or `study`.
+        unseen: the keys of the trial's parameters whose value none of these trials has; of a number, nor a value below
+            and one above it.
     """
 
     metric: str
@@ -78,38 +83,44 @@ class Forecast:
     trials: int
     groups: int
     by: str
+    unseen: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The forecast, for a person."""
+        other = f". They have other values of {', '.join(self.unseen)}, so it may be far off" if self.unseen else ""
         place = "configurations of its study" if self.by == "configuration" else "other studies"
         return (
             f"{self.metric} {self.value:.3f} is expected in epoch {self.epoch}, 90 % interval {self.low:.3f} to "
-            f"{self.high:.3f}, from {self.trials} finished trials of {self.groups} {place}"
+            f"{self.high:.3f}, from {self.trials} finished trials of {self.groups} {place}{other}"
         )
 
 
 @dataclass(frozen=True)
 class TooFew:
-    """Why there is no forecast: too few comparable trials have finished.
+    """Why there is no forecast: too few comparable trials have finished, or none got as far as the trial.
 
     Attributes:
         metric: the score.
         configurations: finished configurations of the trial's own study; `NEEDED` of them are enough.
         studies: other studies with finished trials; `NEEDED` of them are enough too.
         is_scored: whether the trial itself has a score to start from.
+        longest: the epochs of the longest of them, if that is fewer than the trial already has; else 0.
     """
 
     metric: str
     configurations: int
     studies: int
     is_scored: bool = True
+    longest: int = 0
 
     @property
     def sentence(self) -> str:
         """The reason, for a person."""
         if not self.is_scored:
             return f"no epoch of the trial has a {self.metric} yet"
+        if self.longest:
+            return f"no finished trial got so far: the longest comparable one has {self.longest} epochs"
         return (
             f"too few finished trials: {self.configurations} configurations of its study and {self.studies} other "
             f"studies have a comparable one, and a forecast needs {NEEDED} of either"
@@ -129,6 +140,7 @@ class Past:
         at: the scored epochs as shares of those, ascending.
         values: the score at each.
         is_whole: whether it has finished with a score in its last epoch.
+        params: its parameters by dotted key.
     """
 
     study: str
@@ -139,6 +151,7 @@ class Past:
     at: Vector
     values: Vector
     is_whole: bool
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def value(self, at: float) -> float:
         """The score at a share of the epochs, between two scored epochs on a straight line."""
@@ -181,6 +194,11 @@ def _past(row: dict[str, Any], course: list[tuple[int, float]], epochs: int) -> 
         at=np.array([epoch / epochs for epoch, _ in course]),
         values=np.array([value for _, value in course]),
         is_whole=row["status"] == "ok" and course[-1][0] == epochs,
+        params={
+            name.removeprefix(PARAM): value
+            for name, value in row.items()
+            if name.startswith(PARAM) and name != f"{PARAM}data.path"
+        },
     )
 
 
@@ -213,6 +231,8 @@ def expected(own: Past, others: Sequence[Past], metric: str, epoch: int | None =
     else:
         return TooFew(metric, configurations, studies)
     groups, those = [group for group, _ in chosen], [one for _, one in chosen]
+    if (longest := max(one.epochs for one in those)) < round(now * own.epochs):
+        return TooFew(metric, configurations, studies, longest=longest)
     value, half = _interval(own, those, groups, (now, target))
     bottom, top = -math.inf, math.inf
     if uses_labels(metric) and default_mode(metric) == "max":
@@ -229,7 +249,19 @@ def expected(own: Past, others: Sequence[Past], metric: str, epoch: int | None =
         trials=len(chosen),
         groups=len(set(groups)),
         by=by,
+        unseen=tuple(
+            key for key in sorted(own.params) if _is_unseen(own.params[key], [x.params.get(key) for x in those])
+        ),
     )
+
+
+def _is_unseen(own: Any, others: Sequence[Any]) -> bool:
+    if own in others:
+        return False
+    if not isinstance(own, int | float):
+        return True
+    numbers = [one for one in others if isinstance(one, int | float)]
+    return not numbers or not min(numbers) <= own <= max(numbers)
 
 
 def _thinned(courses: Sequence[tuple[str, Past]]) -> list[tuple[str, Past]]:

@@ -14,14 +14,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.config.schema import nearest
 from core.errors import UserError
-from core.evaluation.health import Course, Finding
+from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
-from core.evaluation.trend import EPSILON
+from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
+from jobs.analysis.curves import curve_metrics
+from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
-from jobs.health.changes import Remedy, helped
+from jobs.health.changes import Advice, advices
 from jobs.health.courses import Judged, judged
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.results.header import FINISHED
@@ -32,6 +35,10 @@ COLUMNS = courses.COLUMNS
 """What is read of the store beside the histories."""
 _STEPS = 4
 """So many epochs ahead of a running trial, or of the past of a finished one, are in its trajectory."""
+STEADY = 3
+"""Scored epochs: with fewer there are not two changes to compare."""
+EQUAL = 0.0005
+"""Scores that differ by no more are equal: they are shown with three decimals."""
 _MOST = 8
 """Data sets that are compared, and trials that are better than this one and are told."""
 
@@ -77,6 +84,20 @@ class Better:
 
 
 @dataclass(frozen=True)
+class Place:
+    """How many other trials are worse, as good but for `EQUAL`, and better."""
+
+    lower: int
+    equal: int
+    higher: int
+
+    @property
+    def others(self) -> int:
+        """All of them."""
+        return self.lower + self.equal + self.higher
+
+
+@dataclass(frozen=True)
 class Words:
     """The texts of a data set, split at blanks.
 
@@ -102,10 +123,9 @@ class StatusPage:
         scores: the score, as (epoch, value).
         words: the texts' length; or why it is unknown, as a sentence's part.
         rules: the rules of the findings, in the same order.
-        helped: for each finding, what went without its code in comparable trials, the surest first.
+        advice: for each finding, what to change.
         compared: the data sets of the store with finished trials, this trial's first.
-        place: of the finished trials on the same data, how many have a lower score at their end than this one now, and
-            how many there are.
+        place: the other finished trials on the same data, by how their score at their end compares with this one's now.
         reached: the score that the trial has ended with, or is expected to end with; None if that is unknown.
         better: finished trials of the same study with a better score than that, the best first.
         ahead: the forecasts of a running trial, by epoch; or why there is none.
@@ -119,9 +139,9 @@ class StatusPage:
     scores: Series
     words: Words | str
     rules: tuple[Rule, ...]
-    helped: tuple[tuple[Remedy, ...], ...]
+    advice: tuple[Advice, ...]
     compared: tuple[Compared, ...]
-    place: tuple[int, int]
+    place: Place
     reached: float | None
     better: tuple[Better, ...]
     ahead: tuple[Forecast, ...] | TooFew
@@ -148,6 +168,22 @@ class StatusPage:
         return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
     @property
+    def scored(self) -> int:
+        """The scored epochs from which trend, stability, rises and falls are told."""
+        return sum(isfinite(value) for value in self.course.values("nmi") or self.course.values(LABEL_FREE))
+
+    @property
+    def trend(self) -> str | None:
+        """What the score does; None with too few scored epochs."""
+        name = self.trial.numbers.get("performance_trend") if self.scored >= FEWEST else None
+        return str(name) if name else None
+
+    @property
+    def steady(self) -> float | None:
+        """How stable the score is, 0..1; None with too few scored epochs."""
+        return self.number("stability_score") if self.scored >= STEADY else None
+
+    @property
     def passed(self) -> tuple[tuple[int, float], ...]:
         """Of the scored epochs at most `_STEPS` evenly spread ones, with the last."""
         count = min(_STEPS, len(self.scores))
@@ -163,12 +199,14 @@ class PageTrial:
         metric: the score, without a prefix.
         maximise: whether a larger score is better.
         of: how many trials it is the best of; 0 if it was named.
+        data_sets: on how many data sets these were trained.
     """
 
     place: int
     metric: str
     maximise: bool
     of: int
+    data_sets: int = 1
 
 
 def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> PageTrial:
@@ -186,9 +224,13 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         UserError: several studies have the trial, or no trial has a value of the metric.
     """
     metric = within_trial(metric)
-    if uses_labels(metric) and not named and all(_end(table, row, metric) is None for row in range(table.num_rows)):
-        metric, maximise = LABEL_FREE, True
+    if named:
+        _check_known(table, metric)
     places = [row for row, one in enumerate(table["trial_key"].to_pylist()) if key in {None, one}]
+    has_scores, has_others = (any(_end(table, row, one) is not None for row in places) for one in (metric, LABEL_FREE))
+    # Where no epoch is scored yet, labels are not known to be missing.
+    if uses_labels(metric) and not named and has_others and not has_scores:
+        metric, maximise = LABEL_FREE, True
     if key is not None:
         if len(places) > 1:
             raise UserError(f"Several studies have the trial {key}: name one with --study.")
@@ -202,7 +244,18 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         raise UserError(f"No trial has a value of {metric!r} yet: name one with --trial.")
     sign = 1 if maximise else -1
     best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
-    return PageTrial(best, metric, maximise, len(scored))
+    hashes = table["data_hash"].to_pylist()
+    return PageTrial(best, metric, maximise, len(scored), len({hashes[row] for row in scored}))
+
+
+def _check_known(table: pa.Table, metric: str) -> None:
+    """Refuses a metric that no row has, unless none has any."""
+    known = {
+        name for name in table.column_names if name.startswith((METRIC, HEALTH)) and table[name].null_count < len(table)
+    }
+    known = {metric_name(name) for name in known} | {metric_name(name) for name in curve_metrics(table)}
+    if known and metric not in known:
+        raise UserError(f"No trial has a value of {metric!r}: there are {nearest(metric, known)}.")
 
 
 def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, words: Words | str) -> StatusPage:
@@ -218,6 +271,7 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
     table, place = _alike(table, place)
     trials = judged(table)
     own, course = trials[place], courses.courses(take(table, [place]))[0]
+    known = [one for one in trials if one.is_known or one is own]
     names = _data_names(table)
     ends = [_end(table, row, metric) if one.status in FINISHED else None for row, one in enumerate(trials)]
     rules = {rule.code: rule for rule in RULES}
@@ -235,13 +289,18 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         scores=scores,
         words=words,
         rules=tuple(rules[one.code] for one in own.findings),
-        helped=tuple(tuple(_helped(trials, place, one)) for one in own.findings),
+        advice=advices(known, known.index(own), [(one, rules[one.code]) for one in own.findings], _MOST),
         compared=_compared(trials, names, ends, place),
-        place=(sum(sign * end < sign * scores[-1][1] for end in others) if scores else 0, len(others)),
+        place=_place([sign * end for end in others], sign * scores[-1][1]) if scores else Place(0, 0, 0),
         reached=reached,
         better=() if reached is None else _better(trials, ends, place, (reached, sign)),
         ahead=ahead,
     )
+
+
+def _place(others: Sequence[float], own: float) -> Place:
+    lower, higher = (sum(sign * (end - own) > EQUAL for end in others) for sign in (-1, 1))
+    return Place(lower, len(others) - lower - higher, higher)
 
 
 def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
@@ -250,10 +309,6 @@ def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
     present, _ = apart.split(table)
     keys = list(zip(present["study"].to_pylist(), present["trial_key"].to_pylist(), strict=True))
     return (present, keys.index(key)) if key in keys else (table, place)
-
-
-def _helped(trials: Sequence[Judged], place: int, finding: Finding) -> list[Remedy]:
-    return helped(trials, place, finding.code)[:_MOST]
 
 
 def _data_names(table: pa.Table) -> list[str]:
@@ -265,7 +320,7 @@ def _data_names(table: pa.Table) -> list[str]:
 
 
 def _end(table: pa.Table, row: int, metric: str) -> float | None:
-    for column in (f"{METRIC}{metric}", f"health.{metric}"):
+    for column in (f"{METRIC}{metric}", f"{HEALTH}{metric}"):
         if column in table.column_names:
             value = table[column][row].as_py()
             if value is not None and isfinite(value):
@@ -315,7 +370,7 @@ def _better(
             for key in keys
             if own.params.get(key) != one.params.get(key)
         )
-        if other and sign * end > sign * reached:
+        if other and sign * (end - reached) > EQUAL:
             found.append(Better(one.trial_key, end, other))
     return tuple(sorted(found, key=lambda one: (-sign * one.score, one.trial_key))[:_MOST])
 

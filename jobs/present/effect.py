@@ -145,7 +145,9 @@ def _matched(found: Effect) -> str:
 
 
 def _left_out(count: int) -> list[str]:
-    return [f"{count} more slices: --slices {count} or a larger number, or --format csv --table slices."] * (count > 0)
+    return [f"{counted(count, 'more slice')}: --slices {count} or a larger number, or --format csv --table slices."] * (
+        count > 0
+    )
 
 
 def _ends(one: PairedDifference) -> str | None:

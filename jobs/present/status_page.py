@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from jobs.health.forecast import TooFew
-from jobs.health.status_page import StatusPage, Words
+from jobs.health.status_page import EQUAL, StatusPage, Words
+from jobs.present.status_advice import advice, first_change, go
 from jobs.present.status_text import Text, evidence, listed, numbered
 from jobs.present.visible import bounded, literal
 
@@ -14,29 +14,30 @@ STUCK = 10
 """Epochs without a better score that are told."""
 UNEQUAL = 5
 """So many times the imbalance of the classes, that of the clusters is told."""
-_FATAL = ("COLLAPSED", "DIVERGED")
-_SHOWN = 5
-"""Trials and parameters that are told, of those that are better."""
 
 
-def markdown(page: StatusPage, language: str, of: int = 0) -> str:
+def markdown(page: StatusPage, language: str, of: int = 0, data_sets: int = 1) -> str:
     """The page, in the order of sections of the document that it follows.
 
     Args:
         page: its numbers.
         language: one of `LANGUAGES`.
         of: how many trials it is the best of; 0 if it was named.
+        data_sets: on how many data sets these were trained.
     """
     text = Text(page, language)
-    sections = (_state, _analysis, _advice, _trajectory, _next, _checks, _summary)
+    why = text.say("why", of=of) if of else ""
+    why += text.say("why.data", data=data_sets) * (data_sets > 1)
+    sections = (_analysis, advice, _trajectory, _next, _checks, _summary)
     title = f"# {text.say('title', data=literal(page.data))}"
-    return "\n\n".join([title, *(block for section in sections for block in section(text, of) if block)]) + "\n"
+    blocks = [*_state(text, why), *(block for section in sections for block in section(text))]
+    return "\n\n".join([title, *filter(None, blocks)]) + "\n"
 
 
 # 1. State
 
 
-def _state(text: Text, of: int) -> Iterable[str]:
+def _state(text: Text, why: str) -> Iterable[str]:
     trial, say = text.page.trial, text.say
     yield text.heading(2, "state")
     yield say(
@@ -49,11 +50,12 @@ def _state(text: Text, of: int) -> Iterable[str]:
         epochs=text.number(trial.epochs),
         status=say(f"status.{trial.status}"),
     )
-    yield say("why", of=of) if of else ""
-    yield say("reason", reason=literal(bounded(trial.reason))) if trial.reason else ""
+    yield why
+    yield say("reason", reason=text.reason()) if trial.reason else ""
     yield text.heading(3, "figures")
     yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
-    yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
+    if text.page.scored:
+        yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
     yield text.heading(3, "positive")
     yield numbered(_good(text)) or say("none")
     yield text.heading(3, "watch")
@@ -70,24 +72,33 @@ def _figures(text: Text) -> Iterable[list[str]]:
         epoch, best = page.best
         yield [f"**{say('best')}**", text.score(best), say("best.note", epoch=epoch)]
         yield [f"**{say('now')}**", text.score(page.last), say("now.note", epoch=page.scores[-1][0])]
-    yield [f"**{say('trend')}**", _trend(text), say("trend.note", slope=_signed(page.number("trend_slope")))]
-    steady = page.number("stability_score")
-    jump = say("stability.note", jump=text.number(None if steady is None else round(1 - steady, 4)))
+    yield [f"**{say('trend')}**", text.trend(), say("trend.note", slope=_slope(page)) if page.trend else ""]
+    steady = page.steady
+    jump = "" if steady is None else say("stability.note", jump=text.number(round(1 - steady, 4)))
     yield [f"**{say('stability')}**", text.number(steady), jump]
-    counts = " / ".join(text.number(page.number(f"total_{name}")) for name in ("improvements", "degradations"))
+    counts = " / ".join(text.number(value) for value in _counts(page))
     yield [f"**{say('rises')}**", counts, say("rises.note")]
-    note = say("smallest.note", clusters=page.course.n_clusters, samples=page.course.n_samples)
+    clusters, samples = page.course.n_clusters, page.course.n_samples
+    note = say("smallest.note", clusters=clusters, samples=samples) if clusters and samples else ""
     yield [f"**{say('smallest')}**", text.number(page.number("cluster_size_min")), note]
-    yield [f"**{say('verdict')}**", literal(_verdict(text)), say("verdict.note", count=len(page.trial.codes))]
+    if (least := page.number("selected_min")) is not None:
+        share = page.number("selected_share")
+        percent = say("unknown") if share is None else f"{share:.1%}"
+        note = say("selected.note", selected=text.number(page.number("selected")), share=percent)
+        yield [f"**{say('selected')}**", text.number(least), note]
+    note = say("verdict.note", count=len(page.trial.codes)) if page.trial.is_known else ""
+    yield [f"**{say('verdict')}**", literal(_verdict(text)), note]
 
 
-def _signed(value: float | None) -> str:
-    return "?" if value is None else f"{value:+.4f}"
+def _counts(page: StatusPage) -> tuple[float | None, float | None]:
+    """How often the score rose and fell; unknown before there are two."""
+    if page.scored < 2:
+        return None, None
+    return page.number("total_improvements"), page.number("total_degradations")
 
 
-def _trend(text: Text) -> str:
-    name = text.page.trial.numbers.get("performance_trend")
-    return text.say(f"trend.{name}") if name else text.say("unknown")
+def _slope(page: StatusPage) -> str:
+    return f"{page.number('trend_slope') or 0.0:+.4f}"
 
 
 def _verdict(text: Text) -> str:
@@ -96,15 +107,17 @@ def _verdict(text: Text) -> str:
 
 def _good(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
-    if page.trial.numbers.get("performance_trend") == "improving":
-        yield say("good.trend", slope=_signed(page.number("trend_slope")))
+    if page.trend == "improving":
+        yield say("good.trend", slope=_slope(page))
     if text.losses and _has_fallen(text):
         (start, first), (epoch, now) = text.losses
         yield say("good.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
     if page.number("clusters_empty") == 0:
         smallest = text.number(page.number("cluster_size_min"))
-        yield say("good.clusters", smallest=smallest, samples=page.course.n_samples)
-    if (start := _input(page)) is not None and page.last is not None and page.last > start:
+        yield say("good.clusters", smallest=smallest)
+    if least := page.number("selected_min"):
+        yield say("good.selected", least=text.number(least))
+    if (start := _input(page)) is not None and page.last is not None and page.last > start + EQUAL:
         yield say("good.input", now=text.score(page.last), input=text.score(start))
     if not page.trial.codes and page.trial.is_known:
         yield say("good.rules")
@@ -125,28 +138,29 @@ def _bad(text: Text) -> Iterable[str]:
         yield say(
             "bad.finding",
             label=literal(finding.label),
-            epoch=finding.epoch,
+            when=text.when(finding, rule),
             why=text.why(rule),
             evidence=evidence(finding),
         )
     if page.trial.failure:
         yield say("verdict.failed", code=literal(page.trial.failure))
-    if page.trial.numbers.get("performance_trend") == "declining":
-        yield say("bad.trend", slope=_signed(page.number("trend_slope")))
+    if page.trend == "declining":
+        yield say("bad.trend", slope=_slope(page))
     if text.losses and not _has_fallen(text) and text.losses[0][0] < text.losses[1][0]:
         (start, first), (epoch, now) = text.losses
         yield say("bad.loss", start=start, first=text.number(first), epoch=epoch, now=text.number(now))
     if page.best and not page.is_near_best:
         yield say("bad.best", best=text.score(page.best[1]), epoch=page.best[0], now=text.score(page.last))
-    rises, falls = page.number("total_improvements") or 0, page.number("total_degradations") or 0
-    if falls and falls >= rises:
+    rises, falls = _counts(page)
+    if rises is not None and falls and falls >= rises:
         yield say("bad.falls", falls=text.number(falls), rises=text.number(rises))
+    if page.number("selected") and page.number("selected_min") == 0:
+        yield say("bad.selected")
     if _is_unequal(page):
         predicted, true = page.number("imbalance_pred"), page.number("imbalance_true")
         yield say("bad.imbalance", predicted=text.number(predicted), true=text.number(true))
-    lower, others = page.place
-    if others > 1 and 2 * lower < others and page.scores and not text.is_running:
-        yield say("bad.median", lower=lower, others=others)
+    if page.place.others > 1 and 2 * page.place.higher > page.place.others and not text.is_running:
+        yield say("bad.median", higher=page.place.higher, others=page.place.others)
 
 
 def _is_unequal(page: StatusPage) -> bool:
@@ -157,7 +171,7 @@ def _is_unequal(page: StatusPage) -> bool:
 # 2. Analysis
 
 
-def _analysis(text: Text, _: int) -> Iterable[str]:
+def _analysis(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "analysis")
     if page.scores:
@@ -182,8 +196,11 @@ def _analysis(text: Text, _: int) -> Iterable[str]:
         yield text.table(heads, rows)
     else:
         yield say("no.comparison")
-    lower, others = page.place
-    yield say("place", lower=lower, others=others) if others and page.scores else say("place.none")
+    place = page.place
+    if page.scores and not place.others:
+        yield say("place.none")
+    elif page.scores:
+        yield say("place", lower=place.lower, equal=place.equal, higher=place.higher, others=place.others)
 
 
 def _about_data(text: Text) -> Iterable[str]:
@@ -196,99 +213,15 @@ def _about_data(text: Text) -> Iterable[str]:
     else:
         yield say("words.unknown", why=say(f"words.{page.words}"))
     if start is not None and page.last is not None:
-        difference = page.last - start
-        name = "gain" if difference > 0 else "loss" if difference < 0 else "same"
+        difference = round(page.last, 3) - round(start, 3)  # As the reader gets it from the two numbers beside it.
+        name = "gain" if difference > EQUAL else "loss" if difference < -EQUAL else "same"
         yield say("input", input=text.score(start), change=say(f"input.{name}", difference=f"{abs(difference):.3f}"))
-
-
-# 3. Advice
-
-
-def _advice(text: Text, _: int) -> Iterable[str]:
-    page, say = text.page, text.say
-    yield text.heading(2, "advice")
-    yield text.heading(3, "advice.go")
-    yield listed(_go(text))
-    yield text.heading(3, "advice.figures")
-    best = page.best[1] if page.best else None
-    yield listed(
-        [
-            say("figure.best", now=text.score(best)),
-            say("figure.trend", now=_trend(text)),
-            say("figure.stability", now=text.number(page.number("stability_score"))),
-            say("figure.rises", now=text.number(page.number("total_improvements"))),
-            say("figure.falls", now=text.number(page.number("total_degradations"))),
-        ]
-    )
-    yield text.heading(3, "advice.change")
-    if not page.rules and not page.better:
-        open_end = page.reached is None
-        yield say("change.none.open") if open_end else say("change.none", score=text.score(page.reached))
-    for finding, rule, changes in zip(page.trial.findings, page.rules, page.helped, strict=True):
-        yield say("change.finding", label=literal(finding.label))
-        told = [
-            say(
-                "change.helped",
-                key=text.code(one.key),
-                value=text.value(one.value),
-                own=text.value(one.own),
-                without=one.without,
-                n=one.n,
-                own_without=one.own_without,
-                own_n=one.own_n,
-                code=literal(finding.code),
-            )
-            for one in changes[:_SHOWN]
-        ]
-        own = page.trial.params
-        yield numbered(
-            [
-                *told,
-                *(
-                    say(
-                        "change.rule",
-                        change=text.change(one),
-                        own=say("change.own", value=text.value(own[one.key])) if one.key in own else "",
-                    )
-                    for one in rule.change
-                ),
-            ]
-        )
-    if page.better:
-        yield say("better", score=text.score(page.reached))
-        rows = [
-            [literal(one.trial_key), text.score(one.score), _other(text, one.other)] for one in page.better[:_SHOWN]
-        ]
-        yield text.table([say("head.trial"), say("head.score"), say("head.other")], rows)
-
-
-def _go(text: Text) -> Iterable[str]:
-    page, say = text.page, text.say
-    if not text.is_running:
-        yield say("go.ended")
-        if page.trial.numbers.get("performance_trend") == "improving" and page.trial.status == "ok":
-            yield say("go.more", epochs=text.number(page.trial.epochs))
-        return
-    fatal = [one.label for one in page.trial.findings if one.code in _FATAL]
-    if fatal:
-        yield say("go.stop", codes=literal(", ".join(fatal)))
-    else:
-        yield say("go.running", epochs=text.number(page.trial.epochs))
-    yield text.expected()
-
-
-def _other(text: Text, other: Sequence[tuple[str, Any, Any]]) -> str:
-    said = [
-        text.say("other", key=literal(bounded(key)), value=text.value(value), own=text.value(own))
-        for key, own, value in other[:_SHOWN]
-    ]
-    return ", ".join([*said, *(["…"] if len(other) > _SHOWN else [])])
 
 
 # 4. Trajectory
 
 
-def _trajectory(text: Text, _: int) -> Iterable[str]:
+def _trajectory(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "trajectory")
     ahead = () if isinstance(page.ahead, TooFew) else page.ahead
@@ -307,14 +240,12 @@ def _trajectory(text: Text, _: int) -> Iterable[str]:
 # 5. Next steps
 
 
-def _next(text: Text, _: int) -> Iterable[str]:
+def _next(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "next")
     yield text.heading(3, "next.now")
-    changes = [rule.change[0] for rule in page.rules[:1] if rule.change]
-    now = [say("next.wait")] if text.is_running else []
-    now += [say("next.change", change=text.change(one)) for one in changes]
-    yield numbered([*now, say("next.seeds")])
+    wait = [say("next.wait")] if text.is_running else []
+    yield numbered([*wait, *first_change(text), say("next.seeds")])
     yield text.heading(3, "next.slow")
     yield numbered(_slow(text))
     yield text.heading(3, "next.flat")
@@ -328,25 +259,25 @@ def _slow(text: Text) -> Iterable[str]:
     first, now = (value for _, value in text.losses) if text.losses else (None, None)
     yield text.say("slow.loss", first=text.number(first), now=text.number(now))
     smallest = text.number(text.page.number("cluster_size_min"))
-    yield text.say("slow.clusters", smallest=smallest, samples=text.page.course.n_samples)
+    yield text.say("slow.clusters", smallest=smallest)
     yield text.say("slow.features", silhouette=text.number(text.page.number("silhouette")))
 
 
 # 6. Check list
 
 
-def _checks(text: Text, _: int) -> Iterable[str]:
+def _checks(text: Text) -> Iterable[str]:
     page = text.page
-    rises, falls, empty = (page.number(name) for name in ("total_improvements", "total_degradations", "clusters_empty"))
-    start, trend = _input(page), page.trial.numbers.get("performance_trend")
+    (rises, falls), empty = _counts(page), page.number("clusters_empty")
+    start, trend = _input(page), page.trend
     best = page.best
     health = {
-        "loss": None if text.losses is None else _has_fallen(text),
+        "loss": None if text.losses is None or text.losses[0] == text.losses[1] else _has_fallen(text),
         "trend": None if trend is None else trend == "improving",
         "clusters": None if empty is None else empty == 0,
-        "rising": None if best is None else page.is_near_best,
+        "rising": None if len(page.scores) < 2 else page.is_near_best,
         "rises": None if rises is None or falls is None else rises > falls,
-        "input": None if start is None or page.last is None else page.last > start,
+        "input": None if start is None or page.last is None else page.last > start + EQUAL,
         "rules": not page.trial.codes if page.trial.is_known else None,
     }
     is_measured = page.number("imbalance_true") is not None and page.number("imbalance_pred") is not None
@@ -369,18 +300,18 @@ def _item(text: Text, name: str, value: bool | None) -> str:
 # 7. Summary
 
 
-def _summary(text: Text, _: int) -> Iterable[str]:
+def _summary(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "summary")
     is_good = page.trial.is_known and not page.trial.codes
     yield text.heading(3, "summary.good") if is_good else text.heading(3, "summary.bad", codes=literal(_verdict(text)))
-    lines = [say("summary.trend", trend=_trend(text))]
+    lines = [say("summary.trend", trend=text.trend())]
     if page.best:
         at, best = page.best
         now, epoch = text.score(page.last), page.scores[-1][0]
         lines.insert(0, say("summary.score", now=now, epoch=epoch, best=text.score(best), at=at))
     yield listed(lines)
     yield text.heading(3, "summary.advice")
-    yield numbered(list(_go(text))[:1])
+    yield numbered(list(go(text))[: 1 if text.is_running else 2])
     yield text.heading(3, "summary.forecast")
     yield listed([text.expected() if text.is_running else say("forecast.ended")])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.evaluation.health import Finding
 from core.evaluation.rules import Change, Rule
+from core.evaluation.trend import FEWEST
 from jobs.analysis.scores import uses_labels
 from jobs.health.forecast import NEEDED, TooFew
 from jobs.health.status_page import StatusPage
@@ -16,6 +18,10 @@ from jobs.present.visible import bounded, literal
 from jobs.results.header import FINISHED
 
 LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": phrases_en.PHRASES, "zh": phrases_zh.PHRASES}
+_BELOW = re.compile(r"nmi ([\d.]+) against ([\d.]+)")
+"""How `core.evaluation.health.warnings` says both numbers."""
+_KEYS = 8
+"""Parameters that are named in a sentence."""
 
 
 class Text:
@@ -48,6 +54,18 @@ class Text:
         template = f"{one.how} {{key}}" if self.language == "en" else phrases_zh.HOW[one.how]
         return template.format(key=f"`{self.code(one.key)}`")
 
+    def trend(self) -> str:
+        """What the score does."""
+        if self.page.trend:
+            return self.say(f"trend.{self.page.trend}")
+        few = self.page.scored < FEWEST
+        return self.say("trend.few", count=self.page.scored, needed=FEWEST) if few else self.say("unknown")
+
+    def reason(self) -> str:
+        """The reason in the trial's row, with the numbers of `BELOW_INPUT` in the page's language."""
+        said = literal(bounded(self.page.trial.reason))
+        return _BELOW.sub(lambda found: self.say("reason.below", nmi=found[1], input=found[2]), said)
+
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""
         return self.say("span", low=f"{low:.3f}", high=f"{high:.3f}")
@@ -64,6 +82,14 @@ class Text:
         """What a rule means."""
         return rule.why if self.language == "en" else phrases_zh.WHY[rule.code]
 
+    def when(self, finding: Finding, rule: Rule) -> str:
+        """Since when a rule's bound has been passed, or when it was."""
+        if rule.at_the_end:
+            return self.say("when.end")
+        return (
+            self.say("when.in", epoch=finding.epoch) if rule.when == "ever" else self.say("when", epoch=finding.since)
+        )
+
     def expected(self) -> str:
         """The forecast of the last epoch as a sentence, or why there is none."""
         ahead = self.page.ahead
@@ -72,12 +98,16 @@ class Text:
         if not ahead:
             return self.say("go.ended")
         last = ahead[-1]
-        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=self.span(last.low, last.high))
+        span = self.span(last.low, last.high)
+        other = self.say("expected.other", keys=", ".join(literal(bounded(one)) for one in last.unseen[:_KEYS]))
+        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=span) + other * bool(last.unseen)
 
     def few(self, few: TooFew) -> str:
         """Why there is no forecast."""
         if not few.is_scored:
             return self.say("few.score")
+        if few.longest:
+            return self.say("few.longest", longest=few.longest)
         return self.say("few", configurations=few.configurations, studies=few.studies, needed=NEEDED)
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

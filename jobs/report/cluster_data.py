@@ -14,6 +14,7 @@ from core.config import trial as trial_config
 from core.config.trial import PlugIn, TrialConfig
 from core.data import analyzer, remote
 from core.data.object_store import bare, is_address
+from core.datasets import multiview
 from core.errors import UserError
 from core.formats.records import read_texts, texts_file
 from core.training import data_cache
@@ -80,7 +81,7 @@ def read(folder: Place, row: Mapping[str, Any], kept: KeptClusters, named: str |
 
 
 def texts_of(folder: Place, row: Mapping[str, Any]) -> list[str]:
-    """The texts that a trial was trained on; empty if its data are no texts.
+    """The texts that a trial was trained on, those of its views too; empty if its data are no texts.
 
     Args:
         folder: The folder of its study.
@@ -89,7 +90,11 @@ def texts_of(folder: Place, row: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: They are missing, elsewhere or not those of the trial.
     """
-    return _texts(_config(folder, row, None).data)
+    plug_in = _config(folder, row, None).data
+    if plug_in.name != "multiview":
+        return _texts(plug_in)
+    with remote.held(plug_in.options, anew=False) as (options, _):
+        return multiview.texts_of(**options)
 
 
 def splitting(clusters: TrialClusters) -> dict[str, Any]:

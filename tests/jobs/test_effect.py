@@ -248,7 +248,8 @@ def test_the_command_shows_differences_values_and_slices_in_eighty_columns(resul
     assert re.search(r"^ 0\.1 +0\.2 .* 8 +8/0/0 +better$", out, re.MULTILINE)
     assert "rate at width = 1" in out
     assert "rate at width = 2" not in out
-    assert "3 more slices" in out
+    assert "3 more slices: " in out
+    assert "1 more slice: " in command("effect", results, "rate", "--slices", "3")[1]
 
 
 def test_machines_get_every_digit(results, command):

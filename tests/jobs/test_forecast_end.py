@@ -180,6 +180,27 @@ def test_many_trials_of_one_study_take_no_other_study_out(monkeypatch):
     assert (found.groups, found.trials) == (NEEDED, NEEDED - 1 + 3)
 
 
+def test_a_trial_that_is_past_the_end_of_all_finished_ones_is_not_forecast():
+    known = [one for one in store(0, NEEDED + 1, 1) if one.study != "s0"]
+    values = np.linspace(0.3, 0.4, EPOCHS + 1)
+    found = expected(past("new", "c", values, 2 * EPOCHS, is_whole=False), known, "nmi")
+    assert found == TooFew("nmi", 0, NEEDED, longest=EPOCHS)
+    assert "no finished trial got so far: the longest comparable one has 20 epochs" in found.sentence
+    assert isinstance(expected(past("new", "c", values[1:], 2 * EPOCHS, is_whole=False), known, "nmi"), Forecast)
+
+
+def test_values_that_no_finished_trial_has_are_named():
+    known = [one for one in store(0, NEEDED + 1, 1) if one.study != "s0"]
+    seen = {"batch_size": 256, "encoder.widths": "[64]", "rate": 0.1, "epochs": EPOCHS}
+    known = [replace(one, params={**seen, "rate": 0.1 * i}) for i, one in enumerate(known)]
+    new = replace(cut(store(0, 1, 1)[0]), params={**seen, "rate": 0.15})
+    assert expected(new, known, "nmi").unseen == ()
+    other = replace(new, params={**seen, "batch_size": 16, "encoder.widths": "[8]", "rate": 0.15, "only": 1})
+    found = expected(other, known, "nmi")
+    assert found.unseen == ("batch_size", "encoder.widths", "only")
+    assert found.sentence.endswith("other values of batch_size, encoder.widths, only, so it may be far off")
+
+
 def attempt(study, trial, values, status="ok", **params):
     epochs = params.pop("epochs", EPOCHS)
     return Attempt(
