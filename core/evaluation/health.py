@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
 
-__all__ = ["OK", "RULES", "Course", "Finding", "Rule", "judge", "summary", "warnings"]
+__all__ = ["OK", "RULES", "Course", "Derived", "Finding", "Rule", "judge", "summary", "warnings"]
 
 OK = "OK"
 """The verdict without a code."""
@@ -52,6 +51,54 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
     return found
 
 
+class Derived:
+    """The series that are made from others: epochs that came since the last look are added to them.
+
+    `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; a first loss of 0 or less
+    has no shares. `loss_moved` is the distance to the first loss, as a share of its size. `gradient_jump` is the largest
+    gradient norm of an epoch as a multiple of the median of the means of all epochs before it, from the epoch after
+    `USUAL` such means on: what comes later changes no earlier jump.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, list[tuple[int, float]]] = {"loss_ratio": [], "loss_moved": [], "gradient_jump": []}
+        self._losses = self._means = self._largest = 0
+        self._before: list[float] = []
+
+    def of(self, series: Mapping[str, Series]) -> Mapping[str, Series]:
+        """The series by name, from those of a trial; at each call these must begin with those of the last one."""
+        losses = series.get("loss", ())
+        for epoch, value in losses[self._losses :]:
+            self._add_loss(epoch, value, losses[0][1])
+        self._losses = len(losses)
+        means, largest = series.get("gradient_norm_mean", ()), series.get("gradient_norm_max", ())
+        for epoch, value in largest[self._largest :]:
+            self._add_jump(epoch, value, means)
+        self._largest = len(largest)
+        return self._made
+
+    def _add_loss(self, epoch: int, value: float, first: float) -> None:
+        if not math.isfinite(value):
+            self._made["loss_ratio"].append((epoch, math.inf))
+            self._made["loss_moved"].append((epoch, math.inf))
+            return
+        if 0 < first < math.inf:
+            self._made["loss_ratio"].append((epoch, value / first))
+        if first and math.isfinite(first):
+            self._made["loss_moved"].append((epoch, abs(value / first - 1)))
+
+    def _add_jump(self, epoch: int, value: float, means: Series) -> None:
+        while self._means < len(means) and means[self._means][0] < epoch:
+            if math.isfinite(mean := means[self._means][1]):
+                insort(self._before, mean)
+            self._means += 1
+        n = len(self._before)
+        # Half the sum: the sum of two huge numbers may be infinite.
+        usual = self._before[(n - 1) // 2] / 2 + self._before[n // 2] / 2 if n else 0.0
+        if n >= USUAL and usual > 0:
+            self._made["gradient_jump"].append((epoch, value / usual))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Course:
     """The numbers of one trial, epoch by epoch.
@@ -64,6 +111,7 @@ class Course:
         batch_size: 0 if unknown.
         epochs: all epochs of the trial, those to come included; 0 if unknown.
         ended: whether the last epoch of the series is the trial's last.
+        derived: keeps the series that are made from others; who judges a growing course hands on the same one.
     """
 
     series: Mapping[str, Series]
@@ -72,6 +120,7 @@ class Course:
     batch_size: int = 0
     epochs: int = 0
     ended: bool = True
+    derived: Derived = field(default_factory=Derived, compare=False, repr=False)
 
     @classmethod
     def of(cls, history: Iterable[tuple[int, str, float]], **known: int | bool) -> Course:
@@ -84,23 +133,10 @@ class Course:
     def get(self, name: str) -> Series:
         """The (epoch, value) of a score, loss or signal; empty if there is none.
 
-        Three are made from others: `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not
-        finite; `loss_moved` is how far that share is from 1; `gradient_jump` is the largest gradient norm of an epoch
-        as a multiple of the median of the means of all epochs before it, from the epoch after `USUAL` such means on.
+        Three are made from others, see `Derived`.
         """
-        return self._made.get(name, self.series.get(name, ()))
-
-    @cached_property
-    def _made(self) -> dict[str, Series]:
-        """The series that are made from others; made once, as rules ask for them in each epoch."""
-        found: dict[str, Series] = {}
-        if losses := self.series.get("loss"):
-            found["loss_ratio"] = [(epoch, _ratio(value, losses[0][1])) for epoch, value in losses]
-            found["loss_moved"] = [(epoch, abs(1 - ratio)) for epoch, ratio in found["loss_ratio"]]
-        norms, largest = self.series.get("gradient_norm_mean"), self.series.get("gradient_norm_max", ())
-        if norms:
-            found["gradient_jump"] = list(_jumps(norms, largest))
-        return found
+        found = self.derived.of(self.series).get(name)
+        return found or self.series.get(name, ())
 
     def values(self, name: str) -> list[float]:
         """The values of a score, loss or signal."""
@@ -116,27 +152,6 @@ class Course:
         series = self.get(name)
         place = bisect_right(series, (epoch, math.inf))
         return series[place - 1][1] if place else None
-
-
-def _jumps(means: Series, largest: Series) -> Iterator[tuple[int, float]]:
-    """Each epoch's largest norm over the median of the means before it: what comes later changes no earlier jump."""
-    before: list[float] = []
-    place = 0
-    for epoch, value in largest:
-        while place < len(means) and means[place][0] < epoch:
-            if math.isfinite(means[place][1]):
-                insort(before, means[place][1])
-            place += 1
-        # Half the sum: the sum of two huge numbers may be infinite.
-        usual = before[(len(before) - 1) // 2] / 2 + before[len(before) // 2] / 2 if before else 0.0
-        if len(before) >= USUAL and usual > 0:
-            yield epoch, value / usual
-
-
-def _ratio(value: float, first: float) -> float:
-    if not math.isfinite(value):
-        return math.inf
-    return value / first if 0 < first < math.inf else 1.0
 
 
 @dataclass(frozen=True)
@@ -165,14 +180,22 @@ class Finding:
         return f"{self.code}@{self.epoch}" if self.code == DATED else self.code
 
 
-def judge(course: Course, codes: Collection[str] | None = None) -> tuple[Finding, ...]:
-    """What the rules (those of `codes` alone, if given) find in a course, in their order; empty if it is well."""
+def judge(course: Course, codes: Collection[str] | None = None, *, again: bool = False) -> tuple[Finding, ...]:
+    """What the rules find in a course, in their order; empty if it is well.
+
+    Args:
+        course: of the trial.
+        codes: of the rules that are applied; None for all.
+        again: whether the course without its last epoch was judged and found well. Then a rule that may be met in any
+            epoch looks at the last ones alone, so that judging after each epoch costs no more for a long trial.
+    """
     rules = (rule for rule in RULES if codes is None or rule.code in codes)
-    return tuple(found for rule in rules if (found := _apply(rule, course)))
+    return tuple(found for rule in rules if (found := _apply(rule, course, again=again)))
 
 
-def _apply(rule: Rule, course: Course) -> Finding | None:
+def _apply(rule: Rule, course: Course, *, again: bool) -> Finding | None:
     """What a rule finds, by the case that was met first."""
+    rule = replace(rule, when="now") if again and rule.when == "ever" else rule
     met = [found for case in rule.cases if (found := _raised(rule, case, course))]
     if not met:
         return None

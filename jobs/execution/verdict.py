@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from core.evaluation.health import Course, judge, summary
+from core.evaluation.health import Course, Derived, judge, summary
 from jobs.results.schema import Attempt
 
 TEXTS = ("verdict", "performance_trend")
@@ -26,7 +26,8 @@ class Judge:
         self._known = {"epochs": epochs, "batch_size": batch_size, "n_samples": n_samples}
         self._series: dict[str, list[tuple[int, float]]] = {}
         self._read: list[tuple[int, float, str, float]] = []
-        self._count = 0
+        self._count = self._judged = 0
+        self._derived = Derived()
 
     def fill(self, attempt: Attempt, *, ended: bool) -> None:
         """Sets the attempt's texts, and the numbers of its course among its signals."""
@@ -37,19 +38,25 @@ class Judge:
 
     def hopeless(self, attempt: Attempt, codes: Collection[str]) -> str:
         """Why a trial that is to end with these codes has to, as `COLLAPSED@12: …`; empty if it has not."""
-        for found in judge(self._course(attempt, ended=False), codes) if codes else ():
+        if not codes:
+            return ""
+        course, again = self._course(attempt, ended=False), 0 < self._judged == attempt.epochs_done - 1
+        self._judged = attempt.epochs_done
+        for found in judge(course, codes, again=again):
             return f"{found.code}@{found.epoch}: {found.sentence}"
         return ""
 
     def _course(self, attempt: Attempt, *, ended: bool) -> Course:
         # A resumed attempt has taken over another history.
         if self._read is not attempt.history or len(attempt.history) < self._count:
-            self._read, self._count, self._series = attempt.history, 0, {}
+            self._read, self._count, self._judged, self._series = attempt.history, 0, 0, {}
+            self._derived = Derived()
         for epoch, _, name, value in attempt.history[self._count :]:
             self._series.setdefault(name.removeprefix("health."), []).append((epoch, value))
         self._count = len(attempt.history)
         clusters = len(attempt.cluster_sizes or ())
-        return Course(series=self._series, n_clusters=clusters, ended=ended, **self._known)
+        derived = self._derived
+        return Course(series=self._series, n_clusters=clusters, ended=ended, derived=derived, **self._known)
 
 
 def left(attempt: Attempt, epochs: int) -> float:

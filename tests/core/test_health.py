@@ -1,8 +1,12 @@
 """What a finished trial says of itself."""
 
-import pytest
+import math
 
-from core.evaluation.health import warnings
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.evaluation.health import Course, Derived, judge, warnings
 
 GOOD = {"nmi": 0.8, "kmeans_nmi": 0.8, "input_kmeans_nmi": 0.7}
 WELL = {"clusters_empty": 0.0, "marginal_entropy": 0.95}
@@ -24,3 +28,25 @@ def test_codes(metrics, health, expected):
     found = warnings(metrics, health)
     assert found[: len(expected)] == expected
     assert len(found) == len(expected) or found[-1].startswith("BELOW_INPUT")
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 30.0, math.inf, math.nan]), min_size=1, max_size=12))
+def test_judged_after_each_epoch_it_is_found_in_the_same_one(losses):
+    """Who judges a growing course reads each epoch once, and ends it where a look at all of it would have."""
+    codes = ("DIVERGED", "STALLED", "COLLAPSED")
+    series = {name: [] for name in ("loss", "gradient_norm_mean", "gradient_norm_max", "marginal_entropy")}
+    derived, judged = Derived(), False
+    for epoch, loss in enumerate(losses, 1):
+        for name, value in zip(series, (loss, abs(loss), 40 * abs(loss) ** 2, loss / 2), strict=True):
+            series[name].append((epoch, value))
+        whole = judge(Course(series=series, epochs=12, ended=False), codes)
+        assert judge(Course(series=series, epochs=12, ended=False, derived=derived), codes, again=judged) == whole
+        if whole:
+            return
+        judged = True
+
+
+@pytest.mark.parametrize(("losses", "stalled"), [([-1.0, -2.0, -5.0, -9.0, -11.0], False), ([-1.0] * 5, True)])
+def test_a_loss_below_zero_that_falls_has_not_stalled(losses, stalled):
+    course = Course(series={"loss": list(enumerate(losses, 1))}, epochs=5)
+    assert ("STALLED" in {one.code for one in judge(course)}) == stalled
