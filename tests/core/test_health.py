@@ -41,6 +41,7 @@ def test_judged_after_each_epoch_it_is_found_in_the_same_one(losses):
             series[name].append((epoch, value))
         whole = judge(Course(series=series, epochs=12, ended=False), codes)
         assert judge(Course(series=series, epochs=12, ended=False, derived=derived), codes, again=judged) == whole
+        assert repr(derived.of(series)) == repr(Derived().of(series))
         if whole:
             return
         judged = True
