@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from core.evaluation.metrics import AT_THE_END
+from core.evaluation.names import AT_THE_END
 
 EMPTY = "EMPTY_CLUSTERS"
 """The code whose label has the number of clusters."""

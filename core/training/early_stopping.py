@@ -8,7 +8,7 @@ from typing import Any
 
 from core.config.trial import EarlyStopping
 from core.errors import UserError
-from core.evaluation.metrics import AT_THE_END, refuse_unreported
+from core.evaluation.names import AT_THE_END, refuse_unreported
 
 _PLACE = "trial.early_stopping.metric"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import plugins
 from core.config.trial import TrialConfig
 from core.errors import UserError
-from core.evaluation import metrics
+from core.evaluation import names
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -23,12 +23,12 @@ def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
     parts, scores = (plugins.constant("methods", name, one, default=None) for one in ("loss_parts", "scores"))
     if parts is None or scores is None:
         return None
-    if not _are_names(parts) or not (scores in metrics.SCORINGS if isinstance(scores, str) else _are_names(scores)):
+    if not _are_names(parts) or not (scores in names.SCORINGS if isinstance(scores, str) else _are_names(scores)):
         raise UserError(
             f"{plugins.source('methods', name)}: 'loss_parts' must be a tuple of names, and 'scores' too, or one of "
-            f"{', '.join(metrics.SCORINGS)}"
+            f"{', '.join(names.SCORINGS)}"
         )
-    return {"loss", *parts, *metrics.reported(scores, labelled=data.is_labelled, parts=data.held_parts)}
+    return {"loss", *parts, *names.reported(scores, labelled=data.is_labelled, parts=data.held_parts)}
 
 
 def _are_names(value: Any) -> bool:

@@ -55,7 +55,7 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class AdviceOnCode:
     """What to change for one code: what has helped in the store, and what the rule names.
 
     Attributes:
@@ -71,7 +71,7 @@ class Advice:
 
 def advices(
     trials: Sequence[Judged], place: int, findings: Sequence[tuple[Finding, Rule]], most: int
-) -> tuple[Advice, ...]:
+) -> tuple[AdviceOnCode, ...]:
     """What to change for each finding of a trial; what is named for one is not named again for the next.
 
     Args:
@@ -80,7 +80,7 @@ def advices(
         findings: Its findings with their rules.
         most: So many changes that have helped are named for each.
     """
-    found: list[Advice] = []
+    found: list[AdviceOnCode] = []
     for finding, rule in findings:
         every = tried(trials, place, finding.code)
         better = [one for one in every if one.has_helped]
@@ -91,7 +91,7 @@ def advices(
         done = {change for before in found for change in before.untried}
         untried = [change for change, those in zip(changes, alike, strict=True) if not those]
         failed = [one for those in alike if not any(one.has_helped for one in those) for one in those]
-        found.append(Advice(tuple(helped_now), tuple(failed), tuple(one for one in untried if one not in done)))
+        found.append(AdviceOnCode(tuple(helped_now), tuple(failed), tuple(one for one in untried if one not in done)))
     return tuple(found)
 
 

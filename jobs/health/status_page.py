@@ -24,7 +24,7 @@ from jobs.analysis.curves import curve_metrics
 from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
-from jobs.health.changes import Advice, advices
+from jobs.health.changes import AdviceOnCode, advices
 from jobs.health.courses import Judged, judged
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.results.header import FINISHED
@@ -139,7 +139,7 @@ class StatusPage:
     scores: Series
     words: Words | str
     rules: tuple[Rule, ...]
-    advice: tuple[Advice, ...]
+    advice: tuple[AdviceOnCode, ...]
     compared: tuple[Compared, ...]
     place: Place
     reached: float | None

@@ -247,7 +247,7 @@ def _unknown(
     plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping[str, str | None], *, lacking: bool
 ) -> Iterator[str]:
     """Refuses a metric that the trials of a configuration do not report; says of which that is not known."""
-    from core.evaluation.metrics import AT_THE_END, SIGNALS, refuse_unreported
+    from core.evaluation.names import AT_THE_END, SIGNALS, refuse_unreported
     from core.training.early_stopping import Patience
 
     names, method, select = reported(config, data), config.method.name, plan.study.select

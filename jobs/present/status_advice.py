@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from core.evaluation.health import Finding
-from jobs.health.changes import Advice, Remedy
+from jobs.health.changes import AdviceOnCode, Remedy
 from jobs.present.status_text import Text, listed, numbered
 from jobs.present.visible import bounded, literal
 
@@ -48,7 +48,7 @@ def advice(text: Text) -> Iterable[str]:
         yield text.table([say("head.trial"), say("head.score"), say("head.other")], rows)
 
 
-def _changes(text: Text, finding: Finding, found: Advice) -> Iterator[str]:
+def _changes(text: Text, finding: Finding, found: AdviceOnCode) -> Iterator[str]:
     own = text.page.trial.params
     for one in found.helped[:_SHOWN]:
         yield text.say(

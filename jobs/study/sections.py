@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from core.config.schema import Bounds, Place, PositiveFloat, PositiveInt
-from core.evaluation.metrics import AT_THE_END
+from core.evaluation.names import AT_THE_END
 from core.evaluation.rules import RULES
 from jobs.study.search import Search
 
