@@ -82,7 +82,7 @@ def main() -> None:
             speed = median(count / ours for _, ours in pairs)
             rows.tell(
                 f"a folder of {count:,} {suffix.upper()} of {SIDE} x {SIDE} prepared, {cores} cores",
-                f"{share:.0%} of the speed of a bare Pillow loop, {speed:,.0f} images/s",
+                f"{share:.1%} of the speed of a bare Pillow loop, {speed:,.0f} images/s",
             )
 
 
