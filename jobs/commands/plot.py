@@ -78,7 +78,8 @@ def _contents(
 ) -> "Contents":
     from jobs.report.contents import gather
 
-    contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies)
+    metric = chosen_metric(paths, studies, *wanted)
+    contents = gather(paths, *metric, where=where, studies=studies, paged=False)
     warn([*contents.notes, *contents.skipped])
     return contents
 

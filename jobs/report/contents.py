@@ -59,7 +59,7 @@ class Contents:
         unshared: The reason if there is no importance.
         effects: The effect of each parameter on the metric, the largest difference first.
         interactions: The metric over pairs of parameters, those with the largest effects first.
-        health: The trials, judged; None without drawings.
+        health: The trials, judged; None without a page.
         courses: The courses to draw, by a name for the trial: those of the best trial and of some with codes.
         skipped: Files that could not be read, as whole sentences.
         notes: Other remarks on the files, as whole sentences.
@@ -88,9 +88,19 @@ class Contents:
 
 
 def gather(
-    paths: Sequence[str], metric: str, mode: str, *, where: str = "", studies: Sequence[str] = (), drawn: bool = True
+    paths: Sequence[str],
+    metric: str,
+    mode: str,
+    *,
+    where: str = "",
+    studies: Sequence[str] = (),
+    drawn: bool = True,
+    paged: bool = True,
 ) -> Contents:
-    """Reads the results below `paths`; if `drawn` is false, it skips the data that only drawings need.
+    """Reads the results below `paths`.
+
+    If `drawn` is false, it skips the data that only drawings need; if `paged` is, that of the page alone: the clusters
+    and the verdicts on the trials.
 
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
@@ -109,7 +119,8 @@ def gather(
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
-    judged = judging.judged(present) if drawn else []
+    paged = paged and drawn
+    judged = judging.judged(present) if paged else []
     return Contents(
         metric=metric,
         mode=mode,
@@ -121,13 +132,13 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
-        clusters=_clusters(paths, studies, present, metric, mode) if drawn else "",
+        clusters=_clusters(paths, studies, present, metric, mode) if paged else "",
         trials=trials,
         importance=shares,
         unshared=unshared,
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
-        health=JudgedTrials(judged, settings(judged)) if drawn else None,
+        health=JudgedTrials(judged, settings(judged)) if paged else None,
         courses=_courses(present, judged, board),
         skipped=loaded.skipped,
         notes=loaded.notes,
