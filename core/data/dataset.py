@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.data.corpus import Corpus
     from core.data.modalities import Modality
     from core.data.stored import Stored
 
@@ -67,6 +68,9 @@ class Dataset:
         modalities: where in a sample's row the numbers of each modality stand; empty for samples of a single one.
         scene: height and width of the scene whose pixels the samples are, and `ids` the numbers of the pixels, row by
             row; empty for others.
+        corpus: the samples as documents of words, row by row; None for others. The features are then the words.
+        reference: other documents over the same words, in which pairs of words are counted for the coherence of topics;
+            None for the training documents.
     """
 
     name: str
@@ -86,6 +90,8 @@ class Dataset:
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     scene: tuple[int, ...] = ()
     modalities: tuple[Modality, ...] = ()
+    corpus: Corpus | None = None
+    reference: Corpus | None = None
 
     @property
     def n_samples(self) -> int:
@@ -132,6 +138,7 @@ class Dataset:
             arrays={name: array[rows] for name, array in self.arrays.items()},
             parts=None if self.parts is None else self.parts[rows],
             ids=None if self.ids is None else self.ids[rows],
+            corpus=self.corpus and self.corpus.take(rows),
         )
 
 

@@ -295,7 +295,7 @@ def _opened(entry: Path) -> Dataset | None:
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
         modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told.get("modalities", ())),
-        **{name: tuple(told[name]) for name in texts},
+        **cast("dict[str, Any]", {name: tuple(told[name]) for name in texts}),
     )
 
 

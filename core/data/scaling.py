@@ -33,6 +33,11 @@ class Scaling:
     divisor: NDArray[np.float32]
     factor: NDArray[np.float32]
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it changes nothing."""
+        return bool((self.offset == 0).all() and (self.divisor == 1).all() and (self.factor == 1).all())
+
     @classmethod
     def of(cls, samples: Any, scale: str) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32]]:
         """The scaling that `scaled` gives the same numbers, found in blocks of rows.

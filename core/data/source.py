@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -91,6 +92,43 @@ class SampleSource:
         return torch.tensor(self.stored.limits[1])
 
 
+class SparseRows:
+    """Sparse samples that give tensors in compressed sparse rows (torch.sparse_csr), (m, features), float32.
+
+    They have the interface of a tensor or a `SampleSource` as far as training and `predict` need it.
+    """
+
+    is_streamed = False
+
+    def __init__(self, source: SampleSource) -> None:
+        self.stored, self.device, self.shape = source.stored, source.device, source.shape
+        with warnings.catch_warnings():  # Torch says once in a process that its sparse tensors are new.
+            warnings.simplefilter("ignore")
+            torch.eye(1).to_sparse_csr()
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        """Some samples on the device."""
+        chosen: Any = rows if isinstance(rows, slice) else rows.cpu().numpy()
+        found = self.stored.raw(chosen)
+        ends, columns = (torch.from_numpy(np.asarray(one, np.int64)) for one in (found.indptr, found.indices))
+        values = torch.from_numpy(np.array(found.data, np.float32))
+        return torch.sparse_csr_tensor(ends, columns, values, found.shape, check_invariants=False).to(self.device)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """All samples, `size` at a time."""
+        return (self[slice(start, start + size)] for start in range(0, len(self), size))
+
+
+def sparse_rows(samples: Samples) -> Samples | SparseRows:
+    """Samples as sparse tensors if they are stored as a sparse matrix without a scaling, else as they are."""
+    if isinstance(samples, SampleSource) and samples.stored.is_sparse and samples.stored.scaling.is_neutral:
+        return SparseRows(samples)
+    return samples
+
+
 # All samples of a data set, as a tensor on the device or as a source.
 Samples = Tensor | SampleSource
 
@@ -102,12 +140,12 @@ def on_device(samples: NDArray[np.float32] | Stored, device: torch.device) -> Sa
     return torch.from_numpy(samples).to(device)
 
 
-def read_ahead(samples: Samples, parts: Sequence[Any]) -> Iterator[Tensor]:
+def read_ahead(samples: Samples | SparseRows, parts: Sequence[Any]) -> Iterator[Tensor]:
     """The samples of each part, a slice or row numbers, in order.
 
     Parts that have to be copied to a card are read and copied while the one before is in use.
     """
-    if isinstance(samples, Tensor) or not samples.is_streamed:
+    if isinstance(samples, Tensor | SparseRows) or not samples.is_streamed:
         yield from (samples[part] for part in parts)
         return
 

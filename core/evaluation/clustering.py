@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import UNLABELLED
-from core.data.source import Samples, SampleSource
+from core.data.source import Samples, SampleSource, sparse_rows
 from core.evaluation import kmeans, metrics
 from core.evaluation.assignment import assigned, centres_of
 from core.evaluation.components import vectors
@@ -87,8 +87,9 @@ def predict(method: EvaluatedModel, samples: Samples) -> Outputs:
     features: Tensor | None = None
     probabilities: Tensor | None = None
     place = 0
+    given = sparse_rows(samples) if getattr(method, "sparse", False) else samples
     with evaluation_mode(method):
-        for chunk in samples.split(CHUNK):
+        for chunk in given.split(CHUNK):
             found = method.outputs(chunk)
             rows = slice(place, place + len(chunk))
             features = _filled(features, rows, found.features, len(samples))

@@ -22,13 +22,13 @@ _NOISE = 1e-7
 def vectors(samples: Samples) -> Tensor:
     """All samples as vectors, (n, numbers), float32, on their device; a missing modality is 0 in all its numbers.
 
-    Samples in stored form that are more than 2^28 numbers together (1 GiB), zeros counted, become vectors of 64: their
-    principal components, fitted to the 2,000 samples of `core.evaluation.label_free.Subsample`.
+    Sparse samples, and others in stored form that are more than 2^28 numbers together (1 GiB), become vectors of 64:
+    their principal components, fitted to the 2,000 samples of `core.evaluation.label_free.Subsample`.
     """
     if not isinstance(samples, SampleSource):
         rows = samples.flatten(1).float()
         return rows.nan_to_num() if rows.isnan().any() else rows
-    if samples.stored.size <= WHOLE:
+    if samples.stored.size <= WHOLE and not samples.stored.is_sparse:
         return samples[:].flatten(1)
     return torch.from_numpy(_reduced(samples.stored)).to(samples.device)
 

@@ -23,7 +23,9 @@ _OF_PAIRS = ("cosine_similarity", "mse", "retrieval_accuracy", "retrieval_chance
 _HELD_OUT = ("recall_chance", *_RETRIEVAL, *(f"reverse_{name}" for name in _RETRIEVAL))
 
 
-SCORINGS = ("head", "kmeans", "pairs")
+OF_TOPICS = ("npmi", "topic_diversity")
+"""The scores of topics, known without labels."""
+SCORINGS = ("head", "kmeans", "pairs", "topics")
 """The kinds of scoring that a method may name in `scores`."""
 
 
@@ -37,8 +39,9 @@ def reported(scores: str | Iterable[str], *, labelled: bool, parts: Iterable[str
     """
     if scores == "pairs":
         return {name for part in parts for name in _of_part(part)}
-    if scores in {"head", "kmeans"}:
-        return {*_OF_ASSIGNMENT, *(_OF_HEAD if scores == "head" else ()), *(_LABELLED if labelled else ())}
+    if scores in {"head", "kmeans", "topics"}:
+        own = (*(() if scores == "kmeans" else _OF_HEAD), *(OF_TOPICS if scores == "topics" else ()))
+        return {*_OF_ASSIGNMENT, *own, *(_LABELLED if labelled else ())}
     return set(scores)
 
 

@@ -54,6 +54,23 @@ class Previous:
 
 
 @dataclass(frozen=True)
+class Topics:
+    """The topics of a topic model, as they are kept with the trial.
+
+    Attributes:
+        words: the top words of each topic, the heaviest first, K of equal length.
+        weights: the weights of these words, (K, top).
+        coherence: of each topic, NPMI of its top 10 words, (K,).
+        documents: row numbers in the training part of up to three documents in which each topic is strongest.
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    weights: NDArray[np.float64]
+    coherence: NDArray[np.float64]
+    documents: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class Scores:
     """The result of one evaluation; attributes may be None for a method that does not cluster.
 
@@ -65,6 +82,7 @@ class Scores:
         probe_labels: clusters of the subsample, renumbered from 0 without gaps (so below 2,000), shape (m,); they
             measure how well two seeds of a configuration agree.
         assignment: the clusters that the scores are of, sample by sample.
+        topics: of a topic model.
     """
 
     metrics: dict[str, float]
@@ -73,3 +91,4 @@ class Scores:
     previous: Previous | None = None
     probe_labels: NDArray[np.int64] | None = None
     assignment: Assignment | None = None
+    topics: Topics | None = None

@@ -11,7 +11,7 @@ from core.config.trial import Evaluation, TrialConfig
 from core.data.dataset import Dataset
 from core.data.source import on_device
 from core.training.device import CONTEXT_BYTES
-from core.training.fit import build, fit
+from core.training.fit import build, fit, kinds_of
 from core.training.n_clusters import count_clusters
 from core.training.state import TrainingState
 
@@ -63,8 +63,8 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
     training = data.part("train")
     arrays = {name: torch.from_numpy(array) for name, array in training.arrays.items()}
     clusters = count_clusters(config, training)
-    samples, kinds = on_device(training.samples, torch.device("cpu")), training.modalities
-    method = build(config, samples, clusters, seed=0, arrays=arrays, modalities=kinds)
+    samples = on_device(training.samples, torch.device("cpu"))
+    method = build(config, samples, clusters, seed=0, arrays=arrays, **kinds_of(training))
     return sum(one.numel() for one in method.parameters() if one.requires_grad)
 
 

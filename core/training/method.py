@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
+from core.data.corpus import Corpus
 from core.data.modalities import Modality
 from core.data.source import Samples
 from core.evaluation.outputs import Outputs
@@ -94,7 +95,8 @@ class Setting:
 
     `arrays` are the data set's further arrays, each (n_samples, …). `n_clusters` is 0 for a method that does not
     cluster. `seed` is for random choices that use no stream, such as starts of k-means. `modalities` are those of the
-    data set, at least one.
+    data set, at least one. `corpus` holds the training samples as documents, where they are such, and `words` the names
+    of the features, where they have some.
     """
 
     sample_shape: tuple[int, ...]
@@ -107,6 +109,8 @@ class Setting:
     seed: int
     modalities: tuple[Modality, ...]
     arrays: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    corpus: Corpus | None = None
+    words: tuple[str, ...] = ()
 
 
 class Method(nn.Module, ABC):
@@ -122,6 +126,12 @@ class Method(nn.Module, ABC):
     head), `kmeans` (clusters of k-means, for a method without a head), `pairs`, or the names of its own scores.
     Without these declarations any metric is accepted, with a note that it may not be reported.
 
+    `unused` in the class body names the sections and keys of a trial that the method does not use: a study that gives
+    one is refused. A method with `epochs` among them learns at once: its `step` is called one time, with all samples.
+
+    A method with `sparse` in its class body gets sparse samples as torch's compressed sparse rows in `step`, and in
+    `outputs` either so or dense.
+
     `any_epochs` in the class body says that an epoch is the same whatever the number of epochs, so that a finished
     trial can go on to more: True, or the names of options, shares of the epochs, that must be 0 for it.
     """
@@ -129,6 +139,8 @@ class Method(nn.Module, ABC):
     clusters: ClassVar[bool] = True
     least_batch: ClassVar[int] = 1
     any_epochs: ClassVar[bool | tuple[str, ...]] = False
+    unused: ClassVar[tuple[str, ...]] = ()
+    sparse: ClassVar[bool] = False
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]
