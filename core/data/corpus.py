@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+# Numbers that are looked at together: 32 MiB as float64.
+_AT_ONCE = 1 << 22
 _PLACES = ("indices", "indptr")
 
 
@@ -85,9 +87,30 @@ class Corpus:
         return cls(name, counts, found.get(f"{role}.sequence"), found.get(f"{role}.ends"))
 
 
-def inverse_frequencies(counts: Any) -> NDArray[np.float64]:
-    """log((1 + n) / (1 + df)) + 1 of each word, (V,), for counts (n, V); scikit-learn's smooth form."""
+def inverse_frequencies(counts: Any, training: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """log((1 + n) / (1 + df)) + 1 of each word, (V,), for counts (N, V) in CSR; scikit-learn's smooth form.
+
+    `training` marks the n documents that are counted, (N,); None for all.
+    """
     import numpy as np
 
-    occurs = np.bincount(counts.indices, minlength=counts.shape[1])
-    return np.log((1 + counts.shape[0]) / (1 + occurs)) + 1
+    occurs = np.zeros(counts.shape[1], np.int64)
+    n = counts.shape[0] if training is None else int(training.sum())
+    for rows, places in blocks_of(counts):
+        found = counts.indices[places]
+        if training is not None:
+            found = found[np.repeat(training[rows], np.diff(counts.indptr[rows.start : rows.stop + 1]))]
+        occurs += np.bincount(found, minlength=len(occurs))
+    return np.log((1 + n) / (1 + occurs)) + 1
+
+
+def blocks_of(counts: Any) -> Iterator[tuple[slice, slice]]:
+    """Rows of a matrix in CSR that hold some millions of numbers together, and the places of these numbers."""
+    import numpy as np
+
+    start, n = 0, counts.shape[0]
+    while start < n:
+        first = int(counts.indptr[start])
+        stop = max(start + 1, int(np.searchsorted(counts.indptr, first + _AT_ONCE, "right")) - 1)
+        yield slice(start, stop), slice(first, int(counts.indptr[stop]))
+        start = stop

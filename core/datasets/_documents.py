@@ -135,9 +135,10 @@ class DocumentReading:
 
         source = read_source(self.path, self._text_options(self.path, labels=self.labels, split_by=self.split_by))
         said = analyzers.told(source.texts[:: max(1, len(source.texts) // _LOOKED_AT)], self.analyzer)
-        words = Words.of(source.texts, self._analysis())
-        parts = self._parts(source.split, len(source.texts))
-        training = np.ones(len(source.texts), np.bool_) if parts is None else parts == 0
+        words, n = Words.of(source.texts, self._analysis()), len(source.texts)
+        source = replace(source, texts=())  # they take as much memory as all that follows
+        parts = self._parts(source.split, n)
+        training = np.ones(n, np.bool_) if parts is None else parts == 0
         rules = VocabularyRules(
             min_df=_LEAST if self.min_df is None else self.min_df,
             max_df=self.max_df,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.config.schema import Fraction, NonNegativeInt, PositiveInt
-from core.data.corpus import Corpus, inverse_frequencies
+from core.data.corpus import Corpus, blocks_of, inverse_frequencies
 from core.data.dataset import Dataset, fault
 from core.data.labels import Labels, read_labels
 from core.data.prepared import prepared
@@ -197,7 +197,7 @@ def simplex(counts: Any, training: Any) -> Stored:
 
     The places of the numbers are shared with `counts`, whose rows are not empty.
     """
-    return weighted(counts, inverse_frequencies(counts if training is None else counts[training]))
+    return weighted(counts, inverse_frequencies(counts, training))
 
 
 def weighted(counts: Any, idf: NDArray[np.float64]) -> Stored:
@@ -205,9 +205,11 @@ def weighted(counts: Any, idf: NDArray[np.float64]) -> Stored:
     import numpy as np
     from scipy import sparse
 
-    values = counts.data * idf[counts.indices]
-    sums = np.add.reduceat(values, counts.indptr[:-1])
-    values = (values / np.repeat(sums, np.diff(counts.indptr))).astype(np.float32)
+    values = np.empty(counts.nnz, np.float32)
+    for rows, places in blocks_of(counts):
+        block = counts.data[places] * idf[counts.indices[places]]
+        ends = counts.indptr[rows.start : rows.stop + 1]
+        values[places] = block / np.repeat(np.add.reduceat(block, ends[:-1] - ends[0]), np.diff(ends))
     one = np.ones(1, np.float32)
     scaling = Scaling(np.zeros(1, np.float32), one, one)
     rows = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
