@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
 """Kinds of documents: a folder of texts in two parts, and a ready bag of words."""
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ KINDS = (
                 said="3.txt: it holds bytes of value 0",
             ),
             "ambiguous": Broken(
-                make=lambda folder: None,
+                make=_posts,
                 data="{name: documents, path: posts, test: 0.5}",
                 said="`test: 0.5`: the data says already which documents are for testing",
             ),
