@@ -105,7 +105,7 @@ def test_the_order_of_words_is_kept_with_places_for_those_outside(tmp_path):
 
 @given(st.lists(st.lists(st.sampled_from("abcde"), max_size=6), min_size=1, max_size=8), st.integers(1, 9))
 def test_counts_in_blocks_are_counts(texts, at_once):
-    words = vocabulary.Words.of([" ".join(one) for one in texts], str.split, known="abcd")
+    words = vocabulary.WordSequence.of([" ".join(one) for one in texts], str.split, known="abcd")
     kept, vocabulary._AT_ONCE = vocabulary._AT_ONCE, at_once
     try:
         counts = vocabulary.counted_words(words.sequence, words.ends, 4).toarray()
