@@ -201,7 +201,8 @@ def found(path: str) -> DataFiles:
         return DataFiles(path, one, (place,), names, beside)
     formats = sorted({_suffix(file) for file in plain})
     if not plain:
-        raise fault(path, f"there is no data file in this folder: {_known()}")
+        texts = "; .txt files are read by `name: documents`" if any(_suffix(one) == ".txt" for one in entries) else ""
+        raise fault(path, f"there is no data file in this folder: {_known()}{texts}")
     if len(formats) > 1:
         raise fault(path, f"it has files of several formats ({', '.join(formats)}): name one file, or split it")
     beside = _beside(place, entries, {os.fspath(one) for one in plain})

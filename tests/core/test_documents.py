@@ -21,7 +21,7 @@ from core.data.corpus import inverse_frequencies
 from core.data.dataset import cache_folder
 from core.data.describe import described
 from core.data.source import on_device
-from core.datasets import documents
+from core.datasets import documents, file
 from core.errors import UserError
 from core.views import words as words_views
 from tests.conftest import ROOT
@@ -129,9 +129,9 @@ def test_texts_a_folder_and_their_bag_are_the_same_documents(tmp_path):
     options = {"text": "body", "labels": "kind", "split_by": "part", "max_features": 30}
     others = [documents.load(path=str(tmp_path / "t.csv"), **options)]
     for place, (text, label, part) in enumerate(zip(TEXTS, labels, parts, strict=True)):
-        file = tmp_path / "posts" / f"news-{part}" / label / f"{place:02}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(file) if file.exists() else file.write_text(text)
+        post = tmp_path / "posts" / f"news-{part}" / label / f"{place:02}"
+        post.parent.mkdir(parents=True, exist_ok=True)
+        post.write_text(text)
     others.append(documents.load(path=str(tmp_path / "posts"), max_features=30))
     counts = data.corpus.counts
     arrays = {"vocab": np.array(data.feature_names), "label": data.labels, "label_names": np.array(["c0", "c1", "c2"])}
@@ -414,6 +414,8 @@ def test_a_folder_of_odd_files(tmp_path):
     assert data.feature_names == ("caf\xe9", "cat", "dog")
     assert data.labels is None
     saying("`labels: kind` is for a table", path=str(folder), labels="kind")
+    with pytest.raises(UserError, match=r"\.txt files are read by `name: documents`"):
+        file.load(path=str(folder))
     saying("`text` is for a table of texts", path=str(folder), text="body")
     (tmp_path / "empty").mkdir()
     saying("there is no .txt file in this folder", path=str(tmp_path / "empty"))
