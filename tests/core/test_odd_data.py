@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 
-from core.datasets import fashion_mnist, file, pairs, text
+from core.datasets import documents, fashion_mnist, file, pairs, text
 from core.errors import UserError
 
 GRID = np.arange(24.0).reshape(6, 4)
@@ -38,6 +38,7 @@ READERS = {
     "for a model": lambda path: file.samples_of(path, ("a",)),
     "text": text.load,
     "pairs": pairs.load,
+    "documents": documents.load,
     "folder": fashion_mnist.load,
 }
 
