@@ -94,7 +94,9 @@ def test_the_most_frequent_words_are_kept_and_of_equal_ones_the_first(tmp_path):
 
 
 def test_the_order_of_words_is_kept_with_places_for_those_outside(tmp_path):
-    path = table(tmp_path / "t.parquet", ["The cat sat, the Cat ran", "alone here", "a rare dog and a cat sat", "Dog: sat!"])
+    path = table(
+        tmp_path / "t.parquet", ["The cat sat, the Cat ran", "alone here", "a rare dog and a cat sat", "Dog: sat!"]
+    )
     data = documents.load(path=path)
     assert data.feature_names == ("cat", "dog", "sat")
     assert data.corpus.sequence.tolist() == [-1, 0, 2, -1, 0, -1, -1, 1, -1, 0, 2, 1, 2]
