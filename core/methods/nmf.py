@@ -57,13 +57,14 @@ class Method(Base):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Finds the factors of all documents; the loss is the squared error per document, of 1 for no topics at all."""
-        from sklearn.decomposition import NMF
+        from sklearn import decomposition
 
+        kind: Any = decomposition.NMF
         rows = _unit(batch.samples)
         if not math.isfinite(rows.data.sum()):
             return {"loss": self.factors.new_tensor(math.nan)}
         clusters = len(self.factors)
-        model: Any = NMF(
+        model = kind(
             clusters,
             init="nndsvda" if clusters <= min(rows.shape) else "random",
             max_iter=self.iterations,
@@ -80,14 +81,13 @@ class Method(Base):
 
         Weights w >= 0 of a document x minimise |x - w H|^2, by coordinate descent.
         """
-        from sklearn.decomposition import non_negative_factorization
+        from sklearn import decomposition
 
+        factorise: Any = decomposition.non_negative_factorization
         rows, factors = _unit(samples), self.factors.cpu().numpy()
         with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = non_negative_factorization(
-                rows, H=factors, n_components=len(factors), update_H=False, max_iter=self.iterations
-            )
+            found = factorise(rows, H=factors, n_components=len(factors), update_H=False, max_iter=self.iterations)
         theta = shares(torch.from_numpy(found[0])).to(self.factors.device, torch.float32)
         return Outputs(theta, theta)
 
