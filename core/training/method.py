@@ -315,8 +315,8 @@ def build_optimiser(
     """
     kinds = {"adam": optimisers.Adam, "adamw": optimisers.AdamW}
     groups = optimisers.groups(modules, Encoder, config.learning_rate, config.encoder_learning_rate)
-    given = {"lr": config.learning_rate, "betas": betas, "weight_decay": config.weight_decay, "fused": True}
-    optimiser: torch.optim.Optimizer = kinds[config.name](groups, **given)
+    decay, kind = config.weight_decay, kinds[config.name]
+    optimiser = kind(groups, lr=config.learning_rate, betas=betas, weight_decay=decay, fused=True)
     for group in optimiser.param_groups:
         group["configured_lr"] = group["lr"]
     return optimiser
