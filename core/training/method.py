@@ -132,6 +132,9 @@ class Method(nn.Module, ABC):
     A method with `sparse` in its class body gets sparse samples as torch's compressed sparse rows in `step`, and in
     `outputs` either so or dense.
 
+    `baseline` in the class body says that neural methods should do better than this one: those that do not are told so
+    in the leaderboard.
+
     `any_epochs` in the class body says that an epoch is the same whatever the number of epochs, so that a finished
     trial can go on to more: True, or the names of options, shares of the epochs, that must be 0 for it.
     """
@@ -141,6 +144,7 @@ class Method(nn.Module, ABC):
     any_epochs: ClassVar[bool | tuple[str, ...]] = False
     unused: ClassVar[tuple[str, ...]] = ()
     sparse: ClassVar[bool] = False
+    baseline: ClassVar[bool] = False
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]
