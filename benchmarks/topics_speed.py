@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -177,7 +178,7 @@ def child(what: str, path: Path) -> None:
     """Trains an epoch, or takes 200 steps and scores all documents; prints the memory of this process."""
     torch.set_num_threads(1)
     began = time.perf_counter()
-    data = load(path=str(path))
+    data = replace(load(path=str(path)), parts=None)
     train, method, samples = prepared(data)
     train(len(samples) if what == "epoch" else 200 * BATCH)
     trained = time.perf_counter()
