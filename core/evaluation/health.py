@@ -58,8 +58,7 @@ class Derived:
     `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; a first loss of 0 or less
     has no shares. `loss_moved` is the distance to the first loss, as a share of its size. `gradient_jump` is the
     largest gradient norm of an epoch as a multiple of the median of the means of all epochs before it, from the epoch
-    after `USUAL` such means on: what comes later changes no earlier jump. `generator_gradient_ratio` is the gradient norm
-    of an adversarial method's generator as a share of that of the first epoch.
+    after `USUAL` such means on: what comes later changes no earlier jump.
     """
 
     def __init__(self) -> None:

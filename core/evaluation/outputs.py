@@ -70,7 +70,7 @@ class Topics:
     weights: NDArray[np.float64]
     coherence: NDArray[np.float64]
     documents: tuple[tuple[int, ...], ...]
-    scored_on: str
+    scored_on: str = ""
 
 
 @dataclass(frozen=True)
