@@ -56,9 +56,10 @@ class Derived:
     """The series that are made from others: epochs that came since the last look are added to them.
 
     `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; a first loss of 0 or less
-    has no shares. `loss_moved` is the distance to the first loss, as a share of its size. `gradient_jump` is the
-    largest gradient norm of an epoch as a multiple of the median of the means of all epochs before it, from the epoch
-    after `USUAL` such means on: what comes later changes no earlier jump.
+    has no shares, nor has the loss of a critic, whose opponents learn too. `loss_moved` is the distance to the first
+    loss, as a share of its size. `gradient_jump` is the largest gradient norm of an epoch as a multiple of the median
+    of the means of all epochs before it, from the epoch after `USUAL` such means on: what comes later changes no
+    earlier jump.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,7 @@ class Derived:
         """The series by name, from those of a trial; at each call these must begin with those of the last one."""
         losses = series.get("loss", ())
         for epoch, value in losses[self._losses :]:
-            self._add_loss(epoch, value, losses[0][1])
+            self._add_loss(epoch, value, 0.0 if "loss_critic" in series else losses[0][1])
         self._losses = len(losses)
         means, largest = series.get("gradient_norm_mean", ()), series.get("gradient_norm_max", ())
         for epoch, value in largest[self._largest :]:
