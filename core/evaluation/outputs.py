@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,12 +63,14 @@ class Topics:
         weights: the weights of these words, (K, top).
         coherence: of each topic, NPMI of its top 10 words, (K,).
         documents: row numbers in the training part of up to three documents in which each topic is strongest.
+        scoring: how the scores were made, for people, as JSON values: `corpus`, `documents`, `window` and so on.
     """
 
     words: tuple[tuple[str, ...], ...]
     weights: NDArray[np.float64]
     coherence: NDArray[np.float64]
     documents: tuple[tuple[int, ...], ...]
+    scoring: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
