@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,14 +62,14 @@ class Topics:
         weights: the weights of these words, (K, top).
         coherence: of each topic, NPMI of its top 10 words, (K,).
         documents: row numbers in the training part of up to three documents in which each topic is strongest.
-        scoring: how the scores were made, for people, as JSON values: `corpus`, `documents`, `window` and so on.
+        scored_on: what the topics were scored on, and why a score is missing, for people.
     """
 
     words: tuple[tuple[str, ...], ...]
     weights: NDArray[np.float64]
     coherence: NDArray[np.float64]
     documents: tuple[tuple[int, ...], ...]
-    scoring: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    scored_on: str = ""
 
 
 @dataclass(frozen=True)

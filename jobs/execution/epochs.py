@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from core.seal import canonical_json
 from jobs.models.assignments import ids_of
 from jobs.results.schema import Attempt
 
@@ -58,7 +57,7 @@ def _add_topics(attempt: Attempt, found: Topics, data: Dataset) -> None:
     ]
     attempt.topic_coherence = found.coherence.tolist()
     attempt.topic_documents = [(topic, str(ids[row])) for topic, rows in enumerate(found.documents) for row in rows]
-    attempt.topic_scoring = canonical_json(found.scoring)
+    attempt.topic_scored_on = found.scored_on
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:

@@ -106,7 +106,7 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "topics": _is_of_topics,
     "topic_coherence": lambda value: value is None or _is_list_of(value, _is_number),
     "topic_documents": _is_of_topics,
-    "topic_scoring": lambda value: isinstance(value, str),
+    "topic_scored_on": lambda value: isinstance(value, str),
     "metrics": _is_numbers,
     "best": _is_numbers,
     "health": _is_numbers,

@@ -59,7 +59,7 @@ FIXED = pa.schema(
         pa.field("topics", _list_of(topic=pa.int32(), word=pa.string(), weight=pa.float64())),
         pa.field("topic_coherence", pa.list_(pa.field("element", pa.float64()))),
         pa.field("topic_documents", _list_of(topic=pa.int32(), id=pa.string())),
-        pa.field("topic_scoring", pa.string()),
+        pa.field("topic_scored_on", pa.string()),
     ]
 )
 MOST_TOPICS = 2000
@@ -114,7 +114,7 @@ class Attempt:
         topics: `(topic, word, weight)` of a topic model's last scoring, topic by topic, the heaviest word first.
         topic_coherence: Of each topic, NPMI of its top 10 words.
         topic_documents: `(topic, id)` of the documents in which each topic is strongest.
-        topic_scoring: How the topics were scored, as JSON; empty if there are none.
+        topic_scored_on: What the topics were scored on, for people; empty if there are none.
         metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.
         best: Scores and losses at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
@@ -156,7 +156,7 @@ class Attempt:
     topics: list[tuple[int, str, float]] | None = None
     topic_coherence: list[float] | None = None
     topic_documents: list[tuple[int, str]] | None = None
-    topic_scoring: str = ""
+    topic_scored_on: str = ""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: dict[str, float] = field(default_factory=dict[str, float])
     health: dict[str, float] = field(default_factory=dict[str, float])
