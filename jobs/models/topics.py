@@ -135,17 +135,7 @@ def match(own: Sequence[Topic], others: Sequence[Topic]) -> list[float]:
 
 
 def _there(table: pa.Table) -> list[str]:
-    wanted = {
-        "study",
-        "trial_key",
-        "config_key",
-        "seed",
-        "status",
-        "data_hash",
-        "cluster_sizes",
-        "params_json",
-        *COLUMNS,
-    }
+    wanted = {*IDENTITY, "data_hash", "cluster_sizes", "params_json", *COLUMNS}
     return [name for name in table.column_names if name in wanted]
 
 

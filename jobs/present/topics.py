@@ -88,7 +88,7 @@ def notes(found: TrialTopics) -> list[str]:
         told.append(
             f"stable: the mean share of a topic's top {COMPARED} words that its match in "
             f"{f'each of the {found.others} other seeds' if several else 'the other seed'} has. again: in how many of "
-            f"them at least {COMPARED * AGAIN:.0f} of the {COMPARED} words come again; a topic that comes in none is luck."
+            f"them at least {COMPARED * AGAIN:.0f} of the {COMPARED} words come again."
         )
     else:
         told.append("One seed: which topics come again is not known. More seeds tell it.")
