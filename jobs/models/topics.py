@@ -86,6 +86,11 @@ def read_columns(metric: str) -> list[str]:
     return [*wanted_columns(metric), *COLUMNS, "data_hash", "cluster_sizes", "params_json"]
 
 
+def has_some(table: pa.Table) -> bool:
+    """Whether a row has topics."""
+    return "topics" in table.column_names and table["topics"].null_count < table.num_rows
+
+
 def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None) -> TrialTopics:
     """The topics of one trial, matched with those of the other finished seeds of its configuration.
 
