@@ -17,7 +17,7 @@ _TOP = 10
 _LOSSES = "loss"
 _PARTS = 6
 """The most parts of a loss that are drawn."""
-_PART = re.compile(r"loss_[a-z0-9_]{1,40}")
+_PART = re.compile(r"loss_(?!share)[a-z0-9_]{1,40}")
 
 
 def topics(contents: Contents) -> Markup | None:
