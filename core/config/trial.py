@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -108,9 +108,57 @@ class TrialConfig:
 def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
     """The configuration that a mapping (the study file's `trial:`) describes, with all defaults.
 
-    Mistakes are collected, not raised. If there is one, the result must not be used.
+    What its method does not use is as by default, see `as_used`. Mistakes are collected, not raised. If there is one,
+    the result must not be used.
     """
-    return read_section(TrialConfig, mapping, place, mistakes)
+    config = read_section(TrialConfig, mapping, place, mistakes)
+    return config if mistakes.found else as_used(config)
+
+
+def unused(method: str) -> tuple[str, ...]:
+    """The sections and dotted keys of a trial that a method does not use, read without importing it.
+
+    Raises:
+        UserError: the method does not exist, or declares something else.
+    """
+    found = plugins.constant("methods", method, "unused", default=())
+    known = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))}
+    known -= {"data", "method"}
+    if not isinstance(found, tuple) or not known.issuperset(found):
+        raise UserError(
+            f"{plugins.source('methods', method)}: 'unused' must be a tuple of sections and keys of a trial, of: "
+            f"{', '.join(sorted(known))}"
+        )
+    return found
+
+
+def as_used(config: TrialConfig) -> TrialConfig:
+    """The configuration with defaults in all that its method does not use; a method without epochs has one.
+
+    Raises:
+        UserError: as in `unused`.
+    """
+    changed: dict[str, Any] = {}
+    names = unused(config.method.name)
+    usual = read_section(TrialConfig, {}, (), Mistakes()) if names else config
+    for name in names:
+        section, _, key = name.partition(".")
+        own = changed.get(section, getattr(config, section))
+        plain = getattr(usual, section)
+        changed[section] = replace(own, **{key: getattr(plain, key)}) if key else plain
+    return replace(config, **changed | ({"epochs": 1} if "epochs" in names else {}))
+
+
+def given_unused(written: Mapping[str, Any], method: str) -> Iterator[Place]:
+    """The places in a written trial of what its method does not use, with the keys inside a section."""
+    for name in unused(method):
+        section, _, key = name.partition(".")
+        value = written.get(section)
+        if section in written and not key:
+            inner = value if isinstance(value, Mapping) else {}
+            yield from [(section, one) for one in inner] or [(section,)]
+        elif key and isinstance(value, Mapping) and key in value:
+            yield section, key
 
 
 def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> Any:
@@ -235,11 +283,13 @@ PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name
 
 
 def parameters(config: TrialConfig) -> dict[str, Any]:
-    """The configuration with dotted keys, as results store it.
+    """The configuration with dotted keys, as results store it; without those that its method does not use.
 
     Paths of plug-ins and data are cut to file names, so that a study has the same parameters on every machine.
     """
     flat = {key: one for key, one in flatten(to_mapping(config)).items() if key not in _LATER or one != _LATER[key]}
+    if idle := unused(config.method.name):
+        flat = {key: one for key, one in flat.items() if not {key, key.partition(".")[0]} & {*idle}}
     for key, value in flat.items():
         if isinstance(value, str) and (key in FILES or (key in PATHS and plugins.is_path(value))):
             flat[key] = PurePath(value.partition("?")[0] if "://" in value else value).name
@@ -262,6 +312,7 @@ def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, s
             yield from _plug_ins(inner, value, f"{key}.{option.name}")
 
 
+_PLAIN = {name: hint for name, hint in _hints(TrialConfig).items() if is_dataclass(hint)}
 _KINDS = {name: kind for name, hint in _hints(TrialConfig).items() if (kind := plug_in_kind(hint))}
 
 
