@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig, check_loss, to_mapping
+from core.config.trial import TrialConfig, check_loss, to_mapping, unused
 from core.data.dataset import Dataset
 from core.data.describe import described, noted
 from core.data.modalities import missing
@@ -121,7 +121,8 @@ class _Sizes:
             self._estimates.add(n_clusters)
         elif n_clusters:
             self._counts.add(n_clusters)
-        self._batches.add(config.batch_size)
+        if "batch_size" not in unused(config.method.name):
+            self._batches.add(config.batch_size)
 
     def lines(self) -> Iterator[str]:
         """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
