@@ -300,7 +300,6 @@ def test_units_scale_and_percent():
 
 def test_every_key_that_a_name_means_exists_in_a_study_or_is_no_option():
     own = {"param.method.name", "param.data.name", "param.encoder.name"}
-    own |= {"param.method.generator_learning_rate", "param.method.label_embedding"}
     for target in names._ALIASES:
         if target.startswith("param.") and target not in own:
             assert target.removeprefix("param.").rpartition(".")[2] in {*names._keys(), "name"}, target
