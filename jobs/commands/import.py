@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the file's name is the command's
-"""`conclus import`: imports a handwritten table of results."""
+"""`conclus import`: imports a handwritten table or log of results."""
 
 from __future__ import annotations
 
@@ -62,8 +62,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Import the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
 
-    It first shows what each column means, and asks if something is unclear. It imports all rows or none; importing the
-    same file again adds nothing. Tables mark the rows as imported, because nobody has checked them.
+    Lines above and below a table of one row count as its columns, as in a log. It first shows what each column means,
+    and asks if something is unclear. It imports all rows or none; importing the same file again adds nothing. Tables
+    mark the rows as imported, because nobody has checked them.
     """
     from jobs.ledger import store
     from jobs.ledger.prepare import prepare, study_name
