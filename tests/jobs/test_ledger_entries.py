@@ -139,11 +139,16 @@ def test_a_section_that_tells_of_a_parameter_sets_it(log):
         ("the label embedding is weighted", {"label_embedding": "weighted"}),
         ("argmax or weighted label embedding", {}),
         ("we looked at the curve for a long time", {}),
-        ("a filter: 3", {}),
+        ("a mark: 3", {}),
     ],
 )  # fmt: skip
 def test_settings_of_a_sentence(sentence, said):
     assert {key.rpartition(".")[2]: value for _, key, value in settings(sentence)} == said
+
+
+def test_text_below_a_table_of_several_rows_belongs_to_none_of_them(log):
+    rows = found(log("| lr | nmi |\n|---|---|\n| 0.1 | 0.5 |\n| 0.2 | 0.6 |\n\nThe rate matters.\n"))
+    assert not any("The rate" in note for row in rows for note in row.env.values())
 
 
 def test_a_method_that_is_a_name_stays_one(log):
@@ -158,10 +163,19 @@ def test_coherence_of_another_corpus_has_a_name_of_its_own():
     assert names.wanted("metric.npmi", "NPMI").key == "metric.npmi"
 
 
-def test_a_picture_is_kept_and_never_fetched_and_a_hostile_name_is_text(log):
-    text = ENTRY.replace("https://example.org/curve.png", "file:///etc/passwd").replace("Time:", "T\x1b[31mime:")
-    (row,) = found(log(text))
-    assert row.env["note.picture below"] == "file:///etc/passwd"
+def test_a_picture_is_an_address_and_nothing_of_a_file_is_printed_raw(command, log, tmp_path):
+    text = ENTRY.replace("https://example.org/curve.png", "file:///etc/pass\x1b[31mwd").replace(
+        "news_", "ne\x1b[31mws_"
+    )
+    path = log(text.replace("**Log", "**To\x1b[31mpics:** 3\n**Topic Num:** 30\n**Log"))
+    code, out, err = command("import", path, "--results", tmp_path / "results", "--yes")
+    assert code == 2
+    assert "which is right?" in err
+    assert "\x1b" not in out + err
+    code, out, err = command("import", path, "--results", tmp_path / "results", "--yes", "--cell", "3:Topic Num=20")
+    assert (code, "\x1b" in out + err) == (0, False), err
+    (row,) = read_results(str(tmp_path / "results")).to_pylist()
+    assert json.loads(row["env_json"])["note.picture below"] == "file:///etc/pass\x1b[31mwd"
 
 
 def test_the_command_takes_the_answers(command, log, tmp_path):
