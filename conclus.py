@@ -59,6 +59,7 @@ GROUPS = {
         "health": "Show what is wrong with trials, and which settings die of it.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
+        "topics": "Show topics: words, documents, and which come again.",
         "diff": "Compare two sets of results.",
         "report": "Write a page, or a table for a paper.",
         "plot": "Draw one figure.",

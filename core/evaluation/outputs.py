@@ -62,12 +62,14 @@ class Topics:
         weights: the weights of these words, (K, top).
         coherence: of each topic, NPMI of its top 10 words, (K,).
         documents: row numbers in the training part of up to three documents in which each topic is strongest.
+        scored_on: what the topics were scored on, and why a score is missing, for people.
     """
 
     words: tuple[tuple[str, ...], ...]
     weights: NDArray[np.float64]
     coherence: NDArray[np.float64]
     documents: tuple[tuple[int, ...], ...]
+    scored_on: str = ""
 
 
 @dataclass(frozen=True)
