@@ -123,6 +123,11 @@ class Dataset:
         labels = self.labels if self.parts is None else self.labels[self.parts == 0]
         return bool((labels != UNLABELLED).any())
 
+    def documents(self) -> list[tuple[str, Corpus]]:
+        """The documents there are, with the name of their attribute."""
+        found = (("corpus", self.corpus), ("reference", self.reference))
+        return [(name, one) for name, one in found if one is not None]
+
     def part(self, name: str) -> Dataset:
         """The samples of one of `PARTS`; without parts, all samples are in the training part."""
         if self.parts is not None:
