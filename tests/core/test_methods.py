@@ -33,10 +33,6 @@ STAGED = [
     {"name": "propos", "warmup": 0.5, "noise": 0.1},
     *({"name": "paired", "loss": loss} for loss in ("mse", "cosine_mse", "info_nce")),
 ]
-# Their encoders learn in each fifth step alone, and documents of thirty words are no blobs.
-ADVERSARIAL = dict.fromkeys(
-    ("bat", "gc-atm"), ({"epochs": 60, "batch_size": 32, "optimiser": {"learning_rate": 0.003}}, 0.75)
-)
 EPOCHS = 8
 
 
@@ -118,9 +114,10 @@ def tensors(data) -> dict:
 
 @pytest.mark.parametrize("method", CLUSTERING)
 def test_it_finds_clusters_that_anyone_sees(method):
-    slow, bar = ADVERSARIAL.get(method, ({"epochs": 20, "batch_size": 64}, 0.95))
-    *_, last = fit(config(method, evaluation={"every": 60}, **slow), data_for(method, n=400), seed=0)
-    assert max(last.metrics["nmi"], last.metrics["kmeans_nmi"]) >= bar
+    faster = {"optimiser": {"learning_rate": 0.003}} if method in {"bat", "gc-atm"} else {}
+    trial = config(method, epochs=20, batch_size=64, evaluation={"every": 20}, **faster)
+    *_, last = fit(trial, data_for(method, n=400), seed=0)
+    assert max(last.metrics["nmi"], last.metrics["kmeans_nmi"]) >= 0.95
 
 
 @pytest.mark.parametrize("method", METHODS)
