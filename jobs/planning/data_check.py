@@ -23,6 +23,7 @@ from core.training.several import check_modalities
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
+from jobs.results.names import MEAN5
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -262,6 +263,7 @@ def _unknown(
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
         return
     spelled = {*names, *(f"best.{one}" for one in names)}
+    spelled |= {f"{MEAN5}{one}" for one in names if one not in SIGNALS}
     spelled |= {f"{'health' if one in SIGNALS else 'metric'}.{one}" for one in names}
     of = f"the scores of {method} on {data.name}"
     for place, metric in named.items():
