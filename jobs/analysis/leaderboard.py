@@ -189,11 +189,20 @@ def by_seed(
 
 
 def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The parameters that vary, with one value per row, and the constant ones, with their value."""
+    """The parameters that vary, with one value per row, and the constant ones, with their value.
+
+    One that a method does not use, and that has a single value in all others, is constant.
+    """
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
-    return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
+    methods = values.get("method.name", [])
+    constant: dict[str, Any] = {}
+    for key, cells in values.items():
+        levels, pairs = set(cells), set(zip(methods, cells, strict=False))
+        by_method = 1 < len(pairs) == len(set(methods)) and len(levels - {None}) == 1 and not key.startswith("method.")
+        if len(levels) == 1 or by_method:
+            constant[key] = max(cells, key=lambda value: value is not None)
+    return {key: cells for key, cells in values.items() if key not in constant}, constant
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
