@@ -130,6 +130,11 @@ class Dataset:
             return PARTS[:1] if known.any() else ()
         return tuple(name for place, name in enumerate(PARTS) if known[self.parts == place].any())
 
+    def documents(self) -> list[tuple[str, Corpus]]:
+        """The documents there are, with the name of their attribute."""
+        found = (("corpus", self.corpus), ("reference", self.reference))
+        return [(name, one) for name, one in found if one is not None]
+
     def part(self, name: str) -> Dataset:
         """The samples of one of `PARTS`; without parts, all samples are in the training part."""
         if self.parts is not None:

@@ -24,9 +24,11 @@ _SHOWN = 4
 def described(data: Dataset) -> str:
     """One line: the name, the samples and their shape, the labels, and what stands in the file where there is none.
 
-    As `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`.
+    As `mine: 240 samples × 6 features (a … f), labels: label, 3 classes (0, 1, 2), 48 unlabelled (-1)`, or of documents
+    `mail: 90 documents × 812 words (able … zone), no labels`.
     """
-    line = f"{data.name}: {counted(data.n_samples, 'sample')} × {_shape(data)}, {_labels(data)}"
+    what = "sample" if data.corpus is None else "document"
+    line = f"{data.name}: {counted(data.n_samples, what)} × {_shape(data)}, {_labels(data)}"
     return " ".join(line.splitlines())
 
 
@@ -43,6 +45,8 @@ def _shape(data: Dataset) -> str:
     if len(data.sample_shape) == len(_IMAGE):
         shape = " × ".join(f"{size} {_axis(axis, size)}" for size, axis in zip(data.sample_shape, _IMAGE, strict=True))
         told = [f"read as {' × '.join(data.axes)}"] if data.axes else []
+    elif data.corpus is not None:
+        shape, told = counted(data.sample_shape[0], "word"), [_span(data.feature_names)]
     else:
         shape = " × ".join(str(size) for size in data.sample_shape) + " feature" + "s" * (data.sample_shape != (1,))
         told = [_span(data.feature_names)] if data.feature_names else []

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from core.data.corpus import Corpus
 from core.data.dataset import Dataset, cache_folder
 from core.data.modalities import Modality
 from core.data.remote import wait_for
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Raised when entries are written otherwise: older ones are then made anew.
-_VERSION = 4
+_VERSION = 5
 _GB = 1_000_000_000
 _LARGEST_GB = 50.0
 _ABOUT = "about.json"
@@ -223,6 +224,7 @@ def _write(draft: Path, data: Dataset) -> None:
         "modalities": [[one.name, one.start, one.shape] for one in data.modalities],
         "sparse_shape": samples.values.shape if isinstance(samples, Stored) and samples.is_sparse else (),
         "limits": samples.limits if isinstance(samples, Stored) else (),
+        "documents": {role: [one.name, one.values.shape] for role, one in data.documents()},
         "files": {name: _seen(draft / f"{name}.npy") for name in arrays},
     }
     with (draft / _ABOUT).open("wb") as stream:
@@ -245,15 +247,13 @@ def _is_there(draft: Path, name: str, array: NDArray[Any]) -> bool:
 def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
     """All arrays of a data set with the names of their files."""
     samples = data.samples
+    values = samples.values if isinstance(samples, Stored) else samples
     if isinstance(samples, Stored):
-        for name in ("offset", "divisor", "factor"):
-            yield f"scaling.{name}", getattr(samples.scaling, name)
-        if samples.is_sparse:
-            yield from ((f"samples.{name}", getattr(samples.values, name)) for name in _SPARSE)
-        else:
-            yield "samples", samples.values
+        yield from ((f"scaling.{name}", getattr(samples.scaling, name)) for name in ("offset", "divisor", "factor"))
+    if is_sparse(values):
+        yield from ((f"samples.{name}", getattr(values, name)) for name in _SPARSE)
     else:
-        yield "samples", samples
+        yield "samples", values
     for name in ("labels", "parts"):
         if getattr(data, name) is not None:
             yield name, getattr(data, name)
@@ -262,6 +262,8 @@ def _arrays(data: Dataset) -> Iterator[tuple[str, NDArray[Any]]]:
     if data.scaling is not None:
         yield from zip(("offset", "divisor"), data.scaling, strict=True)
     yield from ((f"arrays.{name}", array) for name, array in data.arrays.items())
+    for role, one in data.documents():
+        yield from ((f"{role}.{name}", array) for name, array in one.arrays(samples).items())
 
 
 def _opened(entry: Path) -> Dataset | None:
@@ -279,6 +281,7 @@ def _opened(entry: Path) -> Dataset | None:
                 return None
             found[name] = np.load(file, mmap_mode="c", allow_pickle=False)
         samples = _samples(found, told["sparse_shape"], tuple(told["limits"]))
+        documents = {role: Corpus.of_arrays(found, role, *one) for role, one in told["documents"].items()}
         with contextlib.suppress(OSError):
             os.utime(entry)  # the entries used longest ago are removed first
     except (OSError, ValueError, KeyError, TypeError):
@@ -295,7 +298,7 @@ def _opened(entry: Path) -> Dataset | None:
         ids=found.get("ids"),
         scaling=(found["offset"], found["divisor"]) if "offset" in found else None,
         modalities=tuple(Modality(name, start, tuple(shape)) for name, start, shape in told.get("modalities", ())),
-        **cast("dict[str, Any]", {name: tuple(told[name]) for name in texts}),
+        **cast("dict[str, Any]", {name: tuple(told[name]) for name in texts} | documents),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig
+from core.config.trial import TrialConfig, unused
 from core.errors import UserError
 from core.evaluation import names
 
@@ -31,7 +31,9 @@ def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
     counted = data.reference or data.corpus
     ordered = counted is not None and counted.sequence is not None
     of_data = names.reported(scores, labelled=data.labelled_parts, parts=data.held_parts, ordered=ordered)
-    return {"loss", *parts, *of_data}
+    found = {"loss", *parts, *of_data}
+    # The only signal of two evaluations: a method without epochs has one.
+    return found - {"label_flips"} if "epochs" in unused(name) else found
 
 
 def _are_names(value: Any) -> bool:

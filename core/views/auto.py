@@ -1,6 +1,6 @@
-"""Chooses a family by the samples: `multiview` for several modalities, else by shape, with defaults.
+"""Chooses a family by the samples: `multiview` for several modalities, `words` for documents, else by shape.
 
-By shape that is `image`, `affine` for tiny images, and `noise` for vectors.
+By shape that is `image`, `affine` for tiny images, and `noise` for vectors. Each has its defaults.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from core.data.modalities import Modality
 from core.data.source import Samples
 from core.training.method import Batch
 from core.training.method import Views as Base
-from core.views import affine, image, multiview, noise
+from core.views import affine, image, multiview, noise, words
 
 
 class Views(Base):
@@ -30,7 +30,9 @@ class Views(Base):
         self.chosen = _family(modalities)
 
     def prepare(self, samples: Samples) -> None:
-        """Prepares the chosen family."""
+        """Prepares the chosen family, which for documents is another: of their small weights noise leaves nothing."""
+        if words.are_shares(samples):
+            self.chosen = words.Views(tuple(samples.shape[1:]))
         self.chosen.prepare(samples)
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -4,10 +4,7 @@ from collections.abc import Collection, Iterable
 
 from core.data.dataset import PARTS
 from core.errors import UserError
-from jobs.results.names import METRIC, resolve
-
-METRICS = (METRIC, "best.", "health.")
-"""Prefixes of the columns that hold metrics."""
+from jobs.results.names import MEAN5, METRIC, METRICS, resolve
 
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
@@ -52,7 +49,7 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     return resolve(metric, names)
 
 
-_OF_EVERY_EPOCH = ("metric.loss", "best.loss", "health.")
+_OF_EVERY_EPOCH = ("metric.loss", "best.loss", "mean5.loss", "health.")
 
 
 def _is_score(column: str) -> bool:
@@ -61,8 +58,13 @@ def _is_score(column: str) -> bool:
 
 
 def metric_name(column: str) -> str:
-    """The name to show for a column: `nmi` for `metric.nmi`; `best.nmi` stays as it is."""
+    """The name to show for a column: `nmi` for `metric.nmi`; `best.nmi` and `mean5.nmi` stay as they are."""
     return column.removeprefix(METRIC).removeprefix("health.")
+
+
+def of_epoch(metric: str) -> str:
+    """The prefix of columns of the same part of a trial as the metric's: of the last epoch, the best, the last five."""
+    return next((prefix for prefix in ("best.", MEAN5) if metric.startswith(prefix)), METRIC)
 
 
 def bare(metric: str) -> str:

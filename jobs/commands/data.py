@@ -11,12 +11,15 @@ from core.errors import UserError, counted
 from jobs.present.output import say, width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from core.config.schema import PlugIn
     from core.data.dataset import Dataset
 
 # Rows and columns of the first rows, and images of a contact sheet.
 _ROWS, _COLUMNS, _IMAGES, _IN_A_ROW = 10, 8, 100, 10
+# Words of a document.
+_WORDS = 20
 
 
 @click.command()
@@ -67,10 +70,15 @@ def command(path: str, given: tuple[str, ...], *, head: bool, out: Path | None) 
         say(f"  {word:<10}  {sentence}")
     if is_sheet:
         _write_sheet(data, sheet)
-    elif head and plug_in.name == "text":
-        click.echo(_first_texts(data, plug_in.options), nl=False)
     elif head:
-        click.echo(_first_rows(data), nl=False)
+        click.echo(_first(data, plug_in), nl=False)
+
+
+def _first(data: Dataset, plug_in: PlugIn) -> str:
+    """The first samples as a table."""
+    if plug_in.name == "text":
+        return _first_texts(data, plug_in.options)
+    return _first_rows(data) if data.corpus is None else _first_documents(data)
 
 
 def _first_rows(data: Dataset) -> str:
@@ -103,19 +111,35 @@ def _first_rows(data: Dataset) -> str:
 
 def _first_texts(data: Dataset, options: Mapping[str, Any]) -> str:
     """The first texts as a table: the numbers that they become say nothing to a person."""
-    from core.data.columns import cut
     from core.formats.records import read_texts, texts_file
-    from jobs.present.tables import Column, render
-    from jobs.present.visible import one_line
 
     column = options["text"]
     texts = read_texts(texts_file(options["path"]), column, options["labels"]).texts[:_ROWS]
+    return _texts_table(data, column, texts)
+
+
+def _first_documents(data: Dataset) -> str:
+    """The first documents as a table, the words of each by their weights."""
+    words: list[str] = []
+    for row in range(min(_ROWS, data.n_samples)):
+        weights = data.samples[row : row + 1][0]
+        order = (-weights).argsort(kind="stable")[:_WORDS]
+        words.append(" ".join(data.feature_names[one] for one in order.tolist() if weights[one] > 0))
+    return _texts_table(data, "heaviest words", words)
+
+
+def _texts_table(data: Dataset, title: str, texts: Sequence[str]) -> str:
+    """A text for each of the first samples, beside the label."""
+    from core.data.columns import cut
+    from jobs.present.tables import Column, render
+    from jobs.present.visible import one_line
+
     labels = _labels(data, range(len(texts)))
     room = max(20, (width() or 120) - 30 * bool(labels))
     rows = [[cut(one_line(one), room)] for one in texts]
     if labels:
         rows = [[one_line(cut(one, 24)), *row] for row, one in zip(rows, labels, strict=True)]
-    columns = ["label"] * bool(labels) + [one_line(cut(column, 24))]
+    columns = ["label"] * bool(labels) + [one_line(cut(title, 24))]
     return render(
         [Column(one, right=False, drop=place) for place, one in enumerate(columns)], rows, "table", width=width()
     )
