@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -22,6 +23,8 @@ from jobs.analysis import leaderboard
 from jobs.models import topics
 from jobs.models.assignments import KeepRule
 from jobs.models.topics import Topic, match
+from jobs.present.topics import topics_text
+from jobs.report import cluster_data
 from jobs.results import compact, kept, writer
 from jobs.results.misfit import misfit
 from jobs.results.query import query
@@ -359,3 +362,33 @@ def test_a_mean5_that_no_trial_reports_is_refused_before_anything_starts(studied
     command = conclus.cli.get_command(None, "plan")
     with pytest.raises(UserError, match=r"select.metric: 'mean5.npmy' is none of .* did you mean 'npmi'"):
         CliRunner().invoke(command, [str(studied / "wrong.yaml")], catch_exceptions=False)
+
+
+def test_documents_are_told_with_their_first_words_where_the_texts_are(studied, tmp_path):
+    lines = [f"topic{i % 2}{i // 20}x " * 3 + "shared " * 30 for i in range(40)]
+    (tmp_path / "t.csv").write_text("text\n" + "\n".join(lines) + "\n")
+    (tmp_path / "t.yaml").write_text(
+        f"study: t\nselect: {{metric: npmi}}\n"
+        f"trial: {{data: {{name: documents, path: {tmp_path / 't.csv'}}}, method: nmf, n_clusters: 2}}\n"
+    )
+    command = conclus.cli.get_command(None, "run")
+    arguments = [str(tmp_path / "t.yaml"), "--workers", "1", "--quiet", "--results", str(tmp_path / "r")]
+    assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
+    folder = tmp_path / "r" / "study=t"
+    row = read_results(str(tmp_path / "r")).to_pylist()[0]
+    assert cluster_data.beginnings(folder, row, {"1", "39"}) == {
+        one: " ".join(lines[int(one)].split()[:12]) for one in ("1", "39")
+    }
+    (tmp_path / "t.csv").write_text("text\nother\n")
+    assert cluster_data.beginnings(folder, row, {"1"}) == {}
+
+
+def test_first_words_stand_beside_the_documents_in_a_line(results):
+    found = topics.choose(load([str(results)], columns=topics.read_columns("npmi")).table, "npmi", "max", "b1")
+    found = replace(found, texts={"doc-a": " ".join(f"token{i}" for i in range(12)), "doc-b": "\x1bshort"})
+    lines = topics_text(found, "table", 80, 10).splitlines()
+    place = next(i for i, line in enumerate(lines) if "begins with" in line)
+    assert lines[place + 2].split()[:3] == ["0", "doc-a", "token0"]
+    assert lines[place + 2].endswith(" …")
+    assert len(lines[place + 2]) <= 80
+    assert lines[place + 3].split() == ["0", "doc-b", r"\x1bshort"]
