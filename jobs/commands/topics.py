@@ -40,8 +40,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     from jobs.analysis import apart
     from jobs.models import topics
+    from jobs.models.topic_tables import machine_sheet, notes, topics_text
     from jobs.present.effect import PROSE
-    from jobs.present.topics import machine_sheet, notes, topics_text
     from jobs.report.cluster_data import beginnings
     from jobs.results.layout import folders_of, study_name
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from core.errors import counted
 from jobs.health.courses import Course
+from jobs.models.topic_tables import DOCUMENTS, documents_sheet, headline, notes, topics_sheet
 from jobs.models.topics import TrialTopics
-from jobs.present.topics import DOCUMENTS, documents_sheet, headline, notes, topics_sheet
 from jobs.report import pieces, vega
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag

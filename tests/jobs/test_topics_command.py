@@ -22,8 +22,8 @@ from core.errors import UserError
 from jobs.analysis import leaderboard
 from jobs.models import topics
 from jobs.models.assignments import KeepRule
+from jobs.models.topic_tables import topics_text
 from jobs.models.topics import Topic, match
-from jobs.present.topics import topics_text
 from jobs.report import cluster_data
 from jobs.results import compact, kept, writer
 from jobs.results.misfit import misfit
