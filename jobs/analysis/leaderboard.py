@@ -92,10 +92,11 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters with one value over the whole table.
+        constant: Parameters with one value over the whole table, or in all rows of the methods that have them.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
+        of_some: Those of `constant` that some of the methods do not have.
     """
 
     metric: str
@@ -104,6 +105,7 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
     apart: tuple[Entry, ...] = ()
+    of_some: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     told = apart.notes(table)
     only, _ = samples.samples(table)
     table = apart.with_contents(only if only.num_rows else table)
-    _, constant = _split_params(table)
+    constant, of_some = _constant(table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
     cells = _cells(table, column, constant)
@@ -169,7 +171,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *told,
     ]
     set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart)
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some)
 
 
 def by_seed(
@@ -184,12 +186,24 @@ def by_seed(
     return found
 
 
-def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The parameters that vary, with one value per row, and the constant ones, with their value."""
+def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
-    return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
+    methods = values.get("method.name", [])
+    constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
+    of_some = {
+        key: next(cell for cell in cells if cell is not None)
+        for key, cells in values.items()
+        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, cells)
+    }
+    return constant | of_some, frozenset(of_some)
+
+
+def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
+    """Whether all rows of a method have the parameter, or none has; a row of no method says nothing."""
+    having = {(method, cell is not None) for method, cell in zip(methods, cells, strict=False)}
+    return bool(having) and None not in {*methods} and len(having) == len({*methods})
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
