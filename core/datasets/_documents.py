@@ -211,7 +211,8 @@ class DocumentReading:
             return splits.named(codes, names.tolist(), self.path)
         if not self.test:
             return None
-        splits.check_shares(0, self.test, self.path)
+        if self.test >= 1:
+            raise fault(self.path, f"`test: {self.test:g}` leaves no document to train on: give a share below 1")
         return splits.drawn(np.zeros(n, np.int8), "test", self.test, self.split_seed, self.path)
 
     def _without_empty(self, found: FoundDocuments) -> FoundDocuments:

@@ -152,8 +152,18 @@ def samples_of(path: str, words: Sequence[str], idf: Sequence[float], **options:
         raise fault(path, "none of its documents has a word of the vocabulary that the model was trained on")
     left = int((~there).sum())
     notes = (f"{counted(left, 'document')} without a word of the vocabulary left out",) if left else ()
-    samples = weighted(corpus.values[there], np.asarray(idf))
-    return Dataset(name_of(path), samples, None, (), "", feature_names=tuple(words), ids=ids[there], notes=notes)
+    corpus = Corpus(corpus.name, corpus.values[there])
+    return Dataset(
+        corpus.name,
+        weighted(corpus.values, np.asarray(idf)),
+        None,
+        (),
+        "",
+        feature_names=tuple(words),
+        ids=ids[there],
+        notes=notes,
+        corpus=corpus,
+    )
 
 
 def _dataset(reading: DocumentReading, key: str) -> Dataset:
