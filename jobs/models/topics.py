@@ -9,7 +9,7 @@ of the ranked words. Here it is the share of the top 10 words that both have, wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class TrialTopics:
         topics: Its topics by number.
         others: Number of other seeds of its configuration that the topics are matched with.
         scored_on: What the topics were scored on, for people; empty if it is not known.
+        texts: The first words of documents by id, where they can be read.
     """
 
     row: Mapping[str, Any]
@@ -79,11 +80,22 @@ class TrialTopics:
     topics: tuple[Topic, ...]
     others: int
     scored_on: str
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def documents(self) -> set[str]:
+        """The ids of the documents of all topics."""
+        return {one for topic in self.topics for one in topic.documents}
 
 
 def read_columns(metric: str) -> list[str]:
     """The columns that `choose` reads."""
     return [*wanted_columns(metric), *COLUMNS, "data_hash", "cluster_sizes", "params_json"]
+
+
+def has_some(table: pa.Table) -> bool:
+    """Whether a row has topics."""
+    return "topics" in table.column_names and table["topics"].null_count < table.num_rows
 
 
 def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None) -> TrialTopics:
@@ -153,7 +165,9 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
         if several := values.get((entry.study, entry.config_key)):
             _, key, value = min(several)
             short = short_names(entry.params)
-            told = " ".join(f"{short[one]}={cell_text(param)}" for one, param in entry.params.items())
+            told = " ".join(
+                f"{short[one]}={cell_text(param)}" for one, param in entry.params.items() if param is not None
+            )
             why = f"the best of the best configuration by {metric_name(board.metric)} ({value:.3f})"
             return with_topics[entry.study, key], f"{why}{f': {told}' if told else ''}"
     raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
