@@ -11,6 +11,8 @@ from jobs.ledger.entries import settings
 from jobs.ledger.prepare import prepare
 from jobs.ledger.questions import Answers
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt
+from jobs.results.writer import write
 
 ENTRY = """\
 **Time:** 2021-08-18-23-12
@@ -201,3 +203,26 @@ def test_the_command_takes_the_answers(command, log, tmp_path):
     code, _, err = command("import", path, "--results", results, "--yes", "--cell", "x")
     assert code == 2
     assert "--cell 'x' should be LINE:HEADER=TEXT" in err
+
+
+def test_imported_rows_stand_beside_new_ones_and_never_in_one_ranking_of_npmi(command, log, tmp_path):
+    results = str(tmp_path / "results")
+    given = ["--below", "run", "--map", "best=metric.palmetto_npmi"]
+    assert command("import", log(ENTRY + SECOND), "--results", results, "--yes", *given)[0] == 0
+    params = {"method.name": "cc", "n_clusters": 20, "batch_size": 256}
+    for seed in range(3):
+        keys = {"study": "new", "trial_key": f"t{seed}", "config_key": "c", "attempt_id": f"A{seed}"}
+        metrics = {"npmi": 0.2 + seed / 100}
+        write(results, Attempt(**keys, seed=seed, status="ok", params=params, metrics=metrics, data_hash="d"))
+    code, out, err = command("aggregate", results, "--metric", "npmi")
+    assert code == 0, err
+    assert "0.210 ±" in out
+    assert "0.030" not in out
+    code, out, err = command("aggregate", results, "--metric", "palmetto_npmi", "--mode", "max")
+    assert code == 0, err
+    assert "0.030" in out
+    assert "0.210" not in out
+    assert "3 of 6 rows are imported and unverified." in out
+    code, _, err = command("report", results, "--metric", "npmi", "--out", tmp_path / "page.html")
+    assert code == 0, err
+    assert "3 rows were imported from a table" in (tmp_path / "page.html").read_text(encoding="utf-8")
