@@ -38,6 +38,9 @@ very bad
 """
 
 
+SECTION = "\n# 使用平均加权的label Embedding\n\n"
+
+
 @pytest.fixture
 def log(tmp_path):
     def write(text):
@@ -126,8 +129,17 @@ def test_a_constant_fills_blanks_only(log):
     assert {row.seed for row in (one, last)} == {3}
 
 
+def test_what_entries_do_not_say_is_told_with_the_options_that_say_it(log):
+    notes = prepare(log(ENTRY + SECTION + ENTRY)).notes
+    assert "Not said by all entries: method.label_embedding; --set says it for the rest." in notes
+    path = log("**K:** 3\n\n| lr |\n|---|\n| 0.1 |\n\n---\n\n| lr |\n|---|\n| 0.2 |\n")
+    told = "Not said by all entries: n_clusters; --set says it for the rest, --cell '11:K=…' for one."
+    assert told in prepare(path).notes
+    assert [row.params["n_clusters"] for row in found(path, cells={"11:K": "5"})] == [3, 5]
+
+
 def test_a_section_that_tells_of_a_parameter_sets_it(log):
-    (one, other) = found(log(ENTRY + "\n# 使用平均加权的label Embedding\n\n" + ENTRY))
+    (one, other) = found(log(ENTRY + SECTION + ENTRY))
     assert "method.label_embedding" not in one.params
     assert other.params["method.label_embedding"] == "weighted"
     assert other.env["note.section"] == "使用平均加权的label Embedding"
