@@ -290,7 +290,7 @@ def is_bag(path: str) -> bool:
 
 
 def name_of(path: str) -> str:
-    return path if is_newsgroups(path) else user_path(path).absolute().stem
+    return NEWSGROUPS if is_newsgroups(path) else user_path(path).absolute().stem
 
 
 def _hashes(path: str) -> list[str]:
