@@ -90,9 +90,10 @@ def test_sparse_and_dense_documents_give_the_same_steps(more):
 
 def test_a_view_keeps_a_random_half_of_the_words_with_doubled_weights():
     _, given, _ = built("bat")
-    for documents in (given, given.to_dense()):
+    rows = given[slice(0, 200)]
+    for documents in (rows, rows.to_dense()):
         first, second = (half_of_words(documents, torch.Generator().manual_seed(seed)).to_dense() for seed in (1, 2))
-        whole, kept = given.to_dense(), first > 0
+        whole, kept = rows.to_dense(), first > 0
         assert torch.equal(first[kept], 2 * whole[kept])
         assert float(kept.sum() / (whole > 0).sum()) == pytest.approx(0.5, abs=0.05)
         assert not torch.equal(first, second)
@@ -104,9 +105,10 @@ def test_topics_and_shares_are_those_of_the_averaged_weights():
         for _ in range(30):
             step()
         made.eval()
-        now = (made.generator(torch.eye(4))[1], made.encoder(given))
+        now = (made.generator(torch.eye(4))[1], made.encoder(given[slice(0, 50)]))
         assert [
-            torch.equal(*pair) for pair in zip((made.topics(), made.outputs(given).probabilities), now, strict=True)
+            torch.equal(*pair)
+            for pair in zip((made.topics(), made.outputs(given[slice(0, 50)]).probabilities), now, strict=True)
         ] == [equal] * 2
     made, _, step = built({"name": "bat", "averaging": 0.5, "n_critic": 1})
     # The share of the past is .5 from the ninth step on.
