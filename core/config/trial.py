@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -111,8 +111,13 @@ def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> 
     What its method does not use is as by default, see `as_used`. Mistakes are collected, not raised. If there is one,
     the result must not be used.
     """
-    config = read_section(TrialConfig, mapping, place, mistakes)
+    config = read_whole(mapping, place, mistakes)
     return config if mistakes.found else as_used(config)
+
+
+def read_whole(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
+    """As `read_trial`, with what the method does not use as it is written: a study may vary the method."""
+    return read_section(TrialConfig, mapping, place, mistakes)
 
 
 def unused(method: str) -> tuple[str, ...]:
@@ -149,9 +154,18 @@ def as_used(config: TrialConfig) -> TrialConfig:
     return replace(config, **changed | ({"epochs": 1} if "epochs" in names else {}))
 
 
-def given_unused(written: Mapping[str, Any], method: str) -> Iterator[Place]:
-    """The places in a written trial of what its method does not use, with the keys inside a section."""
-    for name in unused(method):
+def without(mapping: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Nested mappings without these sections and dotted keys."""
+    kept = {key: value for key, value in mapping.items() if key not in names}
+    for section, key in (name.split(".") for name in names if "." in name):
+        if isinstance(inner := kept.get(section), Mapping):
+            kept[section] = {one: value for one, value in inner.items() if one != key}
+    return kept
+
+
+def given(written: Mapping[str, Any], names: Collection[str]) -> Iterator[Place]:
+    """The places of these sections and dotted keys in a written trial, with the keys inside a section."""
+    for name in names:
         section, _, key = name.partition(".")
         value = written.get(section)
         if section in written and not key:

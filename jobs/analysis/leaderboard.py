@@ -18,6 +18,7 @@ from jobs.analysis.scores import (
     is_loss,
     metric_column,
     metric_name,
+    of_epoch,
     part_of_pairs,
     quality_metric,
     rescales_loss,
@@ -25,7 +26,7 @@ from jobs.analysis.scores import (
 )
 from jobs.analysis.ties import tied
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM
+from jobs.results.names import MEAN5, PARAM
 
 _CONTINUED = "continued_from"
 
@@ -123,8 +124,7 @@ class _Cell:
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
-    kind = "best" if metric.startswith("best.") else "metric"
-    names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+    names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
     return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
@@ -136,7 +136,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
-        metric: A metric's name: `nmi`, `best.nmi`, a label-free signal such as `raw_silhouette`, or `consensus`.
+        metric: A metric's name: `nmi`, `best.nmi`, `mean5.nmi`, a signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
 
     Raises:
@@ -231,8 +231,7 @@ def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
-    kind = "best" if column.startswith("best.") else "metric"
-    sources = {name: f"{kind}.{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
+    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
@@ -289,6 +288,8 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     notes = [_label_note(column)]
     if column.startswith("best."):
         notes.append("Each value is from the trial's best epoch, so it looks better than the value of the last epoch.")
+    if column.startswith(MEAN5):
+        notes.append("Each value is the mean of the trial's last five reports, or of all if there are fewer.")
     if len(scored) > 1 and all(len(cell.values) == 1 for cell in scored):
         notes.append(
             "Every configuration has one seed, so no two can be told apart. The best of many single runs is partly "

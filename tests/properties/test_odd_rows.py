@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import conclus
 from jobs.results import compact, peek, reader, writer
 from jobs.results.header import KEY, HeaderRow, encode, seal
-from jobs.results.schema import FIXED, HISTORY, LARGEST, Attempt, misfit, to_table
+from jobs.results.misfit import misfit
+from jobs.results.schema import FIXED, HISTORY, LARGEST, Attempt, to_table
 
 READING = [
     ["aggregate", "r"],
