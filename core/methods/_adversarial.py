@@ -26,11 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
-from core.errors import UserError
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ScoredTrial, Scoring
 from core.evaluation.topics import TopicScoring
-from core.methods._documents import documents_of
 from core.methods._words import WordMap
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -122,16 +120,9 @@ class Options:
 class AdversarialTopics(Base):
     """The bidirectional adversarial topic model; subclasses may add a loss to the generator's."""
 
-    def __init__(self, name: str, setting: Setting, options: Options) -> None:
-        """Generator, encoder and critic.
-
-        Raises:
-            UserError: the data are no documents, or `clip` and `penalty` are both given.
-        """
+    def __init__(self, setting: Setting, options: Options) -> None:
+        """Generator, encoder and critic."""
         super().__init__()
-        documents_of(setting, name)
-        if options.clip is not None and options.penalty is not None:
-            raise UserError("trial.method: `clip` and `penalty` bound the same critic: give one of them, not both")
         self.penalty = options.penalty
         self.clip = (options.clip or 0.01) if options.penalty is None else None
         self.n_critic = options.n_critic

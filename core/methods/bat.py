@@ -22,6 +22,7 @@ class Method(AdversarialTopics):
     scores = "topics"
     sparse = True
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")
+    exclusive = (("clip", "penalty"),)
     any_epochs = True
 
     def __init__(
@@ -52,7 +53,6 @@ class Method(AdversarialTopics):
                 of generator and encoder. 0: those of the last step.
         """
         super().__init__(
-            "bat",
             setting,
             Options(
                 hidden_dim=hidden_dim,

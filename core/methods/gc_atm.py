@@ -28,6 +28,7 @@ class Method(AdversarialTopics):
     scores = "topics"
     sparse = True
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")
+    exclusive = (("clip", "penalty"),)
     any_epochs = True
 
     def __init__(
@@ -69,7 +70,6 @@ class Method(AdversarialTopics):
             embedding_dim: width of the vectors that are contrasted.
         """
         super().__init__(
-            "gc-atm",
             setting,
             Options(
                 hidden_dim=hidden_dim,

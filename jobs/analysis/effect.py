@@ -198,12 +198,16 @@ def paired(differences: Vector, configurations: Codes) -> Estimate | None:
 
 
 def own_options(trials: Trials, key: str) -> list[str]:
-    """The options that only some choices of a plug-in have; they change with its name `key` and are not fixed."""
+    """The options that only some choices of a plug-in have; they change with its name `key` and are not fixed.
+
+    So do the parameters that only some methods use, where the methods are compared.
+    """
     head, _, last = key.rpartition(".")
     if last != "name":
         return []
     chosen = trials.factors[key]
-    inside = [one for one in trials.factors.values() if one.key != key and one.key.startswith(f"{head}.")]
+    start = "" if key == "method.name" else f"{head}."
+    inside = [one for one in trials.factors.values() if one.key != key and one.key.startswith(start)]
     return [one.key for one in inside if not _in_all(one, chosen)]
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from core.errors import UserError, counted
 from jobs.analysis import apart, samples, selection
 from jobs.analysis.intervals import half_width, mean
-from jobs.analysis.outcomes import reason_code
+from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
@@ -68,6 +68,7 @@ class Entry:
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
+        reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
     """
 
     rank: int
@@ -83,6 +84,7 @@ class Entry:
     imported: int
     secondary: dict[str, Score]
     protocol: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -158,6 +160,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+    reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
@@ -185,11 +189,20 @@ def by_seed(
 
 
 def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The parameters that vary, with one value per row, and the constant ones, with their value."""
+    """The parameters that vary, with one value per row, and the constant ones, with their value.
+
+    One that a method does not use, and that has a single value in all others, is constant.
+    """
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
-    return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
+    methods = values.get("method.name", [])
+    constant: dict[str, Any] = {}
+    for key, cells in values.items():
+        levels, pairs = set(cells), set(zip(methods, cells, strict=False))
+        by_method = 1 < len(pairs) == len(set(methods)) and len(levels - {None}) == 1 and not key.startswith("method.")
+        if len(levels) == 1 or by_method:
+            constant[key] = max(cells, key=lambda value: value is not None)
+    return {key: cells for key, cells in values.items() if key not in constant}, constant
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -268,6 +281,20 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         secondary={name: _score(others) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
     )
+
+
+def _topic_quality(
+    table: pa.Table, column: str, constant: Mapping[str, Any], found: Iterable[tuple[_Cell, Entry]]
+) -> Iterable[tuple[tuple[str, str], TopicQuality]]:
+    """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
+    hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
+    for cell, entry in found:
+        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        params = {**constant, **entry.params}
+        if npmi is not None and (data := hashes[cell.rows[0]]):
+            group = (data, params.get("n_clusters"))
+            method = str(params.get("method.name"))
+            yield (entry.study, entry.config_key), TopicQuality(method, group, npmi.mean, npmi.n)
 
 
 def _score(values: Sequence[float]) -> Score:

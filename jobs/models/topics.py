@@ -158,7 +158,9 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
         if several := values.get((entry.study, entry.config_key)):
             _, key, value = min(several)
             short = short_names(entry.params)
-            told = " ".join(f"{short[one]}={cell_text(param)}" for one, param in entry.params.items() if param is not None)
+            told = " ".join(
+                f"{short[one]}={cell_text(param)}" for one, param in entry.params.items() if param is not None
+            )
             why = f"the best of the best configuration by {metric_name(board.metric)} ({value:.3f})"
             return with_topics[entry.study, key], f"{why}{f': {told}' if told else ''}"
     raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
