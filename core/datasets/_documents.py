@@ -57,6 +57,7 @@ class DocumentReading:
     lowercase: bool = True
     analyzer: str | None = None
     remove: tuple[str, ...] | None = None
+    sublinear_tf: bool = False
     reference: str | None = None
 
     def fingerprint(self) -> str:
