@@ -69,7 +69,7 @@ GROUPS = {
         "doctor": "Check this machine, or every node of a cluster.",
     },
     "Files": {
-        "import": "Import a handwritten table of results.",
+        "import": "Import a table or log kept by hand.",
         "embed": "Map data to vectors with a saved model.",
         "sql": "Query the results in SQL.",
         "compact": "Move many small result files to a few large ones.",
@@ -121,7 +121,7 @@ class Commands(click.Group):
 )
 @click.version_option(__version__)
 def cli() -> None:
-    """Studies of contrastive clustering: plan, run, keep as Parquet, conclude.
+    """Studies of clustering, topic models and embeddings: plan, run, keep as Parquet, conclude.
 
     Start with:  conclus run studies/quickstart.yaml
     """

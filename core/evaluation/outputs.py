@@ -59,10 +59,11 @@ class Topics:
 
     Attributes:
         words: the top words of each topic, the heaviest first, K of equal length.
-        weights: the weights of these words, (K, top).
-        coherence: of each topic, NPMI of its top 10 words, (K,).
+        weights: the weights of these words as shares of those of all words, (K, top).
+        coherence: of each topic, NPMI of its top 10 words, (K,); NaN if fewer than two of them occur in the documents
+            in which pairs are counted.
         documents: row numbers in the training part of up to three documents in which each topic is strongest.
-        scored_on: what the topics were scored on, and why a score is missing, for people.
+        scored_on: the documents in which pairs of words are counted, as a sentence.
     """
 
     words: tuple[tuple[str, ...], ...]

@@ -25,6 +25,7 @@ from core.errors import UserError
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ScoredTrial, Scoring
 from core.evaluation.topics import TopicScoring
+from core.methods._documents import documents_of
 from core.methods._words import WordMap
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
@@ -113,17 +114,16 @@ class Options:
 class AdversarialTopics(Base):
     """The bidirectional adversarial topic model; subclasses may add a loss to the generator's."""
 
-    def __init__(self, setting: Setting, options: Options) -> None:
+    def __init__(self, name: str, setting: Setting, options: Options) -> None:
         """Generator, encoder and critic.
 
         Raises:
-            UserError: the data are not documents, or `clip` and `penalty` are both given.
+            UserError: the data are no documents, or `clip` and `penalty` are both given.
         """
         super().__init__()
-        if setting.corpus is None:
-            raise UserError("this method learns topics of documents: use `data: {name: documents, path: …}`")
+        documents_of(setting, name)
         if options.clip is not None and options.penalty is not None:
-            raise UserError("trial.method: give `clip` or `penalty`, not both: they bound the same critic")
+            raise UserError("trial.method: `clip` and `penalty` bound the same critic: give one of them, not both")
         self.penalty = options.penalty
         self.clip = (options.clip or 0.01) if options.penalty is None else None
         self.n_critic = options.n_critic
@@ -221,8 +221,9 @@ class AdversarialTopics(Base):
         """
         device = next(self.generator.parameters()).device
         concentration = torch.full((n, self.n_topics), 1 / self.n_topics, dtype=torch.float64, device=device)
-        # The public class torch.distributions.Dirichlet takes no generator.
-        return torch._sample_dirichlet(concentration, generator=noise).float()  # noqa: SLF001
+        # torch.distributions.Dirichlet, the public way to this function, takes no generator.
+        drawn: Tensor = torch._sample_dirichlet(concentration, generator=noise)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        return drawn.float()
 
     def topics(self) -> Tensor:
         """The documents that the generator makes of single topics, (K, V): rows of sum 1."""

@@ -21,7 +21,7 @@ class Method(AdversarialTopics):
     loss_parts = ("loss_critic", "loss_generator", "loss_encoder")
     scores = "topics"
     sparse = True
-    unused = ("encoder", "views")
+    unused = ("encoder", "views", "optimiser.encoder_learning_rate")
     any_epochs = True
 
     def __init__(
@@ -46,6 +46,7 @@ class Method(AdversarialTopics):
             generator_learning_rate: a number, or a share of `optimiser.learning_rate`, as `lr/100`.
         """
         super().__init__(
+            "bat",
             setting,
             Options(
                 hidden_dim=hidden_dim,

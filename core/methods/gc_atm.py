@@ -27,7 +27,7 @@ class Method(AdversarialTopics):
     loss_parts = ("loss_critic", "loss_generator", "loss_encoder", "loss_contrast")
     scores = "topics"
     sparse = True
-    unused = ("encoder", "views")
+    unused = ("encoder", "views", "optimiser.encoder_learning_rate")
     any_epochs = True
 
     def __init__(
@@ -63,6 +63,7 @@ class Method(AdversarialTopics):
             embedding_dim: width of the vectors that are contrasted.
         """
         super().__init__(
+            "gc-atm",
             setting,
             Options(
                 hidden_dim=hidden_dim,

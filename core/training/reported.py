@@ -28,7 +28,10 @@ def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
             f"{plugins.source('methods', name)}: 'loss_parts' must be a tuple of names, and 'scores' too, or one of "
             f"{', '.join(names.SCORINGS)}"
         )
-    found = {"loss", *parts, *names.reported(scores, labelled=data.is_labelled, parts=data.held_parts)}
+    counted = data.reference or data.corpus
+    ordered = counted is not None and counted.sequence is not None
+    of_data = names.reported(scores, labelled=data.labelled_parts, parts=data.held_parts, ordered=ordered)
+    found = {"loss", *parts, *of_data}
     # The only signal of two evaluations: a method without epochs has one.
     return found - {"label_flips"} if "epochs" in unused(name) else found
 

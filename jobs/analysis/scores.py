@@ -21,13 +21,13 @@ _LOWER_IS_BETTER = frozenset(
     {
         *("davies_bouldin", "perplexity", "seconds", "mse"),
         *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
+        *("topic_word_overlap", "topic_oov"),
     }
 )
 _RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 SECONDARY = (
-    *("npmi", "topic_diversity"),
-    *("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
+    *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
 )
 """Metrics shown beside the ranking metric, the most informative first."""
@@ -68,9 +68,10 @@ def of_epoch(metric: str) -> str:
 
 
 def bare(metric: str) -> str:
-    """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
+    """The metric's own name: `nmi` for `best.nmi`, `kmeans_nmi` and `test_nmi`, `mse` for `validation_mse`."""
     name = _without_prefix(metric).removeprefix("kmeans_")
-    return name.removeprefix("train_").removeprefix("test_")
+    part, _, rest = name.partition("_")
+    return rest if part in PARTS else name
 
 
 def within_trial(metric: str) -> str:

@@ -130,6 +130,9 @@ Code = Literal[
     "IMBALANCED",
     "TOO_EQUAL",
     "BELOW_INPUT",
+    "TOPIC_COLLAPSE",
+    "DEAD_TOPICS",
+    "CRITIC_WON",
 ]
 
 
