@@ -153,7 +153,7 @@ def test_a_terminal_of_80_columns_gets_a_line_a_topic(results):
     assert one.split()[1:7] == ["0.400", "1.00", "2", "of", "2", "7"]
     assert one.endswith("word24, …")
     assert "Scored on 12 training documents of x." in lines
-    assert "    0  doc-a" in lines
+    assert "    0  doc-a, doc-b" in lines
 
 
 def test_half_of_the_words_is_enough_to_come_again(tmp_path):
