@@ -35,11 +35,11 @@ def topics_text(found: TrialTopics, fmt: str, width: int | None, top: int) -> st
 
 
 def documents_sheet(found: TrialTopics, width: int | None) -> Sheet:
-    """A row for each document of a topic, with its first words where they can be read."""
-    rows: list[list[Any]] = [[topic.number, one] for topic in found.topics for one in topic.documents]
-    columns = [Column("topic"), Column("document", right=False)]
+    """A row for each document of a topic, with its first words; where those cannot be read, a row for each topic."""
+    columns = [Column("topic"), Column("document" if found.texts else "documents", right=False)]
     if not found.texts:
-        return Sheet(columns, rows)
+        return Sheet(columns, [[one.number, ", ".join(one.documents)] for one in found.topics if one.documents])
+    rows: list[list[Any]] = [[topic.number, one] for topic in found.topics for one in topic.documents]
     taken = len("topic") + 4 + max(len("document"), *(display_width(cell_text(one)) for _, one in rows))
     left = None if width is None else max(width - taken, _NARROWEST)
     return Sheet(

@@ -151,10 +151,12 @@ def match(own: Sequence[Topic], others: Sequence[Topic]) -> list[float]:
 
 def _with_topics(table: pa.Table) -> list[dict[str, Any]]:
     """What identifies the rows that have topics, and their places; the topics of all would take gigabytes here."""
+    import pyarrow.compute as pc
+
     if not has_some(table):
         return []
     names = [*IDENTITY, *(name for name in ("data_hash",) if name in table.column_names)]
-    there = table["topics"].is_valid().to_pylist()
+    there = pc.call_function("list_value_length", [table["topics"]]).to_pylist()
     rows = table.select(names).to_pylist()
     return [{**row, "place": place} for place, (row, has) in enumerate(zip(rows, there, strict=True)) if has]
 

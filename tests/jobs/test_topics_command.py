@@ -153,7 +153,7 @@ def test_a_terminal_of_80_columns_gets_a_line_a_topic(results):
     assert one.split()[1:7] == ["0.400", "1.00", "2", "of", "2", "7"]
     assert one.endswith("word24, …")
     assert "Scored on 12 training documents of x." in lines
-    assert "    0  doc-a" in lines
+    assert "    0  doc-a, doc-b" in lines
 
 
 def test_half_of_the_words_is_enough_to_come_again(tmp_path):
@@ -300,6 +300,9 @@ def test_a_hostile_row_that_passes_ends_in_no_traceback(tmp_path):
     writer.write(str(tmp_path), row)
     assert [row["topic"] for row in machine(tmp_path, "--trial", "a0")] == [3, 1999]
     assert run(tmp_path, "--trial", "a0").exit_code == 0
+    writer.write(str(tmp_path), attempt(seed=1, topics=[]))
+    with pytest.raises(UserError, match="begins with 'a1'"):
+        topics.choose(load([str(tmp_path)], columns=topics.read_columns("npmi")).table, "npmi", "max", "a1")
 
 
 def test_a_checkpoint_hands_topics_on_and_refuses_other_types():
