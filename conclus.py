@@ -59,6 +59,7 @@ GROUPS = {
         "health": "Show what is wrong with trials, and which settings die of it.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
+        "topics": "Show topics: words, documents, and which come again.",
         "diff": "Compare two sets of results.",
         "report": "Write a page, or a table for a paper.",
         "plot": "Draw one figure.",
@@ -68,7 +69,7 @@ GROUPS = {
         "doctor": "Check this machine, or every node of a cluster.",
     },
     "Files": {
-        "import": "Import a handwritten table of results.",
+        "import": "Import a table or log kept by hand.",
         "embed": "Map data to vectors with a saved model.",
         "sql": "Query the results in SQL.",
         "compact": "Move many small result files to a few large ones.",
@@ -120,7 +121,7 @@ class Commands(click.Group):
 )
 @click.version_option(__version__)
 def cli() -> None:
-    """Studies of contrastive clustering: plan, run, keep as Parquet, conclude.
+    """Studies of clustering, topic models and embeddings: plan, run, keep as Parquet, conclude.
 
     Start with:  conclus run studies/quickstart.yaml
     """

@@ -24,7 +24,7 @@ from benchmarks.rows import KEPT_IN
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-QUICK = ("startup", "overhead", "aggregate", "evaluation", "retrieval", "health")
+QUICK = ("startup", "overhead", "aggregate", "evaluation", "retrieval", "health", "topic_scores")
 SCRIPTS = (*QUICK, "conclusions", "speed", "quality")
 
 Row = dict[str, str]

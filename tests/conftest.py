@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 import conclus
 from tests.cluster.nodes import Nodes, new_token
@@ -53,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that need Ray come first: they take longest, and the processes shall end together.
+    """Those that need Ray come first: they take longest, and `FromBothEnds` keeps one process off them.
 
     What has another number of repeats with `-m counts` gets that marker.
     """
@@ -63,6 +66,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "repeats" in item.fixturenames or hasattr(item.function, "hypothesis")
         ):
             item.add_marker(pytest.mark.counts)
+
+
+class FromBothEnds(LoadFileScheduling):
+    """Gives files to processes in their order, but to the last process from the end.
+
+    So it computes while the others mostly wait for Ray.
+    """
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node is self.nodes[-1]:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FromBothEnds | None:
+    """The order in which processes get files, with `--dist=loadfile`."""
+    return FromBothEnds(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
@@ -108,9 +108,80 @@ class TrialConfig:
 def read_trial(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
     """The configuration that a mapping (the study file's `trial:`) describes, with all defaults.
 
-    Mistakes are collected, not raised. If there is one, the result must not be used.
+    What its method does not use is as by default, see `as_used`. Mistakes are collected, not raised. If there is one,
+    the result must not be used.
     """
+    config = read_whole(mapping, place, mistakes)
+    return config if mistakes.found else as_used(config)
+
+
+def read_whole(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
+    """As `read_trial`, with what the method does not use as it is written: a study may vary the method."""
     return read_section(TrialConfig, mapping, place, mistakes)
+
+
+def unused(method: str) -> tuple[str, ...]:
+    """The sections and dotted keys of a trial that a method does not use, read without importing it.
+
+    Raises:
+        UserError: the method does not exist, or declares something else.
+    """
+    found = plugins.constant("methods", method, "unused", default=())
+    known = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))}
+    known -= {"data", "method"}
+    if not isinstance(found, tuple) or not known.issuperset(found):
+        raise UserError(
+            f"{plugins.source('methods', method)}: 'unused' must be a tuple of sections and keys of a trial, of: "
+            f"{', '.join(sorted(known))}"
+        )
+    return found
+
+
+def as_used(config: TrialConfig) -> TrialConfig:
+    """The configuration with defaults in all that its method does not use; a method without epochs has one.
+
+    Raises:
+        UserError: as in `unused`.
+    """
+    changed: dict[str, Any] = {}
+    names = unused(config.method.name)
+    usual = read_section(TrialConfig, {}, (), Mistakes()) if names else config
+    for name in names:
+        section, _, key = name.partition(".")
+        own = changed.get(section, getattr(config, section))
+        plain = getattr(usual, section)
+        changed[section] = replace(own, **{key: getattr(plain, key)}) if key else plain
+    return replace(config, **changed | ({"epochs": 1} if "epochs" in names else {}))
+
+
+def refuse_unused(config: TrialConfig, mistakes: Mistakes) -> None:
+    """Adds a mistake for each value that is not as by default and that the configuration's method does not use."""
+    used = flatten(to_mapping(replace(as_used(config), epochs=TrialConfig.epochs)))
+    names = {*unused(config.method.name)}
+    for key, value in flatten(to_mapping(config)).items():
+        if {key, key.partition(".")[0]} & names and value != used.get(key):
+            mistakes.add(tuple(key.split(".")), f"the method {config.method.name} does not use it: leave it out")
+
+
+def without(mapping: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Nested mappings without these sections and dotted keys."""
+    kept = {key: value for key, value in mapping.items() if key not in names}
+    for section, key in (name.split(".") for name in names if "." in name):
+        if isinstance(inner := kept.get(section), Mapping):
+            kept[section] = {one: value for one, value in inner.items() if one != key}
+    return kept
+
+
+def given(written: Mapping[str, Any], names: Collection[str]) -> Iterator[Place]:
+    """The places of these sections and dotted keys in a written trial, with the keys inside a section."""
+    for name in names:
+        section, _, key = name.partition(".")
+        value = written.get(section)
+        if section in written and not key:
+            inner = value if isinstance(value, Mapping) else {}
+            yield from [(section, one) for one in inner] or [(section,)]
+        elif key and isinstance(value, Mapping) and key in value:
+            yield section, key
 
 
 def read_section(type_: Any, mapping: Any, place: Place, mistakes: Mistakes) -> Any:
@@ -195,6 +266,9 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
             value = good.get(option.name, option.default)
             where = (*place, option.name)
             options[option.name] = read_plug_in(inner[option.name], value, where, mistakes, default=option.default)
+    for names in plugins.constant(kind, name, "exclusive", default=()):
+        if len(found := [one for one in names if options.get(one) is not None]) > 1:
+            mistakes.add((*place, found[-1]), f"{' and '.join(found)} exclude each other: give one of them")
     return PlugIn(name=name, options=options)
 
 
@@ -235,11 +309,13 @@ PATHS = {"data.name", "data.model", "data.analyzer", "encoder.name", "views.name
 
 
 def parameters(config: TrialConfig) -> dict[str, Any]:
-    """The configuration with dotted keys, as results store it.
+    """The configuration with dotted keys, as results store it; without those that its method does not use.
 
     Paths of plug-ins and data are cut to file names, so that a study has the same parameters on every machine.
     """
     flat = {key: one for key, one in flatten(to_mapping(config)).items() if key not in _LATER or one != _LATER[key]}
+    if idle := unused(config.method.name):
+        flat = {key: one for key, one in flat.items() if not {key, key.partition(".")[0]} & {*idle}}
     for key, value in flat.items():
         if isinstance(value, str) and (key in FILES or (key in PATHS and plugins.is_path(value))):
             flat[key] = PurePath(value.partition("?")[0] if "://" in value else value).name
@@ -262,6 +338,7 @@ def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, s
             yield from _plug_ins(inner, value, f"{key}.{option.name}")
 
 
+_PLAIN = {name: hint for name, hint in _hints(TrialConfig).items() if is_dataclass(hint)}
 _KINDS = {name: kind for name, hint in _hints(TrialConfig).items() if (kind := plug_in_kind(hint))}
 
 

@@ -118,10 +118,17 @@ class Dataset:
     @property
     def is_labelled(self) -> bool:
         """Whether any sample of the training part has a label."""
+        return PARTS[0] in self.labelled_parts
+
+    @property
+    def labelled_parts(self) -> tuple[str, ...]:
+        """The parts of which any sample has a label."""
         if self.labels is None:
-            return False
-        labels = self.labels if self.parts is None else self.labels[self.parts == 0]
-        return bool((labels != UNLABELLED).any())
+            return ()
+        known = self.labels != UNLABELLED
+        if self.parts is None:
+            return PARTS[:1] if known.any() else ()
+        return tuple(name for place, name in enumerate(PARTS) if known[self.parts == place].any())
 
     def documents(self) -> list[tuple[str, Corpus]]:
         """The documents there are, with the name of their attribute."""

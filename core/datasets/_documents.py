@@ -57,6 +57,7 @@ class DocumentReading:
     lowercase: bool = True
     analyzer: str | None = None
     remove: tuple[str, ...] | None = None
+    sublinear_tf: bool = False
     reference: str | None = None
 
     def fingerprint(self) -> str:
@@ -290,7 +291,7 @@ def is_bag(path: str) -> bool:
 
 
 def name_of(path: str) -> str:
-    return path if is_newsgroups(path) else user_path(path).absolute().stem
+    return NEWSGROUPS if is_newsgroups(path) else user_path(path).absolute().stem
 
 
 def _hashes(path: str) -> list[str]:

@@ -10,7 +10,7 @@ from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.evaluation.rules import DATED, EMPTY, RULES, Condition, Rule
+from core.evaluation.rules import DATED, EMPTY, OF_TOPIC_MODELS, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
 
 __all__ = ["OK", "RULES", "Course", "Derived", "Finding", "Rule", "judge", "summary", "warnings"]
@@ -33,7 +33,8 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
 
     - `EMPTY_CLUSTERS=n`: n clusters have no sample.
     - `COLLAPSED`: the assignment's marginal entropy is below half of its maximum.
-    - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of k-means of the input (labelled data only).
+    - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of k-means of the input (labelled data only, and
+      not of topic models).
 
     Args:
         metrics: label-based scores by name; missing ones give no code.
@@ -44,7 +45,7 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
         found.append(f"EMPTY_CLUSTERS={empty}")
     if health.get("marginal_entropy", 1.0) < COLLAPSED:
         found.append("COLLAPSED")
-    if "input_kmeans_nmi" in metrics:
+    if "input_kmeans_nmi" in metrics and OF_TOPIC_MODELS not in health:
         reached, start = metrics["nmi"], metrics["input_kmeans_nmi"]
         if reached < start - MARGIN:
             found.append(f"BELOW_INPUT: nmi {reached:.3f} against {start:.3f}")
@@ -55,9 +56,10 @@ class Derived:
     """The series that are made from others: epochs that came since the last look are added to them.
 
     `loss_ratio` is the loss as a share of the first epoch's, infinite if it is not finite; a first loss of 0 or less
-    has no shares. `loss_moved` is the distance to the first loss, as a share of its size. `gradient_jump` is the
-    largest gradient norm of an epoch as a multiple of the median of the means of all epochs before it, from the epoch
-    after `USUAL` such means on: what comes later changes no earlier jump.
+    has no shares, nor has the loss of a critic, whose opponents learn too. `loss_moved` is the distance to the first
+    loss, as a share of its size. `gradient_jump` is the largest gradient norm of an epoch as a multiple of the median
+    of the means of all epochs before it, from the epoch after `USUAL` such means on: what comes later changes no
+    earlier jump.
     """
 
     def __init__(self) -> None:
@@ -69,7 +71,7 @@ class Derived:
         """The series by name, from those of a trial; at each call these must begin with those of the last one."""
         losses = series.get("loss", ())
         for epoch, value in losses[self._losses :]:
-            self._add_loss(epoch, value, losses[0][1])
+            self._add_loss(epoch, value, 0.0 if "loss_critic" in series else losses[0][1])
         self._losses = len(losses)
         means, largest = series.get("gradient_norm_mean", ()), series.get("gradient_norm_max", ())
         for epoch, value in largest[self._largest :]:
@@ -196,6 +198,8 @@ def judge(course: Course, codes: Collection[str] | None = None, *, again: bool =
 def _apply(rule: Rule, course: Course, *, again: bool) -> Finding | None:
     """What a rule finds, by the case that was met first."""
     rule = replace(rule, when="now") if again and rule.when == "ever" else rule
+    if rule.unless and course.get(rule.unless):
+        return None
     met = [found for case in rule.cases if (found := _raised(rule, case, course))]
     if not met:
         return None

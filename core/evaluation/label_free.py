@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -49,7 +49,23 @@ class Subsample:
     def of(cls, samples: NDArray[np.float32] | Stored) -> Subsample:
         """The subsample of samples (n, *sample_shape); this takes a tenth of a second for 784 features."""
         rows = subsample_rows(len(samples))
-        distances = euclidean(samples.take(rows) if isinstance(samples, Stored) else filled(samples[rows]))
+        return cls._among(rows, samples.take(rows) if isinstance(samples, Stored) else filled(samples[rows]))
+
+    @classmethod
+    def of_documents(cls, samples: Stored) -> Subsample:
+        """The subsample of documents (n, words), a sparse matrix without a scaling, each divided by its length.
+
+        Weights that sum to 1 are small in long documents. These are then near the mean of all, and the nearest of most
+        others: on 20 Newsgroups one document in a hundred made up three quarters of all neighbours.
+        """
+        from sklearn.preprocessing import normalize
+
+        rows = subsample_rows(len(samples))
+        return cls._among(rows, replace(samples, values=normalize(samples.raw(rows)), rows=None))
+
+    @classmethod
+    def _among(cls, rows: Labels, points: Matrix | Stored) -> Subsample:
+        distances = euclidean(points)
         return cls(rows, distances, _nearest(distances))
 
     def criteria(self, labels: Labels) -> dict[str, float]:

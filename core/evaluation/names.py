@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from core.config.schema import did_you_mean
 from core.errors import UserError
@@ -16,33 +16,57 @@ _OF_ASSIGNMENT = (
     *("raw_silhouette", "knn_consistency", "silhouette", "feature_std", "label_free"),
 )
 _OF_HEAD = ("head_kmeans_nmi", "marginal_entropy", "assignment_entropy", "mutual_information", "confidence")
-SIGNALS = (*_OF_ASSIGNMENT, *_OF_HEAD)
+_SIGNALS_OF_TOPICS = ("topic_word_overlap", "active_topics", "topic_oov")
+SIGNALS = (*_OF_ASSIGNMENT, *_OF_HEAD, *_SIGNALS_OF_TOPICS)
 """The label-free signals; their columns begin with `health.`."""
 _RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
 _OF_PAIRS = ("cosine_similarity", "mse", "retrieval_accuracy", "retrieval_chance")
 _HELD_OUT = ("recall_chance", *_RETRIEVAL, *(f"reverse_{name}" for name in _RETRIEVAL))
 
-
-OF_TOPICS = ("npmi", "topic_diversity")
-"""The scores of topics, known without labels."""
+_BY_DOCUMENTS, _SLIDING = "words occur together in a document", "words occur together in a sliding window of"
+TOPIC_SCORES = {
+    "npmi": f"mean NPMI of the pairs of a topic's top 10 words, mean over topics; {_BY_DOCUMENTS}",
+    "npmi_15": f"mean NPMI of the pairs of a topic's top 15 words, mean over topics; {_BY_DOCUMENTS}",
+    "umass": f"UMass of a topic's top 10 words, mean over pairs and topics; {_BY_DOCUMENTS}",
+    "c_v": f"C_V of a topic's top 10 words, mean over topics; {_SLIDING} 110 words",
+    "uci": f"UCI (mean PMI) of the pairs of a topic's top 10 words, mean over topics; {_SLIDING} 10 words",
+    "topic_diversity": "share of different words among the top 10 words of all topics",
+    "inverted_rbo": "1 less the mean rank-biased overlap (p = .9) of two topics' top 10 words",
+    "topic_word_overlap": "share of a topic's top 10 words that its most similar other topic has too, mean over topics",
+    "active_topics": "share of the topics whose weight varies from document to document",
+    "topic_oov": "top 10 words of all topics that do not occur in the documents in which pairs are counted",
+}
+"""The scores of topics and the signals on them, known without labels, each with its top words and its window."""
+WINDOWED = ("c_v", "uci")
+"""Those that need the order of the words."""
+OF_DOCUMENTS = ("nmi", "acc", "purity")
+"""The scores of held-out documents, with `validation_` or `test_` before them."""
 SCORINGS = ("head", "kmeans", "pairs", "topics")
 """The kinds of scoring that a method may name in `scores`."""
 
 
-def reported(scores: str | Iterable[str], *, labelled: bool, parts: Iterable[str]) -> set[str]:
+def reported(
+    scores: str | Iterable[str], *, labelled: Collection[str], parts: Collection[str], ordered: bool
+) -> set[str]:
     """The names of all scores and signals that a scoring reports during a trial.
 
     Args:
         scores: as a method declares it, see `core.training.method.Method`.
-        labelled: whether training samples have labels.
-        parts: the parts in `core.data.dataset.PARTS` that hold samples.
+        labelled: the parts in `core.data.dataset.PARTS` whose samples have labels.
+        parts: those that hold samples.
+        ordered: whether the order of words is known in the documents in which topics are scored.
     """
     if scores == "pairs":
         return {name for part in parts for name in _of_part(part)}
     if scores in {"head", "kmeans", "topics"}:
-        own = (*(() if scores == "kmeans" else _OF_HEAD), *(OF_TOPICS if scores == "topics" else ()))
-        return {*_OF_ASSIGNMENT, *own, *(_LABELLED if labelled else ())}
+        own = {*_OF_ASSIGNMENT, *(() if scores == "kmeans" else _OF_HEAD), *(_LABELLED if "train" in labelled else ())}
+        return own | (_of_topics(labelled, ordered=ordered) if scores == "topics" else set())
     return set(scores)
+
+
+def _of_topics(labelled: Collection[str], *, ordered: bool) -> set[str]:
+    held_out = {f"{part}_{name}" for part in labelled if part != "train" for name in OF_DOCUMENTS}
+    return held_out | (set(TOPIC_SCORES) - (set() if ordered else {*WINDOWED}))
 
 
 def _of_part(part: str) -> list[str]:
@@ -59,5 +83,8 @@ def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "
     """
     known = sorted(names)
     if metric not in known:
-        near = did_you_mean(metric.rpartition(".")[2], known)
+        name = metric.rpartition(".")[2]
+        near = did_you_mean(name, known)
+        if name in WINDOWED and "npmi" in known:
+            near = ": it needs the order of the words, which the documents do not tell."
         raise UserError(f"{place}: {metric!r} is none of {of}{near or '.'} They are {', '.join(known)}")

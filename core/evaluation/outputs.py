@@ -59,15 +59,18 @@ class Topics:
 
     Attributes:
         words: the top words of each topic, the heaviest first, K of equal length.
-        weights: the weights of these words, (K, top).
-        coherence: of each topic, NPMI of its top 10 words, (K,).
+        weights: the weights of these words as shares of those of all words, (K, top).
+        coherence: of each topic, NPMI of its top 10 words, (K,); NaN if fewer than two of them occur in the documents
+            in which pairs are counted.
         documents: row numbers in the training part of up to three documents in which each topic is strongest.
+        scored_on: the documents in which pairs of words are counted, as a sentence.
     """
 
     words: tuple[tuple[str, ...], ...]
     weights: NDArray[np.float64]
     coherence: NDArray[np.float64]
     documents: tuple[tuple[int, ...], ...]
+    scored_on: str = ""
 
 
 @dataclass(frozen=True)

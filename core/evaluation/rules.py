@@ -16,6 +16,9 @@ EMPTY = "EMPTY_CLUSTERS"
 """The code whose label has the number of clusters."""
 DATED = "COLLAPSED"
 """The code whose label has the epoch."""
+OF_TOPIC_MODELS = "active_topics"
+"""A signal that topic models alone have. There are often more topics than classes, and of very different sizes; and
+k-means of the input finds the classes of documents better than most topic models do, NMF too."""
 
 
 class Change(NamedTuple):
@@ -78,6 +81,7 @@ class Rule:
         when: `now`: up to the last one, so a trial that has recovered is well; `start`: from the first one;
             `ever`: anywhere.
         after: the share of the epochs before which it is not applied.
+        unless: the name of a signal; the rule is not applied to a trial that has it. Empty for every trial.
         source: of the bound.
         why: what it means, as a sentence without its full stop.
         change: what to change, in the order in which to try it.
@@ -88,6 +92,7 @@ class Rule:
     window: int = 1
     when: Literal["now", "start", "ever"] = "now"
     after: float = 0.0
+    unless: str = ""
     source: str
     why: str
     change: tuple[Change, ...]
@@ -114,6 +119,7 @@ class Rule:
 
 _NOTES = "a first guess"
 _RUNS = "benchmarks/pathologies.py"
+_TOPICS = "tests/core/test_topic_health.py"
 
 _RATE = Change("optimiser.learning_rate", "lower")
 _ENTROPY = Change("method.entropy_weight", "raise")
@@ -249,6 +255,7 @@ RULES: tuple[Rule, ...] = (
         code="IMBALANCED",
         cases=((Condition("imbalance_pred", ">", 5.0, times="imbalance_true"),),),
         after=0.5,
+        unless=OF_TOPIC_MODELS,
         source="asked for by users",
         why="The clusters' sizes differ far more than those of the classes",
         change=(_ENTROPY, Change("n_clusters", "lower"), _LONGER),
@@ -264,8 +271,43 @@ RULES: tuple[Rule, ...] = (
     Rule(
         code="BELOW_INPUT",
         cases=((Condition("nmi", "<", -0.02, plus="input_kmeans_nmi"),),),
+        unless=OF_TOPIC_MODELS,
         source="warnings of conclus 0.2",
         why="The NMI is below that of k-means of the input: the training has lost what the input has",
         change=(_LONGER, _WEAKER, _RATE, Change("encoder.base_dim", "raise")),
+    ),
+    Rule(
+        code="TOPIC_COLLAPSE",
+        cases=((Condition("topic_word_overlap", ">", 0.5),),),
+        after=0.3,
+        source=_TOPICS,
+        why="Topics have the same top words: on average a topic shares more than half of them with another one",
+        change=(
+            Change("n_clusters", "lower"),
+            Change("optimiser.learning_rate", "raise"),
+            Change("method.temperature", "lower"),
+            _LONGER,
+        ),
+    ),
+    Rule(
+        code="DEAD_TOPICS",
+        cases=((Condition("active_topics", "<", 0.9),),),
+        after=0.5,
+        source=_TOPICS,
+        why="The weight of some topics is the same in nearly all documents",
+        change=(Change("n_clusters", "lower"), Change("optimiser.learning_rate", "raise"), _LONGER),
+    ),
+    Rule(
+        code="CRITIC_WON",
+        cases=((Condition("critic_accuracy", ">", 0.99),),),
+        window=3,
+        after=0.1,
+        source=_TOPICS,
+        why="The critic tells nearly all made documents from the real ones: the generator falls behind",
+        change=(
+            Change("method.n_critic", "lower"),
+            Change("method.generator_learning_rate", "raise"),
+            Change("method.penalty", "raise"),
+        ),
     ),
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.data.dataset import Dataset
 from core.data.source import Samples
+from core.data.stored import Stored
 from core.evaluation.clustering import evaluate
 from core.evaluation.label_free import Subsample
 from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
@@ -64,7 +65,11 @@ class ClusterScoring(Scoring):
         training = trial.data.part("train")
         self._samples, self._labels = trial.samples, training.labels
         self._n_clusters, self._seed = trial.n_clusters, derive(trial.seed, "kmeans")
-        self._subsample = Subsample.of(training.samples)
+        samples = training.samples
+        if training.corpus is not None and isinstance(samples, Stored):
+            self._subsample = Subsample.of_documents(samples)
+        else:
+            self._subsample = Subsample.of(samples)
         self._previous: Previous | None = None
 
     def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:

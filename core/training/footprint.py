@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from core.config.trial import Evaluation, TrialConfig
+from core.config.trial import Evaluation, TrialConfig, unused
 from core.data.dataset import Dataset
 from core.data.source import on_device
 from core.training.device import CONTEXT_BYTES
@@ -69,17 +69,21 @@ def count_parameters(config: TrialConfig, data: Dataset) -> int:
 
 
 def _all_stages(config: TrialConfig, data: Dataset, *, seed: int, device: str) -> TrainingState:
-    """Runs a trial of STAGE_EPOCHS epochs, so all stages occur; returns the state before its last epoch."""
+    """Runs a trial of STAGE_EPOCHS epochs, so all stages occur; returns the state before its last epoch.
+
+    A method without epochs runs its one, and the state is that of its end.
+    """
     batches = math.ceil(max(_FEW, int(config.n_clusters or 1)) / config.batch_size)
     small = data.take(slice(batches * config.batch_size))
-    short = replace(config, epochs=STAGE_EPOCHS, evaluation=Evaluation(every=STAGE_EPOCHS))
+    epochs = 1 if "epochs" in unused(config.method.name) else STAGE_EPOCHS
+    short = replace(config, epochs=epochs, evaluation=Evaluation(every=epochs))
     content = b""
     for row in fit(short, small, seed=seed, device=device):
-        if row.epoch == STAGE_EPOCHS - 1:
+        if row.epoch == max(epochs - 1, 1):
             content = row.state().to_bytes()
             break
     state, _ = TrainingState.from_bytes(content, device)
-    next(fit(short, small, seed=seed, device=device, resume=state))
+    next(fit(short, small, seed=seed, device=device, resume=state), None)
     return state
 
 

@@ -129,8 +129,13 @@ class Method(nn.Module, ABC):
     `unused` in the class body names the sections and keys of a trial that the method does not use: a study that gives
     one is refused. A method with `epochs` among them learns at once: its `step` is called one time, with all samples.
 
+    `exclusive` in the class body holds groups of options of which a study may give one: `(("clip", "penalty"),)`.
+
     A method with `sparse` in its class body gets sparse samples as torch's compressed sparse rows in `step`, and in
     `outputs` either so or dense.
+
+    `baseline` in the class body says that neural methods should do better than this one: those that do not are told so
+    in the leaderboard.
 
     `any_epochs` in the class body says that an epoch is the same whatever the number of epochs, so that a finished
     trial can go on to more: True, or the names of options, shares of the epochs, that must be 0 for it.
@@ -141,6 +146,8 @@ class Method(nn.Module, ABC):
     any_epochs: ClassVar[bool | tuple[str, ...]] = False
     unused: ClassVar[tuple[str, ...]] = ()
     sparse: ClassVar[bool] = False
+    exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    baseline: ClassVar[bool] = False
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]
@@ -240,6 +247,8 @@ class DivergedError(ArithmeticError):
 class StepGuard:
     """Skips a step whose gradient is not finite: the weights stay, and all learning rates are halved permanently.
 
+    Those of the step's own optimisers are halved at once, those of others when the next epoch begins.
+
     Attributes:
         scale: the factor of the learning rates, 1 at first.
     """
@@ -252,21 +261,25 @@ class StepGuard:
         self._norms: list[float] = []
         self._skipped = 0
 
-    def take(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Steps if all gradients are finite.
+    def take(self, modules: nn.Module, *optimisers: torch.optim.Optimizer) -> bool:
+        """Steps with all optimisers if all their gradients are finite; returns whether it did.
 
         Raises:
             DivergedError: this is the third step in a row with gradients that are not finite.
         """
-        gradients = [one.grad for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
-        norm = float(nn.utils.get_total_norm(gradients))
+        groups = [group for one in optimisers for group in one.param_groups]
+        norm = float(
+            nn.utils.get_total_norm([one.grad for group in groups for one in group["params"] if one.grad is not None])
+        )
         if math.isfinite(norm):
-            optimiser.step()
+            for one in optimisers:
+                one.step()
             self.in_a_row = 0
             self._norms.append(norm)
-            return
+            return True
         self._skipped += 1
-        self._undo(modules, optimiser)
+        self._undo(modules, groups)
+        return False
 
     def signals(self) -> dict[str, float]:
         """`gradient_norm_mean` and `_max` of the steps since the last call, and `skipped_steps`, those not taken."""
@@ -277,12 +290,12 @@ class StepGuard:
             found |= {"gradient_norm_mean": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
         return found
 
-    def _undo(self, modules: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def _undo(self, modules: nn.Module, groups: list[dict[str, Any]]) -> None:
         self.in_a_row += 1
         if self.in_a_row >= self.LIMIT:
             raise DivergedError(f"{self.in_a_row} steps in a row gave gradients that are not finite")
         self.scale /= 2
-        for group in optimiser.param_groups:
+        for group in groups:
             group["lr"] /= 2
         for module in modules.modules():
             # The forward pass has already added the bad batch to the running statistics.
@@ -302,11 +315,17 @@ def _finite(module: nn.Module) -> bool:
     return all(bool(torch.isfinite(one).all()) for one in module.buffers())
 
 
-def build_optimiser(modules: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
-    """The configured optimiser over all parameters of `modules`, those of encoders perhaps at a rate of their own."""
+def build_optimiser(
+    modules: nn.Module, config: Optimiser, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.Optimizer:
+    """The configured optimiser over all parameters of `modules`, those of encoders perhaps at a rate of their own.
+
+    `betas` are the decay rates of Adam's averages of the gradient and of its square.
+    """
     kinds = {"adam": optimisers.Adam, "adamw": optimisers.AdamW}
     groups = optimisers.groups(modules, Encoder, config.learning_rate, config.encoder_learning_rate)
-    optimiser = kinds[config.name](groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    decay, kind = config.weight_decay, kinds[config.name]
+    optimiser = kind(groups, lr=config.learning_rate, betas=betas, weight_decay=decay, fused=True)
     for group in optimiser.param_groups:
         group["configured_lr"] = group["lr"]
     return optimiser

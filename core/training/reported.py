@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig
+from core.config.trial import TrialConfig, unused
 from core.errors import UserError
 from core.evaluation import names
 
@@ -28,7 +28,12 @@ def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
             f"{plugins.source('methods', name)}: 'loss_parts' must be a tuple of names, and 'scores' too, or one of "
             f"{', '.join(names.SCORINGS)}"
         )
-    return {"loss", *parts, *names.reported(scores, labelled=data.is_labelled, parts=data.held_parts)}
+    counted = data.reference or data.corpus
+    ordered = counted is not None and counted.sequence is not None
+    of_data = names.reported(scores, labelled=data.labelled_parts, parts=data.held_parts, ordered=ordered)
+    found = {"loss", *parts, *of_data}
+    # The only signal of two evaluations: a method without epochs has one.
+    return found - {"label_flips"} if "epochs" in unused(name) else found
 
 
 def _are_names(value: Any) -> bool:

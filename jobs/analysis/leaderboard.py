@@ -11,13 +11,14 @@ import pyarrow as pa
 from core.errors import UserError, counted
 from jobs.analysis import apart, samples, selection
 from jobs.analysis.intervals import half_width, mean
-from jobs.analysis.outcomes import reason_code
+from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
     is_loss,
     metric_column,
     metric_name,
+    of_epoch,
     part_of_pairs,
     quality_metric,
     rescales_loss,
@@ -25,7 +26,7 @@ from jobs.analysis.scores import (
 )
 from jobs.analysis.ties import tied
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM
+from jobs.results.names import MEAN5, PARAM
 
 _CONTINUED = "continued_from"
 
@@ -59,14 +60,14 @@ class Entry:
         config_key: Its key.
         params: The parameters that vary over the table, by full key without `param.`.
         score: The ranking metric.
-        minimum: Smallest value of that metric over the seeds.
-        maximum: Largest value of that metric over the seeds.
+        minimum, maximum: Smallest and largest value of that metric over the seeds.
         tied: Whether the seeds cannot tell it from the best; None if it or the best has only one seed.
         failed: Number of its trials that failed.
         running: Number of its trials that have not ended.
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
+        reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
     """
 
     rank: int
@@ -82,6 +83,7 @@ class Entry:
     imported: int
     secondary: dict[str, Score]
     protocol: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,11 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters with one value over the whole table.
+        constant: Parameters with one value over the whole table, or in all rows of the methods that have them.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
+        of_some: Those of `constant` that some of the methods do not have.
     """
 
     metric: str
@@ -103,6 +106,7 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
     apart: tuple[Entry, ...] = ()
+    of_some: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -123,8 +127,7 @@ class _Cell:
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
-    kind = "best" if metric.startswith("best.") else "metric"
-    names = [f"metric.{metric}", f"health.{metric}", *(f"{kind}.{name}" for name in SECONDARY)]
+    names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
     return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
@@ -136,7 +139,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
 
     Args:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
-        metric: A metric's name: `nmi`, `best.nmi`, a label-free signal such as `raw_silhouette`, or `consensus`.
+        metric: A metric's name: `nmi`, `best.nmi`, `mean5.nmi`, a signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
 
     Raises:
@@ -147,7 +150,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     told = apart.notes(table)
     only, _ = samples.samples(table)
     table = apart.with_contents(only if only.num_rows else table)
-    _, constant = _split_params(table)
+    constant, of_some = _constant(table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
     cells = _cells(table, column, constant)
@@ -158,6 +161,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+    reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
@@ -169,7 +174,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *told,
     ]
     set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart)
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some)
 
 
 def by_seed(
@@ -184,12 +189,24 @@ def by_seed(
     return found
 
 
-def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The parameters that vary, with one value per row, and the constant ones, with their value."""
+def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    varying = {key: cells for key, cells in values.items() if len(set(cells)) > 1}
-    return varying, {key: cells[0] for key, cells in values.items() if cells and key not in varying}
+    methods = values.get("method.name", [])
+    constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
+    of_some = {
+        key: next(cell for cell in cells if cell is not None)
+        for key, cells in values.items()
+        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, cells)
+    }
+    return constant | of_some, frozenset(of_some)
+
+
+def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
+    """Whether all rows of a method have the parameter, or none has; a row of no method says nothing."""
+    having = {(method, cell is not None) for method, cell in zip(methods, cells, strict=False)}
+    return bool(having) and None not in {*methods} and len(having) == len({*methods})
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -231,8 +248,7 @@ def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
-    kind = "best" if column.startswith("best.") else "metric"
-    sources = {name: f"{kind}.{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
+    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
@@ -271,6 +287,20 @@ def _entry(rank: int, cell: _Cell) -> Entry:
     )
 
 
+def _topic_quality(
+    table: pa.Table, column: str, constant: Mapping[str, Any], found: Iterable[tuple[_Cell, Entry]]
+) -> Iterable[tuple[tuple[str, str], TopicQuality]]:
+    """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
+    hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
+    for cell, entry in found:
+        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        params = {**constant, **entry.params}
+        if npmi is not None and (data := hashes[cell.rows[0]]):
+            group = (data, params.get("n_clusters"))
+            method = str(params.get("method.name"))
+            yield (entry.study, entry.config_key), TopicQuality(method, group, npmi.mean, npmi.n)
+
+
 def _score(values: Sequence[float]) -> Score:
     return Score(mean(values), half_width(values), len(values))
 
@@ -289,6 +319,8 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     notes = [_label_note(column)]
     if column.startswith("best."):
         notes.append("Each value is from the trial's best epoch, so it looks better than the value of the last epoch.")
+    if column.startswith(MEAN5):
+        notes.append("Each value is the mean of the trial's last five reports, or of all if there are fewer.")
     if len(scored) > 1 and all(len(cell.values) == 1 for cell in scored):
         notes.append(
             "Every configuration has one seed, so no two can be told apart. The best of many single runs is partly "

@@ -4,10 +4,7 @@ from collections.abc import Collection, Iterable
 
 from core.data.dataset import PARTS
 from core.errors import UserError
-from jobs.results.names import METRIC, resolve
-
-METRICS = (METRIC, "best.", "health.")
-"""Prefixes of the columns that hold metrics."""
+from jobs.results.names import MEAN5, METRIC, METRICS, resolve
 
 CONSENSUS = "consensus"
 """The mean rank by label-free criteria among a study's trials; see `jobs.analysis.selection`."""
@@ -24,12 +21,13 @@ _LOWER_IS_BETTER = frozenset(
     {
         *("davies_bouldin", "perplexity", "seconds", "mse"),
         *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
+        *("topic_word_overlap", "topic_oov"),
     }
 )
 _RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 SECONDARY = (
-    *("acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
+    *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
 )
 """Metrics shown beside the ranking metric, the most informative first."""
@@ -51,7 +49,7 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     return resolve(metric, names)
 
 
-_OF_EVERY_EPOCH = ("metric.loss", "best.loss", "health.")
+_OF_EVERY_EPOCH = ("metric.loss", "best.loss", "mean5.loss", "health.")
 
 
 def _is_score(column: str) -> bool:
@@ -60,14 +58,20 @@ def _is_score(column: str) -> bool:
 
 
 def metric_name(column: str) -> str:
-    """The name to show for a column: `nmi` for `metric.nmi`; `best.nmi` stays as it is."""
+    """The name to show for a column: `nmi` for `metric.nmi`; `best.nmi` and `mean5.nmi` stay as they are."""
     return column.removeprefix(METRIC).removeprefix("health.")
 
 
+def of_epoch(metric: str) -> str:
+    """The prefix of columns of the same part of a trial as the metric's: of the last epoch, the best, the last five."""
+    return next((prefix for prefix in ("best.", MEAN5) if metric.startswith(prefix)), METRIC)
+
+
 def bare(metric: str) -> str:
-    """The metric's own name: `nmi` for `best.nmi` and `kmeans_nmi`, `mse` for `test_mse`."""
+    """The metric's own name: `nmi` for `best.nmi`, `kmeans_nmi` and `test_nmi`, `mse` for `validation_mse`."""
     name = _without_prefix(metric).removeprefix("kmeans_")
-    return name.removeprefix("train_").removeprefix("test_")
+    part, _, rest = name.partition("_")
+    return rest if part in PARTS else name
 
 
 def within_trial(metric: str) -> str:

@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the file's name is the command's
-"""`conclus import`: imports a handwritten table of results."""
+"""`conclus import`: imports a handwritten table or log of results."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ _MAP_HELP = (
     "What a column is: a known name (lr, nmi), parameter, outcome, param.NAME, metric.NAME, started, seconds, seed, "
     "status, note or ignore; repeatable."
 )
+_SET_HELP = "A parameter of the rows that do not say it, such as method.name=tcl; repeatable."
+_CELL_HELP = "What one cell should say; - empties it; repeatable."
+_BELOW_HELP = "A line below a table that names a run of its own: that run, or a note on the table's run."
 _UNIT_HELP = "What the scores, or those of one column, are written in; repeatable.  [default: asked for where unclear]"
 
 
@@ -37,6 +40,9 @@ _UNIT_HELP = "What the scores, or those of one column, are written in; repeatabl
 @click.option("--table", type=click.IntRange(min=1), help="Which table of FILE.  [default: the first that is known]")
 @click.option("--sheet", help="The sheet of a workbook.  [default: its first]")
 @click.option("--encoding", default="utf-8", show_default=True, help="That of a text file.")
+@click.option("--set", "constants", multiple=True, metavar="KEY=VALUE", help=_SET_HELP)
+@click.option("--cell", "cells", multiple=True, metavar="LINE:HEADER=TEXT", help=_CELL_HELP)
+@click.option("--below", type=click.Choice(["run", "note"]), help=_BELOW_HELP)
 @click.option("--yes", is_flag=True, help="Take the columns as they are understood; what is unclear must be said.")
 def command(  # noqa: PLR0917 (click passes them by name)
     file: Path,
@@ -49,19 +55,30 @@ def command(  # noqa: PLR0917 (click passes them by name)
     table: int | None,
     sheet: str | None,
     encoding: str,
+    constants: tuple[str, ...],
+    cells: tuple[str, ...],
+    below: str | None,
     yes: bool,
 ) -> None:
     """Import the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
 
-    It first shows what each column means, and asks if something is unclear. It imports all rows or none; importing the
-    same file again adds nothing. Tables mark the rows as imported, because nobody has checked them.
+    Lines above and below a table of one row count as its columns, as in a log. It first shows what each column means,
+    and asks if something is unclear. It imports all rows or none; importing the same file again adds nothing. Tables
+    mark the rows as imported, because nobody has checked them.
     """
     from jobs.ledger import store
     from jobs.ledger.prepare import prepare, study_name
     from jobs.ledger.questions import Answers
 
     study = study_name(file, name)
-    answers = Answers(_mapping(mapping), _units(units), brackets or "")
+    answers = Answers(
+        _pairs("--map", mapping, "HEADER=NAME, such as --map 'lr=learning_rate'"),
+        _units(units),
+        brackets or "",
+        _pairs("--cell", cells, "LINE:HEADER=TEXT, such as --cell '12:lr=0.001'"),
+        _pairs("--set", constants, "KEY=VALUE, such as --set method.name=tcl"),
+        below or "",
+    )
     asks = not yes and _may_ask()
     while True:
         prepared = prepare(file, answers=answers, table=table, sheet=sheet, encoding=encoding)
@@ -85,11 +102,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     )
 
 
-def _mapping(words: tuple[str, ...]) -> dict[str, str]:
+def _pairs(option: str, words: tuple[str, ...], form: str) -> dict[str, str]:
     pairs = [word.rpartition("=") for word in words]
     for word, (header, _, name) in zip(words, pairs, strict=True):
         if not header or not name:
-            raise UserError(f"--map {word!r} should be HEADER=NAME, such as --map 'lr=learning_rate'.")
+            raise UserError(f"{option} {word!r} should be {form}.")
     return {header: name for header, _, name in pairs}
 
 

@@ -114,6 +114,7 @@ def _stages(
         yield [
             _headline(plan),
             *_space(read),
+            *(f"  {line}" for line in plan.notes),
             *start,
             _standing(plan, stored),
             *(f"  {line}" for line in apart.told(plan, results)),

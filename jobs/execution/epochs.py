@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jobs.models.assignments import ids_of
 from jobs.results.schema import Attempt
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.data.dataset import Dataset
+    from core.evaluation.outputs import Topics
     from core.training.fit import EpochRow
 
 
-def add(attempt: Attempt, row: EpochRow, seconds: float, changing: Mapping[str, float]) -> dict[str, float]:
-    """Adds an epoch after so many seconds of the trial, with the values of parameters that change.
+def add(
+    attempt: Attempt, row: EpochRow, seconds: float, changing: Mapping[str, float], data: Dataset
+) -> dict[str, float]:
+    """Adds an epoch to the row of an attempt.
+
+    Args:
+        attempt: the attempt.
+        row: the epoch.
+        seconds: of the trial so far.
+        changing: the values of parameters that change.
+        data: the data set, to name documents by their ids.
 
     Returns:
         The epoch's losses and scores, and the signals of an epoch that was scored, by name.
@@ -31,7 +43,21 @@ def add(attempt: Attempt, row: EpochRow, seconds: float, changing: Mapping[str, 
         return metrics
     attempt.cluster_sizes = _listed(row.scores.cluster_sizes)
     attempt.probe_labels = _listed(row.scores.probe_labels)
+    if row.scores.topics is not None:
+        _add_topics(attempt, row.scores.topics, data)
     return metrics | _plain(row.scores.health)
+
+
+def _add_topics(attempt: Attempt, found: Topics, data: Dataset) -> None:
+    ids = ids_of(data)
+    attempt.topics = [
+        (topic, word, weight)
+        for topic, (words, weights) in enumerate(zip(found.words, found.weights.tolist(), strict=True))
+        for word, weight in zip(words, weights, strict=True)
+    ]
+    attempt.topic_coherence = found.coherence.tolist()
+    attempt.topic_documents = [(topic, str(ids[row])) for topic, rows in enumerate(found.documents) for row in rows]
+    attempt.topic_scored_on = found.scored_on
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float]:

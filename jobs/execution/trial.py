@@ -264,7 +264,7 @@ class _Running:
         self.seconds += row.train_seconds + row.evaluation_seconds
         attempt.own_seconds = time.monotonic() - self.began
         changing = {key: self.order.parameters[key] for key in self.order.changing}
-        found = epochs.add(attempt, row, self.seconds, changing)
+        found = epochs.add(attempt, row, self.seconds, changing, self.data)
         if row.scores is not None:
             self.scored = row.scores.assignment and (row.epoch, row.scores.assignment)
         self._keep_best(row.epoch, found)

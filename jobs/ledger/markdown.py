@@ -1,14 +1,15 @@
 # ruff: noqa: RUF001 - the signs that people write: full-width, Greek, dashes
-"""Reads Markdown: pipe tables, and the bold `**name:** value` lines and titles above them."""
+"""Reads Markdown: pipe tables, the bold `**name:** value` lines and titles above them, and what is below one row."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
 from core.errors import UserError
 from jobs.ledger import latex
-from jobs.ledger.table import SECTION, Heading, Table, TextRow
+from jobs.ledger.table import BELOW, IMAGE, SECTION, Heading, Table, TextRow
 
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*")
 _BREAK = re.compile(r"\s*([-*_])(\s*\1){2,}\s*")
@@ -25,7 +26,9 @@ _MARKS = [
     (re.compile(r"`([^`]+)`"), r"\1"),
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
 ]
+_IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]*)\)")
 _LONGEST = 10_000
+_MOST_BELOW = 20
 _MATH = re.compile(r"\$([^$]+)\$")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>$%&:@])")
 # Escaped signs are replaced by private characters, which no text contains, while markup is removed.
@@ -50,7 +53,7 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
     found: list[Table] = []
     pairs: list[Heading] = []
     section: list[Heading] = []
-    fenced = False
+    fenced = is_entry = False
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -58,14 +61,17 @@ def tables(lines: Sequence[str], source: str) -> list[Table]:
         if not fenced and "|" in line and at + 1 < len(lines) and is_rule(lines[at + 1]):
             end = _end(lines, at + 2)
             found.append(_table(lines, at, end, source, (*section, *pairs)))
-            pairs, at = [], end
+            pairs, at, is_entry = [], end, len(found[-1].rows) == 1
             continue
         if title := _TITLE.fullmatch(line):
             section, pairs = [Heading(SECTION, plain(title[1]), at + 1)], []
+            is_entry = False
         elif _BREAK.fullmatch(line):
-            pairs = []
+            pairs, is_entry = [], False
         elif (pair := _PAIR.fullmatch(line)) and pair[2]:
-            pairs = [*pairs, Heading(plain(pair[1]), plain(pair[2]), at + 1)]
+            pairs, is_entry = [*pairs, Heading(plain(pair[1]), plain(pair[2]), at + 1)], False
+        elif is_entry and not fenced:
+            found[-1] = _with_line(found[-1], line, at + 1)
         at += 1
     return found
 
@@ -96,6 +102,14 @@ def _end(lines: Sequence[str], at: int) -> int:
 def _table(lines: Sequence[str], start: int, end: int, source: str, headings: tuple[Heading, ...]) -> Table:
     rows = [TextRow(at + 1, _cells(lines[at])) for at in (start, *range(start + 2, end))]
     return Table(source, rows[0], tuple(rows[1:]), headings)
+
+
+def _with_line(table: Table, line: str, number: int) -> Table:
+    """The table of one row with one more line below it."""
+    found = [Heading(IMAGE, address, number) for address in _IMAGE.findall(line)]
+    found += [Heading(BELOW, text, number)] if (text := plain(_IMAGE.sub("", line))) else []
+    kept = [one for one in found if one.name not in table.header.cells]
+    return dataclasses.replace(table, below=(*table.below, *kept)[:_MOST_BELOW])
 
 
 def _cells(line: str) -> tuple[str, ...]:

@@ -27,21 +27,24 @@ _ALIASES = {
     SECONDS: "seconds duration runtime run_time wall_time elapsed time_total_s 耗时 用时 运行时间 训练时间",
     STATUS: "status state run_status run_state trial_status 状态",
     SEED: "seed random_seed random_state 种子 随机种子",
-    NOTE: "note notes remark remarks comment comments log log_dir 备注 说明 日志",
+    NOTE: "note notes remark remarks comment comments log log_dir 备注 说明 日志 picture_below text_below",
     "param.optimiser.learning_rate": "learning_rate lr 学习率 η eta",
     "param.optimiser.weight_decay": "weight_decay wd 权重衰减",
     "param.optimiser.name": "optimizer optimiser 优化器",
     "param.batch_size": "batch_size batch bs 批大小 批量大小 批次大小",
     "param.epochs": "epochs epoch n_epochs num_epochs 轮数 训练轮数",
-    "param.n_clusters": "n_clusters num_clusters clusters k 聚类数 簇数 类别数",
+    "param.n_clusters": "n_clusters num_clusters clusters k 聚类数 簇数 类别数 "
+    "topics topic_num num_topics n_topics number_of_topics 主题数",
     "param.method.instance_temperature": "instance_temperature instance_temp 实例温度 tau_i τ_i",
     "param.method.cluster_temperature": "cluster_temperature cluster_temp 聚类温度 簇温度 tau_c τ_c",
     "param.method.temperature": "temperature temp 温度 tau τ",
+    "param.method.generator_learning_rate": "generator_learning_rate generator_lr lr_generator g_lr lr_g "
+    "learning_rate_of_the_generator generator的学习率 generator学习率 生成器的学习率 生成器学习率",
+    "param.method.label_embedding": "label_embedding 标签嵌入",
     "param.method.threshold": "threshold thres thresh 阈值",
     "param.method.name": "method model algorithm 方法 模型 算法",
     "param.data.name": "data dataset data_set 数据 数据集",
     "param.encoder.name": "encoder backbone 编码器 骨干网络 主干网络",
-    "param.topics": "topics topic_num num_topics n_topics number_of_topics 主题数",
     "metric.loss": "loss train_loss training_loss final_loss 损失 损失值 训练损失",
     "metric.oa": "oa overall_accuracy 总体精度",
     "metric.acc": "acc accuracy clustering_accuracy 准确率 聚类准确率 精度",
@@ -63,6 +66,12 @@ _ALIASES = {
     "metric.perplexity": "perplexity 困惑度",
 }
 _BY_ALIAS = {alias: target for target, names in _ALIASES.items() for alias in names.split()}
+_CHOICES = {
+    "param.method.label_embedding": {"weighted": ("weighted", "加权"), "argmax": ("argmax",)},
+}
+"""The choices of a parameter, by the words in which sentences tell of them."""
+_COHERENCE = ("npmi", "c_v", "c_uci", "uci", "umass", "u_mass")
+"""Measures of topics that depend on the corpus they were counted in, which no table tells."""
 _USUAL = """
 clip grad_clip gradient_clip clip_norm clip_value beta_1 beta_2 beta1 beta2 momentum n_critic hidden_dim
 hidden_size latent_dim embedding_dim embed_dim feature_dim projection_dim n_layers num_layers n_heads
@@ -71,6 +80,7 @@ accumulation_steps
 """
 """Common names of hyper-parameters that conclus itself does not have."""
 _SECTIONS = {"methods": "method", "encoders": "encoder", "views": "views", "datasets": "data"}
+_LONGEST_NAME = 60
 _UNIT = re.compile(r"\s*(?:[(\[]\s*([^()\[\]]+?)\s*[)\]]|/\s*(%))\s*$")
 _POWER = re.compile(r"[x×*·]?\s*(?:1e([+-]?\d+)|10\s*\^\s*([+-]?\d+))")
 _ARROWS = re.compile(r"[↑↓\s]+$")
@@ -162,16 +172,44 @@ def house_word(key: str, word: str) -> str:
     return spelled if spelled in _words().get(key.removeprefix(PARAM), ()) else word
 
 
+def is_method(word: str) -> bool:
+    """Whether the word is the name of one of conclus's methods, such as `CC`."""
+    key = f"{PARAM}method.name"
+    return house_word(key, word) in _words()[key.removeprefix(PARAM)]
+
+
+def named_at_end(text: str) -> tuple[str, str] | None:
+    """The longest name of a parameter at the end of a sentence, and its key: `lr` of `we set the lr`; else None."""
+    text = text[-_LONGEST_NAME:]
+    for at in range(len(text)):
+        if at and _is_inside_word(text[at - 1 : at + 1]):
+            continue
+        found = _target_of(_slug(normal(text[at:])))
+        if found.known and found.key.startswith(PARAM):
+            return text[at:].strip(), found.key
+    return None
+
+
+def choice(key: str, sentence: str) -> str:
+    """The choice of a parameter that a sentence tells of; empty for none, or for more than one."""
+    found = [one for one, words in _CHOICES.get(key, {}).items() if any(word in normal(sentence) for word in words)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _is_inside_word(pair: str) -> bool:
+    return all(sign.isascii() and (sign.isalnum() or sign == "_") for sign in pair)
+
+
 def _target_of(slug: str) -> Target:
     if slug == SECTION:
         return Target(PARAM + SECTION, known=False)
     if slug in _BY_ALIAS:
         return Target(_BY_ALIAS[slug])
-    if slug in _keys():
-        return Target(PARAM + _keys()[slug])
-    if slug in _USUAL.split():
-        return Target(PARAM + slug)
+    if slug in _keys() or slug in _USUAL.split():
+        return Target(PARAM + _keys().get(slug, slug))
     bare = outcomes.core(slug)
+    if bare in _COHERENCE:
+        return Target(f"{METRIC}reported_{slug}")
     if outcomes.is_outcome(slug) or _BY_ALIAS.get(bare, "").startswith(METRIC):
         return Target(METRIC + slug)
     return Target(PARAM + slug, known=False)

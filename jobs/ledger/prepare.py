@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.data.columns import cut
 from core.errors import UserError, counted
-from jobs.ledger import names, trackers
+from jobs.ledger import entries, names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import ReadColumn, understand
 from jobs.ledger.questions import Answers, Question
 from jobs.ledger.read import Content, read, refuse_damaged
 from jobs.ledger.rows import SourceFile, attempts
-from jobs.ledger.table import Table, columns
+from jobs.ledger.table import IMAGE, Table, columns
 from jobs.present.tables import display_width
 from jobs.results.schema import Attempt
 
@@ -35,18 +35,20 @@ class Prepared:
         source: The file, and the line of each row.
         columns: Its columns after reading.
         notes: Sentences on what was left out, repaired or left empty.
+        asked: Questions on its entries, besides those on its columns.
     """
 
     source: SourceFile
     columns: list[ReadColumn]
     notes: list[str]
+    asked: list[Question] = field(default_factory=list[Question])
 
     @property
     def questions(self) -> list[Question]:
         """Questions that the user must answer before the rows can be imported."""
         found = {one.text: one for column in self.columns for one in column.questions}
         brackets = [one for one in found.values() if one.option == "--brackets"]
-        return [one for one in found.values() if one not in brackets[1:]]
+        return self.asked + [one for one in found.values() if one not in brackets[1:]]
 
     @property
     def lacks_year(self) -> bool:
@@ -84,11 +86,14 @@ def prepare(
     content = read(path, sheet=sheet, encoding=encoding)
     answers = answers or Answers(mapping or {})
     chosen = _chosen(content, table, answers.mapping)
-    raw = columns(chosen)
+    tables, asked = entries.with_further_runs(chosen, answers.below)
+    raw = columns(tables)
     refuse_damaged(raw, content.name, chosen[0].header.number)
-    read_columns = understand(raw, content.name, answers)
+    found = entries.completed(raw, content.name, answers)
+    read_columns = understand(found.columns, content.name, replace(answers, mapping=found.mapping))
     source = SourceFile(content.name, content.digest, raw[0].lines)
-    return Prepared(source, read_columns, _notes(content, chosen, read_columns))
+    notes = [*_notes(content, chosen, read_columns), *found.notes]
+    return Prepared(source, read_columns, notes, [*asked, *found.questions])
 
 
 def study_name(path: Path, name: str | None) -> str:
@@ -167,6 +172,8 @@ def _notes(content: Content, chosen: Sequence[Table], read_columns: Sequence[Rea
         told = ", ".join(f"{i} (line {one.header.number})" for i, one in skipped)
         notes.append(f"Other tables of the file are left out; --table N reads one of them: {told}.")
     notes += [note for column in read_columns for note in column.notes]
+    if any(_pictures(read_columns)):
+        notes.append("Addresses of pictures are kept as notes; no picture is fetched or read.")
     return notes + _value_notes(read_columns)
 
 
@@ -180,12 +187,15 @@ def _value_notes(read_columns: Sequence[ReadColumn]) -> list[str]:
             notes.append(f"{column.header} is blank in {_rows(empty)}: the parameter is taken as not given.")
     metrics = [column for column in read_columns if column.target.key.startswith(names.METRIC)]
     failures = Counter(reason for column in metrics for text in column.texts if (reason := trackers.failure(text)))
-    bare = sum(not any(values) for values in zip(*(column.values for column in metrics), strict=True))
+    scored = [any(values) for values in zip(*(column.values for column in metrics), strict=True)]
+    shown = sum(not one and picture for one, picture in zip(scored, _pictures(read_columns), strict=bool(metrics)))
+    bare = scored.count(False) - shown
     if not metrics:
         notes.append("No column is a score or a loss: the rows hold parameters only.")
     if failures:
         said = ", ".join(f"{reason} ({count})" for reason, count in sorted(failures.items()))
         notes.append(f"Cells of scores that say that the run failed have no value, and their rows are failed: {said}.")
+    notes += [f"Without score or loss, but with a picture: {_rows(shown)}."] if shown else []
     if bare:
         end = "" if ends else ": imported as failed"
         notes.append(f"Without score or loss: {_rows(bare)}{end}.")
@@ -200,6 +210,12 @@ def _value_notes(read_columns: Sequence[ReadColumn]) -> list[str]:
     if spreads:
         notes.append("A number after ± is kept as NAME_spread; it may be a deviation or an interval.")
     return notes
+
+
+def _pictures(read_columns: Sequence[ReadColumn]) -> list[bool]:
+    """Whether each row has the address of a picture."""
+    found = [column.values for column in read_columns if column.header == IMAGE]
+    return [value is not None for value in found[0]] if found else [False] * len(read_columns[0].values)
 
 
 def _rows(count: int) -> str:

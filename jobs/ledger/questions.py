@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.errors import UserError
 
@@ -45,11 +45,17 @@ class Answers:
         mapping: The meaning of columns, by header.
         units: `percent` or `fraction` by header; the empty header stands for the whole table.
         brackets: How to read a number in brackets after another: `spread`, `ignore`, or empty without an answer.
+        cells: What a cell should say, by `LINE:HEADER`.
+        constants: Parameters of the rows that do not say them, by key.
+        below: What a line below a table that names a run of its own is: `run`, `note`, or empty without an answer.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict[str, str])
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     brackets: str = ""
+    cells: Mapping[str, str] = field(default_factory=dict[str, str])
+    constants: Mapping[str, str] = field(default_factory=dict[str, str])
+    below: str = ""
 
     def unit(self, header: str) -> str:
         """The unit of a column; empty without an answer."""
@@ -71,7 +77,9 @@ class Answers:
         """A copy with one more answer."""
         header = question.prefix.removesuffix("=")
         if question.option == "--map":
-            return Answers({**self.mapping, header: answer}, self.units, self.brackets)
+            return replace(self, mapping={**self.mapping, header: answer})
         if question.option == "--unit":
-            return Answers(self.mapping, {**self.units, header: answer}, self.brackets)
-        return Answers(self.mapping, self.units, answer)
+            return replace(self, units={**self.units, header: answer})
+        if question.option == "--cell":
+            return replace(self, cells={**self.cells, header: answer})
+        return replace(self, below=answer) if question.option == "--below" else replace(self, brackets=answer)

@@ -13,6 +13,7 @@ from core.seal import canonical_json
 from jobs.ledger import names, trackers
 from jobs.ledger.cells import Moment, Number
 from jobs.ledger.columns import ReadColumn
+from jobs.ledger.table import IMAGE
 from jobs.results.identity import UNKNOWN
 from jobs.results.names import METRIC, PARAM
 from jobs.results.schema import Attempt
@@ -44,7 +45,7 @@ def attempts(columns: Sequence[ReadColumn], source: SourceFile, study: str, year
     """The rows as attempts with `source` set to `import`; they count as finished unless the table says otherwise.
 
     A cell of scores that says so (`OOM`) ends a row as failed, and so does the lack of any score or loss, where others
-    have one and no column says how runs ended.
+    have one, no column says how runs ended, and the row has no picture that may show one.
 
     A trial's key is made of its parameters and its seed. Without a seed it uses the date as written, and without a date
     the number among rows with the same parameters. An unknown seed becomes a negative number that no other trial has,
@@ -109,7 +110,7 @@ class _Row:
         said = [one for one in failures if one != NO_SCORE]
         if said and self.status in {"", "ok"}:
             self.status, self.reason = "failed", said[0]
-        elif failures and not self.metrics and not self.status:
+        elif failures and not self.metrics and not self.status and f"note.{IMAGE}" not in self.notes:
             self.status, self.reason = "failed", NO_SCORE
         self.status = self.status or "ok"
 

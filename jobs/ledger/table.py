@@ -9,6 +9,8 @@ from core.errors import UserError
 
 SECTION = "section"
 """The name of the heading that is a title of the document, not a `name: value` line."""
+IMAGE, BELOW = "picture below", "text below"
+"""The names of what stands below a table of one row: addresses of pictures, and lines of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,15 @@ class Table:
         header: The names of its columns.
         rows: The rows below it, with blank ones.
         headings: The headings between the previous table and this one.
+        below: What stands below a table of one row, as `IMAGE` and `BELOW`; and values of the row that no column and
+            no heading has.
     """
 
     source: str
     header: TextRow
     rows: tuple[TextRow, ...]
     headings: tuple[Heading, ...] = ()
+    below: tuple[Heading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,9 @@ def columns(tables: Sequence[Table]) -> list[RawColumn]:
         if name
     ]
     above = [_heading_column(name, rows) for name in _heading_names(tables)]
-    return own + [column for column in above if column.header != SECTION or len(set(column.cells)) > 1]
+    above = [column for column in above if column.header != SECTION or len(set(column.cells)) > 1]
+    below = [_below_column(name, rows) for name in dict.fromkeys(one.name for table in tables for one in table.below)]
+    return own + above + below
 
 
 def _check(table: Table) -> None:
@@ -142,4 +149,13 @@ def _heading_column(name: str, rows: Sequence[tuple[Table, TextRow]]) -> RawColu
         tuple(one.value if one else "" for one in found),
         tuple(one.line if one else row.number for one, (_, row) in zip(found, rows, strict=True)),
         is_heading=True,
+    )
+
+
+def _below_column(name: str, rows: Sequence[tuple[Table, TextRow]]) -> RawColumn:
+    found = [[one for one in table.below if one.name == name] for table, _ in rows]
+    return RawColumn(
+        name,
+        tuple(" ".join(one.value for one in ones) for ones in found),
+        tuple(ones[0].line if ones else row.number for ones, (_, row) in zip(found, rows, strict=True)),
     )

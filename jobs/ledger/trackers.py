@@ -8,7 +8,7 @@ from functools import cache
 _PARAMS = re.compile(r"(?:params_|(?:params?|config|hparams?|hyperparameters)[./])(.+)")
 _METRICS = re.compile(r"(?:metrics?|summary|best)[./](.+)")
 _PLAIN = re.compile(r"user_attrs[_./](.+)")
-_ABOUT = re.compile(r"(?:system_attrs[_./]|tags[./]|health\.|_).*")
+_ABOUT = re.compile(r"(?:system_attrs[_./]|tags[./]|(?:health|mean5)\.|_).*")
 _META = """
 name run_name display_name run run_number trial trial_name trial_number number id ids uuid run_id
 run_uuid trial_id trial_key config_key attempt_id experiment experiment_id experiment_name

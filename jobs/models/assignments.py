@@ -28,10 +28,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, counted
-from jobs.analysis.scores import CONSENSUS, within_trial
+from jobs.analysis.scores import CONSENSUS, of_epoch, within_trial
 from jobs.results import header, records, storage
 from jobs.results.header import HeaderRow
 from jobs.results.layout import ASSIGNMENTS
+from jobs.results.names import MEAN5
 from jobs.results.storage import File, Place, StorageError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class KeepRule:
     """Which trials of a study keep their clusters.
 
     Attributes:
-        metric: the study's metric; `best.nmi` is the value at the best epoch.
+        metric: the study's metric; `best.nmi` is the value at the best epoch, `mean5.nmi` the mean of the last five.
         mode: which values are better, `max` or `min`.
         every: all of them. Else a trial's are stored only if no stored ones are better, and worse ones are deleted.
     """
@@ -138,7 +139,7 @@ class KeepRule:
         """The value by which the study selects; None without a finite one."""
         name = within_trial(self.metric)
         last = attempt.metrics.get(name, attempt.health.get(name))
-        found = attempt.best.get(name) if self.metric.startswith("best.") else last
+        found = {"best.": attempt.best.get(name), MEAN5: attempt.recent.get(name)}.get(of_epoch(self.metric), last)
         return found if found is not None and math.isfinite(found) else None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.config import plugins
+from core.config.trial import unused
 from core.errors import UserError, counted
 from jobs.models.assignments import forget
 from jobs.results import storage
@@ -103,6 +104,8 @@ def refuse_fixed(trials: Iterable[PlannedTrial]) -> None:
 
 def _obstacle(config: TrialConfig) -> str:
     """Why a trial cannot go on to more epochs; empty if it can."""
+    if "epochs" in unused(config.method.name):
+        return f"the method {config.method.name} has no epochs"
     if config.optimiser.schedule != "constant":
         return f"trial.optimiser.schedule: {config.optimiser.schedule} spreads the learning rate over all the epochs"
     if config.optimiser.warmup:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig, check_loss, to_mapping
+from core.config.trial import TrialConfig, check_loss, to_mapping, unused
 from core.data.dataset import Dataset
 from core.data.describe import described, noted
 from core.data.modalities import missing
@@ -23,6 +23,7 @@ from core.training.several import check_modalities
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
+from jobs.results.names import MEAN5
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -121,7 +122,8 @@ class _Sizes:
             self._estimates.add(n_clusters)
         elif n_clusters:
             self._counts.add(n_clusters)
-        self._batches.add(config.batch_size)
+        if "batch_size" not in unused(config.method.name):
+            self._batches.add(config.batch_size)
 
     def lines(self) -> Iterator[str]:
         """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
@@ -157,6 +159,11 @@ def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]
         raise UserError(
             f"trial.batch_size: {config.batch_size} is too small for the method {method}, which contrasts the samples "
             f"of a batch: at least {least} are needed"
+        )
+    if data.corpus is None and plugins.constant("methods", method, "scores", default=None) == "topics":
+        raise UserError(
+            f"trial.method: {method} learns topics of documents, and {data.name} has none: use "
+            "`data: {name: documents, path: …}`, or a method that clusters samples"
         )
     check_loss(config)
     check_modalities(config, data)
@@ -261,6 +268,7 @@ def _unknown(
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
         return
     spelled = {*names, *(f"best.{one}" for one in names)}
+    spelled |= {f"{MEAN5}{one}" for one in names if one not in SIGNALS}
     spelled |= {f"{'health' if one in SIGNALS else 'metric'}.{one}" for one in names}
     of = f"the scores of {method} on {data.name}"
     for place, metric in named.items():

@@ -91,6 +91,8 @@ def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_s
     for one in advice:
         if one.kind == "fix":
             _fix(content["trial"], one.key, one.values[0])
+        if one.kind == "fix" and one.key.removesuffix(".name") == "method":
+            _drop_unused(content)
     content["search"] = _search(study, content["space"])
     text = "".join(f"# {line}\n" for line in ["Proposed by conclus next from the results:", *map(sentence, advice)])
     text += yaml_document.write(content)
@@ -187,6 +189,14 @@ def _fix(trial: dict[str, Any], key: str, value: Any) -> None:
     trial_config.read_trial(trial, (), mistakes)
     for place in {one.place for one in mistakes.found if one.place[:-1] == (head,)}:
         trial[head].pop(place[-1], None)
+
+
+def _drop_unused(content: dict[str, Any]) -> None:
+    """Leaves out what the one method that is left does not use."""
+    names = trial_config.unused(keys.get(content["trial"], "method.name") or content["trial"]["method"])
+    content["trial"] = trial_config.without(content["trial"], names)
+    for key in [one for one in content["space"] if {one, one.partition(".")[0]} & {*names}]:
+        del content["space"][key]
 
 
 def _seeds(seeds: Sequence[int], advice: Sequence[Advice], most: int) -> list[int]:

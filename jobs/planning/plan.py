@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import plugins
-from core.config.trial import PlugIn, TrialConfig, parameters
+from core.config.trial import PlugIn, TrialConfig, parameters, unused
 from core.config.trial import plug_ins as plug_in_names
 from core.data import remote
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.seal import canonical_json
 from jobs.results import peek, stops
 from jobs.results.header import FINISHED
 from jobs.results.identity import config_key, digest
 from jobs.results.layout import study_folder
-from jobs.study import plug_ins, space
+from jobs.study import keys, plug_ins, space
 from jobs.study.study import Study
 
 LARGEST = 200_000
@@ -43,13 +43,15 @@ class PlannedTrial:
 class Plan:
     """The trials of a study, in an order such that any prefix is balanced over values and seeds.
 
-    If a search algorithm chooses configurations by results (`open`), `trials` has those that are known so far.
+    If a search algorithm chooses configurations by results (`open`), `trials` has those that are known so far. `notes`
+    say which varied keys a method does not use.
     """
 
     study: Study
     trials: tuple[PlannedTrial, ...]
     n_cells: int
     duplicates: int
+    notes: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -136,14 +138,27 @@ def make(study: Study) -> Plan:
         return Plan(study, (), study.search.trials or 0, 0)
     assignments = _cells(study)
     made = PlannedConfigs(study)
+    whole = [made.make(assignment) for assignment in assignments]
     cells: dict[str, PlannedConfig] = {}
-    for assignment in assignments:
-        cell = made.make(assignment)
+    for cell in whole:
         cells.setdefault(cell.key, cell)
     kept = list(cells.values())
     order = _order(study, len(kept))
     trials = tuple(kept[cell].trial(study.seeds[seed]) for cell, seed in order)
-    return Plan(study, trials, len(kept), len(assignments) - len(kept))
+    notes = tuple(_merged(study, whole, cells))
+    return Plan(study, trials, len(kept), len(assignments) - len(kept), notes)
+
+
+def _merged(study: Study, cells: Sequence[PlannedConfig], kept: Mapping[str, PlannedConfig]) -> Iterator[str]:
+    """A sentence for each method for which cells of the space are one configuration, since it uses not all keys."""
+    for name in keys.methods(study.trial, study.space):
+        names = unused(name)
+        varied = [key for key in study.space if {key, key.partition(".")[0]} & {*names}]
+        own = [one for one in cells if one.config.method.name == name]
+        different = sum(one.config.method.name == name for one in kept.values())
+        if varied and len(own) > different:
+            told = f"{counted(different, 'configuration')} with {counted(len(study.seeds), 'seed')} each"
+            yield f"{name} does not use {', '.join(varied)}: its {len(own)} cells are {told}"
 
 
 def _population(study: Study) -> Mapping[str, Any] | None:

@@ -110,7 +110,8 @@ class StagedStudy:
         if not stage.from_best or self._reader is None:
             return stage.study
         best = _best(self.at(place - 1, results), results)
-        return self._reader.stage(place, stage.entry, trial_config.to_mapping(best))
+        start = trial_config.without(trial_config.to_mapping(best), trial_config.unused(best.method.name))
+        return self._reader.stage(place, stage.entry, start)
 
     def gates(self, place: int) -> dict[str, str | None]:
         """The metrics by which gates compare a stage's trials, by their key in the file; None is the study's own."""

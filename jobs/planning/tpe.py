@@ -11,16 +11,19 @@ import random
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from cluster.executor import Event
+from core.config.trial import unused
 from core.errors import UserError
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
+from jobs.study.keys import methods
 from jobs.study.space import Integer, LogUniform, Range, Uniform
 from jobs.study.study import Study
 
@@ -124,9 +127,11 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
     of another base configuration, other data or another space are left out.
     """
     made = PlannedConfigs(study)
+    # Methods are those of the study and not of the rows, whose names may be anything.
+    idle = {PurePath(one).name: unused(one) for one in methods(study.trial, study.space)}
     found: dict[str, _Asked] = {}
     for row in _rows(study, results):
-        assignment = _assignment(study.space, row)
+        assignment = _assignment(study.space, row, idle)
         if assignment is None:
             continue
         if row["config_key"] not in found:
@@ -160,9 +165,16 @@ def _rows(study: Study, results: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _assignment(space: Mapping[str, Range], row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The row's values of the space's keys; None if any is missing."""
-    params = row["params"]
+def _assignment(
+    space: Mapping[str, Range], row: Mapping[str, Any], idle: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any] | None:
+    """The row's values of the space's keys; None if any is missing.
+
+    A key that the row's method does not use has the middle of its range: any value gives the same configuration.
+    """
+    names = idle.get(str(row["params"].get("method.name")), ())
+    middles = {key: one.at(0.5) for key, one in space.items() if {key, key.partition(".")[0]} & {*names}}
+    params = middles | row["params"]
     if not all(key in params for key in space):
         return None
     return {key: params[key] for key in space}

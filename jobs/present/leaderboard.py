@@ -68,14 +68,18 @@ def header(board: Leaderboard, width: int | None) -> str:
 def settings_text(board: Leaderboard) -> str:
     """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`.
 
-    Those that do nothing are left out: the usual decimal point, and how to stop early where nothing is stopped.
+    Those that only some of the methods have come last. Those that do nothing are left out: the usual decimal point, and
+    how to stop early where nothing is stopped.
     """
     found = {key: value for key, value in board.constant.items() if value is not None}
     if found.get("data.decimal") == ".":
         del found["data.decimal"]
     if "early_stopping.metric" not in {*found, *board.entries[0].params}:
         found = {key: value for key, value in found.items() if not key.startswith("early_stopping.")}
-    return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
+    words = {name: f"{name}={tables.cell_text(value)}" for name, value in found.items()}
+    in_all = " ".join(word for name, word in words.items() if name not in board.of_some)
+    of_some = " ".join(word for name, word in words.items() if name in board.of_some)
+    return f"{in_all}; in all that have it: {of_some}".removeprefix("; ") if of_some else in_all
 
 
 def footer(board: Leaderboard, width: int | None) -> str:
@@ -242,7 +246,14 @@ def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
         "running": [entry.running or None for entry in shown(board)],
         "imported": [entry.imported or None for entry in shown(board)],
     }
-    return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+    found = [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+    return found + _reasons(board)
+
+
+def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """What a person should know of a configuration, where there is something."""
+    reasons = [entry.reason or None for entry in shown(board)]
+    return [(Column("reason", right=False), reasons)] if any(reasons) else []
 
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -273,6 +284,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
     for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
+    parts += _reasons(board)
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])

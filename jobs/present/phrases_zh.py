@@ -3,6 +3,7 @@
 PHRASES = {
     "title": "{data} 训练状态分析",
     "state": "一、当前训练状态",
+    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "about": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch（共 {epochs} 个），"
     "{status}。",
     "why": "它是 {of} 个试验中 {metric} 最好的一个。",
@@ -185,6 +186,9 @@ WHY = {
     "IMBALANCED": "聚类大小的差异远大于类别大小的差异",
     "TOO_EQUAL": "类别大小的差异远大于聚类大小的差异",
     "BELOW_INPUT": "NMI 低于输入数据的 k-means：训练丢失了输入中的信息",
+    "TOPIC_COLLAPSE": "各主题的高权重词相同：平均每个主题有一半以上的词与另一个主题相同",
+    "DEAD_TOPICS": "有主题的权重在几乎所有文档中都相同",
+    "CRITIC_WON": "判别器几乎能区分所有生成的文档和真实文档：生成器落后了",
 }
 """What a rule of `core.evaluation.rules` means, by its code."""
 

@@ -10,7 +10,7 @@ from jobs.health.changes import AdviceOnCode, Remedy
 from jobs.present.status_text import Text, listed, numbered
 from jobs.present.visible import bounded, literal
 
-_FATAL = ("COLLAPSED", "DIVERGED")
+_FATAL = ("COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE")
 _SHOWN = 5
 """Trials, parameters and changes that are told, of those that are better."""
 

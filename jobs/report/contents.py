@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -20,11 +20,13 @@ from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health.courses import Course
 from jobs.health.settings import settings
-from jobs.models import assignments
+from jobs.models import assignments, topics
+from jobs.models.topics import TrialTopics
 from jobs.present.health import JudgedTrials
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
+from jobs.results.names import METRIC
 from jobs.results.reader import load, take
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ Key = tuple[str, str]
 
 _PAIRS = 6
 _COURSES = 6
+_TOPIC_COURSES = 24
+_TOPIC_SCORE = f"{METRIC}npmi"
+"""Only topic models report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class Contents:
             the loss.
         clusters: The clusters of the best trial whose clusters are stored, or a sentence that says how to get some;
             empty if nothing is drawn.
+        topics: The topics of the best trial of the best configuration that has some, or a sentence that says why there
+            are none; None without topic models and without a page.
+        topic_courses: The courses of trials of topic models, by a name for the trial, the first of the leaderboard
+            first.
         trials: The finished trials with a value of the metric, for drawings.
         importance: How much of the metric's variance each parameter explains; None if it cannot be computed.
         unshared: The reason if there is no importance.
@@ -76,6 +85,8 @@ class Contents:
     signals: Mapping[str, Mapping[Key, float]]
     curves: Mapping[str, Mapping[Key, curves.Curve]]
     clusters: ClusterContents | str
+    topics: TrialTopics | str | None
+    topic_courses: Mapping[str, Course]
     trials: Trials | None
     importance: Importance | None
     unshared: str
@@ -121,6 +132,7 @@ def gather(
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
     paged = paged and drawn
     judged = judging.judged(present) if paged else []
+    has_topics = _TOPIC_SCORE in loaded.columns
     return Contents(
         metric=metric,
         mode=mode,
@@ -133,6 +145,8 @@ def gather(
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
         clusters=_clusters(paths, studies, present, metric, mode) if paged else "",
+        topics=_topics(paths, where, studies, metric, mode) if paged and has_topics else None,
+        topic_courses=_topic_courses(present, board) if paged and has_topics else {},
         trials=trials,
         importance=shares,
         unshared=unshared,
@@ -176,6 +190,36 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
         for one in [judged[place]]
     ]
     return dict(zip(names, judging.courses(take(table, places)), strict=True))
+
+
+def _topics(
+    paths: Sequence[str], where: str, studies: Sequence[str], metric: str, mode: str
+) -> TrialTopics | str | None:
+    """The topics of the best trial, read anew: only here are they needed."""
+    table = load(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    if not topics.has_some(table):
+        return None
+    try:
+        found = topics.choose(table, metric, mode)
+    except UserError as error:
+        return str(error)
+    folder = {study_name(one): one for one in folders_of(paths, studies)}.get(found.row["study"])
+    return replace(found, texts=cluster_data.beginnings(folder, found.row, found.documents)) if folder else found
+
+
+def _topic_courses(table: pa.Table, board: Leaderboard | None) -> dict[str, Course]:
+    """The courses of the trials that report scores of topics, one seed of each configuration first."""
+    ranks = {(one.study, one.config_key): one.rank for one in board.entries} if board else {}
+    identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "trial_key")), strict=True)
+    found = sorted(
+        (ranks.get((study, config), len(ranks) + 1), seed, key, place)
+        for place, ((study, config, seed, key), score) in enumerate(
+            zip(identity, table[_TOPIC_SCORE].to_pylist(), strict=True)
+        )
+        if score is not None
+    )[:_TOPIC_COURSES]
+    names = [f"{f'#{rank} ' if rank <= len(ranks) else ''}{key} seed {seed}" for rank, seed, key, _ in found]
+    return dict(zip(names, judging.courses(take(table, [place for *_, place in found])), strict=True))
 
 
 def _clusters(

@@ -1,18 +1,23 @@
-"""The part of the page on pairs of parameters: heat maps that also show cells that were not run."""
+"""The parts of the page on which parameters and pairs matter: shares of the variance, and heat maps of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from core.errors import counted
 from jobs.analysis import intervals
+from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.scores import metric_name
 from jobs.present import tables
 from jobs.present.effect import labels
-from jobs.present.importance import contrasts_sheet
-from jobs.report import pieces
+from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, shown
+from jobs.present.leaderboard import Sheet
+from jobs.present.tables import Column
+from jobs.report import pieces, svg
 from jobs.report.markup import Markup, join, tag
+from jobs.report.scale import Scale
 
 Colour = tuple[int, int, int]
 
@@ -21,6 +26,49 @@ _CIVIDIS: tuple[Colour, ...] = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (18
 _EXPLAINED = """\
 Each cell is the mean of its trials, with their number. Brighter means higher. A hatched cell was not run. Whether the
 effect of one parameter depends on the other is tested on groups of four trials that are equal in everything else."""
+_WIDTH = 240.0
+_HEIGHT = 20.0
+_PLACES = Scale(0.0, 1.0, 6.0, _WIDTH - 6.0)
+_SHARES = """\
+How the variance between trials is split: what a parameter explains beyond all others, what a pair explains beyond its
+two parameters, and what the seed alone explains. The bar is the share, from 0 % at the left to 100 % at the right. The
+line is its 95 % interval. Square: matters. Circle: not shown to matter (Holm over all parameters and over all pairs,
+5 %)."""
+
+
+def importance(found: Importance | None, refusal: str) -> Markup | None:
+    """A table with a row for each parameter, for the pairs that explain most, and for luck."""
+    if found is None:
+        return pieces.note(refusal) if refusal else None
+    table = pieces.sheet_table(_with_pictures(found), "Shares of the variance", wrap=["verdict"], sortable=False)
+    remarks = [*hidden_pairs(found), *found.notes]
+    return join([pieces.note(_SHARES), table, map(pieces.note, remarks)])
+
+
+def _with_pictures(found: Importance) -> Sheet:
+    sheet = importance_sheet(found, bars=False)
+    columns = [Column("parameter or pair", right=False), *sheet.columns[1:3], Column("drawn", right=False)]
+    pictures = [*map(_share_picture, shown(found)), *([] if found.luck is None else [_drawn(found.luck)])]
+    rows: list[list[Any]] = [[*row[:3], picture, *row[3:]] for row, picture in zip(sheet.rows, pictures, strict=True)]
+    return Sheet([*columns, *sheet.columns[3:]], rows, sheet.bold)
+
+
+def _share_picture(one: Share) -> Markup | None:
+    """The share as a bar and its interval as a line; None if the share is unknown."""
+    if one.share is None or one.low is None or one.high is None:
+        return None
+    y = _HEIGHT / 2
+    ends = [(_PLACES.place(end), y) for end in (one.low, one.high)]
+    kind = "square" if one.verdict.startswith("matters") else "unknown"
+    return _drawn(one.share, svg.line(ends, "whisker"), svg.mark(kind, _PLACES.place(one.share), y))
+
+
+def _drawn(share: float, *marks: Markup) -> Markup:
+    """A bar between lines at 0 % and 100 %, with marks."""
+    left, right, y = _PLACES.start, _PLACES.end, _HEIGHT / 2
+    frame = [svg.line([(x, 0.0), (x, _HEIGHT)], "zero") for x in (left, right)]
+    bar = svg.bar(left, y - 5, _PLACES.place(share) - left, 10)
+    return svg.inline(_WIDTH, _HEIGHT, [*frame, bar, *marks])
 
 
 def interactions(found: Sequence[Interaction]) -> Markup | None:

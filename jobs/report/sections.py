@@ -18,10 +18,10 @@ from jobs.report.contents import Contents
 from jobs.report.effects import effects
 from jobs.report.headline import Conclusion, describe, findings
 from jobs.report.health import has_courses, health
-from jobs.report.importance import importance
-from jobs.report.interactions import interactions
+from jobs.report.interactions import importance, interactions
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
+from jobs.report.topics import has_curves, topics
 
 _INTERVAL = 170.0
 _WORDS = {"best": "best", "tied": "tied", "worse": "worse", "unknown": "too few seeds"}
@@ -60,6 +60,7 @@ def all_sections(contents: Contents) -> list[Section]:
         Section("parallel", "From parameters to scores", _parallel(board)),
         Section("curves", "Learning curves", _curves(contents)),
         _clusters(contents.clusters),
+        Section("topics", "Topics", topics(contents), has_charts=has_curves(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),
         Section("health", "Health", health(contents), has_charts=has_courses(contents)),
         Section("provenance", "Provenance", provenance(contents)),

@@ -84,6 +84,17 @@ def _is_step(value: Any) -> bool:
     return _is_whole(epoch) and _is_number(seconds) and isinstance(name, str) and _is_number(number)
 
 
+def _is_of_topic(value: Any) -> bool:
+    if not isinstance(value, tuple) or len(value) not in {2, 3}:
+        return False
+    number, text, *weight = value
+    return _is_whole(number) and isinstance(text, str) and all(map(_is_number, weight))
+
+
+def _is_of_topics(value: Any) -> bool:
+    return value is None or _is_list_of(value, _is_of_topic)
+
+
 _PARTS: dict[str, Callable[[Any], bool]] = {
     "seconds": _is_number,
     "epochs_done": _is_whole,
@@ -92,6 +103,10 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "label_free_epoch": _is_epoch,
     "cluster_sizes": _is_counts,
     "probe_labels": _is_counts,
+    "topics": _is_of_topics,
+    "topic_coherence": lambda value: value is None or _is_list_of(value, _is_number),
+    "topic_documents": _is_of_topics,
+    "topic_scored_on": lambda value: isinstance(value, str),
     "metrics": _is_numbers,
     "best": _is_numbers,
     "health": _is_numbers,

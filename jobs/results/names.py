@@ -7,6 +7,10 @@ from core.errors import UserError
 
 PARAM, METRIC = "param.", "metric."
 """Prefixes of the columns of parameters and metrics."""
+MEAN5 = "mean5."
+"""Prefix of the columns of means of a trial's last five reports of a metric."""
+METRICS = (METRIC, "best.", MEAN5, "health.")
+"""Prefixes of the columns that hold metrics."""
 
 
 def resolve(name: str, columns: Iterable[str]) -> str:

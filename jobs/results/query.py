@@ -23,7 +23,7 @@ _LOCKED = (
 _TRIAL = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 
-_DOTTED = re.compile(r"(?:param|metric|best|health)(?:\.\w+)+")
+_DOTTED = re.compile(r"(?:param|metric|best|mean5|health)(?:\.\w+)+")
 """Columns of ours without their quotes; DuckDB takes the part before the dot for a table."""
 
 

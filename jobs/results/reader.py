@@ -18,8 +18,9 @@ from jobs.results import peek, storage
 from jobs.results.header import FINISHED, Header, preference
 from jobs.results.identity import PROTOCOL, protocol_of
 from jobs.results.layout import is_rows, misnamed_folders, row_files, study_folders, study_name
+from jobs.results.misfit import misfit, misfit_of_types
 from jobs.results.names import PARAM
-from jobs.results.schema import FIXED, HISTORY, IDENTITY, misfit, misfit_of_types, text_column
+from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
 from jobs.results.storage import REQUESTS, File, Place, Remote
 from jobs.results.where import Where
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +13,14 @@ from core.seal import canonical_json
 from jobs.results.header import STATUSES, HeaderRow, encode
 from jobs.results.identity import PROTOCOL
 
-HISTORY = pa.list_(
-    pa.field(
-        "element",
-        pa.struct(
-            [
-                pa.field("epoch", pa.int32()),
-                pa.field("t", pa.float64()),
-                pa.field("metric", pa.string()),
-                pa.field("value", pa.float64()),
-            ]
-        ),
-    )
-)
+
+def _list_of(**fields: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.struct([pa.field(name, kind) for name, kind in fields.items()])))
+
+
+HISTORY = _list_of(epoch=pa.int32(), t=pa.float64(), metric=pa.string(), value=pa.float64())
+RECENT = 5
+"""Reports of a metric whose mean is `mean5.<name>`."""
 FIXED = pa.schema(
     [
         pa.field("study", pa.string()),
@@ -61,15 +56,25 @@ FIXED = pa.schema(
         pa.field("performance_trend", pa.string()),
         pa.field("cluster_sizes", pa.list_(pa.field("element", pa.int32()))),
         pa.field("probe_labels", pa.list_(pa.field("element", pa.int16()))),
+        pa.field("topics", _list_of(topic=pa.int32(), word=pa.string(), weight=pa.float64())),
+        pa.field("topic_coherence", pa.list_(pa.field("element", pa.float64()))),
+        pa.field("topic_documents", _list_of(topic=pa.int32(), id=pa.string())),
+        pa.field("topic_scored_on", pa.string()),
     ]
 )
+MOST_TOPICS = 2000
+"""Of one trial. The words and documents of further topics are not stored."""
+MOST_OF_TOPICS = 100 * MOST_TOPICS
+"""Words of all topics of one trial."""
+LONGEST_WORD = 1000
+"""The most characters of a word, or of a document's id, of a topic; longer ones are stored cut."""
 LARGEST = 1e100
 """Of a finite number in a row: sums of the squares of as many as there may be stay finite. Beyond it is infinity."""
 LONGEST = 1e10
 """Seconds of a trial: some 300 years."""
 MOST_GPUS = 1e6
 """Of one trial."""
-_YEARS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
+YEARS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 """Between them begins every trial: what nanoseconds since 1970 hold, in which pandas keeps time."""
 ELSEWHERE = "RESUMED_ELSEWHERE"
 """The code in the reason of a trial that went on on another device: a rerun need not give the same row."""
@@ -106,6 +111,10 @@ class Attempt:
         performance_trend: `improving`, `plateau` or `declining`; empty with fewer than five scored epochs.
         cluster_sizes: Items per cluster at the last epoch.
         probe_labels: Clusters of the data set's subsample at the last epoch, each below 2,000.
+        topics: `(topic, word, weight)` of a topic model's last scoring, topic by topic, the heaviest word first.
+        topic_coherence: Of each topic, NPMI of its top 10 words.
+        topic_documents: `(topic, id)` of the documents in which each topic is strongest.
+        topic_scored_on: What the topics were scored on, for people; empty if there are none.
         metrics: Scores and losses of the last epoch; values beyond `LARGEST` are stored as infinite.
         best: Scores and losses at `best_epoch`.
         history: `(epoch, seconds since the start, metric, value)` for all epochs.
@@ -144,10 +153,27 @@ class Attempt:
     performance_trend: str = ""
     cluster_sizes: list[int] | None = None
     probe_labels: list[int] | None = None
+    topics: list[tuple[int, str, float]] | None = None
+    topic_coherence: list[float] | None = None
+    topic_documents: list[tuple[int, str]] | None = None
+    topic_scored_on: str = ""
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: dict[str, float] = field(default_factory=dict[str, float])
     health: dict[str, float] = field(default_factory=dict[str, float])
     history: list[tuple[int, float, str, float]] = field(default_factory=list[tuple[int, float, str, float]])
+
+    @property
+    def recent(self) -> dict[str, float]:
+        """The mean of the last five reports of each score and loss, or of all if there are fewer.
+
+        Scores move from one scoring to the next, so the last value alone is partly luck.
+        """
+        reported: dict[str, list[float]] = {name: [] for name in self.metrics}
+        for _, _, name, value in self.history:
+            if name in reported:
+                reported[name].append(value)
+        last = {name: values[-RECENT:] for name, values in reported.items() if values}
+        return {name: sum(values) / len(values) for name, values in last.items()}
 
 
 def to_table(attempts: Sequence[Attempt]) -> pa.Table:
@@ -161,6 +187,7 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
     columns |= _params([attempt.params for attempt in attempts])
     columns |= _numbers("metric", [attempt.metrics for attempt in attempts])
     columns |= _numbers("best", [attempt.best for attempt in attempts])
+    columns |= _numbers("mean5", [attempt.recent for attempt in attempts])
     columns |= _numbers("health", [attempt.health for attempt in attempts])
     columns["history"] = pa.array([_history(attempt) for attempt in attempts], HISTORY)
     return pa.table(columns)
@@ -169,135 +196,6 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
 def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A `param.` column of any type as strings, in the spelling of `to_table` for mixed types."""
     return pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
-
-
-def misfit(table: pa.Table) -> str:
-    """The first mistake in a table's columns, in a few words; empty if conclus could have written it.
-
-    This is the only check of types and ranges, so readers can use the values without further checks. `to_table` writes
-    nothing that is refused here.
-    """
-    if why := misfit_of_types(table.schema):
-        return why
-    for name in IDENTITY:
-        if table[name].null_count:
-            return f"{name} lacks values"
-    try:
-        table.validate(full=True)  # Finds invalid text here, before it is printed.
-    except pa.ArrowInvalid as error:
-        return str(error).splitlines()[0]
-    return next((f"{name} {why}" for name in table.column_names if (why := _beyond(name, table[name]))), "")
-
-
-def misfit_of_types(columns: pa.Schema) -> str:
-    """What of the columns' names and types is not as conclus writes them, as `misfit` does."""
-    names: set[str] = set()
-    for column in columns:
-        if column.name in names:
-            return f"it has {column.name} twice"
-        if not _fits(column.type, _wanted(column.name)):
-            return f"{column.name} is {column.type}"
-        names.add(column.name)
-    return ""
-
-
-def _wanted(name: str) -> pa.DataType | None:
-    if name == "history":
-        return HISTORY
-    if name.startswith(("metric.", "best.", "health.")):
-        return pa.float64()
-    return FIXED.field(name).type if name in FIXED.names else None
-
-
-def _fits(found: pa.DataType, wanted: pa.DataType | None) -> bool:
-    """Whether a column of one type fits the other: equal types, numbers of another width, or only nulls."""
-    kinds = (pa.types.is_signed_integer, pa.types.is_floating)
-    if wanted is None:
-        return any(is_kind(found) for is_kind in (*kinds, pa.types.is_boolean, pa.types.is_string, pa.types.is_null))
-    if found == wanted or pa.types.is_null(found):
-        return True
-    return any(is_kind(found) and is_kind(wanted) for is_kind in kinds)
-
-
-def _beyond(name: str, column: pa.ChunkedArray) -> str:
-    """In what way a column's values are out of range, in a few words; empty where they are not."""
-    kind = column.type
-    if pa.types.is_null(kind):
-        return ""
-    if name in _RANGES:
-        is_within, why = _RANGES[name]
-        return "" if is_within(column) else why
-    if pa.types.is_list(kind):
-        return _beyond_in_lists(column)
-    if pa.types.is_floating(kind):
-        return _beyond_numbers(name, column)
-    is_short = _wanted(name) == pa.int32()
-    return "is beyond 32 bits" if is_short and not _within(column, -(2**31), 2**31 - 1) else ""
-
-
-def _is_status(column: pa.ChunkedArray) -> bool:
-    return set(column.to_pylist()) <= set(STATUSES)
-
-
-def _is_moment(column: pa.ChunkedArray) -> bool:
-    first, last = (int(year.timestamp() * 1e6) for year in _YEARS)
-    return _within(column.cast(pa.int64()), first, last - 1)
-
-
-def _is_length(column: pa.ChunkedArray) -> bool:
-    return _all_finite(column) and _within(column, 0, LONGEST)
-
-
-def _is_share(column: pa.ChunkedArray) -> bool:
-    return _all_finite(column) and _within(column, 0, MOST_GPUS)
-
-
-_RANGES: dict[str, tuple[Callable[[pa.ChunkedArray], bool], str]] = {
-    "status": (_is_status, "is none that conclus knows"),
-    "started": (_is_moment, "is before 1970 or after 2261"),
-    "seconds": (_is_length, "is no length of time"),
-    "own_seconds": (_is_length, "is no length of time"),
-    "gpu": (_is_share, "is no number of GPUs"),
-}
-
-
-def _beyond_numbers(name: str, column: pa.ChunkedArray) -> str:
-    """A score may be infinite or NaN, as training may come to be; a parameter or anything else may not."""
-    if not name.startswith(("metric.", "best.", "health.")) and not _all_finite(column):
-        return "is not finite"
-    return "" if _is_summable(column) else f"is beyond {LARGEST:g}"
-
-
-def _beyond_in_lists(column: pa.ChunkedArray) -> str:
-    inner = _call("list_flatten", column)
-    leaves = inner.flatten() if pa.types.is_struct(inner.type) else [inner]
-    if inner.null_count or any(leaf.null_count for leaf in leaves):
-        return "lacks values"
-    are_summable = all(_is_summable(leaf) for leaf in leaves if pa.types.is_floating(leaf.type))
-    return "" if are_summable else f"is beyond {LARGEST:g}"
-
-
-def _is_summable(column: pa.ChunkedArray) -> bool:
-    """Whether all that is finite is within `LARGEST`."""
-    if _within(column, -LARGEST, LARGEST):  # Mostly so: NaN counts as nothing here, and infinity does not.
-        return True
-    finite = column.filter(_call("is_finite", column))
-    return _within(finite, -LARGEST, LARGEST)
-
-
-def _all_finite(column: pa.ChunkedArray) -> bool:
-    return _call("all", _call("is_finite", column)).as_py() is not False
-
-
-def _within(column: pa.ChunkedArray, low: float, high: float) -> bool:
-    found = _call("min_max", column).as_py()
-    return found["min"] is None or (low <= found["min"] and found["max"] <= high)
-
-
-def _call(function: str, column: Any) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.call_function(function, [column])
 
 
 def header(table: pa.Table, study: str) -> bytes:
@@ -321,7 +219,16 @@ def _fixed(name: str, attempts: Sequence[Attempt]) -> pa.Array:
         values = [_utc(value) for value in values]
     if name in {"seconds", "own_seconds"}:
         values = [value if value is not None and 0 <= value <= LONGEST else None for value in values]
+    if name in {"topics", "topic_documents"}:
+        values = [value and [_of_topic(one) for one in value if one[0] < MOST_TOPICS] for value in values]
+    if name == "topic_coherence":
+        values = [value and [_summable(one) for one in value[:MOST_TOPICS]] for value in values]
     return pa.array(values, FIXED.field(name).type)
+
+
+def _of_topic(entry: tuple[int, str, float] | tuple[int, str]) -> tuple[Any, ...]:
+    number, text, *weight = entry
+    return (number, text[:LONGEST_WORD], *map(_summable, weight))
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -329,7 +236,7 @@ def _utc(moment: datetime | None) -> datetime | None:
         return None
     # A year 1 in a far zone would be none in UTC: nothing is converted before it is compared.
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return aware.astimezone(UTC) if _YEARS[0] <= aware < _YEARS[1] else None
+    return aware.astimezone(UTC) if YEARS[0] <= aware < YEARS[1] else None
 
 
 def _numbers(kind: str, rows: Sequence[dict[str, float]]) -> dict[str, pa.Array]:

@@ -9,6 +9,7 @@ from typing import Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.errors import UserError
+from jobs.study.space import Range
 
 
 def plug_in_fields() -> list[tuple[str, str]]:
@@ -57,8 +58,7 @@ def _is_plug_in(key: str) -> bool:
 
 def _with(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """The trial with another plug-in and that plug-in's options, defaults included."""
-    config = trial_config.read_trial(varied(trial, key, value), (), schema.Mistakes())
-    return trial_config.to_mapping(config)
+    return trial_config.to_mapping(trial_config.read_whole(varied(trial, key, value), (), schema.Mistakes()))
 
 
 def varied(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -96,3 +96,26 @@ def overlay(trial: Mapping[str, Any], assignment: Mapping[str, Any]) -> dict[str
     for key in sorted(assignment, key=lambda one: one.count(".")):
         put(result, key, assignment[key])
     return result
+
+
+def methods(trial: Mapping[str, Any], ranges: Mapping[str, Range]) -> tuple[str, ...]:
+    """The names of the methods that a study with this trial and these ranges, by dotted key, may run."""
+    for key in ("method", "method.name"):
+        if key in ranges:
+            values = ranges[key].examples
+            found = (
+                str(one.get("name", trial_config.TrialConfig.method.name)) if isinstance(one, Mapping) else str(one)
+                for one in values
+            )
+            return tuple(dict.fromkeys(found))
+    return (trial["method"]["name"],)
+
+
+def idle(trial: Mapping[str, Any], ranges: Mapping[str, Range]) -> tuple[str, ...]:
+    """The sections and dotted keys of a trial that none of a study's methods uses.
+
+    Raises:
+        UserError: a method does not exist, or declares in a wrong way what it does not use.
+    """
+    first, *others = (trial_config.unused(one) for one in methods(trial, ranges))
+    return tuple(one for one in first if all(one in other or one.partition(".")[0] in other for other in others))

@@ -20,7 +20,7 @@ from core.formats import catalog as named
 from core.training import weights
 from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document
-from jobs.study.keys import belonging, get, matches, overlay, plug_in_fields, put, varied, which
+from jobs.study.keys import belonging, get, idle, matches, methods, overlay, plug_in_fields, put, varied, which
 from jobs.study.search import Search
 from jobs.study.sections import SECTIONS, Budget, Health, Resources, Select
 from jobs.study.yaml_document import Document
@@ -64,7 +64,7 @@ class Study:
         """The study as a self-contained study file, with all defaults and overrides and absolute paths."""
         content: dict[str, Any] = {
             "study": self.name,
-            "trial": self.trial,
+            "trial": trial_config.without(self.trial, idle(self.trial, self.space)),
             "space": self.source["space"],
             "seeds": list(self.seeds),
             **{key: asdict(getattr(self, key)) for key in SECTIONS},
@@ -109,10 +109,10 @@ class Reader:
         """The study; `dotted.key=value` overrides replace values of the file."""
         root = self._root()
         self._resolve_trial(root)
-        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        base = trial_config.read_whole(root["trial"], ("trial",), self.mistakes)
         self._stop_at_mistakes()
         self._override(root, trial_config.to_mapping(base), overrides)
-        base = trial_config.read_trial(root["trial"], ("trial",), self.mistakes)
+        base = trial_config.read_whole(root["trial"], ("trial",), self.mistakes)
         self._stop_at_mistakes()
         trial = trial_config.to_mapping(base)
         study = Study(
@@ -124,6 +124,7 @@ class Reader:
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         self._check_data(study, root["trial"])
+        self._check_used(study, root)
         self._check_sections(study)
         self._stop_at_mistakes()
         return study
@@ -210,7 +211,7 @@ class Reader:
         for is_name in (True, False):
             strangers = {key: trial[key] for key in trial if key not in own}
             known = {key: trial[key] for key in trial if key in own}
-            base = trial_config.to_mapping(trial_config.read_trial(known, ("trial",), Mistakes())) if strangers else {}
+            base = trial_config.to_mapping(trial_config.read_whole(known, ("trial",), Mistakes())) if strangers else {}
             for key, value in strangers.items():
                 full = matches(key, base)
                 if len(full) == 1 and (full[0] in names) == is_name and (is_name or not isinstance(value, dict)):
@@ -308,7 +309,7 @@ class Reader:
             return None
         for value in found.examples:
             inner = Mistakes()
-            trial_config.read_trial(varied(trial, dotted, value), (), inner)
+            trial_config.read_whole(varied(trial, dotted, value), (), inner)
             if inner.found:
                 self.mistakes.add(("space", key), inner.found[0].text)
                 return None
@@ -332,6 +333,22 @@ class Reader:
             self.mistakes.add(
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
             )
+
+    def _check_used(self, study: Study, root: Mapping[str, Any]) -> None:
+        """Requires that some method of the study uses each key that is given, and that ASHA and PBT have epochs."""
+        every = methods(study.trial, study.space)
+        names = idle(study.trial, study.space)
+        who = f"the method {every[0]} does" if len(every) == 1 else f"the methods {', '.join(every)} do"
+        told = f"{who} not use it: leave it out"
+        for place in trial_config.given(root["trial"], names):
+            self.mistakes.add(("trial", *place), told)
+        for key in root["space"]:
+            if len(full := matches(key, study.trial)) == 1 and {full[0], full[0].partition(".")[0]} & {*names}:
+                self.mistakes.add(("space", key), told)
+        at_once = [one for one in every if "epochs" in trial_config.unused(one)]
+        if at_once and study.search.scheduler != "none":
+            text = f"{study.search.scheduler} compares trials epoch by epoch, and {', '.join(at_once)} has none: "
+            self.mistakes.add(("search", "scheduler"), text + "leave it out, or make a study of its own for the others")
 
     def _check_sections(self, study: Study) -> None:
         found = searches.mistakes(study.search, study.trial, study.space)

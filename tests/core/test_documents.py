@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 from scipy import sparse
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.utils import Bunch
 
 from core.data import vocabulary
@@ -204,6 +204,7 @@ def test_every_option_but_paths_is_part_of_the_fingerprint(tmp_path):
         {"split_by": "none"},
         {"split_by": "none", "test": 0.1},
         {"labels": "none"},
+        {"sublinear_tf": True},
         {"reference": str(tmp_path / "r.parquet")},
     ]
     found = [documents.fingerprint(path=path, **one) for one in options]
@@ -507,3 +508,11 @@ def test_real_bags_of_20_newsgroups():
         assert data.class_names == tuple(held["label_names"])
     other = documents.load(path=str(SHARED / "ng20_ecrtm5000.npz"), reference=str(SHARED / "ng20_clean_like1883.npz"))
     assert len(other.reference) == 18845
+
+
+def test_sublinear_rows_are_those_of_scikit_learn_divided_by_their_sum():
+    counts = sparse.csr_matrix(np.array([[3, 1, 0], [1, 0, 20], [0, 2, 2]], np.uint16))
+    found = documents.simplex(counts, None, sublinear=True)
+    expected = TfidfTransformer(norm="l1", sublinear_tf=True).fit_transform(counts).toarray()
+    assert found.values.toarray() == pytest.approx(expected, abs=1e-6)
+    assert not np.allclose(found.values.toarray(), documents.simplex(counts, None).values.toarray(), atol=1e-2)
