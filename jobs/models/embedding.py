@@ -39,8 +39,8 @@ _DESCRIPTION = {
 }
 """The keys of `best_model.json` that are used."""
 _COLOURS = 3
-# The options of documents that say how a text becomes words.
-_SPLITTING = {"text", "token_pattern", "lowercase", "analyzer"}
+# The options of documents that say how a text becomes words and their weights.
+_SPLITTING = {"text", "token_pattern", "lowercase", "analyzer", "sublinear_tf"}
 _GREY = "the grey channel is repeated, because the model was trained on colours"
 
 
