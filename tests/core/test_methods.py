@@ -34,8 +34,8 @@ STAGED = [
     {"name": "propos", "warmup": 0.5, "noise": 0.1},
     *({"name": "paired", "loss": loss} for loss in ("mse", "cosine_mse", "info_nce")),
 ]
-# The encoders of the first two learn in each fifth step alone, and documents of thirty words are no blobs. LDA finds two
-# of the topics as one from seed 0, none from seeds 1 and 2.
+# The encoders of the first two learn in each fifth step alone, and documents of thirty words are no blobs. From seed 0
+# LDA finds two of the topics as one, from seeds 1 and 2 all four.
 OF_TOPICS = {
     **dict.fromkeys(("bat", "gc-atm"), ({"epochs": 60, "batch_size": 32, "optimiser": {"learning_rate": 0.003}}, 0.75)),
     "lda": ({}, 0.75),
