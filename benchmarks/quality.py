@@ -36,6 +36,9 @@ WHAT = {
     "pbmc": "pbmc68k_reduced, 30:1 imbalance",
     "wiki_pairs": "images and texts of Wikipedia, ten seeds, test part",
     "noisy_titles": "titles with three words in ten left out to whole titles, 2,000 held out",
+    "topics": "20 Newsgroups, 1,883 words, 20 topics",
+    "topics50": "20 Newsgroups, 1,883 words, 50 topics",
+    "topics_ecrtm": "20 Newsgroups, 5,000 words, 50 topics",
 }
 # The targets of each study: the least mean over seeds of a score, and the longest trial in seconds.
 TARGETS = {
@@ -52,10 +55,22 @@ TEXTS = {
     "stackoverflow_words": "stackoverflow",
     "wiki_pairs": "wiki_pairs",
     "noisy_titles": "stackoverflow_noisy",
+    "topics": "ng20_clean_like1883",
+    "topics50": "ng20_clean_like1883",
+    "topics_ecrtm": "ng20_ecrtm5000",
 }
 # Studies of pairs: each loss is measured on the test part, at the best epoch of the validation part.
 PAIRS = ("wiki_pairs", "noisy_titles")
 PAIR_COLUMNS = ("cosine_similarity", "mse", "recall_at_1", "recall_at_10", "mrr")
+
+# Studies of topics, and the least means that one adversarial method must reach; `nmf`: those of NMF in the study.
+TOPICS: dict[str, dict[str, float] | str] = {
+    "topics": {"npmi": 0.27, "topic_diversity": 0.92, "test_nmi": 0.40},
+    "topics50": "nmf",
+    "topics_ecrtm": {},
+}
+TOPIC_COLUMNS = ("npmi", "topic_diversity", "test_nmi", "test_purity")
+ADVERSARIAL = ("bat", "gc-atm")
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,44 @@ def measure_pairs(name: str) -> bool:
     return reached < 3 * chance or reached <= max(others)
 
 
+def measure_topics(name: str) -> bool:
+    """Prints the rows of the methods of a study of topics, at the last epoch; returns whether it missed its target.
+
+    NPMI and diversity are of the top 10 words, in the training documents; NMI and purity of the test documents, by
+    their strongest topic.
+    """
+    methods: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in run(name):
+        embedding = row.get("param.method.label_embedding")
+        shown = row["param.method"] + (f" {embedding}" if embedding else "")
+        methods.setdefault(shown, {})[row["seed"]] = row
+    found = {
+        method: {key: [rows[seed][f"metric.{key}"] for seed in sorted(rows)] for key in TOPIC_COLUMNS}
+        for method, rows in methods.items()
+    }
+    for method, scores in found.items():
+        seconds = max(row["seconds"] for row in methods[method].values())
+        figures = " / ".join(_mean(scores[key]) for key in TOPIC_COLUMNS)
+        tell(f"{WHAT[name]}, `{method}`: NPMI / diversity / document NMI / purity", f"{figures}; {seconds:.0f} s")
+    for method, scores in found.items():
+        if method.startswith("gc-atm") and "bat" in found:
+            gains = " / ".join(_difference(scores[key], found["bat"][key]) for key in TOPIC_COLUMNS)
+            tell(f"{WHAT[name]}, `{method}` less `bat`, matched by seed: the same", gains)
+    wanted = TOPICS[name]
+    least = {key: fmean(found["nmf"][key]) for key in ("npmi", "test_nmi")} if isinstance(wanted, str) else wanted
+    return not any(
+        all(fmean(scores[key]) >= value for key, value in least.items())
+        for method, scores in found.items()
+        if method.startswith(ADVERSARIAL)
+    )
+
+
+def _difference(now: Sequence[float], before: Sequence[float]) -> str:
+    """The mean difference of matched values and its 95 % interval."""
+    gaps = [a - b for a, b in zip(now, before, strict=True)]
+    return f"{fmean(gaps):+.3f} ±{half_width(gaps) or 0:.3f}"
+
+
 def _test(rows: dict[int, dict[str, Any]], key: str) -> list[float]:
     return [rows[seed][f"best.test_{key}"] for seed in sorted(rows)]
 
@@ -157,12 +210,15 @@ def _gain(now: Sequence[float], before: Sequence[float]) -> str:
 
 def main() -> None:
     """Prints the rows as studies end."""
-    names = sys.argv[1:] or [*TARGETS, *PAIRS]
+    names = sys.argv[1:] or [*TARGETS, *PAIRS, *TOPICS]
     missed = False
     for name in names:
         try:
             if name in PAIRS:
                 missed |= measure_pairs(name)
+                continue
+            if name in TOPICS:
+                missed |= measure_topics(name)
                 continue
             line = measure(name)
         except UserError as error:

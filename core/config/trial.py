@@ -266,6 +266,9 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
             value = good.get(option.name, option.default)
             where = (*place, option.name)
             options[option.name] = read_plug_in(inner[option.name], value, where, mistakes, default=option.default)
+    for names in plugins.constant(kind, name, "exclusive", default=()):
+        if len(found := [one for one in names if options.get(one) is not None]) > 1:
+            mistakes.add((*place, found[-1]), f"{' and '.join(found)} exclude each other: give one of them")
     return PlugIn(name=name, options=options)
 
 

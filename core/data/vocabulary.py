@@ -1,7 +1,8 @@
 """Splits texts into words, chooses the words that count, and counts them in each document.
 
-For the texts "A cat, a mat" and "Cats", `Words.of` holds a, cat, a, mat | cats; `chosen` leaves out the words that are
-too rare or too common among the training documents, and `counted_words` gives a row of counts for each document.
+For the texts "A cat, a mat" and "Cats", `WordSequence.of` holds a, cat, a, mat | cats; `chosen` leaves out the words
+that are too rare or too common among the training documents, and `counted_words` gives a row of counts for each
+document.
 
 The module imports nothing heavy.
 """
@@ -45,7 +46,7 @@ class VocabularyRules:
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class WordSequence:
     """All words of some documents, in their order.
 
     Attributes:
@@ -60,7 +61,7 @@ class Words:
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, texts: Sequence[str], analyze: Analyze, known: Sequence[str] | None = None) -> Words:
+    def of(cls, texts: Sequence[str], analyze: Analyze, known: Sequence[str] | None = None) -> WordSequence:
         """The words of texts, which are read one after the other; only the places of words are kept.
 
         Args:
@@ -170,7 +171,7 @@ def chosen(
     return found
 
 
-def frequencies_of(words: Words, training: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def frequencies_of(words: WordSequence, training: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """In how many of the training documents each word occurs, and how often in all of them, each (V,)."""
     import numpy as np
 
@@ -188,7 +189,7 @@ def counted_words(sequence: NDArray[np.int32], ends: NDArray[np.int64], size: in
 
     Args:
         sequence: words of all documents one after the other; -1 counts nothing.
-        ends: as in `Words`.
+        ends: as in `WordSequence`.
         size: the number of words.
     """
     import numpy as np

@@ -13,7 +13,7 @@ from core.data.dataset import check_spread, content_hash, fault, fingerprint_fro
 from core.data.object_store import is_address
 from core.data.vocabulary import (
     VocabularyRules,
-    Words,
+    WordSequence,
     analysis,
     chosen,
     counted_words,
@@ -57,6 +57,7 @@ class DocumentReading:
     lowercase: bool = True
     analyzer: str | None = None
     remove: tuple[str, ...] | None = None
+    sublinear_tf: bool = False
     reference: str | None = None
 
     def fingerprint(self) -> str:
@@ -135,7 +136,7 @@ class DocumentReading:
 
         source = read_source(self.path, self._text_options(self.path, labels=self.labels, split_by=self.split_by))
         said = analyzers.told(source.texts[:: max(1, len(source.texts) // _LOOKED_AT)], self.analyzer)
-        words, n = Words.of(source.texts, self._analysis()), len(source.texts)
+        words, n = WordSequence.of(source.texts, self._analysis()), len(source.texts)
         source = replace(source, texts=())  # they take as much memory as all that follows
         parts = self._parts(source.split, n)
         training = np.ones(n, np.bool_) if parts is None else parts == 0
@@ -180,7 +181,7 @@ class DocumentReading:
             entries = (found.data[kept], (found.row[kept], columns[found.col[kept]]))
             return Corpus(name_of(path), sparse.csr_matrix(entries, shape=shape)), np.arange(shape[0])
         source = read_source(path, self._text_options(path, labels="none", split_by="none"))
-        read = Words.of(source.texts, self._analysis(), known=words)
+        read = WordSequence.of(source.texts, self._analysis(), known=words)
         counts = counted_words(read.sequence, read.ends, len(words))
         order = (None, None) if self.analyzer == "char" else (read.sequence, read.ends)
         return Corpus(name_of(path), counts, *order), source.ids
@@ -211,7 +212,8 @@ class DocumentReading:
             return splits.named(codes, names.tolist(), self.path)
         if not self.test:
             return None
-        splits.check_shares(0, self.test, self.path)
+        if self.test >= 1:
+            raise fault(self.path, f"`test: {self.test:g}` leaves no document to train on: give a share below 1")
         return splits.drawn(np.zeros(n, np.int8), "test", self.test, self.split_seed, self.path)
 
     def _without_empty(self, found: FoundDocuments) -> FoundDocuments:
@@ -289,7 +291,7 @@ def is_bag(path: str) -> bool:
 
 
 def name_of(path: str) -> str:
-    return path if is_newsgroups(path) else user_path(path).absolute().stem
+    return NEWSGROUPS if is_newsgroups(path) else user_path(path).absolute().stem
 
 
 def _hashes(path: str) -> list[str]:

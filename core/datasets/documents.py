@@ -47,6 +47,7 @@ def load(
     lowercase: bool = True,
     analyzer: str | None = None,
     remove: tuple[str, ...] | None = None,
+    sublinear_tf: bool = False,
     reference: str | None = None,
 ) -> Dataset:
     """Loads documents.
@@ -79,6 +80,8 @@ def load(
             words are then refused.
         remove: of `20newsgroups`, what is left out of a post: headers, footers, quotes. By default nothing, as in
             scikit-learn.
+        sublinear_tf: whether the samples have 1 + log(count) in place of the count, as in scikit-learn. Topics of
+            adversarial models are then more coherent.
         reference: other documents, in any of these forms, in which the coherence of topics is counted; only words of
             the vocabulary count in them.
 
@@ -106,6 +109,7 @@ def load(
         lowercase=lowercase,
         analyzer=analyzer,
         remove=remove,
+        sublinear_tf=sublinear_tf,
         reference=reference,
     )
     key = reading.fingerprint()
@@ -152,8 +156,18 @@ def samples_of(path: str, words: Sequence[str], idf: Sequence[float], **options:
         raise fault(path, "none of its documents has a word of the vocabulary that the model was trained on")
     left = int((~there).sum())
     notes = (f"{counted(left, 'document')} without a word of the vocabulary left out",) if left else ()
-    samples = weighted(corpus.values[there], np.asarray(idf))
-    return Dataset(name_of(path), samples, None, (), "", feature_names=tuple(words), ids=ids[there], notes=notes)
+    corpus = Corpus(corpus.name, corpus.values[there])
+    return Dataset(
+        corpus.name,
+        weighted(corpus.values, np.asarray(idf), sublinear=reading.sublinear_tf),
+        None,
+        (),
+        "",
+        feature_names=tuple(words),
+        ids=ids[there],
+        notes=notes,
+        corpus=corpus,
+    )
 
 
 def _dataset(reading: DocumentReading, key: str) -> Dataset:
@@ -164,7 +178,7 @@ def _dataset(reading: DocumentReading, key: str) -> Dataset:
     name, reference = name_of(reading.path), reading.read_reference(found.words)
     return Dataset(
         name,
-        simplex(found.counts, None if found.parts is None else found.parts == 0),
+        simplex(found.counts, None if found.parts is None else found.parts == 0, sublinear=reading.sublinear_tf),
         labels.codes,
         labels.names,
         key,
@@ -192,22 +206,23 @@ def _told(reference: Corpus) -> str:
     return f"coherence is counted in {reference.name} ({counted(len(reference), 'document')}){lacking}"
 
 
-def simplex(counts: Any, training: Any) -> Stored:
+def simplex(counts: Any, training: Any, *, sublinear: bool = False) -> Stored:
     """TF-IDF of counts (n, V), divided by the row's sum; `training` marks the documents of the frequencies (None: all).
 
     The places of the numbers are shared with `counts`, whose rows are not empty.
     """
-    return weighted(counts, inverse_frequencies(counts, training))
+    return weighted(counts, inverse_frequencies(counts, training), sublinear=sublinear)
 
 
-def weighted(counts: Any, idf: NDArray[np.float64]) -> Stored:
-    """Counts (n, V) times `idf` (V,), divided by the row's sum; no row may be empty."""
+def weighted(counts: Any, idf: NDArray[np.float64], *, sublinear: bool = False) -> Stored:
+    """Counts (n, V), or 1 + their logarithm, times `idf` (V,), divided by the row's sum; no row may be empty."""
     import numpy as np
     from scipy import sparse
 
     values = np.empty(counts.nnz, np.float32)
     for rows, places in blocks_of(counts):
-        block = counts.data[places] * idf[counts.indices[places]]
+        often = 1 + np.log(counts.data[places]) if sublinear else counts.data[places]
+        block = often * idf[counts.indices[places]]
         ends = counts.indptr[rows.start : rows.stop + 1]
         values[places] = block / np.repeat(np.add.reduceat(block, ends[:-1] - ends[0]), np.diff(ends))
     one = np.ones(1, np.float32)

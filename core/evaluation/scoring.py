@@ -66,8 +66,10 @@ class ClusterScoring(Scoring):
         self._samples, self._labels = trial.samples, training.labels
         self._n_clusters, self._seed = trial.n_clusters, derive(trial.seed, "kmeans")
         samples = training.samples
-        documents = training.corpus is not None and isinstance(samples, Stored)
-        self._subsample = Subsample.of_documents(samples) if documents else Subsample.of(samples)
+        if training.corpus is not None and isinstance(samples, Stored):
+            self._subsample = Subsample.of_documents(samples)
+        else:
+            self._subsample = Subsample.of(samples)
         self._previous: Previous | None = None
 
     def __call__(self, method: EvaluatedModel, *, due: bool, last: bool, outputs: Outputs | None) -> Scores | None:

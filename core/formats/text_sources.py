@@ -68,8 +68,8 @@ class TextOptions:
 
 
 def is_newsgroups(path: str) -> bool:
-    """Whether scikit-learn's 20 Newsgroups is meant, and no file or folder of that name."""
-    return path == NEWSGROUPS and not os.path.lexists(path)
+    """Whether scikit-learn's 20 Newsgroups is meant, and no file of that name; a study makes its paths absolute."""
+    return Path(path).name == NEWSGROUPS and not os.path.lexists(path)
 
 
 def hashes(path: str) -> list[str]:

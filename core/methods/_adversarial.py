@@ -5,7 +5,11 @@ weights drawn from a Dirichlet distribution with all parameters 1 / K::
 
     critic      -mean D(E(x), x) + mean D(t, G(t)) (+ penalty)   in every step
     generator   -mean D(t, G(t)) (+ contrast)                    in each n_critic-th step, after the critic
-    encoder      mean D(E(x), x)                                 in the same steps
+    encoder      mean D(E(x), x) (- agreement)                   in the same steps
+
+The agreement is the mutual information of the topics of two views of the documents, each with a random half of their
+words (Ji et al., ICCV 2019). Topics and shares are those of averaged weights of generator and encoder: the weights
+themselves go back and forth from step to step.
 
 References: Wang et al., "Neural Topic Modeling with Bidirectional Adversarial Training" (ACL 2020, arXiv 2004.12331);
 Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017), for the gradient penalty.
@@ -13,6 +17,7 @@ Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017), for th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +26,13 @@ import torch
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
-from core.errors import UserError
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ScoredTrial, Scoring
 from core.evaluation.topics import TopicScoring
-from core.methods._documents import documents_of
 from core.methods._words import WordMap
 from core.training.method import Batch, Setting, build_optimiser
 from core.training.method import Method as Base
+from losses.mutual_information import mutual_information
 
 _BETAS = (0.5, 0.999)
 _SHORTEST = 1e-24
@@ -109,21 +113,16 @@ class Options:
     clip: float | None
     penalty: float | None
     generator_learning_rate: float | str
+    agreement: float
+    averaging: float
 
 
 class AdversarialTopics(Base):
     """The bidirectional adversarial topic model; subclasses may add a loss to the generator's."""
 
-    def __init__(self, name: str, setting: Setting, options: Options) -> None:
-        """Generator, encoder and critic.
-
-        Raises:
-            UserError: the data are no documents, or `clip` and `penalty` are both given.
-        """
+    def __init__(self, setting: Setting, options: Options) -> None:
+        """Generator, encoder and critic."""
         super().__init__()
-        documents_of(setting, name)
-        if options.clip is not None and options.penalty is not None:
-            raise UserError("trial.method: `clip` and `penalty` bound the same critic: give one of them, not both")
         self.penalty = options.penalty
         self.clip = (options.clip or 0.01) if options.penalty is None else None
         self.n_critic = options.n_critic
@@ -132,6 +131,8 @@ class AdversarialTopics(Base):
         self.generator = Generator(self.n_topics, n_words, hidden)
         self.encoder = DocumentEncoder(n_words, self.n_topics, hidden)
         self.critic = Critic(self.n_topics, n_words, hidden, in_batch=self.penalty is None)
+        self.averaged = copy.deepcopy(nn.ModuleDict({"generator": self.generator, "encoder": self.encoder}))
+        self.agreement, self.averaging = options.agreement, options.averaging
         self.steps = 0
         self.optimisers = {
             "critic": build_optimiser(self.critic, setting.optimiser, _BETAS),
@@ -172,7 +173,7 @@ class AdversarialTopics(Base):
             inferred = self.encoder(samples)
         losses, taken = self._teach_critic(samples, inferred.detach(), weights, made.detach(), batch.noise)
         if due and taken:
-            losses |= self._teach_others(samples, inferred, weights, hidden, made)
+            losses |= self._teach_others(samples, inferred, weights, (hidden, made), batch.noise)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _teach_critic(
@@ -197,22 +198,47 @@ class AdversarialTopics(Base):
         return {"loss": loss, "loss_critic": gap}, taken
 
     def _teach_others(
-        self, samples: Tensor, inferred: Tensor, weights: Tensor, hidden: Tensor, made: Tensor
+        self,
+        samples: Tensor,
+        inferred: Tensor,
+        weights: Tensor,
+        generated: tuple[Tensor, Tensor],
+        noise: torch.Generator,
     ) -> dict[str, Tensor]:
+        hidden, made = generated
         generator, encoder = (self.optimisers[name] for name in ("generator", "encoder"))
         found = {"loss_generator": -self.critic(weights, made)[0].mean()}
         found["loss_encoder"] = self.critic(inferred, samples)[0].mean()
         if (contrast := self.contrast(hidden, weights)) is not None:
             found["loss_contrast"] = contrast
+        total = torch.stack(list(found.values())).sum()
+        if self.agreement:
+            first, second = (self.encoder(half_of_words(samples, noise)) for _ in range(2))
+            found["loss_agreement"] = mutual_information(first, second)
+            total = total + self.agreement * found["loss_agreement"]
         for one in (generator, encoder):
             one.zero_grad(set_to_none=True)
         learners = [parameters(one) for one in (generator, encoder)]
         # Only their gradients: those of the critic would cost as much again.
-        torch.stack(list(found.values())).sum().backward(inputs=[*learners[0], *learners[1]])
+        total.backward(inputs=[*learners[0], *learners[1]])
         norm = float(nn.utils.get_total_norm([one.grad for one in learners[0] if one.grad is not None]))
         if self.step_guard.take(self, generator, encoder):
             self._norms.append(norm)
+            self._average()
         return found
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Moves the averaged weights, and the statistics of their batch norms, towards those of this step.
+
+        The share of the past begins low, so that the first weights are soon forgotten.
+        """
+        learned = self.steps // self.n_critic
+        keep = min(self.averaging, learned / (learned + 9))
+        now = nn.ModuleDict({"generator": self.generator, "encoder": self.encoder})
+        for slow, fast in zip(self.averaged.state_dict().values(), now.state_dict().values(), strict=True):
+            if slow.is_floating_point():
+                slow.lerp_(fast, 1 - keep)
 
     def _prior(self, n: int, noise: torch.Generator) -> Tensor:
         """Topic weights (n, K) from the Dirichlet distribution with all parameters 1 / K.
@@ -227,11 +253,11 @@ class AdversarialTopics(Base):
 
     def topics(self) -> Tensor:
         """The documents that the generator makes of single topics, (K, V): rows of sum 1."""
-        return self.generator(torch.eye(self.n_topics, device=next(self.generator.parameters()).device))[1]
+        return self.averaged["generator"](torch.eye(self.n_topics, device=next(self.generator.parameters()).device))[1]
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The topic weights that the encoder infers, as features and as probabilities."""
-        found = self.encoder(samples)
+        found = self.averaged["encoder"](samples)
         return Outputs(found, found)
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
@@ -262,6 +288,16 @@ class AdversarialTopics(Base):
         """Restores a state from a checkpoint."""
         super().load_state(state)
         self.steps = state["steps"]
+
+
+def half_of_words(documents: Tensor, noise: torch.Generator) -> Tensor:
+    """Documents (n, V), dense or sparse, each with a random half of its words, whose weights are doubled."""
+    values = documents.values() if documents.layout == torch.sparse_csr else documents
+    kept = 2 * values * (torch.rand(values.shape, generator=noise, device=values.device) < 0.5)
+    if documents.layout != torch.sparse_csr:
+        return kept
+    parts = (documents.crow_indices(), documents.col_indices(), kept)
+    return torch.sparse_csr_tensor(*parts, documents.shape, check_invariants=False)
 
 
 def rate_of(given: float | str, optimiser: Optimiser) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.config.schema import PositiveFloat, PositiveInt
+from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from core.methods._adversarial import AdversarialTopics, Options
 from core.training.method import Setting
 
@@ -18,10 +18,11 @@ from core.training.method import Setting
 class Method(AdversarialTopics):
     """Generator, encoder and critic; a document's cluster is its strongest topic."""
 
-    loss_parts = ("loss_critic", "loss_generator", "loss_encoder")
+    loss_parts = ("loss_critic", "loss_generator", "loss_encoder", "loss_agreement")
     scores = "topics"
     sparse = True
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")
+    exclusive = (("clip", "penalty"),)
     any_epochs = True
 
     def __init__(
@@ -29,10 +30,12 @@ class Method(AdversarialTopics):
         setting: Setting,
         *,
         hidden_dim: PositiveInt = 128,
-        n_critic: PositiveInt = 5,
+        n_critic: PositiveInt = 2,
         clip: PositiveFloat | None = None,
         penalty: PositiveFloat | None = None,
-        generator_learning_rate: PositiveFloat | Literal["lr", "lr/10", "lr/100"] = "lr",
+        generator_learning_rate: PositiveFloat | Literal["lr", "lr/3", "lr/10", "lr/100"] = "lr/3",
+        agreement: NonNegativeFloat = 0.003,
+        averaging: Fraction = 0.99,
     ) -> None:
         """The three networks.
 
@@ -44,9 +47,12 @@ class Method(AdversarialTopics):
             penalty: weight of the gradient penalty, which replaces clipping (10 in its paper); the critic then has
                 layer norm instead of batch norm.
             generator_learning_rate: a number, or a share of `optimiser.learning_rate`, as `lr/100`.
+            agreement: weight of the agreement between two views of each document in the encoder's loss; 0: none, as in
+                the paper. The critic's part of this loss is about .001 in size where its weights are clipped.
+            averaging: topics and shares are those of averaged weights; this share of the average is kept in each step
+                of generator and encoder. 0: those of the last step.
         """
         super().__init__(
-            "bat",
             setting,
             Options(
                 hidden_dim=hidden_dim,
@@ -54,5 +60,7 @@ class Method(AdversarialTopics):
                 clip=clip,
                 penalty=penalty,
                 generator_learning_rate=generator_learning_rate,
+                agreement=agreement,
+                averaging=averaging,
             ),
         )

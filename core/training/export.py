@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
+from core.data.corpus import inverse_frequencies
 from core.data.dataset import Dataset
 from core.data.modalities import side_by_side
 from core.data.source import on_device
@@ -107,6 +108,8 @@ def blueprint(trial: Mapping[str, Any], data: Dataset, n_clusters: int) -> dict[
         "n_clusters": n_clusters,
         "arrays": {name: list(array.shape[1:]) for name, array in data.arrays.items()},
         "modalities": [{"name": one.name, "shape": list(one.shape)} for one in data.modalities],
+        # Of documents, what turns new ones into samples; the words are the names of the features.
+        "idf": None if data.corpus is None else inverse_frequencies(data.corpus.counts).tolist(),
     }
 
 
@@ -149,7 +152,8 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
     modalities = side_by_side({one["name"]: tuple(one["shape"]) for one in plan.get("modalities") or ()})
     if modalities and [modalities[-1].stop] != list(plan["sample_shape"]):
         raise UserError("the modalities in the description of the model are not those of its samples: it is damaged")
-    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays, modalities=modalities)
+    words = tuple(plan.get("feature_names") or ())
+    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays, modalities=modalities, words=words)
     try:
         loaded: dict[str, Any] = {"rest": {}}
         if rest is not None:

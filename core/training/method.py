@@ -129,6 +129,8 @@ class Method(nn.Module, ABC):
     `unused` in the class body names the sections and keys of a trial that the method does not use: a study that gives
     one is refused. A method with `epochs` among them learns at once: its `step` is called one time, with all samples.
 
+    `exclusive` in the class body holds groups of options of which a study may give one: `(("clip", "penalty"),)`.
+
     A method with `sparse` in its class body gets sparse samples as torch's compressed sparse rows in `step`, and in
     `outputs` either so or dense.
 
@@ -144,6 +146,7 @@ class Method(nn.Module, ABC):
     any_epochs: ClassVar[bool | tuple[str, ...]] = False
     unused: ClassVar[tuple[str, ...]] = ()
     sparse: ClassVar[bool] = False
+    exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
     baseline: ClassVar[bool] = False
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
@@ -243,6 +246,8 @@ class DivergedError(ArithmeticError):
 
 class StepGuard:
     """Skips a step whose gradient is not finite: the weights stay, and all learning rates are halved permanently.
+
+    Those of the step's own optimisers are halved at once, those of others when the next epoch begins.
 
     Attributes:
         scale: the factor of the learning rates, 1 at first.

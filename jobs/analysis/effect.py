@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from core.config import plugins, trial
 from core.errors import counted
 from jobs.analysis import student
 from jobs.analysis.intervals import holm, quantile
@@ -200,15 +201,23 @@ def paired(differences: Vector, configurations: Codes) -> Estimate | None:
 def own_options(trials: Trials, key: str) -> list[str]:
     """The options that only some choices of a plug-in have; they change with its name `key` and are not fixed.
 
-    So do the parameters that only some methods use, where the methods are compared.
+    With a method go the parameters that it does not use, such as the epochs of one that learns at once.
     """
     head, _, last = key.rpartition(".")
     if last != "name":
         return []
     chosen = trials.factors[key]
-    start = "" if key == "method.name" else f"{head}."
-    inside = [one for one in trials.factors.values() if one.key != key and one.key.startswith(start)]
-    return [one.key for one in inside if not _in_all(one, chosen)]
+    unused = _unused_by_some(chosen) if key == "method.name" else frozenset[str]()
+    others = [one for one in trials.factors.values() if one.key != key]
+    own = [one for one in others if one.key.startswith(f"{head}.") or {one.key, one.key.partition(".")[0]} & unused]
+    return [one.key for one in own if not _in_all(one, chosen)]
+
+
+def _unused_by_some(methods: Factor) -> frozenset[str]:
+    """The sections and keys that some of the methods do not use; a file of a method is not read for that."""
+    known = {*plugins.names("methods")}
+    there = [methods.levels[at] for at in np.unique(methods.codes[methods.codes >= 0])]
+    return frozenset(name for method in there if method in known for name in trial.unused(method))
 
 
 def _in_all(option: Factor, choice: Factor) -> bool:

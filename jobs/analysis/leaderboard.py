@@ -60,8 +60,7 @@ class Entry:
         config_key: Its key.
         params: The parameters that vary over the table, by full key without `param.`.
         score: The ranking metric.
-        minimum: Smallest value of that metric over the seeds.
-        maximum: Largest value of that metric over the seeds.
+        minimum, maximum: Smallest and largest value of that metric over the seeds.
         tied: Whether the seeds cannot tell it from the best; None if it or the best has only one seed.
         failed: Number of its trials that failed.
         running: Number of its trials that have not ended.
@@ -94,10 +93,11 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters with one value over the whole table.
+        constant: Parameters with one value over the whole table, or in all rows of the methods that have them.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
+        of_some: Those of `constant` that some of the methods do not have.
     """
 
     metric: str
@@ -106,6 +106,7 @@ class Leaderboard:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
     apart: tuple[Entry, ...] = ()
+    of_some: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -149,7 +150,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     told = apart.notes(table)
     only, _ = samples.samples(table)
     table = apart.with_contents(only if only.num_rows else table)
-    _, constant = _split_params(table)
+    constant, of_some = _constant(table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
     cells = _cells(table, column, constant)
@@ -173,7 +174,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *told,
     ]
     set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart)
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some)
 
 
 def by_seed(
@@ -188,21 +189,24 @@ def by_seed(
     return found
 
 
-def _split_params(table: pa.Table) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The parameters that vary, with one value per row, and the constant ones, with their value.
-
-    One that a method does not use, and that has a single value in all others, is constant.
-    """
+def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
     names = sorted(name for name in table.column_names if name.startswith(PARAM))
     values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
     methods = values.get("method.name", [])
-    constant: dict[str, Any] = {}
-    for key, cells in values.items():
-        levels, pairs = set(cells), set(zip(methods, cells, strict=False))
-        by_method = 1 < len(pairs) == len(set(methods)) and len(levels - {None}) == 1 and not key.startswith("method.")
-        if len(levels) == 1 or by_method:
-            constant[key] = max(cells, key=lambda value: value is not None)
-    return {key: cells for key, cells in values.items() if key not in constant}, constant
+    constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
+    of_some = {
+        key: next(cell for cell in cells if cell is not None)
+        for key, cells in values.items()
+        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, cells)
+    }
+    return constant | of_some, frozenset(of_some)
+
+
+def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
+    """Whether all rows of a method have the parameter, or none has; a row of no method says nothing."""
+    having = {(method, cell is not None) for method, cell in zip(methods, cells, strict=False)}
+    return bool(having) and None not in {*methods} and len(having) == len({*methods})
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:

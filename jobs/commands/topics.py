@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -39,8 +40,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     from jobs.analysis import apart
     from jobs.models import topics
+    from jobs.models.topic_tables import machine_sheet, notes, topics_text
     from jobs.present.effect import PROSE
-    from jobs.present.topics import machine_sheet, notes, topics_text
+    from jobs.report.cluster_data import beginnings
+    from jobs.results.layout import folders_of, study_name
 
     paths = results or ("results",)
     fmt = format_of(out, fmt)
@@ -48,8 +51,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     table = inputs.rows(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
     warn(apart.notes(table))
     found = topics.choose(table, metric, mode, trial)
+    folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
+    if found.documents and (folder := folders.get(found.row["study"])):
+        found = replace(found, texts=beginnings(folder, found.row, found.documents))
     if fmt in PROSE:
-        deliver(topics_text(found, fmt, width(), top, {}), out)
+        deliver(topics_text(found, fmt, width(), top), out)
         return
     remark(notes(found))
-    deliver(machine_sheet(found, fmt, top, {}).render(fmt), out)
+    deliver(machine_sheet(found, fmt, top).render(fmt), out)

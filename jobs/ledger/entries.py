@@ -26,7 +26,6 @@ from jobs.ledger.questions import Answers, Question
 from jobs.ledger.table import BELOW, SECTION, Heading, RawColumn, Table
 from jobs.results.names import PARAM
 
-_SHOWN = 3
 _LONGEST = 500
 """No setting is looked for beyond so many characters."""
 _METHOD = f"{PARAM}method.name"
@@ -172,15 +171,11 @@ class _Entries:
 
     def notes(self) -> list[str]:
         """Sentences on what was read from names and sentences."""
-        blank = [
-            f"'{line}:{column.header}=…'"
-            for column in self.columns.values()
-            if column.is_heading and self.key(column.header).startswith(PARAM)
-            for line, text in column
-            if is_blank(text)
-        ]
-        shown = ", ".join(blank[:_SHOWN]) + (f", … ({len(blank)} in all)" if len(blank) > _SHOWN else "")
-        gaps = [f"Entries that do not say a parameter; --cell says it: {shown}."] if blank else []
+        headings = [one for one in self.columns.values() if one.is_heading and self.key(one.header).startswith(PARAM)]
+        blank = [(one.header, line) for one in headings for line, text in one if is_blank(text)]
+        keys = ", ".join(dict.fromkeys(self.key(header).removeprefix(PARAM) for header, _ in blank))
+        cells = [f", --cell '{line}:{header}=…' for one" for header, line in blank if header in self.own]
+        gaps = [f"Not said by all entries: {keys}; --set says it for the rest{''.join(cells[:1])}."] if blank else []
         told = [f"{header} in {counted(count, 'row')}" for header, count in self.filled.items()]
         notes = [f"Blank, and filled in from names of runs and sentences: {', '.join(told)}."] if told else []
         for header, count in self.named.items():

@@ -32,11 +32,15 @@ _DESCRIPTION = {
     "arrays": {str: [int]},
     "modalities": ([{"name": str, "shape": [int]}], None),
     "scaling": (list, None),
+    "idf": ([float], None),
+    "feature_names": ([str], None),
     "files": ({str: str}, None),
     "frozen": ({"sample_shape": [int], "weights": str, "scaling": [[float]]}, None),
 }
 """The keys of `best_model.json` that are used."""
 _COLOURS = 3
+# The options of documents that say how a text becomes words.
+_SPLITTING = {"text", "token_pattern", "lowercase", "analyzer"}
 _GREY = "the grey channel is repeated, because the model was trained on colours"
 
 
@@ -139,7 +143,8 @@ def _matched(told: Mapping[str, Any], found: Dataset, data: str) -> str:
         names = [one.name for one in found.modalities]
         said = f"{counted(len(names), 'view')} matched by name ({listed(names)})"
     elif found.feature_names and found.feature_names == tuple(told.get("feature_names") or ()):
-        said = f"{counted(len(found.feature_names), 'column')} matched by name ({listed(found.feature_names)})"
+        noun = "column" if found.corpus is None else "word"
+        said = f"{counted(len(found.feature_names), noun)} matched by name ({listed(found.feature_names)})"
     elif found.feature_names:
         columns = counted(len(found.feature_names), "column")
         said = f"{columns} in the order of the training ({listed(found.feature_names)})"
@@ -191,6 +196,8 @@ def _samples(told: Mapping[str, Any], path: str, column: str | None, decimal: st
             "the model was trained on the pixels of a scene, whose components and scale no other file has: "
             "`conclus assign` gives the clusters of its pixels"
         )
+    if data["name"] == "documents":
+        return _documents(told, path, column, decimal)
     if data["name"] == "multiview":
         return _scaled(told, _views(told, path, column, decimal))
     if data["name"] == "text" or data.get("texts") in {"inputs", "both"}:
@@ -234,6 +241,25 @@ def _scaled(told: Mapping[str, Any], found: Dataset) -> Dataset:
         offset, divisor = (np.asarray(one) for one in told["scaling"])
         found = replace(found, samples=(found.samples - offset) / divisor)
     return replace(found, samples=np.ascontiguousarray(found.samples, dtype=np.float32))
+
+
+def _documents(told: Mapping[str, Any], path: str, column: str | None, decimal: str | None) -> Dataset:
+    """Documents over the words of the training, with the frequencies of the training."""
+    from math import isfinite
+
+    from core.config.schema import Mistakes
+    from core.config.trial import read_plug_in
+    from core.datasets import documents
+
+    words, idf, mistakes = told.get("feature_names") or [], told.get("idf") or [], Mistakes()
+    if decimal:
+        raise UserError("the model was trained on documents, which have no numbers: leave out `--decimal`")
+    given = read_plug_in("datasets", told["trial"]["data"], ("trial", "data"), mistakes)
+    right = [len(words), len(idf)] == [*told["sample_shape"]] * 2 and all(isfinite(one) and one > 0 for one in idf)
+    if mistakes.found or not right or len(set(words)) < len(words):
+        raise UserError("the description of the model does not hold its words and their frequencies: it is damaged")
+    options = {name: value for name, value in given.options.items() if name in _SPLITTING}
+    return documents.samples_of(path, words, idf, **options | ({"text": column} if column else {}))
 
 
 def _views(told: Mapping[str, Any], path: str, column: str | None, decimal: str | None) -> Dataset:

@@ -9,7 +9,7 @@ of the ranked words. Here it is the share of the top 10 words that both have, wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class TrialTopics:
         topics: Its topics by number.
         others: Number of other seeds of its configuration that the topics are matched with.
         scored_on: What the topics were scored on, for people; empty if it is not known.
+        texts: The first words of documents by id, where they can be read.
     """
 
     row: Mapping[str, Any]
@@ -79,6 +80,12 @@ class TrialTopics:
     topics: tuple[Topic, ...]
     others: int
     scored_on: str
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def documents(self) -> set[str]:
+        """The ids of the documents of all topics."""
+        return {one for topic in self.topics for one in topic.documents}
 
 
 def read_columns(metric: str) -> list[str]:
@@ -104,18 +111,21 @@ def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None) ->
         UserError: No trial has topics, there is no such trial, or no finished one has a value of the metric.
     """
     table, _ = apart.split(table)
-    rows = [row for row in table.select(_there(table)).to_pylist() if row.get("topics")]
+    rows = _with_topics(table)
     if not rows:
         raise UserError(
             "No trial of these results has topics: only a topic model has them, such as the methods bat and nmf."
         )
-    if trial is not None:
-        keys = [row["trial_key"] for row in rows]
-        unknown = f"No trial with topics begins with {trial!r}: there are {nearest(trial, keys)}."
-        key = one_trial(trial, set(keys), unknown)
-        chosen = next(row for row in rows if row["trial_key"] == key)
-        return _found(chosen, "", rows)
-    return _found(*_best(table, rows, metric, mode), rows)
+    if trial is None:
+        return _found(table, *_best(table, rows, metric, mode), rows)
+    keys = [row["trial_key"] for row in rows]
+    unknown = f"No trial with topics begins with {trial!r}: there are {nearest(trial, keys)}."
+    key = one_trial(trial, set(keys), unknown)
+    found = [row for row in rows if row["trial_key"] == key]
+    if len(found) > 1:
+        studies = ", ".join(row["study"] for row in found)
+        raise UserError(f"The trial {key} is in several studies ({studies}): name one by --study.")
+    return _found(table, found[0], "", rows)
 
 
 def match(own: Sequence[Topic], others: Sequence[Topic]) -> list[float]:
@@ -139,9 +149,23 @@ def match(own: Sequence[Topic], others: Sequence[Topic]) -> list[float]:
     return shares.tolist()
 
 
-def _there(table: pa.Table) -> list[str]:
+def _with_topics(table: pa.Table) -> list[dict[str, Any]]:
+    """What identifies the rows that have topics, and their places; the topics of all would take gigabytes here."""
+    import pyarrow.compute as pc
+
+    if not has_some(table):
+        return []
+    names = [*IDENTITY, *(name for name in ("data_hash",) if name in table.column_names)]
+    there = pc.call_function("list_value_length", [table["topics"]]).to_pylist()
+    rows = table.select(names).to_pylist()
+    return [{**row, "place": place} for place, (row, has) in enumerate(zip(rows, there, strict=True)) if has]
+
+
+def _whole(table: pa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its topics and what belongs to them."""
     wanted = {*IDENTITY, "data_hash", "cluster_sizes", "params_json", *COLUMNS}
-    return [name for name in table.column_names if name in wanted]
+    names = [name for name in table.column_names if name in wanted]
+    return table.select(names).slice(row["place"], 1).to_pylist()[0]
 
 
 def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode: str) -> tuple[Mapping[str, Any], str]:
@@ -166,11 +190,12 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
     raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
 
 
-def _found(row: Mapping[str, Any], why: str, rows: Sequence[Mapping[str, Any]]) -> TrialTopics:
-    own = _topics(row)
+def _found(table: pa.Table, row: Mapping[str, Any], why: str, rows: Sequence[Mapping[str, Any]]) -> TrialTopics:
+    whole = _whole(table, row)
+    own = _topics(whole)
     same = ("study", "config_key", "data_hash")
     others = [
-        _topics(other)
+        _topics(_whole(table, other))
         for other in rows
         if all(other.get(name) == row.get(name) for name in same)
         and other["seed"] != row["seed"]
@@ -182,7 +207,7 @@ def _found(row: Mapping[str, Any], why: str, rows: Sequence[Mapping[str, Any]]) 
             replace(topic, stability=sum(found) / len(found), again=sum(share >= AGAIN for share in found))
             for topic, found in zip(own, zip(*shares, strict=True), strict=True)
         ]
-    return TrialTopics(row, why, tuple(own), len(others), row.get("topic_scored_on") or "")
+    return TrialTopics(whole, why, tuple(own), len(others), whole.get("topic_scored_on") or "")
 
 
 def _topics(row: Mapping[str, Any]) -> list[Topic]:

@@ -160,6 +160,11 @@ def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]
             f"trial.batch_size: {config.batch_size} is too small for the method {method}, which contrasts the samples "
             f"of a batch: at least {least} are needed"
         )
+    if data.corpus is None and plugins.constant("methods", method, "scores", default=None) == "topics":
+        raise UserError(
+            f"trial.method: {method} learns topics of documents, and {data.name} has none: use "
+            "`data: {name: documents, path: …}`, or a method that clusters samples"
+        )
     check_loss(config)
     check_modalities(config, data)
     _check_pixels(config, data)

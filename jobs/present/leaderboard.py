@@ -68,14 +68,18 @@ def header(board: Leaderboard, width: int | None) -> str:
 def settings_text(board: Leaderboard) -> str:
     """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`.
 
-    Those that do nothing are left out: the usual decimal point, and how to stop early where nothing is stopped.
+    Those that only some of the methods have come last. Those that do nothing are left out: the usual decimal point, and
+    how to stop early where nothing is stopped.
     """
     found = {key: value for key, value in board.constant.items() if value is not None}
     if found.get("data.decimal") == ".":
         del found["data.decimal"]
     if "early_stopping.metric" not in {*found, *board.entries[0].params}:
         found = {key: value for key, value in found.items() if not key.startswith("early_stopping.")}
-    return " ".join(f"{name}={tables.cell_text(value)}" for name, value in found.items())
+    words = {name: f"{name}={tables.cell_text(value)}" for name, value in found.items()}
+    in_all = " ".join(word for name, word in words.items() if name not in board.of_some)
+    of_some = " ".join(word for name, word in words.items() if name in board.of_some)
+    return f"{in_all}; in all that have it: {of_some}".removeprefix("; ") if of_some else in_all
 
 
 def footer(board: Leaderboard, width: int | None) -> str:

@@ -86,7 +86,7 @@ quiet = click.option("--quiet", is_flag=True, help="No progress and no table: er
 
 analysed = click.argument("results", nargs=-1, type=click.Path())
 on_metric = click.option(
-    "--on", "--metric", "metric", help="The metric: nmi, best.acc, kmeans_nmi.  [default: the study's own, else nmi]"
+    "--on", "--metric", "metric", help="The metric: nmi, best.acc, mean5.npmi.  [default: the study's own, else nmi]"
 )
 mode = click.option(
     "--mode", type=click.Choice(["max", "min"]), help="Which values are better.  [default: the study's own]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
@@ -17,6 +17,7 @@ from core.data.object_store import bare, is_address
 from core.datasets import multiview
 from core.errors import UserError
 from core.formats.records import read_texts, texts_file
+from core.formats.text_sources import TextOptions, read_source
 from core.training import data_cache
 from jobs.models import assignments
 from jobs.results import records
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _MOST = 64
 """Of the ways in which a study's space may name data, so many are looked at."""
+_BEGINNING = 12
+"""Words of a document that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,27 @@ def texts_of(folder: Place, row: Mapping[str, Any]) -> list[str]:
         return _texts(plug_in)
     with remote.held(plug_in.options, anew=False) as (options, _):
         return multiview.texts_of(**options)
+
+
+def beginnings(folder: Place, row: Mapping[str, Any], ids: Collection[str]) -> dict[str, str]:
+    """The first words of documents by their ids; empty where the data here are no texts or not those of the trial.
+
+    Args:
+        folder: The folder of its study.
+        row: Its row, with `data_hash` and `params_json`.
+        ids: The documents.
+    """
+    try:
+        plug_in = _config(folder, row, None).data
+        path = str(plug_in.options.get("path"))
+        if plug_in.name != "documents" or path.lower().endswith(".npz"):
+            return {}
+        options = {name: plug_in.options[name] for name in ("text", "labels", "split_by", "remove")}
+        source = read_source(path, TextOptions(**options))
+    except UserError:
+        return {}
+    places = {one: place for place, one in enumerate(map(str, source.ids.tolist())) if one in ids}
+    return {one: " ".join(source.texts[place].split()[:_BEGINNING]) for one, place in places.items()}
 
 
 def splitting(clusters: TrialClusters) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -197,10 +197,14 @@ def _topics(
 ) -> TrialTopics | str | None:
     """The topics of the best trial, read anew: only here are they needed."""
     table = load(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    if not topics.has_some(table):
+        return None
     try:
-        return topics.choose(table, metric, mode) if topics.has_some(table) else None
+        found = topics.choose(table, metric, mode)
     except UserError as error:
         return str(error)
+    folder = {study_name(one): one for one in folders_of(paths, studies)}.get(found.row["study"])
+    return replace(found, texts=cluster_data.beginnings(folder, found.row, found.documents)) if folder else found
 
 
 def _topic_courses(table: pa.Table, board: Leaderboard | None) -> dict[str, Course]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from core.errors import counted
 from jobs.health.courses import Course
+from jobs.models.topic_tables import DOCUMENTS, documents_sheet, headline, notes, topics_sheet
 from jobs.models.topics import TrialTopics
-from jobs.present.topics import headline, notes, topics_sheet
 from jobs.report import pieces, vega
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
@@ -39,10 +39,10 @@ def has_curves(contents: Contents) -> bool:
 
 
 def _documents(found: TrialTopics) -> Markup | None:
-    told = [(f"topic {one.number}", ", ".join(one.documents)) for one in found.topics if one.documents]
-    if not told:
+    if not found.documents:
         return None
-    return tag("details", tag("summary", "Documents in which a topic is strongest"), pieces.facts(told))
+    table = pieces.sheet_table(documents_sheet(found, None), DOCUMENTS, wrap=["begins with"], sortable=False)
+    return tag("details", tag("summary", DOCUMENTS), table)
 
 
 def _drawn(found: Mapping[str, Course]) -> dict[str, list[str]]:

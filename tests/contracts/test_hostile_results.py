@@ -67,6 +67,7 @@ WALK = [
     ["status", "results"],
     ["stop", "results"],
     ["submit", "results/study=s/_study.yaml", "--address", "http://127.0.0.1:1", "--results", "/nowhere/results"],
+    ["topics", "results"],
 ]
 """Not here: `cache`, `data`, `doctor`, `methods` read no results, `import` reads tables alone; `watch` is `status`."""
 NEED = [["embed"], ["next"], ["plan"], ["resume"], ["run"], ["submit"]]

@@ -10,10 +10,17 @@ import yaml
 from core.config.schema import Mistakes
 from core.config.trial import read_plug_in
 from core.training.data_cache import read
-from tests.core import array_kinds, image_kinds, scene_kinds, table_kinds, view_kinds
+from tests.core import array_kinds, document_kinds, image_kinds, scene_kinds, table_kinds, view_kinds
 
 # Each list is in a file of its own, by who reads it.
-KINDS = (*image_kinds.KINDS, *array_kinds.KINDS, *table_kinds.KINDS, *scene_kinds.KINDS, *view_kinds.KINDS)
+KINDS = (
+    *image_kinds.KINDS,
+    *array_kinds.KINDS,
+    *table_kinds.KINDS,
+    *scene_kinds.KINDS,
+    *view_kinds.KINDS,
+    *document_kinds.KINDS,
+)
 BROKEN = [
     pytest.param(kind, broken, id=f"{kind.title}: {name}") for kind in KINDS for name, broken in kind.broken.items()
 ]

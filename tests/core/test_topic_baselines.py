@@ -11,6 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from core.config.schema import Mistakes, PlugIn
 from core.config.trial import TrialConfig, as_used, parameters, read_trial, unused
 from core.data.source import on_device
+from core.datasets.documents import simplex
 from core.errors import UserError
 from core.methods._documents import inverse_frequencies, shares
 from core.training.fit import build, fit, kinds_of
@@ -62,6 +63,17 @@ def test_lda_infers_from_samples_what_scikit_learn_does_from_counts():
     found = lda.outputs(torch.from_numpy(data.samples[known])).probabilities
     assert len(known) > 100
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+
+
+def test_lda_knows_samples_of_logarithms_of_counts():
+    plain, data = learned("lda")
+    logs = simplex(data.corpus.counts, None, sublinear=True)
+    samples = torch.from_numpy(logs[:])
+    generator = torch.Generator().manual_seed(0)
+    before = plain.outputs(torch.from_numpy(data.samples[:])).probabilities
+    plain.step(Batch(samples, torch.arange(len(samples)), generator, generator))
+    assert plain.sublinear
+    torch.testing.assert_close(plain.outputs(samples).probabilities, before, atol=1e-4, rtol=0)
 
 
 def test_the_factors_of_words_are_those_that_the_samples_were_made_with():

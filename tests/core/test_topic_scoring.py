@@ -13,12 +13,14 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from core.data.dataset import UNLABELLED
 from core.data.source import on_device
+from core.errors import UserError
 from core.evaluation import coherence, names
 from core.evaluation.coherence import by_documents, by_windows, presence
 from core.evaluation.health import warnings
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ClusterScoring, ScoredTrial
 from core.evaluation.topics import TopicScoring, active_topics, inverted_rbo, shared, strongest, word_overlap
+from jobs.analysis.scores import default_mode, uses_labels
 from tests.core.topical import topical
 
 
@@ -101,6 +103,22 @@ def test_the_scores_have_the_names_that_are_declared():
         assert {*found.health} <= {*names.SIGNALS}
         assert not {*found.metrics} & {*names.SIGNALS}
     assert "words of unknown order, which `c_v` and `uci` need" in scored(Fixed(planted()), bag).topics.scored_on
+
+
+def test_a_score_that_needs_the_order_of_words_is_refused_for_a_bag():
+    bag = names.reported("topics", labelled=(), parts=("train",), ordered=False)
+    with pytest.raises(UserError, match="'c_v' is none of the trial's scores: it needs the order of the words"):
+        names.refuse_unreported("select.metric", "c_v", bag)
+    with pytest.raises(UserError, match=r"'npmj' is none of .*did you mean 'npmi'"):
+        names.refuse_unreported("select.metric", "npmj", bag)
+    names.refuse_unreported("select.metric", "c_v", names.reported("topics", labelled=(), parts=(), ordered=True))
+
+
+def test_what_names_of_scores_tell():
+    assert all(uses_labels(name) for name in ("test_nmi", "validation_purity", "best.test_acc"))
+    assert not any(uses_labels(name) for name in (*names.TOPIC_SCORES, "validation_mse"))
+    lower = {name for name in names.TOPIC_SCORES if default_mode(name) == "min"}
+    assert lower == {"topic_word_overlap", "topic_oov"}
 
 
 def test_only_a_reference_counts_where_there_is_one():

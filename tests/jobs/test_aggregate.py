@@ -58,6 +58,17 @@ def test_the_leaderboard_names_the_best_with_its_interval(results):
     assert "uses the labels" in lines[-1]
 
 
+def test_what_only_some_methods_have_is_no_column_where_it_does_not_vary(tmp_path):
+    shared = {"method.name": "bat", "batch_size": 64}
+    fill(tmp_path, study="a", params={"epochs": 60, **shared})
+    fill(tmp_path, study="b", rates=(1e-3,), params={"method.name": "nmf", "epochs": 60})
+    lines = invoke(tmp_path, "--metric", "nmi").stdout.splitlines()
+    assert lines[0] == "the same in all: epochs=60; in all that have it: batch_size=64"
+    assert "batch_size" not in lines[2]
+    fill(tmp_path, study="c", rates=(1e-3,), params={"method.name": "bat", "epochs": 60})
+    assert "batch_size" in invoke(tmp_path, "--metric", "nmi").stdout.splitlines()[2]
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

@@ -135,6 +135,19 @@ def test_an_option_of_one_plug_in_goes_with_its_name():
     assert any("method.threshold" in note for note in result.notes)
 
 
+def test_what_a_method_does_not_use_goes_with_its_name():
+    def trial(name, key, value):
+        return (("method.name", name), *([(key, value)] if name != "nmf" else []))
+
+    def against_nmf(key):
+        cells = [(trial(name, key, value), seed) for name in ("bat", "nmf") for value in (10, 20) for seed in range(3)]
+        return found({cell: float("nmf" in str(cell)) for cell in cells}, "method.name").differences[0]
+
+    assert (against_nmf("epochs").n, against_nmf("epochs").verdict) == (3, "better")
+    # What no method declares as unused stays fixed, also where one method lacks it.
+    assert against_nmf("other").n == 0
+
+
 def test_repeats_that_nothing_tells_apart_are_averaged():
     """Imported rows know no seed: all of them then share a block."""
     values = {((("rate", rate),), seed): rate + seed for rate in (1.0, 2.0) for seed in range(2)}

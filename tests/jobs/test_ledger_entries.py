@@ -11,6 +11,8 @@ from jobs.ledger.entries import settings
 from jobs.ledger.prepare import prepare
 from jobs.ledger.questions import Answers
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt
+from jobs.results.writer import write
 
 ENTRY = """\
 **Time:** 2021-08-18-23-12
@@ -34,6 +36,9 @@ batch size: 1024 best 0.03 log: cc/news_2021-08-19-10-00_topic20
 
 very bad
 """
+
+
+SECTION = "\n# 使用平均加权的label Embedding\n\n"
 
 
 @pytest.fixture
@@ -124,8 +129,17 @@ def test_a_constant_fills_blanks_only(log):
     assert {row.seed for row in (one, last)} == {3}
 
 
+def test_what_entries_do_not_say_is_told_with_the_options_that_say_it(log):
+    notes = prepare(log(ENTRY + SECTION + ENTRY)).notes
+    assert "Not said by all entries: method.label_embedding; --set says it for the rest." in notes
+    path = log("**K:** 3\n\n| lr |\n|---|\n| 0.1 |\n\n---\n\n| lr |\n|---|\n| 0.2 |\n")
+    told = "Not said by all entries: n_clusters; --set says it for the rest, --cell '11:K=…' for one."
+    assert told in prepare(path).notes
+    assert [row.params["n_clusters"] for row in found(path, cells={"11:K": "5"})] == [3, 5]
+
+
 def test_a_section_that_tells_of_a_parameter_sets_it(log):
-    (one, other) = found(log(ENTRY + "\n# 使用平均加权的label Embedding\n\n" + ENTRY))
+    (one, other) = found(log(ENTRY + SECTION + ENTRY))
     assert "method.label_embedding" not in one.params
     assert other.params["method.label_embedding"] == "weighted"
     assert other.env["note.section"] == "使用平均加权的label Embedding"
@@ -201,3 +215,26 @@ def test_the_command_takes_the_answers(command, log, tmp_path):
     code, _, err = command("import", path, "--results", results, "--yes", "--cell", "x")
     assert code == 2
     assert "--cell 'x' should be LINE:HEADER=TEXT" in err
+
+
+def test_imported_rows_stand_beside_new_ones_and_never_in_one_ranking_of_npmi(command, log, tmp_path):
+    results = str(tmp_path / "results")
+    given = ["--below", "run", "--map", "best=metric.palmetto_npmi"]
+    assert command("import", log(ENTRY + SECOND), "--results", results, "--yes", *given)[0] == 0
+    params = {"method.name": "cc", "n_clusters": 20, "batch_size": 256}
+    for seed in range(3):
+        keys = {"study": "new", "trial_key": f"t{seed}", "config_key": "c", "attempt_id": f"A{seed}"}
+        metrics = {"npmi": 0.2 + seed / 100}
+        write(results, Attempt(**keys, seed=seed, status="ok", params=params, metrics=metrics, data_hash="d"))
+    code, out, err = command("aggregate", results, "--metric", "npmi")
+    assert code == 0, err
+    assert "0.210 ±" in out
+    assert "0.030" not in out
+    code, out, err = command("aggregate", results, "--metric", "palmetto_npmi", "--mode", "max")
+    assert code == 0, err
+    assert "0.030" in out
+    assert "0.210" not in out
+    assert "3 of 6 rows are imported and unverified." in out
+    code, _, err = command("report", results, "--metric", "npmi", "--out", tmp_path / "page.html")
+    assert code == 0, err
+    assert "3 rows were imported from a table" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -102,3 +102,12 @@ def test_any_prefix_is_balanced_over_values_and_seeds(make):
 def test_keys_stay_what_they_are(make):
     """Results of earlier versions must be found: a change here needs a new `plan.PROTOCOL` and a changelog line."""
     assert min(keys(make())) == "256f69e50e59c1a7"
+
+
+@pytest.mark.parametrize("name", ["topics", "topics-log"])
+def test_a_study_of_topics_says_in_one_sentence_which_data_are_missing(command, root, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    code, _, err = command("plan", root / "studies" / f"{name}.yaml", "--results", tmp_path / "results")
+    assert code == 2
+    assert err.startswith("Error: 20newsgroups: scikit-learn's 20 Newsgroups is not on this machine")
+    assert err.count("\n") == 1

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -17,16 +18,23 @@ from scipy import sparse
 from scipy.stats import hypergeom
 
 import conclus
+from core.config.trial import to_mapping
 from core.errors import UserError
 from jobs.analysis import leaderboard
+from jobs.execution.trial import run_trial
+from jobs.ledger import trackers
 from jobs.models import topics
 from jobs.models.assignments import KeepRule
+from jobs.models.topic_tables import topics_text
 from jobs.models.topics import Topic, match
+from jobs.planning import plan
+from jobs.report import cluster_data
 from jobs.results import compact, kept, writer
 from jobs.results.misfit import misfit
 from jobs.results.query import query
 from jobs.results.reader import load, read_results
 from jobs.results.schema import LONGEST_WORD, MOST_OF_TOPICS, MOST_TOPICS, Attempt, to_table
+from jobs.study import study
 
 WORDS = [f"word{i:02}" for i in range(60)]
 
@@ -145,7 +153,15 @@ def test_a_terminal_of_80_columns_gets_a_line_a_topic(results):
     assert one.split()[1:7] == ["0.400", "1.00", "2", "of", "2", "7"]
     assert one.endswith("word24, …")
     assert "Scored on 12 training documents of x." in lines
-    assert "    0  doc-a" in lines
+    assert "    0  doc-a, doc-b" in lines
+
+
+def test_half_of_the_words_is_enough_to_come_again(tmp_path):
+    for seed, start in enumerate((0, 5, 6)):
+        found = [(0, word, 1.0) for word in WORDS[start : start + 10]]
+        writer.write(str(tmp_path), attempt(seed=seed, topics=found))
+    row = machine(tmp_path, "--trial", "a0")[0]
+    assert (row["stability"], row["again"]) == (pytest.approx(0.45), 1)
 
 
 def test_one_seed_tells_nothing_about_luck(results):
@@ -197,6 +213,13 @@ def test_without_topics_and_for_an_unknown_trial_one_sentence(results, tmp_path)
     writer.write(str(other), Attempt(study="s", trial_key="a", config_key="a", seed=0, attempt_id="A", status="ok"))
     with pytest.raises(UserError, match="No trial of these results has topics"):
         topics.choose(load([str(other)], columns=topics.read_columns("npmi")).table, "npmi", "max")
+
+
+def test_a_key_in_two_studies_asks_for_one(results):
+    writer.write(str(results), attempt(study="t"))
+    with pytest.raises(UserError, match=r"several studies \(s, t\): name one by --study"):
+        topics.choose(load([str(results)], columns=topics.read_columns("npmi")).table, "npmi", "max", "a0")
+    assert {row["study"] for row in machine(results, "--trial", "a0", "--study", "t")} == {"t"}
 
 
 def test_without_labels_the_consensus_chooses(results):
@@ -277,6 +300,9 @@ def test_a_hostile_row_that_passes_ends_in_no_traceback(tmp_path):
     writer.write(str(tmp_path), row)
     assert [row["topic"] for row in machine(tmp_path, "--trial", "a0")] == [3, 1999]
     assert run(tmp_path, "--trial", "a0").exit_code == 0
+    writer.write(str(tmp_path), attempt(seed=1, topics=[]))
+    with pytest.raises(UserError, match="begins with 'a1'"):
+        topics.choose(load([str(tmp_path)], columns=topics.read_columns("npmi")).table, "npmi", "max", "a1")
 
 
 def test_a_checkpoint_hands_topics_on_and_refuses_other_types():
@@ -316,6 +342,11 @@ def test_mean5_ranks_as_any_metric_and_a_loss_as_losses_are(results):
 def test_clusters_are_kept_by_the_mean_of_the_last_five():
     assert KeepRule("mean5.npmi", "max", every=False).value(attempt()) == pytest.approx(0.25)
     assert KeepRule("npmi", "max", every=False).value(attempt()) == 0.2
+
+
+def test_a_table_of_rows_that_is_imported_again_takes_no_mean_for_a_score():
+    assert trackers.is_about("mean5.npmi", "mean5_npmi")
+    assert trackers.metric("mean5.npmi") is None
 
 
 # A study
@@ -359,3 +390,76 @@ def test_a_mean5_that_no_trial_reports_is_refused_before_anything_starts(studied
     command = conclus.cli.get_command(None, "plan")
     with pytest.raises(UserError, match=r"select.metric: 'mean5.npmy' is none of .* did you mean 'npmi'"):
         CliRunner().invoke(command, [str(studied / "wrong.yaml")], catch_exceptions=False)
+
+
+def test_documents_are_told_with_their_first_words_where_the_texts_are(studied, tmp_path):
+    lines = [f"topic{i % 2}{i // 20}x " * 3 + "shared " * 30 for i in range(40)]
+    (tmp_path / "t.csv").write_text("text\n" + "\n".join(lines) + "\n")
+    (tmp_path / "t.yaml").write_text(
+        f"study: t\nselect: {{metric: npmi}}\n"
+        f"trial: {{data: {{name: documents, path: {tmp_path / 't.csv'}}}, method: nmf, n_clusters: 2}}\n"
+    )
+    command = conclus.cli.get_command(None, "run")
+    arguments = [str(tmp_path / "t.yaml"), "--workers", "1", "--quiet", "--results", str(tmp_path / "r")]
+    assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
+    folder = tmp_path / "r" / "study=t"
+    row = read_results(str(tmp_path / "r")).to_pylist()[0]
+    assert cluster_data.beginnings(folder, row, {"1", "39"}) == {
+        one: " ".join(lines[int(one)].split()[:12]) for one in ("1", "39")
+    }
+    (tmp_path / "t.csv").write_text("text\nother\n")
+    assert cluster_data.beginnings(folder, row, {"1"}) == {}
+
+
+def test_first_words_stand_beside_the_documents_in_a_line(results):
+    found = topics.choose(load([str(results)], columns=topics.read_columns("npmi")).table, "npmi", "max", "b1")
+    found = replace(found, texts={"doc-a": " ".join(f"token{i}" for i in range(12)), "doc-b": "\x1bshort"})
+    lines = topics_text(found, "table", 80, 10).splitlines()
+    place = next(i for i, line in enumerate(lines) if "begins with" in line)
+    assert lines[place + 2].split()[:3] == ["0", "doc-a", "token0"]
+    assert lines[place + 2].endswith(" …")
+    assert len(lines[place + 2]) <= 80
+    assert lines[place + 3].split() == ["0", "doc-b", r"\x1bshort"]
+
+
+def test_a_topic_model_that_was_interrupted_has_the_topics_of_one_that_was_not(studied, tmp_path):
+    text = (studied / "s.yaml").read_text().replace("nmf, ", "gc_atm, epochs: 4, evaluation: {every: 1}, ")
+    (tmp_path / "s.yaml").write_text(text)
+    planned = plan.make(study.load(tmp_path / "s.yaml")).trials[0]
+
+    def order(name):
+        return {
+            "study": "s",
+            "results": str(tmp_path / name),
+            "seed": planned.seed,
+            "trial": to_mapping(planned.config),
+            "trial_key": planned.trial_key,
+            "config_key": planned.config_key,
+            "data_hash": planned.data_hash,
+            "parameters": dict(planned.parameters),
+            "contents": planned.plug_ins,
+            "code_hash": "c",
+            "env": {},
+            "env_hash": "e",
+            "metric": "mean5.npmi",
+            "mode": "max",
+            "checkpoint_share": 1.0,
+        }
+
+    def stop(news):
+        if news["epoch"] == 2:
+            raise SystemExit
+
+    run_trial(order("straight"), lambda _: None)
+    with pytest.raises(SystemExit):
+        run_trial(order("stopped"), stop)
+    run_trial(order("stopped"), lambda _: None)
+    straight, stopped = (
+        read_results(str(tmp_path / name), history=True).to_pylist()[0] for name in ("straight", "stopped")
+    )
+    for name in (*topics.COLUMNS, "mean5.npmi", "metric.npmi", "mean5.loss"):
+        assert stopped[name] == straight[name]
+    reports = [one["value"] for one in straight["history"] if one["metric"] == "npmi"]
+    assert straight["mean5.npmi"] == pytest.approx(np.mean(reports))
+    assert len(set(reports)) > 1
+    assert {one["topic"] for one in straight["topics"]} == {0, 1, 2}

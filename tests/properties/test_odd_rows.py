@@ -39,6 +39,7 @@ READING = [
     ["sql", "r", "select * from trials"],
     ["sql", "r", "select * from history"],
     ["status", "r"],
+    ["topics", "r"],
 ]
 
 
@@ -55,11 +56,15 @@ def attempts():
             seconds=10.0 + number,
             epochs_done=2,
             params={"rate": number // 2 % 3 * 0.1, "width": float(number // 6), "epochs": 2},
-            metrics={"nmi": 0.5 + number / 100, "loss": 1.0},
+            metrics={"nmi": 0.5 + number / 100, "loss": 1.0, "npmi": 0.1},
             best={"nmi": 0.6},
             health={"label_free": 0.5},
             best_metric="nmi",
             best_epoch=1,
+            topics=[(topic, f"w{topic}{place}", 1.0) for topic in range(2) for place in range(3)],
+            topic_coherence=[0.1, 0.2],
+            topic_documents=[(0, "d")],
+            cluster_sizes=[2, 1],
             history=[(1, 1.0, "nmi", 0.5), (2, 2.0, "nmi", 0.5 + number / 100)],
         )
 
@@ -114,6 +119,10 @@ CELLS = [
     pa.array([[{"epoch": None, "t": 1.0, "metric": "nmi", "value": 0.5}]], HISTORY),
     pa.array([[{"epoch": 2**31 - 1, "t": float("nan"), "metric": None, "value": 1e300}]], HISTORY),
     pa.array([[None]], HISTORY),
+    pa.array([[{"topic": 1999, "word": "a\nError: b", "weight": float("nan")}]], FIXED.field("topics").type),
+    pa.array([[{"topic": 2000, "word": "", "weight": 1e300}]], FIXED.field("topics").type),
+    pa.array([[]], FIXED.field("topics").type),
+    pa.array([[{"topic": 7, "id": "a\nError: b"}]], FIXED.field("topic_documents").type),
     pa.array([[{"epoch": -5, "t": -1.0, "metric": "nmi", "value": float("inf")}]], HISTORY),
 ]
 NAMES = [*FIXED.names[1:], "history", "metric.nmi", "metric.x", "best.nmi", "health.label_free", "param.rate",

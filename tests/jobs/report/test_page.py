@@ -287,3 +287,45 @@ def test_labels_are_kept_apart_and_inside():
     assert svg.apart([10.0, 11.0, 50.0], 13, 200) == [10, 23, 50]
     moved = svg.apart([198.0, 199.0, 197.0], 13, 200)
     assert sorted(moved) == [174, 187, 200]
+
+
+def topical(store, count=3):
+    """Trials of a topic model; the history has names of losses that a stranger wrote."""
+    rows = []
+    for seed in range(count):
+        row = store.attempt("s", 0, seed, {"method.name": "gc_atm"}, 0.5, 4, cluster_sizes=[3, 2])
+        row.metrics |= {"npmi": 0.2 + seed / 100, "topic_diversity": 1.0}
+        row.topics = [(k, f"{EVIL}{k}{rank}", 1.0) for k in range(2) for rank in range(12)]
+        row.topic_coherence, row.topic_documents = [0.2, 0.1], [(1, EVIL)]
+        for epoch in (1, 2, 3):
+            for name in ("npmi", "topic_diversity", "loss_critic", "loss_x'] + evil()", "health.critic_gap"):
+                row.history.append((epoch, 1.0, name, epoch / seed if seed else 0.5))
+        rows.append(row)
+    store.put("s", rows)
+    return rows
+
+
+def test_topics_of_the_best_trial_with_what_comes_again_and_curves_of_all(store):
+    topical(store)
+    text = page(store.path, metric="npmi")
+    start = text.index('<section id="topics"')
+    part = text[start : text.index("</section>", start)]
+    assert "2 topics of trial s-0-2, seed 2, the best of the best configuration by npmi (0.220)" in part
+    assert part.count("2 of 2") == 2
+    titles = re.findall(r"<figcaption><b>([^<]+)", part)
+    assert titles == ["npmi", "topic diversity", "loss", "loss_critic", "critic gap"]
+    charts = [json.loads(unescape(one)) for one in re.findall(r'data-chart="([^"]*)"', part)]
+    assert len(charts) == 5
+    assert "#1 s-0-0 seed 0" in str(charts[0])
+    assert "script" not in Outline(part).tags
+    assert EVIL in "".join(Outline(part).texts)
+
+
+def test_without_topics_there_is_no_such_part(results, store):
+    assert '<section id="topics"' not in page(results)
+    rows = topical(store)
+    for row in rows:
+        row.topics, row.history = None, []
+    store.put("s", rows)
+    text = page(store.path, metric="npmi")
+    assert "No trial of these results has topics" not in text

@@ -10,14 +10,15 @@ from core.errors import counted
 from jobs.models.topics import AGAIN, COMPARED, Topic, TrialTopics
 from jobs.present.effect import paragraphs
 from jobs.present.leaderboard import Sheet
-from jobs.present.tables import Column, display_width
+from jobs.present.tables import Column, cell_text, display_width
 from jobs.present.visible import one_line
 
+DOCUMENTS = "Documents in which a topic is strongest"
 _NARROWEST = 20
 """Columns of the terminal that the top words get at least."""
 
 
-def topics_text(found: TrialTopics, fmt: str, width: int | None, top: int, texts: Mapping[str, str]) -> str:
+def topics_text(found: TrialTopics, fmt: str, width: int | None, top: int) -> str:
     """The topics for people, in `table`, `markdown` or `latex`.
 
     Args:
@@ -25,27 +26,36 @@ def topics_text(found: TrialTopics, fmt: str, width: int | None, top: int, texts
         fmt: The format.
         width: Characters per line of the terminal; only `table` uses it.
         top: The most words of a topic.
-        texts: The first words of documents by id, where they can be read.
     """
     sheet = topics_sheet(found, top, width if fmt == "table" else None)
     blocks = [headline(found), sheet.render(fmt, width), *notes(found)]
-    documents = [[topic.number, one, texts.get(one)] for topic in found.topics for one in topic.documents]
-    if documents:
-        columns = [Column("topic"), Column("document", right=False), Column("begins with", right=False)]
-        kept = columns if any(row[2] for row in documents) else columns[:2]
-        rows = [row[: len(kept)] for row in documents]
-        blocks += ["Documents in which a topic is strongest:", Sheet(kept, rows).render(fmt, width)]
+    if found.documents:
+        blocks += [f"{DOCUMENTS}:", documents_sheet(found, width if fmt == "table" else None).render(fmt, width)]
     return paragraphs(blocks, fmt, width)
 
 
-def machine_sheet(found: TrialTopics, fmt: str, top: int, texts: Mapping[str, str]) -> Sheet:
+def documents_sheet(found: TrialTopics, width: int | None) -> Sheet:
+    """A row for each document of a topic, with its first words; where those cannot be read, a row for each topic."""
+    columns = [Column("topic"), Column("document" if found.texts else "documents", right=False)]
+    if not found.texts:
+        return Sheet(columns, [[one.number, ", ".join(one.documents)] for one in found.topics if one.documents])
+    rows: list[list[Any]] = [[topic.number, one] for topic in found.topics for one in topic.documents]
+    taken = len("topic") + 4 + max(len("document"), *(display_width(cell_text(one)) for _, one in rows))
+    left = None if width is None else max(width - taken, _NARROWEST)
+    return Sheet(
+        [*columns, Column("begins with", right=False)],
+        [[*row, _fitting(found.texts.get(row[1], "").split(), left, " ")] for row in rows],
+    )
+
+
+def machine_sheet(found: TrialTopics, fmt: str, top: int) -> Sheet:
     """A row for each topic with every number, for `csv` and `json`; json has the words and documents as lists."""
     names = ("study", "trial_key", "seed", "topic", "npmi", "stability", "again", "other_seeds", "documents")
     trial = [found.row["study"], found.row["trial_key"], found.row["seed"]]
     rows: list[list[Any]] = []
     for topic in found.topics:
         numbers = [topic.number, topic.coherence, topic.stability, topic.again, found.others, topic.size]
-        rows.append([*trial, *numbers, *(_nested if fmt == "json" else _flat)(topic, top, texts)])
+        rows.append([*trial, *numbers, *(_nested if fmt == "json" else _flat)(topic, top, found.texts)])
     return Sheet(
         [Column(name) for name in (*names, "words", *(() if fmt == "json" else ("weights",)), "strongest")], rows
     )
@@ -95,16 +105,16 @@ def notes(found: TrialTopics) -> list[str]:
     return [*told, *([f"Scored on {found.scored_on}."] if found.scored_on else [])]
 
 
-def _fitting(words: list[str], width: int | None) -> str:
+def _fitting(words: list[str], width: int | None, between: str = ", ") -> str:
     """As many of the words as fit; cut marks follow if some do not."""
     shown = [one_line(word) for word in words]
     if width is None:
-        return ", ".join(shown)
+        return between.join(shown)
     line = ""
     for place, word in enumerate(shown):
-        longer = f"{line}, {word}" if line else word
-        if display_width(longer) + (3 if place < len(shown) - 1 else 0) > width:
-            return f"{line}, …" if line else f"{word[: width // 2]}…"
+        longer = f"{line}{between}{word}" if line else word
+        if display_width(longer) + (len(between) + 1 if place < len(shown) - 1 else 0) > width:
+            return f"{line}{between}…" if line else f"{word[: width // 2]}…"
         line = longer
     return line
 
