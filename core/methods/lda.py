@@ -38,6 +38,7 @@ class Method(Base):
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
     components: Tensor
     idf: Tensor
+    sublinear: Tensor
 
     def __init__(self, setting: Setting, *, passes: PositiveInt = 5, mini_batch: PositiveInt = 256) -> None:
         """The topics, which are uniform before the step.
@@ -55,6 +56,7 @@ class Method(Base):
         self.seed, self.passes, self.mini_batch = setting.seed, passes, mini_batch
         self.register_buffer("components", torch.ones(setting.n_clusters, len(setting.words), dtype=torch.float64))
         self.register_buffer("idf", torch.from_numpy(inverse_frequencies(self.corpus)).to(self.components))
+        self.register_buffer("sublinear", torch.zeros((), dtype=torch.bool))
         self.optimisers = {}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -62,25 +64,26 @@ class Method(Base):
         if not math.isfinite(sparse_matrix(batch.samples).data.sum()):
             return {"loss": self.components.new_tensor(math.nan)}
         model = self._model(min(self.mini_batch, math.ceil(len(batch.rows) / 20)))
+        counts = self.corpus.counts[batch.rows.cpu().numpy()]
+        logs, often = counts.astype(np.float64), self._often(batch.samples)
+        logs.data = 1 + np.log(logs.data)
+        self.sublinear.fill_(bool(abs(often - logs).sum() < abs(often - counts).sum()))
         with one_thread():
-            model.fit(self.corpus.counts[batch.rows.cpu().numpy()])
+            model.fit(counts)
         self.components.copy_(torch.from_numpy(model.components_))
         return {"loss": self.components.new_tensor(math.log(model.bound_))}  # what it calls a bound is the perplexity
 
     def outputs(self, samples: Tensor) -> Outputs:
         """A document's shares of the topics, as features and as probabilities, inferred with the topics as they are.
 
-        Samples are counts times inverse frequencies, divided by their sum. So the counts are known but for a factor:
-        the rarest words of a document count as occurring once.
+        Samples are counts, or 1 + log(counts), times inverse frequencies, divided by their sum. So the counts are known
+        but for a factor: the rarest words of a document count as occurring once.
         """
         from scipy.special import digamma
 
-        rows = sparse_matrix(samples)
-        rows.data /= self.idf.cpu().numpy()[rows.indices]
-        filled = np.diff(rows.indptr) > 0
-        least = np.ones(rows.shape[0])
-        least[filled] = np.minimum.reduceat(rows.data, rows.indptr[:-1][filled]) if filled.any() else 1.0
-        rows.data /= np.repeat(least, np.diff(rows.indptr))
+        rows = self._often(samples)
+        if self.sublinear:
+            rows.data = np.exp(rows.data - 1)
         model, components = self._model(self.mini_batch), self.components.cpu().numpy()
         model.components_, model.doc_topic_prior_ = components, 1 / len(components)
         model.exp_dirichlet_component_ = np.exp(digamma(components) - digamma(components.sum(axis=1, keepdims=True)))
@@ -95,6 +98,16 @@ class Method(Base):
     def scoring(self, trial: ScoredTrial) -> Scoring:
         """Scores the topics and the clusters of documents."""
         return TopicScoring(trial)
+
+    def _often(self, samples: Tensor) -> Any:
+        """Samples without the inverse frequencies, 1 for the rarest words of each document."""
+        rows = sparse_matrix(samples)
+        rows.data /= self.idf.cpu().numpy()[rows.indices]
+        filled = np.diff(rows.indptr) > 0
+        least = np.ones(rows.shape[0])
+        least[filled] = np.minimum.reduceat(rows.data, rows.indptr[:-1][filled]) if filled.any() else 1.0
+        rows.data /= np.repeat(least, np.diff(rows.indptr))
+        return rows
 
     def _model(self, mini_batch: int) -> Any:
         from sklearn import decomposition
