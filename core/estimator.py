@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from core.config import plugins
 from core.config.schema import Mistakes, Place, PositiveInt, convert
-from core.config.trial import Evaluation, TrialConfig, plug_in_files, read_plug_in, read_trial
+from core.config.trial import Evaluation, TrialConfig, as_used, plug_in_files, read_plug_in, read_whole, refuse_unused
 from core.data.dataset import Dataset, check_spread, check_values
 from core.data.scaling import Scaling, offset_and_divisor
 from core.data.source import on_device
@@ -248,17 +248,17 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
             ValueError: parameters are wrong; the message has a line for each mistake.
         """
         mistakes = Mistakes()
-        config = read_trial(self._trial(mistakes), (), mistakes)
+        config = read_whole(self._trial(mistakes), (), mistakes)
         scale = convert(self.scale, Literal["auto", "standard", "unit", "none"], ("scale",), mistakes)
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
         if not mistakes.found:
-            # A path in the caller's code counts as named by the user.
-            plugins.allow_named(*plug_in_files(config))
+            plugins.allow_named(*plug_in_files(config))  # a path in the caller's code counts as named by the user
+            refuse_unused(config, mistakes)
         if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
             mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
             raise ValueError("\n".join(f"{_parameter(one.place)}: {one.text}" for one in mistakes.found))
-        return replace(config, evaluation=Evaluation(every=config.epochs)), scale, shape
+        return replace(as_used(config), evaluation=Evaluation(every=config.epochs)), scale, shape
 
     def _trial(self, mistakes: Mistakes) -> dict[str, Any]:
         """The parameters as the mapping that a study file has under `trial`."""

@@ -154,6 +154,15 @@ def as_used(config: TrialConfig) -> TrialConfig:
     return replace(config, **changed | ({"epochs": 1} if "epochs" in names else {}))
 
 
+def refuse_unused(config: TrialConfig, mistakes: Mistakes) -> None:
+    """Adds a mistake for each value that is not as by default and that the configuration's method does not use."""
+    used = flatten(to_mapping(replace(as_used(config), epochs=TrialConfig.epochs)))
+    names = {*unused(config.method.name)}
+    for key, value in flatten(to_mapping(config)).items():
+        if {key, key.partition(".")[0]} & names and value != used.get(key):
+            mistakes.add(tuple(key.split(".")), f"the method {config.method.name} does not use it: leave it out")
+
+
 def without(mapping: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Nested mappings without these sections and dotted keys."""
     kept = {key: value for key, value in mapping.items() if key not in names}

@@ -45,7 +45,7 @@ class Method(Base):
         Args:
             setting: the parts that the method is built from.
             passes: how often it passes over all documents.
-            mini_batch: the documents of one update of the topics.
+            mini_batch: the documents of one update of the topics, at most a twentieth of all.
 
         Raises:
             UserError: the data are no documents.
@@ -61,7 +61,7 @@ class Method(Base):
         """Learns the topics of all documents; the loss is the negative variational bound per word, in nats."""
         if not math.isfinite(sparse_matrix(batch.samples).data.sum()):
             return {"loss": self.components.new_tensor(math.nan)}
-        model = self._model()
+        model = self._model(min(self.mini_batch, math.ceil(len(batch.rows) / 20)))
         with one_thread():
             model.fit(self.corpus.counts[batch.rows.cpu().numpy()])
         self.components.copy_(torch.from_numpy(model.components_))
@@ -81,7 +81,7 @@ class Method(Base):
         least = np.ones(rows.shape[0])
         least[filled] = np.minimum.reduceat(rows.data, rows.indptr[:-1][filled]) if filled.any() else 1.0
         rows.data /= np.repeat(least, np.diff(rows.indptr))
-        model, components = self._model(), self.components.cpu().numpy()
+        model, components = self._model(self.mini_batch), self.components.cpu().numpy()
         model.components_, model.doc_topic_prior_ = components, 1 / len(components)
         model.exp_dirichlet_component_ = np.exp(digamma(components) - digamma(components.sum(axis=1, keepdims=True)))
         with one_thread():
@@ -96,7 +96,7 @@ class Method(Base):
         """Scores the topics and the clusters of documents."""
         return TopicScoring(trial)
 
-    def _model(self) -> Any:
+    def _model(self, mini_batch: int) -> Any:
         from sklearn import decomposition
 
         kind: Any = decomposition.LatentDirichletAllocation
@@ -105,7 +105,7 @@ class Method(Base):
             learning_method="online",
             learning_decay=_DECAY,
             max_iter=self.passes,
-            batch_size=self.mini_batch,
+            batch_size=mini_batch,
             max_doc_update_iter=_UPDATES,
             random_state=self.seed % 2**32,
         )

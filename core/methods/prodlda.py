@@ -8,8 +8,7 @@ distribution, which in the softmax basis is normal, too::
 
 The loss of a document is the negative log-likelihood of its counts plus the Kullback-Leibler divergence of encoder and
 prior, in nats. As the paper advises against collapsed topics: Adam with a beta_1 of .99, batch norm and dropout. Unlike
-there, the encoder reads the documents' shares of weighted words, and its first layer has batch norm, since these numbers
-are small.
+there, the encoder reads the documents' shares of weighted words, small numbers, so its first layer has batch norm.
 
 Reference: Srivastava and Sutton, "Autoencoding Variational Inference for Topic Models" (ICLR 2017, arXiv 1703.01488).
 """

@@ -11,7 +11,7 @@ import pyarrow as pa
 from core.errors import UserError, counted
 from jobs.analysis import apart, samples, selection
 from jobs.analysis.intervals import half_width, mean
-from jobs.analysis.outcomes import reason_code
+from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
@@ -68,6 +68,7 @@ class Entry:
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
+        reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
     """
 
     rank: int
@@ -83,6 +84,7 @@ class Entry:
     imported: int
     secondary: dict[str, Score]
     protocol: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -160,6 +162,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+    reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
@@ -188,16 +192,14 @@ def by_seed(
 
 def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
     """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
-    names = sorted(name for name in table.column_names if name.startswith(PARAM))
-    values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    methods = values.get("method.name", [])
+    values = {key.removeprefix(PARAM): table[key].to_pylist() for key in table.column_names if key.startswith(PARAM)}
     constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
     of_some = {
         key: next(cell for cell in cells if cell is not None)
         for key, cells in values.items()
-        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, cells)
+        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(values.get("method.name", []), cells)
     }
-    return constant | of_some, frozenset(of_some)
+    return dict(sorted((constant | of_some).items())), frozenset(of_some)
 
 
 def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
@@ -282,6 +284,20 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         secondary={name: _score(others) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
     )
+
+
+def _topic_quality(
+    table: pa.Table, column: str, constant: Mapping[str, Any], found: Iterable[tuple[_Cell, Entry]]
+) -> Iterable[tuple[tuple[str, str], TopicQuality]]:
+    """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
+    hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
+    for cell, entry in found:
+        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        params = {**constant, **entry.params}
+        if npmi is not None and (data := hashes[cell.rows[0]]):
+            group = (data, params.get("n_clusters"))
+            method = str(params.get("method.name"))
+            yield (entry.study, entry.config_key), TopicQuality(method, group, npmi.mean, npmi.n)
 
 
 def _score(values: Sequence[float]) -> Score:

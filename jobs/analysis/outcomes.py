@@ -1,12 +1,15 @@
 """How trials ended: counts of states, failures and warnings, and the label-free signals of finished trials."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import pyarrow as pa
 
+from core.config import plugins
+from core.errors import UserError
 from jobs.analysis.intervals import mean
 from jobs.results.header import FINISHED
 
@@ -75,6 +78,53 @@ def outcomes(table: pa.Table) -> Outcomes:
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicQuality:
+    """How coherent the topics of one configuration are.
+
+    Attributes:
+        method: Its method's name, as a row tells it.
+        group: Its data and number of topics; only equal groups are compared.
+        npmi: The mean over its seeds.
+        n: The number of seeds.
+    """
+
+    method: str
+    group: tuple[Any, ...]
+    npmi: float
+    n: int
+
+
+def below_baseline(found: Mapping[Key, TopicQuality]) -> dict[Key, str]:
+    """For each configuration of a method with epochs whose topics are no better than those of the best baseline: why.
+
+    Args:
+        found: By configuration. Names of methods that conclus does not have are those of no baseline.
+    """
+    best: dict[tuple[Any, ...], TopicQuality] = {}
+    for one in found.values():
+        if _declared(one.method, "baseline", default=False) is True:
+            best[one.group] = max(best.get(one.group, one), one, key=lambda other: other.npmi)
+    told: dict[Key, str] = {}
+    for key, one in found.items():
+        known = best.get(one.group)
+        is_neural = "epochs" not in _declared(one.method, "unused", default=())
+        if known and is_neural and one.method != known.method and one.npmi <= known.npmi:
+            few = ", too few seeds to tell" if min(one.n, known.n) < 2 else ""
+            told[key] = f"BELOW_BASELINE: npmi {one.npmi:.3f}, {known.method} has {known.npmi:.3f}{few}"
+    return told
+
+
+def _declared(method: str, attribute: str, *, default: Any) -> Any:
+    """What the class of a method declares; the default for a name that is none of an installed method."""
+    if method not in plugins.names("methods"):
+        return default
+    try:
+        return plugins.constant("methods", method, attribute, default)
+    except UserError:
+        return default
 
 
 def signals(table: pa.Table) -> dict[str, dict[Key, float]]:

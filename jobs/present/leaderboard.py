@@ -246,7 +246,14 @@ def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
         "running": [entry.running or None for entry in shown(board)],
         "imported": [entry.imported or None for entry in shown(board)],
     }
-    return [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+    found = [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
+    return found + _reasons(board)
+
+
+def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """What a person should know of a configuration, where there is something."""
+    reasons = [entry.reason or None for entry in shown(board)]
+    return [(Column("reason", right=False), reasons)] if any(reasons) else []
 
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -277,6 +284,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
     for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
+    parts += _reasons(board)
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])

@@ -4,6 +4,7 @@ PHRASES = {
     "title": "{data}: state of the training",
     "state": "1. Current state",
     "about": "Trial {key} of the study {study}: method {method}, seed {seed}, epoch {epoch} of {epochs}, {status}.",
+    "about.open": "Trial {key} of the study {study}: method {method}, seed {seed}, epoch {epoch}, {status}.",
     "why": "It is the best of {of} trials by the {metric}.",
     "why.data": " These were trained on {data} data sets, whose scores do not compare: name a trial with --trial, or a "
     "study with --study.",

@@ -3,6 +3,7 @@
 PHRASES = {
     "title": "{data} 训练状态分析",
     "state": "一、当前训练状态",
+    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "about": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch（共 {epochs} 个），"
     "{status}。",
     "why": "它是 {of} 个试验中 {metric} 最好的一个。",

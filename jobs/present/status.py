@@ -73,7 +73,9 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
 
 def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
     names = short_names(best.params)
-    values = " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items())
+    values = " ".join(
+        f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items() if value is not None
+    )
     score = intervals.plus_minus(best.score.mean, best.score.half_width)
     text = f"best {metric} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)

@@ -41,13 +41,13 @@ def _state(text: Text, why: str) -> Iterable[str]:
     trial, say = text.page.trial, text.say
     yield text.heading(2, "state")
     yield say(
-        "about",
+        "about" if trial.epochs else "about.open",
         key=literal(trial.trial_key),
         study=literal(bounded(trial.study)),
         method=text.value(trial.params.get("method.name")),
         seed=trial.seed,
         epoch=trial.epochs_done,
-        epochs=text.number(trial.epochs),
+        **({"epochs": text.number(trial.epochs)} if trial.epochs else {}),
         status=say(f"status.{trial.status}"),
     )
     yield why

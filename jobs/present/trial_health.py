@@ -72,8 +72,9 @@ def trial_text(found: TrialHealth, fmt: str, width: int | None, parts: Sequence[
 
 def headline(one: Judged) -> str:
     """`digits 4f1c, seed 0: COLLAPSED@12 (ok, 60 of 60 epochs)`."""
-    of = f" of {one.epochs}" if one.epochs else ""
-    ended = f"{one.status}, {one.epochs_done}{of} epochs"
+    # A method without epochs has no number of them among its parameters.
+    done = f"{one.epochs_done} of {one.epochs} epochs" if one.epochs else counted(one.epochs_done, "epoch")
+    ended = f"{one.status}, {done}"
     return f"{one.study} {one.trial_key}, seed {one.seed}: {one.verdict} ({ended})"
 
 
