@@ -191,16 +191,14 @@ def by_seed(
 
 def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
     """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
-    names = sorted(name for name in table.column_names if name.startswith(PARAM))
-    values = {name.removeprefix(PARAM): table[name].to_pylist() for name in names}
-    methods = values.get("method.name", [])
+    values = {key.removeprefix(PARAM): table[key].to_pylist() for key in table.column_names if key.startswith(PARAM)}
     constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
     of_some = {
         key: next(cell for cell in cells if cell is not None)
         for key, cells in values.items()
-        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, cells)
+        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(values.get("method.name", []), cells)
     }
-    return constant | of_some, frozenset(of_some)
+    return dict(sorted((constant | of_some).items())), frozenset(of_some)
 
 
 def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
