@@ -35,6 +35,9 @@ from core.training.method import Method as Base
 from losses.mutual_information import mutual_information
 
 _BETAS = (0.5, 0.999)
+_EPSILON = 3e-11
+"""Adam's. With clipped weights the critic's gradients by the generator's word weights are about 1e-9, below the usual
+1e-8: these weights then hardly learn."""
 _SHORTEST = 1e-24
 """The least squared length of a gradient whose root is taken."""
 
@@ -135,8 +138,8 @@ class AdversarialTopics(Base):
         self.agreement, self.averaging = options.agreement, options.averaging
         self.steps = 0
         self.optimisers = {
-            "critic": build_optimiser(self.critic, setting.optimiser, _BETAS),
-            "encoder": build_optimiser(self.encoder, setting.optimiser, _BETAS),
+            "critic": build_optimiser(self.critic, setting.optimiser, _BETAS, _EPSILON),
+            "encoder": build_optimiser(self.encoder, setting.optimiser, _BETAS, _EPSILON),
         }
         self.generator_optimiser = replace(
             setting.optimiser, learning_rate=rate_of(options.generator_learning_rate, setting.optimiser)
@@ -148,7 +151,7 @@ class AdversarialTopics(Base):
     def train_generator(self, *more: nn.Module) -> None:
         """Makes the optimiser of the generator, and of further modules that learn with it."""
         modules = nn.ModuleList([self.generator, *more])
-        self.optimisers["generator"] = build_optimiser(modules, self.generator_optimiser, _BETAS)
+        self.optimisers["generator"] = build_optimiser(modules, self.generator_optimiser, _BETAS, _EPSILON)
 
     def contrast(self, hidden: Tensor, weights: Tensor) -> Tensor | None:
         """A further loss of the generator, from its hidden vectors (n, hidden) and topic weights (n, K); here none."""

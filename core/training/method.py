@@ -316,16 +316,17 @@ def _finite(module: nn.Module) -> bool:
 
 
 def build_optimiser(
-    modules: nn.Module, config: Optimiser, betas: tuple[float, float] = (0.9, 0.999)
+    modules: nn.Module, config: Optimiser, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
 ) -> torch.optim.Optimizer:
     """The configured optimiser over all parameters of `modules`, those of encoders perhaps at a rate of their own.
 
-    `betas` are the decay rates of Adam's averages of the gradient and of its square.
+    `betas` are the decay rates of Adam's averages of the gradient and of its square. `epsilon` is added to the root of
+    the latter, so gradients that are not far above it move the weights less.
     """
     kinds = {"adam": optimisers.Adam, "adamw": optimisers.AdamW}
     groups = optimisers.groups(modules, Encoder, config.learning_rate, config.encoder_learning_rate)
     decay, kind = config.weight_decay, kinds[config.name]
-    optimiser = kind(groups, lr=config.learning_rate, betas=betas, weight_decay=decay, fused=True)
+    optimiser = kind(groups, lr=config.learning_rate, betas=betas, eps=epsilon, weight_decay=decay, fused=True)
     for group in optimiser.param_groups:
         group["configured_lr"] = group["lr"]
     return optimiser
