@@ -168,8 +168,9 @@ def measure_topics(name: str) -> bool:
     """
     methods: dict[str, dict[int, dict[str, Any]]] = {}
     for row in run(name):
-        embedding = row.get("param.method.label_embedding")
-        shown = row["param.method"] + (f" {embedding}" if embedding else "")
+        embedding, relevance = row.get("param.method.label_embedding"), row["param.method.relevance"]
+        shown = row["param.method.name"] + (f" {embedding}" if embedding else "")
+        shown += "" if relevance == 1 else f", relevance {relevance:g}"
         methods.setdefault(shown, {})[row["seed"]] = row
     found = {
         method: {key: [rows[seed][f"metric.{key}"] for seed in sorted(rows)] for key in TOPIC_COLUMNS}
@@ -180,9 +181,10 @@ def measure_topics(name: str) -> bool:
         figures = " / ".join(_mean(scores[key]) for key in TOPIC_COLUMNS)
         tell(f"{WHAT[name]}, `{method}`: NPMI / diversity / document NMI / purity", f"{figures}; {seconds:.0f} s")
     for method, scores in found.items():
-        if method.startswith("gc-atm") and "bat" in found:
-            gains = " / ".join(_difference(scores[key], found["bat"][key]) for key in TOPIC_COLUMNS)
-            tell(f"{WHAT[name]}, `{method}` less `bat`, matched by seed: the same", gains)
+        other = "bat" + method.partition(",")[1] + method.partition(",")[2]
+        if method.startswith("gc-atm") and other in found:
+            gains = " / ".join(_difference(scores[key], found[other][key]) for key in TOPIC_COLUMNS)
+            tell(f"{WHAT[name]}, `{method}` less `{other}`, matched by seed: the same", gains)
     wanted = TOPICS[name]
     least = {key: fmean(found["nmf"][key]) for key in ("npmi", "test_nmi")} if isinstance(wanted, str) else wanted
     return not any(

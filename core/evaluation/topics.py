@@ -2,7 +2,9 @@
 
 References for the scores of topics that are not of `core.evaluation.coherence`: Dieng et al., "Topic Modeling in
 Embedding Spaces" (TACL 2020); Webber et al., "A Similarity Measure for Indefinite Rankings" (TOIS 2010), as Bianchi et
-al., "Pre-training is a Hot Topic" (ACL 2021) use it; Burda et al., "Importance Weighted Autoencoders" (ICLR 2016).
+al., "Pre-training is a Hot Topic" (ACL 2021) use it; Burda et al., "Importance Weighted Autoencoders" (ICLR 2016). For
+the order of words: Sievert and Shirley, "LDAvis: A Method for Visualizing and Interpreting Topics" (Workshop on
+Interactive Language Learning, Visualization, and Interfaces, ACL 2014).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch import Tensor
 from core.data.corpus import Corpus
 from core.data.dataset import UNLABELLED, Dataset
 from core.data.source import on_device
+from core.data.stored import Stored
 from core.errors import UserError
 from core.evaluation import coherence, metrics
 from core.evaluation.clustering import evaluation_mode, predict
@@ -47,14 +50,18 @@ class TopicScoring(Scoring):
 
     If the epoch is due, it also scores the topics, on the training documents or on the reference; and the clusters of
     the held-out documents that have labels, by `test_nmi`, `test_acc` and `test_purity` (or `validation_`).
+
+    A topic's words are ordered by relevance: w^r (w / m)^(1 - r), with w the weight of a word in the topic, m its mean
+    weight in the training documents, and r the `relevance`, from 0 to 1. With 1 it is the weight.
     """
 
-    def __init__(self, trial: ScoredTrial) -> None:
+    def __init__(self, trial: ScoredTrial, relevance: float = 1.0) -> None:
         training = trial.data.part("train")
         if training.corpus is None:
             raise UserError("topics are scored on documents: use `data: {name: documents, path: …}`")
         self._clusters, self._samples = ClusterScoring(trial), trial.samples
         self._words = training.feature_names
+        self._divisor = _mean(training) ** (1 - relevance)
         self._corpus = trial.data.reference or training.corpus
         self._present = coherence.presence(self._corpus)
         self._scored_on = _told(self._corpus, is_reference=trial.data.reference is not None)
@@ -72,7 +79,7 @@ class TopicScoring(Scoring):
             raise TypeError(f"{type(method).__name__}.outputs gives no probabilities of topics")
         model: Any = method
         with evaluation_mode(method):
-            weights = model.topics().double().cpu().numpy()
+            weights = model.topics().double().cpu().numpy() / self._divisor
         weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         order = np.argsort(-weights, axis=1, kind="stable")[:, :SHOWN]
         theta = outputs.probabilities.numpy()
@@ -123,6 +130,14 @@ class TopicScoring(Scoring):
         known = labels != UNLABELLED
         scores = metrics.scores(theta.argmax(dim=1).numpy()[known], labels[known])
         return {f"{name}_{score}": scores[score] for score in OF_DOCUMENTS}
+
+
+def _mean(documents: Dataset) -> NDArray[np.float64]:
+    """The mean weight of each word in documents, (V,); infinite for a word that is in none, whose lift is not known."""
+    samples = documents.samples
+    rows = samples.raw(slice(None)) if isinstance(samples, Stored) else samples
+    mean = np.asarray(rows.mean(axis=0), np.float64).reshape(-1)
+    return np.where(mean > 0, mean, np.inf)
 
 
 def _told(corpus: Corpus, *, is_reference: bool) -> str:

@@ -118,6 +118,7 @@ class Options:
     generator_learning_rate: float | str
     agreement: float
     averaging: float
+    relevance: float
 
 
 class AdversarialTopics(Base):
@@ -126,7 +127,7 @@ class AdversarialTopics(Base):
     def __init__(self, setting: Setting, options: Options) -> None:
         """Generator, encoder and critic."""
         super().__init__()
-        self.penalty = options.penalty
+        self.penalty, self.relevance = options.penalty, options.relevance
         self.clip = (options.clip or 0.01) if options.penalty is None else None
         self.n_critic = options.n_critic
         self.n_topics = setting.n_clusters
@@ -265,7 +266,7 @@ class AdversarialTopics(Base):
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
         """Scores the topics and the clusters of documents."""
-        return TopicScoring(trial)
+        return TopicScoring(trial, self.relevance)
 
     def signals(self) -> dict[str, float]:
         """`critic_gap`, `critic_accuracy` and `generator_gradient_norm`, means over the epoch's steps.

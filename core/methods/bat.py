@@ -36,6 +36,7 @@ class Method(AdversarialTopics):
         generator_learning_rate: PositiveFloat | Literal["lr", "lr/3", "lr/10", "lr/100"] = "lr/3",
         agreement: NonNegativeFloat = 0.003,
         averaging: Fraction = 0.99,
+        relevance: Fraction = 1.0,
     ) -> None:
         """The three networks.
 
@@ -51,6 +52,9 @@ class Method(AdversarialTopics):
                 the paper. The critic's part of this loss is about .001 in size where its weights are clipped.
             averaging: topics and shares are those of averaged weights; this share of the average is kept in each step
                 of generator and encoder. 0: those of the last step.
+            relevance: how topics' words are ordered, 1: by their weight; less: by weight to this power, times lift
+                (weight over the word's mean in the documents) to the rest. 0.6 suits readers, see Sievert and Shirley
+                in `core.evaluation.topics`.
         """
         super().__init__(
             setting,
@@ -62,5 +66,6 @@ class Method(AdversarialTopics):
                 generator_learning_rate=generator_learning_rate,
                 agreement=agreement,
                 averaging=averaging,
+                relevance=relevance,
             ),
         )

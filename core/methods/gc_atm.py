@@ -42,6 +42,7 @@ class Method(AdversarialTopics):
         generator_learning_rate: PositiveFloat | Literal["lr", "lr/3", "lr/10", "lr/100"] = "lr/3",
         agreement: NonNegativeFloat = 0.003,
         averaging: Fraction = 0.99,
+        relevance: Fraction = 1.0,
         loss: Literal["info_nce", "conditional"] = "info_nce",
         label_embedding: Literal["argmax", "weighted", "none"] = "weighted",
         temperature: PositiveFloat = 0.5,
@@ -61,6 +62,9 @@ class Method(AdversarialTopics):
                 the paper. The critic's part of this loss is about .001 in size where its weights are clipped.
             averaging: topics and shares are those of averaged weights; this share of the average is kept in each step
                 of generator and encoder. 0: those of the last step.
+            relevance: how topics' words are ordered, 1: by their weight; less: by weight to this power, times lift
+                (weight over the word's mean in the documents) to the rest. 0.6 suits readers, see Sievert and Shirley
+                in `core.evaluation.topics`.
             loss: `info_nce` contrasts each document with all others of the batch; `conditional` does not count those
                 of the same strongest topic as different.
             label_embedding: what stands for a document's topic weights: the embedding of its strongest topic
@@ -79,6 +83,7 @@ class Method(AdversarialTopics):
                 generator_learning_rate=generator_learning_rate,
                 agreement=agreement,
                 averaging=averaging,
+                relevance=relevance,
             ),
         )
         self.conditional = loss == "conditional"

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.config.schema import PositiveInt
+from core.config.schema import Fraction, PositiveInt
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ScoredTrial, Scoring
@@ -39,19 +39,22 @@ class Method(Base):
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
     factors: Tensor
 
-    def __init__(self, setting: Setting, *, iterations: PositiveInt = 200) -> None:
+    def __init__(self, setting: Setting, *, iterations: PositiveInt = 200, relevance: Fraction = 1.0) -> None:
         """The factors, which are 0 before the step.
 
         Args:
             setting: the parts that the method is built from.
             iterations: the most passes of the coordinate descent; it ends when it no longer improves.
+            relevance: how topics' words are ordered, 1: by their weight; less: by weight to this power, times lift
+                (weight over the word's mean in the documents) to the rest. 0.6 suits readers, see Sievert and Shirley
+                in `core.evaluation.topics`.
 
         Raises:
             UserError: the data are no documents.
         """
         super().__init__()
         documents_of(setting, "nmf")
-        self.seed, self.iterations = setting.seed, iterations
+        self.seed, self.iterations, self.relevance = setting.seed, iterations, relevance
         self.register_buffer("factors", torch.zeros(setting.n_clusters, setting.sample_shape[0], dtype=torch.float64))
         self.optimisers = {}
 
@@ -97,7 +100,7 @@ class Method(Base):
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
         """Scores the topics and the clusters of documents."""
-        return TopicScoring(trial)
+        return TopicScoring(trial, self.relevance)
 
 
 def _unit(samples: Tensor) -> Any:

@@ -42,7 +42,13 @@ class Method(Base):
     any_epochs = True
 
     def __init__(
-        self, setting: Setting, *, hidden_dim: PositiveInt = 100, dropout: Fraction = 0.2, prior: PositiveFloat = 1.0
+        self,
+        setting: Setting,
+        *,
+        hidden_dim: PositiveInt = 100,
+        dropout: Fraction = 0.2,
+        prior: PositiveFloat = 1.0,
+        relevance: Fraction = 1.0,
     ) -> None:
         """The networks.
 
@@ -51,6 +57,9 @@ class Method(Base):
             hidden_dim: width of the two hidden layers of the encoder.
             dropout: the share of hidden values, and of topic weights, that a step leaves out.
             prior: each parameter of the Dirichlet distribution; a smaller one asks for fewer topics per document.
+            relevance: how topics' words are ordered, 1: by their weight; less: by weight to this power, times lift
+                (weight over the word's mean in the documents) to the rest. 0.6 suits readers, see Sievert and Shirley
+                in `core.evaluation.topics`.
 
         Raises:
             UserError: the data are no documents.
@@ -58,7 +67,7 @@ class Method(Base):
         super().__init__()
         self.corpus = documents_of(setting, "prodlda")
         n_words, n_topics = setting.sample_shape[0], setting.n_clusters
-        self.dropout = dropout
+        self.dropout, self.relevance = dropout, relevance
         self.variance = max((1 - 2 / n_topics) / prior + 1 / (n_topics * prior), 1e-3)
         self.words = WordMap(n_words, hidden_dim)
         self.hidden = nn.Sequential(
@@ -98,7 +107,7 @@ class Method(Base):
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
         """Scores the topics and the clusters of documents."""
-        return TopicScoring(trial)
+        return TopicScoring(trial, self.relevance)
 
     def _dropped(self, values: Tensor, generator: torch.Generator) -> Tensor:
         """Dropout that draws from the trial's own stream."""

@@ -123,7 +123,8 @@ def test_a_method_without_epochs_has_one_row_and_a_footprint():
 def test_what_is_not_used_is_no_parameter_and_changes_none():
     given = {"epochs": 9, "batch_size": 7, "encoder": "linear", "optimiser": {"learning_rate": 0.5}}
     assert trial("nmf", **given) == trial("nmf")
-    assert set(parameters(trial("nmf", **given))) == {"data.name", "method.name", "method.iterations", "n_clusters"}
+    own = {"method.name", "method.iterations", "method.relevance"}
+    assert set(parameters(trial("nmf", **given))) == {"data.name", "n_clusters", *own}
     assert trial("prodlda", encoder="linear") == trial("prodlda")
     assert parameters(trial("prodlda", **given))["epochs"] == 9
     assert unused("conclus") == ()

@@ -13,6 +13,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from core.data.dataset import UNLABELLED
 from core.data.source import on_device
+from core.datasets.documents import simplex
 from core.errors import UserError
 from core.evaluation import coherence, names
 from core.evaluation.coherence import by_documents, by_windows, presence
@@ -53,11 +54,11 @@ def planted(topics=4, words=60, *, alike=False):
     return np.where(own[[0] * topics] if alike else own, 1.0, 0.0) - np.linspace(0, 1e-3, words) + 1e-3
 
 
-def scored(model, data, *, last=True):
+def scored(model, data, *, last=True, relevance=1.0):
     training = data.part("train")
     samples = on_device(training.samples, torch.device("cpu"))
     trial = ScoredTrial(data=data, samples=samples, n_clusters=len(model.weights), batch_size=50, seed=0)
-    found = TopicScoring(trial)(model, due=True, last=last, outputs=None)
+    found = TopicScoring(trial, relevance)(model, due=True, last=last, outputs=None)
     assert found is not None
     return found
 
@@ -85,6 +86,38 @@ def test_scores_of_planted_topics():
     for topic, rows in enumerate(found.topics.documents):
         assert len(rows) == 3
         assert {training.labels[row] for row in rows} == {topic}
+
+
+@pytest.mark.parametrize("relevance", [1.0, 0.6, 0.0])
+def test_words_are_ordered_by_relevance(relevance):
+    data = topical()
+    weights = np.random.default_rng(0).random((4, 60))
+    mean = data.part("train").samples[:].mean(axis=0)
+    model = Fixed(weights)
+    topics = scored(model, data, relevance=relevance).topics
+    assert topics is not None
+    for topic, words in enumerate(topics.words):
+        logs = [
+            relevance * math.log(w) + (1 - relevance) * math.log(w / m)
+            for w, m in zip(weights[topic], mean, strict=True)
+        ]
+        assert words == tuple(f"w{word:03}" for word in sorted(range(60), key=lambda word: -logs[word])[:15])
+    assert (topics.words == scored(model, data).topics.words) == (relevance == 1)
+
+
+def test_a_word_in_no_training_document_is_in_no_list_by_lift():
+    data = topical()
+    counts = data.corpus.values.copy().tolil()
+    training = np.flatnonzero(data.parts == 0)
+    counts[training, 3] = 0
+    bag = counts.tocsr()
+    bag.eliminate_zeros()
+    without = replace(
+        data, samples=simplex(bag, data.parts == 0), corpus=replace(data.corpus, values=bag, sequence=None, ends=None)
+    )
+    weights = planted() + (np.arange(60) == 3)
+    assert "w003" in scored(Fixed(weights), without).topics.words[2]
+    assert "w003" not in scored(Fixed(weights), without, relevance=0.6).topics.words[2]
 
 
 def test_the_scores_have_the_names_that_are_declared():
