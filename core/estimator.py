@@ -57,7 +57,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     Args:
         n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.kmeans.estimate_n_clusters`).
-        method: name of a method, or path of your own file. Unpickling needs this file.
+        method: name of a method that clusters vectors or images, not one that learns topics of documents, or path of
+            your own file. Unpickling needs this file.
         method_options: options of the method by name; None for its defaults, here and below.
         encoder: name or path of the encoder.
         encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}` of `mlp`.
@@ -253,9 +254,9 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
         if not mistakes.found:
             plugins.allow_named(*plug_in_files(config))  # a path in the caller's code counts as named by the user
+            _refuse_method(config.method.name, mistakes)
+        if not mistakes.found:
             refuse_unused(config, mistakes)
-        if not mistakes.found and not plugins.load("methods", config.method.name).clusters:
-            mistakes.add(("method", "name"), f"{config.method.name!r} does not cluster: use another, such as 'conclus'")
         if mistakes.found:
             raise ValueError("\n".join(f"{_parameter(one.place)}: {one.text}" for one in mistakes.found))
         return replace(as_used(config), evaluation=Evaluation(every=config.epochs)), scale, shape
@@ -331,6 +332,19 @@ class Trained:
 
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def _refuse_method(name: str, mistakes: Mistakes) -> None:
+    """Adds a mistake for a method that cannot cluster the rows of a table of numbers."""
+    method = plugins.load("methods", name)
+    if not method.clusters:
+        mistakes.add(("method", "name"), f"{name!r} does not cluster: use another, such as 'conclus'")
+    elif getattr(method, "scores", None) == "topics":
+        mistakes.add(
+            ("method", "name"),
+            f"{name!r} learns topics of documents, which X does not hold: use a study with "
+            "`data: {name: documents, path: …}`, or another method, such as 'conclus'",
+        )
 
 
 def _plain(value: Any) -> Any:

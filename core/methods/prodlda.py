@@ -37,7 +37,7 @@ class Method(Base):
     sparse = True
     loss_parts = ("loss_reconstruction", "loss_kl")
     scores = "topics"
-    unused = ("encoder", "views")
+    unused = ("encoder", "views", "optimiser.encoder_learning_rate")
     least_batch = 2
     any_epochs = True
 

@@ -3,9 +3,9 @@
 PHRASES = {
     "title": "{data} 训练状态分析",
     "state": "一、当前训练状态",
-    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "about": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch（共 {epochs} 个），"
     "{status}。",
+    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "why": "它是 {of} 个试验中 {metric} 最好的一个。",
     "why.data": "这些试验来自 {data} 个数据集，分数不能相互比较：请用 --trial 指定试验，或用 --study 指定研究。",
     "reason": "记录中的原因：{reason}",

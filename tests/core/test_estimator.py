@@ -26,6 +26,7 @@ from core.estimator import ContrastiveClustering
 from core.evaluation.kmeans import unit_rows
 from core.training.fit import fit
 from core.training.method import DivergedError
+from tests.core.topical import learns_topics
 
 # Many of these models are barely trained.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,6 +44,11 @@ from core.methods.cc import Method as Base
 class Method(Base):
     def outputs(self, samples):
         return Outputs(super().outputs(samples).features, None)
+"""
+
+OWN = """
+class Method(Base):
+    pass
 """
 
 
@@ -119,7 +125,21 @@ def test_an_integer_gives_the_rows_of_a_trial_with_that_seed(blobs):
     assert np.bincount(model.labels_, minlength=3).tolist() == rows[-1].scores.cluster_sizes.tolist()
 
 
-@pytest.mark.parametrize("method", [one for one in plugins.names("methods") if plugins.load("methods", one).clusters])
+CLUSTERING = [one for one in plugins.names("methods") if plugins.load("methods", one).clusters]
+
+
+@pytest.mark.parametrize("method", [one for one in CLUSTERING if learns_topics(one)])
+def test_a_method_that_learns_topics_is_refused_in_one_sentence_before_x_is_read(method, tmp_path):
+    (tmp_path / "mine.py").write_text(f"from {plugins.load('methods', method).__module__} import Method as Base\n{OWN}")
+    for name in (method, str(tmp_path / "mine.py")):
+        with pytest.raises(
+            ValueError, match=f"^method: '{name}' learns topics of documents, which X does not hold"
+        ) as caught:
+            tiny(method=name, views="neighbours").fit("no samples")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [one for one in CLUSTERING if not learns_topics(one)])
 @pytest.mark.parametrize("views", ["auto", "neighbours"])
 def test_every_method_predicts_the_same_after_pickling(method, views, blobs):
     model = tiny(method=method, views=views, epochs=4).fit(blobs[0])

@@ -14,6 +14,7 @@ from core.methods.conclus import Method as Conclus
 from core.training.fit import fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
+from tests.core.topical import fitting, uses
 
 METHODS = plugins.names("methods")
 
@@ -59,7 +60,7 @@ def rows(trial, data, **arguments) -> list[tuple]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_rows_and_another_others(method):
-    trial, data = config(method={"name": method}), blobs()
+    trial, data = config(method={"name": method}), fitting(method, blobs())
     first = rows(trial, data, seed=1)
     torch.randn(100)  # a worker that did something else in between
     np.random.default_rng(0).normal(size=10)
@@ -82,10 +83,10 @@ def test_what_a_method_says_of_all_samples_is_asked_once_an_epoch(monkeypatch):
     assert counts == [90 + 90 + views, 90, 90, 90]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [one for one in METHODS if uses(one, "epochs")])
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_a_resumed_trial_equals_an_uninterrupted_one(method, stop_after):
-    trial, data = config(method={"name": method}), blobs()
+    trial, data = config(method={"name": method}), fitting(method, blobs())
     straight = rows(trial, data, seed=5)
     begun, kept = [], b""
     for row in fit(trial, data, seed=5):

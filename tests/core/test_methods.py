@@ -1,7 +1,5 @@
 """What holds for every file in `core/methods/`: a new method is tested by existing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from scipy import linalg
 
 from core.config import plugins
 from core.config.schema import Mistakes
-from core.config.trial import TrialConfig, read_trial, unused
+from core.config.trial import TrialConfig, read_trial
 from core.data.dataset import Dataset
 from core.data.source import on_device
 from core.evaluation import monitor
@@ -21,11 +19,10 @@ from core.training.fit import build, fit, kinds_of, train_epoch
 from core.training.method import Batch
 from core.training.reported import reported
 from core.training.state import TrainingState
-from tests.core.topical import topical
+from tests.core.topical import fitting, uses
 
 METHODS = plugins.names("methods")
 CLUSTERING = [one for one in METHODS if plugins.load("methods", one).clusters]
-TOPICS = [one for one in METHODS if plugins.constant("methods", one, "scores", default=None) == "topics"]
 # Stages that the defaults reach late or with nothing to carry over: labels in the memory, centroids placed half-way.
 STAGED = [
     {"name": "tcl", "boost": 0.5, "threshold": 0.0},
@@ -53,14 +50,7 @@ def config(method, **values) -> TrialConfig:
 
 def data_for(method, n=96, *, labelled=True) -> Dataset:
     """Documents for a method that learns topics, blobs for all others."""
-    if method not in TOPICS:
-        return blobs(n, labelled=labelled)
-    found = topical(n)
-    return found if labelled else replace(found, labels=None, class_names=())
-
-
-def learns_at_once(method) -> bool:
-    return "epochs" in unused(method if isinstance(method, str) else method["name"])
+    return fitting(method, blobs(n, labelled=labelled))
 
 
 def blobs(n=96, *, labelled=True) -> Dataset:
@@ -97,7 +87,7 @@ def test_a_method_reports_in_the_course_of_a_trial_what_it_declares_and_nothing_
     own = ("loss_share_", "selected", "critic_", "generator_")
     of_steps = {name for name in found if name.startswith(own)} | set(monitor.SIGNALS)
     assert found - of_steps == reported(trial, data)
-    of_gradients = set() if learns_at_once(method) else {"gradient_norm_mean"}
+    of_gradients = {"gradient_norm_mean"} if uses(method, "optimiser") else set()
     assert {*of_gradients, "effective_rank", "duplicates"} <= found
 
 
@@ -222,7 +212,7 @@ def test_a_sample_that_is_not_a_number_changes_nothing_in_any_stage(method):
     state = trained.state_dict().values()
     assert all(torch.isfinite(one).all() for one in state if one.is_floating_point())
     # At half the rate at most, every epoch: what is left must still be a rate.
-    assert 0 < trained.step_guard.scale < 1 or learns_at_once(method)
+    assert 0 < trained.step_guard.scale < 1 or not uses(method, "optimiser")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -16,6 +16,7 @@ from core.evaluation.monitor import Monitor
 from core.training.fit import fit
 from core.training.method import Method
 from core.training.state import TrainingState
+from tests.core.topical import fitting
 
 OF_THE_PROBE = {
     *("probe_feature_std", "effective_rank", "uniformity", "alignment", "infonce_accuracy", "infonce_chance"),
@@ -53,9 +54,11 @@ def unit(*shape, seed=0):
 
 @pytest.mark.parametrize("method", plugins.names("methods"))
 def test_a_trial_is_bit_equal_to_one_without_the_monitor(method, monkeypatch):
+    data = fitting(method, blobs())
+
     def trained():
         torch.manual_seed(1)
-        rows = list(fit(config(method), blobs(), seed=1))
+        rows = list(fit(config(method), data, seed=1))
         scores = [row.scores and (row.scores.metrics, row.scores.health) for row in rows]
         state = rows[-1].state()
         weights = [one for name, one in state.method["modules"].items() if "num_batches" not in name]

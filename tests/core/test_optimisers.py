@@ -9,13 +9,20 @@ from torch import nn
 
 from core.config import plugins
 from core.config.trial import Optimiser
+from core.data.source import on_device
 from core.encoders import mlp
 from core.training import optimisers
-from core.training.fit import build, fit
+from core.training.fit import build, fit, kinds_of
 from core.training.method import Encoder, build_optimiser
 from tests.core.test_fit import METHODS, blobs, config
+from tests.core.topical import fitting, uses
 
 STEPS = 6
+WITH_ENCODER_RATE = [
+    one
+    for one in METHODS
+    if plugins.load("methods", one).clusters and uses(one, "optimiser", "optimiser.encoder_learning_rate")
+]
 TRAINS = """
 import sys
 import numpy as np
@@ -76,12 +83,15 @@ def test_without_one_all_parameters_are_one_group_in_their_order():
     assert (group["lr"], group["configured_lr"]) == (0.1, 0.1)
 
 
-@pytest.mark.parametrize("method", [one for one in METHODS if plugins.load("methods", one).clusters])
+@pytest.mark.parametrize("method", WITH_ENCODER_RATE)
 def test_every_method_trains_its_encoder_at_that_rate(method):
     """At a rate of nearly nothing the encoder stays as it was, while the heads learn."""
     slow = {"learning_rate": 0.01, "encoder_learning_rate": 1e-12}
-    state = next(fit(config(method=method, optimiser=slow), blobs(), seed=0)).state().method
-    fresh = build(config(method=method), torch.from_numpy(blobs().samples), 3, seed=0)
+    data = fitting(method, blobs())
+    state = next(fit(config(method=method, optimiser=slow), data, seed=0)).state().method
+    training = data.part("train")
+    samples = on_device(training.samples, torch.device("cpu"))
+    fresh = build(config(method=method), samples, data.n_classes, seed=0, **kinds_of(training))
     encoders = [name for name, one in fresh.named_modules() if isinstance(one, Encoder)]
     same = {
         name: torch.allclose(state["modules"][name], one, atol=1e-6)

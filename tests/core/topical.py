@@ -1,10 +1,16 @@
-"""Documents that were made of known topics."""
+"""Documents that were made of known topics, for methods that learn topics; how tests tell these from others."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from core.config import plugins
+from core.config.trial import unused
 from core.data.corpus import Corpus
 from core.data.dataset import Dataset
 from core.datasets.documents import simplex
@@ -31,3 +37,26 @@ def topical(n: int = 300, words: int = 60, topics: int = 4, *, length: int = 30,
     return Dataset(
         "topical", samples, labels, classes, f"topical-{n}-{seed}", parts=parts, feature_names=names, corpus=corpus
     )
+
+
+def name_of(method: str | Mapping[str, Any]) -> str:
+    """The name of a method, given alone or with options."""
+    return method if isinstance(method, str) else method["name"]
+
+
+def learns_topics(method: str | Mapping[str, Any]) -> bool:
+    """Whether a method learns topics of documents, as its class says."""
+    return plugins.constant("methods", name_of(method), "scores", default=None) == "topics"
+
+
+def uses(method: str | Mapping[str, Any], *keys: str) -> bool:
+    """Whether a method uses all of these sections and keys of a trial, as its class says."""
+    return not {*keys} & {*unused(name_of(method))}
+
+
+def fitting(method: str | Mapping[str, Any], data: Dataset) -> Dataset:
+    """The data, or, for a method that learns topics, as many documents; they have labels where the data has some."""
+    if not learns_topics(method):
+        return data
+    found = topical(data.n_samples)
+    return found if data.labels is not None else replace(found, labels=None, class_names=())

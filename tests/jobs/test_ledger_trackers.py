@@ -122,7 +122,8 @@ def test_a_status_that_nobody_knows_is_asked_about(take):
         ("best epoch", "metric.best_epoch"), ("test acc", "metric.test_acc"), ("final nmi", "metric.final_nmi"), ("ACC std", "metric.acc_std"),
         ("contrastive_loss", "metric.contrastive_loss"), ("values_0", "metric.values_0"), ("loss_weight", "param.loss_weight"),
         ("params.batch_size", "param.batch_size"), ("Job Type", "note"), ("Source Version", "note"), ("_step", "note"),
-        ("Updated", "note"), ("Group", "note"), ("experiment_id", "note"), ("State", "status"), ("clip", "param.clip"),
+        ("Updated", "note"), ("Group", "note"), ("experiment_id", "note"), ("State", "status"), ("clip", "param.method.clip"),
+        ("grad_clip", "param.grad_clip"),
     ],
 )  # fmt: skip
 def test_a_header_of_a_tracker(header, key):

@@ -109,7 +109,10 @@ def test_a_name_is_looked_up_in_the_users_data_folder(write, tmp_path, monkeypat
     assert flat(study.load(write(), ["data.name=mine"]))["data.path"] == "mine.csv"
 
 
-def test_every_study_that_is_shipped_is_good(root):
+def test_every_study_that_is_shipped_is_good(root, monkeypatch, tmp_path):
+    # The trials are listed without reading the documents; only the hash of their file is in a trial's key.
+    (tmp_path / "20news-bydate_py3.pkz").write_bytes(b"documents")
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     shipped = sorted((root / "studies").glob("*.yaml"))
     assert len(shipped) >= 2
     for path in shipped:
