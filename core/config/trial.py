@@ -252,6 +252,7 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
     except UserError as error:
         mistakes.add((*place, "name"), str(error))
         return PlugIn(name=name)
+    name = plugins.listed(kind, name)
     rest = {key: one for key, one in mapping.items() if key != "name"}
     allowed = [*known, Option("name", str)]
     for key in rest:
