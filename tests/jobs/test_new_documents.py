@@ -115,3 +115,12 @@ def test_the_plan_of_a_study_tells_of_its_documents(tmp_path, monkeypatch, texts
     assert code == 0, err
     assert "t: 300 documents × 40 words (w00 … w39), labels: label, 4 classes" in out + err
     assert "30 words a document" in out + err
+
+
+def test_a_contrast_needs_two_documents_in_a_batch(folder, command):
+    trial = {"data": TRIAL["data"], "method": "gc_atm", "epochs": 1, "batch_size": 1}
+    (folder / "s.yaml").write_text(yaml.safe_dump({"study": "words", "trial": trial, "seeds": [0]}))
+    code, out, err = command("plan", "s.yaml")
+    assert code == 2, out
+    assert "trial.batch_size: 1 is too small for the method gc-atm" in err
+    assert command("plan", "s.yaml", "--set", "trial.method=bat")[0] == 0
