@@ -445,6 +445,22 @@ def test_empty_texts_are_left_out_and_told_alike_of_a_table_and_of_a_folder(tmp_
             text_data.load(path=str(path))
 
 
+def test_what_may_be_documents_is_told_where_it_is_read_as_numbers(tmp_path, command):
+    path = bag(tmp_path / "b.npz", np.tile(GRID, (20, 1)), label=np.arange(80) % 2)
+    code, out, err = command("data", path)
+    assert code == 0, err
+    assert "name: documents, path" in out + err
+    plain = tmp_path / "plain.npz"
+    np.savez(plain, counts=np.tile(GRID, (20, 1)), label=np.arange(80) % 2)
+    code, out, err = command("data", plain)
+    assert code == 0, err
+    assert "name: documents" not in out + err
+    code, _, err = command("data", bag(tmp_path / "long.npz", np.eye(30, 20)))
+    assert (code, "`layout: nf`" in err, "name: documents, path" in err) == (2, True, True)
+    code, _, err = command("data", table(tmp_path / "t.parquet"))
+    assert (code, "{name: documents, text: text}" in err) == (2, True)
+
+
 def test_hostile_words_are_shown_as_they_are(tmp_path, command):
     path = bag(tmp_path / "b.npz", GRID, vocab=np.array(["\x1b[31mred", "new\nline", "=cmd"]))
     code, out, err = command("data", path, "--set=name=documents", "--head")
