@@ -124,3 +124,15 @@ def test_a_contrast_needs_two_documents_in_a_batch(folder, command):
     assert code == 2, out
     assert "trial.batch_size: 1 is too small for the method gc-atm" in err
     assert command("plan", "s.yaml", "--set", "trial.method=bat")[0] == 0
+
+
+def test_words_of_other_libraries_lead_to_those_of_conclus(folder, command):
+    trial = {"data": TRIAL["data"], "method": "bat", "epochs": 1}
+    (folder / "s.yaml").write_text(yaml.safe_dump({"study": "words", "trial": trial, "seeds": [0]}))
+    for key in ("trial.n_topics", "trial.method.n_topics"):
+        code, _, err = command("plan", "s.yaml", "--set", f"{key}=5")
+        assert (code, "the number of topics is `trial.n_clusters`. Allowed" in err) == (2, True), err
+    code, _, err = command("plan", "s.yaml", "--set", "trial.method.temperature=1")
+    assert (code, "; gc-atm, propos have it" in err) == (2, True), err
+    code, _, err = command("plan", "s.yaml", "--set", "select.metric=coherence")
+    assert (code, "of bat on t; did you mean 'npmi'?" in err) == (2, True), err
