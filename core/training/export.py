@@ -156,7 +156,7 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
     words = tuple(plan.get("feature_names") or ())
     # Only training needs the documents: an empty one stands for them.
     corpus = Corpus("", sparse.csr_matrix((1, len(words)), dtype=np.int32)) if plan.get("idf") else None
-    kinds = {"arrays": arrays, "modalities": modalities, "words": words, "corpus": corpus}
+    kinds: dict[str, Any] = {"arrays": arrays, "modalities": modalities, "words": words, "corpus": corpus}
     method = build(config, samples, plan["n_clusters"], seed=0, **kinds)
     try:
         loaded: dict[str, Any] = {"rest": {}}
