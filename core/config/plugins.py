@@ -27,6 +27,8 @@ from core.errors import UserError
 # The name that a file of each kind defines; its keyword-only parameters are the options in a study file.
 ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
 
+_AS_WRITTEN = {"losses", "datasets"}
+"""The kinds in which results have names with underscores and with hyphens."""
 _LARGEST = 2**20
 """The largest size of a plug-in's source, in bytes."""
 _allowed: set[str] = set()
@@ -62,6 +64,16 @@ def names(kind: str) -> tuple[str, ...]:
 def _any_entry_points() -> bool:
     """Whether any installed distribution has plug-ins; cached, since it reads the metadata of all distributions."""
     return any(group.startswith("conclus.") for group in metadata.entry_points().groups)
+
+
+def listed(kind: str, name: str) -> str:
+    """A plug-in's name as `names` lists it, so that `gc_atm` and `gc-atm` are one method with one key.
+
+    Losses and data sets keep their spelling: earlier results have both, and the keys of their trials must stay.
+    """
+    if kind in _AS_WRITTEN or is_path(name) or name in names(kind):
+        return name
+    return own if (own := name.replace("_", "-")) in names(kind) else name
 
 
 def source(kind: str, name: str) -> Path:

@@ -13,7 +13,7 @@ import math
 import re
 import types
 from collections import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -93,11 +93,12 @@ class Mistakes:
         """Adds one mistake."""
         self.found.append(Mistake(place, text))
 
-    def unknown(self, place: Place, allowed: Iterable[str], what: str = "key") -> None:
-        """Adds a mistake for an unknown name, with the nearest known one."""
+    def unknown(self, place: Place, allowed: Iterable[str], what: str = "key", others: Sequence[str] = ()) -> None:
+        """Adds a mistake for an unknown name, with the nearest known one, and with others that have the name."""
         names = sorted(allowed)
         near = did_you_mean(place[-1], names) or "."
-        self.add(place, f"unknown {what}{near} Allowed: {nearest(place[-1], names)}")
+        theirs = f"; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else ""
+        self.add(place, f"unknown {what}{near} Allowed: {nearest(place[-1], names)}{theirs}")
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,15 @@ def descriptions(docstring: str | None) -> dict[str, str]:
     return found
 
 
+# What other libraries call the number of topics.
+_TOPICS = {"n_topics", "num_topics", "n_components", "topics"}
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """The words "; did you mean …?" when something allowed is near, or has these initials (`lr`); else nothing."""
     allowed = list(allowed)
+    if name in _TOPICS:
+        return "; the number of topics is `trial.n_clusters`."
     short = [one for one in allowed if name and name == "".join(part[:1] for part in one.split("_"))]
     plain = {one.casefold(): one for one in reversed(allowed)}
     near = short or [plain[one] for one in difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.55)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -252,11 +253,12 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
     except UserError as error:
         mistakes.add((*place, "name"), str(error))
         return PlugIn(name=name)
+    name = plugins.listed(kind, name)
     rest = {key: one for key, one in mapping.items() if key != "name"}
     allowed = [*known, Option("name", str)]
     for key in rest:
         if key not in {option.name for option in known}:
-            mistakes.unknown((*place, key), (option.name for option in allowed))
+            mistakes.unknown((*place, key), (option.name for option in allowed), others=_others(kind, key))
     good = {key: one for key, one in rest.items() if key in {option.name for option in known}}
     inner = {option.name: one for option in known if (one := plug_in_kind(option.type))}
     plain = [option for option in known if option.name not in inner]
@@ -270,6 +272,16 @@ def read_plug_in(kind: str, value: Any, place: Place, mistakes: Mistakes, *, def
         if len(found := [one for one in names if options.get(one) is not None]) > 1:
             mistakes.add((*place, found[-1]), f"{' and '.join(found)} exclude each other: give one of them")
     return PlugIn(name=name, options=options)
+
+
+def _others(kind: str, option: str) -> list[str]:
+    """The plug-ins of a kind that have an option of this name."""
+    found: list[str] = []
+    for name in plugins.names(kind):
+        with contextlib.suppress(UserError):  # A damaged plug-in that nobody named.
+            if option in {one.name for one in plugins.options(kind, name)}:
+                found.append(name)
+    return found
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

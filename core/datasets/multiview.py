@@ -18,7 +18,7 @@ from core.data.labels import Labels, read_labels
 from core.data.modalities import Modality, filled, joined, missing
 from core.data.prepared import prepared
 from core.datasets import text
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.formats import registry as formats
 from core.formats import view_arrays, view_tables
 
@@ -193,9 +193,8 @@ def _in_vectors(part: ViewsOfFile, path: str, *, least: int = 2, **model: Any) -
         if isinstance(texts, list):
             places = [place for place, one in enumerate(texts) if one is not None]
             if len(places) < least:
-                raise fault(
-                    path, f"the view {name!r} holds {len(places)} texts: at least {least} are needed, or leave it out"
-                )
+                held = f"the view {name!r} holds {counted(len(places), 'text')}"
+                raise fault(path, f"{held}: at least {least} are needed, or leave it out")
             vectors, said = text.vectors_of([texts[place] for place in places], **model)
             views[name] = np.full((len(texts), vectors.shape[1]), np.nan, np.float32)
             views[name][places] = vectors

@@ -84,7 +84,7 @@ def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "
     known = sorted(names)
     if metric not in known:
         name = metric.rpartition(".")[2]
-        near = did_you_mean(name, known)
+        near = "; did you mean 'npmi'?" if name == "coherence" and "npmi" in known else did_you_mean(name, known)
         if name in WINDOWED and "npmi" in known:
             near = ": it needs the order of the words, which the documents do not tell."
         raise UserError(f"{place}: {metric!r} is none of {of}{near or '.'} They are {', '.join(known)}")

@@ -16,6 +16,7 @@ from core.data.dataset import fault
 from core.data.layout import arranged, samples_last, shaped
 from core.data.prepared import gathered
 from core.data.stored import WHOLE, Rows, is_sparse
+from core.errors import UserError
 from core.formats.named_arrays import (
     FEATURES,
     ArrayHead,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _ID = "id: "
 _SPARSE = ("data", "indices", "indptr", "shape")
 _COORDINATES = ("row", "col", "data", "shape")
+_BAG = ("it has words (`vocab`): `data: {name: documents, path: …}` reads it as documents, for topic models",)
 
 
 def read(file: Path, wanted: Wanted) -> Part:
@@ -88,7 +90,11 @@ def _read_npz(file: Path, wanted: Wanted) -> Part:
     with contents(file) as held:
         if wanted.features is None and any(held.heads.keys() >= set(one) for one in (_SPARSE, _COORDINATES)):
             samples, notes = _sparse(held)
-            return replace(part_of(held, wanted, samples), notes=notes)
+            bag = _BAG if "vocab" in held.heads else ()
+            try:
+                return replace(part_of(held, wanted, samples), notes=(*notes, *bag))
+            except UserError as error:
+                raise UserError("; ".join((str(error), *bag))) from error
         return part_of(held, wanted)
 
 

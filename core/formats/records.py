@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.columns import is_label_name, label_key, listed
 from core.data.dataset import damage, fault, user_path
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.formats.text_tables import head_of, is_header, is_missing, is_number
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Texts:
     """What was read from a file of texts.
 
     Attributes:
-        texts: one a row, none of them empty.
+        texts: one a row, none of them empty where that is refused.
         labels: (n,) as they stand in the file; None where there are none.
         label_name: the column of the labels.
         left_out: the other columns, each with the reason.
@@ -242,13 +242,14 @@ def texts_file(path: str) -> Path:
     return file
 
 
-def read_texts(file: Path, text: str, labels: str | None) -> Texts:
+def read_texts(file: Path, text: str, labels: str | None, *, allow_empty: bool = False) -> Texts:
     """Reads a column of texts and that of the labels.
 
     Args:
         file: of rows, as `texts_file` takes it, with names of columns.
         text: the column of the texts.
         labels: as for `core.data.columns.label_key`.
+        allow_empty: whether a text may be missing; it is then empty.
 
     Raises:
         UserError: the file is damaged, a column is not there or not of texts, a text is missing.
@@ -260,7 +261,7 @@ def read_texts(file: Path, text: str, labels: str | None) -> Texts:
     found = label_key(file, [name for name in names if name != text], labels)
     others = [name for name in names if name not in {text, found}]
     return Texts(
-        _texts(file, table[text]),
+        _texts(file, table[text], allow_empty=allow_empty),
         None if found is None else _labels(table[found]),
         found or "",
         tuple(f"{name or 'a column without a name'} ({_reason(name)})" for name in others),
@@ -287,7 +288,7 @@ def _with_texts(file: Path, text: str) -> tuple[Any, tuple[str, ...]]:
         raise fault(file, f"it cannot be read ({reason}): it may be cut short, or of another format") from error
 
 
-def _texts(file: Path, column: Any) -> list[str]:
+def _texts(file: Path, column: Any, *, allow_empty: bool) -> list[str]:
     from pyarrow import types
 
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
@@ -295,13 +296,13 @@ def _texts(file: Path, column: Any) -> list[str]:
         raise fault(file, f"the column of the texts is of type {column.type}: name a column of texts with `text`")
     texts: list[str | None] = column.to_pylist()
     empty = [row for row, one in enumerate(texts, 1) if one is None or not one.strip()]
-    if empty:
+    if empty and not allow_empty:
         raise fault(
             file, f"the text of row {empty[0]} (counted from 1) is missing, {len(empty)} in all: drop such rows"
         )
     if len(texts) < 2:
-        raise fault(file, f"it holds {len(texts)} texts, but clustering needs at least 2")
-    return [one for one in texts if one is not None]
+        raise fault(file, f"it holds {counted(len(texts), 'text')}, but clustering needs at least 2")
+    return [one or "" for one in texts]
 
 
 def _labels(column: Any) -> NDArray[Any]:

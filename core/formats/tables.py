@@ -298,7 +298,8 @@ def _no_number(file: Path, name: str, column: Any, wanted: Wanted) -> Exception:
         advice = (
             (f"write `id: {name}` if it names the samples; else " if names else "")
             + f"correct it, leave it out with `ignore: [{name}]`, name the columns of numbers with `features`, or the "
-            f"classes with `labels: {name}`; for texts use `data: {{name: text, text: {name}}}`"
+            f"classes with `labels: {name}`; for texts use `data: {{name: text, text: {name}}}`, for topic models "
+            f"`data: {{name: documents, text: {name}}}`"
         )
     return fault(file, f"column {name!r} is not numeric: {said}; {advice}")
 

@@ -114,14 +114,15 @@ def read_source(path: str, options: TextOptions) -> TextSource:
 def _table(file: Path, options: TextOptions) -> TextSource:
     import numpy as np
 
-    read = read_texts(file, options.text, options.labels)
+    # As empty files of a folder, empty texts are left out later, with all that have no word that counts.
+    read = read_texts(file, options.text, options.labels, allow_empty=True)
     others = {one.partition(" (")[0] for one in read.left_out}
     part = ("split" if "split" in others else None) if options.split_by is None else options.split_by
     split = None
     if part not in {None, "none"}:
         if part not in {*others, read.label_name}:
             raise fault(file, f"`split_by: {part}` names none of its other columns: {listed(others) or 'it has none'}")
-        split = read_texts(file, options.text, part).labels
+        split = read_texts(file, options.text, part, allow_empty=True).labels
     return TextSource(
         read.texts,
         read.labels,

@@ -30,6 +30,7 @@ class Method(AdversarialTopics):
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")
     exclusive = (("clip", "penalty"),)
     any_epochs = True
+    least_batch = 2
 
     def __init__(
         self,

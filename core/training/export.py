@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
-from core.data.corpus import inverse_frequencies
+from core.data.corpus import Corpus, inverse_frequencies
 from core.data.dataset import Dataset
 from core.data.modalities import side_by_side
 from core.data.source import on_device
@@ -153,7 +154,10 @@ def rebuilt(plan: Mapping[str, Any], weights: bytes, rest: bytes | None, device:
     if modalities and [modalities[-1].stop] != list(plan["sample_shape"]):
         raise UserError("the modalities in the description of the model are not those of its samples: it is damaged")
     words = tuple(plan.get("feature_names") or ())
-    method = build(config, samples, plan["n_clusters"], seed=0, arrays=arrays, modalities=modalities, words=words)
+    # Only training needs the documents: an empty one stands for them.
+    corpus = Corpus("", sparse.csr_matrix((1, len(words)), dtype=np.int32)) if plan.get("idf") else None
+    kinds: dict[str, Any] = {"arrays": arrays, "modalities": modalities, "words": words, "corpus": corpus}
+    method = build(config, samples, plan["n_clusters"], seed=0, **kinds)
     try:
         loaded: dict[str, Any] = {"rest": {}}
         if rest is not None:

@@ -158,7 +158,9 @@ def _first(chosen: Ints, n: int) -> Ints:
     return np.concatenate([chosen, np.setdiff1d(np.arange(n), chosen)])
 
 
-def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[FeatureDifference]]:
+def differing(
+    samples: Samples, clusters: Ints, most: int, *, only_more: bool = False
+) -> dict[int, list[FeatureDifference]]:
     """For each cluster the features that differ most between it and all other samples.
 
     The measure is the standardised mean difference, (mean inside - mean outside) / sqrt((var inside + var outside) / 2)
@@ -170,6 +172,7 @@ def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[Fea
         samples: (n, features).
         clusters: The cluster of each, (n,).
         most: How many features of each cluster, at most; those without a difference are left out.
+        only_more: Whether only features count that a cluster has more of, as of words: most are absent from it.
 
     Returns:
         The features by cluster, the largest difference first; empty for a single cluster, which has no others.
@@ -189,6 +192,7 @@ def differing(samples: Samples, clusters: Ints, most: int) -> dict[int, list[Fea
         unit = np.sqrt(spread / 2)
         unit = np.where(unit > 1e-6 * overall, unit, overall)
         effects = np.divide(inside - outside, unit, out=np.zeros_like(inside), where=unit > 0)
+        effects = np.maximum(effects, 0) if only_more else effects
         order = np.argsort(-np.abs(effects), kind="stable")[:most]
         found[int(group)] = [
             FeatureDifference(int(i), float(effects[i]), float(start[i] + inside[i]), float(start[i] + outside[i]))

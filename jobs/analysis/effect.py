@@ -312,9 +312,10 @@ def _with_verdicts(differences: Sequence[PairedDifference], mode: str) -> list[P
 
 def _verdict(one: PairedDifference, rejected: Iterator[bool], mode: str) -> str:
     if one.estimate is None:
-        return f"not identifiable: {one.n} pair{'s' * (one.n != 1)}"
+        return f"not identifiable: {counted(one.n, 'pair')}"
     if one.estimate.p is None:
-        return f"not identifiable: {one.n} pairs in {one.estimate.configurations} configurations"
+        inside = counted(one.estimate.configurations, "configuration")
+        return f"not identifiable: {counted(one.n, 'pair')} in {inside}"
     if not next(rejected):
         return "no difference shown"
     return "better" if (one.estimate.mean > 0) == (mode == "max") else "worse"

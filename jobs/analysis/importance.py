@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc, ncfdtrinc
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis.intervals import CONFIDENCE, holm
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Factor, Trials, Vector
@@ -329,9 +329,10 @@ def _refuse(trials: Trials) -> None:
 def _notes(means: Means, columns: Mapping[str, Matrix], error: Error | None) -> list[str]:
     notes = []
     if error is None:
+        few = counted(len(means.values), "configuration", "are")
         notes.append(
-            f"{len(means.values)} configurations are too few for {len(columns)} parameters, and too little was "
-            "repeated: add seeds or configurations."
+            f"{few} too few for {counted(len(columns), 'parameter')}, and too little was repeated: add seeds or "
+            "configurations."
         )
     if means.noise is None:
         notes.append("Nothing was repeated with another seed, so the share of luck is unknown.")

@@ -160,7 +160,7 @@ class _Rounds:
         if self._quiet:
             return
         if not self._shown and heat.incomplete:
-            remark([f"{heat.incomplete} configurations lack a seed of the study and stay out"])
+            remark([f"{counted(heat.incomplete, 'configuration')} without all seeds of the study: left out"])
         for number, (count, standings) in enumerate(heat.race.rounds, 1):
             if number > self._shown:
                 click.echo(round_text(heat.board, (number, count, standings), rule, width()), nl=False)

@@ -154,7 +154,7 @@ def _headline(plan: Plan) -> str:
         f"{plan.study.name}: {counted(plan.n_cells, 'configuration')} x "
         f"{counted(seeds, 'seed')} = {counted(plan.n_trials, 'trial')}"
     )
-    return text + (f" ({plan.duplicates} equal configurations left out)" if plan.duplicates else "")
+    return text + (f" ({counted(plan.duplicates, 'equal configuration')} left out)" if plan.duplicates else "")
 
 
 def _space(study: Any) -> list[str]:

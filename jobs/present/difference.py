@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.difference import Difference, Pair
 from jobs.analysis.intervals import half_width, mean
@@ -27,7 +28,9 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
         "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
         _title("Changed from A to B" if found.changes else "Nothing else changed from A to B", fmt, 3),
         _changes_sheet(found).render(fmt, width) if found.changes else "",
-        _title(f"{said(metric)} of the {len(found.pairs)} configurations in both", fmt, 3) if found.pairs else "",
+        _title(f"{said(metric)} of the {counted(len(found.pairs), 'configuration')} in both", fmt, 3)
+        if found.pairs
+        else "",
         pairs_sheet(found, exact=False).render(fmt, width) if found.pairs else "",
         _only("A", found.only_before, fmt),
         _only("B", found.only_after, fmt),
@@ -38,7 +41,7 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
 def notes(found: Difference, metric: str, better: str) -> list[str]:
     """Sentences on what the numbers mean, and on the number of configurations in A and B."""
     here, there = len(found.only_before), len(found.only_after)
-    counts = f"{len(found.pairs)} configurations in both, {here} only in A, {there} only in B."
+    counts = f"{counted(len(found.pairs), 'configuration')} in both, {here} only in A, {there} only in B."
     lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
     overall = [pair.difference for pair in found.pairs if pair.difference is not None]
     if len(overall) > 1:
@@ -47,7 +50,7 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
     if any(pair.verdict == "?" for pair in found.pairs):
         lines.append("? fewer than two shared seeds: too few to compare.")
     if found.imported:
-        lines.append(f"{found.imported} rows are imported and unverified.")
+        lines.append(f"{counted(found.imported, 'row', 'are')} imported and unverified.")
     return lines
 
 

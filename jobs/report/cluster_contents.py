@@ -214,7 +214,7 @@ def _differences(data: Dataset, clusters: NDArray[np.int64], bounds: ShownAtMost
     from core.data.modalities import filled
 
     samples = filled(dense(data.samples)) if data.modalities else data.samples
-    found = numbers.differing(samples, clusters, bounds.terms)
+    found = numbers.differing(samples, clusters, bounds.terms, only_more=data.corpus is not None)
     if data.scaling is None:
         return found
     offset, divisor = (np.broadcast_to(one, data.sample_shape) for one in data.scaling)

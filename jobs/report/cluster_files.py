@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from core.errors import UserError
 from jobs.present.visible import csv_text
 from jobs.report import cluster_images, clusters, html
 from jobs.report.cluster_contents import ClusterContents
+from jobs.report.cluster_data import beginnings
 from jobs.report.sections import Section
 from jobs.results import records
 
@@ -148,13 +149,29 @@ def _sizes(found: ClusterContents) -> Iterator[Iterable[Any]]:
 
 def _examples(found: ClusterContents) -> Iterator[Iterable[Any]]:
     """The shown samples of each cluster, with their texts where they are texts."""
-    texts = found.clusters.texts
+    shown = [
+        (cluster, kind, row, name)
+        for kind, most, samples in found.examples()
+        for cluster, rows in samples.items()
+        for row, name in zip(
+            rows[:most].tolist(), found.clusters.kept.table["id"].take(rows[:most]).to_pylist(), strict=True
+        )
+    ]
+    texts = _texts(found, [(row, name) for _, _, row, name in shown])
     yield ["cluster", "shown_as", "id", "class", *(["text"] if texts else [])]
-    for kind, most, samples in found.examples():
-        for cluster, rows in samples.items():
-            ids = found.clusters.kept.table["id"].take(rows[:most]).to_pylist()
-            for row, name in zip(rows[:most].tolist(), ids, strict=True):
-                yield [cluster, kind, name, found.class_of(row), *([clusters.cut(texts[row])] if texts else [])]
+    for cluster, kind, row, name in shown:
+        yield [cluster, kind, name, found.class_of(row), *([clusters.cut(texts.get(row, ""))] if texts else [])]
+
+
+def _texts(found: ClusterContents, shown: Sequence[tuple[int, Any]]) -> dict[int, str]:
+    """The texts of samples by row, of documents their first words; `shown` has rows and ids."""
+    held = found.clusters
+    if held.texts:
+        return {row: held.texts[row] for row, _ in shown}
+    if held.data is None or held.data.corpus is None:
+        return {}
+    known = beginnings(held.folder, held.row, {str(name) for _, name in shown})
+    return {row: known[str(name)] for row, name in shown if str(name) in known}
 
 
 def _terms(found: ClusterContents) -> Iterator[Iterable[Any]]:

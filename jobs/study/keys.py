@@ -107,7 +107,7 @@ def methods(trial: Mapping[str, Any], ranges: Mapping[str, Range]) -> tuple[str,
                 str(one.get("name", trial_config.TrialConfig.method.name)) if isinstance(one, Mapping) else str(one)
                 for one in values
             )
-            return tuple(dict.fromkeys(found))
+            return tuple(dict.fromkeys(plugins.listed("methods", one) for one in found))
     return (trial["method"]["name"],)
 
 

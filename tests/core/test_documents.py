@@ -22,6 +22,7 @@ from core.data.dataset import cache_folder
 from core.data.describe import described
 from core.data.source import on_device
 from core.datasets import documents, file
+from core.datasets import text as text_data
 from core.errors import UserError
 from core.views import words as words_views
 from tests.conftest import ROOT
@@ -421,6 +422,43 @@ def test_a_folder_of_odd_files(tmp_path):
     saying("`text` is for a table of texts", path=str(folder), text="body")
     (tmp_path / "empty").mkdir()
     saying("there is no .txt file in this folder", path=str(tmp_path / "empty"))
+
+
+def test_empty_texts_are_left_out_and_told_alike_of_a_table_and_of_a_folder(tmp_path):
+    texts = ["cat dog", "", "dog cat cat", " \n", "cat cow dog", "cow"]
+    labels = ["a", "a", "b", "", "b", "a"]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("text", "label"), *zip(texts, labels, strict=True)])
+    columns = {"text": [one or None for one in texts], "label": [one or None for one in labels]}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    (tmp_path / "folder").mkdir()
+    for place, text in enumerate(texts):
+        (tmp_path / "folder" / f"{place}.txt").write_text(text, encoding="utf-8")
+    csv_file, parquet_file, folder = (documents.load(path=str(tmp_path / f)) for f in ("t.csv", "t.parquet", "folder"))
+    for data in (csv_file, parquet_file, folder):
+        assert rows(data).tolist() == rows(folder).tolist()
+        assert "2 documents without a word of the vocabulary left out" in " ".join(data.notes)
+    assert csv_file.ids.tolist() == parquet_file.ids.tolist() == [0, 2, 4, 5]
+    assert csv_file.labels.tolist() == parquet_file.labels.tolist() == [0, 1, 1, 0]
+    for path in (tmp_path / "t.csv", tmp_path / "t.parquet"):
+        with pytest.raises(UserError, match=r"the text of row 2 .* is missing, 2 in all"):
+            text_data.load(path=str(path))
+
+
+def test_what_may_be_documents_is_told_where_it_is_read_as_numbers(tmp_path, command):
+    path = bag(tmp_path / "b.npz", np.tile(GRID, (20, 1)), label=np.arange(80) % 2)
+    code, out, err = command("data", path)
+    assert code == 0, err
+    assert "name: documents, path" in out + err
+    plain = tmp_path / "plain.npz"
+    np.savez(plain, counts=np.tile(GRID, (20, 1)), label=np.arange(80) % 2)
+    code, out, err = command("data", plain)
+    assert code == 0, err
+    assert "name: documents" not in out + err
+    code, _, err = command("data", bag(tmp_path / "long.npz", np.eye(30, 20)))
+    assert (code, "`layout: nf`" in err, "name: documents, path" in err) == (2, True, True)
+    code, _, err = command("data", table(tmp_path / "t.parquet"))
+    assert (code, "{name: documents, text: text}" in err) == (2, True)
 
 
 def test_hostile_words_are_shown_as_they_are(tmp_path, command):

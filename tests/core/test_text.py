@@ -243,7 +243,7 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
         ({"text": [1, 2, 3]}, {}, "is of type int64: name a column of texts"),
         ({"text": [["a"], ["b"]]}, {}, "is of type list"),
         ({"text": ["a b", None, " "]}, {}, r"row 2 \(counted from 1\) is missing, 2 in all"),
-        ({"text": ["a b"]}, {}, "it holds 1 texts"),
+        ({"text": ["a b"]}, {}, "it holds 1 text, but"),
         ({"text": ["same words", "same words"]}, {}, "all 2 samples are equal"),
         ({"text": ["?", "!"]}, {}, "no words are left"),
         ({"text": ["loud", "loud, loud"]}, {}, "all texts have but one and the same word"),

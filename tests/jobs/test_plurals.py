@@ -33,10 +33,18 @@ def test_a_study_of_one_trial(tmp_path, command, monkeypatch):
     model = next(tmp_path.rglob("best_model.pt"))
     said += [*command("status")[1:], *command("embed", model, "one.npz", "--out", "v.parquet")[1:]]
     said += command("sql", "select 1 a from trials", "--out", "a.parquet")[1:]
+    said += command("diff", "results", "results")[1:]
     text = "\n".join(said)
     assert not ONE.findall(text)
     assert "evaluation.every=" in text
-    for told in ("1 trial is done", "1 channel ", "Wrote 1 vector of", "1 of 1 trial done", "Wrote 1 row to"):
+    for told in (
+        "1 trial is done",
+        "1 channel ",
+        "Wrote 1 vector of",
+        "1 of 1 trial done",
+        "Wrote 1 row to",
+        "1 configuration in both",
+    ):
         assert told in text
 
 

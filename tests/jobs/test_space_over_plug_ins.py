@@ -76,3 +76,19 @@ def test_a_function_of_ones_own_for_texts_counts_as_a_plug_in(tmp_path):
     again = plan.make(study.load(moved)).trials[0]
     assert again.parameters["data.analyzer"] == "cut.py:cut"
     assert again.trial_key == plan.make(read).trials[0].trial_key
+
+
+def test_underscores_and_hyphens_in_a_method_s_name_are_one_method_with_one_key(tmp_path):
+    found = [
+        plan.make(read(tmp_path, "cc", name=f"method.name: {{grid: [{name}, cc]}}")) for name in ("gc_atm", "gc-atm")
+    ]
+    assert [one.config_key for one in found[0].trials] == [one.config_key for one in found[1].trials]
+    assert {one.config.method.name for one in found[0].trials} == {"gc-atm", "cc"}
+    both = plan.make(read(tmp_path, "cc", name="method: {grid: [gc_atm, {name: gc-atm}]}"))
+    assert (both.n_cells, both.duplicates) == (1, 1)
+
+
+def test_losses_and_data_sets_keep_the_keys_of_their_spelling(tmp_path):
+    losses = "method.loss: {grid: [info_nce, info-nce]}"
+    found = plan.make(read(tmp_path, "paired", losses, "data.name: {grid: [digit_halves, digit-halves]}"))
+    assert len({one.config_key for one in found.trials}) == 4

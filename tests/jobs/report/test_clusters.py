@@ -496,3 +496,23 @@ def test_the_map_is_of_the_saved_models_features_where_it_was_saved(tmp_path, co
     contents = cluster_contents.gather(read, "why", SECTION)
     assert not contents.of_features
     assert "the saved model cannot be used" in contents.notes[0]
+
+
+def test_documents_are_shown_by_the_words_they_have_and_by_their_beginnings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["cat dog cow", "sun sea sky", "tax tariff trade"]
+    texts = [f"{words[i % 3]} and {words[i % 3].split()[i % 2]}" for i in range(30)]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["text"], *([text] for text in [texts[0], "", *texts[1:]])])
+    monkeypatch.chdir(tmp_path)
+    found = Clustered(tmp_path, "{name: documents, path: t.csv, stop_words: none}", np.arange(30) % 3)
+    contents = cluster_contents.gather(found.read(), "a trial", SECTION)
+    for cluster, several in contents.differences.items():
+        shown = {contents.feature_names[one.feature] for one in several}
+        assert shown == {*words[cluster].split()}
+        assert all(one.effect > 0 for one in several)
+    files = cluster_files.files(contents, "title", "made")
+    rows = list(csv.DictReader(io.StringIO(files["examples.csv"].decode())))
+    assert rows
+    for row in rows:
+        assert row["text"] == ([texts[0], "", *texts[1:]])[int(row["id"])]
