@@ -128,7 +128,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -291,7 +291,7 @@ def _topic_quality(
     """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
     hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
     for cell, entry in found:
-        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        npmi = entry.score if column == f"{of_epoch(column)}npmi" else entry.secondary.get("npmi")
         params = {**constant, **entry.params}
         if npmi is not None and (data := hashes[cell.rows[0]]):
             group = (data, params.get("n_clusters"))

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import conclus
 from core.errors import UserError
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.outcomes import TopicQuality, below_baseline
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.tpe import _assignment
-from jobs.present.leaderboard import board_sheet
+from jobs.present.leaderboard import board_sheet, leaderboard_text
+from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from jobs.study.study import parse
 from tests.core.topical import topical
@@ -141,3 +144,42 @@ def test_the_leaderboard_has_it_in_every_format_whatever_ranks():
     # What only one of them uses, with a single value, is no column.
     assert list(board.entries[0].params) == ["method.name"]
     assert board.constant["epochs"] == 60
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Rows of a study of methods: one without epochs, and two of which each has an option and one value of the rest."""
+    used = {"epochs": 60, "batch_size": 64, "optimiser.name": "adam"}
+    options = {"nmf": {}, "bat": {**used, "method.hidden_dim": 128}, "prodlda": {**used, "method.hidden_dim": 100}}
+    for method, npmi in (("nmf", 0.3), ("bat", 0.2), ("prodlda", 0.35)):
+        for seed in (0, 1):
+            scores = {"npmi": npmi, "nmi": npmi + seed / 1000, "loss": 1.0}
+            row = Attempt(
+                study="s",
+                trial_key=f"{method}{seed}",
+                config_key=method,
+                seed=seed,
+                attempt_id=f"A{seed}{method}",
+                status="ok",
+                data_hash="d",
+                params={"method.name": method, "n_clusters": 20, "optimiser.learning_rate": 0.1, **options[method]},
+                metrics=scores,
+                best=scores,
+                history=[(epoch, 1.0, name, value) for epoch in (1, 2) for name, value in scores.items()],
+            )
+            writer.write(str(tmp_path / "results"), row)
+    return tmp_path / "results"
+
+
+def told(command, *arguments):
+    found = CliRunner(env={"COLUMNS": "80"}).invoke(conclus.cli.get_command(None, command), list(map(str, arguments)))
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+@pytest.mark.parametrize("metric", ["npmi", "mean5.npmi", "best.npmi", "nmi"])
+def test_the_commands_say_that_a_topic_model_is_below_the_baseline(stored, metric):
+    line = "BELOW_BASELINE: npmi 0.200, nmf has 0.300"
+    for fmt in ("table", "markdown", "csv", "json", "latex"):
+        assert told("aggregate", stored, "--metric", metric, "--format", fmt).replace("\\", "").count(line) == 1
+    assert leaderboard_text([str(stored)], "s", metric, "max", 80).count(line) == 1  # at the end of `conclus run`
