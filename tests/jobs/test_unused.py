@@ -245,3 +245,16 @@ def test_the_status_page_names_the_method_of_better_trials(stored):
     assert [row.other for row in better] == [
         (("method.name", "bat", name),) for name in ("prodlda",) * 2 + ("nmf",) * 2
     ]
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [("[nmf, bat]", False), ("[bat, conclus]", True), ("[{name: bat, hidden_dim: 64}, {name: nmf}]", False)],
+)
+def test_a_study_that_is_written_out_names_no_method_that_none_of_its_cells_has(bag, space, named):
+    made = study(bag, "  n_clusters: 4", f"space: {{method: {{grid: {space}}}}}")
+    assert ("instance_temperature" in made.whole()) is named
+    again = parse(made.whole(), "again", bag)
+    assert again.trial == made.trial
+    keys = [[trial.trial_key for trial in planning.make(one).trials] for one in (made, again)]
+    assert keys[0] == keys[1]
