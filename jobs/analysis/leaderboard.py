@@ -93,11 +93,11 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters with one value over the whole table, or in all rows of the methods that have them.
+        constant: Parameters that tell no configurations apart, with their value; see `samples.constants`.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
-        of_some: Those of `constant` that some of the methods do not have.
+        of_some: Those of `constant` that go with the method.
     """
 
     metric: str
@@ -128,7 +128,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -190,21 +190,9 @@ def by_seed(
 
 
 def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
-    """The parameters that do not vary, with their value, and those of them that some of the methods do not have."""
-    values = {key.removeprefix(PARAM): table[key].to_pylist() for key in table.column_names if key.startswith(PARAM)}
-    constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
-    of_some = {
-        key: next(cell for cell in cells if cell is not None)
-        for key, cells in values.items()
-        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(values.get("method.name", []), cells)
-    }
-    return dict(sorted((constant | of_some).items())), frozenset(of_some)
-
-
-def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
-    """Whether all rows of a method have the parameter, or none has; a row of no method says nothing."""
-    having = {(method, cell is not None) for method, cell in zip(methods, cells, strict=False)}
-    return bool(having) and None not in {*methods} and len(having) == len({*methods})
+    """The parameters that do not vary, with their value, and those of them that go with the method."""
+    names = [name for name in table.column_names if name.startswith(PARAM)]
+    return samples.constants({name.removeprefix(PARAM): table[name].to_pylist() for name in names})
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -291,7 +279,7 @@ def _topic_quality(
     """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
     hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
     for cell, entry in found:
-        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        npmi = entry.score if column == f"{of_epoch(column)}npmi" else entry.secondary.get("npmi")
         params = {**constant, **entry.params}
         if npmi is not None and (data := hashes[cell.rows[0]]):
             group = (data, params.get("n_clusters"))
