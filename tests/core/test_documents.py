@@ -2,6 +2,7 @@
 """Documents of words: against scikit-learn, in all forms, hostile bags, splits without leaks, and the cache."""
 
 import csv
+import os
 import pickle
 import re
 import zlib
@@ -308,6 +309,15 @@ HOSTILE = {
     "a strange split": ({"split": ["train", "left", "train", "test"]}, "'left' is not a part of a split"),
     "nothing to train on": ({"split": [1, 1, 1, 1]}, "the split has no part to train on"),
     "one document to train on": ({"split": [0, 1, 1, 1]}, "1 training document are left"),
+    "half of a letter in a word": (
+        {"vocab": ["a", "b", "c\ud800"]},
+        r"word 3 of `vocab`, 'c\\ud800', is no valid text",
+    ),
+    "half of a letter in a label": ({"label": ["a", "b\ud800", "a", "a"]}, r"label 2, 'b\\ud800', is no valid text"),
+    "half of a letter in the name of a class": (
+        {"label": [0, 1, 0, 1], "label_names": ["\udc80", "b"]},
+        r"name 1 of `label_names`, '\\udc80', is no valid text",
+    ),
     "labels of another length": ({"label": [0, 1]}, r"`label` has the shape \(2,\)"),
 }
 
@@ -345,6 +355,11 @@ def test_counts_that_are_there_twice_are_added_and_zeros_left_out(tmp_path):
     assert data.corpus.counts.has_sorted_indices
     assert data.corpus.counts.nnz == 3
     assert data.notes[0] == "1 count of a word that its document had already, added up"
+
+
+def test_counts_of_a_small_type_are_counts(tmp_path):
+    path = bag(tmp_path / "b.npz", GRID, data=np.array([2, 1, 1, 1, 1, 3, 1], np.float16))
+    assert documents.load(path=path).corpus.counts.toarray().tolist() == GRID.tolist()
 
 
 def test_rules_for_the_words_of_a_bag(tmp_path):
@@ -421,6 +436,16 @@ def test_a_folder_of_odd_files(tmp_path):
     saying("`text` is for a table of texts", path=str(folder), text="body")
     (tmp_path / "empty").mkdir()
     saying("there is no .txt file in this folder", path=str(tmp_path / "empty"))
+
+
+def test_names_of_files_and_folders_that_are_no_text_are_shown_with_escapes(tmp_path):
+    for name in (b"a\xff", b"b"):
+        (tmp_path / "posts" / os.fsdecode(name)).mkdir(parents=True)
+        (tmp_path / "posts" / os.fsdecode(name) / "1.txt").write_text("cat dog")
+        (tmp_path / "posts" / os.fsdecode(name) / "2.txt").write_text("cat cow")
+    data = documents.load(path=str(tmp_path / "posts"))
+    assert data.class_names == (r"a\xff", "b")
+    assert data.ids.tolist() == [r"a\xff/1.txt", r"a\xff/2.txt", "b/1.txt", "b/2.txt"]
 
 
 def test_hostile_words_are_shown_as_they_are(tmp_path, command):
