@@ -383,6 +383,11 @@ def test_rules_for_the_words_of_a_bag(tmp_path):
         ({"text": "body"}, "`text: body` must name one of its columns"),
         ({"split_by": "part"}, "`split_by: part` names none of its other columns: it has none"),
         ({"labels": "kind"}, "`labels: kind`"),
+        (
+            {"min_df": 1.0},
+            "`min_df: 1.0` keeps only words that are in all training documents: for one document, write 1",
+        ),
+        ({"max_df": 1}, "`max_df: 1` keeps only words of a single training document: for all documents, write 1.0"),
         ({"min_df": 100}, "only 0 words and 0 training documents are left"),
         ({"token_pattern": "("}, "is not a regular expression"),
         ({"token_pattern": "(a)(b)"}, "has 2 groups"),
