@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,27 @@ def check_named(file: Path, wanted: Wanted, keys: Collection[str]) -> None:
         unknown = [repr(name) for name in names if name not in keys]
         if unknown:
             raise fault(file, f"`{option}` names {listed(unknown)}, but the file has {listed(keys)}")
+
+
+def check_texts(texts: Iterable[str], where: Path | str, what: Callable[[int], str]) -> None:
+    """Checks that texts of a file can be written: half of a character (a lone surrogate of UTF-16) can not.
+
+    Args:
+        texts: as they were read.
+        where: the file, for the message.
+        what: gives what a text is in the message, from its number, counted from 1.
+
+    Raises:
+        UserError: a text is no valid Unicode.
+    """
+    for number, one in enumerate(texts, 1):
+        if not one.isascii() and any("\ud800" <= letter <= "\udfff" for letter in one):
+            raise fault(where, f"{what(number)}, {cut(one, 200)!a}, is no valid text: half of a character is left")
+
+
+def printable(name: str) -> str:
+    """A file's name with bytes that are no UTF-8 as escapes: nothing else can be written to a file of results."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def listed(names: Iterable[str]) -> str:

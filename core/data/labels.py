@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import listed
+from core.data.columns import check_texts, listed
 from core.data.dataset import UNLABELLED, fault
 from core.errors import UserError
 
@@ -83,7 +83,9 @@ def _values(raw: NDArray[Any], where: Path | str) -> NDArray[Any]:
         return _whole(raw, where)
     if kind == "S":
         raw = np.char.decode(raw, "utf-8", "replace")
-    return np.asarray(["" if one is None or one != one else str(one) for one in raw.tolist()], dtype=object)  # noqa: PLR0124 - NaN
+    texts = ["" if one is None or one != one else str(one) for one in raw.tolist()]  # noqa: PLR0124 - NaN
+    check_texts(texts, where, lambda number: f"label {number:,}")
+    return np.asarray(texts, dtype=object)
 
 
 def _whole(raw: NDArray[Any], where: Path | str) -> NDArray[np.int64]:

@@ -92,7 +92,13 @@ class DocumentReading:
         return None if self.reference is None else self.over(self.reference, words)[0]
 
     def _check(self) -> None:
-        """Refuses options that would do nothing."""
+        """Refuses options that would do nothing, and those of which 1 and 1.0, equal as numbers, would be confused."""
+        if isinstance(self.min_df, float) and self.min_df == 1:
+            what = "`min_df: 1.0` keeps only words that are in all training documents: for one document, write 1"
+            raise fault(self.path, what)
+        if isinstance(self.max_df, int) and self.max_df == 1:
+            what = "`max_df: 1` keeps only words of a single training document: for all documents, write 1.0"
+            raise fault(self.path, f"{what} or leave it out")
         bag = is_bag(self.path)
         texts = [one for one in (self.path, self.reference) if one is not None and not is_bag(one)]
         default = DocumentReading(path=self.path)

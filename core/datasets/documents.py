@@ -65,9 +65,9 @@ def load(
             are there.
         test: the share of the documents that is drawn for testing, where nothing says the parts.
         split_seed: the seed of the draw. It is not the trial's: all trials of a study have the same parts.
-        min_df: a word must occur in so many training documents, or in this share of them (a number with a point). By
-            default 2; every word of a ready bag.
-        max_df: a word may occur in at most so many training documents, or this share of them.
+        min_df: a word must occur in so many training documents, or in this share of them (a number with a point;
+            1.0 is refused). By default 2; every word of a ready bag.
+        max_df: a word may occur in at most so many training documents, from 2 on, or this share of them.
         max_features: the words that are most frequent in the training documents are kept. By default 10,000; all of a
             ready bag.
         min_words: documents with fewer words of the vocabulary are left out.

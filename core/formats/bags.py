@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import label_key, listed
+from core.data.columns import check_texts, label_key, listed
 from core.data.dataset import damage, fault
 from core.errors import counted
 from core.formats.arrays import contents
@@ -143,6 +143,8 @@ def _check_whole(file: Path, data: NDArray[Any]) -> None:
 
     if data.dtype.kind not in "biuf":
         raise fault(file, f"`data` is of type {data.dtype}, but it must be of counts")
+    if data.dtype == np.float16:  # It has no number as large as _MOST.
+        data = data.astype(np.float32)
     wrong = ~((data >= 0) & (data <= _MOST)) if data.dtype.kind != "b" else np.zeros(0, np.bool_)
     if data.dtype.kind == "f":
         wrong |= ~np.isfinite(data) | (data != np.floor(data))
@@ -166,6 +168,7 @@ def _words(held: NamedArrays, size: int) -> tuple[str, ...]:
     if len(found) != size:
         raise fault(held.file, f"`vocab` has {counted(len(found), 'word')} for the {size:,} columns of the counts")
     words = tuple(found.tolist())
+    check_texts(words, held.file, lambda number: f"word {number:,} of `vocab`")
     if "" in words:
         raise fault(held.file, f"word {words.index('') + 1:,} of `vocab` is empty: give each column a name")
     if len(set(words)) < size:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from core.data.columns import Part, Wanted, listed
+from core.data.columns import Part, Wanted, listed, printable
 from core.data.dataset import fault
 from core.errors import counted
 from core.formats.label_tables import SUFFIXES, TABLES, Names, file_column, labels_of, suffix
@@ -83,7 +83,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
     samples, kept, told = decoded(
         folder,
         lambda: ([root + name for name in names[i : i + size]] for i in range(0, len(names), size)),
-        [_printable(name) for name in names],
+        [printable(name) for name in names],
         [root + name for name in names[::step]],
         size=wanted.size,
         skip=wanted.broken == "skip",
@@ -95,7 +95,7 @@ def read(folder: Path, wanted: Wanted) -> Part:
         None if chosen.labels is None else values([chosen.labels[place] for place in rows]),
         left_out=chosen.left,
         label_name=chosen.label_name,
-        ids=np.asarray([_printable(names[place]) for place in rows], dtype=object),
+        ids=np.asarray([printable(names[place]) for place in rows], dtype=object),
         notes=(*chosen.notes, *told),
         axes=("height", "width", "channels") if samples.shape[1] > 1 else ("height", "width"),
     )
@@ -125,11 +125,6 @@ def _naming(folder: Path, tree: _Tree, wanted: Wanted | None = None) -> list[str
         return []
     known, column = Names(tree.images), None if wanted is None else wanted.id
     return [one for one in tables if file_column(folder, one, known, column)]
-
-
-def _printable(name: str) -> str:
-    """A name with bytes that are no UTF-8 as escapes: nothing else can be written to a file of results."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -196,7 +191,7 @@ def _chosen(folder: Path, tree: _Tree, wanted: Wanted) -> _Chosen:
         said = f"`id: {wanted.id}` names the column of file names in a table, but no table of labels is read: leave it"
         raise fault(folder, f"{said} out")
     if others := [one for one in tree.others if one not in tables]:
-        found.notes.append(f"files that are no images: {listed(map(_printable, sorted(others)))}")
+        found.notes.append(f"files that are no images: {listed(map(printable, sorted(others)))}")
     if wanted.labels == "none" or wanted.known is not None:
         return found
     if by_table:
@@ -217,7 +212,7 @@ def _chosen(folder: Path, tree: _Tree, wanted: Wanted) -> _Chosen:
         )
     if any(one.count("/") > 1 for one in inner):
         found.notes.append("folders in the class folders are joined: the class is the first folder")
-    found.labels, found.label_name = [_printable(one) for one in folders], "folder"
+    found.labels, found.label_name = [printable(one) for one in folders], "folder"
     return found
 
 
@@ -253,7 +248,7 @@ def _parts(folder: Path, images: Sequence[str]) -> tuple[str, set[str]]:
     if strange and len({_PARTS[one.lower()] for one in parts} - {""}) == 1:
         return prefix, set()  # a class of trains among cars and buses
     if strange or flat:
-        said = listed(_printable(one) for one in (*strange, *flat[:3]))
+        said = listed(printable(one) for one in (*strange, *flat[:3]))
         raise fault(
             folder,
             f"its folders {listed(sorted(parts))} are parts of a data set, but {said} beside them is none: name one of "

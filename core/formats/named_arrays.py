@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from core.data.columns import Wanted
+from core.data.columns import Wanted, check_texts
 from core.data.stored import Rows
 
 if TYPE_CHECKING:
@@ -112,7 +112,15 @@ def numbered_views(held: NamedArrays, keys: Sequence[str]) -> list[str]:
 
 
 def class_names(held: NamedArrays) -> tuple[str, ...]:
-    """The file's names of class 0, 1, …; empty where it has none."""
+    """The file's names of class 0, 1, …; empty where it has none.
+
+    Raises:
+        UserError: a name is no valid text.
+    """
     texts = [key for key, head in held.heads.items() if head.dtype.kind == "U" and len(head.shape) == 1]
     found = [key for key in texts if held.called(key).lower() in _CLASS_NAMES]
-    return tuple(held.read(found[0]).tolist()) if len(found) == 1 else ()
+    if len(found) != 1:
+        return ()
+    names = tuple(held.read(found[0]).tolist())
+    check_texts(names, held.file, lambda number: f"name {number:,} of `{found[0]}`")
+    return names

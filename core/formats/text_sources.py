@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from core.data.columns import listed
+from core.data.columns import listed, printable
 from core.data.dataset import content_hash, damage, fault, tree_hash, user_path
 from core.formats.records import read_texts, texts_file
 
@@ -196,7 +196,7 @@ def _folder(folder: Path, options: TextOptions) -> TextSource:
 
     _check_folder(folder, options)
     names = _names(folder)
-    places = [os.path.relpath(one, folder) for one in names]
+    places = [printable(os.path.relpath(one, folder)) for one in names]
     paths = [Path(one).parts for one in places]
     tops = {one[0] for one in paths if len(one) > 1}
     parts = {one: found[1].lower() for one in tops if (found := _PART.fullmatch(one))}

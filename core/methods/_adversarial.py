@@ -192,7 +192,7 @@ class AdversarialTopics(Base):
         optimiser = self.optimisers["critic"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        taken = self.step_guard.take(self, optimiser)
+        taken = self.step_guard.take(self, optimiser, name="critic")
         if self.clip is not None and taken:
             with torch.no_grad():
                 for one in self.critic.parameters():
@@ -226,7 +226,7 @@ class AdversarialTopics(Base):
         # Only their gradients: those of the critic would cost as much again.
         total.backward(inputs=[*learners[0], *learners[1]])
         norm = float(nn.utils.get_total_norm([one.grad for one in learners[0] if one.grad is not None]))
-        if self.step_guard.take(self, generator, encoder):
+        if self.step_guard.take(self, generator, encoder, name="others"):
             self._norms.append(norm)
             self._average()
         return found

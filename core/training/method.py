@@ -257,15 +257,17 @@ class StepGuard:
 
     def __init__(self) -> None:
         self.scale = 1.0
-        self.in_a_row = 0
+        self.in_a_row: dict[str, int] = {}
         self._norms: list[float] = []
         self._skipped = 0
 
-    def take(self, modules: nn.Module, *optimisers: torch.optim.Optimizer) -> bool:
+    def take(self, modules: nn.Module, *optimisers: torch.optim.Optimizer, name: str = "") -> bool:
         """Steps with all optimisers if all their gradients are finite; returns whether it did.
 
+        `name` tells apart the optimisers that step at different times: bad steps in a row are counted by name.
+
         Raises:
-            DivergedError: this is the third step in a row with gradients that are not finite.
+            DivergedError: this is the third step in a row of that name with gradients that are not finite.
         """
         groups = [group for one in optimisers for group in one.param_groups]
         norm = float(
@@ -274,11 +276,11 @@ class StepGuard:
         if math.isfinite(norm):
             for one in optimisers:
                 one.step()
-            self.in_a_row = 0
+            self.in_a_row[name] = 0
             self._norms.append(norm)
             return True
         self._skipped += 1
-        self._undo(modules, groups)
+        self._undo(modules, groups, name)
         return False
 
     def signals(self) -> dict[str, float]:
@@ -290,10 +292,10 @@ class StepGuard:
             found |= {"gradient_norm_mean": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
         return found
 
-    def _undo(self, modules: nn.Module, groups: list[dict[str, Any]]) -> None:
-        self.in_a_row += 1
-        if self.in_a_row >= self.LIMIT:
-            raise DivergedError(f"{self.in_a_row} steps in a row gave gradients that are not finite")
+    def _undo(self, modules: nn.Module, groups: list[dict[str, Any]], name: str) -> None:
+        self.in_a_row[name] = self.in_a_row.get(name, 0) + 1
+        if self.in_a_row[name] >= self.LIMIT:
+            raise DivergedError(f"{self.in_a_row[name]} steps in a row gave gradients that are not finite")
         self.scale /= 2
         for group in groups:
             group["lr"] /= 2
@@ -302,13 +304,14 @@ class StepGuard:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _finite(module):
                 module.reset_running_stats()
 
-    def state(self) -> dict[str, float | int]:
+    def state(self) -> dict[str, Any]:
         """The state for a checkpoint, between two epochs."""
-        return {"scale": self.scale, "in_a_row": self.in_a_row}
+        return {"scale": self.scale, "in_a_row": dict(self.in_a_row)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restores a state from a checkpoint."""
-        vars(self).update(state)
+        """Restores a state from a checkpoint; older ones hold one number of bad steps in a row for all optimisers."""
+        self.scale, bad = state["scale"], state["in_a_row"]
+        self.in_a_row = {"": bad} if isinstance(bad, int) else dict(bad)
 
 
 def _finite(module: nn.Module) -> bool:

@@ -105,13 +105,13 @@ def below_baseline(found: Mapping[Key, TopicQuality]) -> dict[Key, str]:
     """
     best: dict[tuple[Any, ...], TopicQuality] = {}
     for one in found.values():
-        if _declared(one.method, "baseline", default=False) is True:
+        if isfinite(one.npmi) and _declared(one.method, "baseline", default=False) is True:
             best[one.group] = max(best.get(one.group, one), one, key=lambda other: other.npmi)
     told: dict[Key, str] = {}
     for key, one in found.items():
         known = best.get(one.group)
         is_neural = "epochs" not in _declared(one.method, "unused", default=())
-        if known and is_neural and one.method != known.method and one.npmi <= known.npmi:
+        if known and is_neural and one.method != known.method and not one.npmi > known.npmi:  # NaN, too
             few = ", too few seeds to tell" if min(one.n, known.n) < 2 else ""
             told[key] = f"BELOW_BASELINE: npmi {one.npmi:.3f}, {known.method} has {known.npmi:.3f}{few}"
     return told

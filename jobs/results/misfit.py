@@ -78,6 +78,8 @@ def _beyond(name: str, column: pa.ChunkedArray) -> str:
         is_within, why = _RANGES[name]
         return "" if is_within(column) else why
     if pa.types.is_list(kind):
+        if name == "cluster_sizes" and not _within(_call("list_flatten", column), 0, LARGEST):
+            return "has a size below 0"
         return _beyond_in_lists(column) or (_beyond_of_topics(column) if name in _OF_TOPICS else "")
     if pa.types.is_floating(kind):
         return _beyond_numbers(name, column)

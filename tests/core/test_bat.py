@@ -15,8 +15,10 @@ from core.methods._adversarial import Critic, half_of_words
 from core.methods._words import WordMap
 from core.seeds import Streams
 from core.training.fit import build, fit, kinds_of
-from core.training.method import Batch, StepGuard
+from core.training.method import Batch, DivergedError, StepGuard
 from core.training.state import TrainingState
+from losses.conditional_contrast import conditional_contrast
+from losses.nt_xent import nt_xent
 from tests.core.topical import topical
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -193,6 +195,20 @@ def test_the_contrast_teaches_generator_projection_and_embedding(loss, embedding
     )
 
 
+@pytest.mark.parametrize("loss", ["info_nce", "conditional"])
+def test_the_contrast_is_the_one_asked_for_at_its_temperature(loss):
+    made, _, _ = built({"name": "gc-atm", "loss": loss, "temperature": 0.2})
+    generator = torch.Generator().manual_seed(3)
+    hidden, theta = torch.randn(20, 128, generator=generator), torch.rand(20, 4, generator=generator)
+    projected, labels = made.projection(hidden), theta @ made.embedding.weight
+    expected = {
+        "info_nce": nt_xent(projected, labels, 0.2),
+        "conditional": conditional_contrast(projected, labels, theta.argmax(dim=1), 0.2),
+    }
+    assert made.contrast(hidden, theta).item() == pytest.approx(expected[loss].item(), rel=1e-6)
+    assert abs(expected["info_nce"].item() - expected["conditional"].item()) > 0.01
+
+
 @pytest.mark.parametrize(("given", "rate"), [("lr", 0.02), ("lr/10", 0.002), ("lr/100", 0.0002), (0.5, 0.5)])
 def test_the_generators_rate_is_a_number_or_a_share(given, rate):
     made, *_ = built({"name": "bat", "generator_learning_rate": given}, optimiser={"learning_rate": 0.02})
@@ -283,6 +299,45 @@ def test_a_step_of_two_optimisers_is_taken_by_both_or_none():
         parameter.grad = torch.ones_like(parameter)
     assert guard.take(both, *optimisers)
     assert not any(torch.equal(one, other) for one, other in zip(before, weights(both), strict=True))
+
+
+def spoil(module):
+    """Makes the gradients of a module's parameters NaN from now on."""
+    for parameter in module.parameters():
+        parameter.register_hook(lambda gradient: gradient * torch.nan)
+
+
+def test_a_generator_whose_gradients_are_never_finite_diverges_also_across_a_resume():
+    made, _, step = built({"name": "bat", "n_critic": 2})
+    spoil(made.generator)
+    for _ in range(4):
+        step()
+    state, other = made.state(), built({"name": "bat", "n_critic": 2})
+    made, step = other[0], other[2]
+    made.load_state(state)
+    spoil(made.generator)
+    step()
+    with pytest.raises(DivergedError, match="3 steps in a row"):
+        step()
+    assert state["step_guard"]["in_a_row"] == {"critic": 0, "others": 2}
+
+
+def test_an_older_checkpoint_goes_on_counting_the_bad_steps_of_one_optimiser():
+    guard, one = StepGuard(), torch.nn.Linear(1, 1)
+    guard.load_state({"scale": 0.25, "in_a_row": 2})
+    for parameter in one.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    with pytest.raises(DivergedError, match="3 steps in a row"):
+        guard.take(one, torch.optim.SGD(one.parameters(), lr=0.1))
+    assert guard.scale == 0.25
+
+
+def test_nobody_learns_where_the_critic_cannot():
+    made, _, step = built({"name": "bat", "n_critic": 1})
+    spoil(made.critic)
+    before = weights(made)
+    assert "loss_generator" not in step()
+    assert same(before, weights(made))
 
 
 @pytest.mark.parametrize("method", BOTH)

@@ -2,6 +2,7 @@
 """Documents of words: against scikit-learn, in all forms, hostile bags, splits without leaks, and the cache."""
 
 import csv
+import os
 import pickle
 import re
 import zlib
@@ -309,6 +310,15 @@ HOSTILE = {
     "a strange split": ({"split": ["train", "left", "train", "test"]}, "'left' is not a part of a split"),
     "nothing to train on": ({"split": [1, 1, 1, 1]}, "the split has no part to train on"),
     "one document to train on": ({"split": [0, 1, 1, 1]}, "1 training document are left"),
+    "half of a letter in a word": (
+        {"vocab": ["a", "b", "c\ud800"]},
+        r"word 3 of `vocab`, 'c\\ud800', is no valid text",
+    ),
+    "half of a letter in a label": ({"label": ["a", "b\ud800", "a", "a"]}, r"label 2, 'b\\ud800', is no valid text"),
+    "half of a letter in the name of a class": (
+        {"label": [0, 1, 0, 1], "label_names": ["\udc80", "b"]},
+        r"name 1 of `label_names`, '\\udc80', is no valid text",
+    ),
     "labels of another length": ({"label": [0, 1]}, r"`label` has the shape \(2,\)"),
 }
 
@@ -348,6 +358,11 @@ def test_counts_that_are_there_twice_are_added_and_zeros_left_out(tmp_path):
     assert data.notes[0] == "1 count of a word that its document had already, added up"
 
 
+def test_counts_of_a_small_type_are_counts(tmp_path):
+    path = bag(tmp_path / "b.npz", GRID, data=np.array([2, 1, 1, 1, 1, 3, 1], np.float16))
+    assert documents.load(path=path).corpus.counts.toarray().tolist() == GRID.tolist()
+
+
 def test_rules_for_the_words_of_a_bag(tmp_path):
     path = bag(tmp_path / "b.npz", [[2, 1, 0, 1], [0, 1, 1, 1], [1, 0, 3, 1], [0, 0, 1, 1]])
     assert documents.load(path=path, max_df=0.75).feature_names == ("w0", "w1", "w2")
@@ -369,6 +384,11 @@ def test_rules_for_the_words_of_a_bag(tmp_path):
         ({"text": "body"}, "`text: body` must name one of its columns"),
         ({"split_by": "part"}, "`split_by: part` names none of its other columns: it has none"),
         ({"labels": "kind"}, "`labels: kind`"),
+        (
+            {"min_df": 1.0},
+            "`min_df: 1.0` keeps only words that are in all training documents: for one document, write 1",
+        ),
+        ({"max_df": 1}, "`max_df: 1` keeps only words of a single training document: for all documents, write 1.0"),
         ({"min_df": 100}, "only 0 words and 0 training documents are left"),
         ({"token_pattern": "("}, "is not a regular expression"),
         ({"token_pattern": "(a)(b)"}, "has 2 groups"),
@@ -459,6 +479,16 @@ def test_what_may_be_documents_is_told_where_it_is_read_as_numbers(tmp_path, com
     assert (code, "`layout: nf`" in err, "name: documents, path" in err) == (2, True, True)
     code, _, err = command("data", table(tmp_path / "t.parquet"))
     assert (code, "{name: documents, text: text}" in err) == (2, True)
+
+
+def test_names_of_files_and_folders_that_are_no_text_are_shown_with_escapes(tmp_path):
+    for name in (b"a\xff", b"b"):
+        (tmp_path / "posts" / os.fsdecode(name)).mkdir(parents=True)
+        (tmp_path / "posts" / os.fsdecode(name) / "1.txt").write_text("cat dog")
+        (tmp_path / "posts" / os.fsdecode(name) / "2.txt").write_text("cat cow")
+    data = documents.load(path=str(tmp_path / "posts"))
+    assert data.class_names == (r"a\xff", "b")
+    assert data.ids.tolist() == [r"a\xff/1.txt", r"a\xff/2.txt", "b/1.txt", "b/2.txt"]
 
 
 def test_hostile_words_are_shown_as_they_are(tmp_path, command):

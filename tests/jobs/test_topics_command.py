@@ -294,6 +294,7 @@ LISTS = to_table([attempt()]).schema
         ("topic_coherence", [0.0] * (MOST_OF_TOPICS + 1), "more than 200,000 values"),
         ("topic_coherence", [1e101], "beyond 1e"),
         ("topic_documents", [{"topic": 9999, "id": "x"}], "none of 2,000"),
+        ("cluster_sizes", [3, -1], "has a size below 0"),
         ("topic_documents", [{"topic": 1, "id": "x" * (LONGEST_WORD + 1)}], "more than 1,000 characters"),
     ],
 )

@@ -1,5 +1,7 @@
 """Studies of methods that do not use all of a trial."""
 
+import math
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -124,6 +126,15 @@ def test_a_topic_model_that_is_no_better_than_the_best_nmf_is_told_so():
         ("s", "c"): "BELOW_BASELINE: npmi 0.211, nmf has 0.264",
         ("s", "h"): "BELOW_BASELINE: npmi 0.264, nmf has 0.264, too few seeds to tell",
     }
+
+
+@pytest.mark.parametrize("order", [("bad", "good", "mine"), ("good", "bad", "mine")])
+def test_a_coherence_that_is_no_number_is_worse_than_any(order):
+    found = {"bad": quality("nmf", math.nan), "good": quality("nmf", 0.2), "mine": quality("bat", math.nan)}
+    assert below_baseline({("s", one): found[one] for one in order}) == {
+        ("s", "mine"): "BELOW_BASELINE: npmi nan, nmf has 0.200"
+    }
+    assert below_baseline({("s", "a"): found["bad"], ("s", "b"): quality("bat", 0.1)}) == {}
 
 
 def test_the_leaderboard_has_it_in_every_format_whatever_ranks():
