@@ -3,9 +3,9 @@
 PHRASES = {
     "title": "{data} 训练状态分析",
     "state": "一、当前训练状态",
-    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "about": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch（共 {epochs} 个），"
     "{status}。",
+    "about.open": "试验 {key}，研究 {study}：方法 {method}，随机种子 {seed}，第 {epoch} 个 epoch，{status}。",
     "why": "它是 {of} 个试验中 {metric} 最好的一个。",
     "why.data": "这些试验来自 {data} 个数据集，分数不能相互比较：请用 --trial 指定试验，或用 --study 指定研究。",
     "reason": "记录中的原因：{reason}",
@@ -38,6 +38,7 @@ PHRASES = {
     "rises": "上升 / 下降次数",
     "rises.note": "明显上升和明显下降的评估次数",
     "course.nmi": "趋势、稳定性和升降次数按 NMI 计算。",
+    "course.other": "趋势、稳定性和升降次数按 {score} 计算。",
     "course.label_free": "趋势、稳定性和升降次数按无标签分数计算。",
     "smallest": "最小聚类样本数",
     "smallest.note": "共 {clusters} 个聚类，{samples} 个样本",
@@ -75,6 +76,7 @@ PHRASES = {
     "words": "**文本长度**：平均每条 {mean} 个词，共 {texts} 条文本",
     "words.unknown": "**文本长度**：未知（{why}）",
     "words.none": "数据不是文本",
+    "words.counts": "文档按词频读取",
     "words.unread": "无法再次读取文本",
     "words.spaceless": "文本的词之间没有空格",
     "input": "**输入数据的 k-means** 的 {metric} 为 {input}：训练{change}",
