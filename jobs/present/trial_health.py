@@ -79,7 +79,8 @@ def headline(one: Judged) -> str:
     # A method without epochs has no number of them among its parameters.
     done = f"{one.epochs_done} of {one.epochs} epochs" if one.epochs else counted(one.epochs_done, "epoch")
     ended = f"{one.status}, {done}"
-    return f"{one.study} {one.trial_key}, seed {one.seed}: {one.verdict} ({ended})"
+    seed = f", seed {one.seed}" if one.seed >= 0 else ""
+    return f"{one.study} {one.trial_key}{seed}: {one.verdict} ({ended})"
 
 
 def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, parts: Sequence[str]) -> list[str]:
