@@ -10,7 +10,7 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
-from jobs.analysis.samples import samples
+from jobs.analysis.samples import constants, samples
 from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
 from jobs.results import records
 from jobs.results.header import FINISHED
@@ -211,12 +211,10 @@ def _listed(values: set[str]) -> str | None:
 
 
 def _differing_keys(cells: Sequence[Identity]) -> set[str]:
-    """The keys in which any two of the configurations differ."""
-    values: dict[str, set[Any]] = {}
-    for identity in cells:
-        for key, value in identity:
-            values.setdefault(key, set()).add(value)
-    return {key for key, found in values.items() if len(found) > 1}
+    """The keys that tell any two of the configurations apart."""
+    rows = [dict(identity) for identity in cells]
+    values = {key: [row.get(key) for row in rows] for key in {key for row in rows for key in row}}
+    return values.keys() - constants(values)[0].keys()
 
 
 def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:

@@ -93,12 +93,12 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters with one value in all trials that have a value of the metric, or in all of the methods
-            that have them.
+        constant: Parameters that tell no configurations apart among those that have a value of the metric, with their
+            value; see `samples.constants`.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
-        of_some: Those of `constant` that some of the methods do not have.
+        of_some: Those of `constant` that go with the method.
     """
 
     metric: str
@@ -129,7 +129,7 @@ class _Cell:
 def wanted_columns(metric: str) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
@@ -191,29 +191,20 @@ def by_seed(
 
 
 def _constant(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]]:
-    """The parameters that do not vary, with their value, and those of them that some of the trials do not have."""
-    names = [key for key in tables[0].column_names if key.startswith(PARAM)]
-    values = {key.removeprefix(PARAM): [cell for one in tables for cell in one[key].to_pylist()] for key in names}
+    """The parameters that do not vary, with their value, and those of them that some of the trials do not have.
+
+    What an imported row does not tell is unknown, not another value.
+    """
+    names = [name for name in tables[0].column_names if name.startswith(PARAM)]
+    values = {name.removeprefix(PARAM): [cell for one in tables for cell in one[name].to_pylist()] for name in names}
     imported = [one for table in tables for one in samples.imported(table)]
-    methods = _of_runs(values.get("method.name", []), imported)
-    constant = {key: cells[0] for key, cells in values.items() if cells and len(set(cells)) == 1}
-    of_some = {
-        key: next(cell for cell in cells if cell is not None)
-        for key, cells in values.items()
-        if len({*cells} - {None}) == 1 and key not in constant and _goes_with(methods, _of_runs(cells, imported))
-    }
-    return dict(sorted((constant | of_some).items())), frozenset(of_some)
-
-
-def _of_runs(cells: Sequence[Any], imported: Sequence[bool]) -> list[Any]:
-    """The cells without those of imported rows: what an import does not tell is unknown, not another value."""
-    return [cell for cell, is_import in zip(cells, imported, strict=False) if not is_import]
-
-
-def _goes_with(methods: Sequence[Any], cells: Sequence[Any]) -> bool:
-    """Whether all rows of a method have the parameter, or none has; a row of no method says nothing."""
-    having = {(method, cell is not None) for method, cell in zip(methods, cells, strict=False)}
-    return bool(having) and None not in {*methods} and len(having) == len({*methods})
+    if all(imported):
+        return samples.constants(values)
+    pairs = {key: list(zip(cells, imported, strict=True)) for key, cells in values.items()}
+    found, of_some = samples.constants({key: [cell for cell, of in each if not of] for key, each in pairs.items()})
+    told = {key: {cell for cell, is_imported in pairs[key] if is_imported} for key in found}
+    found = {key: value for key, value in found.items() if told[key] <= {None, value}}
+    return found, frozenset(key for key in found if key in of_some or (None in told[key] and found[key] is not None))
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -300,7 +291,7 @@ def _topic_quality(
     """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
     hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
     for cell, entry in found:
-        npmi = entry.score if metric_name(column) == "npmi" else entry.secondary.get("npmi")
+        npmi = entry.score if column == f"{of_epoch(column)}npmi" else entry.secondary.get("npmi")
         params = {**constant, **entry.params}
         if npmi is not None and (data := hashes[cell.rows[0]]):
             group = (data, params.get("n_clusters"))

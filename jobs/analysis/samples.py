@@ -1,4 +1,10 @@
-"""Which rows are samples of a configuration. A population member is not: its values changed while it trained."""
+"""Which rows are samples of a configuration, and which parameters tell configurations apart.
+
+A population member is no sample: its values changed while it trained.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -6,6 +12,8 @@ from core.errors import UserError, counted
 
 POPULATION = "pbt"
 """The value of the column `source` for a member of a population; see `jobs.planning.pbt`."""
+METHOD = "method.name"
+"""The key of the method's name, which stands first where several methods are compared."""
 
 
 def samples(table: pa.Table) -> tuple[pa.Table, int]:
@@ -16,6 +24,41 @@ def samples(table: pa.Table) -> tuple[pa.Table, int]:
     rows = [row for row, source in enumerate(sources) if source != POPULATION]
     members = len(sources) - len(rows)
     return (table.take(pa.array(rows, pa.int64())), members) if members else (table, 0)
+
+
+def constants(values: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that tell no configurations apart, and which of them go with the method.
+
+    Beside nmf, which has no batches, bat has the batch size 64 in all its rows: the method's name says as much. So it
+    does of an option of the method: a width of 128 in all rows of bat and 100 in all rows of prodlda.
+
+    Args:
+        values: By dotted key, the value of each row; None for none. Where a row names no method, none goes with it.
+
+    Returns:
+        The value by key, of an option of the method with several a text such as `100 (prodlda), 128 (bat)`; and the
+        keys of those that go with the method.
+    """
+    methods = values.get(METHOD, ())
+    count = 0 if None in methods else len({*methods})
+    found: dict[str, Any] = {}
+    with_method: set[str] = set()
+    for key, cells in sorted(values.items()):
+        if len({*cells}) == 1:
+            found[key] = cells[0]
+        elif key != METHOD and count > 1 and len({*zip(methods, cells, strict=True)}) == count:
+            by_method = {method: cell for method, cell in zip(methods, cells, strict=True) if cell is not None}
+            several = len({*by_method.values()}) > 1
+            if several and not key.startswith("method."):
+                continue
+            told = ", ".join(sorted(f"{_shown(cell)} ({method})" for method, cell in by_method.items()))
+            found[key] = told if several else next(iter(by_method.values()))
+            with_method.add(key)
+    return found, frozenset(with_method)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def need_samples(table: pa.Table) -> pa.Table:

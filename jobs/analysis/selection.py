@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.evaluation.metrics import ari, contingency
 from jobs.analysis import apart
-from jobs.analysis.samples import need_samples
+from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
@@ -261,6 +261,8 @@ def _choice(criterion: str, means: Mapping[str, Vector], params: Sequence[Mappin
 def _varying(table: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
     """The parameters of each row that differ between rows, by short name."""
     values = {name: table[name].to_pylist() for name in table.column_names if name.startswith(PARAM)}
-    varying = [name for name, cells in values.items() if len({cells[row] for row in rows}) > 1]
-    names = short_names([name.removeprefix(PARAM) for name in values])
-    return [{names[name.removeprefix(PARAM)]: values[name][row] for name in varying} for row in rows]
+    cells = {name.removeprefix(PARAM): [column[row] for row in rows] for name, column in values.items()}
+    constant, _ = constants(cells)
+    names = short_names(cells)
+    varying = sorted((key for key in cells if key not in constant), key=lambda key: key != METHOD)
+    return [{names[key]: cells[key][place] for key in varying} for place in range(len(rows))]

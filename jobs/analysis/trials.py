@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from jobs.analysis import apart, selection
-from jobs.analysis.samples import need_samples
+from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, resolve
@@ -51,10 +51,11 @@ class Trials:
         values: Its value per trial.
         seeds: The seeds; an imported row without one has a level of its own.
         data: The data set by content hash, or by study name for rows without a hash.
-        factors: The parameters that vary over these trials, by dotted key.
+        factors: The parameters that tell these trials apart, by dotted key; see `samples.constants`.
         constant: The value of each other parameter, by dotted key.
         seconds: Wall time per trial; NaN if unknown.
         left_out: Number of finished trials without a finite value.
+        with_method: Those of `constant` that go with the method.
     """
 
     column: str
@@ -65,6 +66,7 @@ class Trials:
     constant: Mapping[str, Any]
     seconds: Vector
     left_out: int = 0
+    with_method: frozenset[str] = frozenset()
 
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
         """The group number of each trial; trials of a group share the data and all parameters except `without`.
@@ -90,6 +92,7 @@ class Trials:
             self.constant,
             self.seconds[wanted],
             self.left_out,
+            self.with_method,
         )
 
 
@@ -118,19 +121,21 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     there = finished & np.isfinite(stored)
     if not there.any():
         raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another metric.")
-    factors = {key: factor_of(key, values) for key, values in _params(table, there)}
+    params = dict(_params(table, there))
+    constant, with_method = constants(params)
     return Trials(
         column=column,
         values=stored[there],
         seeds=factor_of("seed", _picked(table, "seed", there)),
         data=factor_of("data", _data(table, there)),
-        factors={key: one for key, one in factors.items() if _varies(one)},
-        constant={key: one.levels[0] for key, one in factors.items() if one.levels and not _varies(one)},
+        factors={key: factor_of(key, values) for key, values in params.items() if key not in constant},
+        constant={key: value for key, value in constant.items() if value is not None},
         seconds=np.array(
             _picked(table, "seconds", there) if "seconds" in table.column_names else [None] * int(there.sum()),
             np.float64,
         ),
         left_out=int(finished.sum() - there.sum()),
+        with_method=with_method,
     )
 
 
@@ -145,10 +150,12 @@ def param_key(name: str, trials: Trials) -> str:
     column = plug_in if plug_in in columns else resolve(name, columns)
     key = column.removeprefix(PARAM)
     if key in trials.constant:
-        raise UserError(
-            f"{key} is {trials.constant[key]!r} in every finished trial, so its effect cannot be measured. "
-            f"Name a parameter that varies, as {_listed(trials.factors)}."
+        why = (
+            "goes with the method: all trials of a method have the same, so its effect cannot be told from the method's"
+            if key in trials.with_method
+            else f"is {trials.constant[key]!r} in every finished trial, so its effect cannot be measured"
         )
+        raise UserError(f"{key} {why}. Name a parameter that varies, as {_listed(trials.factors)}.")
     return key
 
 
@@ -166,10 +173,6 @@ def combined(columns: Sequence[Codes], count: int) -> Codes:
     for column in columns:
         _, codes = np.unique(codes * (column.max(initial=0) + 2) + column + 1, return_inverse=True)
     return codes
-
-
-def _varies(factor: Factor) -> bool:
-    return len(factor.levels) > 1 or (len(factor.levels) == 1 and bool((factor.codes < 0).any()))
 
 
 def _part(factor: Factor, wanted: NDArray[np.bool_]) -> Factor:

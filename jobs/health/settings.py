@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jobs.analysis.intervals import ALPHA
+from jobs.analysis.samples import constants
 from jobs.analysis.trials import Codes, Factor, factor_of
 from jobs.health.courses import Judged
 from jobs.health.exact import adjusted, freeman_halton
@@ -75,10 +76,11 @@ class Settings:
 
 
 def factors(trials: Sequence[Judged]) -> dict[str, Factor]:
-    """The parameters that vary over the trials, by dotted key; a value that a trial does not have is none."""
+    """The parameters that tell trials apart, by dotted key; a value that a trial does not have is none."""
     keys = sorted({key for one in trials for key in one.params})
-    every = (factor_of(key, [one.params.get(key) for one in trials]) for key in keys)
-    return {one.key: one for one in every if len(one.levels) + bool((one.codes < 0).any()) > 1}
+    values = {key: [one.params.get(key) for one in trials] for key in keys}
+    constant, _ = constants(values)
+    return {key: factor_of(key, cells) for key, cells in values.items() if key not in constant}
 
 
 def settings(trials: Sequence[Judged]) -> Settings:

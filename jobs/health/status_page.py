@@ -22,11 +22,13 @@ from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
 from jobs.analysis.curves import curve_metrics
 from jobs.analysis.outcomes import HEALTH
+from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
 from jobs.health.changes import AdviceOnCode, advices
 from jobs.health.courses import Judged, judged
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
+from jobs.health.settings import factors
 from jobs.results.header import FINISHED
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import take
@@ -360,11 +362,12 @@ def _better(
     """The better finished trials of the study and data that have another value of some parameter, the best first."""
     own, (reached, sign) = trials[place], least
     found: list[Better] = []
+    alike = [one for one in trials if one.study == own.study and one.data == own.data]
+    keys = sorted(factors(alike).keys() - {"data.path"}, key=lambda key: (key != METHOD, key))
     for row, one in enumerate(trials):
         end = ends[row]
         if row == place or end is None or one.study != own.study or one.data != own.data:
             continue
-        keys = sorted({*one.params, *own.params} - {"data.path"})
         other = tuple(
             (key, own.params.get(key), one.params.get(key))
             for key in keys

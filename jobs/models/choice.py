@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, counted
 from jobs.analysis import apart, selection
 from jobs.analysis.chosen import of_study
+from jobs.analysis.samples import METHOD, constants
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
+from jobs.present.effect import labels
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn
 from jobs.present.tables import cell_text
 from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, model_folder, study_name
-from jobs.results.names import PARAM, short_names
+from jobs.results.names import PARAM
 from jobs.results.reader import load
 
 if TYPE_CHECKING:
@@ -163,8 +165,10 @@ def _told(table: pa.Table, row: int) -> str:
     values = {
         name.removeprefix(PARAM): table[name].to_pylist() for name in table.column_names if name.startswith(PARAM)
     }
-    names = short_names(values)
-    told = [f"{names[key]} {cell_text(cells[row])}" for key, cells in values.items() if len(set(map(str, cells))) > 1]
+    constant, _ = constants(values)
+    varied = sorted((key for key in values if key not in constant), key=lambda key: key != METHOD)
+    names = labels(values)
+    told = [f"{names[key]} {cell_text(values[key][row])}" for key in varied if values[key][row] is not None]
     return f" ({', '.join([*told[:_NAMED], 'seed ' + str(table['seed'][row])])})"
 
 

@@ -8,10 +8,10 @@ from jobs.analysis.difference import Difference, Pair
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.scores import metric_name
 from jobs.present import tables
+from jobs.present.effect import labels
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
-from jobs.results.names import short_names
 
 _SHOWN = 20
 
@@ -54,7 +54,7 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
 def pairs_sheet(found: Difference, *, exact: bool) -> Sheet:
     """The configurations in both A and B; if `exact`, every number has a column of its own."""
     keys = sorted({key for pair in found.pairs for key in pair.params})
-    short = short_names(keys)
+    short = labels(keys)
     heads = [Column(key if exact else short[key]) for key in keys]
     params = [[_cell(pair.params.get(key)) for key in keys] for pair in found.pairs]
     if exact:
@@ -77,7 +77,7 @@ def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str) -> s
     said = literal if fmt == "markdown" else one_line
     if not configurations:
         return ""
-    short = short_names(sorted({key for one in configurations for key in one}))
+    short = labels(sorted({key for one in configurations for key in one}))
     lines = [
         said(" ".join(f"{short[key]}={tables.cell_text(_cell(value))}" for key, value in one.items()))
         or "its one configuration"

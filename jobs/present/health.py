@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import counted
 from core.evaluation.health import RULES
+from jobs.analysis.samples import METHOD
 from jobs.health.courses import OK, UNKNOWN, Judged
 from jobs.health.settings import CodeBySetting, Settings, factors
 from jobs.present import tables
@@ -115,7 +116,7 @@ def codes_sheet(found: JudgedTrials) -> Sheet:
 def telling(found: JudgedTrials, shown: Sequence[Judged]) -> list[str]:
     """The parameters that vary over these trials: those first on which codes depend the most."""
     order = list(dict.fromkeys(one.key for one in found.settings.found))
-    return sorted(factors(shown), key=lambda key: order.index(key) if key in order else len(order))
+    return sorted(factors(shown), key=lambda key: (key != METHOD, order.index(key) if key in order else len(order)))
 
 
 def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
@@ -127,7 +128,7 @@ def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
     several = len({one.study for one in trials}) > 1
     columns = [Column("verdict", right=False), *([Column("study", right=False)] if several else [])]
     columns += [Column("trial", right=False), Column("seed"), Column("state", right=False, drop=1)]
-    columns += [Column("epochs", drop=3), *(Column(names[key], drop=2) for key in varied)]
+    columns += [Column("epochs", drop=3), *(Column(names[key], drop=0 if key == METHOD else 2) for key in varied)]
     columns += [Column("trend", right=False, drop=4), Column("stability", drop=5)]
     rows: list[list[Any]] = [
         [

@@ -2,14 +2,23 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import conclus
 from core.errors import UserError
 from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.next_step import advise
 from jobs.analysis.outcomes import TopicQuality, below_baseline
+from jobs.analysis.samples import constants
+from jobs.analysis.selection import criteria_report
+from jobs.analysis.trials import gather, param_key
+from jobs.health.status_page import status_page
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.tpe import _assignment
-from jobs.present.leaderboard import board_sheet
+from jobs.present.leaderboard import board_sheet, leaderboard_text
+from jobs.results import writer
+from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
 from jobs.study.study import parse
 from tests.core.topical import topical
@@ -141,3 +150,98 @@ def test_the_leaderboard_has_it_in_every_format_whatever_ranks():
     # What only one of them uses, with a single value, is no column.
     assert list(board.entries[0].params) == ["method.name"]
     assert board.constant["epochs"] == 60
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Rows of a study of methods: one without epochs, and two of which each has an option and one value of the rest."""
+    used = {"epochs": 60, "batch_size": 64, "optimiser.name": "adam"}
+    options = {"nmf": {}, "bat": {**used, "method.hidden_dim": 128}, "prodlda": {**used, "method.hidden_dim": 100}}
+    for method, npmi in (("nmf", 0.3), ("bat", 0.2), ("prodlda", 0.35)):
+        for seed in (0, 1):
+            scores = {"npmi": npmi, "nmi": npmi + seed / 1000, "loss": 1.0}
+            row = Attempt(
+                study="s",
+                trial_key=f"{method}{seed}",
+                config_key=method,
+                seed=seed,
+                attempt_id=f"A{seed}{method}",
+                status="ok",
+                data_hash="d",
+                params={"method.name": method, "n_clusters": 20, "optimiser.learning_rate": 0.1, **options[method]},
+                metrics=scores,
+                best=scores,
+                history=[(epoch, 1.0, name, value) for epoch in (1, 2) for name, value in scores.items()],
+            )
+            writer.write(str(tmp_path / "results"), row)
+    return tmp_path / "results"
+
+
+def told(command, *arguments):
+    found = CliRunner(env={"COLUMNS": "80"}).invoke(conclus.cli.get_command(None, command), list(map(str, arguments)))
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+@pytest.mark.parametrize("metric", ["npmi", "mean5.npmi", "best.npmi", "nmi"])
+def test_the_commands_say_that_a_topic_model_is_below_the_baseline(stored, metric):
+    line = "BELOW_BASELINE: npmi 0.200, nmf has 0.300"
+    for fmt in ("table", "markdown", "csv", "json", "latex"):
+        assert told("aggregate", stored, "--metric", metric, "--format", fmt).replace("\\", "").count(line) == 1
+    assert leaderboard_text([str(stored)], "s", metric, "max", 80).count(line) == 1  # at the end of `conclus run`
+
+
+# What goes with the method tells no configurations apart
+
+
+def test_a_parameter_goes_with_the_method_where_each_method_has_one_value_of_it():
+    values = {
+        "method.name": ["nmf", "bat", "bat", "prodlda"],
+        "n_clusters": [20, 20, 20, 20],
+        "batch_size": [None, 64, 64, 64],
+        "method.hidden_dim": [None, 128, 128, 100],
+        "method.temperature": [None, 0.1, 0.5, None],  # bat has two
+        "epochs": [None, 60, 60, 80],  # no option of the method: it was chosen beside it
+        "precision": [None, "auto", None, "auto"],  # bat has it in one row only
+    }
+    constant, with_method = constants(values)
+    assert constant == {"n_clusters": 20, "batch_size": 64, "method.hidden_dim": "100 (prodlda), 128 (bat)"}
+    assert with_method == {"batch_size", "method.hidden_dim"}
+    # With rows of no method, of one method, and without the column, only what is equal in all rows is constant.
+    for methods in (["nmf", "bat", None, "prodlda"], ["bat"] * 4, None):
+        others = {**values, "method.name": methods} if methods else {"batch_size": [None, 64, 64, 64]}
+        assert constants(others)[1] == frozenset()
+        assert "batch_size" not in constants(others)[0]
+
+
+def test_what_goes_with_the_method_is_told_nowhere_as_varied(stored):
+    found = {
+        "aggregate": told("aggregate", stored, "--metric", "npmi", "--format", "csv").splitlines()[0],
+        "health": told("health", stored, "--table", "trials", "--format", "csv").splitlines()[0],
+        "diff": told("diff", stored, stored, "--metric", "npmi"),
+        "importance": told("importance", stored, "--on", "npmi"),
+        "effect": told("effect", stored, "method", "--on", "npmi"),
+    }
+    for command, text in found.items():
+        assert "method" in text, command
+        for name in ("batch_size", "hidden_dim", "epochs=", "param.epochs", "optimiser"):
+            assert name not in text, (command, name)
+    assert [one.key for one in advise(gather(load([str(stored)]).table, "npmi"), "max", 0.01)] == ["method.name"]
+    reports = criteria_report(load([str(stored)]).table)
+    assert all(list(one.params) == ["method.name"] for report in reports for one in report.choices)
+
+
+def test_the_effect_of_what_goes_with_the_method_is_refused_with_the_reason(stored):
+    trials = gather(load([str(stored)]).table, "npmi")
+    with pytest.raises(UserError, match=r"^method\.hidden_dim goes with the method: all trials of a meth"):
+        param_key("hidden_dim", trials)
+    assert list(trials.factors) == ["method.name"]
+
+
+def test_the_status_page_names_the_method_of_better_trials(stored):
+    table = load([str(stored)], history=True).table
+    place = table["trial_key"].to_pylist().index("bat0")
+    better = status_page(table, place, "npmi", maximise=True, words="").better
+    assert [row.other for row in better] == [
+        (("method.name", "bat", name),) for name in ("prodlda",) * 2 + ("nmf",) * 2
+    ]
