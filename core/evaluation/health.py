@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from core.evaluation.rules import DATED, EMPTY, OF_TOPIC_MODELS, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
 
-__all__ = ["OK", "RULES", "Course", "Derived", "Finding", "Rule", "judge", "summary", "warnings"]
+__all__ = ["OK", "RULES", "Course", "Derived", "Finding", "Rule", "judge", "judged_score", "summary", "warnings"]
 
 OK = "OK"
 """The verdict without a code."""
@@ -237,25 +237,38 @@ def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str
     return {name: value for name, value in found.items() if value is not None}
 
 
-def summary(course: Course) -> dict[str, float | str]:
+def judged_score(course: Course, metric: str = "") -> str:
+    """The score whose trend and stability are told; empty without any.
+
+    Args:
+        course: of the trial.
+        metric: the score by which trials are ranked, where larger is better; it counts if the trial has it. Without
+            it a topic model is judged by `npmi`, others by `nmi` or, without labels, by `label_free`.
+    """
+    topical = ("npmi",) if course.get(OF_TOPIC_MODELS) else ()
+    return next((name for name in (metric, *topical, "nmi", "label_free") if name and course.get(name)), "")
+
+
+def summary(course: Course, metric: str = "") -> dict[str, float | str]:
     """The numbers and texts on a course that its row has; those without a value are left out.
 
     Texts: `verdict` (`OK`, or the labels of `judge` joined by "; ") and `performance_trend`, see
     `core.evaluation.trend`.
 
-    Numbers: `stability_score`, `trend_slope`, `total_improvements` and `total_degradations` of the NMI or, without
-    labels, of `label_free` (`of_nmi` is 1 or 0); `best_epoch_label_free`; with labels `best_epoch_nmi`, and
+    Numbers: `stability_score`, `trend_slope`, `total_improvements` and `total_degradations` of `judged_score`
+    (`of_nmi` is 1 if that is the NMI, else 0); `best_epoch_label_free`; with labels `best_epoch_nmi`, and
     `epoch_gap`, by how many epochs the first is after the second; and, with labels, `smallest_class` and
     `imbalance_true`.
     """
     found: dict[str, float | str] = {"verdict": "; ".join(one.label for one in judge(course)) or OK}
-    values = course.values("nmi") or course.values("label_free")
+    score = judged_score(course, metric)
+    values = course.values(score)
     if values:
         course_trend = trend(values)
         if course_trend.name != "unknown":
             found |= {"performance_trend": course_trend.name, "trend_slope": course_trend.slope}
         found["total_improvements"], found["total_degradations"] = map(float, changes(values))
-        found["of_nmi"] = float("nmi" in course.series)
+        found["of_nmi"] = float(score == "nmi")
     if (steady := stability(values)) is not None:
         found["stability_score"] = steady
     for score in ("label_free", "nmi"):

@@ -27,6 +27,7 @@ class Chosen:
 def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = None, mode: str | None = None) -> Chosen:
     """The metric and the mode: those requested, else those on which the studies agree, else the defaults.
 
+    A study that selects by nothing, as an imported table, has no say.
     If a `_study.json` is damaged, they are read from the folder's copy of the study file.
 
     Raises:
@@ -46,7 +47,7 @@ def of_study(folder: Place) -> Chosen:
 def _agreed(
     own: Sequence[dict[str, Any]], notes: list[str], metric: str | None = None, mode: str | None = None
 ) -> Chosen:
-    selects = {(select.get("metric"), select.get("mode")) for select in own}
+    selects = {(select.get("metric"), select.get("mode")) for select in own if select}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
     return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)

@@ -93,7 +93,8 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters that tell no configurations apart, with their value; see `samples.constants`.
+        constant: Parameters that tell no configurations apart among those that have a value of the metric, with their
+            value; see `samples.constants`.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
@@ -150,9 +151,9 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     told = apart.notes(table)
     only, _ = samples.samples(table)
     table = apart.with_contents(only if only.num_rows else table)
-    constant, of_some = _constant(table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
+    constant, of_some = _constant([one.filter(one[column].is_valid()) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
@@ -169,7 +170,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *_choice_notes(column, mode, entries),
         *_warning_notes(table),
         *_continued_notes(table),
-        *import_notes(table),
+        *samples.import_notes(table),
         *about,
         *told,
     ]
@@ -189,10 +190,21 @@ def by_seed(
     return found
 
 
-def _constant(table: pa.Table) -> tuple[dict[str, Any], frozenset[str]]:
-    """The parameters that do not vary, with their value, and those of them that go with the method."""
-    names = [name for name in table.column_names if name.startswith(PARAM)]
-    return samples.constants({name.removeprefix(PARAM): table[name].to_pylist() for name in names})
+def _constant(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that do not vary, with their value, and those of them that some of the trials do not have.
+
+    What an imported row does not tell is unknown, not another value.
+    """
+    names = [name for name in tables[0].column_names if name.startswith(PARAM)]
+    values = {name.removeprefix(PARAM): [cell for one in tables for cell in one[name].to_pylist()] for name in names}
+    imported = [one for table in tables for one in samples.imported(table)]
+    if all(imported):
+        return samples.constants(values)
+    pairs = {key: list(zip(cells, imported, strict=True)) for key, cells in values.items()}
+    found, of_some = samples.constants({key: [cell for cell, of in each if not of] for key, each in pairs.items()})
+    told = {key: {cell for cell, is_imported in pairs[key] if is_imported} for key in found}
+    found = {key: value for key, value in found.items() if told[key] <= {None, value}}
+    return found, frozenset(key for key in found if key in of_some or (None in told[key] and found[key] is not None))
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -202,7 +214,7 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
     varying = {key: table[name].to_pylist() for name in names if (key := name.removeprefix(PARAM)) not in constant}
     protocols = apart.protocols(table)
     values = table[column].to_pylist()
-    imported = _imported(table)
+    imported = samples.imported(table)
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
         cell = cells.get((study, config_key))
@@ -312,23 +324,11 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
             "Every configuration has one seed, so no two can be told apart. The best of many single runs is partly "
             "lucky and will be worse when repeated. Add seeds to the top ones."
         )
-    if len(scored) < len(cells):
-        notes.append(f"{len(cells) - len(scored)} of {len(cells)} configurations have no finished value yet.")
+    if waiting := sum(not (cell.values or cell.valueless) for cell in cells):
+        notes.append(f"{waiting} of {len(cells)} configurations have no finished value yet.")
     if valueless := sum(cell.valueless for cell in cells):
         notes.append(f"{counted(valueless, 'finished trial', 'have')} no finite value of this metric: left out.")
     return notes
-
-
-def import_notes(table: pa.Table) -> list[str]:
-    """One sentence with the number of imported rows, if there are any."""
-    count = sum(_imported(table))
-    return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
-
-
-def _imported(table: pa.Table) -> list[bool]:
-    if "source" not in table.column_names:
-        return [False] * table.num_rows
-    return [source == "import" for source in table["source"].to_pylist()]
 
 
 def _warning_notes(table: pa.Table) -> list[str]:

@@ -101,3 +101,16 @@ def notes(table: pa.Table) -> list[str]:
     if early := table["status"].to_pylist().count("stopped"):
         said.append(f"{counted(early, 'trial', 'were')} stopped early: values are those of the epoch that was reached.")
     return said
+
+
+def import_notes(table: pa.Table) -> list[str]:
+    """One sentence with the number of imported rows, if there are any."""
+    count = sum(imported(table))
+    return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
+
+
+def imported(table: pa.Table) -> list[bool]:
+    """For each row, whether it comes from a user's own table."""
+    if "source" not in table.column_names:
+        return [False] * table.num_rows
+    return [source == "import" for source in table["source"].to_pylist()]

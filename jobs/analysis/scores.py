@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
+from core.config.schema import nearest
 from core.data.dataset import PARTS
 from core.errors import UserError
 from jobs.results.names import MEAN5, METRIC, METRICS, resolve
@@ -45,6 +46,10 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     if uses_labels(metric) and names and not any(map(uses_labels, names)):
         if not any(map(_is_score, names)):
             raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
+        if not any(name.startswith("health.") for name in names):
+            # An import has no signals, so no consensus either.
+            told = nearest(metric, map(metric_name, names))
+            raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
         raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
 

@@ -69,7 +69,7 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
-    from jobs.analysis.leaderboard import import_notes
+    from jobs.analysis.samples import import_notes
     from jobs.present.leaderboard import attempts_sheet, ledger_sheet
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts)
@@ -83,10 +83,12 @@ def _ranked_text(
     paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
 ) -> str:
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.analysis.scores import metric_column
     from jobs.present.leaderboard import board_sheet, board_text
 
     metric, mode = inputs.chosen_metric(paths, studies, *wanted)
     loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    metric_column([*loaded.table.column_names, *loaded.columns], metric)
     board = leaderboard(loaded.table, metric, mode)
     if fmt == "table":
         return board_text(board, width())

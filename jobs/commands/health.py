@@ -55,9 +55,13 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError(f"--table {part} is of one trial: add --trial KEY")
     if part in _OF_MANY and trial is not None:
         raise UserError(f"--table {part} is of all trials: leave out --trial, or give one of {', '.join(_OF_ONE)}")
-    table = _table(results or ("results",), where, studies)
+    paths = results or ("results",)
+    table = _table(paths, where, studies)
     fmt = format_of(out, fmt)
-    deliver(_all(table, fmt, part) if trial is None else _one(table, trial, fmt, part), out)
+    if trial is None:
+        deliver(_all(table, fmt, part), out)
+        return
+    deliver(_one(table, trial, fmt, part, _score(paths, studies)), out)
 
 
 def _table(paths: Sequence[str], where: str, studies: Sequence[str]) -> pa.Table:
@@ -68,6 +72,18 @@ def _table(paths: Sequence[str], where: str, studies: Sequence[str]) -> pa.Table
     loaded = inputs.rows(paths, where=where, studies=studies, columns=COLUMNS, history=True)
     warn(apart.notes(loaded.table))
     return apart.split(loaded.table)[0]
+
+
+def _score(paths: Sequence[str], studies: Sequence[str]) -> str:
+    """The score by which the studies rank their trials; empty where a smaller value is better, or they differ."""
+    from jobs.analysis.chosen import chosen
+    from jobs.analysis.scores import within_trial
+
+    try:
+        found = chosen(paths, studies, None, None)
+    except UserError:
+        return ""
+    return within_trial(found.metric) if found.mode == "max" else ""
 
 
 def _all(table: pa.Table, fmt: str, part: str | None) -> str:
@@ -84,20 +100,24 @@ def _all(table: pa.Table, fmt: str, part: str | None) -> str:
     return machine_sheet(found, part or "trials").render(fmt)
 
 
-def _one(table: pa.Table, start: str, fmt: str, part: str | None) -> str:
+def _one(table: pa.Table, start: str, fmt: str, part: str | None, metric: str) -> str:
     from jobs.health.changes import helped
     from jobs.health.courses import courses, judged
     from jobs.present.effect import PROSE
     from jobs.present.trial_health import TABLES, TrialHealth, machine_sheet, trial_text
     from jobs.results.reader import take
 
-    trials = judged(table)
+    trials = judged(table, metric)
     place = _place(trials, start)
     one = trials[place]
     known = [other for other in trials if other.is_known]
     changes = {code: helped(known, known.index(one), code) for code in one.codes if one.is_known}
     course = courses(take(table, [place]))[0]
-    ahead = "" if one.has_ended else _ahead(table, one, "nmi" if _has_labels(one, course, trials) else "label_free")
+    ahead = (
+        ""
+        if one.has_ended
+        else _ahead(table, one, one.score or ("nmi" if _has_labels(one, course, trials) else "label_free"))
+    )
     found = TrialHealth(one, course, changes, ahead)
     if fmt in PROSE:
         return trial_text(found, fmt, width(), (part,) if part else TABLES)
@@ -105,9 +125,7 @@ def _one(table: pa.Table, start: str, fmt: str, part: str | None) -> str:
 
 
 def _has_labels(one: Judged, course: Course, trials: Sequence[Judged]) -> bool:
-    """Whether the trial is scored against labels; before its first score, other trials on the same data tell it."""
-    if course.get("label_free"):
-        return bool(course.get("nmi"))
+    """Whether a trial without a score yet will be scored against labels; other trials on the same data tell it, too."""
     same = (other for other in trials if other.data == one.data)
     return bool(course.get("classes")) or any("best_epoch_nmi" in other.numbers for other in same)
 

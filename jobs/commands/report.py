@@ -149,6 +149,8 @@ def _words(folder: Place | None, row: dict[str, str]) -> Words | str:
     from jobs.report import cluster_data
 
     data = json.loads(row["params_json"] or "{}").get("data.name")
+    if data == "documents":
+        return "counts"
     if data not in {"text", "multiview"}:
         return "none"
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from core.evaluation.health import Course, Finding, judge, summary
+from core.evaluation.health import Course, Finding, judge, judged_score, summary
 from jobs.analysis import apart
 from jobs.analysis.outcomes import HEALTH, reason_code
 from jobs.results.header import STATUSES
@@ -52,6 +52,7 @@ class Judged:
         epochs_done: Number of epochs trained.
         seconds: Wall seconds of the trial; None if unknown.
         findings: What the rules found, in their order.
+        score: The score whose trend and stability are among the numbers; empty without any.
         numbers: `summary` of its course.
         is_known: Whether it has a course at all.
         saved_seconds: What `health: {stop: …}` saved: the epochs left, as long as those that were trained; None if it
@@ -70,6 +71,7 @@ class Judged:
     epochs_done: int
     seconds: float | None
     findings: tuple[Finding, ...]
+    score: str
     numbers: Mapping[str, float | str]
     is_known: bool
     saved_seconds: float | None
@@ -100,15 +102,16 @@ class Judged:
         return "; ".join(labels) or (OK if self.is_known else UNKNOWN)
 
 
-def judged(table: pa.Table) -> list[Judged]:
+def judged(table: pa.Table, metric: str = "") -> list[Judged]:
     """Every row of a table with its verdict, in the table's order.
 
     The time grows with the number of entries in the histories; no more than one row's are unpacked at a time.
 
     Args:
         table: Rows from `jobs.results.reader`, one per trial, with `COLUMNS` and histories.
+        metric: The score by which trials are ranked, where larger is better; see `judged_score`.
     """
-    return [_judged(row, series) for row, series in _rows(table)]
+    return [_judged(row, series, metric) for row, series in _rows(table)]
 
 
 def courses(table: pa.Table) -> list[Course]:
@@ -193,7 +196,7 @@ def _course(row: Mapping[str, Any], series: Series) -> Course:
     )
 
 
-def _judged(row: Mapping[str, Any], series: Series) -> Judged:
+def _judged(row: Mapping[str, Any], series: Series, metric: str) -> Judged:
     course, saved = _course(row, series), row.get(_SAVED)
     params = {
         name.removeprefix(PARAM): value
@@ -214,7 +217,8 @@ def _judged(row: Mapping[str, Any], series: Series) -> Judged:
         epochs_done=row.get("epochs_done") or 0,
         seconds=row.get("seconds"),
         findings=judge(course),
-        numbers=summary(course),
+        score=judged_score(course, metric),
+        numbers=summary(course, metric),
         is_known=bool(series),
         saved_seconds=saved if saved is not None and row["status"] == "stopped" and 0 <= saved <= LONGEST else None,
     )

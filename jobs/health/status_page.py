@@ -172,7 +172,7 @@ class StatusPage:
     @property
     def scored(self) -> int:
         """The scored epochs from which trend, stability, rises and falls are told."""
-        return sum(isfinite(value) for value in self.course.values("nmi") or self.course.values(LABEL_FREE))
+        return sum(map(isfinite, self.course.values(self.trial.score)))
 
     @property
     def trend(self) -> str | None:
@@ -271,7 +271,7 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
         words: the length of the data's texts, or why it is unknown.
     """
     table, place = _alike(table, place)
-    trials = judged(table)
+    trials = judged(table, metric if maximise else "")
     own, course = trials[place], courses.courses(take(table, [place]))[0]
     known = [one for one in trials if one.is_known or one is own]
     names = _data_names(table)

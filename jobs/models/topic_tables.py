@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -44,7 +44,7 @@ def documents_sheet(found: TrialTopics, width: int | None) -> Sheet:
     left = None if width is None else max(width - taken, _NARROWEST)
     return Sheet(
         [*columns, Column("begins with", right=False)],
-        [[*row, _fitting(found.texts.get(row[1], "").split(), left, " ")] for row in rows],
+        [[*row, _beginning(found.texts.get(row[1], ""), left)] for row in rows],
     )
 
 
@@ -68,7 +68,7 @@ def headline(found: TrialTopics) -> str:
 
 
 def topics_sheet(found: TrialTopics, top: int, width: int | None) -> Sheet:
-    """A row for each topic; of its words as many as fit in a line of the terminal."""
+    """A row for each topic; words that do not fit in a line of the terminal follow in rows without numbers."""
     columns = [Column("topic"), Column("npmi", strong=True), Column("stable"), Column("again"), Column("docs")]
     rows: list[list[Any]] = [
         [
@@ -84,10 +84,11 @@ def topics_sheet(found: TrialTopics, top: int, width: int | None) -> Sheet:
         columns, rows = [*columns[:2], columns[-1]], [[*row[:2], row[-1]] for row in rows]
     taken = sum(max(len(column.name), *(len(str(row[i])) for row in rows)) + 2 for i, column in enumerate(columns))
     left = None if width is None else max(width - taken, _NARROWEST)
-    words = [_fitting([word for word, _ in topic.words[:top]], left) for topic in found.topics]
-    return Sheet(
-        [*columns, Column("top words", right=False)], [[*row, one] for row, one in zip(rows, words, strict=True)]
-    )
+    lines: list[list[Any]] = []
+    for topic, row in zip(found.topics, rows, strict=True):
+        first, *others = _wrapped([one_line(word) for word, _ in topic.words[:top]], left)
+        lines += [[*row, first], *([*[None] * len(row), other] for other in others)]
+    return Sheet([*columns, Column("top words", right=False)], lines)
 
 
 def notes(found: TrialTopics) -> list[str]:
@@ -105,16 +106,30 @@ def notes(found: TrialTopics) -> list[str]:
     return [*told, *([f"Scored on {found.scored_on}."] if found.scored_on else [])]
 
 
-def _fitting(words: list[str], width: int | None, between: str = ", ") -> str:
-    """As many of the words as fit; cut marks follow if some do not."""
-    shown = [one_line(word) for word in words]
+def _wrapped(words: Sequence[str], width: int | None) -> list[str]:
+    """The words with commas between, in as many lines as they need; one line without a width."""
+    lines: list[str] = []
+    for place, word in enumerate(words):
+        shown = word if place == len(words) - 1 else f"{word},"
+        longer = f"{lines[-1]} {shown}" if lines else shown
+        if lines and (width is None or display_width(longer) <= width):
+            lines[-1] = longer
+        else:
+            # Two columns for each character, as a Chinese one takes.
+            lines.append(shown if width is None or display_width(shown) <= width else f"{shown[: width // 2]}…")
+    return lines or [""]
+
+
+def _beginning(text: str, width: int | None) -> str:
+    """As many of the words of a text as fit in a line; cut marks follow if some do not."""
+    shown = [one_line(word) for word in text.split()]
     if width is None:
-        return between.join(shown)
+        return " ".join(shown)
     line = ""
     for place, word in enumerate(shown):
-        longer = f"{line}{between}{word}" if line else word
-        if display_width(longer) + (len(between) + 1 if place < len(shown) - 1 else 0) > width:
-            return f"{line}{between}…" if line else f"{word[: width // 2]}…"
+        longer = f"{line} {word}" if line else word
+        if display_width(longer) + (2 if place < len(shown) - 1 else 0) > width:
+            return f"{line} …" if line else f"{word[: width // 2]}…"
         line = longer
     return line
 

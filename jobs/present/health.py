@@ -135,7 +135,8 @@ def trials_sheet(trials: Sequence[Judged], varied: Sequence[str]) -> Sheet:
             _cut(one.verdict),
             *([one.study] if several else []),
             one.trial_key,
-            one.seed,
+            # An import that knows no seed has a negative number in its place.
+            one.seed if one.seed >= 0 else "-",
             one.status,
             one.epochs_done,
             *(one.params.get(key) for key in varied),

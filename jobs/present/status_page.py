@@ -55,7 +55,8 @@ def _state(text: Text, why: str) -> Iterable[str]:
     yield text.heading(3, "figures")
     yield text.table([say("head.figure"), say("head.value"), say("head.note")], _figures(text))
     if text.page.scored:
-        yield say("course.nmi" if text.page.number("of_nmi") else "course.label_free")
+        score = text.page.trial.score
+        yield say(f"course.{score}" if score in {"nmi", "label_free"} else "course.other", score=literal(score))
     yield text.heading(3, "positive")
     yield numbered(_good(text)) or say("none")
     yield text.heading(3, "watch")
@@ -257,7 +258,8 @@ def _next(text: Text) -> Iterable[str]:
 
 def _slow(text: Text) -> Iterable[str]:
     first, now = (value for _, value in text.losses) if text.losses else (None, None)
-    yield text.say("slow.loss", first=text.number(first), now=text.number(now))
+    if not text.has_critic:
+        yield text.say("slow.loss", first=text.number(first), now=text.number(now))
     smallest = text.number(text.page.number("cluster_size_min"))
     yield text.say("slow.clusters", smallest=smallest)
     yield text.say("slow.features", silhouette=text.number(text.page.number("silhouette")))
@@ -271,8 +273,9 @@ def _checks(text: Text) -> Iterable[str]:
     (rises, falls), empty = _counts(page), page.number("clusters_empty")
     start, trend = _input(page), page.trend
     best = page.best
+    loss = None if text.losses is None or text.losses[0] == text.losses[1] else _has_fallen(text)
     health = {
-        "loss": None if text.losses is None or text.losses[0] == text.losses[1] else _has_fallen(text),
+        **({} if text.has_critic else {"loss": loss}),
         "trend": None if trend is None else trend == "improving",
         "clusters": None if empty is None else empty == 0,
         "rising": None if len(page.scores) < 2 else page.is_near_best,

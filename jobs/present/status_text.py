@@ -30,7 +30,9 @@ class Text:
     def __init__(self, page: StatusPage, language: str) -> None:
         self.page, self.language, self.phrases = page, language, LANGUAGES[language]
         self.metric = literal(page.metric.upper() if uses_labels(page.metric) else page.metric)
-        losses = [(epoch, value) for epoch, value in page.course.get("loss")]
+        # The loss of a critic tells nothing of the model: its opponents learn too.
+        self.has_critic = bool(page.course.get("loss_critic"))
+        losses = [] if self.has_critic else [(epoch, value) for epoch, value in page.course.get("loss")]
         self.losses = (losses[0], losses[-1]) if losses else None
         self.is_running = page.trial.status not in {*FINISHED, "failed"}
 

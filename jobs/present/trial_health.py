@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import counted
 from core.evaluation.health import RULES, Course, Finding, Rule
 from core.evaluation.trend import FEWEST, Trend, trend
+from jobs.analysis.scores import uses_labels
 from jobs.health.changes import Remedy
 from jobs.health.courses import Judged
 from jobs.present import tables
@@ -23,7 +24,10 @@ _BARS = "▁▂▃▄▅▆▇█"
 _NOT_FINITE = "!"
 _COLUMNS = 24
 """The most characters of a drawn course."""
-_FIRST = ("nmi", "label_free", "loss", "cluster_size_min", "cluster_size_max", "clusters_empty", "effective_rank")
+_FIRST = (
+    *("npmi", "topic_diversity", "nmi", "label_free", "loss"),
+    *("cluster_size_min", "cluster_size_max", "clusters_empty", "effective_rank"),
+)
 """The courses that are always drawn if they are there; others are drawn if they are evidence."""
 _MORE = ("marginal_entropy", "confidence", "selected", "selected_min")
 _SELECTED = ("selected", "selected_share", "selected_min", "cluster_size_min")
@@ -48,8 +52,8 @@ class TrialHealth:
 
     @property
     def score(self) -> str:
-        """The score whose course is judged: `nmi`, `label_free`, or nothing."""
-        return next((name for name in ("nmi", "label_free") if self.course.get(name)), "")
+        """The score whose course is judged; empty without any."""
+        return self.trial.score
 
 
 def trial_text(found: TrialHealth, fmt: str, width: int | None, parts: Sequence[str] = TABLES) -> str:
@@ -75,7 +79,8 @@ def headline(one: Judged) -> str:
     # A method without epochs has no number of them among its parameters.
     done = f"{one.epochs_done} of {one.epochs} epochs" if one.epochs else counted(one.epochs_done, "epoch")
     ended = f"{one.status}, {done}"
-    return f"{one.study} {one.trial_key}, seed {one.seed}: {one.verdict} ({ended})"
+    seed = f", seed {one.seed}" if one.seed >= 0 else ""
+    return f"{one.study} {one.trial_key}{seed}: {one.verdict} ({ended})"
 
 
 def _finding(found: TrialHealth, one: Finding, fmt: str, width: int | None, parts: Sequence[str]) -> list[str]:
@@ -159,7 +164,7 @@ def _trend_words(one: Trend, score: str) -> str:
 def _stability_words(value: float | str | None, score: str) -> str:
     if not isinstance(value, float):
         return f"unknown (fewer than 3 scored epochs of {score})"
-    labelled = "which uses the labels" if score == "nmi" else "without labels"
+    labelled = "which uses the labels" if uses_labels(score) else "without labels"
     return f"{value:.3f}, of {score}, {labelled}"
 
 
@@ -170,7 +175,7 @@ def _words(value: float | str | None) -> str:
 def course_sheet(found: TrialHealth) -> Sheet:
     """The courses of the most important scores and signals, each drawn in characters, for people."""
     evidence = [name for one in found.trial.findings for name in one.evidence]
-    names = [name for name in dict.fromkeys([*_FIRST, *_MORE, *evidence]) if found.course.get(name)]
+    names = [name for name in dict.fromkeys([found.score, *_FIRST, *_MORE, *evidence]) if found.course.get(name)]
     columns = [Column("course", right=False), Column("epochs", drop=2), Column("first"), Column("last")]
     columns += [Column("least", drop=1), Column("most", drop=1), Column("", right=False, drop=3)]
     rows: list[list[Any]] = []

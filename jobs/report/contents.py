@@ -26,7 +26,7 @@ from jobs.present.health import JudgedTrials
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
-from jobs.results.names import METRIC
+from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import load, take
 
 if TYPE_CHECKING:
@@ -169,9 +169,20 @@ def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None,
 def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
     there = curves.curve_metrics(table)
     within = within_trial(metric)
-    wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}", "loss"])
+    wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}"])
+    # The losses of two methods have no common scale.
+    if len({*_methods(table)} - {None}) < 2:
+        wanted["loss"] = None
     found = {name: curves.curves(table, name) for name in wanted if name in there}
+    # A single epoch is no curve.
+    found = {name: {key: one for key, one in each.items() if len(one.epochs) > 1} for name, each in found.items()}
     return {name: one for name, one in found.items() if one}
+
+
+def _methods(table: pa.Table) -> list[str | None]:
+    """The method of each row, None where it is not known."""
+    name = f"{PARAM}method.name"
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
 
 
 def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboard | None) -> dict[str, Course]:
@@ -218,7 +229,11 @@ def _topic_courses(table: pa.Table, board: Leaderboard | None) -> dict[str, Cour
         )
         if score is not None
     )[:_TOPIC_COURSES]
-    names = [f"{f'#{rank} ' if rank <= len(ranks) else ''}{key} seed {seed}" for rank, seed, key, _ in found]
+    methods = _methods(table)
+    names = [
+        f"{f'#{rank} ' if rank <= len(ranks) else ''}{methods[place] or ''} {key} seed {seed}".strip()
+        for rank, seed, key, place in found
+    ]
     return dict(zip(names, judging.courses(take(table, [place for *_, place in found])), strict=True))
 
 

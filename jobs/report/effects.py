@@ -28,7 +28,8 @@ _EXPLAINED = """\
 The compared trials are equal in everything else, also in seed and data. Triangle: better. Cross: worse. Circle: no
 difference shown (Holm over one parameter's comparisons, 5 %). Dotted line: zero difference. All tables share one scale.
 In the drawings, a thin line is one setting of the other parameters. The thick line is the mean of all settings that
-have every value. Dots are trials whose other settings differ too, so they cannot be compared directly."""
+have every value. Where the values are words, dots and diamonds stand for these lines, as words have no order. Without
+diamonds, dots are trials whose other settings differ too, so they cannot be compared directly."""
 _MARKS = {"better": "triangle", "worse": "worse"}
 
 
@@ -103,15 +104,20 @@ def _whisker(one: PairedDifference, places: Scale) -> Markup:
 def slopes(one: Effect, name: str) -> Markup:
     """The metric over the parameter: a thin line for each setting of the others, a thick line for the matched mean."""
     x, y = _scales(one, [point.mean for each in one.slices for point in each.points])
-    lines = [
-        svg.line([(x.places[point.value], y.place(point.mean)) for point in each.points], "many")
-        for each in one.slices[:_SLICES]
+    joined = scale.is_numeric([level.value for level in one.levels])
+    settings = [
+        [(x.places[point.value], y.place(point.mean)) for point in each.points] for each in one.slices[:_SLICES]
     ]
     matched = [(level.value, level.matched) for level in one.levels if level.matched is not None]
-    label = f"{metric_name(one.column)} along {name}: {counted(len(lines), 'setting')} of the others"
+    label = f"{metric_name(one.column)} along {name}: {counted(len(settings), 'setting')} of the others"
     label += f", and the mean over {counted(one.blocks, 'complete block')}." if matched else "."
-    many = tag("g", lines, style=f"--faint-line:{0.45 if len(lines) <= 30 else 0.15}")
-    return svg.drawing(*_PANEL, label, _frame(x, y, name), many, _matched(matched, x.places, y))
+    lines = [svg.line(points, "many") for points in settings]
+    many = (
+        tag("g", lines, style=f"--faint-line:{0.45 if len(lines) <= 30 else 0.15}")
+        if joined
+        else svg.dots([point for points in settings for point in points])
+    )
+    return svg.drawing(*_PANEL, label, _frame(x, y, name), many, _matched(matched, x.places, y, joined=joined))
 
 
 def scatter(one: Effect, name: str, trials: Trials) -> Markup:
@@ -137,6 +143,7 @@ def _frame(x: Axis, y: Scale, name: str) -> list[Markup]:
     return [svg.y_axis(y, 52, width - 18), *ticks, svg.text(width / 2 + 17, height - 8, name, "middle", "label")]
 
 
-def _matched(found: Sequence[tuple[Any, float]], x: Mapping[Any, float], y: Scale) -> list[Markup]:
+def _matched(found: Sequence[tuple[Any, float]], x: Mapping[Any, float], y: Scale, *, joined: bool) -> list[Markup]:
     points = [(x[value], y.place(mean)) for value, mean in found]
-    return [svg.line(points, "curve best"), *(svg.mark("best", *point) for point in points)] if points else []
+    line = [svg.line(points, "curve best")] if points and joined else []
+    return [*line, *(svg.mark("best", *point) for point in points)]

@@ -29,7 +29,7 @@ from jobs.report.charts import key, verdict
 from jobs.report.contents import Contents
 from jobs.report.headline import describe
 from jobs.report.paper import ranked
-from jobs.report.scale import is_wide
+from jobs.report.scale import is_numeric, is_wide
 
 _STYLE: Any = {
     "svg.hashsalt": "conclus",
@@ -150,12 +150,14 @@ def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
         raise UserError(one.refusal)
     name = labels([one.key])[one.key]
     levels = [level.value for level in one.levels]
+    numeric = is_numeric(levels)
     figure.set_size_inches(9.0, 3.8)
     left, right = figure.subplots(1, 2)
     _slopes(left, one, levels)
     left.set(xlabel=name, ylabel=metric_name(one.column))
     left.set_title(
-        "thin: one setting of the others" + (f"; thick: mean of {counted(one.blocks, 'block')}" if one.blocks else ""),
+        f"{'thin' if numeric else 'dots'}: one setting of the others"
+        + (f"; {'thick' if numeric else 'diamonds'}: mean of {counted(one.blocks, 'block')}" if one.blocks else ""),
         fontsize=8,
     )
     _differences(right, one)
@@ -197,17 +199,22 @@ def _share(axes: Axes, row: int, one: Share) -> None:
 
 
 def _slopes(axes: Axes, one: Effect, levels: Sequence[Any]) -> None:
-    numeric = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
+    numeric = is_numeric(levels)
+    joined = "-" if numeric else "none"  # Words such as the names of methods have no order.
     x = dict(zip(levels, levels if numeric else range(len(levels)), strict=True))
     for each in one.slices:
         values = [point.mean for point in each.points]
-        axes.plot([x[point.value] for point in each.points], values, color="#888888", linewidth=0.7, alpha=0.6)
+        places = [x[point.value] for point in each.points]
+        mark = "" if numeric else "."
+        axes.plot(places, values, color="#888888", linestyle=joined, marker=mark, linewidth=0.7, alpha=0.6)
     matched = [(x[level.value], level.matched) for level in one.levels if level.matched is not None]
-    axes.plot([place for place, _ in matched], [mean for _, mean in matched], color="#0072b2", marker="D", linewidth=2)
+    means = [mean for _, mean in matched]
+    axes.plot([place for place, _ in matched], means, color="#0072b2", linestyle=joined, marker="D", linewidth=2)
     if numeric and is_wide(levels):
         axes.set_xscale("log")
     if len(levels) <= 12:
-        axes.set_xticks([x[level] for level in levels], [tables.cell_text(one) for one in tables.numbers(levels)])
+        texts = [tables.cell_text(one) for one in tables.numbers(levels)]
+        axes.set_xticks([x[level] for level in levels], texts)
         axes.minorticks_off()
 
 
@@ -216,7 +223,9 @@ def _differences(axes: Axes, one: Effect) -> None:
     names = [f"{tables.cell_text(each.low)} → {tables.cell_text(each.high)}  ({each.n} pairs)" for each in shown]
     for row, each in enumerate(shown):
         if each.estimate is None:
-            axes.text(0, row, each.verdict, va="center", ha="center", fontsize=7)
+            # In the middle of the drawing: zero may be at its edge, where the names of the rows stand.
+            middle = axes.get_yaxis_transform()
+            axes.text(0.5, row, each.verdict, va="center", ha="center", fontsize=7, transform=middle)
             continue
         colour, mark = {"better": ("#0072b2", "^"), "worse": ("#d55e00", "v")}.get(each.verdict, ("#666666", "o"))
         axes.errorbar(

@@ -32,7 +32,8 @@ def _facts(one: Origin, contents: Contents) -> Markup:
     return pieces.facts(
         [
             ("trials", f"{planned}{one.trials:,} here, {one.finished:,} finished"),
-            ("seeds", ", ".join(map(str, one.seeds))),
+            # An import that knows no seed has a negative number in its place.
+            ("seeds", ", ".join(str(seed) for seed in one.seeds if seed >= 0)),
             ("selection rule", selection_rule(contents)),
             ("planned at", str(one.plan.get("written") or "")),
             ("begun", _when(one)),
@@ -61,7 +62,7 @@ def _cautions(one: Origin) -> list[Markup]:
         found.append(
             f"{counted(one.elsewhere, 'trial')} went on on another kind of device: a rerun need not give the same row."
         )
-    if not one.plan:
+    if not one.plan and one.imported < one.trials:
         found.append("The file _study.json is missing or damaged, so the plan is unknown.")
     return [tag("p", tag("strong", "Careful: "), sentence) for sentence in found]
 

@@ -70,7 +70,7 @@ def axis(values: Sequence[Any], start: float, end: float, text: dict[Any, str]) 
         text: The text for each value.
     """
     distinct = sorted(set(values), key=_order)
-    if len(distinct) <= FEW or not all(map(_is_number, distinct)):
+    if len(distinct) <= FEW or not is_numeric(distinct):
         scale = Scale(0, max(len(distinct) - 1, 0), start, end)
         places = {value: scale.place(i) for i, value in enumerate(distinct)}
         shown = distinct[:: math.ceil(len(distinct) / FEW)]
@@ -78,6 +78,11 @@ def axis(values: Sequence[Any], start: float, end: float, text: dict[Any, str]) 
     scale = over(distinct, start, end, margin=0, log=is_wide(distinct))
     ticks = [(scale.place(value), short(value)) for value in scale.ticks()]
     return Axis({value: scale.place(value) for value in distinct}, ticks, scale.log)
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Whether all are numbers, which have an order; words such as the names of methods have none."""
+    return all(map(_is_number, values))
 
 
 def is_wide(values: Sequence[float]) -> bool:

@@ -48,11 +48,13 @@ def _documents(found: TrialTopics) -> Markup | None:
 def _drawn(found: Mapping[str, Course]) -> dict[str, list[str]]:
     """The titles of the charts that at least one trial has values for, each with the names of its signals."""
     # A name in a history may be anything; it becomes the title of a chart.
-    losses = sorted({name for one in found.values() for name in one.series if _PART.fullmatch(name)})[:_PARTS]
+    kinds = {frozenset(filter(_PART.fullmatch, one.series)) for one in found.values() if one.get(_LOSSES)}
+    losses = sorted({name for names in kinds for name in names})[:_PARTS]
     wanted = {
         "npmi": ["npmi"],
         "topic diversity": ["topic_diversity"],
-        _LOSSES: [_LOSSES],
+        # Losses of other parts have another scale: an axis for both would tell nothing.
+        **({_LOSSES: [_LOSSES]} if len(kinds) == 1 else {}),
         **{name: [name] for name in losses},
         "critic gap": ["critic_gap"],
     }

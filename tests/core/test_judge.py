@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evaluation.health import RULES, Course, judge, summary
+from core.evaluation.health import RULES, Course, judge, judged_score, summary
 from core.evaluation.rules import Condition
 
 
@@ -99,6 +99,16 @@ def test_summary():
     assert "best_epoch_nmi" not in unlabelled
     assert "epoch_gap" not in unlabelled
     assert (unlabelled["of_nmi"], unlabelled["total_improvements"]) == (0, 5)
+
+
+def test_a_topic_model_is_judged_by_npmi_unless_its_study_ranks_by_another_score():
+    rising, falling = [0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1]
+    topical = course(npmi=rising, nmi=falling, active_topics=[1.0] * 5)
+    assert (judged_score(topical), summary(topical)["performance_trend"]) == ("npmi", "improving")
+    assert summary(topical)["of_nmi"] == 0
+    assert summary(topical, "nmi")["performance_trend"] == "declining"
+    assert judged_score(topical, "acc") == "npmi"
+    assert judged_score(course(npmi=rising, nmi=falling)) == "nmi"
 
 
 def test_of_one_scored_epoch_no_trend_and_no_stability_is_known():

@@ -545,3 +545,29 @@ def test_a_thousand_trials_are_judged_in_a_few_seconds(tmp_path, command):
     assert out.startswith("1,000 trials: 1,000 with codes.")
     assert time.process_time() - began < 15
     assert len(load([folder], columns=COLUMNS, history=True).table) == 1000
+
+
+def test_a_topic_model_is_judged_by_npmi_and_its_critic_s_loss_is_no_sign(tmp_path, command):
+    scores = {"npmi": 0.1, "topic_diversity": 0.5, "nmi": -0.1, "loss": 0.0, "loss_critic": 0.0}
+    signals = {"health.active_topics": 1.0, "health.label_free": 0.1}
+    told = [
+        (epoch, 1.0, name, abs(slope) + slope * epoch + 0.5)
+        for epoch in range(1, 8)
+        for name, slope in {**scores, **signals}.items()
+    ]
+    bat = {"method.name": "bat", "data.name": "documents"}
+    folder = put(tmp_path, [trial(1, history=told, epochs=7, params=bat)])
+    ranked = tmp_path / "study=s" / "_study.json"
+    ranked.write_text('{"study": "s", "select": {"metric": "mean5.npmi", "mode": "max"}}')
+    code, out, _ = command("health", folder, "--trial", "s0010")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "improving: npmi +" in " ".join(out.split())
+    assert lines["npmi"].split()[1] == lines["topic_diversity"].split()[1] == "7"
+    code, page, _ = command("report", folder, "--style", "status", "--trial", "s0010")
+    assert code == 0
+    assert "Trend, stability, rises and falls are those of npmi." in page
+    assert "loss" not in page.lower()
+    assert "the documents are read as counts of words" in page
+    ranked.write_text('{"study": "s", "select": {"metric": "mean5.nmi", "mode": "max"}}')
+    assert "declining: nmi -" in " ".join(command("health", folder, "--trial", "s0010")[1].split())

@@ -157,14 +157,17 @@ def test_a_trial_is_named_by_its_beginning_and_where_leaves_seeds_out(results):
     assert "of the 10 words" in run(results, "--trial", "b1").stdout
 
 
-def test_a_terminal_of_80_columns_gets_a_line_a_topic(results):
+def test_a_terminal_of_80_columns_gets_all_words_in_as_many_lines_as_they_need(results):
     found = run(results, "--metric", "npmi", "--top", "12")
     lines = found.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("2 topics of trial b1, seed 1, the best of the best configuration by npmi")
-    one = next(line for line in lines if line.split()[:1] == ["0"])
-    assert one.split()[1:7] == ["0.400", "1.00", "2", "of", "2", "7"]
-    assert one.endswith("word24, …")
+    place = next(i for i, line in enumerate(lines) if line.split()[:1] == ["0"])
+    assert lines[place].split()[1:7] == ["0.400", "1.00", "2", "of", "2", "7"]
+    start = lines[place].index("word")
+    assert not lines[place + 1][:start].strip()
+    words = f"{lines[place][start:]} {lines[place + 1][start:]}"
+    assert words == ", ".join(WORDS[20:30])
     assert "Scored on 12 training documents of x." in lines
     assert "    0  doc-a, doc-b" in lines
 

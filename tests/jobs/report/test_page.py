@@ -316,9 +316,30 @@ def test_topics_of_the_best_trial_with_what_comes_again_and_curves_of_all(store)
     assert titles == ["npmi", "topic diversity", "loss", "loss_critic", "critic gap"]
     charts = [json.loads(unescape(one)) for one in re.findall(r'data-chart="([^"]*)"', part)]
     assert len(charts) == 5
-    assert "#1 s-0-0 seed 0" in str(charts[0])
+    assert "#1 gc_atm s-0-0 seed 0" in str(charts[0])
     assert "script" not in Outline(part).tags
     assert EVIL in "".join(Outline(part).texts)
+
+
+def test_losses_of_two_methods_share_no_axis_and_one_epoch_is_no_curve(store):
+    rows = topical(store)
+    for config, (method, epochs) in enumerate({"prodlda": 3, "nmf": 1}.items(), 1):
+        for seed in range(2):
+            row = store.attempt("s", config, seed, {"method.name": method}, 0.5, epochs)
+            row.metrics |= {"npmi": 0.1, "topic_diversity": 1.0}
+            names = ("npmi", "loss_divergence") if method == "prodlda" else ("npmi",)
+            row.history += [(epoch, 1.0, name, 0.1) for epoch in range(1, epochs + 1) for name in names]
+            rows.append(row)
+    store.put("s", rows)
+    text = page(store.path, metric="npmi")
+    sections = {
+        name: text[text.index(f'<section id="{name}"') :].split("</section>")[0] for name in ("curves", "topics")
+    }
+    titles = {name: re.findall(r"<figcaption><b>([^<]+)", part) for name, part in sections.items()}
+    assert titles["topics"] == ["npmi", "topic diversity", "loss_critic", "loss_divergence", "critic gap"]
+    assert "loss" not in titles["curves"]
+    assert "npmi of the first 2, seed by seed" in sections["curves"]
+    assert "nmf" not in sections["curves"]
 
 
 def test_without_topics_there_is_no_such_part(results, store):
