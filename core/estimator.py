@@ -37,7 +37,7 @@ from core.evaluation.outputs import Outputs
 from core.training.device import named
 from core.training.fit import build, fit
 from core.training.method import Method
-from core.training.n_clusters import count_clusters
+from core.training.n_clusters import count_clusters, refuse_untabular
 from core.training.state import TrainingState
 
 # The places of the estimator's parameters in the configuration of a trial; other keys are options of their section.
@@ -57,8 +57,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     Args:
         n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.kmeans.estimate_n_clusters`).
-        method: name of a method that clusters vectors or images, not one that learns topics of documents, or path of
-            your own file. Unpickling needs this file.
+        method: name of a method that learns no topics, or path of your own file. Unpickling needs this file.
         method_options: options of the method by name; None for its defaults, here and below.
         encoder: name or path of the encoder.
         encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}` of `mlp`.
@@ -254,7 +253,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         shape = convert(_plain(self.image_shape), tuple[PositiveInt, ...] | None, ("image_shape",), mistakes)
         if not mistakes.found:
             plugins.allow_named(*plug_in_files(config))  # a path in the caller's code counts as named by the user
-            _refuse_method(config.method.name, mistakes)
+            refuse_untabular(config.method.name, mistakes)
         if not mistakes.found:
             refuse_unused(config, mistakes)
         if mistakes.found:
@@ -332,19 +331,6 @@ class Trained:
 
 
 _ONE_AT_A_TIME = threading.Lock()
-
-
-def _refuse_method(name: str, mistakes: Mistakes) -> None:
-    """Adds a mistake for a method that cannot cluster the rows of a table of numbers."""
-    method = plugins.load("methods", name)
-    if not method.clusters:
-        mistakes.add(("method", "name"), f"{name!r} does not cluster: use another, such as 'conclus'")
-    elif getattr(method, "scores", None) == "topics":
-        mistakes.add(
-            ("method", "name"),
-            f"{name!r} learns topics of documents, which X does not hold: use a study with "
-            "`data: {name: documents, path: …}`, or another method, such as 'conclus'",
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,11 @@
-"""The number of clusters of a trial: the configured number, the number of classes, or an estimate."""
+"""The number of clusters of a trial (configured, of the classes, or estimated), and methods that give a table none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from core.config import plugins
+from core.config.schema import Mistakes
 from core.config.trial import TrialConfig
 from core.errors import UserError
 
@@ -47,3 +48,16 @@ def _estimated(data: Dataset) -> int:
     if key not in _ESTIMATES:
         _ESTIMATES[key] = estimate_n_clusters(data.samples)
     return _ESTIMATES[key]
+
+
+def refuse_untabular(method: str, mistakes: Mistakes) -> None:
+    """Adds a mistake for a method that cannot cluster the rows X of a table of numbers; the method is imported."""
+    found = plugins.load("methods", method)
+    if not found.clusters:
+        mistakes.add(("method", "name"), f"{method!r} does not cluster: use another, such as 'conclus'")
+    elif getattr(found, "scores", None) == "topics":
+        mistakes.add(
+            ("method", "name"),
+            f"{method!r} learns topics of documents, which X does not hold: use a study with "
+            "`data: {name: documents, path: …}`, or another method, such as 'conclus'",
+        )
