@@ -196,4 +196,4 @@ def _data(table: pa.Table, there: NDArray[np.bool_]) -> list[str]:
 
 
 def _listed(factors: Mapping[str, Factor]) -> str:
-    return " and ".join(factors) + " do" if factors else "nothing does here"
+    return f"{' and '.join(factors)} {'does' if len(factors) == 1 else 'do'}" if factors else "nothing does here"

@@ -15,6 +15,7 @@ from jobs.analysis.samples import constants
 from jobs.analysis.selection import criteria_report
 from jobs.analysis.trials import gather, param_key
 from jobs.health.status_page import status_page
+from jobs.models import choice
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.tpe import _assignment
@@ -179,6 +180,7 @@ def stored(tmp_path):
                 attempt_id=f"A{seed}{method}",
                 status="ok",
                 data_hash="d",
+                cluster_sizes=[1, 1],
                 params={"method.name": method, "n_clusters": 20, "optimiser.learning_rate": 0.1, **options[method]},
                 metrics=scores,
                 best=scores,
@@ -238,6 +240,7 @@ def test_what_goes_with_the_method_is_told_nowhere_as_varied(stored):
         for name in ("batch_size", "hidden_dim", "epochs=", "param.epochs", "optimiser"):
             assert name not in text, (command, name)
     assert [one.key for one in advise(gather(load([str(stored)]).table, "npmi"), "max", 0.01)] == ["method.name"]
+    assert choice.choose(stored / "study=s").why.startswith("trial prodlda1 (method prodlda, seed 1) is the best of 6 ")
     reports = criteria_report(load([str(stored)]).table)
     assert all(list(one.params) == ["method.name"] for report in reports for one in report.choices)
 
