@@ -4,6 +4,7 @@ A population member is no sample: its values changed while it trained.
 """
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -55,6 +56,19 @@ def constants(values: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], froz
             found[key] = told if several else next(iter(by_method.values()))
             with_method.add(key)
     return found, frozenset(with_method)
+
+
+def best_row(values: Mapping[int, float | None], attempts: Sequence[str | None], *, maximise: bool) -> int | None:
+    """The row with the best finite value; of equal ones, as of seeds that change nothing, the attempt that began first.
+
+    Args:
+        values: The value by row; rows without a finite one are left out.
+        attempts: The `attempt_id` of every row of the table.
+        maximise: Whether a larger value is better.
+    """
+    sign = -1 if maximise else 1
+    ranked = [(sign * value, attempts[row] or "", row) for row, value in values.items() if value is not None]
+    return min((one for one in ranked if isfinite(one[0])), default=(0, "", None))[2]
 
 
 def _shown(value: Any) -> str:

@@ -22,7 +22,7 @@ from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
 from jobs.analysis.curves import curve_metrics
 from jobs.analysis.outcomes import HEALTH
-from jobs.analysis.samples import METHOD
+from jobs.analysis.samples import METHOD, best_row
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
 from jobs.health.changes import AdviceOnCode, advices
@@ -240,12 +240,12 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
     if len(places) == 1:
         return PageTrial(places[0], metric, maximise, 0)
     statuses = table["status"].to_pylist()
-    scored = [row for row in places if _end(table, row, metric) is not None]
+    ends = {row: _end(table, row, metric) for row in places}
+    scored = [row for row, end in ends.items() if end is not None]
     scored = [row for row in scored if statuses[row] in FINISHED] or scored
-    if not scored:
+    best = best_row({row: ends[row] for row in scored}, table["attempt_id"].to_pylist(), maximise=maximise)
+    if best is None:
         raise UserError(f"No trial has a value of {metric!r} yet: name one with --trial.")
-    sign = 1 if maximise else -1
-    best = max(scored, key=lambda row: (sign * (_end(table, row, metric) or 0.0), -row))
     hashes = table["data_hash"].to_pylist()
     return PageTrial(best, metric, maximise, len(scored), len({hashes[row] for row in scored}))
 

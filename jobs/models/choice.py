@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, counted
 from jobs.analysis import apart, selection
 from jobs.analysis.chosen import of_study
-from jobs.analysis.samples import METHOD, constants
+from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
@@ -107,14 +107,16 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
     column = metric_column(table.column_names, metric)
-    row = _best(table, column, mode)
+    values = dict(enumerate(table[column].to_pylist()))
+    finished = {row: values[row] for row, status in enumerate(table["status"].to_pylist()) if status in FINISHED}
+    row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
         raise UserError(f"No finished trial of {study} has a value of {metric!r}: wait for one.")
     value, labels = (
         table[column][row].as_py(),
         "which uses the labels" if uses_labels(column) else "which uses no labels",
     )
-    of = counted(sum(status in FINISHED for status in table["status"].to_pylist()), "finished trial")
+    of = counted(len(finished), "finished trial")
     why = f"the best of {of} by {metric_name(column)}, {labels}: {value:.3f}"
     return _choice(folder, table, row, f"trial {table['trial_key'][row]}{_told(table, row)} is {why}")
 
@@ -146,18 +148,6 @@ def _choice(folder: Place, table: pa.Table, place: int, why: str) -> ChosenTrial
     if not row.get("cluster_sizes"):
         raise UserError(f"trial {row['trial_key']} has no clusters: its method does not assign samples to any.")
     return ChosenTrial(folder, row, why)
-
-
-def _best(table: pa.Table, column: str, mode: str) -> int | None:
-    """The row with the best finite value among finished trials; of equal ones the attempt that began first."""
-    sign = -1 if mode == "max" else 1
-    columns = (table[name].to_pylist() for name in (column, "attempt_id", "status"))
-    ranked = [
-        (sign * value, attempt, row)
-        for row, (value, attempt, status) in enumerate(zip(*columns, strict=True))
-        if status in FINISHED and value is not None and isfinite(value)
-    ]
-    return min(ranked)[2] if ranked else None
 
 
 def _told(table: pa.Table, row: int) -> str:

@@ -17,6 +17,7 @@ from core.config.schema import nearest
 from core.errors import UserError
 from jobs.analysis import apart, selection
 from jobs.analysis.leaderboard import leaderboard, wanted_columns
+from jobs.analysis.samples import best_row
 from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.present.inputs import one_trial
 from jobs.present.tables import cell_text
@@ -172,21 +173,21 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
     """The row of the best trial of the best configuration that has topics, and the sentence on it."""
     board = leaderboard(table, metric, mode)
     table = selection.with_consensus(table) if metric == CONSENSUS else table
-    sign, with_topics = -1 if mode == "max" else 1, {(row["study"], row["trial_key"]): row for row in rows}
-    values: dict[tuple[str, str], list[tuple[float, str, float]]] = {}
-    names = ("study", "config_key", "trial_key", "status", board.metric)
-    for study, config, key, status, value in zip(*(table[name].to_pylist() for name in names), strict=True):
-        if status in FINISHED and value is not None and isfinite(value) and (study, key) in with_topics:
-            values.setdefault((study, config), []).append((sign * value, key, value))
+    column, attempts = table[board.metric].to_pylist(), [row["attempt_id"] for row in rows]
+    values: dict[tuple[str, str], dict[int, float | None]] = {}
+    for place, row in enumerate(rows):
+        if row["status"] in FINISHED:
+            values.setdefault((row["study"], row["config_key"]), {})[place] = column[row["place"]]
     for entry in board.entries:
-        if several := values.get((entry.study, entry.config_key)):
-            _, key, value = min(several)
+        several = values.get((entry.study, entry.config_key), {})
+        place = best_row(several, attempts, maximise=mode == "max")
+        if place is not None:
             short = short_names(entry.params)
             told = " ".join(
                 f"{short[one]}={cell_text(param)}" for one, param in entry.params.items() if param is not None
             )
-            why = f"the best of the best configuration by {metric_name(board.metric)} ({value:.3f})"
-            return with_topics[entry.study, key], f"{why}{f': {told}' if told else ''}"
+            why = f"the best of the best configuration by {metric_name(board.metric)} ({several[place]:.3f})"
+            return rows[place], f"{why}{f': {told}' if told else ''}"
     raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
 
 

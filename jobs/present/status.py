@@ -11,8 +11,8 @@ from jobs.analysis.leaderboard import Entry
 from jobs.analysis.status import StudyStatus, Trial
 from jobs.analysis.usage import Usage, Used
 from jobs.present import tables
+from jobs.present.effect import labels
 from jobs.present.visible import one_line
-from jobs.results.names import short_names
 
 STATES = ("failed", "running", "silent", "interrupted")
 """States of trials that have begun and are not done, the worst first."""
@@ -72,7 +72,7 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
 
 
 def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
-    names = short_names(best.params)
+    names = labels(best.params)
     values = " ".join(
         f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items() if value is not None
     )

@@ -64,7 +64,7 @@ class Study:
         """The study as a self-contained study file, with all defaults and overrides and absolute paths."""
         content: dict[str, Any] = {
             "study": self.name,
-            "trial": trial_config.without(self.trial, idle(self.trial, self.space)),
+            "trial": trial_config.without(self.trial, (*idle(self.trial, self.space), *self._replaced())),
             "space": self.source["space"],
             "seeds": list(self.seeds),
             **{key: asdict(getattr(self, key)) for key in SECTIONS},
@@ -72,6 +72,12 @@ class Study:
         if not self.metric_written and self.select.metric == Select.metric:
             del content["select"]["metric"]  # If it were written, data without labels would be refused.
         return yaml_document.write(content)
+
+    def _replaced(self) -> tuple[str, ...]:
+        """The trial's method, if it is the default one, and every cell of the space has another."""
+        default = trial_config.to_mapping(trial_config.read_whole({}, ("trial",), Mistakes()))["method"]
+        others = self.trial["method"]["name"] not in methods(self.trial, self.space)
+        return ("method",) if others and self.trial["method"] == default else ()
 
 
 KEYS = ("study", "trial", "space", "seeds", *SECTIONS)

@@ -22,8 +22,9 @@ from core.config.trial import to_mapping
 from core.errors import UserError
 from jobs.analysis import leaderboard
 from jobs.execution.trial import run_trial
+from jobs.health import status_page as health_page
 from jobs.ledger import trackers
-from jobs.models import topics
+from jobs.models import choice, topics
 from jobs.models.assignments import KeepRule
 from jobs.models.topic_tables import topics_text
 from jobs.models.topics import Topic, match
@@ -135,6 +136,18 @@ def test_the_best_configuration_s_best_trial_with_its_stability(results):
     assert first["words"][:2] == [{"word": "word20", "weight": 1.0}, {"word": "word21", "weight": 0.5}]
     assert first["strongest"] == [{"id": "doc-a", "text": None}, {"id": "doc-b", "text": None}]
     assert [row["trial_key"] for row in machine(results, "--metric", "npmi", "--mode", "min")] == ["a0", "a0"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_tied_seeds_every_command_takes_the_one_that_began_first(tmp_path, first):
+    for seed in (0, 1, 2):
+        scores = {"npmi": 0.2, "nmi": 0.5}
+        writer.write(str(tmp_path), attempt("a", seed, metrics=scores, attempt_id=f"A{(seed - first) % 3}"))
+    table = load([str(tmp_path)], history=True).table
+    row = health_page.choose(table, "nmi", maximise=True, key=None, named=True).place
+    taken = [table["trial_key"][row].as_py(), topics.choose(table, "nmi", "max").row["trial_key"]]
+    taken.append(choice.choose(tmp_path / "study=s").key)  # as conclus assign and conclus clusters do
+    assert taken == [f"a{first}"] * 3
 
 
 def test_a_trial_is_named_by_its_beginning_and_where_leaves_seeds_out(results):

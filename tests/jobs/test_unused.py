@@ -13,6 +13,7 @@ from jobs.analysis.samples import constants
 from jobs.analysis.selection import criteria_report
 from jobs.analysis.trials import gather, param_key
 from jobs.health.status_page import status_page
+from jobs.models import choice
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.tpe import _assignment
@@ -168,6 +169,7 @@ def stored(tmp_path):
                 attempt_id=f"A{seed}{method}",
                 status="ok",
                 data_hash="d",
+                cluster_sizes=[1, 1],
                 params={"method.name": method, "n_clusters": 20, "optimiser.learning_rate": 0.1, **options[method]},
                 metrics=scores,
                 best=scores,
@@ -227,6 +229,7 @@ def test_what_goes_with_the_method_is_told_nowhere_as_varied(stored):
         for name in ("batch_size", "hidden_dim", "epochs=", "param.epochs", "optimiser"):
             assert name not in text, (command, name)
     assert [one.key for one in advise(gather(load([str(stored)]).table, "npmi"), "max", 0.01)] == ["method.name"]
+    assert choice.choose(stored / "study=s").why.startswith("trial prodlda1 (method prodlda, seed 1) is the best of 6 ")
     reports = criteria_report(load([str(stored)]).table)
     assert all(list(one.params) == ["method.name"] for report in reports for one in report.choices)
 
@@ -245,3 +248,16 @@ def test_the_status_page_names_the_method_of_better_trials(stored):
     assert [row.other for row in better] == [
         (("method.name", "bat", name),) for name in ("prodlda",) * 2 + ("nmf",) * 2
     ]
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [("[nmf, bat]", False), ("[bat, conclus]", True), ("[{name: bat, hidden_dim: 64}, {name: nmf}]", False)],
+)
+def test_a_study_that_is_written_out_names_no_method_that_none_of_its_cells_has(bag, space, named):
+    made = study(bag, "  n_clusters: 4", f"space: {{method: {{grid: {space}}}}}")
+    assert ("instance_temperature" in made.whole()) is named
+    again = parse(made.whole(), "again", bag)
+    assert again.trial == made.trial
+    keys = [[trial.trial_key for trial in planning.make(one).trials] for one in (made, again)]
+    assert keys[0] == keys[1]
