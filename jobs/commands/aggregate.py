@@ -15,7 +15,9 @@ _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or th
 @click.command("aggregate")
 @options.analysed
 @click.option(
+    "--on",
     "--metric",
+    "metric",
     help="What ranks: nmi, best.acc, loss, or without labels consensus.  [default: the study's own, else nmi]",
 )
 @options.mode

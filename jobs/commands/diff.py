@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @click.command("diff")
 @click.argument("folders", nargs=-1, type=click.Path(), metavar="A B")
-@click.option("--study", "studies", multiple=True, help="Only this study; given twice, A's and B's in one folder.")
+@click.option(
+    "--study",
+    "studies",
+    multiple=True,
+    help="Only this study of A and B. Given twice: A's study, then B's, in one folder.  [that folder: results]",
+)
 @options.on_metric
 @options.mode
 @options.where

@@ -17,6 +17,7 @@ from jobs.analysis.scores import within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
+from jobs.results.names import MEAN5
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
@@ -138,6 +139,7 @@ class Progress:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
+        Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
         if not self.values:
             return ""
@@ -145,6 +147,8 @@ class Progress:
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
         score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
+        if select.metric.startswith(("best.", MEAN5)):
+            name += " of the last epoch"
         return f"best {name} {score} ({seeds})"
 
     def remaining(self) -> str:

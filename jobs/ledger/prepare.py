@@ -22,6 +22,10 @@ from jobs.present.tables import display_width
 from jobs.results.schema import Attempt
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VALUES = 20
+"""Columns of the terminal that the values of a column of the table get, if its name and its target leave them."""
+_SHORTEST = 12
+"""Characters of a name or a value that are shown in the narrowest terminal."""
 _SAMPLES = 4
 _PLAIN = ("number", "words", "text", "date")
 """Values of `read_as` that are obvious from a cell, so that the preview does not show them."""
@@ -110,19 +114,18 @@ def study_name(path: Path, name: str | None) -> str:
 
 def preview(prepared: Prepared, width: int) -> list[list[str]]:
     """For each column its name, its target, and as many of its different values as fit into a line."""
-    named = [
-        (cut(column.header, 40), cut(column.target.key, 40) + " (new)" * (not column.target.known))
-        for column in prepared.columns
-    ]
+    targets = [cut(column.target.key, 40) + " (new)" * (not column.target.known) for column in prepared.columns]
+    left = width - max(map(display_width, targets)) - 2 * len("  ") - _VALUES
+    headers = [cut(column.header, max(_SHORTEST, min(left, 40))) for column in prepared.columns]
+    named = list(zip(headers, targets, strict=True))
     room = width - sum(max(map(display_width, part)) + len("  ") for part in zip(*named, strict=True))
     shown = [_values_text(column, room) for column in prepared.columns]
     return [[*name, values] for name, values in zip(named, shown, strict=True)]
 
 
 def _values_text(column: ReadColumn, room: int) -> str:
-    samples = list(
-        {_sample(text, value): None for text, value in zip(column.texts, column.values, strict=True) if text}
-    )
+    cells = zip(column.texts, column.values, strict=True)
+    samples = list({text: _sample(text, value, room) for text, value in cells if text}.values())
     text = f"{column.read_as}: " if column.read_as not in _PLAIN else ""
     text += samples[0] if samples else ""
     for sample in samples[1:_SAMPLES]:
@@ -132,9 +135,10 @@ def _values_text(column: ReadColumn, room: int) -> str:
     return text.strip(" :") + (", …" if len(samples) > 1 and not text.endswith(samples[-1]) else "")
 
 
-def _sample(text: str, value: Any) -> str:
+def _sample(text: str, value: Any, room: int) -> str:
     """The cell, followed by an arrow and its value if that is a different number."""
-    text = cut(text, 24)
+    # Cut marks for further values need three columns.
+    text = cut(text, max(_SHORTEST, min(24, room - 3)))
     if isinstance(value, Number) and not _same(text, value.value):
         return f"{text} → {value.value:.6g}"
     return text

@@ -92,3 +92,27 @@ def test_no_seed_is_shown_where_an_import_knows_none(results, command):
     assert "-1000, " not in text
     assert " -1000" not in text
     assert "_study.json is missing" not in text
+
+
+LOG = """**Log:** gc_atm/20news_2021-08-18-23-12_topic20
+**Method:** we set the learning rate of the generator to lr/100, and the temperature to 0.5
+
+| batch size | clip | learning rate | n_critic |
+| ---------- | ---- | ------------- | -------- |
+| 256        | 0.01 | 1e-4          | 5        |
+"""
+
+
+def test_the_table_of_an_import_fits_80_columns(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "log.md").write_text(LOG)
+    code, out, err = command("import", tmp_path / "log.md", "--study", "x", "--yes", "--results", tmp_path / "r")
+    assert code == 0, err
+    table = [line for line in out.splitlines() if "param." in line or "─" in line]
+    assert len(table) > 5
+    assert max(map(len, table)) <= 80
+    assert any("param.method.generator_learning_rate  lr/100" in line for line in table)
+
+
+def test_on_and_metric_are_the_same_in_aggregate(results, command):
+    assert command("aggregate", results, "--on", "nmi") == command("aggregate", results, "--metric", "nmi")

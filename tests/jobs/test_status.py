@@ -470,3 +470,10 @@ def test_the_line_of_a_run_shows_the_interval_that_all_others_show(store, comman
     progress.values["c0"] += [0.5, 0.6]
     assert progress.best() == "best nmi 0.550 ±0.635 (2 seeds)"
     assert progress.best() in shown
+
+
+def test_the_line_of_a_run_says_of_which_epoch_its_score_is(tmp_path):
+    (tmp_path / "s.yaml").write_text("study: s\ntrial: {data: digits}\nselect: {metric: mean5.nmi}\n")
+    progress = Progress(planning.make(study.load(tmp_path / "s.yaml")), 4, 0, io.StringIO())
+    progress.values["c0"] += [0.5]
+    assert progress.best().startswith("best nmi of the last epoch 0.500")
