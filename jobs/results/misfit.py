@@ -80,7 +80,7 @@ def _beyond(name: str, column: pa.ChunkedArray) -> str:
     if pa.types.is_list(kind):
         if name == "cluster_sizes" and not _within(_call("list_flatten", column), 0, LARGEST):
             return "has a size below 0"
-        return _beyond_in_lists(column) or (_beyond_of_topics(column) if name in _OF_TOPICS else "")
+        return _beyond_in_lists(column) or (_beyond_of_topics(name, column) if name in MOST_OF_TOPICS else "")
     if pa.types.is_floating(kind):
         return _beyond_numbers(name, column)
     is_short = _wanted(name) == pa.int32()
@@ -111,7 +111,6 @@ _RANGES: dict[str, tuple[Callable[[pa.ChunkedArray], bool], str]] = {
     "own_seconds": (_is_length, "is no length of time"),
     "gpu": (_is_share, "is no number of GPUs"),
 }
-_OF_TOPICS = ("topics", "topic_coherence", "topic_documents")
 
 
 def _beyond_numbers(name: str, column: pa.ChunkedArray) -> str:
@@ -130,9 +129,10 @@ def _beyond_in_lists(column: pa.ChunkedArray) -> str:
     return "" if are_summable else f"is beyond {LARGEST:g}"
 
 
-def _beyond_of_topics(column: pa.ChunkedArray) -> str:
-    if not _within(_call("list_value_length", column), 0, MOST_OF_TOPICS):
-        return f"has more than {MOST_OF_TOPICS:,} values"
+def _beyond_of_topics(name: str, column: pa.ChunkedArray) -> str:
+    most = MOST_OF_TOPICS[name]
+    if not _within(_call("list_value_length", column), 0, most):
+        return f"has more than {most:,} values"
     inner = _call("list_flatten", column)
     if not pa.types.is_struct(inner.type):
         return ""

@@ -64,8 +64,8 @@ FIXED = pa.schema(
 )
 MOST_TOPICS = 2000
 """Of one trial. The words and documents of further topics are not stored."""
-MOST_OF_TOPICS = 100 * MOST_TOPICS
-"""Words of all topics of one trial."""
+MOST_OF_TOPICS = {"topics": 20 * MOST_TOPICS, "topic_coherence": MOST_TOPICS, "topic_documents": 3 * MOST_TOPICS}
+"""Words, values and documents of all topics of one trial: conclus keeps 15 words and 3 documents of each."""
 LONGEST_WORD = 1000
 """The most characters of a word, or of a document's id, of a topic; longer ones are stored cut."""
 LARGEST = 1e100
@@ -220,7 +220,10 @@ def _fixed(name: str, attempts: Sequence[Attempt]) -> pa.Array:
     if name in {"seconds", "own_seconds"}:
         values = [value if value is not None and 0 <= value <= LONGEST else None for value in values]
     if name in {"topics", "topic_documents"}:
-        values = [value and [_of_topic(one) for one in value if one[0] < MOST_TOPICS] for value in values]
+        values = [
+            value and [_of_topic(one) for one in value if one[0] < MOST_TOPICS][: MOST_OF_TOPICS[name]]
+            for value in values
+        ]
     if name == "topic_coherence":
         values = [value and [_summable(one) for one in value[:MOST_TOPICS]] for value in values]
     return pa.array(values, FIXED.field(name).type)

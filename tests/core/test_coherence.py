@@ -108,6 +108,26 @@ def test_documents_and_their_parts_are_counted_as_by_a_loop(monkeypatch):
             assert counts.joint.tolist() == wanted
 
 
+def test_many_topics_are_counted_in_parts_of_2048_words_at_most(monkeypatch):
+    draw, sizes = np.random.default_rng(0), []
+    corpus = corpus_of([draw.integers(0, 3000, 40) for _ in range(300)], words=3000)
+    words = draw.permutation(3000).reshape(300, 10)
+    product = coherence._product
+
+    def counted(present):
+        sizes.append(present.shape[1])
+        return product(present)
+
+    monkeypatch.setattr(coherence, "_product", counted)
+    present = presence(corpus)
+    found = by_documents(present, words)
+    assert sizes == [2040, 960]
+    for topic in (0, 203, 204, 299):
+        alone = by_documents(present, words[topic : topic + 1])
+        assert np.array_equal(found.joint[topic], alone.joint[0])
+        assert np.array_equal(found.single[topic], alone.single[0])
+
+
 def test_each_coherence_against_a_loop():
     """Five words of the vocabulary occur nowhere: they are left out. Of the last topic a single word occurs."""
     documents = repeating(30, longest=40)

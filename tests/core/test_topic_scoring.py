@@ -20,7 +20,7 @@ from core.evaluation.coherence import by_documents, by_windows, presence
 from core.evaluation.health import warnings
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ClusterScoring, ScoredTrial
-from core.evaluation.topics import TopicScoring, active_topics, inverted_rbo, shared, strongest, word_overlap
+from core.evaluation.topics import TopicScoring, active_topics, heaviest, inverted_rbo, shared, strongest, word_overlap
 from jobs.analysis.scores import default_mode, uses_labels
 from tests.core.topical import topical
 
@@ -213,6 +213,16 @@ def test_topics_that_do_not_vary_are_not_active():
     swaying[:, 0] += np.where(np.arange(100) % 2, 0.041, -0.041)  # its variance is .00168, the bound .0016
     swaying[:, 1] += np.where(np.arange(100) % 2, 0.039, -0.039)
     assert active_topics(swaying) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("words", [4, 15, 16, 300])
+def test_the_heaviest_words_are_those_of_a_stable_sort(words):
+    draw = np.random.default_rng(words)
+    weights = draw.integers(0, 9, (20, words)).astype(np.float64)  # with many that are equal
+    weights[1:3] = [[np.nan], [0.5]]
+    weights[3, : words // 2] = np.nan
+    expected = np.argsort(-weights, axis=1, kind="stable")[:, :15]
+    assert heaviest(weights).tolist() == expected.tolist()
 
 
 def test_strongest_documents():

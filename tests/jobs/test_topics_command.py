@@ -280,6 +280,8 @@ def test_whatever_a_method_gives_is_stored_so_that_it_is_read():
     table = to_table([row])
     assert misfit(table) == ""
     assert [len(one["word"]) for one in table["topics"][0].as_py()] == [LONGEST_WORD, 0]
+    many = attempt(topics=[(0, "x", 1.0)] * 50_000, topic_documents=[(0, "y")] * 50_000)
+    assert misfit(to_table([many])) == ""
 
 
 LISTS = to_table([attempt()]).schema
@@ -293,8 +295,13 @@ LISTS = to_table([attempt()]).schema
         ("topics", [{"topic": 0, "word": "x" * (LONGEST_WORD + 1), "weight": 1.0}], "more than 1,000 characters"),
         ("topics", [{"topic": 0, "word": "x", "weight": 1e200}], "beyond 1e"),
         ("topics", [{"topic": 0, "word": None, "weight": 1.0}], "lacks values"),
-        ("topics", [{"topic": 0, "word": "x", "weight": 1.0}] * (MOST_OF_TOPICS + 1), "more than 200,000 values"),
-        ("topic_coherence", [0.0] * (MOST_OF_TOPICS + 1), "more than 200,000 values"),
+        (
+            "topics",
+            [{"topic": 0, "word": "x", "weight": 1.0}] * (MOST_OF_TOPICS["topics"] + 1),
+            "more than 40,000 values",
+        ),
+        ("topic_coherence", [0.0] * (MOST_TOPICS + 1), "more than 2,000 values"),
+        ("topic_documents", [{"topic": 0, "id": "x"}] * (3 * MOST_TOPICS + 1), "more than 6,000 values"),
         ("topic_coherence", [1e101], "beyond 1e"),
         ("topic_documents", [{"topic": 9999, "id": "x"}], "none of 2,000"),
         ("cluster_sizes", [3, -1], "has a size below 0"),
