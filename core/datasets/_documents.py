@@ -93,7 +93,7 @@ class DocumentReading:
 
     def _check(self) -> None:
         """Refuses options that would do nothing, and those of which 1 and 1.0, equal as numbers, would be confused."""
-        if isinstance(self.min_df, float) and self.min_df == 1:
+        if isinstance(self.min_df, float) and self.min_df == 1.0:
             what = "`min_df: 1.0` keeps only words that are in all training documents: for one document, write 1"
             raise fault(self.path, what)
         if isinstance(self.max_df, int) and self.max_df == 1:
