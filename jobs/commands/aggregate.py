@@ -85,12 +85,13 @@ def _ranked_text(
     paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
 ) -> str:
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
-    from jobs.analysis.scores import metric_column
+    from jobs.analysis.scores import CONSENSUS, metric_column
     from jobs.present.leaderboard import board_sheet, board_text
 
     metric, mode = inputs.chosen_metric(paths, studies, *wanted)
     loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    metric_column([*loaded.table.column_names, *loaded.columns], metric)
+    if metric != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
+        metric_column([*loaded.table.column_names, *loaded.columns], metric)
     board = leaderboard(loaded.table, metric, mode)
     if fmt == "table":
         return board_text(board, width())

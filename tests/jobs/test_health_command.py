@@ -506,7 +506,7 @@ def hostile_rows():
     ]
     return [
         trial(0, history=history, params={RATE: evil, "epochs": 1e99, "n_clusters": -3.0, "batch_size": evil}),
-        trial(1, history=history, reason=evil, status="failed", params={RATE: "b"}, cluster_sizes=[2**31 - 1, -5]),
+        trial(1, history=history, reason=evil, status="failed", params={RATE: "b"}, cluster_sizes=[2**31 - 1, 0]),
         trial(2, status="stopped", reason=f"COLLAPSED@{evil}", seconds=0.0, epochs_done=0, params={"epochs": evil}),
         trial(3, history=[], metrics={"nmi": math.nan}, health={"label_free": -math.inf}, params={evil: evil}),
     ]
