@@ -182,7 +182,7 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
         several = values.get((entry.study, entry.config_key), {})
         place = best_row(several, attempts, maximise=mode == "max")
         if place is not None:
-            short = short_names(entry.params)
+            short = short_names([*board.constant, *entry.params])
             told = " ".join(
                 f"{short[one]}={cell_text(param)}" for one, param in entry.params.items() if param is not None
             )
