@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.corpus import Corpus
@@ -37,14 +35,6 @@ def sparse_matrix(samples: Tensor) -> Any:
         return sparse.csr_matrix(rows.numpy())
     parts = (rows.values().numpy(), rows.col_indices().numpy(), rows.crow_indices().numpy())
     return sparse.csr_matrix(parts, shape=tuple(rows.shape))
-
-
-def inverse_frequencies(corpus: Corpus) -> NDArray[np.float64]:
-    """The factors of the words in the samples of documents, (V,): log((1 + n) / (1 + documents with the word)) + 1."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    found: Any = TfidfTransformer().fit(corpus.counts)
-    return found.idf_
 
 
 def shares(weights: Tensor) -> Tensor:

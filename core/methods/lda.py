@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from core.config.schema import Fraction, PositiveInt
+from core.data.corpus import inverse_frequencies
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.evaluation.scoring import ScoredTrial, Scoring
 from core.evaluation.topics import TopicScoring
-from core.methods._documents import documents_of, inverse_frequencies, sparse_matrix
+from core.methods._documents import documents_of, sparse_matrix
 from core.training.method import Batch, Setting
 from core.training.method import Method as Base
 
@@ -60,7 +61,7 @@ class Method(Base):
         self.corpus = documents_of(setting, "lda")
         self.seed, self.passes, self.mini_batch, self.relevance = setting.seed, passes, mini_batch, relevance
         self.register_buffer("components", torch.ones(setting.n_clusters, len(setting.words), dtype=torch.float64))
-        self.register_buffer("idf", torch.from_numpy(inverse_frequencies(self.corpus)).to(self.components))
+        self.register_buffer("idf", torch.from_numpy(inverse_frequencies(self.corpus.counts)).to(self.components))
         self.register_buffer("sublinear", torch.zeros((), dtype=torch.bool))
         self.optimisers = {}
 
