@@ -96,7 +96,7 @@ def inverse_frequencies(counts: Any, training: NDArray[np.bool_] | None = None) 
 
     occurs = np.zeros(counts.shape[1], np.int64)
     n = counts.shape[0] if training is None else int(training.sum())
-    for rows, places in blocks_of(counts):
+    for rows, places in blocks_of(counts.indptr):
         found = counts.indices[places]
         if training is not None:
             found = found[np.repeat(training[rows], np.diff(counts.indptr[rows.start : rows.stop + 1]))]
@@ -104,13 +104,17 @@ def inverse_frequencies(counts: Any, training: NDArray[np.bool_] | None = None) 
     return np.log((1 + n) / (1 + occurs)) + 1
 
 
-def blocks_of(counts: Any) -> Iterator[tuple[slice, slice]]:
-    """Rows of a matrix in CSR that hold some millions of numbers together, and the places of these numbers."""
+def blocks_of(ends: NDArray[np.integer[Any]]) -> Iterator[tuple[slice, slice]]:
+    """Rows that hold some millions of numbers together, and the places of these numbers.
+
+    Args:
+        ends: where each row begins and, at last, where it ends, (n + 1,): the `indptr` of a matrix in CSR.
+    """
     import numpy as np
 
-    start, n = 0, counts.shape[0]
+    start, n = 0, len(ends) - 1
     while start < n:
-        first = int(counts.indptr[start])
-        stop = max(start + 1, int(np.searchsorted(counts.indptr, first + _AT_ONCE, "right")) - 1)
-        yield slice(start, stop), slice(first, int(counts.indptr[stop]))
+        first = int(ends[start])
+        stop = max(start + 1, int(np.searchsorted(ends, first + _AT_ONCE, "right")) - 1)
+        yield slice(start, stop), slice(first, int(ends[stop]))
         start = stop

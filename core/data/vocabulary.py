@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.data.analyzer import settings
+from core.data.corpus import blocks_of
 from core.data.dataset import fault
 from core.data.prepared import told
 from core.errors import UserError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 # Texts between two calls of `told`.
 _TOLD = 256
-# Words that are counted at once: 16 MiB as int32.
-_AT_ONCE = 1 << 22
 
 Analyze = Callable[[str], Sequence[str]]
 
@@ -71,7 +70,7 @@ class WordSequence:
         """
         import numpy as np
 
-        places: dict[str, int] = defaultdict(lambda: -1)
+        places: dict[str, int]
         if known is None:
             places = defaultdict[str, int]()
             places.default_factory = places.__len__
@@ -206,15 +205,13 @@ def _blocks(sequence: NDArray[np.int32], ends: NDArray[np.int64], size: int) -> 
     import numpy as np
     from scipy import sparse
 
-    start, n = 0, len(ends) - 1
-    while start < n:
-        stop = max(start + 1, int(np.searchsorted(ends, ends[start] + _AT_ONCE, "right")) - 1)
-        part = sequence[ends[start] : ends[stop]]
+    for rows, places in blocks_of(ends):
+        part = sequence[places]
         known = part >= 0
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(known)])
         indices = part[known]
-        indptr = before[ends[start : stop + 1] - ends[start]].astype(np.int32)
-        block: Any = sparse.csr_matrix((np.ones(len(indices), np.int32), indices, indptr), shape=(stop - start, size))
+        indptr = before[ends[rows.start : rows.stop + 1] - places.start].astype(np.int32)
+        shape = (rows.stop - rows.start, size)
+        block: Any = sparse.csr_matrix((np.ones(len(indices), np.int32), indices, indptr), shape=shape)
         block.sum_duplicates()
-        yield start, block
-        start = stop
+        yield rows.start, block

@@ -220,7 +220,7 @@ def weighted(counts: Any, idf: NDArray[np.float64], *, sublinear: bool = False) 
     from scipy import sparse
 
     values = np.empty(counts.nnz, np.float32)
-    for rows, places in blocks_of(counts):
+    for rows, places in blocks_of(counts.indptr):
         often = 1 + np.log(counts.data[places]) if sublinear else counts.data[places]
         block = often * idf[counts.indices[places]]
         ends = counts.indptr[rows.start : rows.stop + 1]

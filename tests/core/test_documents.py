@@ -17,6 +17,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.utils import Bunch
 
+from core.data import corpus as corpus_module
 from core.data import vocabulary
 from core.data.corpus import inverse_frequencies
 from core.data.dataset import cache_folder
@@ -110,13 +111,13 @@ def test_the_order_of_words_is_kept_with_places_for_those_outside(tmp_path):
 @given(st.lists(st.lists(st.sampled_from("abcde"), max_size=6), min_size=1, max_size=8), st.integers(1, 9))
 def test_counts_in_blocks_are_counts(texts, at_once):
     words = vocabulary.WordSequence.of([" ".join(one) for one in texts], str.split, known="abcd")
-    kept, vocabulary._AT_ONCE = vocabulary._AT_ONCE, at_once
+    kept, corpus_module._AT_ONCE = corpus_module._AT_ONCE, at_once
     try:
         counts = vocabulary.counted_words(words.sequence, words.ends, 4).toarray()
         training = np.arange(len(texts)) % 2 == 0
         frequencies, totals = vocabulary.frequencies_of(words, training)
     finally:
-        vocabulary._AT_ONCE = kept
+        corpus_module._AT_ONCE = kept
     expected = np.array([[one.count(letter) for letter in "abcd"] for one in texts])
     assert np.array_equal(counts, expected)
     assert np.array_equal(frequencies, (expected[training] > 0).sum(0))
