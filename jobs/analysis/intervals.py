@@ -1,13 +1,16 @@
 """Intervals and tests for means over a few seeds, and the correction for several tests."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from jobs.analysis import student
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
+_MOST_DIGITS = 4
+"""Values with more decimals do not count as rounded."""
+_EQUAL = 1e-9
 
 
 def mean(values: Sequence[float]) -> float:
@@ -33,6 +36,25 @@ def half_width(values: Sequence[float]) -> float | None:
     if n < 2:
         return None
     return quantile(n - 1) * math.sqrt(variance(values) / n)
+
+
+def resolution(values: Iterable[float]) -> float:
+    """The step between the values that their decimals allow: .01 for .84 and .9; 0 if they are not rounded.
+
+    Whole numbers tell nothing of rounding: among them only, it is 0.
+    """
+    digits = 0
+    for value in values:
+        while digits <= _MOST_DIGITS and abs(round(value, digits) - value) > _EQUAL * max(1.0, abs(value)):
+            digits += 1
+        if digits > _MOST_DIGITS:
+            return 0.0
+    return 10.0**-digits if digits else 0.0
+
+
+def rounding(step: float) -> float:
+    """The variance that rounding to `step` adds to a value (Sheppard): no variance of rounded values is known below."""
+    return step * step / 12
 
 
 def paired_p(differences: Sequence[float]) -> float:

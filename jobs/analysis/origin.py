@@ -103,7 +103,7 @@ def _plan(path: Place) -> dict[str, Any]:
     try:
         return records.read(path, records.STUDY)
     except (FileNotFoundError, records.RecordError):
-        return {}  # `jobs.analysis.chosen` reports a damaged file.
+        return {}  # `jobs.present.chosen` reports a damaged file.
 
 
 class _Rows:

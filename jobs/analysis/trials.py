@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from jobs.analysis import apart, selection
+from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -50,7 +50,7 @@ class Trials:
         column: The metric's column, such as `metric.nmi`.
         values: Its value per trial.
         seeds: The seeds; an imported row without one has a level of its own.
-        data: The data set by content hash, or by study name for rows without a hash.
+        data: The data set; see `jobs.analysis.data_sets.of_rows`.
         factors: The parameters that tell these trials apart, by dotted key; see `samples.constants`.
         constant: The value of each other parameter, by dotted key.
         seconds: Wall time per trial; NaN if unknown.
@@ -190,9 +190,7 @@ def _picked(table: pa.Table, name: str, there: NDArray[np.bool_]) -> list[Any]:
 
 
 def _data(table: pa.Table, there: NDArray[np.bool_]) -> list[str]:
-    hashes = _picked(table, "data_hash", there) if "data_hash" in table.column_names else [""] * int(there.sum())
-    studies = _picked(table, "study", there)
-    return [known or f"study {study}" for known, study in zip(hashes, studies, strict=True)]
+    return [one for one, wanted in zip(data_sets.of_rows(table), there, strict=True) if wanted]
 
 
 def _listed(factors: Mapping[str, Factor]) -> str:

@@ -76,8 +76,8 @@ def _table(paths: Sequence[str], where: str, studies: Sequence[str]) -> pa.Table
 
 def _score(paths: Sequence[str], studies: Sequence[str]) -> str:
     """The score by which the studies rank their trials; empty where a smaller value is better, or they differ."""
-    from jobs.analysis.chosen import chosen
     from jobs.analysis.scores import within_trial
+    from jobs.present.chosen import chosen
 
     try:
         found = chosen(paths, studies, None, None)

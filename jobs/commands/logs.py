@@ -72,8 +72,8 @@ def _name_failed(results: str, studies: tuple[str, ...], job: str) -> None:
     """Names the commands that show why trials failed, if the job's results can be read from here."""
     import shlex
 
-    from jobs.analysis.status import standing
     from jobs.execution import driver
+    from jobs.health.status import standing
     from jobs.present.inputs import named
 
     try:
@@ -94,7 +94,7 @@ def _tell_of_silence(folder: Place, start: str) -> None:
     Raises:
         UserError: No trial that has begun has such a key, or several have.
     """
-    from jobs.analysis.status import standing
+    from jobs.health.status import standing
     from jobs.present.inputs import one_trial
     from jobs.results.reader import load
 

@@ -12,9 +12,9 @@ from jobs.present.output import warn, width
 from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
-    from jobs.analysis.status import StudyStatus
     from jobs.execution.driver import Job
     from jobs.execution.job_end import JobEnd
+    from jobs.health.status import StudyStatus
 
 
 @click.command("status")
@@ -30,8 +30,8 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     again continues the trial. The hours are those of all attempts, failed ones included; card-hours are hours times the
     share of a GPU.
     """
-    from jobs.analysis.status import standing
     from jobs.execution import driver, job_end
+    from jobs.health.status import standing
     from jobs.results.layout import folders_of, misnamed_folders
 
     folders = folders_of([results], studies)

@@ -107,8 +107,8 @@ def _stop_process(folder: Place) -> bool:
 def _say_what_is_left(results: str, studies: tuple[str, ...], *, ended: bool) -> None:
     """Prints one line on the remaining trials, if the results can be read from here."""
     from core.errors import UserError
-    from jobs.analysis.status import standing
     from jobs.execution import driver
+    from jobs.health.status import standing
     from jobs.present.status import headline
 
     try:

@@ -14,7 +14,7 @@ from jobs.present.output import width
 from jobs.present.visible import control, one_line
 
 if TYPE_CHECKING:
-    from jobs.analysis.status import StudyStatus
+    from jobs.health.status import StudyStatus
 
 _CLEAR = "\x1b[H\x1b[J"
 """Moves the cursor to the upper left corner and clears the screen."""
@@ -56,7 +56,7 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
 
 
 def _look(results: str, studies: tuple[str, ...]) -> list[StudyStatus]:
-    from jobs.analysis.status import standing
+    from jobs.health.status import standing
     from jobs.results.layout import folders_of
 
     return [standing(folder) for folder in folders_of([results], studies)]

@@ -45,7 +45,7 @@ def write_failure(payload: Mapping[str, Any], reason: str) -> None:
 
 def card_hours(results: str, study: str) -> float:
     """The card-hours of all stored attempts at a study's trials."""
-    from jobs.analysis.usage import COLUMNS, usage
+    from jobs.health.usage import COLUMNS, usage
     from jobs.results.reader import load
 
     return usage(load(study_folder(results, study), attempts=True, columns=COLUMNS).table).total.card_hours

@@ -139,7 +139,7 @@ def _histories(table: pa.Table) -> Iterator[Series]:
         yield from ({} for _ in range(table.num_rows))
         return
     history = table[HISTORY_COLUMN].combine_chunks()
-    # As in jobs.analysis.curves: other ways to numpy import pandas.
+    # As in jobs.health.curves: other ways to numpy import pandas.
     lengths = np.bincount(np.from_dlpack(history.value_parent_indices()), minlength=len(history))
     ends = np.concatenate([[0], np.cumsum(lengths)])
     items = history.flatten()

@@ -29,8 +29,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.analysis import apart
-from jobs.analysis.curves import curve_metrics, points_by_row
 from jobs.analysis.scores import default_mode, uses_labels
+from jobs.health.curves import curve_metrics, points_by_row
 from jobs.results.names import PARAM
 from jobs.results.reader import HISTORY_COLUMN
 

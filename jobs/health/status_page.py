@@ -20,13 +20,13 @@ from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
 from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
-from jobs.analysis.curves import curve_metrics
 from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.samples import METHOD, best_row
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
 from jobs.health.changes import AdviceOnCode, advices
 from jobs.health.courses import Judged, judged
+from jobs.health.curves import curve_metrics
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.health.settings import factors
 from jobs.results.header import FINISHED

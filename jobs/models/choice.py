@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, counted
 from jobs.analysis import apart, selection
-from jobs.analysis.chosen import of_study
 from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
+from jobs.present.chosen import of_study
 from jobs.present.effect import labels
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn

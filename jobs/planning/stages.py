@@ -324,7 +324,7 @@ _PLUG_INS = {key for _, key in keys.plug_in_fields()}
 
 def _selected(stage: Study, results: str) -> Select:
     """The selection of a stage; without a metric in its file, a stage without labels was selected by consensus."""
-    from jobs.analysis.chosen import chosen
+    from jobs.present.chosen import chosen
     from jobs.present.output import warn
 
     if stage.metric_written:

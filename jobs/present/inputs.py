@@ -51,12 +51,12 @@ def finished_trials(
 def chosen_metric(
     paths: Sequence[str], studies: Sequence[str], metric: str | None, mode: str | None
 ) -> tuple[str, str]:
-    """The metric and the mode to use, see `jobs.analysis.chosen`; prints a warning for each damaged file.
+    """The metric and the mode to use, see `jobs.present.chosen`; prints a warning for each damaged file.
 
     Raises:
         UserError: They cannot be read from the studies and are not both given.
     """
-    from jobs.analysis.chosen import chosen
+    from jobs.present.chosen import chosen
 
     found = chosen(paths, studies, metric, mode)
     warn(found.notes)

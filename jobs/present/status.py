@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
-from jobs.analysis.status import StudyStatus, Trial
-from jobs.analysis.usage import Usage, Used
+from jobs.health.status import StudyStatus, Trial
+from jobs.health.usage import Usage, Used
 from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.visible import one_line

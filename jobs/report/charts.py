@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jobs.analysis.curves import Curve
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.health.curves import Curve
 from jobs.present.leaderboard import params_sheet
 from jobs.report import scale, svg
 from jobs.report.markup import Markup, join, tag

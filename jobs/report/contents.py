@@ -9,7 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, curves, origin, outcomes, selection
+from jobs.analysis import apart, origin, outcomes, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
@@ -18,6 +18,7 @@ from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, w
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
+from jobs.health import curves
 from jobs.health.courses import Course
 from jobs.health.settings import settings
 from jobs.models import assignments, topics

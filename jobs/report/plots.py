@@ -14,13 +14,13 @@ from matplotlib.ticker import PercentFormatter
 
 from core.errors import UserError, counted
 from jobs.analysis import intervals
-from jobs.analysis.curves import Curve
 from jobs.analysis.effect import Effect
 from jobs.analysis.importance import Share
 from jobs.analysis.interaction import Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.analysis.trials import Trials, param_key
+from jobs.health.curves import Curve
 from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.importance import shown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.analysis.chosen import chosen
+from jobs.present.chosen import chosen
 from jobs.results import writer
 from jobs.results.schema import Attempt
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from core.seal import unseal_json
-from jobs.analysis.status import standing
 from jobs.execution import driver
 from jobs.execution.progress import Progress
+from jobs.health.status import standing
 from jobs.planning import plan as planning
 from jobs.present.status import unwell
 from jobs.results import stops

@@ -12,9 +12,9 @@ import pytest
 from cluster import inprocess
 from cluster.executor import Event, Stop
 from core.config import plugins
-from jobs.analysis.usage import usage
 from jobs.execution import dispatch, stored, tasks
 from jobs.execution.dispatch import CardHours, Orders
+from jobs.health.usage import usage
 from jobs.planning import plan
 from jobs.planning.cpu_fallback import on_cpu
 from jobs.planning.source import TrialList

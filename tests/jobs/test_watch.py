@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.analysis.status import standing
+from jobs.health.status import standing
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobs.analysis.curves import POINTS, curve_metrics, curves
 from jobs.analysis.origin import origins, read_plans
 from jobs.analysis.outcomes import outcomes, reason_code
 from jobs.charts.page import scripts
+from jobs.health.curves import POINTS, curve_metrics, curves
 from jobs.report import html, scale, svg
 from jobs.report.contents import gather
 from jobs.report.headline import findings

@@ -12,8 +12,8 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
-from jobs.analysis.usage import COLUMNS as USAGE
-from jobs.analysis.usage import Usage, usage
+from jobs.health.usage import COLUMNS as USAGE
+from jobs.health.usage import Usage, usage
 from jobs.results import lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
