@@ -149,11 +149,12 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     what, many = _what(first), f"{_what(first)}s"
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
     column = "data set" if len(first.data) > 1 else "metric"
+    notes = ["Each cell is the mean over the seeds with its 95 % interval."]
     if fmt == "table":
-        notes = [f"* the best of its {column}."]
+        notes += [f"* the best of its {column}."]
         notes += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
     else:
-        notes = [f"Bold: the best of each {column}, and all that the seeds cannot tell from it."]
+        notes.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
     notes += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
     if first.is_picked:
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""

@@ -155,9 +155,8 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
 
 
 def params_text(board: Leaderboard, entry: Entry) -> str:
-    """A configuration's parameters that vary over the board: `learning_rate=0.001 threshold=0.95`."""
-    names = short_names([*board.constant, *_varying(board)])
-    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+    """A configuration's parameters that vary over the board: `learning_rate=0.001 method=tcl threshold=0.95`."""
+    return " ".join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in _params(board, [entry]))
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
@@ -237,7 +236,7 @@ def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, lis
     """
     names = short_names([*board.constant, *_varying(board)])
     texts = {key: tables.numbers([_cell(entry.params[key]) for entry in entries]) for key in _varying(board)}
-    owners = _owners(board, entries)
+    owners = _owners(board)
     found: list[tuple[str, list[Any], bool]] = []
     for key, values in texts.items():
         if key in owners:
@@ -260,13 +259,13 @@ def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, lis
     return found
 
 
-def _owners(board: Leaderboard, entries: Sequence[Entry]) -> dict[str, str]:
+def _owners(board: Leaderboard) -> dict[str, str]:
     """The options that only some choices of a plug-in have, each with the key of the plug-in's name."""
     heads = [key for key in _varying(board) if key.endswith(".name")]
     owners: dict[str, str] = {}
     for key in _varying(board):
         own = [head for head in heads if key != head and key.startswith(head.removesuffix("name"))]
-        if own and any(entry.params[key] is None for entry in entries):
+        if own and any(entry.params[key] is None for entry in shown(board)):
             owners[key] = own[0]
     return owners
 
