@@ -318,7 +318,7 @@ def _refusal(trials: Trials, key: str) -> str:
             f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
             "sets. conclus aggregate ranks the configurations of each data set."
         )
-    if not (is_loss(column) and rescales_loss(key)):
+    if not (is_loss(column) and rescales_loss(key, trials.plug_ins)):
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
@@ -331,7 +331,7 @@ def _refusal(trials: Trials, key: str) -> str:
 def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) -> list[str]:
     factor = trials.factors[key]
     notes = [_metric_note(trials.column)]
-    if is_loss(trials.column) and not rescales_loss(key):
+    if is_loss(trials.column) and not rescales_loss(key, trials.plug_ins):
         notes += _ruler_notes(trials, key)
     if reference is not None:
         notes.append(f"Each value is compared with {factor.levels[reference]}, the one with the most trials.")
@@ -352,7 +352,7 @@ def _metric_note(column: str) -> str:
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:
-    rulers = [name for name in trials.factors if name != key and rescales_loss(name)]
+    rulers = [name for name in trials.factors if name != key and rescales_loss(name, trials.plug_ins)]
     notes = ["A smaller training loss means a better fit, which is not yet a better clustering: see --on nmi."]
     if rulers:
         notes.append(
