@@ -38,7 +38,7 @@ _FEWEST = 4
 _OWN = 2
 """Degrees of freedom of the common variance in a configuration's own one, as in `jobs.analysis.ties`."""
 _FALSE_ALARM = 0.01
-_DRAWS = 400_000
+_DRAWS = 150_000
 _LEAST_SEEDS = 3
 
 
