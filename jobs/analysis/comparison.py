@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from jobs.analysis import data_sets, outcomes
 from jobs.analysis.data_sets import DATA
+from jobs.analysis.estimates import COLLAPSED
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Entry, Leaderboard, NoValueError, leaderboard
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
+from jobs.analysis.ties import FEW_SEEDS
 from jobs.results.names import PARAM
 from jobs.results.reader import take
 
@@ -131,10 +133,15 @@ def leaderboards(table: pa.Table, metric: str, mode: str) -> list[tuple[str, Lea
 def notes(boards: Boards) -> tuple[list[str], dict[str, list[str]]]:
     """The sentences that hold for all the leaderboards, and those of each by the name of its data set.
 
-    A sentence with a number counts what is in its own leaderboard.
+    A sentence with a number counts what is in its own leaderboard, but for those that are always the same.
     """
     first, *rest = [board.notes for _, board in boards]
-    shared = [note for note in first if not rest or (all(note in one for one in rest) and not _NUMBER.search(note))]
+    shared = [
+        note
+        for note in first
+        if not rest
+        or (all(note in one for one in rest) and (note in {FEW_SEEDS, COLLAPSED} or not _NUMBER.search(note)))
+    ]
     return shared, {name: [note for note in board.notes if note not in shared] for name, board in boards}
 
 

@@ -93,11 +93,11 @@ def test_data_sets_have_names_of_their_own():
     table = to_table(rows)
     assert [name for name, _ in data_sets.split(table)] == [
         "digits",
-        "file path=iris.csv",
-        "file path=wine.csv",
+        "iris.csv",
         "study old",
         "text c3c3c3c3",
         "text d4d4d4d4",
+        "wine.csv",
     ]
     assert sum(part.num_rows for _, part in data_sets.split(table)) == len(rows)
 
