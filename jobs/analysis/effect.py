@@ -9,47 +9,19 @@ or more configurations, the interval is Student's interval of their mean differe
 configurations. With fewer, it comes from the scatter of the seeds in each and holds for these configurations only.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
-from jobs.analysis import student
-from jobs.analysis.intervals import holm, quantile
+from jobs.analysis.intervals import Estimate, holm, paired, resolution, rounding
 from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
-
-FEWEST = 3
-"""The fewest pairs for which a difference is estimated."""
-ENOUGH = 4
-"""The fewest configurations for which they are the unit of replication."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean difference with its interval.
-
-    Attributes:
-        mean: The mean over configurations of each one's mean difference.
-        half_width: Half its 95 % interval; None if its spread is unknown.
-        p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
-        n: Number of pairs.
-        configurations: Number of configurations of the other parameters that they belong to.
-        unit: The unit of replication: `configuration` or `seed`; empty without an interval.
-    """
-
-    mean: float
-    half_width: float | None
-    p: float | None
-    n: int
-    configurations: int
-    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,31 +143,11 @@ def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedD
     return _differences(cells, mode, cells.factor.levels.index(reference))
 
 
-def paired(differences: Vector, configurations: Codes) -> Estimate | None:
-    """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
-
-    Each configuration counts once, however many seeds it has. Seeds are assumed independent between configurations.
-
-    Args:
-        differences: One per pair.
-        configurations: For each pair, the number of its configuration of the other parameters (any integers).
-    """
-    n = len(differences)
-    if n < FEWEST:
-        return None
-    _, codes = np.unique(configurations, return_inverse=True)
-    counts = np.bincount(codes)
-    means = np.bincount(codes, differences) / counts
-    groups = len(counts)
-    mean = float(means.mean())
-    if groups >= ENOUGH or groups == n:
-        half, p = _student(mean, float(means.var(ddof=1)) / groups, groups - 1)
-        return Estimate(mean, half, p, n, groups, "configuration")
-    if n - groups < 2:
-        return Estimate(mean, None, None, n, groups, "")
-    pooled = float(((differences - means[codes]) ** 2).sum()) / (n - groups)
-    half, p = _student(mean, pooled * float((1 / counts).sum()) / groups**2, n - groups)
-    return Estimate(mean, half, p, n, groups, "seed")
+def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
+    """The comparison of every pair of values of the parameter; p-values are not corrected, verdicts are empty."""
+    valued = trials.only(trials.factors[key].codes >= 0)
+    cells = _Cells.of(valued, key, own_options(valued, key))
+    return [_difference(cells, low, high, mode) for low, high in combinations(range(len(cells.factor.levels)), 2)]
 
 
 def own_options(trials: Trials, key: str) -> list[str]:
@@ -225,15 +177,6 @@ def _in_all(option: Factor, choice: Factor) -> bool:
     return bool((having > 0).all())
 
 
-def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, float]:
-    """Half the interval, and the two-sided p-value of "the mean is 0"."""
-    error = math.sqrt(squared_error)
-    half = quantile(freedom) * error
-    # With no spread at all, the difference is either zero or certain.
-    p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
-    return half, p
-
-
 # Matched pairs
 
 
@@ -241,12 +184,15 @@ def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, fl
 class _Cells:
     """One value per block and level; identical repeats are averaged.
 
-    `means` has blocks as rows and levels as columns, NaN where no trial was run.
+    `means` has blocks as rows and levels as columns, NaN where no trial was run. `rounded` is the variance that
+    rounding adds to a difference.
     """
 
     factor: Factor
     means: Vector
     configurations: Codes
+    seeds: Codes
+    rounded: float
 
     @classmethod
     def of(cls, trials: Trials, key: str, own: Sequence[str]) -> "_Cells":
@@ -258,9 +204,9 @@ class _Cells:
         counts = np.bincount(place, minlength=shape[0] * shape[1])
         sums = np.bincount(place, trials.values, minlength=shape[0] * shape[1])
         means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(shape)
-        owners = np.zeros(shape[0], np.int64)
-        owners[blocks] = configurations
-        return cls(factor, means, owners)
+        owners, seeds = np.zeros((2, shape[0]), np.int64)
+        owners[blocks], seeds[blocks] = configurations, trials.seeds.codes
+        return cls(factor, means, owners, seeds, 2 * rounding(resolution(trials.values.tolist())))
 
 
 def _reference(factor: Factor) -> int | None:
@@ -287,7 +233,7 @@ def _difference(cells: _Cells, low: int, high: int, mode: str) -> PairedDifferen
         high=cells.factor.levels[high],
         mean_low=_mean_of_configurations(before, owners),
         mean_high=_mean_of_configurations(after, owners),
-        estimate=paired(after - before, owners),
+        estimate=paired(after - before, owners, cells.seeds[both], cells.rounded),
         n=int(both.sum()),
         wins=int((gains > 0).sum()),
         losses=int((gains < 0).sum()),

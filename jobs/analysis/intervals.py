@@ -1,13 +1,24 @@
 """Intervals and tests for means over a few seeds, and the correction for several tests."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from jobs.analysis import student
 
+if TYPE_CHECKING:
+    from jobs.analysis.trials import Codes, Vector
+
 CONFIDENCE = 0.95
 ALPHA = 0.05
+FEWEST = 3
+"""The fewest pairs for which a difference is estimated."""
+ENOUGH = 4
+"""The fewest configurations for which they are a unit of replication."""
 _MOST_DIGITS = 4
 """Values with more decimals do not count as rounded."""
 _EQUAL = 1e-9
@@ -55,6 +66,112 @@ def resolution(values: Iterable[float]) -> float:
 def rounding(step: float) -> float:
     """The variance that rounding to `step` adds to a value (Sheppard): no variance of rounded values is known below."""
     return step * step / 12
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean difference with its interval.
+
+    Attributes:
+        mean: The mean over configurations of each one's mean difference.
+        half_width: Half its 95 % interval; None if its spread is unknown.
+        p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
+        n: Number of pairs.
+        configurations: Number of configurations of the other parameters that they belong to.
+        unit: The unit of replication that gives the wider interval: `configuration` or `seed`; empty without an
+            interval.
+        seeds: Number of seeds that the pairs have.
+    """
+
+    mean: float
+    half_width: float | None
+    p: float | None
+    n: int
+    configurations: int
+    unit: str
+    seeds: int
+
+
+def paired(
+    differences: Vector, configurations: Codes, seeds: Codes | None = None, rounded: float | None = None
+) -> Estimate | None:
+    """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
+
+    Each configuration counts once, however many seeds it has. Pairs of one configuration are not independent, and
+    neither are pairs of one seed: a seed may favour one side in all configurations. So there are two errors, one by
+    configuration and one by seed, each with its own degrees of freedom, and the wider interval and the larger p-value
+    hold. The error by configuration is Student's over their means; for fewer than `ENOUGH` configurations, it is that
+    of the scatter inside each.
+
+    References: A. C. Cameron, J. B. Gelbach and D. L. Miller, Robust inference with multiway clustering, J. Bus. Econ.
+    Stat. 29 (2011), for errors in two directions.
+
+    Args:
+        differences: One per pair.
+        configurations: For each pair, the number of its configuration of the other parameters (any integers).
+        seeds: For each pair, its seed (any integers); None if no two pairs share one.
+        rounded: The variance that rounding adds to a difference; None if it is to be seen from the differences.
+    """
+    import numpy as np
+
+    n = len(differences)
+    if n < FEWEST:
+        return None
+    _, codes = np.unique(configurations, return_inverse=True)
+    _, places = np.unique(np.arange(n) if seeds is None else seeds, return_inverse=True)
+    counts = np.bincount(codes)
+    groups = len(counts)
+    means = np.bincount(codes, differences) / counts
+    mean = float(means.mean())
+    weights = 1 / (groups * counts[codes])
+    within = differences - means[codes]
+    is_sampled = groups >= ENOUGH or groups == n
+    if is_sampled:
+        errors = [("configuration", float(means.var(ddof=1)) / groups, float(groups - 1))]
+    elif n - groups >= 2:
+        errors = [("seed", float(within @ within) / (n - groups) * float(weights @ weights), float(n - groups))]
+    else:
+        return Estimate(mean, None, None, n, groups, "", int(places.max()) + 1)
+    shares = np.zeros((groups if not is_sampled else 1, int(places.max()) + 1))
+    np.add.at(shares, (codes if not is_sampled else 0, places), weights)
+    residual = differences - mean if is_sampled else within
+    by_seed = _seed_error(np.bincount(places, weights * residual), shares)
+    errors += [("seed", *by_seed)] if by_seed else []
+    floor = 2 * rounding(resolution(differences.tolist())) if rounded is None else rounded
+    judged = [
+        (*_student(mean, max(square, floor * float(weights @ weights)), freedom), unit)
+        for unit, square, freedom in errors
+    ]
+    half, _, unit = max(judged)
+    return Estimate(mean, half, max(p for _, p, _ in judged), n, groups, unit, int(places.max()) + 1)
+
+
+def _seed_error(sums: Vector, shares: Vector) -> tuple[float, float] | None:
+    """The squared error of a mean by seed, and its degrees of freedom; None if the seeds tell nothing of it.
+
+    Args:
+        sums: For each seed, the weighted sum of its residuals.
+        shares: The weights of the seeds (columns) in each group whose mean the residuals are taken from.
+    """
+    import numpy as np
+
+    weights = shares.sum(axis=0)
+    # Seed effects become sums by this matrix; it gives the expected sum of squares, and Satterthwaite's freedom.
+    to_sums = np.diag(weights) - len(shares) * shares.T @ shares
+    spread = to_sums.T @ to_sums
+    trace = float(np.trace(spread))
+    if trace <= _EQUAL * float(weights @ weights):
+        return None
+    return float(sums @ sums) / trace * float(weights @ weights), trace**2 / float((spread**2).sum())
+
+
+def _student(mean: float, squared_error: float, freedom: float) -> tuple[float, float]:
+    """Half the interval, and the two-sided p-value of "the mean is 0"."""
+    error = math.sqrt(squared_error)
+    half = quantile(freedom) * error
+    # With no spread at all, the difference is either zero or certain.
+    p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
+    return half, p
 
 
 def paired_p(differences: Sequence[float]) -> float:
