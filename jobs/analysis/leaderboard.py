@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, samples, selection
+from jobs.analysis import apart, data_sets, samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
 from jobs.analysis.scores import (
@@ -33,6 +33,10 @@ _CONTINUED = "continued_from"
 
 class RescaledError(UserError):
     """The metric is a loss, and the configurations scale it differently."""
+
+
+class NoValueError(UserError):
+    """No finished trial has a value of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,9 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         mode: `max` or `min`.
 
     Raises:
-        UserError: No trial has the metric.
+        UserError: There is no such metric.
+        NoValueError: No finished trial has a value of it.
+        SeveralDataSetsError: These trials are of several data sets; see `jobs.analysis.comparison`.
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
@@ -157,7 +163,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
-        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+        raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+    data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
     if is_loss(column):
         _refuse_rescaled(metric, scored)
     ordered = _order(scored, mode)
