@@ -9,7 +9,8 @@ or more configurations, the interval is Student's interval of their mean differe
 configurations. With fewer, it comes from the scatter of the seeds in each and holds for these configurations only.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
-from jobs.analysis.intervals import Estimate, holm, paired, resolution, rounding
+from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
 from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
@@ -147,7 +148,7 @@ def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
     """The comparison of every pair of values of the parameter; p-values are not corrected, verdicts are empty."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
-    return [_difference(cells, low, high, mode) for low, high in combinations(range(len(cells.factor.levels)), 2)]
+    return _compared(cells, mode, list(combinations(range(len(cells.factor.levels)), 2)))
 
 
 def own_options(trials: Trials, key: str) -> list[str]:
@@ -208,6 +209,20 @@ class _Cells:
         owners[blocks], seeds[blocks] = configurations, trials.seeds.codes
         return cls(factor, means, owners, seeds, 2 * rounding(resolution(trials.values.tolist())))
 
+    def matched(self, pair: tuple[int, int]) -> tuple[Vector, Codes, Codes]:
+        """The values at both levels in the blocks that have both, shape (2, blocks); their configurations and seeds."""
+        there = np.isfinite(self.means[:, pair]).all(axis=1)
+        return self.means[there][:, pair].T, self.configurations[there], self.seeds[there]
+
+    def spreads(self) -> dict[tuple[int, int], Spread]:
+        """The spread over seeds of every pair of levels with enough matched blocks."""
+        there = np.isfinite(self.means)
+        there = there[there.sum(axis=1) > 1].astype(np.float64)
+        enough = np.argwhere(np.triu(there.T @ there, 1) >= FEWEST)
+        matched = {(low, high): self.matched((low, high)) for low, high in enough.tolist()}
+        found = {pair: seed_spread(after - before, *known) for pair, ((before, after), *known) in matched.items()}
+        return {pair: one for pair, one in found.items() if one}
+
 
 def _reference(factor: Factor) -> int | None:
     """For words, the first of the most frequent levels: choosing by the metric would favour the reference."""
@@ -220,25 +235,40 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Paired
         comparisons = list(pairwise(places))
     else:
         comparisons = [(reference, other) for other in places if other != reference]
-    found = [_difference(cells, low, high, mode) for low, high in comparisons]
-    return _with_verdicts(found, mode)
+    return _with_verdicts(_compared(cells, mode, comparisons), mode)
 
 
-def _difference(cells: _Cells, low: int, high: int, mode: str) -> PairedDifference:
-    both = np.isfinite(cells.means[:, low]) & np.isfinite(cells.means[:, high])
-    before, after, owners = cells.means[both, low], cells.means[both, high], cells.configurations[both]
+def _compared(cells: _Cells, mode: str, comparisons: Sequence[tuple[int, int]]) -> list[PairedDifference]:
+    spreads = cells.spreads()
+    return [_difference(cells, pair, _pooled(spreads, spreads.get(pair)), mode) for pair in comparisons]
+
+
+def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mode: str) -> PairedDifference:
+    (before, after), owners, seeds = cells.matched(pair)
     gains = (after - before) * (1 if mode == "max" else -1)
     return PairedDifference(
-        low=cells.factor.levels[low],
-        high=cells.factor.levels[high],
+        low=cells.factor.levels[pair[0]],
+        high=cells.factor.levels[pair[1]],
         mean_low=_mean_of_configurations(before, owners),
         mean_high=_mean_of_configurations(after, owners),
-        estimate=paired(after - before, owners, cells.seeds[both], cells.rounded),
-        n=int(both.sum()),
+        estimate=paired(after - before, owners, seeds, cells.rounded, spread),
+        n=len(owners),
         wins=int((gains > 0).sum()),
         losses=int((gains < 0).sum()),
         verdict="",
     )
+
+
+def _pooled(spreads: Mapping[tuple[int, int], Spread], own: Spread | None) -> Spread | None:
+    """The spread over seeds of all pairs of values together, as it would be with as few configurations as `own` has.
+
+    For k values that were all run with s seeds, it has (k - 1)(s - 1) degrees of freedom.
+    """
+    if own is None:
+        return None
+    freedom = math.fsum(one.freedom for one in spreads.values())
+    scaled = math.fsum(one.freedom * one.variance * max(1.0, own.noise / one.noise) for one in spreads.values())
+    return Spread(scaled / freedom, 2 * freedom / len({place for pair in spreads for place in pair}), own.noise)
 
 
 def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:

@@ -78,9 +78,9 @@ class Estimate:
         p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
         n: Number of pairs.
         configurations: Number of configurations of the other parameters that they belong to.
-        unit: The unit of replication that gives the wider interval: `configuration` or `seed`; empty without an
+        unit: What is taken as independent in the widest interval: `configuration`, `seed` or `both`; empty without an
             interval.
-        seeds: Number of seeds that the pairs have.
+        seeds: Number of seeds of the pairs.
     """
 
     mean: float
@@ -92,77 +92,116 @@ class Estimate:
     seeds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the mean difference of one seed varies from seed to seed.
+
+    Attributes:
+        variance: Its variance, in the squared unit of the values.
+        freedom: The degrees of freedom of that variance.
+        noise: The share of the variance of a single pair that is in it: 1/n for n configurations.
+    """
+
+    variance: float
+    freedom: float
+    noise: float
+
+
 def paired(
-    differences: Vector, configurations: Codes, seeds: Codes | None = None, rounded: float | None = None
+    differences: Vector,
+    configurations: Codes,
+    seeds: Codes | None = None,
+    rounded: float | None = None,
+    spread: Spread | None = None,
 ) -> Estimate | None:
     """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
 
     Each configuration counts once, however many seeds it has. Pairs of one configuration are not independent, and
-    neither are pairs of one seed: a seed may favour one side in all configurations. So there are two errors, one by
-    configuration and one by seed, each with its own degrees of freedom, and the wider interval and the larger p-value
-    hold. The error by configuration is Student's over their means; for fewer than `ENOUGH` configurations, it is that
-    of the scatter inside each.
+    neither are pairs of one seed: a seed may favour one side in all configurations. So there is an error by
+    configuration (for fewer than `ENOUGH` of them, from the scatter inside each), an error by seed, and, with enough
+    configurations, an error in both ways (the sum of the two without what both count, by Cameron, Gelbach and Miller).
+    Each has its own degrees of freedom. The widest interval and the largest p-value hold.
 
-    References: A. C. Cameron, J. B. Gelbach and D. L. Miller, Robust inference with multiway clustering, J. Bus. Econ.
-    Stat. 29 (2011), for errors in two directions.
+    Reference: A. C. Cameron, J. B. Gelbach and D. L. Miller, Robust inference with multiway clustering, J. Bus. Econ.
+    Stat. 29 (2011).
 
     Args:
         differences: One per pair.
         configurations: For each pair, the number of its configuration of the other parameters (any integers).
         seeds: For each pair, its seed (any integers); None if no two pairs share one.
         rounded: The variance that rounding adds to a difference; None if it is to be seen from the differences.
+        spread: The spread over seeds that other pairs of values show. With three or more seeds, it holds in place of
+            these pairs' own where it is larger.
     """
     import numpy as np
 
     n = len(differences)
     if n < FEWEST:
         return None
-    _, codes = np.unique(configurations, return_inverse=True)
-    _, places = np.unique(np.arange(n) if seeds is None else seeds, return_inverse=True)
-    counts = np.bincount(codes)
-    groups = len(counts)
-    means = np.bincount(codes, differences) / counts
-    mean = float(means.mean())
-    weights = 1 / (groups * counts[codes])
-    within = differences - means[codes]
-    is_sampled = groups >= ENOUGH or groups == n
-    if is_sampled:
+    seeds = np.arange(n) if seeds is None else seeds
+    weights, codes, means = _weights(differences, configurations)
+    mean, groups, columns = float(means.mean()), len(means), len(np.unique(seeds))
+    size = float(weights @ weights)
+    if groups >= ENOUGH or groups == n:
         errors = [("configuration", float(means.var(ddof=1)) / groups, float(groups - 1))]
     elif n - groups >= 2:
-        errors = [("seed", float(within @ within) / (n - groups) * float(weights @ weights), float(n - groups))]
+        within = differences - means[codes]
+        errors = [("seed", float(within @ within) / (n - groups) * size, float(n - groups))]
     else:
-        return Estimate(mean, None, None, n, groups, "", int(places.max()) + 1)
-    shares = np.zeros((groups if not is_sampled else 1, int(places.max()) + 1))
-    np.add.at(shares, (codes if not is_sampled else 0, places), weights)
-    residual = differences - mean if is_sampled else within
-    by_seed = _seed_error(np.bincount(places, weights * residual), shares)
-    errors += [("seed", *by_seed)] if by_seed else []
-    floor = 2 * rounding(resolution(differences.tolist())) if rounded is None else rounded
-    judged = [
-        (*_student(mean, max(square, floor * float(weights @ weights)), freedom), unit)
-        for unit, square, freedom in errors
-    ]
+        return Estimate(mean, None, None, n, groups, "", columns)
+    if own := seed_spread(differences, configurations, seeds):
+        known = max(own, spread if spread and columns > 2 else own, key=lambda one: one.variance)
+        errors.append(("seed", known.variance * size / own.noise, known.freedom))
+        if errors[0][0] == "configuration":
+            (_, one, ones), (_, other, others) = errors
+            shared = float(((weights * (differences - mean)) ** 2).sum()) * n / (n - 1)
+            freedom = (one + other) ** 2 / (one**2 / ones + other**2 / others) if one + other > 0 else ones
+            errors.append(("both", one + other - shared, freedom))
+    floor = size * (2 * rounding(resolution(differences.tolist())) if rounded is None else rounded)
+    judged = [(*_student(mean, max(square, floor), freedom), unit) for unit, square, freedom in errors]
     half, _, unit = max(judged)
-    return Estimate(mean, half, max(p for _, p, _ in judged), n, groups, unit, int(places.max()) + 1)
+    return Estimate(mean, half, max(p for _, p, _ in judged), n, groups, unit, columns)
 
 
-def _seed_error(sums: Vector, shares: Vector) -> tuple[float, float] | None:
-    """The squared error of a mean by seed, and its degrees of freedom; None if the seeds tell nothing of it.
+def seed_spread(differences: Vector, configurations: Codes, seeds: Codes) -> Spread | None:
+    """The spread of matched differences over seeds; None for one seed, or where configurations have no seed in common.
+
+    The expected sum of squares and its degrees of freedom (Satterthwaite) are exact for seeds of unequal weight.
 
     Args:
-        sums: For each seed, the weighted sum of its residuals.
-        shares: The weights of the seeds (columns) in each group whose mean the residuals are taken from.
+        differences: One per pair.
+        configurations: For each pair, the number of its configuration of the other parameters (any integers).
+        seeds: For each pair, its seed (any integers).
     """
     import numpy as np
 
-    weights = shares.sum(axis=0)
-    # Seed effects become sums by this matrix; it gives the expected sum of squares, and Satterthwaite's freedom.
-    to_sums = np.diag(weights) - len(shares) * shares.T @ shares
-    spread = to_sums.T @ to_sums
-    trace = float(np.trace(spread))
-    if trace <= _EQUAL * float(weights @ weights):
+    weights, codes, means = _weights(differences, configurations)
+    _, places = np.unique(seeds, return_inverse=True)
+    if len(means) >= ENOUGH or len(means) == len(differences):
+        # A sample of configurations: their own means scatter around one mean.
+        codes, means = np.zeros_like(codes), means.mean(keepdims=True)
+    shares = np.zeros((len(means), int(places.max()) + 1))
+    np.add.at(shares, (codes, places), weights)
+    own = shares.sum(axis=0)
+    # This matrix turns effects of seeds into the sums below; residuals are taken from the means of all seeds.
+    to_sums = np.diag(own) - len(means) * shares.T @ shares
+    squares = to_sums.T @ to_sums
+    trace = float(np.trace(squares))
+    if trace <= _EQUAL * float(own @ own):
         return None
-    return float(sums @ sums) / trace * float(weights @ weights), trace**2 / float((spread**2).sum())
+    sums = np.bincount(places, weights * (differences - means[codes]))
+    freedom = trace**2 / float((squares**2).sum())
+    return Spread(float((sums**2).sum()) / trace, freedom, float(weights @ weights) / float(own @ own))
+
+
+def _weights(differences: Vector, configurations: Codes) -> tuple[Vector, Codes, Vector]:
+    """The weight of each pair in the mean, and its configuration's place in the means of the configurations."""
+    import numpy as np
+
+    _, codes = np.unique(configurations, return_inverse=True)
+    counts = np.bincount(codes)
+    means = np.bincount(codes, differences) / counts
+    return 1 / (len(counts) * counts[codes]), codes, means
 
 
 def _student(mean: float, squared_error: float, freedom: float) -> tuple[float, float]:
