@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.seal import seal_json
 from jobs.commands.aggregate import command
 from jobs.commands.compact import command as compact_command
-from jobs.present.leaderboard import leaderboard_text
+from jobs.present.comparison import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
 from jobs.study import snapshot, study
