@@ -239,23 +239,18 @@ def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, lis
     owners = _owners(board)
     found: list[tuple[str, list[Any], bool]] = []
     for key, values in texts.items():
-        if key in owners:
-            continue
         own = [option for option, owner in owners.items() if owner == key]
-        cells = [
-            " ".join(
-                [
-                    str(value),
-                    *(
-                        f"{names[one]}={tables.cell_text(texts[one][i])}"
-                        for one in own
-                        if entry.params[one] is not None
-                    ),
-                ]
-            )
-            for i, (value, entry) in enumerate(zip(values, entries, strict=True))
-        ]
-        found.append((key.removesuffix(".name"), cells, True) if own else (names[key], values, False))
+        if own:
+            options = [
+                {one: texts[one][i] for one in own if entry.params[one] is not None} for i, entry in enumerate(entries)
+            ]
+            told = [
+                " ".join([str(value), *(f"{names[one]}={tables.cell_text(cell)}" for one, cell in each.items())])
+                for value, each in zip(values, options, strict=True)
+            ]
+            found.append((key.removesuffix(".name"), told, True))
+        elif key not in owners:
+            found.append((names[key], values, False))
     return found
 
 

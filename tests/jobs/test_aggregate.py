@@ -31,6 +31,7 @@ def fill(results, study="s", rates=(1e-3, 1e-2), seeds=(0, 1, 2), **changes):
                 "seed": seed,
                 "attempt_id": f"A{seed}",
                 "status": "ok",
+                "data_hash": "d",
                 "started": datetime(2026, 6, 7, 8, 18, 15, tzinfo=UTC) - timedelta(hours=seed),
                 "params": {"optimiser.learning_rate": rate, "threshold": 0.95, "epochs": 60},
                 "metrics": dict.fromkeys(SCORES, value),
