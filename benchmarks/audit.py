@@ -34,7 +34,7 @@ from benchmarks.rows import tell
 from core.errors import UserError
 from core.evaluation import metrics
 from jobs import analysis
-from jobs.analysis import gate, importance, next_step, race, selection, trials
+from jobs.analysis import gate, importance, interaction, next_step, race, selection, trials
 from jobs.analysis.difference import difference
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
@@ -348,6 +348,26 @@ def advised(make: Grid, shape: tuple[int, ...], keys: Collection[str], rng: Draw
         )
 
 
+def with_seed_interactions(rng: Draw, *shape: int) -> Values:
+    """No effect depends on another, but each seed favours a pair of levels by chance: an SD of half of the noise."""
+    seeds = rng.standard_normal((*shape[:2], *(1,) * (len(shape) - 3), shape[-1]))
+    return normal(rng, *shape) + 0.5 * NOISE * seeds
+
+
+def depends(make: Grid, shape: tuple[int, ...], rng: Draw, count: int) -> Iterator[float]:
+    """Studies in which `interaction` finds that the effect of the first parameter depends on the second."""
+    for one in gathered(drawn(make, shape, rng, count)):
+        found = interaction.interaction(one, *PARAMETERS[:2])
+        yield any(contrast.verdict == "depends" for contrast in found.contrasts)
+
+
+def better(size: float, make: Grid, rng: Draw, *shape: int) -> Values:
+    """As `make`, but the last level of the first parameter is better by `size` SD."""
+    values = make(rng, *shape)
+    values[-1] += size * NOISE
+    return values
+
+
 # Two sets of results
 
 
@@ -390,6 +410,13 @@ def overall(shape: tuple[int, int], shared: float, rng: Draw, count: int) -> Ite
 def values_of(table: pa.Table) -> list[dict[int, float]]:
     """The scores of each configuration by seed."""
     return list(by_seed(table, "metric.nmi").values())
+
+
+def improved(shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """Gates `improves` that open though the stage before was as good."""
+    tables = stored(drawn(normal, shape, rng, 2 * count))
+    for before, now in zip(tables, tables, strict=True):
+        yield gate.improves("nmi", values_of(now), values_of(before), maximise=True).is_open
 
 
 def opened(make: Grid, shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
@@ -451,8 +478,13 @@ def ranked_in_silence(rng: Draw, _: int) -> Iterator[float]:
 
 
 def _is_silent(table: pa.Table, name: str) -> bool:
+    """Whether it is ranked without a word, by the metric's own direction or by one that is given."""
+    return _is_ranked(table, name, lambda: default_mode(name)) or _is_ranked(table, name, lambda: "min")
+
+
+def _is_ranked(table: pa.Table, name: str, mode: Callable[[], str]) -> bool:
     try:
-        board = leaderboard(table, name, default_mode(name))
+        board = leaderboard(table, name, mode())
     except UserError:
         return False
     return not any(map(_TELLS.search, board.notes))
@@ -571,7 +603,7 @@ def scores_of_labels(rng: Draw, _: int) -> Iterator[float]:
 
 def claims() -> list[Claim]:
     """All claims: those that an audit found too bold, then those that held."""
-    return [*_leaderboard(), *_effects(), *_tests(), *_exact()]
+    return [*_leaderboard(), *_effects(), *_tests(), *_exact(), *_power()]
 
 
 def _leaderboard() -> Iterator[Claim]:
@@ -629,6 +661,9 @@ def _effects() -> Iterator[Claim]:
                 partial(some_matters, with_seed_effects, shape, part),
                 500,
             )
+    for make, cell in [(with_seed_interactions, "seed × pair .5 SD"), (normal, "equal noise")]:
+        measure = partial(depends, make, (3, 3, 9, 3))
+        yield Claim("interaction: a false dependence", f"3 × 3 × 9 × 3, {cell}", 0.06, measure, 500)
     cell = "4 × 3 × 3 × 3, a quarter at 3 × SD"
     for part in ("parameters", "interactions"):
         yield Claim(
@@ -652,6 +687,8 @@ def _effects() -> Iterator[Claim]:
 
 
 def _tests() -> Iterator[Claim]:
+    for shape in [(8, 3), (36, 3)]:
+        yield Claim("a gate improves is open", f"{_cell(shape)}, equal stages", 0.06, partial(improved, shape))
     for configurations in (1, 8, 36, 200):
         shape = configurations, 3
         cell = f"{_cell(shape)}, all one SD below"
@@ -723,6 +760,29 @@ def _exact() -> Iterator[Claim]:
         )
     yield Claim("p-values differ from statsmodels' by", "3 × 4 × 5 with gaps, type II", 1e-9, anova, 0)
     yield Claim("scores differ from scikit-learn's by", "50 pairs of labellings", 1e-12, scores_of_labels, 0)
+
+
+def _power() -> Iterator[Claim]:
+    """What is there is found: a rule that never says anything would keep every bound above."""
+    for size, shape in [(4, (8, 3)), (3, (8, 5)), (3, (36, 5))]:
+        cell = f"{_cell(shape)}, one is better by {size} SD"
+        yield _finds("the leaderboard", cell, partial(some_excluded, partial(better, size, normal), shape))
+    for make, shape, extra in [(normal, (2, 9, 3), ""), (with_seed_effects, (2, 9, 5), ", seed × level .5 SD")]:
+        measure = partial(some_verdict, partial(better, 2, make), shape)
+        yield _finds("effect", f"{_cell(shape)}, one is better by 2 SD{extra}", measure)
+    measure = partial(some_matters, partial(better, 2, normal), (4, 3, 3, 3), "parameters")
+    yield _finds("importance", "4 × 3 × 3 × 3, one is better by 2 SD", measure)
+    yield _finds(
+        "next",
+        "4 × 9 × 3, one is better by 2 SD",
+        partial(advised, partial(better, 2, normal), (4, 9, 3), PARAMETERS[:1]),
+    )
+    measure = partial(opened, partial(better, 5, normal), (8, 3))
+    yield _finds("a gate at_least", "8 × 3, one lies 4 SD above", measure)
+
+
+def _finds(what: str, cell: str, measure: Measure) -> Claim:
+    return Claim(f"{what} finds a difference", cell, 0.8, measure, 300, is_floor=True)
 
 
 def _row(claim: Claim, share: float) -> tuple[Row, float]:

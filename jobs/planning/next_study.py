@@ -20,6 +20,7 @@ from jobs.results.storage import Place
 from jobs.study import keys, trust, yaml_document
 from jobs.study import study as studies
 from jobs.study.plug_ins import plug_in_files
+from jobs.study.space import sizes
 
 if TYPE_CHECKING:
     from jobs.analysis.next_step import Advice
@@ -217,7 +218,7 @@ def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results:
     try:
         plan = planning.make(study)
     except UserError as error:
-        cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
+        cells = study.search.trials or math.prod(sizes(study.space))
         count = cells * len(study.seeds)
         return Proposal(
             text, advice, count, count, f"Trials that are already done cannot be counted here: {error}", foreign
