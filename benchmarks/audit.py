@@ -35,6 +35,7 @@ from core.errors import UserError
 from core.evaluation import metrics
 from jobs import analysis
 from jobs.analysis import gate, importance, interaction, next_step, race, selection, trials
+from jobs.analysis.comparison import comparison, friedman, leaderboards
 from jobs.analysis.difference import difference
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
@@ -269,7 +270,7 @@ def untold_machines(rng: Draw, count: int) -> Iterator[float]:
             yield Study(values, reasons={(0, int(seed)): DEAD for seed in gone})
 
     for board in boards(studies()):
-        yield not any(re.search(r"\b2\b.*(machine|missing)", note) for note in board.notes)
+        yield not any(re.search(r"missing.*\b2\b", note) for note in board.notes)
 
 
 def covered_means(make: Grid, truth: float, shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
@@ -280,7 +281,7 @@ def covered_means(make: Grid, truth: float, shape: tuple[int, int], rng: Draw, c
 
 def holds(score: Any, truth: float) -> bool:
     """Whether the interval of a score holds a value."""
-    return abs(score.mean - truth) <= score.half_width
+    return score.low <= truth <= score.high
 
 
 def beta(a: float, b: float, rng: Draw, *shape: int) -> Values:
@@ -288,16 +289,51 @@ def beta(a: float, b: float, rng: Draw, *shape: int) -> Values:
     return rng.beta(a, b, shape)
 
 
-def picked(configurations: int, seeds: int, spread: float, rng: Draw, count: int) -> Iterator[float]:
-    """Whether the interval that is printed for the best configuration holds its true mean.
+def picked(make: Grid, shape: tuple[int, int], spread: float, rng: Draw, count: int) -> Iterator[float]:
+    """Whether the interval that is printed for the mean of the configuration that was picked as best holds it.
 
     The true means have an SD of `spread` times the noise.
     """
-    truths = LEVEL + spread * NOISE * rng.standard_normal((count, configurations))
-    studies = (Study(truth[:, None] + NOISE * rng.standard_normal((configurations, seeds))) for truth in truths)
+    truths = spread * NOISE * rng.standard_normal((count, shape[0]))
+    studies = (Study(truth[:, None] + make(rng, *shape)) for truth in truths)
     for truth, board in zip(truths, boards(studies), strict=True):
-        best = board.entries[0]
-        yield holds(best.score, truth[int(best.config_key.rpartition("-")[2])])
+        first, mean = board.entries[0], board.best
+        if mean is None or mean.sentence not in board.notes:
+            raise ValueError(f"no sentence on the best in {board.notes}")
+        yield mean.low <= LEVEL + truth[int(first.config_key.rpartition("-")[2])] <= mean.high
+
+
+def with_blocks(rng: Draw, *shape: int) -> Values:
+    """Equal configurations; what a seed adds to all of them alike has an SD as large as the noise."""
+    return normal(rng, *shape) + NOISE * rng.standard_normal(shape[-1])
+
+
+def collapsing(rng: Draw, *shape: int) -> Values:
+    """Equal configurations, of which 15 of 100 seeds collapse by ten times the noise."""
+    return normal(rng, *shape) - 10 * NOISE * (rng.random(shape) < 0.15)
+
+
+def falsely_collapsed(shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """The share of a study's configurations that is said to have collapsed seeds, where the noise is normal."""
+    for board in boards(drawn(normal, shape, rng, count)):
+        yield float(np.mean([one.collapsed > 0 for one in board.entries]))
+
+
+def told_collapsed(shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """Of the configurations with some collapsed seeds, but not all, the share whose number is told rightly."""
+    made = list(drawn(collapsing, shape, rng, count))
+    for study, board in zip(made, boards(made), strict=True):
+        gone = (study.values < LEVEL - 5 * NOISE).sum(axis=1)
+        told = {int(one.config_key.rpartition("-")[2]): one.collapsed for one in board.entries}
+        some = [told[place] == gone[place] for place in range(shape[0]) if 0 < gone[place] < shape[1]]
+        if some:
+            yield float(np.mean(some))
+
+
+def unsaid_few(rng: Draw, count: int) -> Iterator[float]:
+    """Studies of three seeds whose leaderboard does not say that unequal noise cannot be known from them."""
+    for board in boards(drawn(normal, (8, 3), rng, count)):
+        yield not any(re.search(r"noise", note) for note in board.notes)
 
 
 # Comparisons of trials that are equal in everything else
@@ -359,6 +395,17 @@ def depends(make: Grid, shape: tuple[int, ...], rng: Draw, count: int) -> Iterat
     for one in gathered(drawn(make, shape, rng, count)):
         found = interaction.interaction(one, *PARAMETERS[:2])
         yield any(contrast.verdict == "depends" for contrast in found.contrasts)
+
+
+def covered_luck(spread: float, shape: tuple[int, ...], rng: Draw, count: int) -> Iterator[float]:
+    """Whether the interval of `luck` holds the share of the seeds in the variance of these configurations' trials.
+
+    The true means have an SD of `spread` times the noise.
+    """
+    truths = spread * NOISE * rng.standard_normal((count, *shape[:-1]))
+    for truth, one in zip(truths, gathered(Study(t[..., None] + normal(rng, *shape)) for t in truths), strict=True):
+        low, high = importance.importance(one).luck_interval or (math.nan, math.nan)
+        yield low <= NOISE**2 / (NOISE**2 + float(truth.var(ddof=1))) <= high
 
 
 def better(size: float, make: Grid, rng: Draw, *shape: int) -> Values:
@@ -521,17 +568,45 @@ def consensus_over_data(rng: Draw, _: int) -> Iterator[float]:
     yield float(np.abs(np.array(alone) - np.array(both[: len(alone)])).max())
 
 
-def compared_across_data(rng: Draw, count: int) -> Iterator[float]:
-    """Studies of two data sets in which a rank or a tie of one depends on the other's scores."""
+def several_data(methods: int, sets: int, rng: Draw, count: int) -> Iterator[list[Study]]:
+    """Equal configurations on several data sets, which differ in how hard they are."""
     for _ in range(count):
-        a, b = normal(rng, 2, 3), normal(rng, 2, 3) - 0.1
-        rows = [*Study(a, data="d").attempts("s"), *Study(b, data="e", also={"data.name": "other"}).attempts("s")]
-        try:
-            board = leaderboard(schema.to_table(rows), "nmi", "max")
-        except UserError:
-            yield 0.0
-            continue
-        yield len({one.config_key[0] for one in board.entries}) > 1
+        values = normal(rng, sets, methods, 3) + rng.uniform(-0.2, 0.2, (sets, 1, 1))
+        yield [Study(one, data=f"d{i}", also={"data.name": f"set{i}"}) for i, one in enumerate(values)]
+
+
+def together(studies: Sequence[Study]) -> pa.Table:
+    """The rows of several data sets in one study."""
+    return schema.to_table([row for one in studies for row in one.attempts("s")])
+
+
+def compared_across_data(rng: Draw, count: int) -> Iterator[float]:
+    """Studies of two data sets in which a rank or a tie of one is not what it is alone."""
+    for studies in several_data(4, 2, rng, count):
+        both = [board.entries for _, board in leaderboards(together(studies), "nmi", "max")]
+        alone = [leaderboard(together([one]), "nmi", "max").entries for one in studies]
+        seen, expected = ([[(e.config_key, e.rank, e.tied) for e in one] for one in of] for of in (both, alone))
+        yield seen != expected
+
+
+def some_rank_differs(sets: int, rng: Draw, count: int) -> Iterator[float]:
+    """Studies of equal configurations in which the test of average ranks finds a difference."""
+    for studies in several_data(4, sets, rng, count):
+        found = comparison(leaderboards(together(studies), "nmi", "max"))
+        ranks = [row.average_rank for row in found.rows if row.average_rank is not None]
+        yield found.test is not None and found.test.p <= 0.05 and max(ranks) - min(ranks) >= found.test.critical
+
+
+def critical_ranks(_: Draw, count: int) -> Iterator[float]:
+    """The largest difference of the critical difference of average ranks from scipy's studentised range."""
+    from scipy.stats import studentized_range
+
+    sets = 5 * count
+    yield max(
+        abs(friedman(np.tile(np.arange(k) + 1.0, (sets, 1))).critical - range_ * math.sqrt(k * (k + 1) / 12 / sets))
+        for k in (2, 4, 8)
+        for range_ in [float(studentized_range.ppf(0.95, k, np.inf))]
+    )
 
 
 WORDS = re.compile(r"\bsurely\b|configurations like these|similar configurations", re.IGNORECASE)
@@ -603,7 +678,7 @@ def scores_of_labels(rng: Draw, _: int) -> Iterator[float]:
 
 def claims() -> list[Claim]:
     """All claims: those that an audit found too bold, then those that held."""
-    return [*_leaderboard(), *_effects(), *_tests(), *_exact(), *_power()]
+    return [*_leaderboard(), *_effects(), *_rounded_and_changed(), *_tests(), *_exact(), *_power()]
 
 
 def _leaderboard() -> Iterator[Claim]:
@@ -612,20 +687,29 @@ def _leaderboard() -> Iterator[Claim]:
         cell = f"{_cell(shape)}, one loses every seed below {cut:+g} SD"
         yield Claim(f"{lost} comes first", cell, 0.155, partial(lost_seeds, shape, cut, is_first))
         yield Claim(f"{lost} comes first alone", cell, 0.06, partial(lost_seeds, shape, cut, is_alone))
-    yield Claim("seeds that machines lost are not told", "8 × 5, one lost 2", 0.0, untold_machines, 20)
+    yield Claim("seeds that machines lost are not told", "8 x 5, one lost 2", 0.0, untold_machines, 20)
     for shape in [(2, 3), (3, 3), (8, 3), (36, 3), (200, 3), (8, 5), (36, 5), (36, 2)]:
         for spread in (0.0, 1.0):
             cell = f"{_cell(shape)}, true differences of SD {spread:g}"
-            yield _covers("the best's interval", cell, partial(picked, *shape, spread), 400 if shape[0] > 100 else 1000)
+            measure = partial(picked, normal, shape, spread)
+            yield _covers("the best's interval", cell, measure, 400 if shape[0] > 100 else 1000)
+    for make, cell in [(with_blocks, "what seeds share has SD 1"), (uneven, "a quarter at 3 x SD")]:
+        yield _covers("the best's interval", f"36 x 5, {cell}", partial(picked, make, (36, 5), 0.0))
+    for shape in [(8, 5), (36, 3), (8, 10)]:
+        measure = partial(falsely_collapsed, shape)
+        yield Claim("a configuration is said to have collapsed seeds", f"{_cell(shape)}, normal noise", 0.01, measure)
+    measure = partial(told_collapsed, (8, 5))
+    yield Claim("the number of collapsed seeds is told", "8 x 5, 15 % collapse by 10 SD", 0.8, measure, is_floor=True)
+    yield Claim("unequal noise is not mentioned", "8 x 3", 0.0, unsaid_few, 20)
     for a, b in [(30, 1), (10, 1), (30, 2)]:
         for seeds in (3, 5, 10):
             measure = partial(covered_means, partial(beta, a, b), a / (a + b), (8, seeds))
-            yield _covers("intervals near a bound", f"Beta({a}, {b}), 8 × {seeds}", measure)
+            yield _covers("intervals near a bound", f"Beta({a}, {b}), 8 x {seeds}", measure)
     for shape in [(36, 5), (8, 5), (36, 3)]:
         bound = 0.07
         yield Claim(
             "an equal one is excluded",
-            f"{_cell(shape)}, a quarter at 3 × SD",
+            f"{_cell(shape)}, a quarter at 3 x SD",
             bound,
             partial(some_excluded, uneven, shape),
             500,
@@ -639,7 +723,7 @@ def _leaderboard() -> Iterator[Claim]:
 
 
 def _cell(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape))
+    return " x ".join(map(str, shape))
 
 
 def _covers(what: str, cell: str, measure: Measure, studies: int = 1000) -> Claim:
@@ -648,11 +732,11 @@ def _covers(what: str, cell: str, measure: Measure, studies: int = 1000) -> Clai
 
 def _effects() -> Iterator[Claim]:
     for shape, studies in [((4, 9, 3), 1000), ((4, 36, 3), 500), ((4, 6, 6, 5), 300)]:
-        cell = f"{_cell(shape)}, seed × level .5 SD"
+        cell = f"{_cell(shape)}, seed x level .5 SD"
         yield _covers("effect", cell, partial(covered_effects, with_seed_effects, shape), studies)
         yield Claim("effect: a false verdict", cell, 0.06, partial(some_verdict, with_seed_effects, shape), studies)
     for shape in [(4, 3, 3, 3), (4, 6, 6, 3)]:
-        cell = f"{_cell(shape)}, seed × level .5 SD"
+        cell = f"{_cell(shape)}, seed x level .5 SD"
         for part in ("parameters", "interactions"):
             yield Claim(
                 f"importance: one of the {part} matters",
@@ -661,10 +745,13 @@ def _effects() -> Iterator[Claim]:
                 partial(some_matters, with_seed_effects, shape, part),
                 500,
             )
-    for make, cell in [(with_seed_interactions, "seed × pair .5 SD"), (normal, "equal noise")]:
+    for make, cell in [(with_seed_interactions, "seed x pair .5 SD"), (normal, "equal noise")]:
         measure = partial(depends, make, (3, 3, 9, 3))
-        yield Claim("interaction: a false dependence", f"3 × 3 × 9 × 3, {cell}", 0.06, measure, 500)
-    cell = "4 × 3 × 3 × 3, a quarter at 3 × SD"
+        yield Claim("interaction: a false dependence", f"3 x 3 x 9 x 3, {cell}", 0.06, measure, 500)
+    for spread in (0.5, 1.0, 2.0):
+        cell = f"4 x 3 x 3, true differences of SD {spread:g}"
+        yield _covers("the share of luck", cell, partial(covered_luck, spread, (4, 3, 3)))
+    cell = "4 x 3 x 3 x 3, a quarter at 3 x SD"
     for part in ("parameters", "interactions"):
         yield Claim(
             f"importance: one of the {part} matters",
@@ -672,9 +759,12 @@ def _effects() -> Iterator[Claim]:
             0.06,
             partial(some_matters, crossed_uneven, (4, 3, 3, 3), part),
         )
+
+
+def _rounded_and_changed() -> Iterator[Claim]:
     for shape in [(8, 3), (36, 3)]:
         for shared in (0.5, 0.0):
-            cell = f"{_cell(shape)}, seed × side {shared:g} SD"
+            cell = f"{_cell(shape)}, seed x side {shared:g} SD"
             yield Claim(
                 "diff: over all configurations, 0 is excluded", cell, 0.06, partial(overall, shape, shared), 500
             )
@@ -696,21 +786,21 @@ def _tests() -> Iterator[Claim]:
             "a gate at_least is open", cell, 0.06, partial(opened, normal, shape), 400 if configurations > 100 else 1000
         )
     yield Claim(
-        "a gate at_least is open", "36 × 5, all below, a quarter at 3 × SD", 0.06, partial(opened, uneven, (36, 5))
+        "a gate at_least is open", "36 x 5, all below, a quarter at 3 x SD", 0.06, partial(opened, uneven, (36, 5))
     )
     for levels in (3, 5, 6):
         shape = levels, 9, 3
         yield Claim("next: a false worse", f"{_cell(shape)}", 0.06, partial(advised, normal, shape, PARAMETERS[:1]))
     yield Claim(
         "next: a false worse",
-        "4 × 3 × 3 × 3, three parameters",
+        "4 x 3 x 3 x 3, three parameters",
         0.06,
         partial(advised, normal, (4, 3, 3, 3), PARAMETERS),
         500,
     )
     yield Claim(
         "next: a false worse",
-        "4 × 3 × 3 × 3, seed × level .5 SD",
+        "4 x 3 x 3 x 3, seed x level .5 SD",
         0.06,
         partial(advised, with_seed_effects, (4, 3, 3, 3), PARAMETERS),
         500,
@@ -721,7 +811,7 @@ def _tests() -> Iterator[Claim]:
     yield Claim("texts that promise too much", "all strings of the program", 0.0, bold_words, 0)
     yield Claim(
         "confirm: an equal one is called worse",
-        "36 × 3, a quarter at 3 × SD",
+        "36 x 3, a quarter at 3 x SD",
         0.07,
         partial(raced, uneven, (36, 3)),
         500,
@@ -731,7 +821,7 @@ def _tests() -> Iterator[Claim]:
 def _exact() -> Iterator[Claim]:
     for seeds in (3, 5, 10):
         measure = partial(covered_means, normal, LEVEL, (8, seeds))
-        yield _covers("intervals of normal noise", f"8 × {seeds}", measure)
+        yield _covers("intervals of normal noise", f"8 x {seeds}", measure)
     for shape in [(8, 3), (36, 3), (36, 5), (200, 3)]:
         yield Claim(
             "an equal one is excluded",
@@ -740,13 +830,13 @@ def _exact() -> Iterator[Claim]:
             partial(some_excluded, normal, shape),
             400 if shape[0] > 100 else 1000,
         )
-    cell = "3 × 3 × 3 × 5, a quarter of the trials missing"
+    cell = "3 x 3 x 3 x 5, a quarter of the trials missing"
     yield _covers("effect", cell, partial(covered_effects, with_gaps, (3, 3, 3, 5)))
     yield Claim("effect: a false verdict", cell, 0.06, partial(some_verdict, with_gaps, (3, 3, 3, 5)))
     for part in ("parameters", "interactions"):
         yield Claim(
             f"importance: one of the {part} matters",
-            "4 × 3 × 3 × 3, equal noise",
+            "4 x 3 x 3 x 3, equal noise",
             0.06,
             partial(some_matters, normal, (4, 3, 3, 3), part),
         )
@@ -758,7 +848,11 @@ def _exact() -> Iterator[Claim]:
             partial(raced, normal, shape),
             1000,
         )
-    yield Claim("p-values differ from statsmodels' by", "3 × 4 × 5 with gaps, type II", 1e-9, anova, 0)
+    yield Claim(
+        "average ranks are said to differ", "4 x 6 data sets, 3 seeds", 0.06, partial(some_rank_differs, 6), 300
+    )
+    yield Claim("critical differences of ranks differ from scipy's by", "2, 4, 8 methods", 1e-4, critical_ranks, 0)
+    yield Claim("p-values differ from statsmodels' by", "3 x 4 x 5 with gaps, type II", 1e-9, anova, 0)
     yield Claim("scores differ from scikit-learn's by", "50 pairs of labellings", 1e-12, scores_of_labels, 0)
 
 
@@ -767,18 +861,18 @@ def _power() -> Iterator[Claim]:
     for size, shape in [(4, (8, 3)), (3, (8, 5)), (3, (36, 5))]:
         cell = f"{_cell(shape)}, one is better by {size} SD"
         yield _finds("the leaderboard", cell, partial(some_excluded, partial(better, size, normal), shape))
-    for make, shape, extra in [(normal, (2, 9, 3), ""), (with_seed_effects, (2, 9, 5), ", seed × level .5 SD")]:
+    for make, shape, extra in [(normal, (2, 9, 3), ""), (with_seed_effects, (2, 9, 5), ", seed x level .5 SD")]:
         measure = partial(some_verdict, partial(better, 2, make), shape)
         yield _finds("effect", f"{_cell(shape)}, one is better by 2 SD{extra}", measure)
     measure = partial(some_matters, partial(better, 2, normal), (4, 3, 3, 3), "parameters")
-    yield _finds("importance", "4 × 3 × 3 × 3, one is better by 2 SD", measure)
+    yield _finds("importance", "4 x 3 x 3 x 3, one is better by 2 SD", measure)
     yield _finds(
         "next",
-        "4 × 9 × 3, one is better by 2 SD",
+        "4 x 9 x 3, one is better by 2 SD",
         partial(advised, partial(better, 2, normal), (4, 9, 3), PARAMETERS[:1]),
     )
     measure = partial(opened, partial(better, 5, normal), (8, 3))
-    yield _finds("a gate at_least", "8 × 3, one lies 4 SD above", measure)
+    yield _finds("a gate at_least", "8 x 3, one lies 4 SD above", measure)
 
 
 def _finds(what: str, cell: str, measure: Measure) -> Claim:
