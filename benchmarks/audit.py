@@ -634,7 +634,7 @@ def anova(rng: Draw, _: int) -> Iterator[float]:
     values[rng.random(values.shape) < 0.2] = np.nan
     (one,) = gathered([Study(values)])
     frame = pd.DataFrame({name: one.factors[key].codes for name, key in zip("abc", PARAMETERS, strict=True)})
-    frame["y"] = one.values
+    frame = frame.assign(y=one.values)
     found = importance.importance(one)
     names = dict(zip(PARAMETERS, "abc", strict=True))
     main = anova_lm(ols("y ~ C(a) + C(b) + C(c)", frame).fit(), typ=2)
