@@ -243,7 +243,7 @@ class _Reader:
         for place, (entry, gate) in enumerate(zip(entries, gates, strict=True)):
             from_best = entry.get("from") == "best"
             start = stages[-1].study.trial if from_best and stages else base
-            if from_best and stages and any(key.startswith("data.") for key in stages[-1].study.space):
+            if from_best and stages and any(key.partition(".")[0] == "data" for key in stages[-1].study.space):
                 why = "the stage before varies its data, and no score is compared across data sets: it has no one best"
                 self._mistakes.add((STAGES, str(place), "from"), why)
             made = self._attempt(functools.partial(self.stage, place, entry, start))

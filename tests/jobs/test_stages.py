@@ -351,12 +351,12 @@ def test_each_data_set_has_to_meet_the_gate():
 def test_a_stage_over_two_data_sets_is_judged_on_each_and_has_no_one_best(write, command):
     write()
     text = """study: s
-trial: {n_clusters: 2, epochs: 1, batch_size: 8, method: kmeans}
+trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 1, batch_size: 8, encoder: {name: mlp, widths: [4]}}
 seeds: [0, 1]
 stages:
   - name: one
     space: {data: {choice: [{name: file, path: mine.csv}, {name: file, path: other.csv}]}}
-    continue_if: {metric: acc, at_least: 0.9, mean: true}
+    continue_if: {metric: kmeans_acc, at_least: 0.9, mean: true}
   - name: two
 """
     path = write(text)
@@ -364,9 +364,9 @@ stages:
         "u,v,label\n" + "".join(f"{i % 2 / 3 + i % 7},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
     )
     code, _, err = command("run", "study.yaml", "--workers", "1")
-    assert code == 1
-    assert "s.one: the study ends here: file path=other.csv: acc" in err
-    assert "path=mine.csv: acc" not in err
+    assert code == 1, err
+    assert "s.one: the study ends here: file path=other.csv: kmeans_acc" in err
+    assert "path=mine.csv: kmeans_acc" not in err
     with pytest.raises(UserError, match="stage before varies its data"):
         stages.load(write(text.replace("name: two", "name: two\n    from: best")))
 
