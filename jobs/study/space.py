@@ -179,6 +179,19 @@ def walk(
             yield from walk(branch(one, value), (*place, key, label(value)), {**(chosen or {}), key: value})
 
 
+def written(space: Space) -> dict[str, Any]:
+    """The space as a study file has it."""
+    return {key: _written(one) for key, one in space.items()}
+
+
+def _written(one: Range) -> dict[str, Any]:
+    if not isinstance(one, Values):
+        return {next(kind for kind, own in INTERVALS.items() if type(one) is own): list(one.examples)}
+    plug_ins = {i: value if isinstance(value, Mapping) else {"name": value} for i, value in enumerate(one.values)}
+    own = {i: written(branch(one, value)) for i, value in enumerate(one.values)}
+    return {"grid": [{**plug_ins[i], "space": own[i]} if own[i] else value for i, value in enumerate(one.values)]}
+
+
 def narrowed(space: Space, chosen: Mapping[str, Any]) -> dict[str, Range]:
     """The space where these keys have these values alone."""
     return {
