@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks.rows import tell
 from core.errors import UserError
 from core.evaluation import metrics
 from jobs import analysis
@@ -50,6 +49,8 @@ Measure = Callable[[Draw, int], Iterable[float]]
 """Gives one number per simulated study: 0 or 1, or a share."""
 
 SIGMAS = 3
+SMALL = 0.04
+"""The share of the studies in the small form, which is a test."""
 NOISE = 0.01
 LEVEL = 0.5
 """The true score; far from the bounds of a score."""
@@ -93,6 +94,7 @@ class Claim:
 class Row:
     """What was measured of a claim: the mean over its studies and the standard error of that mean."""
 
+    HEAD: ClassVar = "| claim | studies | bound | measured | standard error | n | |"
     claim: Claim
     measured: float
     error: float
@@ -104,17 +106,16 @@ class Row:
         beyond = self.claim.bound - self.measured if self.claim.is_floor else self.measured - self.claim.bound
         return beyond > SIGMAS * self.error
 
-    def told(self) -> dict[str, str]:
-        """The row for people, by column."""
-        sign = "≥" if self.claim.is_floor else "≤"
-        return {
-            "cell": self.claim.cell,
-            "bound": f"{sign} {self.claim.bound:.3g}",
-            "measured": f"{self.measured:.3g}",
-            "standard error": f"{self.error:.2g}" if self.claim.studies else "",
-            "studies": f"{self.studies:,}" if self.claim.studies else "",
-            "": "BEYOND" if self.is_beyond else "",
-        }
+    def told(self) -> str:
+        """The row for people, in Markdown."""
+        claim = self.claim
+        figures = (
+            [f"{self.measured:.3g}", f"{self.error:.2g}", f"{self.studies:,}"]
+            if claim.studies
+            else [f"{self.measured:.2g}", "", ""]
+        )
+        cells = [claim.what, claim.cell, f"{'≥' if claim.is_floor else '≤'} {claim.bound:.3g}", *figures]
+        return f"| {' | '.join(cells)} | {'beyond' if self.is_beyond else ''} |"
 
 
 # Studies in the store
@@ -880,21 +881,23 @@ def _finds(what: str, cell: str, measure: Measure) -> Claim:
 
 
 def _row(claim: Claim, share: float) -> tuple[Row, float]:
-    begin = time.perf_counter()
-    return claim.row(share), time.perf_counter() - begin
+    begin = time.process_time()
+    return claim.row(share), time.process_time() - begin
 
 
 def main() -> None:
-    """Tells the rows."""
-    wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
-    share = 0.05 if "--small" in sys.argv[1:] else 1.0
+    """Prints the rows as a table in Markdown, and what they took."""
+    wanted = [word for word in sys.argv[1:] if word != "--small"]
+    share = SMALL if "--small" in sys.argv[1:] else 1.0
     chosen = [one for one in claims() if not wanted or any(word in f"{one.what}: {one.cell}" for word in wanted)]
-    beyond = 0
+    print(Row.HEAD, "| --- " * Row.HEAD.count(" | ") + "| --- |", sep="\n", flush=True)
+    beyond, took = 0, 0.0
     with ProcessPoolExecutor(2) as pool:
         for row, seconds in pool.map(_row, chosen, [share] * len(chosen)):
-            tell(row.claim.what, row.told() | {"seconds": f"{seconds:.0f} s"})
-            beyond += row.is_beyond
-    print(f"{beyond} of {len(chosen)} rates lie beyond their bounds by more than {SIGMAS} standard errors")
+            print(row.told(), flush=True)
+            beyond, took = beyond + row.is_beyond, took + seconds
+    print(f"\n{len(chosen)} rows in {took / 60:.1f} minutes of a core.")
+    print(f"{beyond} of them lie beyond their bounds by more than {SIGMAS} standard errors.")
     sys.exit(beyond > 0)
 
 
