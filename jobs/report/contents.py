@@ -15,6 +15,7 @@ from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
+from jobs.analysis.selection import MixedError
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
@@ -79,7 +80,7 @@ class Contents:
     mode: str
     where: str
     board: Leaderboard | None
-    refused: RescaledError | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -160,10 +161,10 @@ def gather(
     )
 
 
-def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
+def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, UserError | None]:
     try:
         return leaderboard(table, metric, mode), None
-    except RescaledError as error:
+    except (RescaledError, MixedError) as error:
         return None, error
 
 
