@@ -70,7 +70,7 @@ def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
     """
     factor = trials.factors[key]
     if is_loss(trials.column) and rescales_loss(key, trials.plug_ins):
-        return Advice(key, "keep", factor.levels, "it rescales the loss, so the loss cannot judge it")
+        return Advice(key, "keep", factor.levels, "it can rescale the loss, so the loss cannot judge it")
     if len(factor.levels) < 2:
         return Advice(key, "keep", factor.levels, "only some trials have it, all with the same value")
     if factor.is_number and len(factor.levels) > GRID:
