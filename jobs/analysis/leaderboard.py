@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, samples, selection
+from jobs.analysis import apart, data_sets, samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
 from jobs.analysis.scores import (
@@ -20,6 +20,7 @@ from jobs.analysis.scores import (
     metric_name,
     of_epoch,
     part_of_pairs,
+    plug_in_names,
     quality_metric,
     rescales_loss,
     uses_labels,
@@ -33,6 +34,10 @@ _CONTINUED = "continued_from"
 
 class RescaledError(UserError):
     """The metric is a loss, and the configurations scale it differently."""
+
+
+class NoValueError(UserError):
+    """No finished trial has a value of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,9 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         mode: `max` or `min`.
 
     Raises:
-        UserError: No trial has the metric.
+        UserError: There is no such metric.
+        NoValueError: No finished trial has a value of it.
+        SeveralDataSetsError: These trials are of several data sets; see `jobs.analysis.comparison`.
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
@@ -157,9 +164,10 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
-        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+        raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+    data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
     if is_loss(column):
-        _refuse_rescaled(metric, scored)
+        _refuse_rescaled(metric, scored, constant)
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
     reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
@@ -251,14 +259,21 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
 
-def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
-    keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
+def _refuse_rescaled(metric: str, cells: Sequence[_Cell], constant: Mapping[str, Any]) -> None:
+    keys = _rescaling(cells, constant)
     if keys:
         raise RescaledError(
             f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
             "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
             f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
         )
+
+
+def _rescaling(cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
+    """The parameters that differ between configurations and rescale losses."""
+    plug_ins = plug_in_names([constant, *(cell.params for cell in cells)])
+    varied = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1]
+    return [key for key in varied if rescales_loss(key, plug_ins)]
 
 
 def _order(cells: Iterable[_Cell], mode: str) -> list[_Cell]:

@@ -14,6 +14,8 @@ from jobs.analysis.intervals import mean
 from jobs.results.header import FINISHED
 
 HEALTH = "health."
+LOST = frozenset({"DIVERGED", "OUT_OF_MEMORY", "TIMEOUT"})
+"""Why training fails by what it was asked to do, not by the machine that did it."""
 
 Key = tuple[str, str]
 
@@ -78,6 +80,30 @@ def outcomes(table: pa.Table) -> Outcomes:
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
+
+
+def lost(table: pa.Table) -> list[bool]:
+    """For each row, whether its training failed: an outcome of its configuration, which counts as the worst one.
+
+    A trial that diverges, needs more memory than it has, finishes no epoch in time, or is stopped by a rule of
+    `health`, tells something of its configuration: to leave it out would favour whatever fails with its worst seeds.
+    This is the composite outcome of ICH E9(R1) (2019). The death of a machine, a full disk, an interruption or an error
+    of a program are not of the configuration: such a value is missing. A trial that a search stopped because it was
+    behind, or that a person stopped, has the value of the epoch that it reached.
+
+    Args:
+        table: Rows from `read_results`, one per trial, with `reason`; without that column no row is lost.
+    """
+    if "reason" not in table.column_names:
+        return [False] * table.num_rows
+    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return [_is_lost(status, reason or "") for status, reason in rows]
+
+
+def _is_lost(status: str, reason: str) -> bool:
+    # Only a stop by `health` names the epoch in which the rule was met, as `COLLAPSED@12: …`.
+    by_rule = status == "stopped" and "@" in reason.partition(":")[0]
+    return by_rule or (status in {"failed", "stopped"} and reason_code(reason) in LOST)
 
 
 @dataclass(frozen=True, slots=True)

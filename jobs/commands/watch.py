@@ -79,11 +79,12 @@ def _screen(found: list[StudyStatus]) -> str:
 
 
 def _line(one: StudyStatus) -> str:
-    """One line with the counts, the best configuration and the unwell trials of a study."""
+    """One line with the counts, the best configuration (of each data set) and the unwell trials of a study."""
     from jobs.present.status import headline, unwell
 
-    if one.best is None:
-        return f"{headline(one)}{unwell(one)}"
-    score = one.best.score
-    best = f"best {one.metric} {intervals.plus_minus(score.mean, score.half_width)} (n={score.n})"
-    return f"{headline(one)}, {best}{unwell(one)}"
+    told = [
+        f"best {one.metric}{f' on {name}' if len(one.bests) > 1 else ''} "
+        f"{intervals.plus_minus(best.score.mean, best.score.half_width)} (n={best.score.n})"
+        for name, best in one.bests
+    ]
+    return f"{', '.join([headline(one), *told])}{unwell(one)}"

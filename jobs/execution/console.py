@@ -172,7 +172,7 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
 
 def _show_leaderboard(study: Study, results: str) -> None:
     """Prints the leaderboard of the results so far."""
-    from jobs.present.leaderboard import leaderboard_text  # Imported late, because it is slow to import.
+    from jobs.present.comparison import leaderboard_text  # Imported late, because it is slow to import.
 
     try:
         click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))

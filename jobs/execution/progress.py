@@ -138,10 +138,12 @@ class Progress:
     def best(self) -> str:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
 
+        Empty over several data sets, across which no score is compared.
+
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
-        if not self.values:
+        if not self.values or self.plan.has_several_data_sets:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)

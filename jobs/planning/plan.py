@@ -59,6 +59,12 @@ class Plan:
         return len(self.trials) < self.n_trials
 
     @property
+    def has_several_data_sets(self) -> bool:
+        """Whether its trials are of several data sets: then no one configuration is the best of all."""
+        varied = self.open and any(key.startswith("data.") for key in self.study.space)
+        return varied or len({one.data_hash for one in self.trials}) > 1
+
+    @property
     def n_trials(self) -> int:
         """Total number of trials of the study."""
         return self.n_cells * len(self.study.seeds)

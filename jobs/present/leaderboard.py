@@ -7,13 +7,12 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.analysis import intervals
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
+from jobs.analysis.leaderboard import Entry, Leaderboard, Score
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
-from jobs.results.reader import load
 
 _SIGNS = {True: "=", False: "", None: "?"}
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
@@ -28,12 +27,12 @@ class Sheet:
     Attributes:
         columns: Its columns.
         rows: Its cells.
-        bold: Indices of the rows to emphasise.
+        bold: Indices of the rows, or of the single cells, to emphasise.
     """
 
     columns: list[Column]
     rows: list[list[Any]]
-    bold: tuple[int, ...] = ()
+    bold: tuple[int | tuple[int, int], ...] = ()
 
     def render(self, fmt: str, width: int | None = None) -> str:
         """The sheet as text.
@@ -42,16 +41,6 @@ class Sheet:
             UserError: There is no such format.
         """
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
-
-
-def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
-    """The leaderboard of one study, shown at the end of `conclus run`, for a terminal of that width.
-
-    Raises:
-        UserError: There are no results, none with the metric, or the metric cannot rank them.
-    """
-    loaded = load(results_paths, columns=wanted_columns(metric), studies=[study])
-    return board_text(leaderboard(loaded.table, metric, mode), width)
 
 
 def board_text(board: Leaderboard, width: int | None) -> str:
@@ -166,9 +155,8 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
 
 
 def params_text(board: Leaderboard, entry: Entry) -> str:
-    """A configuration's parameters that vary over the board: `learning_rate=0.001 threshold=0.95`."""
-    names = short_names([*board.constant, *_varying(board)])
-    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+    """A configuration's parameters that vary over the board: `learning_rate=0.001 method=tcl threshold=0.95`."""
+    return " ".join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in _params(board, [entry]))
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
@@ -216,7 +204,7 @@ def _human_sheet(board: Leaderboard) -> Sheet:
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
         *_identity(board),
-        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in shown(board)]),
+        (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
         *_troubles(board),
@@ -234,10 +222,47 @@ def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 
 def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    names = short_names([*board.constant, *_varying(board)])
     studies = [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
-    params = {key: [_cell(entry.params[key]) for entry in shown(board)] for key in _varying(board)}
-    return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
+    return studies + [
+        (Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))
+    ]
+
+
+def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:
+    """The columns of parameters: name, values, and whether they are words.
+
+    Of a plug-in that varies, the options that only some of the choices have stand beside its name in one column:
+    `tcl threshold=0.95` under `method`.
+    """
+    names = short_names([*board.constant, *_varying(board)])
+    texts = {key: tables.numbers([_cell(entry.params[key]) for entry in entries]) for key in _varying(board)}
+    owners = _owners(board)
+    found: list[tuple[str, list[Any], bool]] = []
+    for key, values in texts.items():
+        own = [option for option, owner in owners.items() if owner == key]
+        if own:
+            options = [
+                {one: texts[one][i] for one in own if entry.params[one] is not None} for i, entry in enumerate(entries)
+            ]
+            told = [
+                " ".join([str(value), *(f"{names[one]}={tables.cell_text(cell)}" for one, cell in each.items())])
+                for value, each in zip(values, options, strict=True)
+            ]
+            found.append((key.removesuffix(".name"), told, True))
+        elif key not in owners:
+            found.append((names[key], values, False))
+    return found
+
+
+def _owners(board: Leaderboard) -> dict[str, str]:
+    """The options that only some choices of a plug-in have, each with the key of the plug-in's name."""
+    heads = [key for key in _varying(board) if key.endswith(".name")]
+    owners: dict[str, str] = {}
+    for key in _varying(board):
+        own = [head for head in heads if key != head and key.startswith(head.removesuffix("name"))]
+        if own and any(entry.params[key] is None for entry in shown(board)):
+            owners[key] = own[0]
+    return owners
 
 
 def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -261,13 +286,14 @@ def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [
         (
             Column(name, right=False, drop=2 + i),
-            [_interval(entry.secondary.get(name)) for entry in shown(board)],
+            [interval_text(entry.secondary.get(name)) for entry in shown(board)],
         )
         for i, name in enumerate(names)
     ]
 
 
-def _interval(score: Score | None) -> str:
+def interval_text(score: Score | None) -> str:
+    """A mean with its interval; empty if there is none."""
     return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
 
 
