@@ -114,7 +114,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
     own = own_options(valued, key)
     cells = _Cells.of(valued, key, own)
     reference = _reference(cells.factor)
-    refusal = _refusal(trials.column, key)
+    refusal = _refusal(trials, key)
     levels, blocks = _levels(cells)
     return Effect(
         key=key,
@@ -310,8 +310,9 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 # Notes
 
 
-def _refusal(column: str, key: str) -> str:
-    if not (is_loss(column) and rescales_loss(key)):
+def _refusal(trials: Trials, key: str) -> str:
+    column = trials.column
+    if not (is_loss(column) and rescales_loss(key, trials.plug_ins)):
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
@@ -324,7 +325,7 @@ def _refusal(column: str, key: str) -> str:
 def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) -> list[str]:
     factor = trials.factors[key]
     notes = [_metric_note(trials.column)]
-    if is_loss(trials.column) and not rescales_loss(key):
+    if is_loss(trials.column) and not rescales_loss(key, trials.plug_ins):
         notes += _ruler_notes(trials, key)
     if reference is not None:
         notes.append(f"Each value is compared with {factor.levels[reference]}, the one with the most trials.")
@@ -345,7 +346,7 @@ def _metric_note(column: str) -> str:
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:
-    rulers = [name for name in trials.factors if name != key and rescales_loss(name)]
+    rulers = [name for name in trials.factors if name != key and rescales_loss(name, trials.plug_ins)]
     notes = ["A smaller training loss means a better fit, which is not yet a better clustering: see --on nmi."]
     if rulers:
         notes.append(

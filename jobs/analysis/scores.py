@@ -181,6 +181,16 @@ def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = Non
     return not owners or any(option in _rescales(kind, one, (option,)) for one in owners)
 
 
+def plug_in_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[Any]]:
+    """The names of plug-ins by key, for `rescales_loss`, of rows of parameters by dotted key."""
+    found: dict[str, set[Any]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key.endswith(".name"):
+                found.setdefault(key, set()).add(value)
+    return found
+
+
 def _rescales(kind: str, name: Any, unknown: Sequence[str]) -> Collection[str]:
     """What a plug-in declares as rescaling its loss; `unknown` where it declares nothing, or is not installed."""
     # A path that results name is not opened: it may be anything on this machine.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.analysis import intervals
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score
+from jobs.analysis.estimates import Score
+from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import tables
@@ -268,11 +268,13 @@ def _owners(board: Leaderboard) -> dict[str, str]:
 def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
         "failed": [entry.failed or None for entry in shown(board)],
+        "lost": [entry.lost or None for entry in shown(board)],
         "running": [entry.running or None for entry in shown(board)],
         "imported": [entry.imported or None for entry in shown(board)],
     }
     found = [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
-    return found + _reasons(board)
+    groups = [f"{one.collapsed} of {one.score.n} collapsed" if one.collapsed else None for one in shown(board)]
+    return found + ([(Column("seeds", right=False), groups)] if any(groups) else []) + _reasons(board)
 
 
 def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -294,7 +296,7 @@ def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 def interval_text(score: Score | None) -> str:
     """A mean with its interval; empty if there is none."""
-    return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
+    return "" if score is None else score.text
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
@@ -308,8 +310,9 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += [(Column("protocol"), [entry.protocol or None for entry in entries])] if board.apart else []
     parts += [(Column(key), [entry.params[key] for entry in entries]) for key in _varying(board)]
     parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
-    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
+    for name in ("minimum", "maximum", "tied", "failed", "lost", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
+    parts.append((Column("collapsed"), [entry.collapsed / entry.score.n for entry in entries]))
     parts += _reasons(board)
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
@@ -321,6 +324,8 @@ def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, li
     return [
         (Column(name), [score and score.mean for score in scores]),
         (Column(f"{name}_half_width"), [score and score.half_width for score in scores]),
+        (Column(f"{name}_low"), [score and score.low for score in scores]),
+        (Column(f"{name}_high"), [score and score.high for score in scores]),
         (Column(f"{name}_n"), [score and score.n for score in scores]),
     ]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import counted
-from jobs.analysis import intervals
 from jobs.analysis.comparison import Boards
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
@@ -56,7 +55,7 @@ def _rankings(boards: Boards) -> list[Conclusion]:
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board.metric)} {intervals.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 

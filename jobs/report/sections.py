@@ -10,7 +10,7 @@ from core.errors import counted
 from jobs.analysis.comparison import Comparison
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH
-from jobs.analysis.scores import is_loss, metric_name, rescales_loss
+from jobs.analysis.scores import is_loss, metric_name, plug_in_names, rescales_loss
 from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
@@ -233,7 +233,8 @@ def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
 def _curve_detail(metric: str, board: Leaderboard) -> str:
     if metric.startswith(HEALTH):
         return "without labels"
-    rescaling = [key for key in board.entries[0].params if rescales_loss(key)]
+    plug_ins = plug_in_names([board.constant, *(entry.params for entry in board.entries)])
+    rescaling = [key for key in board.entries[0].params if rescales_loss(key, plug_ins)]
     if is_loss(metric) and rescaling:
         return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
     return ""

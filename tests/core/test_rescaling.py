@@ -71,7 +71,7 @@ def losses(method, **options) -> tuple[list, list[dict[str, float]]]:
 
 
 def differs(one, other) -> bool:
-    """Whether a loss differs in an epoch, or one trial has it and the other has not; the rounding of tiny steps is none."""
+    """Whether a loss differs in an epoch by more than rounding, or one trial has it and the other has not."""
     return any(
         not (name in a and name in b) or abs(a[name] - b[name]) > 1e-5 * max(abs(a[name]), abs(b[name]))
         for a, b in zip(one, other, strict=True)
