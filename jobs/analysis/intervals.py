@@ -41,12 +41,17 @@ def quantile(freedom: float) -> float:
     return student.quantile((1 + CONFIDENCE) / 2, freedom)
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two."""
+def half_width(values: Sequence[float], rounded: float = 0.0) -> float | None:
+    """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two.
+
+    Args:
+        values: Independent values.
+        rounded: The variance that rounding adds to a value: their variance is not taken to be below it.
+    """
     n = len(values)
     if n < 2:
         return None
-    return quantile(n - 1) * math.sqrt(variance(values) / n)
+    return quantile(n - 1) * math.sqrt(max(variance(values), rounded) / n)
 
 
 def resolution(values: Iterable[float]) -> float:
@@ -213,13 +218,15 @@ def _student(mean: float, squared_error: float, freedom: float) -> tuple[float, 
     return half, p
 
 
-def paired_p(differences: Sequence[float]) -> float:
-    """The two-sided p-value of Student's test that two or more paired differences have mean 0."""
-    centre, error = mean(differences), math.sqrt(variance(differences) / len(differences))
-    if error == 0:
-        # With no spread at all, the difference is either zero or certain.
-        return float(centre == 0)
-    return 2 * student.upper(abs(centre) / error, len(differences) - 1)
+def paired_p(differences: Sequence[float], rounded: float = 0.0) -> float:
+    """The two-sided p-value of Student's test that two or more paired differences have mean 0.
+
+    Args:
+        differences: Independent differences.
+        rounded: The variance that rounding adds to a difference: their variance is not taken to be below it.
+    """
+    n = len(differences)
+    return _student(mean(differences), max(variance(differences), rounded) / n, n - 1)[1]
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
