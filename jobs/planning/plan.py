@@ -174,9 +174,13 @@ def _comparable(plan: Plan) -> Plan:
 
 def _merged(study: Study, cells: Sequence[PlannedConfig], kept: Mapping[str, PlannedConfig]) -> Iterator[str]:
     """A sentence for each method for which cells of the space are one configuration, since it uses not all keys."""
+    varied_for = [
+        (key, keys.methods(study.trial, space.narrowed(study.space, chosen)))
+        for _, key, _, chosen in space.walk(study.space)
+    ]
     for name in keys.methods(study.trial, study.space):
         names = unused(name)
-        every = dict.fromkeys(key for _, key, _, _ in space.walk(study.space))
+        every = dict.fromkeys(key for key, of in varied_for if name in of)
         varied = [key for key in every if {key, key.partition(".")[0]} & {*names}]
         own = [one for one in cells if one.config.method.name == name]
         different = sum(one.config.method.name == name for one in kept.values())

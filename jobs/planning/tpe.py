@@ -25,7 +25,7 @@ from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
-from jobs.study.space import Integer, LogUniform, Range, Uniform, branch
+from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, walk
 from jobs.study.study import Study
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 FAILED = "failed"
 
 _REPEATS = 50
-"""The space counts as exhausted after this many draws in a row of known configurations."""
+"""After this many draws in a row of known configurations, the space is listed or counts as exhausted."""
+_LISTED = 10_000
+"""At most so many configurations of a space are listed."""
 _MOST = 100
 """At most so many configurations are tried to find that of a row, whose parameters may be anything."""
 
@@ -100,13 +102,22 @@ class Asking:
             trial = search.ask()
             assignment = _suggested(trial, self._study.space)
             cell = self._cells.make(assignment)
-            if cell.key not in self._asked:
-                self._asked[cell.key] = _Asked(assignment, cell)
-                self._enqueue(self._asked[cell.key])
+            if self._is_new(assignment, cell):
                 return
             # Reporting its value again makes the sampler draw something else.
             _close(search, trial, self._asked[cell.key].mean())
-        self._exhausted = True
+        # TPE draws what was good, so it may leave out the rest of a space that can be listed.
+        ranges = [one for _, _, one, _ in walk(self._study.space)]
+        listed = grid(self._study.space) if all(one.finite is not None for one in ranges) else ()
+        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(listed, _LISTED))
+
+    def _is_new(self, assignment: Mapping[str, Any], cell: PlannedConfig) -> bool:
+        """Queues a configuration if the search does not know it yet."""
+        if cell.key in self._asked:
+            return False
+        self._asked[cell.key] = _Asked(assignment, cell)
+        self._enqueue(self._asked[cell.key])
+        return True
 
 
 def _close(search: optuna.Study, trial: optuna.Trial, value: float | None) -> None:

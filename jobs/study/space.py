@@ -236,15 +236,14 @@ def sample(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
     """At most `count` different configurations; with a larger `count` the first ones stay the same.
 
     The points are Roberts' low-discrepancy sequence R_d, shifted at random by `seed`: unlike independent draws, every
-    prefix covers each range about evenly. The values of a list come up equally often, whatever the size of their own
-    spaces, until a space has no more. It returns fewer if the space has no more.
+    prefix covers each range about evenly. Values with a space of their own take turns, whatever its size, and each
+    combination of them has a sequence of its own. It returns fewer if the space has no more.
 
     Reference:
         M. Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018).
     """
     cells: list[dict[str, Any]] = []
-    for point in itertools.islice(_r_sequence(_dimensions(space), seed), 50 * count):
-        cell = _at(space, point)
+    for cell in itertools.islice(_drawn(space, seed), 50 * count):
         if cell not in cells:
             cells.append(cell)
         if len(cells) == count:
@@ -252,23 +251,21 @@ def sample(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
     return cells
 
 
-def _dimensions(space: Space) -> int:
-    return sum(_width(one) for one in space.values())
-
-
-def _width(one: Range) -> int:
-    """The coordinates of a range and of its branches, which share theirs, since only one of them applies."""
-    return 1 + max((_dimensions(branch(one, value)) for value in one.examples), default=0)
-
-
-def _at(space: Space, point: Sequence[float]) -> dict[str, Any]:
-    """The configuration at a point of the unit cube with `_dimensions(space)` coordinates; it may not need all."""
-    cell: dict[str, Any] = {}
-    for key, one in space.items():
-        cell[key] = one.at(point[0])
-        cell |= _at(branch(one, cell[key]), point[1:])
-        point = point[_width(one) :]
-    return cell
+def _drawn(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    """Configurations without end."""
+    forks = {key: one for key, one in space.items() if isinstance(one, Values) and one.branches}
+    plain = {key: one for key, one in space.items() if key not in forks}
+    if not forks:
+        for point in _r_sequence(len(plain), seed):
+            yield {key: one.at(u) for (key, one), u in zip(plain.items(), point, strict=True)}
+        return
+    turns: list[tuple[dict[str, Any], Iterator[dict[str, Any]]]] = []
+    for places in balanced_order([len(one.values) for one in forks.values()]):
+        chosen = list(zip(forks.items(), places, strict=True))
+        inner = {key: one for (_, fork), place in chosen for key, one in fork.branches[place].items()}
+        turns.append(({key: fork.values[place] for (key, fork), place in chosen}, _drawn(plain | inner, seed)))
+    for fixed, rest in itertools.cycle(turns):
+        yield fixed | next(rest)
 
 
 def _r_sequence(dimensions: int, seed: int) -> Iterator[list[float]]:

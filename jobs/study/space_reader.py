@@ -71,8 +71,8 @@ class SpaceReader:
                 self._mistakes.add(told, f"{full[0]} is in the space twice; keep one")
             else:
                 value[key] = self._located(full[0], content)
+                self._found.append((told, full[0], level))
                 if found := self._range(key, full[0], value[key], level):
-                    self._found.append((told, full[0], level))
                     ranges[full[0]] = found
         return ranges
 

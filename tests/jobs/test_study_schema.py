@@ -75,7 +75,7 @@ RIGHT = [
     "space: {data: {grid: [digits, fashion-mnist]}}",
     "trial: {data: digits}\nspace: {method: {grid: [cc, {name: tcl, space: {threshold: {grid: [0.9]}}}]}}",
     "trial: {data: digits}\nspace: {encoder: {grid: [{name: mlp, space: {epochs: {int: [1, 2]}}}]}}",
-    "space: {data: {grid: [digits]}, method: {grid: [{name: paired, space: {loss: {grid: [{name: mse, space: {}}]}}}]}}",
+    "space: {data: {grid: [digits]}, method: {grid: [{name: paired, space: {loss: {grid: [{name: mse, space: }]}}}]}}",
     "trial: {data: digits}\nspace: {epochs: {int: [8, 9]}}\nsearch: grid\nselect: null\nresources: {memory_gb: null}",
     "trial: {data: digits}\nresources: {gpu: 0.5, accelerator: A100, custom: {ssd: 1, tape: 0.5}, at_most: 0.5}",
     "trial: {data: digits, early_stopping: {metric: nmi}}\nselect: {metric: best.acc, mode: min, save_model: true}",
