@@ -155,6 +155,8 @@ def test_a_smaller_value_is_better_where_it_is():
 def test_without_a_choice_or_without_repeats_there_is_no_correction():
     assert shrunk([{0: 0.5, 1: 0.6}], maximise=True) is None
     assert shrunk([{0: 0.5}, {0: 0.4}, {0: 0.3}], maximise=True) is None
+    assert shrunk([{0: 0.1 * i, 1: 0.1 * i} for i in range(9)], maximise=True, picked=8) is not None  # rounded
+    assert shrunk([{0: i / 7, 1: i / 7} for i in range(9)], maximise=True, picked=8) is None
 
 
 def test_of_fewer_than_four_the_interval_alone_is_corrected_and_stays_within_the_bounds():
