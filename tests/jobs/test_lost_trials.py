@@ -78,7 +78,7 @@ def test_a_configuration_that_lost_all_its_seeds_is_named():
 
 
 def test_one_that_is_like_the_others_but_for_what_it_lost_is_named_by_that():
-    attempts = rows({"a": [0.9, 0.8]}) + [row("z", 0, None, *FAILURES["diverged"])]
+    attempts = [*rows({"a": [0.9, 0.8]}), row("z", 0, None, *FAILURES["diverged"])]
     board = leaderboard(to_table(attempts), "nmi", "max")
     assert "learning_rate" in board.constant
     assert "Without a mean, as they have no other seeds: learning_rate=122.0." in board.notes
