@@ -167,6 +167,19 @@ def test_a_method_is_tied_if_one_of_its_configurations_is():
     ]
     cells = {row.params["method.name"]: row.cells[0] for row in compared(rows).rows}
     assert {name: cell.verdict for name, cell in cells.items()} == {"cc": "best", "tcl": "tied", "kmeans": "worse"}
+    noisy = [
+        trial("digits", method, seed, value, options={"method.threshold": option} if option else {})
+        for method, option, values in (
+            ("cc", None, (0.800, 0.801, 0.802, 0.803)),
+            ("kmeans", None, (0.500, 0.501, 0.502, 0.503)),
+            ("tcl", 0.9, (0.780, 0.781, 0.782, 0.783)),
+            ("tcl", 0.95, (0.45, 0.95, 0.55, 0.99)),
+        )
+        for seed, value in enumerate(values)
+    ]
+    rows_of = {row.params["method.name"]: row.cells[0] for row in compared(noisy).rows}
+    assert (rows_of["tcl"].entry.config_key, rows_of["tcl"].entry.tied) == ("digits-tcl-0.9", False)
+    assert rows_of["tcl"].verdict == "tied"  # Its other configuration may be as good as the best.
     once = [row for row in rows if row.seed == 0]
     verdicts = [row.cells[0].verdict for row in compared(once).rows]
     assert verdicts == ["best", "unknown", "unknown"]
@@ -301,6 +314,21 @@ def test_a_table_for_a_narrow_terminal_is_split_between_data_sets(results):
     text = invoke(aggregate, results, "--table", "methods", columns=42)
     tables = [block for block in text.split("\n\n") if block.startswith("method ")]
     assert [block.split("\n")[0].split()[1:] for block in tables] == [["digits", "iris"], ["wine", "avg", "rank"]]
+
+
+def test_parameters_without_room_stand_below_the_table(tmp_path):
+    names = [f"method.option_{i}" for i in range(14)]
+    for config in range(12):
+        for seed in range(2):
+            params = {"method.name": "cc", "data.name": "digits"} | {
+                name: 1 / (3 + config + i) for i, name in enumerate(names)
+            }
+            key = {"config_key": f"c{config:02d}", "trial_key": f"c{config:02d}-{seed}", "params": params}
+            writer.write(str(tmp_path), trial("digits", "cc", seed, 0.9 - config / 100 + seed / 1000, **key))
+    lines = invoke(aggregate, tmp_path).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("#") and "option_0=" in line for line in lines) == 10
+    assert "The parameters of 2 more: --format csv." in lines
 
 
 def test_bold_is_the_best_of_each_data_set_in_a_paper(results):
