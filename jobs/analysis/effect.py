@@ -19,8 +19,9 @@ import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
-from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
+from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
@@ -114,7 +115,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
     own = own_options(valued, key)
     cells = _Cells.of(valued, key, own)
     reference = _reference(cells.factor)
-    refusal = _refusal(trials, key)
+    refusal = _refusal(valued, key)
     levels, blocks = _levels(cells)
     return Effect(
         key=key,
@@ -319,13 +320,18 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 
 def _refusal(trials: Trials, key: str) -> str:
     column = trials.column
+    if key.startswith(DATA) and len({*trials.data.codes.tolist()}) > 1:
+        return (
+            f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
+            "sets. conclus aggregate ranks the configurations of each data set."
+        )
     if not (is_loss(column) and rescales_loss(key, trials.plug_ins)):
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
-        f"{key} is not ranked by {loss}: it rescales the loss itself, so a smaller {loss} at another {name} does not "
-        f"mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a share of "
-        "its value for chance."
+        f"{key} is not ranked by {loss}: it can rescale the loss itself, so a smaller {loss} at another {name} "
+        f"need not mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a "
+        "share of its value for chance."
     )
 
 
@@ -349,7 +355,7 @@ def _metric_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
         return f"{name} is measured on the {part} part."
-    return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."
+    return f"Compared by {name}, {about_labels(column)}."
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:

@@ -258,12 +258,13 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
 
 def plus_minus(mean: float, half_width: float | None) -> str:
     """A mean with its interval, to three decimals, or more if the interval is smaller than that."""
-    decimals = _decimals(mean, half_width)
-    interval = "" if half_width is None else f" ±{half_width:.{decimals}f}"
-    return f"{mean:.{decimals}f}{interval}"
+    places = decimals(mean, half_width)
+    interval = "" if half_width is None else f" ±{half_width:.{places}f}"
+    return f"{mean:.{places}f}{interval}"
 
 
-def _decimals(mean: float, half_width: float | None) -> int:
+def decimals(mean: float, half_width: float | None) -> int:
+    """How many decimals a mean is shown with: three, or more if its interval is smaller than that."""
     if half_width is None or not 0 < half_width < 0.0005:
         return 3 if abs(mean) < 1000 else 1
     return min(6, 1 - math.floor(math.log10(half_width)))

@@ -22,13 +22,17 @@ Matrix = NDArray[np.floating]
 _COMMON = 2
 """Degrees of freedom by which the common noise counts in that of a configuration, beside its own n - 1: enough for
 three seeds to tell something, and few enough for five to tell a configuration of three times the noise."""
-_LARGEST = 25
+LARGEST = 25
 """A configuration's variance counts in the common one as at most so many times the median: five times its SD."""
 _DRAWS = 3_000_000
 _LEAST, _MOST = 20, 1000
 """Limits of the number of simulated sweeps beyond the critical ratio; `_DRAWS` values in total are aimed at."""
 FEW = 3
 """So many seeds cannot tell whether configurations have equal noise."""
+FEW_SEEDS = (
+    f"Up to {FEW} seeds cannot tell whether all configurations have equal noise; "
+    "the comparison with the best assumes that they have."
+)
 _BLOCK = 200_000
 """Number of values processed at a time; they fit into a processor's cache."""
 
@@ -128,7 +132,7 @@ class _Layout:
 
 def _common(squares: Matrix, freedom: Matrix) -> Matrix:
     """The mean of the variances in each row, weighted by degrees of freedom; very large ones count less."""
-    most = _LARGEST * np.median(squares, axis=1, keepdims=True)
+    most = LARGEST * np.median(squares, axis=1, keepdims=True)
     kept = np.where(most > 0, np.minimum(squares, most), squares)
     return (kept @ freedom)[:, None] / freedom.sum()
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.analysis import intervals
 from jobs.present import options
 from jobs.present.output import width
 from jobs.present.visible import control, one_line
@@ -83,8 +82,7 @@ def _line(one: StudyStatus) -> str:
     from jobs.present.status import headline, unwell
 
     told = [
-        f"best {one.metric}{f' on {name}' if len(one.bests) > 1 else ''} "
-        f"{intervals.plus_minus(best.score.mean, best.score.half_width)} (n={best.score.n})"
+        f"best {one.metric}{f' on {name}' if len(one.bests) > 1 else ''} {best.score.text} (n={best.score.n})"
         for name, best in one.bests
     ]
     return f"{', '.join([headline(one), *told])}{unwell(one)}"

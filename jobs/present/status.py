@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator
 
 from core.errors import counted
-from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.health.status import StudyStatus, Trial
 from jobs.health.usage import Usage, Used
@@ -76,8 +75,7 @@ def _best(best: Entry, metric: str, on: str, width: int) -> Iterator[str]:
     values = " ".join(
         f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items() if value is not None
     )
-    score = intervals.plus_minus(best.score.mean, best.score.half_width)
-    text = f"best {metric}{on} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
+    text = f"best {metric}{on} {best.score.text} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 

@@ -17,6 +17,7 @@ from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -80,7 +81,7 @@ class Contents:
     mode: str
     where: str
     boards: Boards
-    refused: RescaledError | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -172,10 +173,10 @@ def gather(
     )
 
 
-def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, RescaledError | None]:
+def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, UserError | None]:
     try:
         return leaderboards(table, metric, mode), None
-    except RescaledError as error:
+    except (RescaledError, MixedError) as error:
         return (), error
 
 

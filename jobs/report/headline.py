@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import counted
-from jobs.analysis import intervals
-from jobs.analysis.comparison import Boards
+from jobs.analysis.comparison import Boards, notes
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
@@ -49,14 +48,15 @@ def _rankings(boards: Boards) -> list[Conclusion]:
             Conclusion(f"Best{on}", _best(first, board)),
             *(Conclusion(f"Tied{on}", text) for text in _ties(rest)),
         ]
-    label = boards[0][1].notes[0]
-    notes = dict.fromkeys(note for _, board in boards for note in board.notes if note != label)
-    return [*found, Conclusion("Chosen by", label), *(Conclusion("Note", note) for note in notes)]
+    (label, *shared), own = notes(boards)
+    found.append(Conclusion("Chosen by", label))
+    found += [Conclusion(f"Note on {name}", note) for name, said in own.items() for note in said]
+    return [*found, *(Conclusion("Note", note) for note in shared)]
 
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board.metric)} {intervals.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 

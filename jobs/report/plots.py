@@ -88,10 +88,9 @@ def _leaderboard(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
         for row, entry in enumerate(entries):
             colour, mark = _MARKS[verdict(entry)]
             face = "none" if verdict(entry) == "unknown" else colour
-            half = entry.score.half_width
-            axes.errorbar(
-                entry.score.mean, row, xerr=half, fmt=mark, color=colour, markerfacecolor=face, capsize=2, markersize=5
-            )
+            mean, low, high = entry.score.mean, entry.score.low, entry.score.high
+            ends = None if low is None or high is None else [[mean - low], [high - mean]]
+            axes.errorbar(mean, row, xerr=ends, fmt=mark, color=colour, markerfacecolor=face, capsize=2, markersize=5)
         names = [f"{describe(entry, board)}  #{entry.rank}" for entry in entries]
         axes.set_yticks(range(len(entries)), names, fontsize=7)
         axes.invert_yaxis()
