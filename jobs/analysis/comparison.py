@@ -8,6 +8,7 @@ Reference: J. Demšar, Statistical comparisons of classifiers over multiple data
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,7 @@ from jobs.results.reader import take
 FEWEST_SETS = 5
 """The fewest data sets for Friedman's test: with fewer, hardly any ranks could show a difference."""
 _SHUFFLES = 10_000
+_NUMBER = re.compile(r"\d")
 _BLOCK = 1_000_000
 """Number of ranks shuffled at a time."""
 
@@ -121,6 +123,16 @@ def leaderboards(table: pa.Table, metric: str, mode: str) -> list[tuple[str, Lea
         raise next(iter(without.values()), NoValueError(f"No finished trial has a value of {metric!r}."))
     said = [f"No finished trial of {', '.join(without)} has a value of {metric}."] if without else []
     return [(name, replace(board, notes=(*board.notes, *said))) for name, board in found]
+
+
+def notes(boards: Boards) -> tuple[list[str], dict[str, list[str]]]:
+    """The sentences that hold for all the leaderboards, and those of each by the name of its data set.
+
+    A sentence with a number counts what is in its own leaderboard.
+    """
+    first, *rest = [board.notes for _, board in boards]
+    shared = [note for note in first if not rest or (all(note in one for one in rest) and not _NUMBER.search(note))]
+    return shared, {name: [note for note in board.notes if note not in shared] for name, board in boards}
 
 
 def comparisons(table: pa.Table, boards: Boards, others: Mapping[str, str]) -> list[Comparison]:

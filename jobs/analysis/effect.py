@@ -19,6 +19,7 @@ import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
 from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
 from jobs.analysis.slices import Slice, slices
@@ -114,7 +115,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
     own = own_options(valued, key)
     cells = _Cells.of(valued, key, own)
     reference = _reference(cells.factor)
-    refusal = _refusal(trials, key)
+    refusal = _refusal(valued, key)
     levels, blocks = _levels(cells)
     return Effect(
         key=key,
@@ -312,6 +313,11 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 
 def _refusal(trials: Trials, key: str) -> str:
     column = trials.column
+    if key.startswith(DATA) and len({*trials.data.codes.tolist()}) > 1:
+        return (
+            f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
+            "sets. conclus aggregate ranks the configurations of each data set."
+        )
     if not (is_loss(column) and rescales_loss(key, trials.plug_ins)):
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)

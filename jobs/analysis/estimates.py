@@ -38,7 +38,7 @@ _FEWEST = 4
 _OWN = 2
 """Degrees of freedom of the common variance in a configuration's own one, as in `jobs.analysis.ties`."""
 _FALSE_ALARM = 0.01
-_DRAWS = 400_000
+_DRAWS = 150_000
 _LEAST_SEEDS = 3
 
 
@@ -206,14 +206,14 @@ class _Noise:
 
 
 def _noise(cells: Cells) -> _Noise | None:
-    """The noise by configuration and seed: the residual and the seeds' mean square of the additive model."""
+    """The noise by configuration and seed, in the additive model; a seed's effect is its median over configurations."""
     residuals: dict[int, list[float]] = {}
     for cell in cells:
         centre = mean(list(cell.values()))
         for seed, value in cell.items() if len(cell) > 1 else ():
             residuals.setdefault(seed, []).append(value - centre)
     count = sum(map(len, residuals.values()))
-    effects = {seed: mean(found) for seed, found in residuals.items() if len(found) > 1}
+    effects = {seed: median(found) for seed, found in residuals.items() if len(found) > 1}
     if len(effects) < 2:
         effects = {}
     freedom = count - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
@@ -225,8 +225,7 @@ def _noise(cells: Cells) -> _Noise | None:
     if not effects:
         return _Noise(common, freedom, effects, 0.0)
     uses = [len(residuals[seed]) for seed in effects]
-    of_seeds = sum(n * one**2 for n, one in zip(uses, effects.values(), strict=True)) / (len(effects) - 1)
-    between = max(0.0, (of_seeds - common) / mean(uses))
+    between = max(0.0, variance(list(effects.values())) - common / mean(uses))
     return _Noise(common, freedom, effects, quantile(len(effects) - 1) * math.sqrt(between / len(effects)))
 
 

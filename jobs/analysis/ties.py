@@ -29,7 +29,10 @@ _LEAST, _MOST = 20, 1000
 """Limits of the number of simulated sweeps beyond the critical ratio; `_DRAWS` values in total are aimed at."""
 FEW = 3
 """So many seeds cannot tell whether configurations have equal noise."""
-FEW_SEEDS = f"Up to {FEW} seeds cannot tell whether all configurations have equal noise: the comparison with the best assumes it."
+FEW_SEEDS = (
+    f"Up to {FEW} seeds cannot tell whether all configurations have equal noise; "
+    "the comparison with the best assumes that they have."
+)
 _BLOCK = 200_000
 """Number of values processed at a time; they fit into a processor's cache."""
 

@@ -142,7 +142,7 @@ def _shown(boards: "Boards", compared: "Sequence[Comparison]", fmt: str, part: s
         if part == "methods":
             remark(present.comparison_notes(compared, fmt))
             return present.comparison_rows(compared).render(fmt)
-        remark(dict.fromkeys(note for _, board in boards for note in board.notes))
+        remark(present.told(boards))
         return present.leaderboard_rows(boards, fmt).render(fmt)
     lines = width() if fmt == "table" else None
     if fmt != "table" and len(boards) == 1 and not (part != "leaderboard" and present.is_shown(compared)):

@@ -8,7 +8,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, selection
+from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
 from jobs.models import assignments
@@ -84,7 +85,8 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
         label_free: the best by consensus instead, which uses no labels.
 
     Raises:
-        UserError: there is no such trial, it is not finished, or no trial has a value of the metric.
+        UserError: there is no such trial, it is not finished, no trial has a value of the metric, or those that have
+            one are of several data sets.
     """
     study = study_name(folder)
     found = of_study(folder) if trial is None and not label_free else None
@@ -109,6 +111,10 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     column = metric_column(table.column_names, metric)
     values = dict(enumerate(table[column].to_pylist()))
     finished = {row: values[row] for row, status in enumerate(table["status"].to_pylist()) if status in FINISHED}
+    try:
+        data_sets.refuse_several(table, [row for row, one in finished.items() if one is not None and isfinite(one)])
+    except SeveralDataSetsError as error:
+        raise UserError(f"{error} Name a trial with --trial. {_with_clusters(folder)}") from error
     row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
         raise UserError(f"No finished trial of {study} has a value of {metric!r}: wait for one.")

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobs.analysis.comparison import FEWEST_SETS, Boards, CellScore, ComparedRow, Comparison, comparison, leaderboards
+from jobs.analysis.comparison import (
+    FEWEST_SETS,
+    Boards,
+    CellScore,
+    ComparedRow,
+    Comparison,
+    comparison,
+    leaderboards,
+    notes,
+)
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.samples import METHOD
@@ -16,6 +25,7 @@ from jobs.present.effect import paragraphs
 from jobs.present.leaderboard import (
     Sheet,
     board_sheet,
+    board_table,
     board_text,
     interval_text,
     settings_text,
@@ -63,7 +73,7 @@ def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> li
         return [board_sheet(board, fmt).render(fmt), *_together(board.notes, fmt, width)]
     first = boards[0][1]
     shared = {key: value for key, value in first.constant.items() if all(_has(one, key, value) for _, one in boards)}
-    notes = [note for note in first.notes if all(note in board.notes for _, board in boards)]
+    shared_notes, own_notes = notes(boards)
     blocks: list[str] = []
     if settings := settings_text(replace(first, constant=shared)):
         blocks.append(f"The same in all: {settings}".replace("all: in all that", "all that"))
@@ -72,11 +82,11 @@ def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> li
         settings = settings_text(replace(board, constant=own))
         blocks += [
             f"Data set {name}{settings and f': {settings}'}",
-            board_sheet(board, fmt).render(fmt, width),
-            *_together([note for note in board.notes if note not in notes], fmt, width),
+            board_table(board, width) if fmt == "table" else board_sheet(board, fmt).render(fmt),
+            *_together(own_notes[name], fmt, width),
         ]
     signs = dict.fromkeys(sign for _, board in boards for sign in sign_notes(board))
-    return [*blocks, *_together([*signs, *notes], fmt, width)]
+    return [*blocks, *_together([*signs, *shared_notes], fmt, width)]
 
 
 def comparison_blocks(found: Sequence[Comparison], fmt: str, width: int | None = None) -> list[str]:
@@ -129,6 +139,12 @@ def comparison_rows(found: Sequence[Comparison]) -> Sheet:
     return Sheet([Column(name) for name in heads], rows)
 
 
+def told(boards: Boards) -> list[str]:
+    """The sentences on the leaderboards; one that is of one of several begins with the name of its data set."""
+    shared, own = notes(boards)
+    return [*(f"{name}: {note}" for name, said in own.items() for note in said), *shared]
+
+
 def leaderboard_rows(boards: Boards, fmt: str) -> Sheet:
     """The leaderboards for CSV and JSON: below one another, with the data set in the first column."""
     sheets = [(name, board_sheet(board, fmt)) for name, board in boards]
@@ -149,31 +165,31 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     what, many = _what(first), f"{_what(first)}s"
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
     column = "data set" if len(first.data) > 1 else "metric"
-    notes = ["Each cell is the mean over the seeds with its 95 % interval."]
+    said = ["Each cell is the mean over the seeds with its 95 % interval."]
     if fmt == "table":
-        notes += [f"* the best of its {column}."]
-        notes += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
+        said += [f"* the best of its {column}."]
+        said += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
     else:
-        notes.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
-    notes += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
+        said.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
+    said += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
     if first.is_picked:
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
-        notes.append(
+        said.append(
             f"Where a {what} has several configurations on a data set, the one with the best {first.picked_by} there "
             f"stands for it. It was picked by these same seeds, so it looks better than it is, and a {what} with more "
             f"configurations has an advantage.{more}"
         )
     if len(first.data) == 1:
-        return notes
+        return said
     for one in found:
         about = f" by {metric_name(one.metric)}" if len(found) > 1 else ""
         if len(one.ranked_on) < 2:
-            notes.append(f"No average rank{about}: under two data sets have a score of every {what}.")
+            said.append(f"No average rank{about}: under two data sets have a score of every {what}.")
             continue
         sets = _sets(one)
-        notes.append(f"{_RANK.capitalize()}{about}: the mean over {sets} of the rank there, 1 for the best.")
-        notes.append(_tested(one, sets, about, many))
-    return notes
+        said.append(f"{_RANK.capitalize()}{about}: the mean over {sets} of the rank there, 1 for the best.")
+        said.append(_tested(one, sets, about, many))
+    return said
 
 
 def _tested(found: Comparison, sets: str, about: str, many: str) -> str:
@@ -241,9 +257,9 @@ def _rendered(sheet: Sheet, fmt: str, width: int | None) -> Iterator[str]:
         yield Sheet([sheet.columns[i] for i in part], [[row[i] for i in part] for row in sheet.rows]).render(fmt)
 
 
-def _together(notes: Sequence[str], fmt: str, width: int | None) -> list[str]:
+def _together(said: Sequence[str], fmt: str, width: int | None) -> list[str]:
     """The sentences as one block, without empty lines between them."""
-    return ["".join(paragraphs([note], fmt, width) for note in notes)] if notes else []
+    return ["".join(paragraphs([note], fmt, width) for note in said)] if said else []
 
 
 def _numbers(cell: CellScore) -> list[Any]:

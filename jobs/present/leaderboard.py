@@ -14,6 +14,8 @@ from jobs.present import tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
 
+_BELOW = 10
+"""Of so many configurations the parameters are listed below a table that has no room for them."""
 _SIGNS = {True: "=", False: "", None: "?"}
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
@@ -45,7 +47,22 @@ class Sheet:
 
 def board_text(board: Leaderboard, width: int | None) -> str:
     """The leaderboard for a terminal: constant parameters, the table, and notes."""
-    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
+    return header(board, width) + board_table(board, width) + footer(board, width)
+
+
+def board_table(board: Leaderboard, width: int | None) -> str:
+    """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
+    text = _human_sheet(board).render("table", width)
+    if width is None or max(map(tables.display_width, text.splitlines())) <= width:
+        return text
+    lines = [
+        line
+        for entry in board.entries[:_BELOW]
+        for line in _wrapped([f"#{entry.rank}", *params_text(board, entry).split()], width)
+    ]
+    more = len(board.entries) - _BELOW
+    lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
+    return _human_sheet(board, beside=False).render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
 
 
 def header(board: Leaderboard, width: int | None) -> str:
@@ -196,14 +213,16 @@ def shown(board: Leaderboard) -> list[Entry]:
     return [*board.entries, *board.apart]
 
 
-def _human_sheet(board: Leaderboard) -> Sheet:
+def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
+    """The table for people, with the parameters beside the scores or without them."""
     metric = metric_name(board.metric)
     ranked = len(board.entries)
     signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries] + [""] * len(board.apart)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
-        *_identity(board),
+        *_studies_column(board),
+        *(_params_columns(board) if beside else ()),
         (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
@@ -221,11 +240,12 @@ def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [(Column("protocol"), [entry.protocol or "-" for entry in shown(board)])]
 
 
-def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    studies = [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
-    return studies + [
-        (Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))
-    ]
+def _studies_column(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
+
+
+def _params_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))]
 
 
 def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import counted
-from jobs.analysis.comparison import Boards
+from jobs.analysis.comparison import Boards, notes
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
@@ -48,9 +48,10 @@ def _rankings(boards: Boards) -> list[Conclusion]:
             Conclusion(f"Best{on}", _best(first, board)),
             *(Conclusion(f"Tied{on}", text) for text in _ties(rest)),
         ]
-    label = boards[0][1].notes[0]
-    notes = dict.fromkeys(note for _, board in boards for note in board.notes if note != label)
-    return [*found, Conclusion("Chosen by", label), *(Conclusion("Note", note) for note in notes)]
+    (label, *shared), own = notes(boards)
+    found.append(Conclusion("Chosen by", label))
+    found += [Conclusion(f"Note on {name}", note) for name, said in own.items() for note in said]
+    return [*found, *(Conclusion("Note", note) for note in shared)]
 
 
 def _best(entry: Entry, board: Leaderboard) -> str:

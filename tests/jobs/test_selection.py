@@ -285,6 +285,8 @@ def test_a_leaderboard_by_labels_says_what_choosing_without_them_gives():
     others = made_study()
     for row in others:
         row.study = "t"
+    for row in rows + others:
+        row.data_hash = "d"
     both = leaderboard(to_table(rows + others), "nmi", "max").notes
     assert any("cannot be compared between studies" in note for note in both)
 
