@@ -139,10 +139,16 @@ def compare(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
 
 
 def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedDifference]:
-    """The comparison of every other value of the parameter with the value `reference`."""
+    """The comparison of every other value of the parameter with `reference`, such as the best one.
+
+    As the reference may have been picked by its values, verdicts are corrected over all pairs of values.
+    """
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
-    return _differences(cells, mode, cells.factor.levels.index(reference))
+    place = cells.factor.levels.index(reference)
+    others = [other for other in range(len(cells.factor.levels)) if other != place]
+    pairs = list(combinations([place, *others], 2))
+    return _with_verdicts(_compared(cells, mode, pairs), mode)[: len(others)]
 
 
 def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
@@ -241,7 +247,8 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Paired
 
 def _compared(cells: _Cells, mode: str, comparisons: Sequence[tuple[int, int]]) -> list[PairedDifference]:
     spreads = cells.spreads()
-    return [_difference(cells, pair, _pooled(spreads, spreads.get(pair)), mode) for pair in comparisons]
+    own = [spreads.get((min(pair), max(pair))) for pair in comparisons]
+    return [_difference(cells, pair, _pooled(spreads, one), mode) for pair, one in zip(comparisons, own, strict=True)]
 
 
 def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mode: str) -> PairedDifference:
