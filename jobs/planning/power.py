@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS = (2, 3, 5, 10, 30, 100, 300, 1000)
 DETECTABLE = {
-    2: (0.0,) * 8,
+    2: (16.18, 12.13, 6.82, 5.58, 5.49, 5.95, 6.36, 6.92),
+    3: (4.67, 4.3, 3.94, 4.08, 4.46, 5.04, 5.45, 6.05),
+    4: (2.99, 3.05, 3.12, 3.41, 3.92, 4.4, 4.87, 5.38),
+    5: (2.39, 2.56, 2.74, 3.01, 3.41, 3.94, 4.31, 4.94),
+    6: (2.03, 2.21, 2.44, 2.7, 3.16, 3.56, 3.89, 4.49),
+    7: (1.81, 2.0, 2.23, 2.48, 2.85, 3.31, 3.67, 4.14),
+    8: (1.6, 1.83, 2.03, 2.25, 2.64, 3.06, 3.38, 3.84),
+    9: (1.5, 1.72, 1.92, 2.13, 2.49, 2.86, 3.22, 3.6),
+    10: (1.41, 1.61, 1.78, 2.0, 2.33, 2.69, 2.98, 3.26),
 }
 """For each number of seeds and of `CONFIGURATIONS`: by how many standard deviations over seeds the best one has to be
 better than another for `jobs.analysis.ties` to call the other one worse in 80 % of simulated studies of equal noise."""
