@@ -51,7 +51,8 @@ def command(
 ) -> None:
     """Check STUDY and its data, and show how many trials it has, how many are done, and how long the others will take.
 
-    The time is estimated from the trials that are done, or with --probe from one epoch.
+    The time is estimated from the trials that are done, or with --probe from one epoch. It also tells which differences
+    between configurations so many seeds can see, by the spread over seeds of earlier trials.
     """
     from jobs.planning import stages
     from jobs.study import trust
@@ -89,7 +90,7 @@ def _stages(
     price: str | None,
 ) -> Iterator[list[str]]:
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
-    from jobs.planning import apart
+    from jobs.planning import apart, power
     from jobs.planning import plan as planning
     from jobs.planning.known import known
     from jobs.present.bar import preparing
@@ -119,6 +120,7 @@ def _stages(
             *start,
             _standing(plan, stored),
             *(f"  {line}" for line in apart.told(plan, results)),
+            *(power.told(plan, results) if _left(plan, stored) else []),
             *outlook,
             *_gate(course, place, results, known=decided),
         ]
