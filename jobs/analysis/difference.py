@@ -194,7 +194,7 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Seq
     keys = [_NAMES.get(key, key) for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
     if keys:
         raise UserError(
-            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
+            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which can rescale the loss. "
             f"Give a quality metric, such as --metric {quality_metric(keys)}."
         )
 

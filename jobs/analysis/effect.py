@@ -21,7 +21,7 @@ from core.config import plugins, trial
 from core.errors import counted
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
-from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
+from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
@@ -329,9 +329,9 @@ def _refusal(trials: Trials, key: str) -> str:
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
-        f"{key} is not ranked by {loss}: it rescales the loss itself, so a smaller {loss} at another {name} does not "
-        f"mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a share of "
-        "its value for chance."
+        f"{key} is not ranked by {loss}: it can rescale the loss itself, so a smaller {loss} at another {name} "
+        f"need not mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a "
+        "share of its value for chance."
     )
 
 
@@ -355,7 +355,7 @@ def _metric_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
         return f"{name} is measured on the {part} part."
-    return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."
+    return f"Compared by {name}, {about_labels(column)}."
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:

@@ -364,8 +364,9 @@ def _refuse(trials: Trials) -> None:
     if is_loss(trials.column) and rulers:
         name = metric_name(trials.column)
         raise UserError(
-            f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which rescales "
-            f"the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed with --where."
+            f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which can "
+            f"rescale the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed "
+            "with --where."
         )
 
 

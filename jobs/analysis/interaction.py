@@ -187,7 +187,7 @@ def _refusal(column: str, rulers: Sequence[str]) -> str:
     if not rulers:
         return ""
     return (
-        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} rescale the loss itself, so "
+        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} can rescale the loss itself, so "
         f"losses of different cells cannot be compared. Give a quality metric, such as --on {quality_metric(rulers)}."
     )
 

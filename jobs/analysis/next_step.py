@@ -94,7 +94,7 @@ def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
 def _not_judged(trials: Trials, factor: Factor) -> Advice | None:
     """The advice for a parameter that the metric cannot judge."""
     if is_loss(trials.column) and rescales_loss(factor.key, trials.plug_ins):
-        return Advice(factor.key, "keep", factor.levels, "it rescales the loss, so the loss cannot judge it")
+        return Advice(factor.key, "keep", factor.levels, "it can rescale the loss, so the loss cannot judge it")
     if len(factor.levels) < 2:
         return Advice(factor.key, "keep", factor.levels, "only some trials have it, all with the same value")
     return None

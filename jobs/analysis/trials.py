@@ -199,10 +199,13 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         columns: All columns of the results, to suggest a name if the metric is not known.
 
     Raises:
-        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations.
+        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations;
+            or it is the consensus, and the trials are not ranked among each other.
     """
     table, _ = apart.split(apart.with_contents(need_samples(table)))
-    table = selection.with_consensus(table) if metric == CONSENSUS else table
+    if metric == CONSENSUS:
+        table = selection.with_consensus(table)
+        selection.refuse_mixed(table)
     column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)

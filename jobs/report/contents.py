@@ -17,6 +17,7 @@ from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -52,6 +53,7 @@ class Contents:
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
         boards: The leaderboard of each data set, by its name; empty if the metric may not rank these configurations.
+        compared: The methods compared over data sets; None without several of them.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -80,7 +82,8 @@ class Contents:
     mode: str
     where: str
     boards: Boards
-    refused: RescaledError | None
+    compared: Comparison | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -103,11 +106,6 @@ class Contents:
     def board(self) -> Leaderboard | None:
         """The leaderboard; None if there is none, or one for each of several data sets."""
         return self.boards[0][1] if len(self.boards) == 1 else None
-
-    @property
-    def compared(self) -> Comparison | None:
-        """The methods compared over data sets; None without several of them."""
-        return comparison(self.boards) if len(self.boards) > 1 else None
 
 
 def gather(
@@ -151,6 +149,7 @@ def gather(
         mode=mode,
         where=where,
         boards=boards,
+        compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
@@ -172,10 +171,10 @@ def gather(
     )
 
 
-def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, RescaledError | None]:
+def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, UserError | None]:
     try:
         return leaderboards(table, metric, mode), None
-    except RescaledError as error:
+    except (RescaledError, MixedError) as error:
         return (), error
 
 
