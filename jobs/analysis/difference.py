@@ -10,6 +10,7 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.intervals import Estimate, half_width, holm, mean, paired, paired_p, resolution, rounding
+from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, samples
 from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
 from jobs.results import records
@@ -17,7 +18,7 @@ from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
 from jobs.results.names import PARAM
 
-COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json")
+COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json", "reason")
 """The columns that this module reads, besides the metric and those that identify a trial."""
 _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
 _NAMES = {_DATA: "data (content)"}
@@ -82,6 +83,7 @@ class Difference:
         only_before: The configurations only in A, by the parameters in which configurations differ.
         only_after: The configurations only in B, likewise.
         imported: Number of rows in both that were imported from a user's own table.
+        lost: Number of trials in both whose training failed, which have no value.
     """
 
     metric: str
@@ -92,6 +94,7 @@ class Difference:
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
     imported: int
+    lost: int
 
 
 @dataclass(slots=True)
@@ -104,6 +107,7 @@ class _Side:
     code: set[str]
     versions: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     imported: int = 0
+    lost: int = 0
 
     def one(self, key: str) -> tuple[bool, Any]:
         """Whether a key has the same value in all rows, and that value."""
@@ -154,6 +158,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
         only_before=tuple(_params(one, telling) for one in sorted(cells_a.keys() - cells_b.keys(), key=str)),
         only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
         imported=a.imported + b.imported,
+        lost=a.lost + b.lost,
     )
 
 
@@ -168,6 +173,7 @@ def _side(table: pa.Table, column: str) -> _Side:
     own = [source != "import" for source in _optional(table, "source")]
     code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
     side = _Side(rows, table["seed"].to_pylist(), _values(table, column), code, imported=own.count(False))
+    side.lost = sum(lost(table))
     for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
         for name, version in records.versions(text).items():
             side.versions.setdefault(name, set()).add(version)

@@ -1,12 +1,12 @@
 """The effect of one hyper-parameter on a metric, from trials that are equal in everything else.
 
 `effect(trials, key, mode)` is the whole analysis, `compare(trials, key, mode)` gives only the comparisons, and
-`paired(differences, configurations)` gives the interval of any matched differences.
+`paired(differences, configurations, seeds)` gives the interval of any matched differences.
 
 Two trials make a pair if data, seed and every other parameter are equal. A configuration of the other parameters may
-react to the parameter in its own way, so its pairs are not independent and each configuration counts once. With four
-or more configurations, the interval is Student's interval of their mean differences and holds for similar
-configurations. With fewer, it comes from the scatter of the seeds in each and holds for these configurations only.
+react to the parameter in its own way, so its pairs are not independent and each configuration counts once. A seed may
+favour a value in all configurations, so the pairs of a seed are not independent either. `intervals.paired` takes
+account of both. All of it holds for the configurations that were run: others may react in another way.
 """
 
 import math
@@ -348,7 +348,7 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
         notes.append(f"{missing} trials have no value of {key} and are left out.")
     if trials.left_out:
         notes.append(f"{counted(trials.left_out, 'finished trial', 'have')} no finite value of this metric: left out.")
-    return notes
+    return [*notes, *trials.limits()]
 
 
 def _metric_note(column: str) -> str:

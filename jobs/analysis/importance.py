@@ -113,7 +113,7 @@ def importance(trials: Trials) -> Importance:
         luck_interval=luck_interval,
         trials=len(trials.values),
         configurations=len(means.values),
-        notes=tuple(_notes(means, columns, is_known=bool(model.errors(model.basis)))),
+        notes=(*_notes(means, columns, is_known=bool(model.errors(model.basis))), *trials.limits()),
     )
 
 
@@ -379,7 +379,10 @@ def _notes(means: Means, columns: Mapping[str, Matrix], *, is_known: bool) -> li
             "configurations."
         )
     if means.noise is None:
-        notes.append("Nothing was repeated with another seed, so the share of luck is unknown.")
+        notes.append(
+            "Nothing was repeated with another seed, so the share of luck is unknown, and the verdicts take the noise "
+            "as equal in all configurations."
+        )
     pairs = len(columns) * (len(columns) - 1) // 2
     if pairs > MOST_PAIRS:
         notes.append(f"Only the first {MOST_PAIRS} of {pairs} pairs are looked at for interactions.")

@@ -199,4 +199,4 @@ def _notes(trials: Trials, first: str, second: str, cells: dict[tuple[int, int],
         notes.append(f"{empty} of {empty + len(cells)} cells were not run.")
     if len({cell.n for cell in cells.values()}) > 1:
         notes.append("Cells hold different numbers of trials: their means may also differ in what else was varied.")
-    return notes
+    return [*notes, *trials.limits()]

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.intervals import resolution, rounding
+from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -57,6 +58,7 @@ class Trials:
         seconds: Wall time per trial; NaN if unknown.
         left_out: Number of finished trials without a finite value.
         with_method: Those of `constant` that go with the method.
+        lost: Number of trials whose training failed, which have no value; see `jobs.analysis.outcomes.lost`.
     """
 
     column: str
@@ -68,6 +70,7 @@ class Trials:
     seconds: Vector
     left_out: int = 0
     with_method: frozenset[str] = frozenset()
+    lost: int = 0
 
     @property
     def plug_ins(self) -> dict[str, tuple[Any, ...]]:
@@ -100,7 +103,15 @@ class Trials:
             self.seconds[wanted],
             self.left_out,
             self.with_method,
+            self.lost,
         )
+
+    def limits(self) -> list[str]:
+        """Sentences on what any conclusion from these trials leaves open."""
+        said = [lost_note(self.lost)] if self.lost else []
+        if len(self.values) > 1 and len(np.unique(self.seeds.codes)) == 1:
+            said.append("All trials have the same seed: this holds for that seed alone.")
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +197,7 @@ class Means:
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that `gather` reads."""
-    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *apart.COLUMNS]
+    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", "reason", *apart.COLUMNS]
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
 
@@ -227,6 +238,15 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         ),
         left_out=int(finished.sum() - there.sum()),
         with_method=with_method,
+        lost=sum(lost(table)),
+    )
+
+
+def lost_note(count: int) -> str:
+    """A sentence on trials that are missing because their training failed."""
+    return (
+        f"{counted(count, 'trial')} failed in training (diverged, out of memory or time, or stopped by a rule of "
+        "health) and so are missing here: a value that makes trials fail may look better than it is."
     )
 
 

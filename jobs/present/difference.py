@@ -8,6 +8,7 @@ from jobs.analysis import intervals
 from jobs.analysis.difference import ENOUGH_SEEDS, Difference, Pair
 from jobs.analysis.intervals import Estimate
 from jobs.analysis.scores import metric_name
+from jobs.analysis.trials import lost_note
 from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.leaderboard import Sheet
@@ -50,6 +51,8 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
         lines.append("= no difference shown: the interval says how large one could still be.")
     if "?" in verdicts:
         lines.append(f"? no difference shown over fewer than {ENOUGH_SEEDS} shared seeds: too few to say.")
+    if found.lost:
+        lines.append(lost_note(found.lost))
     if found.imported:
         lines.append(f"{counted(found.imported, 'row', 'are')} imported and unverified.")
     return lines
