@@ -13,6 +13,7 @@ import click
 from core.errors import counted
 from jobs.present import options
 from jobs.present.output import remark, width
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
@@ -73,7 +74,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     on the added seeds alone, which did not choose the contenders. The exit code is 1 if the end is undecided, and 3 if
     --hours or the time of its job are over.
 
-    After Ctrl-C, the same command continues; finished trials are not run again.
+    Where the study has several data sets, each has a race of its own. After Ctrl-C, the same command continues;
+    finished trials are not run again.
     """
     from cluster.executor import Stop
     from jobs.planning.confirm import Confirmation
@@ -81,7 +83,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     study, results = _study(place, results, name)
     metric, mode = _chosen(study, metric, mode)
     confirmation = Confirmation(study, results, metric, mode, most=most, top=top, margin=margin)
-    _Rounds(confirmation, results, where, Stop(), hours, quiet=quiet).run()
+    end, stop = None if hours is None else time.monotonic() + hours * 3600, Stop()
+    races = [_Rounds(one, results, where, stop, end, quiet=quiet) for one in confirmation.of_each_data_set()]
+    decided = [one.run() for one in races]
+    if not all(decided):
+        sys.exit(1)
 
 
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
@@ -120,17 +126,19 @@ class _Rounds:
         results: str,
         where: dict[str, Any],
         stop: Stop,
-        hours: float | None,
+        end: float | None,
         *,
         quiet: bool,
     ) -> None:
         self._confirmation, self._results, self._where, self._stop = confirmation, results, where, stop
         self._quiet, self._shown = quiet, 0
-        self._end = None if hours is None else time.monotonic() + hours * 3600
+        self._end = end
 
-    def run(self) -> None:
-        """Runs rounds until the race is decided or cannot continue."""
+    def run(self) -> bool:
+        """Runs rounds until the race is decided or cannot continue; returns whether it is decided."""
         heat = self._confirmation.heat()
+        if heat.data and not self._quiet:
+            click.echo(f"Data set {one_line(heat.data)}")
         self._show(heat)
         while heat.lacking:
             summary = self._execute(heat)
@@ -139,7 +147,9 @@ class _Rounds:
             self._show(heat)
             if left := sum(one.trial_key in wanted for one in heat.lacking):
                 _leave(summary, left)
-        self._conclude(heat)
+        if not self._quiet:
+            click.echo(self._end_text(heat))
+        return heat.race.end != "undecided"
 
     def _execute(self, heat: Heat) -> Summary:
         from jobs.execution import runner as running
@@ -170,13 +180,10 @@ class _Rounds:
             who = f"{_seeds(heat)} of {len(heat.race.contenders)} contenders"
             remark([f"{counted(len(heat.lacking), 'trial')} to run: {who}"])
 
-    def _conclude(self, heat: Heat) -> None:
+    def _end_text(self, heat: Heat) -> str:
         from jobs.present.race import end_text
 
-        if not self._quiet:
-            click.echo(end_text(heat.board, heat.race, self._confirmation.rule, width()))
-        if heat.race.end == "undecided":
-            sys.exit(1)
+        return end_text(heat.board, heat.race, self._confirmation.rule, width())
 
 
 def _seeds(heat: Heat) -> str:

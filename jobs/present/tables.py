@@ -15,6 +15,8 @@ from jobs.present.visible import csv_text, json_text, literal, one_line, visible
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
+_UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
+"""An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
 _WIDE = "\u1100"
 """The first character that is two columns wide."""
 
@@ -201,7 +203,7 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
 
 
 def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
-    escaped = [[tex(cell) for cell in row] for row in cells]
+    escaped = [[_UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(cell)) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
     head, *below = [_row(row) for row in ([tex(column.name) for column in columns], *body)]
     lines = [
