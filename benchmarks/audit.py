@@ -39,7 +39,9 @@ from jobs.analysis.difference import difference
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard
 from jobs.analysis.scores import default_mode
+from jobs.planning.power import detectable
 from jobs.present.difference import difference_text
+from jobs.present.race import end_text
 from jobs.results import schema, writer
 from jobs.results.reader import read_results
 
@@ -337,6 +339,12 @@ def unsaid_few(rng: Draw, count: int) -> Iterator[float]:
         yield not any(re.search(r"noise", note) for note in board.notes)
 
 
+def detected(shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """The share of the others that are called worse where one is better by what `plan` says that a study can see."""
+    for board in boards(drawn(partial(better, detectable(*shape), normal), shape, rng, count)):
+        yield float(np.mean([one.tied is False for one in board.entries if one.config_key != f"d-{shape[0] - 1}"]))
+
+
 # Comparisons of trials that are equal in everything else
 
 
@@ -473,17 +481,49 @@ def opened(make: Grid, shape: tuple[int, int], rng: Draw, count: int) -> Iterato
         yield gate.reaches("nmi", values_of(table), at_least=LEVEL + NOISE, at_most=None).is_open
 
 
-def raced(make: Grid, shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
-    """Races among equal configurations in which one is called worse, at any look."""
-    rule = race.RaceRule(looks=race.looks(shape[1], 10), top=5, margin=0.0, maximise=True)
-    seeds = range(10)
-    for table in stored(drawn(make, (shape[0], 10), rng, count)):
+def races(tables: Iterable[pa.Table], first: int) -> Iterator[tuple[pa.Table, race.Race, race.RaceRule]]:
+    """The race of each study: it begins with `first` seeds, and its rows hold those that it may add, ten in all."""
+    rule = race.RaceRule(looks=race.looks(first, 10), top=5, margin=0.0, maximise=True)
+    for table in tables:
         future = {key: found for (_, key), found in by_seed(table, "metric.nmi").items()}
-        known = {key: {seed: found[seed] for seed in range(shape[1])} for key, found in future.items()}
-        while (state := race.race(known, seeds, rule)).lacking:
+        known = {key: {seed: found[seed] for seed in range(first)} for key, found in future.items()}
+        while (state := race.race(known, range(10), rule)).lacking:
             for key, seed in state.lacking:
                 known[key][seed] = future[key][seed]
+        yield table, state, rule
+
+
+def raced(make: Grid, shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """Races among equal configurations in which one is called worse, at any look."""
+    tables = stored(drawn(make, (shape[0], 10), rng, count))
+    for _, state, _ in races(tables, shape[1]):
         yield any(one.verdict == "worse" for _, standings in state.rounds for one in standings)
+
+
+SAID = {
+    "at most": re.compile(r"by at most ([\d.]+) \(95 %\)"),
+    "ends": re.compile(r"allowed for, (-?[\d.]+) to (-?[\d.]+) \(95 %\)"),
+}
+
+
+def confirmed(said: str, shape: tuple[int, int], rng: Draw, count: int) -> Iterator[float]:
+    """Whether what `confirm` prints at its end is true, among the races that print it.
+
+    By `at most`, no remaining configuration is truly farther from the first. The `ends` hold the first's true mean.
+    The true means have an SD as large as the noise.
+    """
+    truths = LEVEL + NOISE * rng.standard_normal((count, shape[0]))
+    made = (Study(truth[:, None] + NOISE * rng.standard_normal((shape[0], 10))) for truth in truths)
+    for truth, (table, state, rule) in zip(truths, races(stored(made), shape[1]), strict=True):
+        text = " ".join(end_text(leaderboard(table, "nmi", "max"), state, rule, 500).split())
+        mean = {one.key: float(truth[int(one.key.rpartition("-")[2])]) for one in state.rounds[-1][1]}
+        left = [mean[one.key] for one in state.rounds[-1][1] if one.verdict != "worse"]
+        if (found := SAID[said].search(text)) is None:
+            continue
+        if said == "at most":
+            yield max(abs(one - left[0]) for one in left) <= float(found[1])
+        else:
+            yield float(found[1]) <= left[0] <= float(found[2])
 
 
 # Losses, consensus, data sets, words
@@ -679,7 +719,7 @@ def scores_of_labels(rng: Draw, _: int) -> Iterator[float]:
 
 def claims() -> list[Claim]:
     """All claims: those that an audit found too bold, then those that held."""
-    return [*_leaderboard(), *_effects(), *_rounded_and_changed(), *_tests(), *_exact(), *_power()]
+    return [*_leaderboard(), *_effects(), *_rounded_and_changed(), *_tests(), *_confirmed(), *_exact(), *_power()]
 
 
 def _leaderboard() -> Iterator[Claim]:
@@ -819,6 +859,13 @@ def _tests() -> Iterator[Claim]:
     )
 
 
+def _confirmed() -> Iterator[Claim]:
+    for what, said in [("confirm: differ by at most", "at most"), ("confirm: the winner's mean", "ends")]:
+        for shape in [(8, 3), (36, 3)]:
+            cell = f"{_cell(shape)}, true differences of SD 1"
+            yield _covers(what, cell, partial(confirmed, said, shape), 500)
+
+
 def _exact() -> Iterator[Claim]:
     for seeds in (3, 5, 10):
         measure = partial(covered_means, normal, LEVEL, (8, seeds))
@@ -865,6 +912,11 @@ def _power() -> Iterator[Claim]:
     for make, shape, extra in [(normal, (2, 9, 3), ""), (with_seed_effects, (2, 9, 5), ", seed x level .5 SD")]:
         measure = partial(some_verdict, partial(better, 2, make), shape)
         yield _finds("effect", f"{_cell(shape)}, one is better by 2 SD{extra}", measure)
+    for shape in [(8, 3), (30, 5), (3, 10)]:
+        for bound, is_floor in [(0.75, True), (0.85, False)]:
+            cell = f"{_cell(shape)}, better by what plan names"
+            what = f"the others are called worse, at {'least' if is_floor else 'most'}"
+            yield Claim(what, cell, bound, partial(detected, shape), 300, is_floor)
     measure = partial(some_matters, partial(better, 2, normal), (4, 3, 3, 3), "parameters")
     yield _finds("importance", "4 x 3 x 3 x 3, one is better by 2 SD", measure)
     yield _finds(

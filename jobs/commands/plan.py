@@ -163,11 +163,13 @@ def _headline(plan: Plan) -> str:
 def _space(study: Any) -> list[str]:
     from jobs.study.space import walk
 
-    # A range of the value tcl stands below, as `method.tcl: method.threshold`.
-    heads = [": ".join([".".join(place[1:-1]), key] if place[2:] else [key]) for place, key, _, _ in walk(study.space)]
+    ranges = list(walk(study.space))
+    # A range of the value tcl stands below its key, as `tcl: method.threshold`.
+    heads = [
+        "  " * len(chosen) + ": ".join([*map(_value, [*chosen.values()][-1:]), key]) for _, key, _, chosen in ranges
+    ]
     width = max(map(len, heads), default=0)
-    ranges = [_range(one) for _, _, one, _ in walk(study.space)]
-    return [f"  {head:{width}}  {text}" for head, text in zip(heads, ranges, strict=True)]
+    return [f"  {head:{width}}  {_range(one)}" for head, (_, _, one, _) in zip(heads, ranges, strict=True)]
 
 
 def _range(one: Any) -> str:
@@ -178,14 +180,10 @@ def _range(one: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as a study file has it: `tcl`, or `{name: tcl, boost: 0.5}` for a plug-in with options."""
+    """A value in few words: a plug-in with options as `tcl boost=0.5`."""
     if not isinstance(value, dict):
         return str(value)
-    return (
-        str(value["name"])
-        if [*value] == ["name"]
-        else f"{{{', '.join(f'{key}: {one}' for key, one in value.items())}}}"
-    )
+    return " ".join(str(one) if key == "name" else f"{key}={one}" for key, one in value.items())
 
 
 def _standing(plan: Plan, stored: dict[str, str]) -> str:
