@@ -259,20 +259,19 @@ def test_a_number_that_all_configurations_miss_by_one_spread_opens_a_gate_in_6_o
 
 def test_bounds_hold_together_at_the_threshold_itself_and_let_a_better_configuration_pass(repeats):
     rng, gates = np.random.default_rng(1), repeats(400)
-    studies = rng.standard_normal((gates, 8, 3))
+    studies = rng.standard_normal((gates, 36, 5))
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
     assert opened / gates <= highest(0.05, gates)
     studies[:, 3] += 4
-    # A simulation of 1,000 studies opened .971 of them.
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
     assert opened / gates >= lowest(0.95, gates)
 
 
 def test_seeds_that_act_alike_on_all_configurations_open_no_gate(repeats):
-    rng, gates = np.random.default_rng(2), repeats(400)
+    rng, gates = np.random.default_rng(2), repeats(1500)
     studies = np.repeat(rng.standard_normal((gates, 1, 2)), 8, axis=1)
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
-    assert opened / gates <= highest(0.06, gates)
+    assert opened / gates <= highest(0.05, gates)
 
 
 def test_variances_are_drawn_together_as_far_as_they_agree():
