@@ -163,7 +163,7 @@ def test_without_any_difference_a_value_is_called_worse_in_6_of_100_studies_at_m
 
 
 def test_the_slopes_of_all_ranges_are_corrected_together(repeats):
-    rng, count = np.random.default_rng(0), repeats(100)
+    rng, count = np.random.default_rng(0), repeats(300)
     ones, wrong = factor_of("seed", [0] * 40), 0
     for _ in range(count):
         factors = {key: factor_of(key, rng.random(40).tolist()) for key in ("p", "q", "r")}
