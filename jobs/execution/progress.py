@@ -12,8 +12,8 @@ from typing import TextIO
 
 from cluster.executor import Event
 from core.errors import counted
-from jobs.analysis import intervals
-from jobs.analysis.scores import within_trial
+from jobs.analysis.estimates import score
+from jobs.analysis.scores import bounds, within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
@@ -138,18 +138,20 @@ class Progress:
     def best(self) -> str:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
 
+        Empty over several data sets, across which no score is compared.
+
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
-        if not self.values:
+        if not self.values or self.plan.has_several_data_sets:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
-        score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
+        found = score(chosen, bounds(select.metric))
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         if select.metric.startswith(("best.", MEAN5)):
             name += " of the last epoch"
-        return f"best {name} {score} ({seeds})"
+        return f"best {name} {found.text} ({seeds})"
 
     def remaining(self) -> str:
         """The time left, estimated from the trials that ended; empty before the first."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core.config.schema import nearest
 from core.errors import UserError
 from jobs.analysis import apart, selection
+from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.leaderboard import leaderboard, wanted_columns
 from jobs.analysis.samples import best_row
 from jobs.analysis.scores import CONSENSUS, metric_name
@@ -171,7 +172,10 @@ def _whole(table: pa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode: str) -> tuple[Mapping[str, Any], str]:
     """The row of the best trial of the best configuration that has topics, and the sentence on it."""
-    board = leaderboard(table, metric, mode)
+    try:
+        board = leaderboard(table, metric, mode)
+    except SeveralDataSetsError as error:
+        raise UserError(f"{error} Choose one with --where, or a trial with --trial.") from error
     table = selection.with_consensus(table) if metric == CONSENSUS else table
     column, attempts = table[board.metric].to_pylist(), [row["attempt_id"] for row in rows]
     values: dict[tuple[str, str], dict[int, float | None]] = {}

@@ -108,6 +108,7 @@ def sentence(one: Advice) -> str:
         "refine": f"refine to {shown}",
         "fix": f"fix at {shown}",
         "noisy": f"more seeds over {shown}",
+        "open": f"go on with {shown}",
         "keep": "keep",
     }[one.kind]
     return f"{one.key}: {what}; {one.why}."

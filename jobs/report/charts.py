@@ -59,8 +59,8 @@ def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
 
 
 def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
-    half = entry.score.half_width or 0.0
-    ends = [places.place(entry.score.mean + sign * half) for sign in (-1, 1)]
+    score = entry.score
+    ends = [places.place(score.mean if one is None else one) for one in (score.low, score.high)]
     return max(ends[0], places.start - 6), min(ends[1], places.end + 6)
 
 

@@ -9,13 +9,15 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, origin, outcomes, selection
+from jobs.analysis import apart, data_sets, origin, outcomes, selection
 from jobs.analysis import trials as valued
+from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboards
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
+from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -50,7 +52,8 @@ class Contents:
         metric: The ranking metric, as requested.
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
-        board: The leaderboard; None if the metric may not rank these configurations.
+        boards: The leaderboard of each data set, by its name; empty if the metric may not rank these configurations.
+        compared: The methods compared over data sets; None without several of them.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -78,8 +81,9 @@ class Contents:
     metric: str
     mode: str
     where: str
-    board: Leaderboard | None
-    refused: RescaledError | None
+    boards: Boards
+    compared: Comparison | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -97,6 +101,11 @@ class Contents:
     courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
+
+    @property
+    def board(self) -> Leaderboard | None:
+        """The leaderboard; None if there is none, or one for each of several data sets."""
+        return self.boards[0][1] if len(self.boards) == 1 else None
 
 
 def gather(
@@ -127,7 +136,8 @@ def gather(
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
-    board, refused = _board(table, metric, mode)
+    boards, refused = _boards(table, metric, mode)
+    board = boards[0][1] if len(boards) == 1 else None
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -138,7 +148,8 @@ def gather(
         metric=metric,
         mode=mode,
         where=where,
-        board=board,
+        boards=boards,
+        compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
@@ -160,11 +171,11 @@ def gather(
     )
 
 
-def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
+def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, UserError | None]:
     try:
-        return leaderboard(table, metric, mode), None
-    except RescaledError as error:
-        return None, error
+        return leaderboards(table, metric, mode), None
+    except (RescaledError, MixedError) as error:
+        return (), error
 
 
 def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
@@ -248,18 +259,22 @@ def _clusters(
         return _NO_CLUSTERS
     column = metric_column(table.column_names, metric)
     wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
-    rows = [
-        row
-        for row in table.select(wanted).to_pylist()
-        if (row["study"], row["trial_key"], row["attempt_id"]) in names
-        and row[column] is not None
-        and isfinite(row[column])
-    ]
+    parts = data_sets.split(table.filter(table[column].is_valid()))
+    found = {
+        name: [
+            row
+            for row in part.select(wanted).to_pylist()
+            if (row["study"], row["trial_key"], row["attempt_id"]) in names and isfinite(row[column])
+        ]
+        for name, part in parts
+    }
+    # No score is compared across data sets: of several, the first with clusters is shown.
+    data, rows = next((pair for pair in found.items() if pair[1]), ("", []))
     if not rows:
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
     which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
-    others = f"the best of the {len(rows):,} whose clusters are stored"
+    others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:
         kept = assignments.read(folders[best["study"]], best)

@@ -20,7 +20,8 @@ from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.plan import PlannedConfigs
 from jobs.planning.tpe import _stored_cell
-from jobs.present.leaderboard import board_sheet, leaderboard_text
+from jobs.present.comparison import leaderboard_text
+from jobs.present.leaderboard import board_sheet
 from jobs.results import writer
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
