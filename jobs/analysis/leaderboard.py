@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, samples, selection
+from jobs.analysis import apart, pareto, samples, selection
 from jobs.analysis.intervals import half_width, mean
 from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
+from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
@@ -33,6 +34,10 @@ _CONTINUED = "continued_from"
 
 class RescaledError(UserError):
     """The metric is a loss, and the configurations scale it differently."""
+
+
+class InfeasibleError(UserError):
+    """Every configuration with a value of the metric breaks a constraint of its study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Entry:
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
         reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
+        standing: How it stands by the constraints and on the Pareto front of its study.
     """
 
     rank: int
@@ -84,6 +90,7 @@ class Entry:
     secondary: dict[str, Score]
     protocol: int | None
     reason: str = ""
+    standing: Standing = UNJUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Leaderboard:
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
         of_some: Those of `constant` that go with the method.
+        infeasible: Configurations that break a constraint, in the order of the metric; they are not ranked.
+        aims: The constraints, and the metrics of the Pareto front.
     """
 
     metric: str
@@ -108,6 +117,8 @@ class Leaderboard:
     notes: tuple[str, ...]
     apart: tuple[Entry, ...] = ()
     of_some: frozenset[str] = frozenset()
+    infeasible: tuple[Entry, ...] = ()
+    aims: Aims = NO_AIMS
 
 
 @dataclass(slots=True)
@@ -124,15 +135,26 @@ class _Cell:
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
     imported: int = 0
+    standing: Standing = UNJUDGED
 
 
-def wanted_columns(metric: str) -> list[str]:
+def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    return [
+        f"{PARAM}*",
+        metric,
+        "reason",
+        "data_hash",
+        _CONTINUED,
+        *apart.COLUMNS,
+        *names,
+        *selection.COLUMNS,
+        *aims.columns,
+    ]
 
 
-def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
+def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
     """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
     A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
@@ -142,9 +164,11 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
         metric: A metric's name: `nmi`, `best.nmi`, `mean5.nmi`, a signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
+        aims: The constraints, and the metrics of the Pareto front; what breaks a constraint is not ranked.
 
     Raises:
         UserError: No trial has the metric.
+        InfeasibleError: All configurations that have it break a constraint.
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
@@ -160,22 +184,32 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
     if is_loss(column):
         _refuse_rescaled(metric, scored)
-    ordered = _order(scored, mode)
+    standings = pareto.judge(table, _comparable(aims, scored))
+    for cell in scored:
+        cell.standing = standings[cell.study, cell.config_key]
+    ordered = _order([cell for cell in scored if cell.standing.feasible is not False], mode)
+    broken = _order([cell for cell in scored if cell.standing.feasible is False], mode)
+    if not ordered:
+        why = broken[0].standing.why
+        raise InfeasibleError(f"No configuration keeps the study's constraints, so none is the best: {why}.")
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
     reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
-    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), one.reason)) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
         *_choice_notes(column, mode, entries),
+        *pareto.notes([cell.standing for cell in scored], aims),
         *_warning_notes(table),
         *_continued_notes(table),
         *samples.import_notes(table),
         *about,
         *told,
     ]
-    set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some)
+    set_apart, infeasible = (
+        tuple(_entry(rank, cell) for rank, cell in enumerate(some, 1)) for some in (elsewhere, broken)
+    )
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some, infeasible, aims)
 
 
 def by_seed(
@@ -251,6 +285,16 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
 
+def _comparable(aims: Aims, cells: Sequence[_Cell]) -> Aims:
+    """The aims without a front if one of its metrics is a loss that the configurations scale differently."""
+    try:
+        for name in filter(is_loss, aims.metrics):
+            _refuse_rescaled(name, cells)
+    except RescaledError:
+        return replace(aims, metrics={})
+    return aims
+
+
 def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
     keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
     if keys:
@@ -273,15 +317,17 @@ def _entry(rank: int, cell: _Cell) -> Entry:
         study=cell.study,
         config_key=cell.config_key,
         params=cell.params,
-        score=_score(values),
+        score=score(values),
         minimum=min(values),
         maximum=max(values),
         tied=None,
         failed=cell.statuses["failed"],
         running=cell.statuses["running"],
         imported=cell.imported,
-        secondary={name: _score(others) for name, others in cell.secondary.items()},
+        secondary={name: score(others) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
+        reason=cell.standing.why,
+        standing=cell.standing,
     )
 
 
@@ -299,7 +345,8 @@ def _topic_quality(
             yield (entry.study, entry.config_key), TopicQuality(method, group, npmi.mean, npmi.n)
 
 
-def _score(values: Sequence[float]) -> Score:
+def score(values: Sequence[float]) -> Score:
+    """The mean of some values with its interval."""
     return Score(mean(values), half_width(values), len(values))
 
 

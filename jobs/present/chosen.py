@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.scores import default_mode
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, folders_of
@@ -17,11 +18,12 @@ _DEFAULT_METRIC = "nmi"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A metric and its mode; `notes` has one sentence per damaged file."""
+    """A metric and its mode, and what else the studies ask for; `notes` has one sentence per damaged file."""
 
     metric: str
     mode: str
     notes: list[str]
+    aims: Aims = NO_AIMS
 
 
 def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = None, mode: str | None = None) -> Chosen:
@@ -50,7 +52,17 @@ def _agreed(
     selects = {(select.get("metric"), select.get("mode")) for select in own if select}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
-    return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)
+    mode = str(mode or (own_mode if found == own_metric else None) or default_mode(found))
+    return Chosen(found, mode, notes, _aims([select for select in own if select], notes))
+
+
+def _aims(own: Sequence[dict[str, Any]], notes: list[str]) -> Aims:
+    """What all of the studies ask for; nothing if they differ."""
+    found = [Aims.of(select) for select in own]
+    if all(one == found[0] for one in found):
+        return found[0] if found else NO_AIMS
+    notes.append("The studies differ in select.metrics or select.constraints: neither is used for them together.")
+    return NO_AIMS
 
 
 def _select(folder: Place, notes: list[str], *, asked: bool) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.analysis import intervals
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
+from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, score, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import tables
@@ -16,6 +17,7 @@ from jobs.results.names import PARAM, resolve, short_names
 from jobs.results.reader import load
 
 _SIGNS = {True: "=", False: "", None: "?"}
+_FRONT = {"yes": "yes", "tied": "=", "unknown": "?", "no": "", "": ""}
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
 _ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
@@ -44,14 +46,16 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
+def leaderboard_text(
+    results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None, *, aims: Aims = NO_AIMS
+) -> str:
     """The leaderboard of one study, shown at the end of `conclus run`, for a terminal of that width.
 
     Raises:
         UserError: There are no results, none with the metric, or the metric cannot rank them.
     """
-    loaded = load(results_paths, columns=wanted_columns(metric), studies=[study])
-    return board_text(leaderboard(loaded.table, metric, mode), width)
+    loaded = load(results_paths, columns=wanted_columns(metric, aims), studies=[study])
+    return board_text(leaderboard(loaded.table, metric, mode, aims), width)
 
 
 def board_text(board: Leaderboard, width: int | None) -> str:
@@ -93,7 +97,9 @@ def sign_notes(board: Leaderboard) -> list[str]:
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds cannot tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    return lines + (["Without a rank: of another protocol, not compared with the others."] if board.apart else [])
+    lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
+    these = "Others without a rank" if board.infeasible else "Without a rank"
+    return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
@@ -204,14 +210,15 @@ def _studies(board: Leaderboard) -> bool:
 
 
 def shown(board: Leaderboard) -> list[Entry]:
-    """The configurations in the order of a sheet's rows: those that are ranked, then those that stand apart."""
-    return [*board.entries, *board.apart]
+    """The configurations in the order of a sheet's rows: those that are ranked, then those without a rank."""
+    return [*board.entries, *board.infeasible, *board.apart]
 
 
 def _human_sheet(board: Leaderboard) -> Sheet:
     metric = metric_name(board.metric)
     ranked = len(board.entries)
-    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries] + [""] * len(board.apart)
+    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]
+    signs += [""] * (len(shown(board)) - ranked)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
@@ -219,6 +226,7 @@ def _human_sheet(board: Leaderboard) -> Sheet:
         (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
+        *_goals(board),
         *_troubles(board),
         *_secondary(board),
     ]
@@ -258,6 +266,7 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
+    names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
             Column(name, right=False, drop=2 + i),
@@ -267,13 +276,28 @@ def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     ]
 
 
+def _goals(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """The metrics of the Pareto front beside the one that ranks, and whether a configuration is on the front."""
+    if not board.aims.metrics:
+        return []
+    others = [name for name in board.aims.metrics if metric_name(name) != metric_name(board.metric)]
+    columns = {name: [entry.standing.values.get(name) for entry in shown(board)] for name in others}
+    return [
+        *(
+            (Column(metric_name(name), right=False), [_interval(score(one)) if one else "" for one in values])
+            for name, values in columns.items()
+        ),
+        (Column("front", right=False), [_FRONT[entry.standing.front] for entry in shown(board)]),
+    ]
+
+
 def _interval(score: Score | None) -> str:
     return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
     entries = shown(board)
-    ranks = [entry.rank for entry in board.entries] + [None] * len(board.apart)
+    ranks = [entry.rank for entry in board.entries] + [None] * (len(entries) - len(board.entries))
     parts: list[tuple[Column, list[Any]]] = [
         (Column("rank"), ranks),
         (Column("study"), [entry.study for entry in entries]),
@@ -285,6 +309,14 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
     parts += _reasons(board)
+    if board.aims.limits:
+        parts.append((Column("feasible"), [entry.standing.feasible for entry in entries]))
+    if board.aims.metrics:
+        parts.append((Column("front"), [entry.standing.front or None for entry in entries]))
+    for name in board.aims.metrics:
+        if metric_name(name) not in {metric_name(board.metric), *SECONDARY}:
+            values = [entry.standing.values.get(name) for entry in entries]
+            parts += _numbers(metric_name(name), [score(one) if one else None for one in values])
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
