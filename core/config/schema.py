@@ -291,13 +291,9 @@ def json_schema(type_: Any) -> dict[str, Any]:
     if origin in {Union, types.UnionType}:
         return {"anyOf": [json_schema(one) for one in arguments]}
     if origin in {tuple, abc.Mapping}:
-        item = json_schema(_item(type_))
-        if origin is tuple:
-            return {"type": "array", "items": item}
-        keys = get_args(arguments[0])
-        return {"type": "object", "additionalProperties": item} | (
-            {"propertyNames": {"enum": list(keys)}} if keys else {}
-        )
+        kind, key = ("array", "items") if origin is tuple else ("object", "additionalProperties")
+        named = {"propertyNames": json_schema(arguments[0])} if get_origin(arguments[0]) is Literal else {}
+        return {"type": kind, key: json_schema(_item(type_)), **named}
     return {"type": _JSON_TYPES[type_]}
 
 

@@ -141,17 +141,8 @@ class _Cell:
 def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [
-        f"{PARAM}*",
-        metric,
-        "reason",
-        "data_hash",
-        _CONTINUED,
-        *apart.COLUMNS,
-        *names,
-        *selection.COLUMNS,
-        *aims.columns,
-    ]
+    names += [metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
+    return [f"{PARAM}*", *names]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:

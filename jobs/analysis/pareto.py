@@ -143,34 +143,31 @@ def front(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> list[F
     means = np.array(
         [[sign * mean([*values.values()]) for sign, values in zip(signs, one, strict=True)] for one in cells]
     )
-    beaten = np.array([_beats(means, row) for row in means])
     repeated = np.array([min(map(len, one)) > 1 for one in cells])
-    shown = np.zeros(len(cells), bool)
+    beaten, known, shown = (np.zeros(len(cells), bool) for _ in range(3))
+    for place, row in enumerate(means):
+        by = np.all(means >= row, axis=1) & np.any(means > row, axis=1)
+        beaten[place], known[place] = np.any(by), repeated[place] and np.any(by & repeated)
     places = np.flatnonzero(repeated)
-    for place in np.flatnonzero(repeated & ~beaten.any(axis=1)):
-        order = [place, *places[places != place]]
+    for place in np.flatnonzero(repeated & ~beaten):
+        order = [int(place), *places[places != place].tolist()]
         shown[order] |= _shown([[cells[one][at] for one in order] for at in range(len(signs))], maximise)
-    told: dict[tuple[bool, bool], Front] = {(True, False): "tied", (False, False): "unknown"}
-    known = repeated & (beaten & repeated).any(axis=1)
     return [
-        "yes" if not by.any() else "no" if is_shown else told[bool(is_known), False]
-        for by, is_shown, is_known in zip(beaten, shown, known, strict=True)
+        "yes" if not is_beaten else "no" if is_shown else "tied" if is_known else "unknown"
+        for is_beaten, is_shown, is_known in zip(beaten, shown, known, strict=True)
     ]
-
-
-def _beats(means: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """For each configuration, whether its means are at least as good as those of `row`, and one is better."""
-    return (means >= row).all(axis=1) & (means > row).any(axis=1)
 
 
 def _shown(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> NDArray[np.bool_]:
     """For each configuration, whether the seeds show that the first one beats it."""
-    better, even = [], []
+    better: list[list[bool]] = []
+    even: list[list[bool]] = []
     for values, larger in zip(cells, maximise, strict=True):
         found = leads(values, maximise=larger)
         better.append([one.is_sure for one in found])
         even.append([one.gap == 0 == one.half_width for one in found])
-    return (np.array(better) | np.array(even)).all(axis=0) & np.array(better).any(axis=0)
+    sure = np.array(better)
+    return np.asarray(np.all(sure | np.array(even), axis=0) & np.any(sure, axis=0))
 
 
 def by_configuration(table: pa.Table, metric: str) -> dict[Key, dict[int, float]]:
