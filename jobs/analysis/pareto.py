@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, Literal
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import UserError, counted
 from jobs.analysis.intervals import mean
-from jobs.analysis.outcomes import lost
 from jobs.analysis.scores import CONSENSUS, default_mode, metric_column, metric_name
-from jobs.analysis.ties import leads
 from jobs.results.header import FINISHED
-from jobs.results.schema import LARGEST
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_LARGEST = 1e100
+"""A bound beyond it is none."""
 SECONDS = "seconds"
 """A trial's time, which is no score: it may be a metric of the front and of a constraint, and does not rank."""
 
@@ -98,6 +97,8 @@ def judge(table: pa.Table, aims: Aims) -> dict[Key, Standing]:
         table: Rows of one data set, one per trial, with `aims.columns`.
         aims: What the study asks for.
     """
+    from jobs.analysis.outcomes import lost  # Slow to import, and a plan reads the aims alone.
+
     keys: list[Key] = list(zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True))
     limited = {name: by_configuration(table, name) for name in aims.limits}
     wanted = {name: by_configuration(table, name) for name in aims.metrics}
@@ -126,6 +127,13 @@ def judge(table: pa.Table, aims: Aims) -> dict[Key, Standing]:
     return found
 
 
+def ranked(table: pa.Table, aims: Aims) -> list[bool]:
+    """For each row, whether its configuration breaks no constraint."""
+    standings = judge(table, replace(aims, metrics={}))
+    keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+    return [standings[key].feasible is not False for key in keys]
+
+
 def front(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> list[Front]:
     """For each configuration, whether it is on the Pareto front.
 
@@ -137,6 +145,8 @@ def front(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> list[F
         cells: For each configuration and each metric, the value by seed.
         maximise: For each metric, whether larger is better.
     """
+    import numpy as np
+
     if not cells or not maximise:
         return [""] * len(cells)
     signs = [1.0 if one else -1.0 for one in maximise]
@@ -160,6 +170,10 @@ def front(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> list[F
 
 def _shown(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> NDArray[np.bool_]:
     """For each configuration, whether the seeds show that the first one beats it."""
+    import numpy as np
+
+    from jobs.analysis.ties import leads
+
     better: list[list[bool]] = []
     even: list[list[bool]] = []
     for values, larger in zip(cells, maximise, strict=True):
@@ -172,18 +186,18 @@ def _shown(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> NDArr
 
 def by_configuration(table: pa.Table, metric: str) -> dict[Key, dict[int, float]]:
     """The finite values of a metric, or of `seconds`, of finished trials by configuration and seed."""
-    column = _column(table.column_names, metric)
+    source = column(table.column_names, metric)
     found: dict[Key, dict[int, float]] = {}
-    if column is None:
+    if source is None:
         return found
-    rows = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
+    rows = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", source))
     for study, config_key, seed, status, value in zip(*rows, strict=True):
         if status in FINISHED and value is not None and isfinite(value):
             found.setdefault((study, config_key), {})[seed] = value
     return found
 
 
-def _column(names: Collection[str], metric: str) -> str | None:
+def column(names: Collection[str], metric: str) -> str | None:
     """The column of a metric; None if no trial has it."""
     if metric == SECONDS and f"metric.{SECONDS}" not in names:
         return SECONDS if SECONDS in names else None
@@ -257,4 +271,4 @@ def _worst(values: Mapping[Key, Values], mode: str) -> float:
 
 
 def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and abs(value) <= LARGEST else None
+    return float(value) if value is not None and abs(value) <= _LARGEST else None

@@ -89,10 +89,11 @@ def _ranked_text(
     from jobs.present.leaderboard import board_sheet, board_text
 
     metric, mode = inputs.chosen_metric(paths, studies, *wanted)
-    loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
+    aims = inputs.chosen_aims(paths, studies)
+    loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric, aims))
     if metric != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
         metric_column([*loaded.table.column_names, *loaded.columns], metric)
-    board = leaderboard(loaded.table, metric, mode)
+    board = leaderboard(loaded.table, metric, mode, aims)
     if fmt == "table":
         return board_text(board, width())
     remark(board.notes)

@@ -8,7 +8,7 @@ import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.inputs import chosen_metric
+from jobs.present.inputs import chosen_aims, chosen_metric
 from jobs.present.output import say, warn
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _contents(
     from jobs.report.contents import gather
 
     metric = chosen_metric(paths, studies, *wanted)
-    contents = gather(paths, *metric, where=where, studies=studies, paged=False)
+    contents = gather(paths, *metric, aims=chosen_aims(paths, studies), where=where, studies=studies, paged=False)
     warn([*contents.notes, *contents.skipped])
     return contents
 

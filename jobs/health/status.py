@@ -12,6 +12,7 @@ import pyarrow as pa
 from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
+from jobs.analysis.pareto import Aims
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
 from jobs.results import lock, records, stops, storage
@@ -108,9 +109,10 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     """
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
-    select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
+    aims = Aims.of(select)
+    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
@@ -136,7 +138,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         missing=missing,
         begun=begun,
         metric=metric,
-        best=_best(loaded.table, own, metric, mode),
+        best=_best(loaded.table, own, (metric, mode), aims),
         seconds_left=_seconds_left(lengths, begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         used=usage(loaded.table),
@@ -222,13 +224,15 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
     return "silent" if heard is not None and heard > limit else "running"
 
 
-def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
+def _best(
+    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], ranking: tuple[str, str], aims: Aims
+) -> Entry | None:
     """The first entry of the leaderboard over one row per trial."""
     rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return None
     try:
-        return leaderboard(take(table, rows), metric, mode).entries[0]
+        return leaderboard(take(table, rows), *ranking, aims).entries[0]
     except UserError:
         return None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
+from jobs.analysis.pareto import Aims
 from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
@@ -70,11 +71,13 @@ class Confirmation:
             UserError: no configuration is done with every seed of the study.
         """
         study = self._plan.study
-        table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
-        board = leaderboard(table, self._metric, self._mode)
+        aims = Aims.of(asdict(study.select))
+        table = load([self._results], columns=wanted_columns(self._metric, aims), studies=[study.name]).table
+        board = leaderboard(table, self._metric, self._mode, aims)
+        barred = {one.config_key for one in board.infeasible}
         # Trials that were stopped early are not comparable with trials that ran to the end.
         known = by_seed(table, board.metric, ("ok",))
-        found = {key: known.get((study.name, key), {}) for key in self._cells}
+        found = {key: known.get((study.name, key), {}) for key in self._cells if key not in barred}
         complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
         if not complete:
             raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,16 +133,22 @@ class StagedStudy:
             return None
         from jobs.analysis.gate import improves, reaches
         from jobs.analysis.leaderboard import by_seed, leaderboard, wanted_columns
+        from jobs.analysis.pareto import Aims
         from jobs.analysis.scores import default_mode
         from jobs.results.reader import load
 
         own = self.stages[place].study.select
+        aims = Aims.of(asdict(own))
         metric = gate.metric or own.metric
         mode = own.mode if metric == own.metric else default_mode(metric)
         names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
-        table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
-        board = leaderboard(table, metric, mode)
-        values = by_seed(table, board.metric)
+        table = load(
+            [results], columns=wanted_columns(metric, aims), studies=names if gate.improves else names[-1:]
+        ).table
+        board = leaderboard(table, metric, mode, aims)
+        # What breaks a constraint is never the best, so it opens no gate.
+        barred = {(one.study, one.config_key) for one in board.infeasible}
+        values = {key: cell for key, cell in by_seed(table, board.metric).items() if key not in barred}
         now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
         if gate.improves:
             return improves(metric, now, before, maximise=mode == "max")
@@ -337,11 +343,13 @@ def _selected(stage: Study, results: str) -> Select:
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The best configuration of a stage by its metric."""
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.analysis.pareto import Aims
     from jobs.results.reader import load
 
     select = _selected(stage, results)
-    table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
-    ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode).entries]
+    aims = Aims.of(asdict(select))
+    table = load([results], columns=wanted_columns(select.metric, aims), studies=[stage.name]).table
+    ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode, aims).entries]
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
     found = next((configs[key] for key in ranked if key in configs), None)
     if found is None:

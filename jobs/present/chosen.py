@@ -18,12 +18,11 @@ _DEFAULT_METRIC = "nmi"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A metric and its mode, and what else the studies ask for; `notes` has one sentence per damaged file."""
+    """A metric and its mode; `notes` has one sentence per damaged file."""
 
     metric: str
     mode: str
     notes: list[str]
-    aims: Aims = NO_AIMS
 
 
 def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = None, mode: str | None = None) -> Chosen:
@@ -52,17 +51,21 @@ def _agreed(
     selects = {(select.get("metric"), select.get("mode")) for select in own if select}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
-    mode = str(mode or (own_mode if found == own_metric else None) or default_mode(found))
-    return Chosen(found, mode, notes, _aims([select for select in own if select], notes))
+    return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)
 
 
-def _aims(own: Sequence[dict[str, Any]], notes: list[str]) -> Aims:
-    """What all of the studies ask for; nothing if they differ."""
-    found = [Aims.of(select) for select in own]
+def aims(folders: Sequence[Place]) -> tuple[Aims, list[str]]:
+    """The constraints, and the metrics of the Pareto front, on which the studies in these folders agree.
+
+    Returns:
+        The aims, and a sentence if the studies differ in them: then they have none together.
+    """
+    own = [_select(folder, [], asked=True) for folder in folders]
+    found = [Aims.of(select) for select in own if select]
     if all(one == found[0] for one in found):
-        return found[0] if found else NO_AIMS
-    notes.append("The studies differ in select.metrics or select.constraints: neither is used for them together.")
-    return NO_AIMS
+        return (found[0] if found else NO_AIMS), []
+    told = "The studies differ in select.metrics or select.constraints: none of them is used for all of them."
+    return NO_AIMS, [f"{told} Name one with --study."]
 
 
 def _select(folder: Place, notes: list[str], *, asked: bool) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, origin, outcomes, selection
+from jobs.analysis import apart, origin, outcomes, pareto, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
+from jobs.analysis.leaderboard import InfeasibleError, Leaderboard, RescaledError, leaderboard, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
@@ -50,7 +51,7 @@ class Contents:
         metric: The ranking metric, as requested.
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
-        board: The leaderboard; None if the metric may not rank these configurations.
+        board: The leaderboard; None if the metric may not rank these configurations, or none keeps the constraints.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -79,7 +80,7 @@ class Contents:
     mode: str
     where: str
     board: Leaderboard | None
-    refused: RescaledError | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -104,6 +105,7 @@ def gather(
     metric: str,
     mode: str,
     *,
+    aims: Aims = NO_AIMS,
     where: str = "",
     studies: Sequence[str] = (),
     drawn: bool = True,
@@ -111,14 +113,14 @@ def gather(
 ) -> Contents:
     """Reads the results below `paths`.
 
-    If `drawn` is false, it skips the data that only drawings need; if `paged` is, that of the page alone: the clusters
-    and the verdicts on the trials.
+    What breaks a constraint of `aims` is not ranked. If `drawn` is false, it skips the data that only drawings need; if
+    `paged` is, that of the page alone: the clusters and the verdicts on the trials.
 
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
     wanted = [
-        *wanted_columns(metric),
+        *wanted_columns(metric, aims),
         *valued.wanted_columns(metric),
         *origin.COLUMNS,
         *judging.COLUMNS,
@@ -127,7 +129,7 @@ def gather(
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
-    board, refused = _board(table, metric, mode)
+    board, refused = _board(table, (metric, mode), aims)
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -145,8 +147,8 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
-        clusters=_clusters(paths, studies, present, metric, mode) if paged else "",
-        topics=_topics(paths, where, studies, metric, mode) if paged and has_topics else None,
+        clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
+        topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
         topic_courses=_topic_courses(present, board) if paged and has_topics else {},
         trials=trials,
         importance=shares,
@@ -160,10 +162,10 @@ def gather(
     )
 
 
-def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
+def _board(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Leaderboard | None, UserError | None]:
     try:
-        return leaderboard(table, metric, mode), None
-    except RescaledError as error:
+        return leaderboard(table, *ranking, aims), None
+    except (RescaledError, InfeasibleError) as error:
         return None, error
 
 
@@ -204,15 +206,19 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
     return dict(zip(names, judging.courses(take(table, places)), strict=True))
 
 
+def _ranked(table: pa.Table, aims: Aims) -> pa.Table:
+    return take(table, [row for row, is_ranked in enumerate(pareto.ranked(table, aims)) if is_ranked])
+
+
 def _topics(
-    paths: Sequence[str], where: str, studies: Sequence[str], metric: str, mode: str
+    paths: Sequence[str], where: str, studies: Sequence[str], ranking: tuple[str, str], aims: Aims
 ) -> TrialTopics | str | None:
     """The topics of the best trial, read anew: only here are they needed."""
-    table = load(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    table = load(paths, where=where, studies=studies, columns=topics.read_columns(ranking[0], aims)).table
     if not topics.has_some(table):
         return None
     try:
-        found = topics.choose(table, metric, mode)
+        found = topics.choose(table, *ranking, aims=aims)
     except UserError as error:
         return str(error)
     folder = {study_name(one): one for one in folders_of(paths, studies)}.get(found.row["study"])
