@@ -15,15 +15,15 @@ from core.errors import UserError, counted
 from jobs.analysis.intervals import mean
 from jobs.analysis.scores import CONSENSUS, default_mode, metric_column, metric_name
 from jobs.results.header import FINISHED
+from jobs.study.sections import SECONDS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
 _LARGEST = 1e100
 """A bound beyond it is none."""
-SECONDS = "seconds"
-"""A trial's time, which is no score: it may be a metric of the front and of a constraint, and does not rank."""
 
 Key = tuple[str, str]
 Values = Mapping[int, float]

@@ -14,7 +14,7 @@ from jobs.present.output import say, warn
 if TYPE_CHECKING:
     from jobs.report.contents import Contents
 
-_WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
+_WHAT = {"leaderboard": 0, "pareto": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
 """The pictures, and the number of parameters of each."""
 _SUFFIXES = (".png", ".svg")
 
@@ -25,6 +25,7 @@ Draw one conclusion from the folders RESULTS (default: results).
 \b
 WHAT is one of
   leaderboard          means with 95 % intervals, what is tied with the best
+  pareto               the front of the study's `select.metrics`, as nmi by seconds
   curves               the first configurations over the epochs, with bands
   selection            what ranks against the label-free consensus
   importance           shares of the variance, with 95 % intervals

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jobs.analysis.pareto import SECONDS
 from jobs.models.assignments import ids_of
 from jobs.results.schema import Attempt
+from jobs.study.sections import SECONDS
 
 if TYPE_CHECKING:
     import numpy as np

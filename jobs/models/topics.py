@@ -190,9 +190,8 @@ def _best(board: Leaderboard, table: pa.Table, rows: Sequence[Mapping[str, Any]]
             )
             why = f"the best of the best configuration by {metric_name(board.metric)} ({several[place]:.3f})"
             return rows[place], f"{why}{f': {told}' if told else ''}"
-    raise UserError(
-        f"No finished trial with topics has a value of {metric_name(board.metric)!r}: give another --metric, or --trial KEY."
-    )
+    metric = metric_name(board.metric)
+    raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
 
 
 def _found(table: pa.Table, row: Mapping[str, Any], why: str, rows: Sequence[Mapping[str, Any]]) -> TrialTopics:

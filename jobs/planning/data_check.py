@@ -24,6 +24,7 @@ from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
+from jobs.study.sections import SECONDS
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -235,6 +236,8 @@ def _lacks_labels(plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping
     named = {"trial.early_stopping.metric": config.early_stopping.metric, **gates}
     if study.metric_written:
         named["select.metric"] = study.select.metric
+    named |= {f"select.metrics.{one}": one for one in study.select.metrics}
+    named |= {f"select.constraints.{one}": one for one in study.select.constraints or ()}
     for place, metric in named.items():
         if metric is not None and uses_labels(metric):
             raise UserError(f"{place}: {metric} needs labels, and {data.name} has none: {_OTHERS}")
@@ -262,9 +265,14 @@ def _unknown(
     selecting = CONSENSUS if lacking else select.metric
     where = "select.metric" if plan.study.metric_written else "select.metric (left out)"
     named = {where: selecting, **{place: metric or selecting for place, metric in gates.items()}}
+    # A trial's time is none of its scores, and every trial has one.
+    named |= {f"select.metrics.{one}": one for one in select.metrics if one not in {SECONDS, selecting}}
+    named |= {f"select.constraints.{one}": one for one in select.constraints or () if one != SECONDS}
+    if CONSENSUS in (select.constraints or ()):
+        raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
         for metric in dict.fromkeys(named.values()):
-            if metric not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
+            if metric.removeprefix("health.") not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
         return
     spelled = {*names, *(f"best.{one}" for one in names)}

@@ -25,7 +25,7 @@ from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.importance import shown
 from jobs.present.visible import visible
-from jobs.report.charts import key, verdict
+from jobs.report.charts import front_points, key, verdict
 from jobs.report.contents import Contents
 from jobs.report.headline import describe
 from jobs.report.paper import ranked
@@ -44,6 +44,13 @@ _STYLE: Any = {
 # The colours of Okabe and Ito, each with its own mark and dash pattern.
 _LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))
 _MARKS = {"best": ("#0072b2", "D"), "tied": ("#d55e00", "o"), "worse": ("#666666", "x"), "unknown": ("#666666", "o")}
+_FRONT = {
+    "square": ("#009e73", "s", "on the Pareto front"),
+    "tied": ("#d55e00", "o", "not shown to be off it"),
+    "unknown": ("#666666", "o", "too few seeds to tell"),
+    "worse": ("#666666", "x", "shown to be off it"),
+    "triangle": ("#cc79a7", "^", "breaks a constraint"),
+}
 _ROWS = 30
 
 
@@ -141,6 +148,32 @@ def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     axes.set_xlabel("consensus of the label-free criteria")
     axes.set_ylabel(f"{metric_name(board.metric)}, mean over {_seeds(board)}")
     axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
+
+
+def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    board = ranked(contents)
+    found = front_points(board)
+    if not found:
+        raise UserError(
+            "There is no Pareto front to draw: it needs a study with `select: {metrics: [nmi, seconds]}`, or others, "
+            "and values of all of them. Write it into the study file and run it again: no finished trial is repeated."
+        )
+    figure.set_size_inches(5.0 * len(found), 4.0)
+    first = metric_name(next(iter(board.aims.metrics)))
+    for axes, (name, points) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+        for kind, (colour, mark, label) in _FRONT.items():
+            places = [place for _, one, place in points if one == kind]
+            if places:
+                face = "none" if kind == "unknown" else colour
+                axes.plot(
+                    *zip(*places, strict=True), mark, color=colour, markerfacecolor=face, markersize=5, label=label
+                )
+        for entry, kind, place in points[:_ROWS]:
+            if kind == "square":
+                axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
+        axes.set_xlabel(f"{metric_name(name)}, mean over {_seeds(board)}")
+        axes.set_ylabel(first)
+    axes.legend(fontsize=7, frameon=False)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
@@ -293,6 +326,7 @@ PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
     "curves": _curves,
     "selection": _selection,
     "importance": _importance,
+    "pareto": _pareto,
     "effect": _effect,
     "interaction": _interaction,
 }

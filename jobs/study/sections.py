@@ -13,6 +13,8 @@ from core.evaluation.names import AT_THE_END
 from core.evaluation.rules import RULES
 from jobs.study.search import Search
 
+SECONDS = "seconds"
+"""A trial's time, which is no score: it may be one of several metrics and in a constraint, and does not rank."""
 Side = Literal["at_least", "at_most"]
 
 
@@ -206,6 +208,8 @@ def _of_metrics(select: Select, search: Search) -> Iterator[tuple[Place, str]]:
         yield place, f"{list(select.metrics)} is wrong: two or more metrics are needed, none of them twice"
     elif select.metrics and select.metric not in select.metrics:
         yield place, f"{select.metric} ranks, so it is one of them: add it, or leave select.metric out"
+    elif select.metrics and select.metric == SECONDS:
+        yield place, f"{SECONDS}, a trial's time, does not rank: begin with a score, as [nmi, {SECONDS}]"
     for metric, limits in (select.constraints or {}).items():
         place = ("select", "constraints", metric)
         low, high = limits.get("at_least"), limits.get("at_most")
