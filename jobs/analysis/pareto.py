@@ -231,7 +231,7 @@ def _kept(found: Mapping[str, Values | None], limits: Mapping[str, Limits]) -> t
         if over is None:
             unknown.append(f"{metric_name(name)} has no value")
         elif over > 0:
-            broken.append(f"{metric_name(name)} {mean(values):.6g}, {bounds(limit)}")
+            broken.append(f"{metric_name(name)} {mean(values):.6g} ({bounds(limit)})")
     if broken:
         return False, f"INFEASIBLE: {'; '.join(broken)}"
     return None if unknown else True, "; ".join(unknown)

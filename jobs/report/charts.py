@@ -255,7 +255,7 @@ _RANKS = 8
 
 
 def front_points(board: Leaderboard) -> dict[str, list[tuple[Entry, str, tuple[float, float]]]]:
-    """For each other metric of the Pareto front, configurations with their mark and the means of it and of the first."""
+    """For each other metric of the Pareto front, configurations with their mark and the means of it and the first."""
     names = [*board.aims.metrics]
     found: dict[str, list[tuple[Entry, str, tuple[float, float]]]] = {name: [] for name in names[1:]}
     for entry in (*board.entries, *board.infeasible):

@@ -155,25 +155,24 @@ def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
     found = front_points(board)
     if not found:
         raise UserError(
-            "There is no Pareto front to draw: it needs a study with `select: {metrics: [nmi, seconds]}`, or others, "
-            "and values of all of them. Write it into the study file and run it again: no finished trial is repeated."
+            "There is no Pareto front to draw: name two or more metrics of which configurations have values, as "
+            "`pareto nmi seconds`, or in a study as `select: {metrics: [nmi, seconds]}`."
         )
     figure.set_size_inches(5.0 * len(found), 4.0)
     first = metric_name(next(iter(board.aims.metrics)))
-    for axes, (name, points) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (name, points) in zip(panels, found.items(), strict=True):
         for kind, (colour, mark, label) in _FRONT.items():
             places = [place for _, one, place in points if one == kind]
             if places:
-                face = "none" if kind == "unknown" else colour
-                axes.plot(
-                    *zip(*places, strict=True), mark, color=colour, markerfacecolor=face, markersize=5, label=label
-                )
+                style = {"color": colour, "markerfacecolor": "none" if kind == "unknown" else colour}
+                axes.plot(*zip(*places, strict=True), mark, markersize=5, label=label, **style)
         for entry, kind, place in points[:_ROWS]:
             if kind == "square":
                 axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
         axes.set_xlabel(f"{metric_name(name)}, mean over {_seeds(board)}")
         axes.set_ylabel(first)
-    axes.legend(fontsize=7, frameon=False)
+    panels[0].legend(fontsize=7, frameon=False)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
