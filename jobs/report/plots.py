@@ -172,7 +172,8 @@ def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
                 axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
         axes.set_xlabel(f"{metric_name(name)}, mean over {_seeds(board)}")
         axes.set_ylabel(first)
-    panels[0].legend(fontsize=7, frameon=False)
+    handles, told = panels[0].get_legend_handles_labels()
+    figure.legend(handles, told, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
