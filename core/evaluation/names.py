@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from core.config.schema import did_you_mean
 from core.errors import UserError
@@ -43,6 +46,54 @@ OF_DOCUMENTS = ("nmi", "acc", "purity")
 """The scores of held-out documents, with `validation_` or `test_` before them."""
 SCORINGS = ("head", "kmeans", "pairs", "topics")
 """The kinds of scoring that a method may name in `scores`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the values of a score mean.
+
+    Attributes:
+        better: which values are better, the larger (`max`) or the smaller (`min`); empty where neither is.
+        low, high: the smallest and the largest value that it can have; infinite where there is none.
+    """
+
+    better: Literal["max", "min", ""]
+    low: float = -math.inf
+    high: float = math.inf
+
+
+_SHARE, _CHANCE_CORRECTED = Scale("max", 0.0, 1.0), Scale("max", -math.inf, 1.0)
+_COSINE, _POSITIVE = Scale("max", -1.0, 1.0), Scale("max", 0.0)
+_BAD_SHARE, _BAD_POSITIVE = Scale("min", 0.0, 1.0), Scale("min", 0.0)
+_NEITHER = Scale("", 0.0)
+SCALES = {
+    **dict.fromkeys(("acc", "oa", "balanced_acc", "macro_f1", "purity", "nmi", "fmi", "pair_f1", "f"), _SHARE),
+    **dict.fromkeys(("homogeneity", "completeness", "v_measure"), _SHARE),
+    **dict.fromkeys(("ami", "ari", "kappa"), _CHANCE_CORRECTED),
+    **dict.fromkeys(("input_kmeans_acc", "input_kmeans_nmi"), _SHARE),
+    **dict.fromkeys(("raw_silhouette", "silhouette"), _COSINE),
+    **dict.fromkeys(("knn_consistency", "head_kmeans_nmi", "mutual_information", "confidence"), _SHARE),
+    **dict.fromkeys(("label_free", "stability", "consensus"), _SHARE),
+    **dict.fromkeys(("marginal_entropy", "feature_std", "calinski_harabasz"), _POSITIVE),
+    **dict.fromkeys(("assignment_entropy", "clusters_empty", "davies_bouldin", "perplexity"), _BAD_POSITIVE),
+    "imbalance_pred": Scale("min", 1.0),
+    "label_flips": _BAD_SHARE,
+    **dict.fromkeys(("cluster_size_min", "cluster_size_max"), _NEITHER),
+    **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "retrieval_accuracy"), _SHARE),
+    **dict.fromkeys((f"reverse_{name}" for name in _RETRIEVAL), _SHARE),
+    **dict.fromkeys(("recall_chance", "retrieval_chance"), Scale("", 0.0, 1.0)),
+    "cosine_similarity": _COSINE,
+    **dict.fromkeys(("mse", "seconds"), _BAD_POSITIVE),
+    **dict.fromkeys(("npmi", "npmi_15", "c_v"), _COSINE),
+    **dict.fromkeys(("umass", "uci"), Scale("max")),
+    **dict.fromkeys(("topic_diversity", "inverted_rbo", "active_topics"), _SHARE),
+    "topic_word_overlap": _BAD_SHARE,
+    "topic_oov": _BAD_POSITIVE,
+}
+"""The scale of each score and signal by its own name, without `kmeans_` or a part of the data before it.
+
+Whatever is not here, nor declared by a method (`directions`), has no direction: nobody knows which values are better.
+"""
 
 
 def reported(

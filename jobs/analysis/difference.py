@@ -11,7 +11,7 @@ from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.intervals import half_width, holm, mean, paired_p
 from jobs.analysis.samples import constants, samples
-from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
+from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
@@ -20,6 +20,7 @@ from jobs.results.names import PARAM
 COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json")
 """The columns that this module reads, besides the metric and those that identify a trial."""
 _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
+_NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
 
@@ -133,7 +134,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     a, b = _side(before, column), _side(after, column)
     keys = sorted({key for row in (*a.rows, *b.rows) for key in row})
     changed = [key for key in keys if _is_changed(a, b, key)]
-    _refuse_rescaled(metric, column, changed)
+    _refuse_rescaled(metric, column, [key for key in changed if key != _STUDY], [*a.rows, *b.rows])
     kept = [key for key in keys if key not in changed]
     cells_a, cells_b = a.cells(kept), b.cells(kept)
     telling = _differing_keys([*cells_a, *cells_b])
@@ -181,8 +182,9 @@ def _is_changed(a: _Side, b: _Side, key: str) -> bool:
     return is_one_a and is_one_b and value_a != value_b
 
 
-def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
-    keys = [key for key in changed if rescales_loss(key)] if is_loss(column) else []
+def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    plug_ins = plug_in_names(rows)
+    keys = [_NAMES.get(key, key) for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
     if keys:
         raise UserError(
             f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
@@ -191,8 +193,7 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
 
 
 def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[ChangedValue]:
-    names = {_DATA: "data (content)"}
-    return [ChangedValue(names.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
+    return [ChangedValue(_NAMES.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
 
 
 def _changed_code(a: _Side, b: _Side) -> list[ChangedValue]:

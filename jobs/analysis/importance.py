@@ -317,7 +317,7 @@ def _verdict(one: Share, *, is_real: bool) -> Share:
 def _refuse(trials: Trials) -> None:
     if not trials.factors:
         raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
-    rulers = [key for key in trials.factors if rescales_loss(key)]
+    rulers = [key for key in trials.factors if rescales_loss(key, trials.plug_ins)]
     if is_loss(trials.column) and rulers:
         name = metric_name(trials.column)
         raise UserError(

@@ -92,7 +92,7 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     factors = (_tabular(trials.factors[first]), _tabular(trials.factors[second]))
     there = trials.only((factors[0].codes >= 0) & (factors[1].codes >= 0))
     cells = _cells(there, first, second)
-    rulers = [key for key in (first, second) if rescales_loss(key)] if is_loss(trials.column) else []
+    rulers = [key for key in (first, second) if is_loss(trials.column) and rescales_loss(key, trials.plug_ins)]
     return Interaction(
         keys=(first, second),
         column=trials.column,

@@ -69,7 +69,7 @@ def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
         margin: A difference of the metric that is too small to care about.
     """
     factor = trials.factors[key]
-    if is_loss(trials.column) and rescales_loss(key):
+    if is_loss(trials.column) and rescales_loss(key, trials.plug_ins):
         return Advice(key, "keep", factor.levels, "it rescales the loss, so the loss cannot judge it")
     if len(factor.levels) < 2:
         return Advice(key, "keep", factor.levels, "only some trials have it, all with the same value")

@@ -31,6 +31,10 @@ Limits = tuple[float | None, float | None]
 Front = Literal["", "yes", "tied", "unknown", "no"]
 
 
+class InfeasibleError(UserError):
+    """Every configuration with a value of the metric breaks a constraint of its study."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aims:
     """What a study asks for beside the metric that ranks.

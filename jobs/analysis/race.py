@@ -1,9 +1,12 @@
 """Racing over seeds: the best configurations of a study get more seeds until one is certainly the best.
 
 The results are tested several times, and each look could mistake luck for a difference. So the looks are planned
-beforehand, and each may err with probability 5 % / looks (Bonferroni). Each look uses the test of the leaderboard
-(`jobs.analysis.ties`), which accounts for picking the best out of many. The first look, at the study's own results, is
-one of the planned looks and tests all configurations, not only the contenders.
+beforehand, and their errors add up to 5 %: by a look with a share t of all planned seeds, 5 % * t^2 are spent. Early
+looks, which see large differences alone, get little, and the last one the most (the power family of Kim and
+DeMets, Design and analysis of group sequential tests based on the type I error spending rate function, Biometrika 74,
+1987). Each look uses the test of the leaderboard (`jobs.analysis.ties`), which accounts for picking the best out of
+many. The first look, at the study's own results, is one of the planned looks and tests all configurations, not only the
+contenders.
 
 `race` depends on the results alone: it works out earlier rounds again from the same rows.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, nan
 
 from jobs.analysis.intervals import ALPHA, mean
@@ -38,9 +42,10 @@ class RaceRule:
     maximise: bool
 
     @property
-    def error(self) -> float:
-        """The error probability of one look; one seed per configuration cannot be tested and is not counted."""
-        return ALPHA / sum(count > 1 for count in self.looks)
+    def errors(self) -> tuple[float, ...]:
+        """The error probability of each look; one seed per configuration cannot be tested and has none."""
+        spent = [ALPHA * (count / self.looks[-1]) ** 2 if count > 1 else 0.0 for count in self.looks]
+        return tuple(now - before for before, now in pairwise([0.0, *spent]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +104,11 @@ def race(values: Values, seeds: Sequence[int], rule: RaceRule) -> Race:
     """
     keys, rounds = list(values), list[tuple[int, tuple[Standing, ...]]]()
     left_out = 0
-    for count in rule.looks:
+    for count, error in zip(rule.looks, rule.errors, strict=True):
         used = seeds[:count]
         if lacking := tuple((key, seed) for seed in used for key in keys if seed not in values[key]):
             return Race(tuple(keys), left_out, tuple(rounds), lacking, "")
-        standings = _look({key: {seed: values[key][seed] for seed in used} for key in keys}, rule)
+        standings = _look({key: {seed: values[key][seed] for seed in used} for key in keys}, rule, error)
         rounds.append((count, standings))
         going = [one.key for one in standings if one.verdict != "worse"]
         keys, left_out = going[: rule.top], left_out + len(going[rule.top :])
@@ -112,13 +117,13 @@ def race(values: Values, seeds: Sequence[int], rule: RaceRule) -> Race:
     return Race(tuple(keys), left_out, tuple(rounds), (), "undecided")
 
 
-def _look(values: Values, rule: RaceRule) -> tuple[Standing, ...]:
+def _look(values: Values, rule: RaceRule, error: float) -> tuple[Standing, ...]:
     sign = -1.0 if rule.maximise else 1.0
     keys = sorted(values, key=lambda key: (sign * mean(list(values[key].values())), key))
     if len(values[keys[0]]) < 2:
         found = [Lead(nan, inf)] * len(keys)
     else:
-        found = leads([values[key] for key in keys], maximise=rule.maximise, error=rule.error)
+        found = leads([values[key] for key in keys], maximise=rule.maximise, error=error)
     verdicts = ["best", *(_verdict(lead, rule.margin) for lead in found[1:])]
     return tuple(
         Standing(key, tuple(values[key].values()), lead.gap, lead.half_width, verdict)

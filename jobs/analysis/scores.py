@@ -1,10 +1,14 @@
 """What a metric's name tells: whether larger is better, and whether the metric uses the labels."""
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from core.config.schema import nearest
+from core.config import plugins
+from core.config.schema import did_you_mean, nearest
 from core.data.dataset import PARTS
 from core.errors import UserError
+from core.evaluation.names import SCALES, Scale
 from jobs.results.names import MEAN5, METRIC, METRICS, resolve
 
 CONSENSUS = "consensus"
@@ -18,14 +22,11 @@ _LABELLED = frozenset(
         *("nmi", "ami", "ari", "fmi", "f", "pair_f1", "homogeneity", "completeness", "v_measure"),
     }
 )
-_LOWER_IS_BETTER = frozenset(
-    {
-        *("davies_bouldin", "perplexity", "seconds", "mse"),
-        *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
-        *("topic_word_overlap", "topic_oov"),
-    }
-)
-_RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
+_ALWAYS_RESCALES = frozenset({"data", "views", "batch_size", "n_clusters"})
+"""The sections and keys of a trial that change the value of every loss at the same weights."""
+_NEVER_RESCALES = frozenset({"optimiser", "epochs", "precision", "evaluation", "early_stopping"})
+"""Those that change no loss at the same weights; of all others the method tells."""
+_KINDS = {"method": "methods", "method.loss": "losses"}
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 SECONDARY = (
     *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
@@ -91,10 +92,8 @@ def uses_labels(metric: str) -> bool:
 
 
 def is_loss(metric: str) -> bool:
-    """Whether the metric is a training loss or a part of one, on that loss's own scale."""
-    name = _without_prefix(metric)
-    is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
-    return is_it and not is_loss_share(metric)
+    """Whether the metric is a training loss or a part of one, on that loss's own scale: its name holds "loss"."""
+    return "loss" in _without_prefix(metric).lower() and not is_loss_share(metric)
 
 
 def is_loss_share(metric: str) -> bool:
@@ -116,19 +115,111 @@ def part_of_pairs(metric: str) -> str:
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
 
 
-def default_mode(metric: str) -> str:
-    """`max` or `min`, whichever is better for the metric."""
-    lower = is_loss(metric) or is_loss_share(metric) or bare(metric) in _LOWER_IS_BETTER
-    return "min" if lower else "max"
+def direction(metric: str, methods: Iterable[str] = ()) -> str:
+    """`max` or `min`, whichever is declared as better for the metric; empty where nothing is declared.
+
+    `core.evaluation.names.SCALES` declares it of the scores of conclus, and a method of its own (`directions`).
+
+    Args:
+        metric: Its name, such as `nmi` or `metric.best.kmeans_acc`.
+        methods: Names or paths of methods that may report it; those of conclus are asked, too.
+    """
+    if is_loss_share(metric) or _is_own_loss(_without_prefix(metric)):
+        return "min"
+    if scale := _scale(metric):
+        return scale.better
+    name = _without_prefix(metric)
+    found = [_declared("methods", one, "directions") or {} for one in (*methods, *plugins.names("methods"))]
+    return next((one[name] for one in found if name in one), "")
 
 
-def rescales_loss(key: str) -> bool:
-    """Whether a change of this parameter changes the scale of the loss, so that values cannot be compared."""
-    parts = key.split(".")
-    if parts[-1] == "weight_decay":
-        return False
-    is_choice = parts[-1] in {"method", "loss"} or (parts[-1] == "name" and parts[-2:-1] in (["method"], ["loss"]))
-    return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]
+def default_mode(metric: str, methods: Iterable[str] = ()) -> str:
+    """`max` or `min`, whichever is better for the metric; see `direction`.
+
+    Raises:
+        UserError: Nothing declares it.
+    """
+    if found := direction(metric, methods):
+        return found
+    known = [*SCALES, "loss", *(f"kmeans_{name}" for name in _LABELLED)]
+    near = "." if _scale(metric) else did_you_mean(_without_prefix(metric), known) or "."
+    raise UserError(
+        f"Nothing declares whether larger or smaller values of {metric!r} are better: give --mode max or --mode min "
+        f"(in a study file: select.mode){near}"
+    )
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """The smallest and the largest value that a score can have; infinite where it has no bound or is not known."""
+    scale = _scale(metric)
+    return (scale.low, scale.high) if scale else (-math.inf, math.inf)
+
+
+def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = None) -> bool:
+    """Whether a change of this parameter may change the value of the loss at the same weights.
+
+    Then values of the loss cannot be compared. What nobody declares may do so: an option of a method that is not
+    installed, a parameter of an imported row.
+
+    Args:
+        key: The dotted key, such as `method.instance_temperature`.
+        plug_ins: The names of the trials' plug-ins by key, as `{"method.name": {"cc", "tcl"}}`. Without names of
+            methods, those of conclus are asked.
+    """
+    section, _, option = key.partition(".")
+    if section in _ALWAYS_RESCALES or section in _NEVER_RESCALES:
+        return section in _ALWAYS_RESCALES
+    names = plug_ins or {}
+    if section == "encoder":
+        methods = names.get("method.name") or plugins.names("methods")
+        return any({section, key} & {*_rescales("methods", one, (section, key))} for one in methods)
+    owner, _, option = key.rpartition(".")
+    if owner not in _KINDS or option in {"name", "loss"}:
+        return True
+    kind = _KINDS[owner]
+    owners = [one for one in names.get(f"{owner}.name") or plugins.names(kind) if _has_option(kind, one, option)]
+    return not owners or any(option in _rescales(kind, one, (option,)) for one in owners)
+
+
+def plug_in_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[Any]]:
+    """The names of plug-ins by key, for `rescales_loss`, of rows of parameters by dotted key."""
+    found: dict[str, set[Any]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key.endswith(".name"):
+                found.setdefault(key, set()).add(value)
+    return found
+
+
+def _rescales(kind: str, name: Any, unknown: Sequence[str]) -> Collection[str]:
+    """What a plug-in declares as rescaling its loss; `unknown` where it declares nothing, or is not installed."""
+    # A path that results name is not opened: it may be anything on this machine.
+    found = _declared(kind, name, "rescales") if name in plugins.names(kind) else None
+    return unknown if found is None else found
+
+
+def _has_option(kind: str, name: Any, option: str) -> bool:
+    """Whether a plug-in has an option, or may have it, since it is not installed."""
+    return name not in plugins.names(kind) or option in {one.name for one in plugins.options(kind, name)}
+
+
+def _declared(kind: str, name: str, attribute: str) -> Any:
+    """What the class of a plug-in declares; None where it declares nothing or cannot be read."""
+    try:
+        return plugins.constant(kind, name, attribute, default=None)
+    except UserError:
+        return None
+
+
+def _scale(metric: str) -> Scale | None:
+    """The declared scale of a score of conclus."""
+    name = _without_prefix(metric)
+    return SCALES.get(name) or SCALES.get(bare(name))
+
+
+def _is_own_loss(name: str) -> bool:
+    """Whether the name is one that conclus or a method's `step` gives a loss: `loss_<part>`, `validation_loss`."""
+    return name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
 
 
 def _without_prefix(metric: str) -> str:

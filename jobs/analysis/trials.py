@@ -68,6 +68,12 @@ class Trials:
     left_out: int = 0
     with_method: frozenset[str] = frozenset()
 
+    @property
+    def plug_ins(self) -> dict[str, tuple[Any, ...]]:
+        """The names of the trials' plug-ins by key, as `{"method.name": ("cc", "tcl")}`."""
+        names = {key: (value,) for key, value in self.constant.items() if key.endswith(".name")}
+        return names | {key: factor.levels for key, factor in self.factors.items() if key.endswith(".name")}
+
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
         """The group number of each trial; trials of a group share the data and all parameters except `without`.
 

@@ -142,7 +142,12 @@ class Progress:
         return " · ".join(parts)
 
     def best_values(self) -> list[float]:
-        """The values of the best configuration of this run so far that breaks no constraint; empty without one."""
+        """The values of the best configuration of this run so far that breaks no constraint; empty without one.
+
+        No score is compared across data sets, so there is none of a study on several.
+        """
+        if self.plan.has_several_data_sets:
+            return []
         select = self.plan.study.select
         limits = Aims.of(asdict(select)).limits
         # `list`, since the thread that serves the summary reads it while the run goes on.
@@ -155,6 +160,8 @@ class Progress:
 
     def best(self) -> str:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
+
+        Empty over several data sets, across which no score is compared.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.

@@ -8,7 +8,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, selection
+from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
@@ -85,7 +86,8 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
         label_free: the best by consensus instead, which uses no labels.
 
     Raises:
-        UserError: there is no such trial, it is not finished, or no trial has a value of the metric.
+        UserError: there is no such trial, it is not finished, no trial has a value of the metric, or those that have
+            one are of several data sets.
     """
     study = study_name(folder)
     found = of_study(folder) if trial is None and not label_free else None
@@ -112,6 +114,10 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     values = dict(enumerate(table[column].to_pylist()))
     rows = enumerate(zip(table["status"].to_pylist(), ranked(table, wishes), strict=True))
     finished = {row: values[row] for row, (status, is_ranked) in rows if status in FINISHED and is_ranked}
+    try:
+        data_sets.refuse_several(table, [row for row, one in finished.items() if one is not None and isfinite(one)])
+    except SeveralDataSetsError as error:
+        raise UserError(f"{error} Name a trial with --trial. {_with_clusters(folder)}") from error
     row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
         keeping = " and keeps the study's constraints" if wishes.limits else ""

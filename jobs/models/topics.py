@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core.config.schema import nearest
 from core.errors import UserError
 from jobs.analysis import apart, selection
+from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.leaderboard import Leaderboard, leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.samples import best_row
@@ -120,7 +121,10 @@ def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None, *,
             "No trial of these results has topics: only a topic model has them, such as the methods bat and nmf."
         )
     if trial is None:
-        board = leaderboard(table, metric, mode, aims)
+        try:
+            board = leaderboard(table, metric, mode, aims)
+        except SeveralDataSetsError as error:
+            raise UserError(f"{error} Choose one with --where, or a trial with --trial.") from error
         return _found(table, *_best(board, table, rows), rows)
     keys = [row["trial_key"] for row in rows]
     unknown = f"No trial with topics begins with {trial!r}: there are {nearest(trial, keys)}."

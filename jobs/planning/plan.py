@@ -59,6 +59,12 @@ class Plan:
         return len(self.trials) < self.n_trials
 
     @property
+    def has_several_data_sets(self) -> bool:
+        """Whether its trials are of several data sets: then no one configuration is the best of all."""
+        varied = self.open and any(key.startswith("data.") for key in self.study.space)
+        return varied or len({one.data_hash for one in self.trials}) > 1
+
+    @property
     def n_trials(self) -> int:
         """Total number of trials of the study."""
         return self.n_cells * len(self.study.seeds)
@@ -131,11 +137,12 @@ def make(study: Study) -> Plan:
     """The plan of a study; without trials if a search algorithm chooses the configurations by results.
 
     Raises:
-        UserError: it has too many trials, or its data cannot be found or read.
+        UserError: it has too many trials, its data cannot be found or read, or its scheduler compares trials of several
+            data sets.
     """
     if study.search.name == "optuna":
         PlannedConfigs(study).make({key: one.examples[0] for key, one in study.space.items()})
-        return Plan(study, (), study.search.trials or 0, 0)
+        return _comparable(Plan(study, (), study.search.trials or 0, 0))
     assignments = _cells(study)
     made = PlannedConfigs(study)
     whole = [made.make(assignment) for assignment in assignments]
@@ -146,7 +153,22 @@ def make(study: Study) -> Plan:
     order = _order(study, len(kept))
     trials = tuple(kept[cell].trial(study.seeds[seed]) for cell, seed in order)
     notes = tuple(_merged(study, whole, cells))
-    return Plan(study, trials, len(kept), len(assignments) - len(kept), notes)
+    return _comparable(Plan(study, trials, len(kept), len(assignments) - len(kept), notes))
+
+
+def _comparable(plan: Plan) -> Plan:
+    """The plan; its scheduler may not compare scores across data sets.
+
+    Raises:
+        UserError: it does.
+    """
+    scheduler = plan.study.search.scheduler
+    if scheduler != "none" and plan.has_several_data_sets:
+        raise UserError(
+            f"{plan.study.name}: search.scheduler: {scheduler} compares the scores of trials while they run, and no "
+            "score is compared across data sets: leave it out, or write a study for each data set"
+        )
+    return plan
 
 
 def _merged(study: Study, cells: Sequence[PlannedConfig], kept: Mapping[str, PlannedConfig]) -> Iterator[str]:

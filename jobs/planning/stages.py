@@ -113,6 +113,20 @@ class StagedStudy:
         start = trial_config.without(trial_config.to_mapping(best), trial_config.unused(best.method.name))
         return self._reader.stage(place, stage.entry, start)
 
+    def refuse_several_data_sets(self, place: int, plan: planning.Plan) -> None:
+        """Checks that what follows a stage compares no scores across data sets.
+
+        Raises:
+            UserError: its trials are of several data sets, and a gate or the start of the next stage compares them.
+        """
+        after = self.stages[place + 1 : place + 2]
+        compares = self.stages[place].gate is not None or any(one.from_best for one in after)
+        if plan.has_several_data_sets and (compares or any(one.gate and one.gate.improves for one in after)):
+            raise UserError(
+                f"{plan.study.name}: its trials are of several data sets, and no score is compared across data sets: "
+                "it can have no continue_if, and no stage can start from its best. Write a study for each data set"
+            )
+
     def gates(self, place: int) -> dict[str, str | None]:
         """The metrics by which gates compare a stage's trials, by their key in the file; None is the study's own."""
         near = [(at, self.stages[at].gate) for at in (place, place + 1) if at < len(self.stages)]
@@ -142,9 +156,8 @@ class StagedStudy:
         metric = gate.metric or own.metric
         mode = own.mode if metric == own.metric else default_mode(metric)
         names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
-        table = load(
-            [results], columns=wanted_columns(metric, aims), studies=names if gate.improves else names[-1:]
-        ).table
+        names = names if gate.improves else names[-1:]
+        table = load([results], columns=wanted_columns(metric, aims), studies=names).table
         board = leaderboard(table, metric, mode, aims)
         # What breaks a constraint is never the best, so it opens no gate.
         barred = {(one.study, one.config_key) for one in board.infeasible}
@@ -344,14 +357,16 @@ def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The best configuration of a stage by its metric."""
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
     from jobs.analysis.pareto import Aims
-    from jobs.results.reader import load
+    from jobs.results.reader import load, take
 
     select = _selected(stage, results)
     aims = Aims.of(asdict(select))
     table = load([results], columns=wanted_columns(select.metric, aims), studies=[stage.name]).table
-    ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode, aims).entries]
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
-    found = next((configs[key] for key in ranked if key in configs), None)
+    # Others may be of earlier plug-ins, or of what the data were before.
+    table = take(table, [row for row, key in enumerate(table["config_key"].to_pylist()) if key in configs])
+    ranked = leaderboard(table, select.metric, select.mode, aims).entries if table.num_rows else ()
+    found = next((configs[one.config_key] for one in ranked), None)
     if found is None:
         raise UserError(f"{stage.name} has no results for its planned configurations: run it first")
     return found

@@ -6,18 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.analysis import intervals
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, score, wanted_columns
-from jobs.analysis.pareto import NO_AIMS, Aims
+from jobs.analysis.estimates import Score
+from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
-from jobs.present import tables
+from jobs.present import pareto, tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
-from jobs.results.reader import load
 
+_BELOW = 10
+"""Of so many configurations the parameters are listed below a table that has no room for them."""
 _SIGNS = {True: "=", False: "", None: "?"}
-_FRONT = {"yes": "yes", "tied": "=", "unknown": "?", "no": "", "": ""}
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
 _ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
@@ -30,12 +29,12 @@ class Sheet:
     Attributes:
         columns: Its columns.
         rows: Its cells.
-        bold: Indices of the rows to emphasise.
+        bold: Indices of the rows, or of the single cells, to emphasise.
     """
 
     columns: list[Column]
     rows: list[list[Any]]
-    bold: tuple[int, ...] = ()
+    bold: tuple[int | tuple[int, int], ...] = ()
 
     def render(self, fmt: str, width: int | None = None) -> str:
         """The sheet as text.
@@ -46,21 +45,24 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def leaderboard_text(
-    results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None, *, aims: Aims = NO_AIMS
-) -> str:
-    """The leaderboard of one study, shown at the end of `conclus run`, for a terminal of that width.
-
-    Raises:
-        UserError: There are no results, none with the metric, or the metric cannot rank them.
-    """
-    loaded = load(results_paths, columns=wanted_columns(metric, aims), studies=[study])
-    return board_text(leaderboard(loaded.table, metric, mode, aims), width)
-
-
 def board_text(board: Leaderboard, width: int | None) -> str:
     """The leaderboard for a terminal: constant parameters, the table, and notes."""
-    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
+    return header(board, width) + board_table(board, width) + footer(board, width)
+
+
+def board_table(board: Leaderboard, width: int | None) -> str:
+    """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
+    text = _human_sheet(board).render("table", width)
+    if width is None or max(map(tables.display_width, text.splitlines())) <= width:
+        return text
+    lines = [
+        line
+        for entry in board.entries[:_BELOW]
+        for line in _wrapped([f"#{entry.rank}", *params_text(board, entry).split()], width)
+    ]
+    more = len(board.entries) - _BELOW
+    lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
+    return _human_sheet(board, beside=False).render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
 
 
 def header(board: Leaderboard, width: int | None) -> str:
@@ -172,9 +174,8 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
 
 
 def params_text(board: Leaderboard, entry: Entry) -> str:
-    """A configuration's parameters that vary over the board: `learning_rate=0.001 threshold=0.95`."""
-    names = short_names([*board.constant, *_varying(board)])
-    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+    """A configuration's parameters that vary over the board: `learning_rate=0.001 method=tcl threshold=0.95`."""
+    return " ".join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in _params(board, [entry]))
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
@@ -214,7 +215,8 @@ def shown(board: Leaderboard) -> list[Entry]:
     return [*board.entries, *board.infeasible, *board.apart]
 
 
-def _human_sheet(board: Leaderboard) -> Sheet:
+def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
+    """The table for people, with the parameters beside the scores or without them."""
     metric = metric_name(board.metric)
     ranked = len(board.entries)
     signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]
@@ -222,11 +224,12 @@ def _human_sheet(board: Leaderboard) -> Sheet:
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
-        *_identity(board),
-        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in shown(board)]),
+        *_studies_column(board),
+        *(_params_columns(board) if beside else ()),
+        (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
-        *_goals(board),
+        *pareto.columns(board, shown(board)),
         *_troubles(board),
         *_secondary(board),
     ]
@@ -241,21 +244,61 @@ def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [(Column("protocol"), [entry.protocol or "-" for entry in shown(board)])]
 
 
-def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+def _studies_column(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
+
+
+def _params_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))]
+
+
+def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:
+    """The columns of parameters: name, values, and whether they are words.
+
+    Of a plug-in that varies, the options that only some of the choices have stand beside its name in one column:
+    `tcl threshold=0.95` under `method`.
+    """
     names = short_names([*board.constant, *_varying(board)])
-    studies = [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
-    params = {key: [_cell(entry.params[key]) for entry in shown(board)] for key in _varying(board)}
-    return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
+    texts = {key: tables.numbers([_cell(entry.params[key]) for entry in entries]) for key in _varying(board)}
+    owners = _owners(board)
+    found: list[tuple[str, list[Any], bool]] = []
+    for key, values in texts.items():
+        own = [option for option, owner in owners.items() if owner == key]
+        if own:
+            options = [
+                {one: texts[one][i] for one in own if entry.params[one] is not None} for i, entry in enumerate(entries)
+            ]
+            told = [
+                " ".join([str(value), *(f"{names[one]}={tables.cell_text(cell)}" for one, cell in each.items())])
+                for value, each in zip(values, options, strict=True)
+            ]
+            found.append((key.removesuffix(".name"), told, True))
+        elif key not in owners:
+            found.append((names[key], values, False))
+    return found
+
+
+def _owners(board: Leaderboard) -> dict[str, str]:
+    """The options that only some choices of a plug-in have, each with the key of the plug-in's name."""
+    heads = [key for key in _varying(board) if key.endswith(".name")]
+    owners: dict[str, str] = {}
+    for key in _varying(board):
+        own = [head for head in heads if key != head and key.startswith(head.removesuffix("name"))]
+        if own and any(entry.params[key] is None for entry in shown(board)):
+            owners[key] = own[0]
+    return owners
 
 
 def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
         "failed": [entry.failed or None for entry in shown(board)],
+        "lost": [entry.lost or None for entry in shown(board)],
         "running": [entry.running or None for entry in shown(board)],
         "imported": [entry.imported or None for entry in shown(board)],
     }
     found = [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
-    return found + _reasons(board)
+    groups = [f"{one.collapsed} of {one.score.n} collapsed" if one.collapsed else None for one in shown(board)]
+    return found + ([(Column("seeds", right=False), groups)] if any(groups) else []) + _reasons(board)
 
 
 def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -270,29 +313,15 @@ def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [
         (
             Column(name, right=False, drop=2 + i),
-            [_interval(entry.secondary.get(name)) for entry in shown(board)],
+            [interval_text(entry.secondary.get(name)) for entry in shown(board)],
         )
         for i, name in enumerate(names)
     ]
 
 
-def _goals(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    """The metrics of the Pareto front beside the one that ranks, and whether a configuration is on the front."""
-    if not board.aims.metrics:
-        return []
-    others = [name for name in board.aims.metrics if metric_name(name) != metric_name(board.metric)]
-    columns = {name: [entry.standing.values.get(name) for entry in shown(board)] for name in others}
-    return [
-        *(
-            (Column(metric_name(name), right=False), [_interval(score(one)) if one else "" for one in values])
-            for name, values in columns.items()
-        ),
-        (Column("front", right=False), [_FRONT[entry.standing.front] for entry in shown(board)]),
-    ]
-
-
-def _interval(score: Score | None) -> str:
-    return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
+def interval_text(score: Score | None) -> str:
+    """A mean with its interval; empty if there is none."""
+    return "" if score is None else score.text
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
@@ -306,17 +335,13 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += [(Column("protocol"), [entry.protocol or None for entry in entries])] if board.apart else []
     parts += [(Column(key), [entry.params[key] for entry in entries]) for key in _varying(board)]
     parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
-    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
+    for name in ("minimum", "maximum", "tied", "failed", "lost", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
+    parts.append((Column("collapsed"), [entry.collapsed / entry.score.n for entry in entries]))
     parts += _reasons(board)
-    if board.aims.limits:
-        parts.append((Column("feasible"), [entry.standing.feasible for entry in entries]))
-    if board.aims.metrics:
-        parts.append((Column("front"), [entry.standing.front or None for entry in entries]))
-    for name in board.aims.metrics:
-        if metric_name(name) not in {metric_name(board.metric), *SECONDARY}:
-            values = [entry.standing.values.get(name) for entry in entries]
-            parts += _numbers(metric_name(name), [score(one) if one else None for one in values])
+    parts += pareto.exact_columns(board, entries)
+    for name, scores in pareto.goals(board, entries).items():
+        parts += _numbers(name, scores) if name not in SECONDARY else []
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
@@ -327,6 +352,8 @@ def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, li
     return [
         (Column(name), [score and score.mean for score in scores]),
         (Column(f"{name}_half_width"), [score and score.half_width for score in scores]),
+        (Column(f"{name}_low"), [score and score.low for score in scores]),
+        (Column(f"{name}_high"), [score and score.high for score in scores]),
         (Column(f"{name}_n"), [score and score.n for score in scores]),
     ]
 

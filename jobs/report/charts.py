@@ -60,8 +60,8 @@ def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
 
 
 def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
-    half = entry.score.half_width or 0.0
-    ends = [places.place(entry.score.mean + sign * half) for sign in (-1, 1)]
+    score = entry.score
+    ends = [places.place(score.mean if one is None else one) for one in (score.low, score.high)]
     return max(ends[0], places.start - 6), min(ends[1], places.end + 6)
 
 
@@ -252,12 +252,14 @@ FRONT = {
 """The marks of `pareto` and what they mean."""
 _FRONT_MARKS = {"yes": "square", "tied": "tied", "unknown": "unknown", "no": "worse"}
 _RANKS = 8
+FrontPoints = list[tuple[Entry, str, tuple[float, float]]]
+"""Configurations with their mark, and the means of another metric of the Pareto front and of the first one."""
 
 
-def front_points(board: Leaderboard) -> dict[str, list[tuple[Entry, str, tuple[float, float]]]]:
-    """For each other metric of the Pareto front, configurations with their mark and the means of it and the first."""
+def front_points(board: Leaderboard) -> dict[str, FrontPoints]:
+    """For each other metric of the Pareto front, the configurations."""
     names = [*board.aims.metrics]
-    found: dict[str, list[tuple[Entry, str, tuple[float, float]]]] = {name: [] for name in names[1:]}
+    found: dict[str, FrontPoints] = {name: [] for name in names[1:]}
     for entry in (*board.entries, *board.infeasible):
         kind = "triangle" if entry.standing.feasible is False else _FRONT_MARKS.get(entry.standing.front)
         values = entry.standing.values
@@ -266,7 +268,7 @@ def front_points(board: Leaderboard) -> dict[str, list[tuple[Entry, str, tuple[f
     return {name: points for name, points in found.items() if points}
 
 
-def pareto(found: Sequence[tuple[Entry, str, tuple[float, float]]], names: tuple[str, str]) -> Markup:
+def pareto(found: FrontPoints, names: tuple[str, str]) -> Markup:
     """The configurations by two metrics of the Pareto front; the first ones on it have their ranks."""
     width, height = _PANEL
     x = scale.over([place[0] for _, _, place in found], 52, width - 24)

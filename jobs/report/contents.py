@@ -9,13 +9,14 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, origin, outcomes, pareto, selection
+from jobs.analysis import apart, data_sets, origin, outcomes, pareto, selection
 from jobs.analysis import trials as valued
+from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboards
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import InfeasibleError, Leaderboard, RescaledError, leaderboard, wanted_columns
-from jobs.analysis.pareto import NO_AIMS, Aims
+from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
@@ -51,7 +52,7 @@ class Contents:
         metric: The ranking metric, as requested.
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
-        board: The leaderboard; None if the metric may not rank these configurations, or none keeps the constraints.
+        boards: The leaderboard of each data set, by its name; empty if the metric may not rank these configurations.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -79,7 +80,7 @@ class Contents:
     metric: str
     mode: str
     where: str
-    board: Leaderboard | None
+    boards: Boards
     refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
@@ -98,6 +99,16 @@ class Contents:
     courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
+
+    @property
+    def board(self) -> Leaderboard | None:
+        """The leaderboard; None if there is none, or one for each of several data sets."""
+        return self.boards[0][1] if len(self.boards) == 1 else None
+
+    @property
+    def compared(self) -> Comparison | None:
+        """The methods compared over data sets; None without several of them."""
+        return comparison(self.boards) if len(self.boards) > 1 else None
 
 
 def gather(
@@ -129,7 +140,8 @@ def gather(
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
-    board, refused = _board(table, (metric, mode), aims)
+    boards, refused = _boards(table, (metric, mode), aims)
+    board = boards[0][1] if len(boards) == 1 else None
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -140,7 +152,7 @@ def gather(
         metric=metric,
         mode=mode,
         where=where,
-        board=board,
+        boards=boards,
         refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
@@ -162,11 +174,11 @@ def gather(
     )
 
 
-def _board(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Leaderboard | None, UserError | None]:
+def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boards, UserError | None]:
     try:
-        return leaderboard(table, *ranking, aims), None
+        return leaderboards(table, *ranking, aims), None
     except (RescaledError, InfeasibleError) as error:
-        return None, error
+        return (), error
 
 
 def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
@@ -254,18 +266,22 @@ def _clusters(
         return _NO_CLUSTERS
     column = metric_column(table.column_names, metric)
     wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
-    rows = [
-        row
-        for row in table.select(wanted).to_pylist()
-        if (row["study"], row["trial_key"], row["attempt_id"]) in names
-        and row[column] is not None
-        and isfinite(row[column])
-    ]
+    parts = data_sets.split(table.filter(table[column].is_valid()))
+    found = {
+        name: [
+            row
+            for row in part.select(wanted).to_pylist()
+            if (row["study"], row["trial_key"], row["attempt_id"]) in names and isfinite(row[column])
+        ]
+        for name, part in parts
+    }
+    # No score is compared across data sets: of several, the first with clusters is shown.
+    data, rows = next((pair for pair in found.items() if pair[1]), ("", []))
     if not rows:
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
     which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
-    others = f"the best of the {len(rows):,} whose clusters are stored"
+    others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:
         kept = assignments.read(folders[best["study"]], best)

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.seal import seal_json
 from jobs.commands.aggregate import command
 from jobs.commands.compact import command as compact_command
-from jobs.present.leaderboard import leaderboard_text
+from jobs.present.comparison import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
 from jobs.study import snapshot, study
@@ -31,6 +31,7 @@ def fill(results, study="s", rates=(1e-3, 1e-2), seeds=(0, 1, 2), **changes):
                 "seed": seed,
                 "attempt_id": f"A{seed}",
                 "status": "ok",
+                "data_hash": "d",
                 "started": datetime(2026, 6, 7, 8, 18, 15, tzinfo=UTC) - timedelta(hours=seed),
                 "params": {"optimiser.learning_rate": rate, "threshold": 0.95, "epochs": 60},
                 "metrics": dict.fromkeys(SCORES, value),

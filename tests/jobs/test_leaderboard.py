@@ -25,6 +25,7 @@ def rows(cells, *, metric="nmi", params=None, status="ok"):
             seed=seed,
             attempt_id="A",
             status=status,
+            data_hash="d",
             params={"lr": float(i), "epochs": 60} if params is None else params[config],
             metrics={} if value is None else {metric: value},
         )

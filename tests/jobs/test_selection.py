@@ -22,7 +22,7 @@ from jobs.analysis.scores import default_mode, uses_labels, within_trial
 from jobs.analysis.selection import PARTS, agreement, criteria_report, spearman, with_consensus
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
-from jobs.present.leaderboard import leaderboard_text
+from jobs.present.comparison import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt, to_table
 
@@ -285,6 +285,8 @@ def test_a_leaderboard_by_labels_says_what_choosing_without_them_gives():
     others = made_study()
     for row in others:
         row.study = "t"
+    for row in rows + others:
+        row.data_hash = "d"
     both = leaderboard(to_table(rows + others), "nmi", "max").notes
     assert any("cannot be compared between studies" in note for note in both)
 

@@ -19,7 +19,8 @@ from jobs.models import choice
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
 from jobs.planning.tpe import _assignment
-from jobs.present.leaderboard import board_sheet, leaderboard_text
+from jobs.present.comparison import leaderboard_text
+from jobs.present.leaderboard import board_sheet
 from jobs.results import writer
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
