@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +17,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.analysis import data_sets
+from jobs.analysis import data_sets, outcomes
 from jobs.analysis.data_sets import DATA
+from jobs.analysis.estimates import COLLAPSED
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Entry, Leaderboard, NoValueError, leaderboard
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
+from jobs.analysis.ties import FEW_SEEDS
+from jobs.results.names import PARAM
 from jobs.results.reader import take
 
 FEWEST_SETS = 5
@@ -60,11 +63,13 @@ class ComparedRow:
         params: What tells it from the other rows, by dotted key.
         cells: Its score on each data set; None where it has none.
         average_rank: The mean of its ranks on `Comparison.ranked_on`, 1 for the best; None if it is of fewer than two.
+        failed: The data sets on which it has no score because its training failed: its rank there is the last.
     """
 
     params: Mapping[str, Any]
     cells: tuple[CellScore | None, ...]
     average_rank: float | None
+    failed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Comparison:
         picked_by: The metric by which the configuration of each cell was picked.
         data: The names of the data sets.
         rows: The methods, the best average rank first.
-        ranked_on: The data sets over which ranks are averaged: those on which every row has a score.
+        ranked_on: The data sets over which ranks are averaged: those on which every row has a score or failed.
         test: Friedman's test over these; None if they are fewer than `FEWEST_SETS`.
     """
 
@@ -135,10 +140,15 @@ def leaderboards(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) 
 def notes(boards: Boards) -> tuple[list[str], dict[str, list[str]]]:
     """The sentences that hold for all the leaderboards, and those of each by the name of its data set.
 
-    A sentence with a number counts what is in its own leaderboard.
+    A sentence with a number counts what is in its own leaderboard, but for those that are always the same.
     """
     first, *rest = [board.notes for _, board in boards]
-    shared = [note for note in first if not rest or (all(note in one for one in rest) and not _NUMBER.search(note))]
+    shared = [
+        note
+        for note in first
+        if not rest
+        or (all(note in one for one in rest) and (note in {FEW_SEEDS, COLLAPSED} or not _NUMBER.search(note)))
+    ]
     return shared, {name: [note for note in board.notes if note not in shared] for name, board in boards}
 
 
@@ -153,25 +163,27 @@ def comparisons(table: pa.Table, boards: Boards, others: Mapping[str, str]) -> l
     Raises:
         UserError: No trial of a cell has one of the further metrics, or it may not rank them.
     """
-    first = comparison(boards)
+    first = comparison(table, boards)
     picked = {(cell.entry.study, cell.entry.config_key) for row in first.rows for cell in row.cells if cell is not None}
     keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
     rows = take(table, [place for place, key in enumerate(keys) if key in picked])
     found = [first]
     for metric, mode in others.items():
-        own = comparison(leaderboards(rows, metric, mode), varied(boards))
+        own = comparison(table, leaderboards(rows, metric, mode), varied(boards))
         counted = {cell.entry.config_key: cell.among for row in first.rows for cell in row.cells if cell is not None}
         found.append(replace(_with_counts(own, counted), picked_by=first.picked_by))
     return found
 
 
-def comparison(boards: Boards, keys: Sequence[str] | None = None) -> Comparison:
+def comparison(table: pa.Table, boards: Boards, keys: Sequence[str] | None = None) -> Comparison:
     """Compares the methods over data sets; where all are of one method, its configurations.
 
     A method is represented on each data set by its configuration with the best mean there. It is tied with the best if
-    the leaderboard cannot tell one of its configurations from the best.
+    the leaderboard cannot tell one of its configurations from the best. Where the training of all of them failed, it is
+    the last.
 
     Args:
+        table: The rows of the leaderboards.
         boards: The leaderboards of the data sets, by one metric.
         keys: The parameters that tell rows apart; by default those of `varied`.
     """
@@ -183,12 +195,20 @@ def comparison(boards: Boards, keys: Sequence[str] | None = None) -> Comparison:
             row = tuple(params.get(key) for key in keys)
             found.setdefault(row, {}).setdefault(name, []).append(entry)
     names = tuple(name for name, _ in boards)
+    for row, name in _lost(table, keys):
+        if name in names:
+            found.setdefault(row, {}).setdefault(name, [])
     cells = {row: tuple(_cell(of.get(name, ())) for name in names) for row, of in found.items()}
-    shared = [place for place in range(len(names)) if all(one[place] is not None for one in cells.values())]
+    shared = [place for place, name in enumerate(names) if all(name in of for of in found.values())]
     ranks = np.array([_ranks([one[place] for one in cells.values()]) for place in shared]).reshape(-1, len(cells))
     means = ranks.mean(axis=0).tolist() if len(shared) > 1 else [None] * len(cells)
     rows = [
-        ComparedRow(dict(zip(keys, row, strict=True)), one, average)
+        ComparedRow(
+            dict(zip(keys, row, strict=True)),
+            one,
+            average,
+            frozenset(name for name, of in found[row].items() if not of),
+        )
         for (row, one), average in zip(cells.items(), means, strict=True)
     ]
     column = metric_name(boards[0][1].metric)
@@ -257,18 +277,30 @@ def _cell(entries: Sequence[Entry]) -> CellScore | None:
     return CellScore(first, verdict, len(entries))
 
 
+def _lost(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The row and the data set of each trial whose training failed."""
+    for name, part in data_sets.split(table):
+        columns = [
+            part[column].to_pylist() if (column := f"{PARAM}{key}") in part.column_names else [None] * part.num_rows
+            for key in keys
+        ]
+        for is_lost, *row in zip(outcomes.lost(part), *columns, strict=True):
+            if is_lost:
+                yield tuple(row), name
+
+
 def _ranks(cells: Sequence[CellScore | None]) -> list[float]:
-    """The ranks on one data set; equal means share the mean of their ranks."""
-    places = np.array([cell.entry.rank for cell in cells if cell is not None])
-    scores = np.array([cell.entry.score.mean for cell in cells if cell is not None])
-    order = places.argsort().argsort() + 1.0
-    return [float(order[scores == score].mean()) for score in scores]
+    """The ranks on one data set; equal scores share the mean of their ranks, and those without one are the last."""
+    places = [math.inf if cell is None else cell.entry.rank for cell in cells]
+    order = np.array(places).argsort(kind="stable").argsort() + 1.0
+    scores = [None if cell is None else (cell.entry.score.mean, cell.entry.lost) for cell in cells]
+    return [float(order[[other == score for other in scores]].mean()) for score in scores]
 
 
 def _place(row: ComparedRow) -> tuple[float, float, str]:
     """The sort key: the average rank, else the mean of the ranks that there are."""
     there = [cell.entry.rank for cell in row.cells if cell is not None]
-    own = sum(there) / len(there)
+    own = sum(there) / len(there) if there else math.inf
     return own if row.average_rank is None else row.average_rank, own, str(dict(row.params))
 
 

@@ -71,7 +71,7 @@ def refuse_several(table: pa.Table, rows: Sequence[int]) -> None:
 
 
 def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
-    """A name for each data set, no two of which are equal: `digits`, or `file path=iris.csv` where two are files.
+    """A name for each data set, no two of which are equal: `digits`, or `iris.csv` where two are files.
 
     Args:
         table: Rows with the parameters of `data`.
@@ -90,14 +90,13 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
     told: dict[str, str] = {}
     for one, place in first.items():
         alike = [first[other] for other, name in called.items() if name == called[one]]
-        words = [called[one]]
-        if len(alike) > 1:
-            words += [
-                f"{option}={_shown(option, cells[place])}"
-                for option, cells in columns.items()
-                if option != "name" and len({_shown(option, cells[other]) for other in alike}) > 1
-            ]
-        told[one] = " ".join(words)
+        differ = {
+            option: _shown(option, cells[place])
+            for option, cells in columns.items()
+            if option != "name" and len({_shown(option, cells[other]) for other in alike}) > 1
+        }
+        first_word = differ.pop("path", called[one])
+        told[one] = " ".join([first_word, *(f"{option}={value}" for option, value in differ.items())])
     counts = [*told.values()]
     return {one: f"{name} {one[:_DIGITS]}" if counts.count(name) > 1 else name for one, name in told.items()}
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis import apart
-from jobs.analysis.intervals import half_width, holm, mean, paired_p
+from jobs.analysis.intervals import Estimate, half_width, holm, mean, paired, paired_p, resolution, rounding
 from jobs.analysis.samples import constants, samples
 from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
 from jobs.results import records
@@ -23,6 +23,9 @@ _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
 _NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
+
+ENOUGH_SEEDS = 3
+"""The fewest shared seeds from which `=` is said; with two, Student's factor is 12.7."""
 
 Identity = tuple[tuple[str, Any], ...]
 
@@ -54,7 +57,7 @@ class Pair:
         difference: Mean of B - A over the shared seeds; None without any.
         half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds.
         verdict: `better` or `worse` for B if the difference is significant (5 %, Holm over all configurations), `=` if
-            it is not, `?` with fewer than two shared seeds.
+            `ENOUGH_SEEDS` shared seeds or more show none, `?` if fewer show none: they could hardly show one.
     """
 
     params: Mapping[str, Any]
@@ -75,6 +78,7 @@ class Difference:
         mode: `max` or `min`, whichever is better.
         changes: What has one value in all of A and another in all of B.
         pairs: The configurations in both.
+        overall: The mean difference over all of them; None for fewer than three pairs of trials.
         only_before: The configurations only in A, by the parameters in which configurations differ.
         only_after: The configurations only in B, likewise.
         imported: Number of rows in both that were imported from a user's own table.
@@ -84,6 +88,7 @@ class Difference:
     mode: str
     changes: tuple[ChangedValue, ...]
     pairs: tuple[Pair, ...]
+    overall: Estimate | None
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
     imported: int
@@ -139,11 +144,13 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     cells_a, cells_b = a.cells(kept), b.cells(kept)
     telling = _differing_keys([*cells_a, *cells_b])
     shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
+    cells = [(_params(one, telling), cells_a[one], cells_b[one]) for one in shared]
     return Difference(
         metric=column,
         mode=mode,
         changes=(*_changed_params(a, b, changed), *_changed_code(a, b)),
-        pairs=tuple(_pairs([(_params(one, telling), cells_a[one], cells_b[one]) for one in shared], mode)),
+        pairs=tuple(_pairs(cells, mode)),
+        overall=_overall(cells),
         only_before=tuple(_params(one, telling) for one in sorted(cells_a.keys() - cells_b.keys(), key=str)),
         only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
         imported=a.imported + b.imported,
@@ -187,7 +194,7 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Seq
     keys = [_NAMES.get(key, key) for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
     if keys:
         raise UserError(
-            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
+            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which can rescale the loss. "
             f"Give a quality metric, such as --metric {quality_metric(keys)}."
         )
 
@@ -222,31 +229,48 @@ def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:
     return {key: value for key, value in identity if key in telling}
 
 
-def _pairs(cells: Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]], mode: str) -> list[Pair]:
-    p_values = [_p_value(a, b) for _, a, b in cells]
+Cells = Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]]
+"""The parameters of each configuration, and its values in A and in B by seed."""
+
+
+def _rounded(cells: Cells) -> float:
+    """The variance that rounding adds to a difference of two values."""
+    return 2 * rounding(resolution(value for _, *sides in cells for side in sides for value in side.values()))
+
+
+def _overall(cells: Cells) -> Estimate | None:
+    import numpy as np
+
+    found = [
+        (b[seed] - a[seed], place, seed)
+        for place, (_, a, b) in enumerate(cells)
+        for seed in sorted(a.keys() & b.keys())
+    ]
+    differences, places, seeds = np.array(found, np.float64).reshape(-1, 3).T
+    return paired(differences, places.astype(np.int64), seeds.astype(np.int64), _rounded(cells))
+
+
+def _pairs(cells: Cells, mode: str) -> list[Pair]:
+    rounded = _rounded(cells)
+    found = [[b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())] for _, a, b in cells]
+    p_values = [paired_p(differences, rounded) if len(differences) > 1 else None for differences in found]
     rejected = iter(holm([p for p in p_values if p is not None]))
-    told = [None if p is None else next(rejected) for p in p_values]
-    return [_pair(params, a, b, mode, is_told) for (params, a, b), is_told in zip(cells, told, strict=True)]
+    told = [p is not None and next(rejected) for p in p_values]
+    return [
+        Pair(
+            params=params,
+            before=mean(list(a.values())) if a else None,
+            after=mean(list(b.values())) if b else None,
+            seeds=len(differences),
+            difference=mean(differences) if differences else None,
+            half_width=half_width(differences, rounded),
+            verdict=_verdict(differences, mode, is_told=is_told),
+        )
+        for (params, a, b), differences, is_told in zip(cells, found, told, strict=True)
+    ]
 
 
-def _p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
-    """The two-sided p-value of equal means over the shared seeds; None for fewer than two."""
-    shared = a.keys() & b.keys()
-    return paired_p([b[seed] - a[seed] for seed in shared]) if len(shared) > 1 else None
-
-
-def _pair(params: dict[str, Any], a: Mapping[int, float], b: Mapping[int, float], mode: str, told: bool | None) -> Pair:
-    differences = [b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())]
-    centre = mean(differences) if differences else None
-    verdict = "?" if told is None else "="
-    if told and centre is not None:
-        verdict = "better" if (centre > 0) == (mode == "max") else "worse"
-    return Pair(
-        params=params,
-        before=mean(list(a.values())) if a else None,
-        after=mean(list(b.values())) if b else None,
-        seeds=len(differences),
-        difference=centre,
-        half_width=half_width(differences),
-        verdict=verdict,
-    )
+def _verdict(differences: Sequence[float], mode: str, *, is_told: bool) -> str:
+    if not is_told:
+        return "=" if len(differences) >= ENOUGH_SEEDS else "?"
+    return "better" if (mean(differences) > 0) == (mode == "max") else "worse"

@@ -21,7 +21,7 @@ from core.config import plugins, trial
 from core.errors import counted
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
-from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
+from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
@@ -139,10 +139,16 @@ def compare(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
 
 
 def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedDifference]:
-    """The comparison of every other value of the parameter with the value `reference`."""
+    """The comparison of every other value of the parameter with `reference`, such as the best one.
+
+    As the reference may have been picked by its values, verdicts are corrected over all pairs of values.
+    """
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
-    return _differences(cells, mode, cells.factor.levels.index(reference))
+    place = cells.factor.levels.index(reference)
+    others = [other for other in range(len(cells.factor.levels)) if other != place]
+    pairs = list(combinations([place, *others], 2))
+    return _with_verdicts(_compared(cells, mode, pairs), mode)[: len(others)]
 
 
 def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
@@ -241,7 +247,8 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Paired
 
 def _compared(cells: _Cells, mode: str, comparisons: Sequence[tuple[int, int]]) -> list[PairedDifference]:
     spreads = cells.spreads()
-    return [_difference(cells, pair, _pooled(spreads, spreads.get(pair)), mode) for pair in comparisons]
+    own = [spreads.get((min(pair), max(pair))) for pair in comparisons]
+    return [_difference(cells, pair, _pooled(spreads, one), mode) for pair, one in zip(comparisons, own, strict=True)]
 
 
 def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mode: str) -> PairedDifference:
@@ -322,9 +329,9 @@ def _refusal(trials: Trials, key: str) -> str:
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
-        f"{key} is not ranked by {loss}: it rescales the loss itself, so a smaller {loss} at another {name} does not "
-        f"mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a share of "
-        "its value for chance."
+        f"{key} is not ranked by {loss}: it can rescale the loss itself, so a smaller {loss} at another {name} "
+        f"need not mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a "
+        "share of its value for chance."
     )
 
 
@@ -348,7 +355,7 @@ def _metric_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
         return f"{name} is measured on the {part} part."
-    return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."
+    return f"Compared by {name}, {about_labels(column)}."
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+import pyarrow as pa
 
-from jobs.analysis import intervals, student
+from jobs.analysis import intervals, outcomes, student
 from jobs.analysis.intervals import ALPHA, half_width, mean, variance
+from jobs.analysis.leaderboard import by_seed
 from jobs.analysis.ties import leads
 from jobs.analysis.trials import Vector
 
@@ -36,6 +38,45 @@ class Verdict:
 
     is_open: bool
     why: str
+
+
+def of_all(verdicts: Sequence[tuple[str, Verdict]]) -> Verdict:
+    """One verdict from those of all data sets, under their names: each has to be open."""
+    if len(verdicts) == 1:
+        return verdicts[0][1]
+    told = [(name, one) for name, one in verdicts if not one.is_open] or verdicts
+    return Verdict(is_open=told is verdicts, why="; ".join(f"{name}: {one.why}" for name, one in told))
+
+
+def with_lost(
+    table: pa.Table, column: str, *, maximise: bool, threshold: float | None
+) -> tuple[dict[tuple[str, str], dict[int, float]], int]:
+    """The values by (study, configuration) and by seed, in which a trial whose training failed has the worst one.
+
+    That is the worst of all values, or the threshold where that is worse. A configuration of which all trials failed
+    has no values. See `outcomes.lost`.
+
+    Args:
+        table: Rows from `read_results`, one per trial.
+        column: The metric's column.
+        maximise: Whether larger is better.
+        threshold: The value that a configuration has to reach, if there is one.
+
+    Returns:
+        The values, and the number of those trials.
+    """
+    found = by_seed(table, column)
+    rows = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed")), strict=True)
+    lost = [row for row, is_lost in zip(rows, outcomes.lost(table), strict=True) if is_lost]
+    for study, config_key, seed in lost:
+        found.get((study, config_key), {}).pop(seed, None)
+    found = {key: cell for key, cell in found.items() if cell}
+    known = [value for cell in found.values() for value in cell.values()]
+    known += [] if threshold is None else [threshold]
+    told = [(found[study, config_key], seed) for study, config_key, seed in lost if (study, config_key) in found]
+    for cell, seed in told:
+        cell[seed] = min(known) if maximise else max(known)
+    return found, len(told)
 
 
 def reaches(

@@ -17,6 +17,7 @@ from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Stand
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
+    about_labels,
     bounds,
     is_loss,
     metric_column,
@@ -153,7 +154,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         aims: The constraints, and the metrics of the Pareto front; what breaks a constraint is not ranked.
 
     Raises:
-        UserError: There is no such metric.
+        UserError: There is no such metric; or it is the consensus, and the trials are not ranked among each other.
         NoValueError: No finished trial has a value of it.
         InfeasibleError: All configurations that have one break a constraint.
         SeveralDataSetsError: These trials are of several data sets; see `jobs.analysis.comparison`.
@@ -165,6 +166,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     table = apart.with_contents(only if only.num_rows else table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
+    if column == selection.CONSENSUS_COLUMN:
+        selection.refuse_mixed(table)
     constant, of_some = samples.settings([one.filter(one[column].is_valid()) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
@@ -270,7 +273,7 @@ def _refuse_rescaled(metric: str, cells: Sequence[_Cell], constant: Mapping[str,
     if keys:
         raise RescaledError(
             f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
-            "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
+            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
             f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
         )
 
@@ -379,10 +382,13 @@ def _label_note(column: str) -> str:
         held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
         return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
     if uses_labels(column):
-        return f"Ranked by {name}, which uses the labels. Without labels this choice is not possible."
+        return f"Ranked by {name}, which uses the labels."
     if name == CONSENSUS:
-        return f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}."
-    return f"Ranked by {name}, which uses no labels."
+        return (
+            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}. It depends "
+            "on which trials are there: other trials beside these can change their order."
+        )
+    return f"Ranked by {name}, {about_labels(column)}."
 
 
 def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
@@ -390,10 +396,13 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
     if len({entry.study for entry in entries}) > 1:
         return ["Consensus is a rank within a study and cannot be compared between studies."] if known else []
+    if known and len({entry.params.get("n_clusters") for entry in entries}) > 1:
+        return ["Consensus is a rank among trials of one n_clusters and cannot be compared between them."]
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"
-    return [f"Chosen without labels (consensus): {metric_name(column)} {chosen.score.mean:.3f}, {place}."]
+    name = metric_name(column)
+    return [f"The first by consensus, which uses no labels, has {name} {chosen.score.mean:.3f}: {place}."]

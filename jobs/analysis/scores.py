@@ -91,6 +91,16 @@ def uses_labels(metric: str) -> bool:
     return bare(metric) in _LABELLED
 
 
+def about_labels(metric: str) -> str:
+    """Whether the metric uses the labels, to follow its name: "which uses no labels"."""
+    if uses_labels(metric):
+        return "which uses the labels"
+    name = _without_prefix(metric)
+    if metric.startswith("health.") or is_loss_share(metric) or _is_own_loss(name) or _scale(metric):
+        return "which uses no labels"
+    return "a score that nothing declares, so that it is not known whether it uses the labels"
+
+
 def is_loss(metric: str) -> bool:
     """Whether the metric is a training loss or a part of one, on that loss's own scale: its name holds "loss"."""
     return "loss" in _without_prefix(metric).lower() and not is_loss_share(metric)

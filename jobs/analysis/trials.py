@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.intervals import resolution, rounding
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -102,6 +103,87 @@ class Trials:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean of each configuration, and the scatter of its seeds.
+
+    Attributes:
+        values: One mean per configuration.
+        factors: The parameters that vary, one code per configuration.
+        noise: Variance of single trials within a configuration, at least that of rounding; None if nothing was
+            repeated.
+        freedom: Degrees of freedom of `noise`.
+        per_mean: Mean of 1/n over configurations: the noise of a mean is `noise * per_mean`.
+        rounded: The variance that rounding adds to a value.
+        singles: The values of single trials.
+        owners: The configuration of each single trial.
+        seeds: The seed of each single trial, numbered from 0.
+        counts: Number of trials per configuration.
+        seed: Mean square of what a seed adds to all configurations, and its degrees of freedom; None if configurations
+            share too few seeds.
+        own: Variance of single trials without what a seed adds to all configurations, and its degrees of freedom; None
+            if nothing was repeated.
+    """
+
+    values: Vector
+    factors: Mapping[str, Factor]
+    noise: float | None
+    freedom: int
+    per_mean: float
+    rounded: float
+    singles: Vector
+    owners: Codes
+    seeds: Codes
+    counts: Codes
+    seed: tuple[float, int] | None
+    own: tuple[float, int] | None
+
+    @classmethod
+    def of(cls, trials: Trials) -> "Means":
+        """The means of the trials' configurations."""
+        owners = trials.groups(seeds=False)
+        _, first = np.unique(owners, return_index=True)
+        _, seeds = np.unique(trials.seeds.codes, return_inverse=True)
+        counts = np.bincount(owners)
+        means = np.bincount(owners, trials.values) / counts
+        freedom = len(owners) - len(counts)
+        residual = trials.values - means[owners]
+        within, repeats = float(residual @ residual), np.bincount(seeds)
+        by_seed, others = float((np.bincount(seeds, residual) ** 2 / repeats).sum()), len(repeats) - 1
+        rounded = rounding(resolution(trials.values.tolist()))
+        factors = {key: replace(factor, codes=factor.codes[first]) for key, factor in trials.factors.items()}
+        if len(trials.data.levels) > 1 and not any(key.startswith("data.") for key in factors):
+            factors["data"] = replace(trials.data, codes=trials.data.codes[first])
+        noise = max(within / freedom, rounded) if freedom else None
+        per_mean = float((1 / counts).mean())
+        own = None if noise is None else (noise, freedom)
+        is_crossed = others > 0 and freedom > others
+        if is_crossed:
+            own = max((within - by_seed) / (freedom - others), rounded), freedom - others
+        seed = (by_seed / others, others) if is_crossed else None
+        return cls(means, factors, noise, freedom, per_mean, rounded, trials.values, owners, seeds, counts, seed, own)
+
+    @property
+    def variance(self) -> float:
+        """The variance of one trial of a randomly picked configuration; not below that within configurations."""
+        between = float(self.values.var(ddof=1)) if len(self.values) > 1 else 0.0
+        # What a seed adds to all configurations is not in the differences between their means.
+        return (self.noise or 0.0) + max(0.0, between - (self.own[0] if self.own else 0.0) * self.per_mean)
+
+    def scatter(self) -> tuple[Vector, Vector] | None:
+        """The variance of each mean by the scatter of its seeds, and its degrees of freedom; None without repeats.
+
+        A configuration that was run once has the noise of all.
+        """
+        if self.noise is None:
+            return None
+        squares = np.bincount(self.owners, (self.singles - self.values[self.owners]) ** 2)
+        own = np.maximum(squares / np.maximum(self.counts - 1, 1), self.rounded)
+        is_repeated = self.counts > 1
+        variances = np.where(is_repeated, own, self.noise) / self.counts
+        return variances, np.where(is_repeated, self.counts - 1, self.freedom).astype(np.float64)
+
+
 def wanted_columns(metric: str) -> list[str]:
     """The columns that `gather` reads."""
     names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *apart.COLUMNS]
@@ -117,10 +199,13 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         columns: All columns of the results, to suggest a name if the metric is not known.
 
     Raises:
-        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations.
+        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations;
+            or it is the consensus, and the trials are not ranked among each other.
     """
     table, _ = apart.split(apart.with_contents(need_samples(table)))
-    table = selection.with_consensus(table) if metric == CONSENSUS else table
+    if metric == CONSENSUS:
+        table = selection.with_consensus(table)
+        selection.refuse_mixed(table)
     column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)

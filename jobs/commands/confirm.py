@@ -1,4 +1,4 @@
-"""`conclus confirm`: more seeds for the best configurations, until one is surely the best."""
+"""`conclus confirm`: more seeds for the best configurations, until they are told apart."""
 
 from __future__ import annotations
 
@@ -66,11 +66,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Run more seeds of the best configuration and of those tied with it, until the seeds tell them apart.
 
     The study is the one in the folder RESULTS (default: results), or a STUDY file with --results. In each round, every
-    contender gets more seeds; one that is surely worse gets no more. It ends when one contender is left, when the
-    remaining ones differ by less than --margin, or at --seeds-at-most. The planned rounds share an error of 5 %: if
-    there is no difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end makes a
-    new plan with its own 5 %. The exit code is 1 if the end is undecided, and 3 if --hours or the time of its job are
-    over.
+    contender gets more seeds; one that is found to be worse gets no more. It ends when one contender is left, when the
+    remaining ones differ from the best by less than --margin, or at --seeds-at-most. A seed whose training fails counts
+    as the worst value. The planned rounds share an error of 5 %: if there is no difference, fewer than 5 in 100 studies
+    find one. Raising --seeds-at-most after an undecided end makes a new plan with its own 5 %. The best is also shown
+    on the added seeds alone, which did not choose the contenders. The exit code is 1 if the end is undecided, and 3 if
+    --hours or the time of its job are over.
 
     After Ctrl-C, the same command continues; finished trials are not run again.
     """

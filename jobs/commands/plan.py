@@ -159,15 +159,31 @@ def _headline(plan: Plan) -> str:
 
 
 def _space(study: Any) -> list[str]:
-    width = max((len(key) for key in study.space), default=0)
-    return [f"  {key:{width}}  {_range(one)}" for key, one in study.space.items()]
+    from jobs.study.space import walk
+
+    # A range of the value tcl stands below, as `method.tcl: method.threshold`.
+    heads = [": ".join([".".join(place[1:-1]), key] if place[2:] else [key]) for place, key, _, _ in walk(study.space)]
+    width = max(map(len, heads), default=0)
+    ranges = [_range(one) for _, _, one, _ in walk(study.space)]
+    return [f"  {head:{width}}  {text}" for head, text in zip(heads, ranges, strict=True)]
 
 
 def _range(one: Any) -> str:
     if one.finite is not None and len(one.finite) <= 12:
-        return ", ".join(str(value) for value in one.finite)
+        return ", ".join(_value(value) for value in one.finite)
     low, high = one.examples[0], one.examples[-1]
-    return f"{low} … {high} ({type(one).__name__.lower()})"
+    return f"{_value(low)} … {_value(high)} ({type(one).__name__.lower()})"
+
+
+def _value(value: Any) -> str:
+    """A value as a study file has it: `tcl`, or `{name: tcl, boost: 0.5}` for a plug-in with options."""
+    if not isinstance(value, dict):
+        return str(value)
+    return (
+        str(value["name"])
+        if [*value] == ["name"]
+        else f"{{{', '.join(f'{key}: {one}' for key, one in value.items())}}}"
+    )
 
 
 def _standing(plan: Plan, stored: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
-from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
+from jobs.analysis.scores import CONSENSUS, about_labels, metric_column, metric_name
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
 from jobs.present.chosen import aims, of_study
@@ -110,6 +110,7 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     table, _ = apart.split(table)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
+        selection.refuse_mixed(table, "name a trial with --trial")
     column = metric_column(table.column_names, metric)
     values = dict(enumerate(table[column].to_pylist()))
     rows = enumerate(zip(table["status"].to_pylist(), ranked(table, wishes), strict=True))
@@ -122,12 +123,9 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     if row is None:
         keeping = " and keeps the study's constraints" if wishes.limits else ""
         raise UserError(f"No finished trial of {study} has a value of {metric!r}{keeping}: wait for one.")
-    value, labels = (
-        table[column][row].as_py(),
-        "which uses the labels" if uses_labels(column) else "which uses no labels",
-    )
+    value = table[column][row].as_py()
     of = counted(len(finished), "finished trial")
-    why = f"the best of {of} by {metric_name(column)}, {labels}: {value:.3f}"
+    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {value:.3f}"
     return _choice(folder, table, row, f"trial {table['trial_key'][row]}{_told(table, row)} is {why}")
 
 
@@ -143,7 +141,7 @@ def forget_others(folder: Place) -> None:
     except storage.StorageError:
         raise
     except UserError:
-        return  # No trial has been scored.
+        return  # No trial has been scored, or the trials cannot be compared.
     if (own := (best["trial_key"], best["attempt_id"])) in found:
         assignments.forget(file for trial, file in found.items() if trial != own)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from core.errors import UserError
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
+from jobs.analysis.outcomes import lost_seeds
 from jobs.analysis.pareto import Aims
 from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
@@ -25,7 +27,8 @@ class Heat:
     Attributes:
         race: The state of the race.
         board: The leaderboard of all the study's configurations, for their parameters.
-        values: The values by seed of each configuration that is done with every seed of the study.
+        values: The values by seed of each configuration that is done with every seed of the study; NaN for a seed whose
+            training failed.
         incomplete: Number of other configurations.
         lacking: The trials to run next.
     """
@@ -76,9 +79,18 @@ class Confirmation:
         board = leaderboard(table, self._metric, self._mode, aims)
         barred = {one.config_key for one in board.infeasible}
         # Trials that were stopped early are not comparable with trials that ran to the end.
-        known = by_seed(table, board.metric, ("ok",))
-        found = {key: known.get((study.name, key), {}) for key in self._cells if key not in barred}
-        complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
+        known, lost = by_seed(table, board.metric, ("ok",)), lost_seeds(table)
+        found = {
+            key: dict.fromkeys(lost.get((study.name, key), ()), math.nan) | known.get((study.name, key), {})
+            for key in self._cells
+            if key not in barred
+        }
+        own = study.seeds
+        complete = {
+            key: values
+            for key, values in found.items()
+            if set(own) <= set(values) and any(math.isfinite(values[seed]) for seed in own)
+        }
         if not complete:
             raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")
         state = race(complete, self.seeds, self.rule)

@@ -25,6 +25,7 @@ from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
 from jobs.study.sections import SECONDS
+from jobs.study.space import covering
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -103,7 +104,7 @@ def _cells(plan: Plan) -> Iterator[tuple[str, str, TrialConfig]]:
     for trial in plan.trials:
         yield trial.data_hash, trial.config_key, trial.config
     if plan.study.search.name == "optuna":
-        cell = planning.PlannedConfigs(plan.study).make({key: one.examples[0] for key, one in plan.study.space.items()})
+        cell = planning.PlannedConfigs(plan.study).make(covering(plan.study.space)[0])
         yield cell.data_hash, cell.key, cell.config
 
 

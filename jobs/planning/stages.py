@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.config import trial as trial_config
 from core.config.schema import Mistakes, Place
-from core.errors import UserError
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from core.errors import UserError, counted
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction
 from jobs.planning import plan as planning
 from jobs.planning.known import known
 from jobs.study import keys, study, yaml_document
@@ -27,6 +27,8 @@ from jobs.study.study import STAGES, Reader, Study
 from jobs.study.yaml_document import Document
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.analysis.gate import Verdict
 
 KEYS = {
@@ -46,16 +48,19 @@ class Gate:
     """The condition for the next stage to start: exactly one of `improves`, `at_least` and `at_most`.
 
     Attributes:
-        metric: the metric of the best configuration; by default the study's own.
+        metric: the metric of the configurations; by default the study's own.
         improves: `interval`: the best is better than the best of the stage before, by more than the interval.
-        at_least: the smallest mean over seeds that passes.
-        at_most: the largest mean over seeds that passes.
+        at_least: a configuration's true value is at least this: its lower 95 % bound, corrected for the number of
+            configurations, is.
+        at_most: a configuration's true value is at most this: its upper bound, corrected in the same way, is.
+        mean: whether `at_least` and `at_most` look at the largest (smallest) mean instead, which is partly luck.
     """
 
     metric: str | None = None
     improves: Literal["interval"] | None = None
     at_least: float | None = None
     at_most: float | None = None
+    mean: bool = False
 
     @property
     def n_conditions(self) -> int:
@@ -66,8 +71,9 @@ class Gate:
     def conditions(self) -> list[str]:
         """The conditions that are set, in words."""
         words = ["improves by its interval"] if self.improves else []
-        words += [] if self.at_least is None else [f"is at least {self.at_least:g}"]
-        return words + ([] if self.at_most is None else [f"is at most {self.at_most:g}"])
+        is_ = "has a mean of" if self.mean else "is"
+        words += [] if self.at_least is None else [f"{is_} at least {self.at_least:g}"]
+        return words + ([] if self.at_most is None else [f"{is_} at most {self.at_most:g}"])
 
 
 @dataclass(frozen=True)
@@ -145,27 +151,50 @@ class StagedStudy:
         gate = self.stages[place].gate
         if gate is None:
             return None
-        from jobs.analysis.gate import improves, reaches
-        from jobs.analysis.leaderboard import by_seed, leaderboard, wanted_columns
+        from jobs.analysis import data_sets
+        from jobs.analysis.gate import of_all
+        from jobs.analysis.leaderboard import wanted_columns
         from jobs.analysis.pareto import Aims
-        from jobs.analysis.scores import default_mode
         from jobs.results.reader import load
 
-        own = self.stages[place].study.select
-        aims = Aims.of(asdict(own))
-        metric = gate.metric or own.metric
-        mode = own.mode if metric == own.metric else default_mode(metric)
+        select = self.stages[place].study.select
+        metric, aims = gate.metric or select.metric, Aims.of(asdict(select))
         names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
         names = names if gate.improves else names[-1:]
         table = load([results], columns=wanted_columns(metric, aims), studies=names).table
-        board = leaderboard(table, metric, mode, aims)
+        parts = data_sets.split(table)
+        return of_all([(name, self._met(gate, place, results, part)) for name, part in parts])
+
+    def _met(self, gate: Gate, place: int, results: str, table: pa.Table) -> Verdict:
+        """Whether the trials of one data set meet the gate."""
+        from jobs.analysis.gate import improves, reaches, with_lost
+        from jobs.analysis.leaderboard import leaderboard
+        from jobs.analysis.pareto import Aims
+        from jobs.analysis.scores import default_mode
+
+        own = self.stages[place].study
+        metric = gate.metric or own.select.metric
+        if gate.improves:
+            mode = (
+                own.select.mode
+                if metric == own.select.metric
+                else default_mode(metric, keys.methods(own.trial, own.space))
+            )
+        else:
+            mode = "max" if gate.at_most is None else "min"
+        threshold = gate.at_most if gate.at_least is None else gate.at_least
+        board = leaderboard(table, metric, mode, Aims.of(asdict(own.select)))
+        values, n_lost = with_lost(table, board.metric, maximise=mode == "max", threshold=threshold)
         # What breaks a constraint is never the best, so it opens no gate.
         barred = {(one.study, one.config_key) for one in board.infeasible}
-        values = {key: cell for key, cell in by_seed(table, board.metric).items() if key not in barred}
+        values = {key: cell for key, cell in values.items() if key not in barred}
         now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
         if gate.improves:
-            return improves(metric, now, before, maximise=mode == "max")
-        return reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most)
+            found = improves(metric, now, before, maximise=mode == "max")
+        else:
+            found = reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most, of_mean=gate.mean)
+        told = f" ({counted(n_lost, 'trial')} whose training failed {'counts' if n_lost == 1 else 'count'} as worst)"
+        return replace(found, why=found.why + told) if n_lost else found
 
     def _planned(
         self, place: int, results: str, values: Mapping[tuple[str, str], dict[int, float]]
@@ -221,10 +250,21 @@ class _Reader:
         for place, (entry, gate) in enumerate(zip(entries, gates, strict=True)):
             from_best = entry.get("from") == "best"
             start = stages[-1].study.trial if from_best and stages else base
+            if from_best and stages and any(key.partition(".")[0] == "data" for key in stages[-1].study.space):
+                why = "the stage before varies its data, and no score is compared across data sets: it has no one best"
+                self._mistakes.add((STAGES, str(place), "from"), why)
             made = self._attempt(functools.partial(self.stage, place, entry, start))
+            if made and gate and gate.improves and gate.metric:
+                self._check_direction((STAGES, str(place), "continue_if", "metric"), gate.metric, made)
             if made:
                 stages.append(Stage(entry["name"], made, gate, from_best, entry))
         return stages
+
+    def _check_direction(self, where: Place, metric: str, stage: Study) -> None:
+        if metric != stage.select.metric and not direction(metric, keys.methods(stage.trial, stage.space)):
+            self._mistakes.add(
+                where, f"nothing declares whether larger values of {metric!r} are better: give at_least or at_most"
+            )
 
     def stage(self, place: int, entry: Mapping[str, Any], start: Mapping[str, Any]) -> Study:
         """The study of one stage that starts from the trial `start`.
@@ -329,6 +369,8 @@ class _Reader:
         gate = trial_config.read_section(Gate, entry["continue_if"], where, self._mistakes)
         if gate.n_conditions != 1 and isinstance(entry["continue_if"], dict):
             self._mistakes.add(where, "exactly one of improves: interval, at_least and at_most is needed")
+        if gate.mean and gate.improves:
+            self._mistakes.add((*where, "mean"), "it belongs to at_least and at_most, and improves compares intervals")
         if gate.improves and place == 0:
             self._mistakes.add((*where, "improves"), "there is no stage before the first")
         select = self._common.get("select")

@@ -52,7 +52,7 @@ def leaderboard_text(
     """
     table = load(results_paths, columns=wanted_columns(metric, aims), studies=[study]).table
     boards = leaderboards(table, metric, mode, aims)
-    return text(boards, [comparison(boards)], "table", width)
+    return text(boards, [comparison(table, boards)], "table", width)
 
 
 def text(boards: Boards, compared: Sequence[Comparison], fmt: str, width: int | None = None) -> str:
@@ -117,11 +117,11 @@ def comparison_sheets(found: Sequence[Comparison], fmt: str) -> list[tuple[str, 
         title = f"{' and '.join(names)} on {found[0].data[0]}, by {what}:"
         known = [{_key(row): row.cells[0] for row in one.rows} for one in found]
         cells = [[one.get(_key(row)) for one in known] for row in found[0].rows]
-        return [(title, _sheet(found[0], names, cells, fmt))]
+        return [(title, _sheet(found[0], (names, found[0].data * len(found)), cells, fmt))]
     return [
         (
             f"{metric_name(one.metric)} by {what} and data set:",
-            _sheet(one, one.data, [row.cells for row in one.rows], fmt),
+            _sheet(one, (one.data, one.data), [row.cells for row in one.rows], fmt),
         )
         for one in found
     ]
@@ -130,7 +130,7 @@ def comparison_sheets(found: Sequence[Comparison], fmt: str) -> list[tuple[str, 
 def comparison_rows(found: Sequence[Comparison]) -> Sheet:
     """One row for each cell, with every number in a column of its own, for CSV and JSON."""
     keys = [*found[0].rows[0].params]
-    heads = ["data", "metric", *keys, "study", "config_key", "mean", "half_width", "n", "rank", "verdict"]
+    heads = ["data", "metric", *keys, "study", "config_key", "mean", "low", "high", "n", "rank", "verdict"]
     heads += ["among", "average_rank"]
     rows = [
         [name, metric_name(one.metric), *(row.params[key] for key in keys), *_numbers(cell), row.average_rank]
@@ -168,13 +168,17 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     what, many = _what(first), f"{_what(first)}s"
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
     column = "data set" if len(first.data) > 1 else "metric"
-    said = ["Each cell is the mean over the seeds with its 95 % interval."]
+    counts = [cell.entry.score.n for one in found for row in one.rows for cell in row.cells if cell is not None]
+    one_seed = ", which one seed has not" if min(counts) < 2 else ""
+    said = [f"Each cell is the mean over the seeds with its 95 % interval{one_seed}."]
     if fmt == "table":
         said += [f"* the best of its {column}."]
         said += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
     else:
         said.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
     said += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
+    if any(row.failed for row in first.rows):
+        said.append(f"failed: the training failed with every seed; that is the last rank of its {column}.")
     if first.is_picked:
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
         said.append(
@@ -187,7 +191,7 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     for one in found:
         about = f" by {metric_name(one.metric)}" if len(found) > 1 else ""
         if len(one.ranked_on) < 2:
-            said.append(f"No average rank{about}: under two data sets have a score of every {what}.")
+            said.append(f"No average rank{about}: on fewer than two data sets was every {what} run to an end.")
             continue
         sets = _sets(one)
         said.append(f"{_RANK.capitalize()}{about}: the mean over {sets} of the rank there, 1 for the best.")
@@ -212,14 +216,22 @@ def _tested(found: Comparison, sets: str, about: str, many: str) -> str:
 def _sets(found: Comparison) -> str:
     if found.ranked_on == found.data:
         return f"the {len(found.data)} data sets"
-    return f"the {len(found.ranked_on)} of {len(found.data)} data sets on which each has a score"
+    return f"the {len(found.ranked_on)} of {len(found.data)} data sets on which each was run to an end"
 
 
-def _sheet(found: Comparison, heads: Sequence[str], cells: Sequence[Sequence[CellScore | None]], fmt: str) -> Sheet:
+def _sheet(
+    found: Comparison,
+    columns_of: tuple[Sequence[str], Sequence[str]],
+    cells: Sequence[Sequence[CellScore | None]],
+    fmt: str,
+) -> Sheet:
+    """The table; of each column the head and the data set are given."""
+    heads, data = columns_of
     ranks = [one.average_rank for one in found.rows if one.average_rank is not None]
     columns = [Column(_what(found), right=False), *(Column(head, right=False) for head in heads)]
     rows: list[list[Any]] = [
-        [label, *(_text(cell, fmt) for cell in row)] for label, row in zip(_labels(found), cells, strict=True)
+        [label, *(_text(cell, fmt, failed=name in one.failed) for cell, name in zip(row, data, strict=True))]
+        for label, row, one in zip(_labels(found), cells, found.rows, strict=True)
     ]
     if ranks:
         columns.append(Column(_RANK))
@@ -233,10 +245,10 @@ def _sheet(found: Comparison, heads: Sequence[str], cells: Sequence[Sequence[Cel
     return Sheet(columns, rows, tuple(bold))
 
 
-def _text(cell: CellScore | None, fmt: str) -> str:
+def _text(cell: CellScore | None, fmt: str, *, failed: bool) -> str:
     """A score with its interval; beside it the sign of a verdict that bold letters do not show."""
     if cell is None:
-        return ""
+        return "failed" if failed else ""
     sign = _SIGNS[cell.verdict] if fmt == "table" or cell.verdict == "unknown" else ""
     return f"{interval_text(cell.entry.score)}{sign}"
 
@@ -267,7 +279,17 @@ def _together(said: Sequence[str], fmt: str, width: int | None) -> list[str]:
 
 def _numbers(cell: CellScore) -> list[Any]:
     entry, score = cell.entry, cell.entry.score
-    return [entry.study, entry.config_key, score.mean, score.half_width, score.n, entry.rank, cell.verdict, cell.among]
+    return [
+        entry.study,
+        entry.config_key,
+        score.mean,
+        score.low,
+        score.high,
+        score.n,
+        entry.rank,
+        cell.verdict,
+        cell.among,
+    ]
 
 
 def _what(found: Comparison) -> str:

@@ -18,6 +18,7 @@ from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -53,6 +54,7 @@ class Contents:
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
         boards: The leaderboard of each data set, by its name; empty if the metric may not rank these configurations.
+        compared: The methods compared over data sets; None without several of them.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -81,6 +83,7 @@ class Contents:
     mode: str
     where: str
     boards: Boards
+    compared: Comparison | None
     refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
@@ -104,11 +107,6 @@ class Contents:
     def board(self) -> Leaderboard | None:
         """The leaderboard; None if there is none, or one for each of several data sets."""
         return self.boards[0][1] if len(self.boards) == 1 else None
-
-    @property
-    def compared(self) -> Comparison | None:
-        """The methods compared over data sets; None without several of them."""
-        return comparison(self.boards) if len(self.boards) > 1 else None
 
 
 def gather(
@@ -153,6 +151,7 @@ def gather(
         mode=mode,
         where=where,
         boards=boards,
+        compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
@@ -177,7 +176,7 @@ def gather(
 def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boards, UserError | None]:
     try:
         return leaderboards(table, *ranking, aims), None
-    except (RescaledError, InfeasibleError) as error:
+    except (RescaledError, MixedError, InfeasibleError) as error:
         return (), error
 
 

@@ -256,7 +256,7 @@ def _curve_detail(metric: str, board: Leaderboard) -> str:
     plug_ins = plug_in_names([board.constant, *(entry.params for entry in board.entries)])
     rescaling = [key for key in board.entries[0].params if rescales_loss(key, plug_ins)]
     if is_loss(metric) and rescaling:
-        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
+        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} can rescale it"
     return ""
 
 
@@ -315,8 +315,8 @@ no effect is given.
 A score that compares clusters with true classes uses the labels. Without labels, choosing by it is not possible;
 “Choosing without labels” shows how much a choice without labels would have lost.
 
-A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss rescale it.
-This page ranks by a loss only where none of these differ.
+A loss is not a quality: temperature, batch size, number of clusters, views, weights and the choice of the loss rescale
+it. This page ranks by a loss only where nothing differs that can rescale it.
 
 A click on a table head sorts the table. The number at the start of a row of the leaderboard marks that configuration in
 the drawings."""

@@ -67,6 +67,11 @@ def results(tmp_path):
     return tmp_path
 
 
+def compared(rows, metric="nmi"):
+    table = to_table(rows)
+    return comparison(table, leaderboards(table, metric, "max"))
+
+
 def invoke(command, *arguments, columns=80):
     found = CliRunner(env={"COLUMNS": str(columns)}).invoke(command, list(map(str, arguments)), catch_exceptions=False)
     assert found.exit_code == 0
@@ -88,11 +93,11 @@ def test_data_sets_have_names_of_their_own():
     table = to_table(rows)
     assert [name for name, _ in data_sets.split(table)] == [
         "digits",
-        "file path=iris.csv",
-        "file path=wine.csv",
+        "iris.csv",
         "study old",
         "text c3c3c3c3",
         "text d4d4d4d4",
+        "wine.csv",
     ]
     assert sum(part.num_rows for _, part in data_sets.split(table)) == len(rows)
 
@@ -140,7 +145,7 @@ def test_each_cell_is_the_best_configuration_of_the_method_on_the_data_set():
     for row in rows:  # On wine the other threshold is the better one.
         if row.params["data.name"] == "wine" and row.params.get("method.threshold") == 0.9:
             row.metrics["nmi"] += 0.05
-    found = comparison(leaderboards(to_table(rows), "nmi", "max"))
+    found = compared(rows)
     assert found.data == ("digits", "iris", "wine")
     assert [row.params["method.name"] for row in found.rows] == ["tcl", "cc", "kmeans"]
     tcl = found.rows[0]
@@ -160,29 +165,42 @@ def test_a_method_is_tied_if_one_of_its_configurations_is():
             for seed, value in enumerate((0.795, 0.805, 0.825))
         ),
     ]
-    cells = {
-        row.params["method.name"]: row.cells[0] for row in comparison(leaderboards(to_table(rows), "nmi", "max")).rows
-    }
+    cells = {row.params["method.name"]: row.cells[0] for row in compared(rows).rows}
     assert {name: cell.verdict for name, cell in cells.items()} == {"cc": "best", "tcl": "tied", "kmeans": "worse"}
     once = [row for row in rows if row.seed == 0]
-    verdicts = [row.cells[0].verdict for row in comparison(leaderboards(to_table(once), "nmi", "max")).rows]
+    verdicts = [row.cells[0].verdict for row in compared(once).rows]
     assert verdicts == ["best", "unknown", "unknown"]
 
 
 def test_ranks_are_averaged_over_the_data_sets_on_which_each_method_ran():
     rows = [row for row in study() if (row.params["data.name"], row.params["method.name"]) != ("wine", "cc")]
-    found = comparison(leaderboards(to_table(rows), "nmi", "max"))
+    found = compared(rows)
     assert found.ranked_on == ("digits", "iris")
     assert found.rows[1].cells[2] is None
-    few = comparison(leaderboards(to_table([row for row in rows if row.params["data.name"] != "iris"]), "nmi", "max"))
+    few = compared([row for row in rows if row.params["data.name"] != "iris"])
     assert [row.average_rank for row in few.rows] == [None, None, None]
+
+
+def test_a_method_whose_training_failed_is_the_last_there():
+    """Not missing: else a method that fails on what is hard would be compared on what is easy alone."""
+    rows = study()
+    for row in rows:
+        if (row.params["data.name"], row.params["method.name"]) == ("wine", "tcl"):
+            row.status, row.reason, row.metrics = "failed", "DIVERGED: the loss is nan", {}
+    found = compared(rows)
+    assert found.ranked_on == ("digits", "iris", "wine")
+    ranks = {row.params["method.name"]: row.average_rank for row in found.rows}
+    assert ranks == {"tcl": pytest.approx(5 / 3), "cc": pytest.approx(5 / 3), "kmeans": pytest.approx(8 / 3)}
+    for row in rows:  # A trial that a machine lost is missing.
+        row.reason = row.reason.replace("DIVERGED: the loss is nan", "INTERRUPTED")
+    assert compared(rows).ranked_on == ("digits", "iris")
 
 
 def test_equal_means_share_their_rank():
     rows = study(methods={"cc": [{}], "kmeans": [{}]})
     for row in rows:
         row.metrics["nmi"] = 0.5
-    found = comparison(leaderboards(to_table(rows), "nmi", "max"))
+    found = compared(rows)
     assert [row.average_rank for row in found.rows] == [1.5, 1.5]
 
 
@@ -201,7 +219,7 @@ def test_without_several_methods_the_rows_are_configurations():
         for rate in (0.1, 0.2)
         for seed in range(2)
     ]
-    found = comparison(leaderboards(to_table(rows), "nmi", "max"))
+    found = compared(rows)
     assert [dict(row.params) for row in found.rows] == [{"rate": 0.2}, {"rate": 0.1}]
     assert not found.is_picked
 
@@ -255,10 +273,10 @@ def test_equal_methods_seldom_differ(methods, sets):
 
 def test_methods_that_always_rank_alike_differ_from_five_data_sets_on():
     many = [f"set {i}" for i in range(6)]
-    found = comparison(leaderboards(to_table(study(many)), "nmi", "max"))
+    found = compared(study(many))
     assert found.test is not None
     assert found.test.p < 0.01
-    assert comparison(leaderboards(to_table(study(many[:4])), "nmi", "max")).test is None
+    assert compared(study(many[:4])).test is None
 
 
 # What is shown
@@ -298,6 +316,7 @@ def test_machines_get_every_number(results):
     assert len(found) == 3 * 3 * 2
     first = next(one for one in found if (one["data"], one["method.name"], one["metric"]) == ("wine", "cc", "acc"))
     assert first["mean"] == pytest.approx(1 - 0.601)
+    assert first["low"] < first["mean"] < first["high"]
     assert (first["n"], first["verdict"], first["config_key"]) == (3, "worse", "wine-cc-")
     rows = list(csv.DictReader(io.StringIO(invoke(aggregate, results, "--format", "csv"))))
     assert [row["data set"] for row in rows] == [name for name in ("digits", "iris", "wine") for _ in range(4)]

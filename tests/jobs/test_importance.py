@@ -155,10 +155,10 @@ def test_an_option_of_one_method_is_no_twin_of_the_method():
 
 
 def test_a_loss_is_not_shared_out_across_what_rescales_it():
-    rows = [{"temperature": float(t), "b": float(b)} for t in range(3) for b in range(3)]
-    with pytest.raises(UserError, match="temperature, which rescales the loss"):
+    rows = [{"temperature": float(t), "optimiser.beta": float(b)} for t in range(3) for b in range(3)]
+    with pytest.raises(UserError, match="temperature, which can rescale the loss"):
         importance(trials(rows, range(9), column="metric.loss"))
-    found = interaction(trials(rows, range(9), column="metric.loss"), "temperature", "b")
+    found = interaction(trials(rows, range(9), column="metric.loss"), "temperature", "optimiser.beta")
     assert "temperature" in found.refusal
     assert found.contrasts == ()
     assert len(found.cells) == 9

@@ -126,7 +126,7 @@ def test_a_loss_is_not_ranked_across_what_rescales_it():
     params = {"a": {"method.instance_temperature": 0.1}, "b": {"method.instance_temperature": 0.5}}
     with pytest.raises(UserError, match=r"method\.instance_temperature.*--metric nmi"):
         board({"a": {0: 1.4}, "b": {0: 1.8}}, "min", metric="loss", params=params)
-    held = {"a": {"learning_rate": 0.1}, "b": {"learning_rate": 0.5}}
+    held = {"a": {"optimiser.learning_rate": 0.1}, "b": {"optimiser.learning_rate": 0.5}}
     result = board({"a": {0: 1.4}, "b": {0: 1.8}}, "min", metric="loss", params=held)
     assert [entry.config_key for entry in result.entries] == ["a", "b"]
 
@@ -141,14 +141,38 @@ def test_a_loss_is_not_ranked_across_what_rescales_it():
         ("method.name", True),
         ("loss.name", True),
         ("loss", True),
+        ("views.noise", True),
+        ("data.name", True),
+        ("method.loss.temperature", True),
         ("optimiser.weight_decay", False),
         ("optimiser.learning_rate", False),
-        ("encoder.name", False),
-        ("threshold", False),
+        ("epochs", False),
+        ("method.momentum", False),
+        # Of no method of conclus, or the methods are not known: nothing declares that they do not.
+        ("method.tau", True),
+        ("tau", True),
+        ("encoder.dim", True),
     ],
 )
 def test_what_rescales_a_loss(key, rescales):
     assert rescales_loss(key) is rescales
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "rescales"),
+    [
+        ("encoder.dim", "cc", False),
+        ("encoder.dim", "sccl", True),
+        ("encoder.name", "cc", False),
+        ("method.instance_dim", "cc", True),
+        ("method.momentum", "propos", False),
+        ("method.momentum", "mine.py", True),
+        ("encoder.dim", "mine.py", True),
+        ("optimiser.learning_rate", "mine.py", False),
+    ],
+)
+def test_what_rescales_the_loss_of_a_method(key, method, rescales):
+    assert rescales_loss(key, {"method.name": {method, "prodlda"}}) is rescales
 
 
 @pytest.mark.parametrize(

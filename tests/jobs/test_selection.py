@@ -121,9 +121,10 @@ def test_a_missing_value_leaves_the_others():
     assert consensus(single(values)) == [0, 0.75, 0.5]
 
 
-def test_one_cluster_alone_is_last_by_the_silhouette_it_has_not():
-    values = {"raw_silhouette": [None, 0.1, 0.2], "knn_consistency": [1.0, 0.7, 0.8]}
-    assert consensus(single(values)) == [0.5, 0.25, 0.75]
+@pytest.mark.parametrize("stored", [0.0, 1.0])  # Before conclus 0.3 the consistency of one cluster was 1.
+def test_one_cluster_alone_is_last(stored):
+    values = {"raw_silhouette": [None, 0.1, 0.2], "knn_consistency": [stored, 0.7, 0.8]}
+    assert consensus(single(values)) == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -276,12 +277,12 @@ def test_any_signal_ranks_a_leaderboard(name):
 def test_a_leaderboard_by_labels_says_what_choosing_without_them_gives():
     rows = made_study()
     assert leaderboard(to_table(rows), "nmi", "max").notes[-1] == (
-        "Chosen without labels (consensus): nmi 0.840, the best."
+        "The first by consensus, which uses no labels, has nmi 0.840: the best."
     )
     for row in rows:
         row.metrics["nmi"] = 0.5 + (row.config_key == "c00") * 0.25
-    assert "nmi 0.500, 0.250 below the best." in leaderboard(to_table(rows), "nmi", "max").notes[-1]
-    assert not any("Chosen" in note for note in leaderboard(to_table(rows), "consensus", "max").notes)
+    assert "nmi 0.500: 0.250 below the best." in leaderboard(to_table(rows), "nmi", "max").notes[-1]
+    assert not any("The first by consensus" in note for note in leaderboard(to_table(rows), "consensus", "max").notes)
     others = made_study()
     for row in others:
         row.study = "t"
