@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import UserError, counted
 from jobs.analysis.intervals import mean
-from jobs.analysis.scores import CONSENSUS, default_mode, metric_column, metric_name
+from jobs.analysis.scores import CONSENSUS, direction, metric_column, metric_name
 from jobs.results.header import FINISHED
 from jobs.study.sections import SECONDS
 
@@ -51,7 +51,9 @@ class Aims:
     def of(cls, select: Mapping[str, Any]) -> Aims:
         """The aims in a study's section `select`, see `jobs.results.records.SELECT`."""
         modes = {select.get("metric"): select.get("mode")}
-        metrics = {name: str(modes.get(name) or default_mode(name)) for name in select.get("metrics") or ()}
+        found = {name: modes.get(name) or direction(name) for name in select.get("metrics") or ()}
+        # Nothing says which values of the others are better.
+        metrics = {name: mode for name, mode in found.items() if mode}
         limits = {
             name: (_finite(sides.get("at_least")), _finite(sides.get("at_most")))
             for name, sides in (select.get("constraints") or {}).items()
