@@ -20,7 +20,7 @@ from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.several import check_modalities
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
@@ -269,6 +269,9 @@ def _unknown(
     # A trial's time is none of its scores, and every trial has one.
     named |= {f"select.metrics.{one}": one for one in select.metrics if one not in {SECONDS, selecting}}
     named |= {f"select.constraints.{one}": one for one in select.constraints or () if one != SECONDS}
+    for one in select.metrics:
+        if one not in {SECONDS, selecting} and not direction(one):
+            raise UserError(f"select.metrics: nothing declares which values of {one} are better: leave it out")
     if CONSENSUS in (select.constraints or ()):
         raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
