@@ -22,6 +22,7 @@ from jobs.analysis.data_sets import DATA
 from jobs.analysis.estimates import COLLAPSED
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Entry, Leaderboard, NoValueError, leaderboard
+from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
 from jobs.analysis.ties import FEW_SEEDS
@@ -111,7 +112,7 @@ class Comparison:
         return any(cell is not None and cell.among > 1 for row in self.rows for cell in row.cells)
 
 
-def leaderboards(table: pa.Table, metric: str, mode: str) -> list[tuple[str, Leaderboard]]:
+def leaderboards(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> list[tuple[str, Leaderboard]]:
     """The leaderboard of each data set that has a value of the metric, by the names of the data sets.
 
     Raises:
@@ -119,14 +120,20 @@ def leaderboards(table: pa.Table, metric: str, mode: str) -> list[tuple[str, Lea
     """
     found: list[tuple[str, Leaderboard]] = []
     without: dict[str, NoValueError] = {}
+    barred: dict[str, InfeasibleError] = {}
     for name, rows in data_sets.split(table):
         try:
-            found.append((name, leaderboard(rows, metric, mode)))
+            found.append((name, leaderboard(rows, metric, mode, aims)))
         except NoValueError as error:
             without[name] = error
+        except InfeasibleError as error:
+            barred[name] = error
     if not found:
-        raise next(iter(without.values()), NoValueError(f"No finished trial has a value of {metric!r}."))
+        raise next(
+            iter([*barred.values(), *without.values()]), NoValueError(f"No finished trial has a value of {metric!r}.")
+        )
     said = [f"No finished trial of {', '.join(without)} has a value of {metric}."] if without else []
+    said += [f"{name}: {error}" for name, error in barred.items()]
     return [(name, replace(board, notes=(*board.notes, *said))) for name, board in found]
 
 

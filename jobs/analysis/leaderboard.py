@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, data_sets, samples, selection
+from jobs.analysis import apart, data_sets, pareto, samples, selection
 from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
 from jobs.analysis.intervals import mean
 from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, lost, lost_notes
+from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
@@ -62,6 +63,7 @@ class Entry:
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
         reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
+        standing: How it stands by the constraints and on the Pareto front of its study.
     """
 
     rank: int
@@ -80,6 +82,7 @@ class Entry:
     reason: str = ""
     lost: int = 0
     collapsed: int = 0
+    standing: Standing = UNJUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Leaderboard:
         of_some: Those of `constant` that go with the method.
         best: The mean of the first configuration, corrected for the choice; None where nothing was chosen, or the
             seeds tell no noise.
+        infeasible: Configurations that break a constraint, in the order of the metric; they are not ranked.
+        aims: The constraints, and the metrics of the Pareto front.
     """
 
     metric: str
@@ -107,6 +112,8 @@ class Leaderboard:
     apart: tuple[Entry, ...] = ()
     of_some: frozenset[str] = frozenset()
     best: Picked | None = None
+    infeasible: tuple[Entry, ...] = ()
+    aims: Aims = NO_AIMS
 
 
 @dataclass(slots=True)
@@ -124,15 +131,17 @@ class _Cell:
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
     imported: int = 0
+    standing: Standing = UNJUDGED
 
 
-def wanted_columns(metric: str) -> list[str]:
+def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
+    return [f"{PARAM}*", *names]
 
 
-def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
+def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
     """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
     A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
@@ -142,10 +151,12 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
         metric: A metric's name: `nmi`, `best.nmi`, `mean5.nmi`, a signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
+        aims: The constraints, and the metrics of the Pareto front; what breaks a constraint is not ranked.
 
     Raises:
         UserError: There is no such metric; or it is the consensus, and the trials are not ranked among each other.
         NoValueError: No finished trial has a value of it.
+        InfeasibleError: All configurations that have one break a constraint.
         SeveralDataSetsError: These trials are of several data sets; see `jobs.analysis.comparison`.
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
@@ -165,15 +176,25 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
     if is_loss(column):
         _refuse_rescaled(metric, scored, constant)
-    ordered = _order(scored, mode)
+    if any(map(is_loss, aims.metrics)) and _rescaling(scored, constant):
+        aims = replace(aims, metrics={})  # A loss that the configurations scale differently makes no front.
+    standings = pareto.judge(table, aims)
+    for cell in scored:
+        cell.standing = standings[cell.study, cell.config_key]
+    ordered = _order([cell for cell in scored if cell.standing.feasible is not False], mode)
+    broken = _order([cell for cell in scored if cell.standing.feasible is False], mode)
+    if not ordered:
+        why = broken[0].standing.why
+        raise InfeasibleError(f"No configuration keeps the study's constraints, so none is the best: {why}.")
     entries = _entries(ordered, column, mode)
     entries = _flag(ordered, entries, mode)
     reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
-    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), one.reason)) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     best = shrunk([cell.values for cell in ordered], maximise=mode == "max", bounds=bounds(column))
     notes = [
         *_notes(column, cells),
+        *pareto.notes([cell.standing for cell in scored], aims),
         *_seed_notes(entries, best),
         *_choice_notes(column, mode, entries),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
@@ -181,8 +202,9 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         *about,
         *told,
     ]
-    set_apart = tuple(_entries(elsewhere, column, mode))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some, best)
+    set_apart, infeasible = (tuple(_entries(some, column, mode)) for some in (elsewhere, broken))
+    told = tuple(notes)
+    return Leaderboard(column, mode, constant, tuple(entries), told, set_apart, of_some, best, infeasible, aims)
 
 
 def by_seed(
@@ -296,6 +318,8 @@ def _entry(rank: int, cell: _Cell, column: str, group: int) -> Entry:
         imported=cell.imported,
         secondary={name: score(others, bounds(name)) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
+        reason=cell.standing.why,
+        standing=cell.standing,
         lost=len(cell.lost),
         collapsed=group,
     )

@@ -107,14 +107,15 @@ def _ranked_text(
 
     given, mode = wanted
     modes = dict(inputs.chosen_metric(paths, studies, name, mode) for name in _names(given))
+    aims = inputs.chosen_aims(paths, studies)
     loaded = inputs.rows(
-        paths, where=where, studies=studies, columns=[one for name in modes for one in wanted_columns(name)]
+        paths, where=where, studies=studies, columns=[one for name in modes for one in wanted_columns(name, aims)]
     )
     for name in modes:
         if name != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
             metric_column([*loaded.table.column_names, *loaded.columns], name)
     first, *others = modes
-    boards = leaderboards(loaded.table, first, modes[first])
+    boards = leaderboards(loaded.table, first, modes[first], aims)
     compared = comparisons(loaded.table, boards, {name: modes[name] for name in others})
     return _shown(boards, compared, *form)
 

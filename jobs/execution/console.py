@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +173,13 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
 
 def _show_leaderboard(plan: Plan, results: str) -> None:
     """Prints the leaderboard of the results so far."""
+    from jobs.analysis.pareto import Aims
     from jobs.present.comparison import leaderboard_text  # Imported late, because it is slow to import.
 
     study = plan.study
     try:
-        click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
+        select, aims = study.select, Aims.of(asdict(study.select))
+        click.echo(leaderboard_text([results], study.name, select.metric, select.mode, width(), aims=aims))
     except UserError as error:  # The run itself went well, as its exit code tells.
         remark([str(error)])
     _tell_kept(plan, results)

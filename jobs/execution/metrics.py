@@ -67,10 +67,8 @@ class Metrics:
         )
         for one in self._studies:
             study = one.plan.study
-            means = [fmean(values) for values in list(one.values.values())]
-            if means and not one.plan.has_several_data_sets:  # No score is compared across data sets.
-                value = max(means) if study.select.mode == "max" else min(means)
-                best.add_metric([study.name, within_trial(study.select.metric)], value)
+            if values := one.best_values():
+                best.add_metric([study.name, within_trial(study.select.metric)], fmean(values))
             lengths = list(one.seconds)
             seconds.add_metric([study.name], len(lengths), sum(lengths))
         yield best

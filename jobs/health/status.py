@@ -13,6 +13,7 @@ from core.errors import UserError
 from jobs.analysis import apart
 from jobs.analysis.comparison import leaderboards
 from jobs.analysis.leaderboard import Entry, wanted_columns
+from jobs.analysis.pareto import Aims
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
 from jobs.results import lock, records, stops, storage
@@ -111,9 +112,10 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     """
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
-    select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
+    aims = Aims.of(select)
+    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
@@ -131,7 +133,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     asked = stops.asked(folder)
     stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
     saved = [row[_SAVED] for row in done.values() if row["status"] == "stopped" and row.get(_SAVED) is not None]
-    bests = _bests(loaded.table, own, metric, mode)
+    bests = _bests(loaded.table, own, (metric, mode), aims)
     lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
@@ -228,14 +230,14 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
 
 
 def _bests(
-    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str
+    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], ranking: tuple[str, str], aims: Aims
 ) -> tuple[tuple[str, Entry], ...]:
     """The first entry of each data set's leaderboard over one row per trial."""
     rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return ()
     try:
-        return tuple((name, board.entries[0]) for name, board in leaderboards(take(table, rows), metric, mode))
+        return tuple((name, board.entries[0]) for name, board in leaderboards(take(table, rows), *ranking, aims))
     except UserError:
         return ()
 

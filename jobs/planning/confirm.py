@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from core.errors import UserError
 from jobs.analysis import data_sets
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
 from jobs.analysis.outcomes import lost_seeds
+from jobs.analysis.pareto import Aims
 from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
@@ -86,19 +87,22 @@ class Confirmation:
             UserError: no configuration is done with every seed of the study.
         """
         study = self._plan.study
-        table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
+        aims = Aims.of(asdict(study.select))
+        table = load([self._results], columns=wanted_columns(self._metric, aims), studies=[study.name]).table
         places = [place for place, key in enumerate(table["config_key"].to_pylist()) if key in self.cells]
         if not places:
             raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")
         of_rows = data_sets.of_rows(table)
         names = data_sets.names(table, of_rows)
         table = take(table, places)
-        board = leaderboard(table, self._metric, self._mode)
+        board = leaderboard(table, self._metric, self._mode, aims)
+        barred = {one.config_key for one in board.infeasible}
         # Trials that were stopped early are not comparable with trials that ran to the end.
         known, lost = by_seed(table, board.metric, ("ok",)), lost_seeds(table)
         found = {
             key: dict.fromkeys(lost.get((study.name, key), ()), math.nan) | known.get((study.name, key), {})
             for key in self.cells
+            if key not in barred
         }
         own = study.seeds
         complete = {

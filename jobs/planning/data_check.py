@@ -20,10 +20,11 @@ from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.several import check_modalities
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
+from jobs.study.sections import SECONDS
 from jobs.study.space import covering
 
 # So many data sets are described; of a plan with more, how many there are.
@@ -236,6 +237,8 @@ def _lacks_labels(plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping
     named = {"trial.early_stopping.metric": config.early_stopping.metric, **gates}
     if study.metric_written:
         named["select.metric"] = study.select.metric
+    named |= {f"select.metrics.{one}": one for one in study.select.metrics}
+    named |= {f"select.constraints.{one}": one for one in study.select.constraints or ()}
     for place, metric in named.items():
         if metric is not None and uses_labels(metric):
             raise UserError(f"{place}: {metric} needs labels, and {data.name} has none: {_OTHERS}")
@@ -263,9 +266,17 @@ def _unknown(
     selecting = CONSENSUS if lacking else select.metric
     where = "select.metric" if plan.study.metric_written else "select.metric (left out)"
     named = {where: selecting, **{place: metric or selecting for place, metric in gates.items()}}
+    # A trial's time is none of its scores, and every trial has one.
+    named |= {f"select.metrics.{one}": one for one in select.metrics if one not in {SECONDS, selecting}}
+    named |= {f"select.constraints.{one}": one for one in select.constraints or () if one != SECONDS}
+    for one in select.metrics:
+        if one not in {SECONDS, selecting} and not direction(one):
+            raise UserError(f"select.metrics: nothing declares which values of {one} are better: leave it out")
+    if CONSENSUS in (select.constraints or ()):
+        raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
         for metric in dict.fromkeys(named.values()):
-            if metric not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
+            if metric.removeprefix("health.") not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
         return
     spelled = {*names, *(f"best.{one}" for one in names)}

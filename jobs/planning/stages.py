@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -137,6 +137,7 @@ class StagedStudy:
             return None
         from jobs.analysis.gate import improves, reaches, with_lost
         from jobs.analysis.leaderboard import leaderboard, wanted_columns
+        from jobs.analysis.pareto import Aims
         from jobs.analysis.scores import default_mode
         from jobs.results.reader import load, take
 
@@ -150,13 +151,18 @@ class StagedStudy:
             mode = "max" if gate.at_most is None else "min"
         before, now = (self._planned(at, results) for at in (max(0, place - 1), place))
         wanted = before | now if gate.improves else now
-        table = load([results], columns=wanted_columns(metric), studies=sorted({name for name, _ in wanted})).table
+        aims = Aims.of(asdict(own.select))
+        studies = sorted({name for name, _ in wanted})
+        table = load([results], columns=wanted_columns(metric, aims), studies=studies).table
         # Others may be of earlier plug-ins, or of what the data were before.
         cells = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
         table = take(table, [row for row, cell in enumerate(cells) if cell in wanted])
         threshold = gate.at_most if gate.at_least is None else gate.at_least
-        column = leaderboard(table, metric, mode).metric
-        values, n_lost = with_lost(table, column, maximise=mode == "max", threshold=threshold)
+        board = leaderboard(table, metric, mode, aims)
+        # What breaks a constraint is never the best, so it opens no gate.
+        barred = {(one.study, one.config_key) for one in board.infeasible}
+        found, n_lost = with_lost(table, board.metric, maximise=mode == "max", threshold=threshold)
+        values = {key: cell for key, cell in found.items() if key not in barred}
         ones, others = ([values[cell] for cell in values if cell in stage] for stage in (now, before))
         if gate.improves:
             found = improves(metric, ones, others, maximise=mode == "max")
@@ -361,14 +367,16 @@ def _selected(stage: Study, results: str) -> Select:
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The best configuration of a stage by its metric."""
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.analysis.pareto import Aims
     from jobs.results.reader import load, take
 
     select = _selected(stage, results)
-    table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
+    aims = Aims.of(asdict(select))
+    table = load([results], columns=wanted_columns(select.metric, aims), studies=[stage.name]).table
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
     # Others may be of earlier plug-ins, or of what the data were before.
     table = take(table, [row for row, key in enumerate(table["config_key"].to_pylist()) if key in configs])
-    ranked = leaderboard(table, select.metric, select.mode).entries if table.num_rows else ()
+    ranked = leaderboard(table, select.metric, select.mode, aims).entries if table.num_rows else ()
     found = next((configs[one.config_key] for one in ranked), None)
     if found is None:
         raise UserError(f"{stage.name} has no results for its planned configurations: run it first")

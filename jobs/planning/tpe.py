@@ -1,5 +1,6 @@
 """Search with Optuna's TPE: the next configuration depends on all earlier results, also those of earlier runs.
 
+What breaks a constraint of the study is worse than all that keeps them, see Optuna's `Trial.set_constraint`.
 Optuna stores nothing: its study is rebuilt from the stored results each time. So a search continues after any
 interruption, and from rows copied from another machine. Every configuration runs with all seeds; Optuna gets the mean.
 """
@@ -11,7 +12,7 @@ import math
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import PurePath
 from statistics import fmean
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.executor import Event
 from core.config.trial import flatten
 from core.errors import UserError
+from jobs.analysis.pareto import Aims, Limits, column, violation
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
@@ -43,16 +45,27 @@ _MOST = 100
 
 @dataclass
 class _Asked:
-    """A configuration of the search and the values of its seeds."""
+    """A configuration of the search, the values of its seeds, and those that the constraints are on."""
 
     assignment: Mapping[str, Any]
     cell: PlannedConfig
     values: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
+    limited: dict[int, Mapping[str, float | None]] = field(default_factory=dict[int, "Mapping[str, float | None]"])
 
     def mean(self) -> float | None:
         """The mean over the seeds with a finite value; None if there are none."""
         found = [one for one in self.values.values() if one is not None and math.isfinite(one)]
         return fmean(found) if found else None
+
+    def violations(self, limits: Mapping[str, Limits]) -> dict[str, float]:
+        """For each constraint, how far the mean over the seeds is beyond it; without those that have no value."""
+        found: dict[str, float] = {}
+        for name, limit in limits.items():
+            values = [value for one in self.limited.values() if (value := one.get(name)) is not None]
+            over = violation([value for value in values if math.isfinite(value)], limit)
+            if over is not None:
+                found[name] = over
+        return found
 
 
 class Asking:
@@ -86,6 +99,7 @@ class Asking:
         asked, seed = self._places[event.key]
         failed = event.kind == "died" or event.data.get("status") == FAILED
         asked.values[seed] = None if failed else event.data.get("value")
+        asked.limited[seed] = {} if failed else event.data.get("limited", {})
 
     def _enqueue(self, asked: _Asked) -> None:
         """Queues the seeds of a configuration that have no value yet; each trial's key is made only here."""
@@ -105,7 +119,8 @@ class Asking:
             if self._is_new(assignment, cell):
                 return
             # Reporting its value again makes the sampler draw something else.
-            _close(search, trial, self._asked[cell.key].mean())
+            known = self._asked[cell.key]
+            _close(search, trial, known.mean(), known.violations(_limits(self._study)))
         # TPE draws what was good, so it may leave out the rest of a space that can be listed.
         ranges = [one for _, _, one, _ in walk(self._study.space)]
         listed = grid(self._study.space) if all(one.finite is not None for one in ranges) else ()
@@ -120,9 +135,15 @@ class Asking:
         return True
 
 
-def _close(search: optuna.Study, trial: optuna.Trial, value: float | None) -> None:
+def _limits(study: Study) -> Mapping[str, Limits]:
+    return Aims.of(asdict(study.select)).limits
+
+
+def _close(search: optuna.Study, trial: optuna.Trial, value: float | None, violations: Mapping[str, float]) -> None:
     from optuna.trial import TrialState
 
+    for name, one in violations.items():
+        trial.set_constraint(name, one)
     if value is None:
         search.tell(trial, state=TrialState.FAIL)
     else:
@@ -152,6 +173,7 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
         found[key] = asked
         if row["status"] in FINISHED and row["seed"] in study.seeds:
             asked.values[row["seed"]] = row["value"]
+            asked.limited[row["seed"]] = row["limited"]
     return list(found.values())
 
 
@@ -169,15 +191,18 @@ def _rows(study: Study, results: str) -> list[dict[str, Any]]:
     from jobs.results.reader import load
 
     metric = within_trial(study.select.metric)
-    columns = ["params_json", f"metric.{metric}", f"health.{metric}"]
+    aims = Aims.of(asdict(study.select))
+    columns = ["params_json", f"metric.{metric}", f"health.{metric}", *aims.columns]
     try:
         table = load([results], columns=columns, studies=[study.name]).table
     except UserError:  # nothing has run yet
         return []
+    sources = {name: column(table.column_names, name) for name in aims.limits}
     rows = sorted(table.to_pylist(), key=lambda row: row["attempt_id"])
     for row in rows:
         value = row.get(f"metric.{metric}")
         row["value"] = row.get(f"health.{metric}") if value is None else value
+        row["limited"] = {name: row[source] for name, source in sources.items() if source}
         row["params"] = records.parameters(row["params_json"])
     return rows
 
@@ -242,7 +267,10 @@ def _optuna_study(study: Study, known: Sequence[_Asked]) -> optuna.Study:
         if value is not None and all(given is not None for _, _, given in told):
             params = {name: given for name, _, given in told}
             distributions = {name: _distribution(range_) for name, range_, _ in told}
-            search.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
+            over = one.violations(_limits(study))
+            search.add_trial(
+                optuna.create_trial(params=params, distributions=distributions, value=value, constraints=over)
+            )
     return search
 
 

@@ -18,6 +18,7 @@ from jobs.analysis.comparison import (
 )
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
 from jobs.present import tables
@@ -41,14 +42,16 @@ _GAP = 2
 """Characters between two columns of a table."""
 
 
-def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
+def leaderboard_text(
+    results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None, *, aims: Aims = NO_AIMS
+) -> str:
     """The leaderboards of one study, shown at the end of `conclus run`, for a terminal of that width.
 
     Raises:
         UserError: There are no results, none with the metric, or the metric cannot rank them.
     """
-    table = load(results_paths, columns=wanted_columns(metric), studies=[study]).table
-    boards = leaderboards(table, metric, mode)
+    table = load(results_paths, columns=wanted_columns(metric, aims), studies=[study]).table
+    boards = leaderboards(table, metric, mode, aims)
     return text(boards, [comparison(table, boards)], "table", width)
 
 

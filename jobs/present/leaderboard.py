@@ -10,7 +10,7 @@ from jobs.analysis.estimates import Score
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
-from jobs.present import tables
+from jobs.present import pareto, tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
 
@@ -99,7 +99,9 @@ def sign_notes(board: Leaderboard) -> list[str]:
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds cannot tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    return lines + (["Without a rank: of another protocol, not compared with the others."] if board.apart else [])
+    lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
+    these = "Others without a rank" if board.infeasible else "Without a rank"
+    return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
@@ -209,15 +211,16 @@ def _studies(board: Leaderboard) -> bool:
 
 
 def shown(board: Leaderboard) -> list[Entry]:
-    """The configurations in the order of a sheet's rows: those that are ranked, then those that stand apart."""
-    return [*board.entries, *board.apart]
+    """The configurations in the order of a sheet's rows: those that are ranked, then those without a rank."""
+    return [*board.entries, *board.infeasible, *board.apart]
 
 
 def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
     """The table for people, with the parameters beside the scores or without them."""
     metric = metric_name(board.metric)
     ranked = len(board.entries)
-    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries] + [""] * len(board.apart)
+    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]
+    signs += [""] * (len(shown(board)) - ranked)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
@@ -226,6 +229,7 @@ def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
         (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
+        *pareto.columns(board, shown(board)),
         *_troubles(board),
         *_secondary(board),
     ]
@@ -305,6 +309,7 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
+    names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
             Column(name, right=False, drop=2 + i),
@@ -321,7 +326,7 @@ def interval_text(score: Score | None) -> str:
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
     entries = shown(board)
-    ranks = [entry.rank for entry in board.entries] + [None] * len(board.apart)
+    ranks = [entry.rank for entry in board.entries] + [None] * (len(entries) - len(board.entries))
     parts: list[tuple[Column, list[Any]]] = [
         (Column("rank"), ranks),
         (Column("study"), [entry.study for entry in entries]),
@@ -334,6 +339,9 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
     parts.append((Column("collapsed"), [entry.collapsed / entry.score.n for entry in entries]))
     parts += _reasons(board)
+    parts += pareto.exact_columns(board, entries)
+    for name, scores in pareto.goals(board, entries).items():
+        parts += _numbers(name, scores) if name not in SECONDARY else []
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])

@@ -9,13 +9,14 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, data_sets, origin, outcomes, selection
+from jobs.analysis import apart, data_sets, origin, outcomes, pareto, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboards
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
 from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
@@ -113,6 +114,7 @@ def gather(
     metric: str,
     mode: str,
     *,
+    aims: Aims = NO_AIMS,
     where: str = "",
     studies: Sequence[str] = (),
     drawn: bool = True,
@@ -120,14 +122,14 @@ def gather(
 ) -> Contents:
     """Reads the results below `paths`.
 
-    If `drawn` is false, it skips the data that only drawings need; if `paged` is, that of the page alone: the clusters
-    and the verdicts on the trials.
+    What breaks a constraint of `aims` is not ranked. If `drawn` is false, it skips the data that only drawings need; if
+    `paged` is, that of the page alone: the clusters and the verdicts on the trials.
 
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
     wanted = [
-        *wanted_columns(metric),
+        *wanted_columns(metric, aims),
         *valued.wanted_columns(metric),
         *origin.COLUMNS,
         *judging.COLUMNS,
@@ -136,7 +138,7 @@ def gather(
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
-    boards, refused = _boards(table, metric, mode)
+    boards, refused = _boards(table, (metric, mode), aims)
     board = boards[0][1] if len(boards) == 1 else None
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
@@ -156,8 +158,8 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
-        clusters=_clusters(paths, studies, present, metric, mode) if paged else "",
-        topics=_topics(paths, where, studies, metric, mode) if paged and has_topics else None,
+        clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
+        topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
         topic_courses=_topic_courses(present, board) if paged and has_topics else {},
         trials=trials,
         importance=shares,
@@ -171,10 +173,10 @@ def gather(
     )
 
 
-def _boards(table: pa.Table, metric: str, mode: str) -> tuple[Boards, UserError | None]:
+def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boards, UserError | None]:
     try:
-        return leaderboards(table, metric, mode), None
-    except (RescaledError, MixedError) as error:
+        return leaderboards(table, *ranking, aims), None
+    except (RescaledError, MixedError, InfeasibleError) as error:
         return (), error
 
 
@@ -215,15 +217,19 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
     return dict(zip(names, judging.courses(take(table, places)), strict=True))
 
 
+def _ranked(table: pa.Table, aims: Aims) -> pa.Table:
+    return take(table, [row for row, is_ranked in enumerate(pareto.ranked(table, aims)) if is_ranked])
+
+
 def _topics(
-    paths: Sequence[str], where: str, studies: Sequence[str], metric: str, mode: str
+    paths: Sequence[str], where: str, studies: Sequence[str], ranking: tuple[str, str], aims: Aims
 ) -> TrialTopics | str | None:
     """The topics of the best trial, read anew: only here are they needed."""
-    table = load(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    table = load(paths, where=where, studies=studies, columns=topics.read_columns(ranking[0], aims)).table
     if not topics.has_some(table):
         return None
     try:
-        found = topics.choose(table, metric, mode)
+        found = topics.choose(table, *ranking, aims=aims)
     except UserError as error:
         return str(error)
     folder = {study_name(one): one for one in folders_of(paths, studies)}.get(found.row["study"])

@@ -26,7 +26,7 @@ from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.importance import shown
 from jobs.present.visible import visible
-from jobs.report.charts import key, verdict
+from jobs.report.charts import FrontPoints, front_points, key, verdict
 from jobs.report.contents import Contents
 from jobs.report.headline import describe
 from jobs.report.paper import ranked
@@ -45,6 +45,13 @@ _STYLE: Any = {
 # The colours of Okabe and Ito, each with its own mark and dash pattern.
 _LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))
 _MARKS = {"best": ("#0072b2", "D"), "tied": ("#d55e00", "o"), "worse": ("#666666", "x"), "unknown": ("#666666", "o")}
+_FRONT = {
+    "square": ("#009e73", "s", "on the Pareto front"),
+    "tied": ("#d55e00", "o", "not shown to be off it"),
+    "unknown": ("#666666", "o", "too few seeds to tell"),
+    "worse": ("#666666", "x", "shown to be off it"),
+    "triangle": ("#cc79a7", "^", "breaks a constraint"),
+}
 _ROWS = 30
 
 
@@ -151,6 +158,39 @@ def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
         axes.set_xlabel("consensus of the label-free criteria")
         axes.set_ylabel(f"{metric_name(board.metric)}, mean over {_seeds(board)}")
         axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
+
+
+def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    found = [(name, board, points) for name, board in ranked(contents) if (points := front_points(board))]
+    if not found:
+        raise UserError(
+            "There is no Pareto front to draw: name two or more metrics of which configurations have values, as "
+            "`pareto nmi seconds`, or in a study as `select: {metrics: [nmi, seconds]}`."
+        )
+    most = max(len(points) for _, _, points in found)
+    figure.set_size_inches(5.0 * most, 4.0 * len(found))
+    grid = figure.subplots(len(found), most, squeeze=False)
+    for panels, (data, board, points) in zip(grid, found, strict=True):
+        title = f"{data} · " if len(found) > 1 else ""
+        first = metric_name(next(iter(board.aims.metrics)))
+        for axes, (name, shown_points) in zip(panels, points.items(), strict=False):
+            _front(axes, shown_points)
+            axes.set(xlabel=metric_name(name), ylabel=first)
+            axes.set_title(f"{title}means over {_seeds(board)}", fontsize=8)
+    handles = {label: one for axes in grid.flat for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+
+
+def _front(axes: Axes, points: FrontPoints) -> None:
+    for kind, (colour, mark, label) in _FRONT.items():
+        places = [place for _, one, place in points if one == kind]
+        if places:
+            face = "none" if kind == "unknown" else colour
+            xs, ys = zip(*places, strict=True)
+            axes.plot(xs, ys, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
+    for entry, kind, place in points[:_ROWS]:
+        if kind == "square":
+            axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
@@ -303,6 +343,7 @@ PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
     "curves": _curves,
     "selection": _selection,
     "importance": _importance,
+    "pareto": _pareto,
     "effect": _effect,
     "interaction": _interaction,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import counted
+from jobs.analysis import pareto
 from jobs.analysis.comparison import Comparison
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH
@@ -55,6 +56,7 @@ def all_sections(contents: Contents) -> list[Section]:
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboards(contents)),
+        Section("front", "The Pareto front", _of_each(contents, _front)),
         Section("methods", "Over all data sets", _compared(contents.compared)),
         Section("importance", "Which parameters matter", importance(contents.importance, contents.unshared)),
         Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
@@ -150,7 +152,8 @@ def _with_pictures(board: Leaderboard) -> Sheet:
             picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
             cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
         else:
-            cells[at:at] = [None, "another protocol: not compared"]
+            why = "breaks a constraint" if entry.standing.feasible is False else "another protocol"
+            cells[at:at] = [None, f"{why}: not compared"]
         rows.append(cells)
     return Sheet(columns, rows, sheet.bold)
 
@@ -180,6 +183,23 @@ def _legend() -> Markup:
 
 
 # Drawings
+
+
+def _front(board: Leaderboard) -> Markup | None:
+    found = charts.front_points(board)
+    if not found:
+        return None
+    first = metric_name(next(iter(board.aims.metrics)))
+    drawings = [
+        pieces.figure(first, f"by {metric_name(name)}", charts.pareto(points, (metric_name(name), first)))
+        for name, points in found.items()
+    ]
+    signs = [
+        tag("span", svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True), f" {words}. ")
+        for kind, words in charts.FRONT.items()
+    ]
+    told = [pieces.note(one) for one in pareto.notes([entry.standing for entry in shown(board)], board.aims)]
+    return join([*told, tag("p", signs, class_="legend"), pieces.panels(drawings)])
 
 
 def _parallel(board: Leaderboard) -> Markup | None:

@@ -51,9 +51,9 @@ class Study:
 
     @property
     def metric_written(self) -> bool:
-        """Whether the file names a metric; without one, data without labels is selected by consensus."""
+        """Whether the file names what ranks; without it, data without labels is selected by consensus."""
         select = self.source.get("select")
-        return isinstance(select, dict) and "metric" in select
+        return isinstance(select, dict) and bool("metric" in select or select.get("metrics"))
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The base configuration with the values of `assignment`."""
@@ -260,6 +260,7 @@ class Reader:
     def _section(self, key: str, kind: type, value: Any) -> Any:
         before = len(self.mistakes.found)
         mapping = {"name": value} if key == "search" and isinstance(value, str) else value
+        mapping = sections.first_ranks(mapping) if key == "select" else mapping
         section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
         return section if len(self.mistakes.found) == before else kind()
 
