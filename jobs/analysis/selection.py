@@ -27,6 +27,7 @@ from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
+from jobs.results.reader import take
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
@@ -151,7 +152,7 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
         same = len({other for of, other, _ in places if of == study}) == 1
         part = f"n_clusters {count}" if same else f"n_clusters {count}, {data}"
         name = f"{study} ({part})" if several[study] > 1 else study
-        found.append(_report(table.take(rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
+        found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.evaluation.names import direction
 from jobs.analysis import apart
 from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
 from jobs.health.usage import COLUMNS as USAGE
@@ -109,7 +110,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
     select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
+    metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
     loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]

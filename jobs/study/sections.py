@@ -22,7 +22,7 @@ class Select:
         metric: a score, a loss or a `health` signal; for data without labels also `consensus`. `best.nmi` is the value
             at a trial's best epoch, `mean5.nmi` the mean of its last five scorings; within a trial the last value
             counts.
-        mode: whether larger (`max`) or smaller (`min`) values are better.
+        mode: whether larger (`max`) or smaller (`min`) values are better; left out: as is declared of the metric.
         save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
         save_assignments: which trials keep the cluster of each sample, for `conclus assign`: all (`true`), none
             (`false`), or, without a value, the best so far.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from core.data import remote
 from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
+from core.evaluation.names import direction, undeclared
 from core.formats import catalog as named
 from core.training import weights
 from jobs.study import search as searches
@@ -129,10 +130,22 @@ class Reader:
             source=root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
+        study = self._with_mode(study)
         self._check_data(study, root["trial"])
         self._check_used(study, root)
         self._check_sections(study)
         self._stop_at_mistakes()
+        return study
+
+    def _with_mode(self, study: Study) -> Study:
+        """The study with the mode that is declared of its metric, where the file gives none."""
+        select = study.source.get("select")
+        if isinstance(select, dict) and "mode" in select:
+            return study
+        metric = study.select.metric
+        if better := direction(metric, methods(study.trial, study.space)):
+            return replace(study, select=replace(study.select, mode=better))
+        self.mistakes.add(("select", "metric"), f"{undeclared(metric)}: add `mode: max` or `mode: min`")
         return study
 
     def _root(self) -> dict[str, Any]:
