@@ -16,6 +16,7 @@ from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
     about_labels,
+    direction,
     is_loss,
     metric_column,
     metric_name,
@@ -171,7 +172,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
-        *_choice_notes(column, mode, entries),
+        *_scale_notes(column, mode, scored, constant),
+        *_choice_notes(column, mode, entries, selection.mixed(table)),
         *_warning_notes(table),
         *_continued_notes(table),
         *samples.import_notes(table),
@@ -342,6 +344,27 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     return notes
 
 
+def _scale_notes(column: str, mode: str, cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
+    """What is not known of the values of a loss, or of a score that nothing declares."""
+    notes: list[str] = []
+    name, is_a_loss = metric_name(column), is_loss(column)
+    if not direction(column):
+        better = "larger" if mode == "max" else "smaller"
+        notes.append(
+            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
+        )
+        if (keys := _rescaling(cells, constant)) and not is_a_loss:
+            notes.append(f"Whether values of {name} at different {' and '.join(keys)} can be compared is not known.")
+    if is_a_loss:
+        notes.append(f"A smaller {name} is not yet a better model.")
+    if is_a_loss and any(cell.imported for cell in cells):
+        notes.append(
+            f"Imported rows tell only their own columns. This order holds if all else that can rescale {name}, such as "
+            "a temperature or the batch size, was the same."
+        )
+    return notes
+
+
 def _warning_notes(table: pa.Table) -> list[str]:
     """One sentence with the warnings of finished trials, counted by code."""
     if "reason" not in table.column_names:
@@ -386,13 +409,11 @@ def _label_note(column: str) -> str:
     return f"Ranked by {name}, {about_labels(column)}."
 
 
-def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
+def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) -> list[str]:
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
-    if len({entry.study for entry in entries}) > 1:
-        return ["Consensus is a rank within a study and cannot be compared between studies."] if known else []
-    if known and len({entry.params.get("n_clusters") for entry in entries}) > 1:
-        return ["Consensus is a rank among trials of one n_clusters and cannot be compared between them."]
+    if known and mixed:
+        return [f"Consensus is a rank within one {mixed} and cannot be compared between several."]
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.

@@ -14,6 +14,7 @@ from core.data.describe import described, noted
 from core.data.modalities import missing
 from core.data.stored import dense
 from core.errors import UserError
+from core.evaluation.names import direction, undeclared
 from core.seal import canonical_json
 from core.training import data_cache
 from core.training.frozen import is_frozen
@@ -24,6 +25,7 @@ from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
+from jobs.study.study import Study
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -263,6 +265,7 @@ def _unknown(
     where = "select.metric" if plan.study.metric_written else "select.metric (left out)"
     named = {where: selecting, **{place: metric or selecting for place, metric in gates.items()}}
     if names is None:
+        _refuse_undeclared(plan.study, named, method)
         for metric in dict.fromkeys(named.values()):
             if metric not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
@@ -274,6 +277,14 @@ def _unknown(
     for place, metric in named.items():
         if metric not in spelled and not (metric == CONSENSUS and LABEL_FREE in names):
             refuse_unreported(place, metric, names, of)
+    _refuse_undeclared(plan.study, named, method)
     early = plan.study.search.scheduler
     if early != "none" and selecting.rpartition(".")[2] in AT_THE_END:
         refuse_unreported(where, selecting, names - {*AT_THE_END}, f"{of} before the last epoch, which {early} needs")
+
+
+def _refuse_undeclared(study: Study, named: Mapping[str, str], method: str) -> None:
+    """Refuses a metric of which neither the study, nor conclus, nor the method says which values are better."""
+    for place, metric in named.items():
+        if not direction(metric, [method]) and not (study.mode_written and metric == study.select.metric):
+            raise UserError(f"{place}: {undeclared(metric)}: select by it, with `mode: max` or `mode: min`")

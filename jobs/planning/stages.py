@@ -136,9 +136,12 @@ class StagedStudy:
         from jobs.analysis.scores import default_mode
         from jobs.results.reader import load
 
-        own = self.stages[place].study.select
+        own_study = self.stages[place].study
+        own = own_study.select
         metric = gate.metric or own.metric
-        mode = own.mode if metric == own.metric else default_mode(metric)
+        mode = (
+            own.mode if metric == own.metric else default_mode(metric, keys.methods(own_study.trial, own_study.space))
+        )
         names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
         table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
         board = leaderboard(table, metric, mode)

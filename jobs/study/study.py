@@ -16,7 +16,7 @@ from core.data import remote
 from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
-from core.evaluation.names import direction, undeclared
+from core.evaluation.names import direction
 from core.formats import catalog as named
 from core.training import weights
 from jobs.study import search as searches
@@ -54,8 +54,16 @@ class Study:
     @property
     def metric_written(self) -> bool:
         """Whether the file names a metric; without one, data without labels is selected by consensus."""
+        return self._selects("metric")
+
+    @property
+    def mode_written(self) -> bool:
+        """Whether the file says which values of the metric are better; else it is as declared of the metric."""
+        return self._selects("mode")
+
+    def _selects(self, key: str) -> bool:
         select = self.source.get("select")
-        return isinstance(select, dict) and "metric" in select
+        return isinstance(select, dict) and key in select
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The base configuration with the values of `assignment`."""
@@ -130,22 +138,12 @@ class Reader:
             source=root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
-        study = self._with_mode(study)
+        if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
+            study = replace(study, select=replace(study.select, mode=better))
         self._check_data(study, root["trial"])
         self._check_used(study, root)
         self._check_sections(study)
         self._stop_at_mistakes()
-        return study
-
-    def _with_mode(self, study: Study) -> Study:
-        """The study with the mode that is declared of its metric, where the file gives none."""
-        select = study.source.get("select")
-        if isinstance(select, dict) and "mode" in select:
-            return study
-        metric = study.select.metric
-        if better := direction(metric, methods(study.trial, study.space)):
-            return replace(study, select=replace(study.select, mode=better))
-        self.mistakes.add(("select", "metric"), f"{undeclared(metric)}: add `mode: max` or `mode: min`")
         return study
 
     def _root(self) -> dict[str, Any]:
