@@ -16,7 +16,6 @@ from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
     about_labels,
-    direction,
     is_loss,
     metric_column,
     metric_name,
@@ -25,6 +24,7 @@ from jobs.analysis.scores import (
     plug_in_names,
     quality_metric,
     rescales_loss,
+    scale_notes,
     uses_labels,
 )
 from jobs.analysis.ties import tied
@@ -163,8 +163,12 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     scored = [cell for cell in cells if cell.values]
     if not scored:
         raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
-    if is_loss(column):
-        _refuse_rescaled(metric, scored, constant)
+    if is_loss(column) and (keys := _rescaling(scored, constant)):
+        raise RescaledError(
+            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
+            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
+            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
+        )
     ordered = _order(scored, mode)
     entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
     reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
@@ -172,7 +176,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
     notes = [
         *_notes(column, cells),
-        *_scale_notes(column, mode, scored, constant),
+        *scale_notes(column, mode, _rescaling(scored, constant), imported=any(cell.imported for cell in scored)),
         *_choice_notes(column, mode, entries, selection.mixed(table)),
         *_warning_notes(table),
         *_continued_notes(table),
@@ -257,16 +261,6 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
 
-def _refuse_rescaled(metric: str, cells: Sequence[_Cell], constant: Mapping[str, Any]) -> None:
-    keys = _rescaling(cells, constant)
-    if keys:
-        raise RescaledError(
-            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
-            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
-            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
-        )
-
-
 def _rescaling(cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
     """The parameters that differ between configurations and rescale losses."""
     plug_ins = plug_in_names([constant, *(cell.params for cell in cells)])
@@ -341,27 +335,6 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
         notes.append(f"{waiting} of {len(cells)} configurations have no finished value yet.")
     if valueless := sum(cell.valueless for cell in cells):
         notes.append(f"{counted(valueless, 'finished trial', 'have')} no finite value of this metric: left out.")
-    return notes
-
-
-def _scale_notes(column: str, mode: str, cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
-    """What is not known of the values of a loss, or of a score that nothing declares."""
-    notes: list[str] = []
-    name, is_a_loss = metric_name(column), is_loss(column)
-    if not direction(column):
-        better = "larger" if mode == "max" else "smaller"
-        notes.append(
-            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
-        )
-        if (keys := _rescaling(cells, constant)) and not is_a_loss:
-            notes.append(f"Whether values of {name} at different {' and '.join(keys)} can be compared is not known.")
-    if is_a_loss:
-        notes.append(f"A smaller {name} is not yet a better model.")
-    if is_a_loss and any(cell.imported for cell in cells):
-        notes.append(
-            f"Imported rows tell only their own columns. This order holds if all else that can rescale {name}, such as "
-            "a temperature or the batch size, was the same."
-        )
     return notes
 
 

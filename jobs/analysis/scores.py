@@ -162,6 +162,36 @@ def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = Non
     return not owners or any(option in _rescales(kind, one, (option,)) for one in owners)
 
 
+def scale_notes(metric: str, mode: str, rescaling: Sequence[str], *, imported: bool) -> list[str]:
+    """Sentences on what is not known of the values of a loss, or of a score that nothing declares.
+
+    Args:
+        metric: Its name or column.
+        mode: `max` or `min`, which values count as better.
+        rescaling: The parameters that vary and rescale losses, see `rescales_loss`.
+        imported: Whether some values are of imported rows.
+    """
+    notes: list[str] = []
+    name, is_a_loss = metric_name(metric), is_loss(metric)
+    if not direction(metric):
+        better = "larger" if mode == "max" else "smaller"
+        notes.append(
+            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
+        )
+        if rescaling and not is_a_loss:
+            notes.append(
+                f"Whether values of {name} at different {' and '.join(rescaling)} can be compared is not known."
+            )
+    if is_a_loss:
+        notes.append(f"A smaller {name} is not yet a better model.")
+    if is_a_loss and imported:
+        notes.append(
+            f"Imported rows tell only their own columns. This order holds if all else that can rescale {name}, such as "
+            "a temperature or the batch size, was the same."
+        )
+    return notes
+
+
 def plug_in_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[Any]]:
     """The names of plug-ins by key, for `rescales_loss`, of rows of parameters by dotted key."""
     found: dict[str, set[Any]] = {}
