@@ -51,7 +51,7 @@ SCORINGS = ("head", "kmeans", "pairs", "topics")
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ScoreScale:
     """What the values of a score mean.
 
     Attributes:
@@ -64,10 +64,10 @@ class Scale:
     high: float = math.inf
 
 
-_SHARE, _CHANCE_CORRECTED = Scale("max", 0.0, 1.0), Scale("max", -math.inf, 1.0)
-_COSINE, _POSITIVE = Scale("max", -1.0, 1.0), Scale("max", 0.0)
-_BAD_SHARE, _BAD_POSITIVE = Scale("min", 0.0, 1.0), Scale("min", 0.0)
-_NEITHER = Scale("", 0.0)
+_SHARE, _CHANCE_CORRECTED = ScoreScale("max", 0.0, 1.0), ScoreScale("max", -math.inf, 1.0)
+_COSINE, _POSITIVE = ScoreScale("max", -1.0, 1.0), ScoreScale("max", 0.0)
+_BAD_SHARE, _BAD_POSITIVE = ScoreScale("min", 0.0, 1.0), ScoreScale("min", 0.0)
+_NEITHER = ScoreScale("", 0.0)
 SCALES = {
     **dict.fromkeys(("acc", "oa", "balanced_acc", "macro_f1", "purity", "nmi", "fmi", "pair_f1", "f"), _SHARE),
     **dict.fromkeys(("homogeneity", "completeness", "v_measure"), _SHARE),
@@ -78,16 +78,16 @@ SCALES = {
     **dict.fromkeys(("label_free", "stability", "consensus"), _SHARE),
     **dict.fromkeys(("marginal_entropy", "feature_std", "calinski_harabasz"), _POSITIVE),
     **dict.fromkeys(("assignment_entropy", "clusters_empty", "davies_bouldin", "perplexity"), _BAD_POSITIVE),
-    "imbalance_pred": Scale("min", 1.0),
+    "imbalance_pred": ScoreScale("min", 1.0),
     "label_flips": _BAD_SHARE,
     **dict.fromkeys(("cluster_size_min", "cluster_size_max"), _NEITHER),
     **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "retrieval_accuracy"), _SHARE),
     **dict.fromkeys((f"reverse_{name}" for name in _RETRIEVAL), _SHARE),
-    **dict.fromkeys(("recall_chance", "retrieval_chance"), Scale("", 0.0, 1.0)),
+    **dict.fromkeys(("recall_chance", "retrieval_chance"), ScoreScale("", 0.0, 1.0)),
     "cosine_similarity": _COSINE,
     **dict.fromkeys(("mse", "seconds"), _BAD_POSITIVE),
     **dict.fromkeys(("npmi", "npmi_15", "c_v"), _COSINE),
-    **dict.fromkeys(("umass", "uci"), Scale("max")),
+    **dict.fromkeys(("umass", "uci"), ScoreScale("max")),
     **dict.fromkeys(("topic_diversity", "inverted_rbo", "active_topics"), _SHARE),
     "topic_word_overlap": _BAD_SHARE,
     "topic_oov": _BAD_POSITIVE,
@@ -110,7 +110,7 @@ def bare(metric: str) -> str:
     return rest if part in PARTS else name
 
 
-def scale(metric: str) -> Scale | None:
+def scale(metric: str) -> ScoreScale | None:
     """The scale of a score of conclus; None where it has none in `SCALES`."""
     return SCALES.get(without_prefix(metric)) or SCALES.get(bare(metric))
 
