@@ -136,7 +136,7 @@ class AdversarialTopics(Base):
         self.encoder = DocumentEncoder(n_words, self.n_topics, hidden)
         self.critic = Critic(self.n_topics, n_words, hidden, in_batch=self.penalty is None)
         self.averaged = copy.deepcopy(nn.ModuleDict({"generator": self.generator, "encoder": self.encoder}))
-        self.averaged.requires_grad_(False)  # it follows the others, no optimiser changes it
+        self.averaged.requires_grad_(requires_grad=False)  # it follows the others, no optimiser changes it
         self.agreement, self.averaging = options.agreement, options.averaging
         self.steps = 0
         self.optimisers = {

@@ -17,6 +17,7 @@ from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Stand
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
+    RescaledError,
     about_labels,
     bounds,
     is_loss,
@@ -25,17 +26,13 @@ from jobs.analysis.scores import (
     of_epoch,
     part_of_pairs,
     plug_in_names,
-    quality_metric,
     rescales_loss,
+    scale_notes,
     uses_labels,
 )
 from jobs.analysis.ties import FEW, FEW_SEEDS, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
-
-
-class RescaledError(UserError):
-    """The metric is a loss, and the configurations scale it differently."""
 
 
 class NoValueError(UserError):
@@ -174,9 +171,10 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     if not scored:
         raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
     data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
-    if is_loss(column):
-        _refuse_rescaled(metric, scored, constant)
-    if any(map(is_loss, aims.metrics)) and _rescaling(scored, constant):
+    rescaling = _rescaling(scored, constant)
+    if is_loss(column) and rescaling:
+        raise RescaledError(metric, rescaling)
+    if rescaling and any(map(is_loss, aims.metrics)):
         aims = replace(aims, metrics={})  # A loss that the configurations scale differently makes no front.
     standings = pareto.judge(table, aims)
     for cell in scored:
@@ -196,7 +194,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         *_notes(column, cells),
         *pareto.notes([cell.standing for cell in scored], aims),
         *_seed_notes(entries, best),
-        *_choice_notes(column, mode, entries),
+        *scale_notes(column, mode, rescaling, imported=any(cell.imported for cell in scored)),
+        *_choice_notes(column, mode, entries, selection.mixed(table)),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
         *samples.course_notes(table),
         *about,
@@ -266,16 +265,6 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
-
-
-def _refuse_rescaled(metric: str, cells: Sequence[_Cell], constant: Mapping[str, Any]) -> None:
-    keys = _rescaling(cells, constant)
-    if keys:
-        raise RescaledError(
-            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
-            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
-            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
-        )
 
 
 def _rescaling(cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
@@ -391,13 +380,11 @@ def _label_note(column: str) -> str:
     return f"Ranked by {name}, {about_labels(column)}."
 
 
-def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
+def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) -> list[str]:
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
-    if len({entry.study for entry in entries}) > 1:
-        return ["Consensus is a rank within a study and cannot be compared between studies."] if known else []
-    if known and len({entry.params.get("n_clusters") for entry in entries}) > 1:
-        return ["Consensus is a rank among trials of one n_clusters and cannot be compared between them."]
+    if known and mixed:
+        return [f"Consensus is a rank within one {mixed} and cannot be compared between several."]
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.

@@ -12,8 +12,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import UserError, counted
+from core.evaluation.names import direction
 from jobs.analysis.intervals import mean
-from jobs.analysis.scores import CONSENSUS, direction, metric_column, metric_name
+from jobs.analysis.scores import CONSENSUS, metric_column, metric_name
 from jobs.results.header import FINISHED
 from jobs.study.sections import SECONDS
 

@@ -5,10 +5,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from core.config import plugins
-from core.config.schema import did_you_mean, nearest
+from core.config.schema import nearest
 from core.data.dataset import PARTS
 from core.errors import UserError
-from core.evaluation.names import SCALES, Scale
+from core.evaluation.names import (
+    bare,
+    direction,
+    is_loss_share,
+    is_own_loss,
+    scale,
+    undeclared,
+    without_prefix,
+)
 from jobs.results.names import MEAN5, METRIC, METRICS, resolve
 
 CONSENSUS = "consensus"
@@ -73,16 +81,9 @@ def of_epoch(metric: str) -> str:
     return next((prefix for prefix in ("best.", MEAN5) if metric.startswith(prefix)), METRIC)
 
 
-def bare(metric: str) -> str:
-    """The metric's own name: `nmi` for `best.nmi`, `kmeans_nmi` and `test_nmi`, `mse` for `validation_mse`."""
-    name = _without_prefix(metric).removeprefix("kmeans_")
-    part, _, rest = name.partition("_")
-    return rest if part in PARTS else name
-
-
 def within_trial(metric: str) -> str:
     """The metric that one trial can report: the same name, but the label-free score in place of the consensus."""
-    name = _without_prefix(metric)
+    name = without_prefix(metric)
     return LABEL_FREE if name == CONSENSUS else name
 
 
@@ -95,21 +96,14 @@ def about_labels(metric: str) -> str:
     """Whether the metric uses the labels, to follow its name: "which uses no labels"."""
     if uses_labels(metric):
         return "which uses the labels"
-    name = _without_prefix(metric)
-    if metric.startswith("health.") or is_loss_share(metric) or _is_own_loss(name) or _scale(metric):
+    if metric.startswith("health.") or is_loss_share(metric) or is_own_loss(metric) or scale(metric):
         return "which uses no labels"
     return "a score that nothing declares, so that it is not known whether it uses the labels"
 
 
 def is_loss(metric: str) -> bool:
     """Whether the metric is a training loss or a part of one, on that loss's own scale: its name holds "loss"."""
-    return "loss" in _without_prefix(metric).lower() and not is_loss_share(metric)
-
-
-def is_loss_share(metric: str) -> bool:
-    """Whether the metric is a loss divided by its value for chance, such as `loss_share`."""
-    name = _without_prefix(metric)
-    return name.startswith("loss_") and name.endswith("share")
+    return "loss" in without_prefix(metric).lower() and not is_loss_share(metric)
 
 
 def quality_metric(keys: Collection[str]) -> str:
@@ -119,28 +113,10 @@ def quality_metric(keys: Collection[str]) -> str:
 
 def part_of_pairs(metric: str) -> str:
     """The part of the pairs on which a score was measured, a name of `core.data.dataset.PARTS`; else empty."""
-    name = _without_prefix(metric)
+    name = without_prefix(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
-
-
-def direction(metric: str, methods: Iterable[str] = ()) -> str:
-    """`max` or `min`, whichever is declared as better for the metric; empty where nothing is declared.
-
-    `core.evaluation.names.SCALES` declares it of the scores of conclus, and a method of its own (`directions`).
-
-    Args:
-        metric: Its name, such as `nmi` or `metric.best.kmeans_acc`.
-        methods: Names or paths of methods that may report it; those of conclus are asked, too.
-    """
-    if is_loss_share(metric) or _is_own_loss(_without_prefix(metric)):
-        return "min"
-    if scale := _scale(metric):
-        return scale.better
-    name = _without_prefix(metric)
-    found = [_declared("methods", one, "directions") or {} for one in (*methods, *plugins.names("methods"))]
-    return next((one[name] for one in found if name in one), "")
 
 
 def default_mode(metric: str, methods: Iterable[str] = ()) -> str:
@@ -151,18 +127,25 @@ def default_mode(metric: str, methods: Iterable[str] = ()) -> str:
     """
     if found := direction(metric, methods):
         return found
-    known = [*SCALES, "loss", *(f"kmeans_{name}" for name in _LABELLED)]
-    near = "." if _scale(metric) else did_you_mean(_without_prefix(metric), known) or "."
-    raise UserError(
-        f"Nothing declares whether larger or smaller values of {metric!r} are better: give --mode max or --mode min "
-        f"(in a study file: select.mode){near}"
-    )
+    raise UserError(f"{undeclared(metric)}: give --mode max or --mode min (in a study file: select.mode)")
 
 
 def bounds(metric: str) -> tuple[float, float]:
     """The smallest and the largest value that a score can have; infinite where it has no bound or is not known."""
-    scale = _scale(metric)
-    return (scale.low, scale.high) if scale else (-math.inf, math.inf)
+    found = scale(metric)
+    return (found.low, found.high) if found else (-math.inf, math.inf)
+
+
+class RescaledError(UserError):
+    """The metric is a loss, and the configurations scale it differently by these parameters."""
+
+    def __init__(self, metric: str, keys: Sequence[str]) -> None:
+        """Says what would be right."""
+        super().__init__(
+            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
+            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
+            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
+        )
 
 
 def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = None) -> bool:
@@ -191,6 +174,36 @@ def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = Non
     return not owners or any(option in _rescales(kind, one, (option,)) for one in owners)
 
 
+def scale_notes(metric: str, mode: str, rescaling: Sequence[str], *, imported: bool) -> list[str]:
+    """Sentences on what is not known of the values of a loss, or of a score that nothing declares.
+
+    Args:
+        metric: Its name or column.
+        mode: `max` or `min`, which values count as better.
+        rescaling: The parameters that vary and rescale losses, see `rescales_loss`.
+        imported: Whether some values are of imported rows.
+    """
+    notes: list[str] = []
+    name, is_a_loss = metric_name(metric), is_loss(metric)
+    if not direction(metric):
+        better = "larger" if mode == "max" else "smaller"
+        notes.append(
+            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
+        )
+        if rescaling and not is_a_loss:
+            notes.append(
+                f"Whether values of {name} at different {' and '.join(rescaling)} can be compared is not known."
+            )
+    if is_a_loss:
+        notes.append(f"A smaller {name} is not yet a better model.")
+    if is_a_loss and imported:
+        notes.append(
+            f"Imported rows tell only their own columns. This order holds if all else that can rescale {name}, such as "
+            "a temperature or the batch size, was the same."
+        )
+    return notes
+
+
 def plug_in_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[Any]]:
     """The names of plug-ins by key, for `rescales_loss`, of rows of parameters by dotted key."""
     found: dict[str, set[Any]] = {}
@@ -205,7 +218,7 @@ def _rescales(kind: str, name: Any, unknown: Sequence[str]) -> Collection[str]:
     """What a plug-in declares as rescaling its loss; `unknown` where it declares nothing, or is not installed."""
     # A path that results name is not opened: it may be anything on this machine.
     found = _declared(kind, name, "rescales") if name in plugins.names(kind) else None
-    return unknown if found is None else found
+    return found if isinstance(found, tuple) else unknown
 
 
 def _has_option(kind: str, name: Any, option: str) -> bool:
@@ -219,19 +232,3 @@ def _declared(kind: str, name: str, attribute: str) -> Any:
         return plugins.constant(kind, name, attribute, default=None)
     except UserError:
         return None
-
-
-def _scale(metric: str) -> Scale | None:
-    """The declared scale of a score of conclus."""
-    name = _without_prefix(metric)
-    return SCALES.get(name) or SCALES.get(bare(name))
-
-
-def _is_own_loss(name: str) -> bool:
-    """Whether the name is one that conclus or a method's `step` gives a loss: `loss_<part>`, `validation_loss`."""
-    return name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
-
-
-def _without_prefix(metric: str) -> str:
-    """A metric's name without the column's prefix: `nmi` for `best.nmi`."""
-    return metric.rsplit(".", 1)[-1]

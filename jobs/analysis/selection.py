@@ -27,6 +27,7 @@ from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
+from jobs.results.reader import take
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
@@ -38,7 +39,7 @@ COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels", *d
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
 _TRUTHS = ("nmi", "acc")
-_PLACE = (("study", "--study"), ("data set", "--where"), ("number of clusters", "--where, as n_clusters == 10"))
+_PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where, as n_clusters == 10"}
 """What trials share that are ranked among each other, and the option that chooses one."""
 
 Vector = NDArray[np.float64]
@@ -119,14 +120,18 @@ def refuse_mixed(table: pa.Table, instead: str = "name another metric") -> None:
     Raises:
         MixedError: The trials that have a consensus are of several studies, data sets or numbers of clusters.
     """
+    if (of := mixed(table)) in _PLACE:
+        raise MixedError(
+            f"Trials are compared by consensus only within one {of}, and these have several: choose one with "
+            f"{_PLACE[of]}, or {instead}."
+        )
+
+
+def mixed(table: pa.Table) -> str:
+    """What the trials that have a consensus do not share, of those in `_PLACE`; empty if they are comparable."""
     ranked = [not isnan(value) for value in table[CONSENSUS_COLUMN].to_pylist()]
     places = [place for place, is_ranked in zip(_places(table), ranked, strict=True) if is_ranked]
-    for (of, option), values in zip(_PLACE, zip(*places, strict=True), strict=False):
-        if (count := len(set(values))) > 1:
-            raise MixedError(
-                f"Trials are compared by consensus only within one {of}, and these have {count}: "
-                f"choose one with {option}, or {instead}."
-            )
+    return next((of for of, values in zip(_PLACE, zip(*places, strict=True), strict=False) if len(set(values)) > 1), "")
 
 
 def criteria_report(table: pa.Table) -> list[CriteriaReport]:
@@ -151,7 +156,7 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
         same = len({other for of, other, _ in places if of == study}) == 1
         part = f"n_clusters {count}" if same else f"n_clusters {count}, {data}"
         name = f"{study} ({part})" if several[study] > 1 else study
-        found.append(_report(table.take(rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
+        found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
     return found
 
 

@@ -111,10 +111,13 @@ def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
 
 def _chosen(study: Study, metric: str | None, mode: str | None) -> tuple[str, str]:
     from jobs.analysis.scores import default_mode
+    from jobs.study.keys import methods
 
     own = study.select
     chosen = metric or own.metric
-    return chosen, mode or (own.mode if chosen == own.metric else default_mode(chosen))
+    return chosen, mode or (
+        own.mode if chosen == own.metric else default_mode(chosen, methods(study.trial, study.space))
+    )
 
 
 class _Rounds:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.evaluation.names import direction
 from jobs.analysis import apart
 from jobs.analysis.comparison import leaderboards
 from jobs.analysis.leaderboard import Entry, wanted_columns
@@ -113,7 +114,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
     select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
+    metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
     aims = Aims.of(select)
     loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
     attempts = _attempts(loaded.table)

@@ -14,18 +14,20 @@ from core.data.describe import described, noted
 from core.data.modalities import missing
 from core.data.stored import dense
 from core.errors import UserError
+from core.evaluation.names import direction, undeclared
 from core.seal import canonical_json
 from core.training import data_cache
 from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.several import check_modalities
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction, uses_labels
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
 from jobs.study.sections import SECONDS
 from jobs.study.space import covering
+from jobs.study.study import Study
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -275,6 +277,7 @@ def _unknown(
     if CONSENSUS in (select.constraints or ()):
         raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
+        _refuse_undeclared(plan.study, named, method)
         for metric in dict.fromkeys(named.values()):
             if metric.removeprefix("health.") not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
@@ -286,6 +289,14 @@ def _unknown(
     for place, metric in named.items():
         if metric not in spelled and not (metric == CONSENSUS and LABEL_FREE in names):
             refuse_unreported(place, metric, names, of)
+    _refuse_undeclared(plan.study, named, method)
     early = plan.study.search.scheduler
     if early != "none" and selecting.rpartition(".")[2] in AT_THE_END:
         refuse_unreported(where, selecting, names - {*AT_THE_END}, f"{of} before the last epoch, which {early} needs")
+
+
+def _refuse_undeclared(study: Study, named: Mapping[str, str], method: str) -> None:
+    """Refuses a metric of which neither the study, nor conclus, nor the method says which values are better."""
+    for place, metric in named.items():
+        if not direction(metric, [method]) and not (study.mode_written and metric == study.select.metric):
+            raise UserError(f"{place}: {undeclared(metric)}: select by it, with `mode: max` or `mode: min`")

@@ -15,9 +15,9 @@ from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboard
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import Leaderboard, RescaledError, wanted_columns
+from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
-from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging

@@ -26,7 +26,7 @@ class Select:
         metric: a score, a loss or a `health` signal; for data without labels also `consensus`. `best.nmi` is the value
             at a trial's best epoch, `mean5.nmi` the mean of its last five scorings; within a trial the last value
             counts. Without it, the first of `metrics` ranks.
-        mode: whether larger (`max`) or smaller (`min`) values of `metric` are better.
+        mode: whether larger (`max`) or smaller (`min`) values of `metric` are better; left out: as is declared of it.
         metrics: two or more metrics, as `[nmi, seconds]`: tables and charts show which configurations no other one
             beats in all of them, the Pareto front. `seconds` is a trial's time.
         constraints: by metric, the least or the greatest mean over seeds, as `health.imbalance_pred: {at_most: 20}`. A

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from core.config.schema import Bounds, Mistakes, Place
 from core.data import remote
 from core.data.object_store import is_address
 from core.errors import UserError
+from core.evaluation.names import direction
 from jobs.study import overrides as space_overrides
 from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document
@@ -52,8 +53,16 @@ class Study:
     @property
     def metric_written(self) -> bool:
         """Whether the file names what ranks; without it, data without labels is selected by consensus."""
+        return self._selects("metric") or self._selects("metrics")
+
+    @property
+    def mode_written(self) -> bool:
+        """Whether the file says which values of the metric are better; else it is as declared of the metric."""
+        return self._selects("mode")
+
+    def _selects(self, key: str) -> bool:
         select = self.source.get("select")
-        return isinstance(select, dict) and bool("metric" in select or select.get("metrics"))
+        return isinstance(select, dict) and bool(select.get(key))
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The base configuration with the values of `assignment`."""
@@ -128,6 +137,8 @@ class Reader:
             source=root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
+        if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
+            study = replace(study, select=replace(study.select, mode=better))
         self._check_data(study, root["trial"])
         self._check_used(study, root)
         self._check_sections(study)
