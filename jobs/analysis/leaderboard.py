@@ -174,8 +174,8 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     best = shrunk([cell.values for cell in ordered], maximise=mode == "max", bounds=bounds(column))
     notes = [
         *_notes(column, cells),
-        *_choice_notes(column, mode, entries),
         *_seed_notes(entries, best),
+        *_choice_notes(column, mode, entries),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
         *samples.course_notes(table),
         *about,

@@ -12,8 +12,8 @@ from typing import TextIO
 
 from cluster.executor import Event
 from core.errors import counted
-from jobs.analysis import intervals
-from jobs.analysis.scores import within_trial
+from jobs.analysis.estimates import score
+from jobs.analysis.scores import bounds, within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
@@ -147,11 +147,11 @@ class Progress:
             return ""
         select = self.plan.study.select
         chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
-        score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
+        found = score(chosen, bounds(select.metric))
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         if select.metric.startswith(("best.", MEAN5)):
             name += " of the last epoch"
-        return f"best {name} {score} ({seeds})"
+        return f"best {name} {found.text} ({seeds})"
 
     def remaining(self) -> str:
         """The time left, estimated from the trials that ended; empty before the first."""
