@@ -167,6 +167,19 @@ def test_a_method_is_tied_if_one_of_its_configurations_is():
     ]
     cells = {row.params["method.name"]: row.cells[0] for row in compared(rows).rows}
     assert {name: cell.verdict for name, cell in cells.items()} == {"cc": "best", "tcl": "tied", "kmeans": "worse"}
+    noisy = [
+        trial("digits", method, seed, value, options={"method.threshold": option} if option else {})
+        for method, option, values in (
+            ("cc", None, (0.800, 0.801, 0.802, 0.803)),
+            ("kmeans", None, (0.500, 0.501, 0.502, 0.503)),
+            ("tcl", 0.9, (0.780, 0.781, 0.782, 0.783)),
+            ("tcl", 0.95, (0.45, 0.95, 0.55, 0.99)),
+        )
+        for seed, value in enumerate(values)
+    ]
+    rows_of = {row.params["method.name"]: row.cells[0] for row in compared(noisy).rows}
+    assert (rows_of["tcl"].entry.config_key, rows_of["tcl"].entry.tied) == ("digits-tcl-0.9", False)
+    assert rows_of["tcl"].verdict == "tied"  # Its other configuration may be as good as the best.
     once = [row for row in rows if row.seed == 0]
     verdicts = [row.cells[0].verdict for row in compared(once).rows]
     assert verdicts == ["best", "unknown", "unknown"]
