@@ -118,6 +118,29 @@ def test_a_seed_that_favours_a_value_everywhere_is_one_observation():
     assert alone.half_width < known.half_width / 3
 
 
+def test_effects_of_configurations_and_of_seeds_add_up():
+    """Ten configurations and ten seeds, each with its own effect and nothing else: the error is of both."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, (2, 10))
+    differences = np.add.outer(a, b)
+    known = paired(differences.ravel(), np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10))
+    one, other = a.var(ddof=1) / 10, b.var(ddof=1) / 10
+    square = one + other - differences.var(ddof=1) / 100
+    freedom = (one + other) ** 2 / (one**2 / 9 + other**2 / 9)
+    assert (known.unit, known.half_width) == ("both", pytest.approx(stats.t.ppf(0.975, freedom) * square**0.5))
+
+
+def test_trials_that_failed_in_training_are_told_and_other_failures_are_not():
+    good = grid(lambda r, w, s: r + w + s / 10)
+    failed = [
+        attempts({((("rate", 0.1), ("width", 9)), 0): 0.0}, study=code, status="failed", reason=reason)[0]
+        for code, reason in (("x", "DIVERGED: the loss is NaN"), ("y", "OUT_OF_MEMORY"), ("z", "LOST_WORKER"))
+    ]
+    notes = effect(gather(to_table([*attempts(good), *failed]), "nmi"), "rate", "max").notes
+    assert sum(note.startswith("2 trials failed in training") for note in notes) == 1
+    assert not any("failed in training" in note for note in found(good).notes)
+
+
 def test_seeds_of_unequal_weight_have_the_expected_variance_and_freedom():
     """The variance is that of the seeds on average, and its scatter is that of its degrees of freedom."""
     rng = np.random.default_rng(0)

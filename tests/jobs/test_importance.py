@@ -105,6 +105,32 @@ def test_a_share_is_tested_over_configurations_and_over_seeds_as_by_hand():
     assert decided == {True, False}
 
 
+def test_unequal_noise_takes_degrees_of_freedom_away_as_by_hand():
+    """Box's freedom with matrices in full, and without the part of the squares that comes from estimated variances."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 1, (3, 4, 3))
+    values[0] *= 4
+    means, variances = values.mean(axis=2).ravel(), values.var(axis=2, ddof=1).ravel() / 3
+    centred = np.eye(3) - 1 / 3
+    levels, both = np.kron(centred, np.ones((4, 4)) / 4), np.kron(centred, np.eye(4) - 1 / 4)
+
+    def freedom(space, most):
+        crossed = space @ np.diag(variances)
+        squares = np.trace(crossed @ crossed) - (np.diag(crossed) ** 2 * 2 / 4).sum()
+        return min(most, max(1, np.trace(crossed) ** 2 / squares))
+
+    own = means @ levels @ means
+    by_seed = [values[..., seed].ravel() - means for seed in range(3)]
+    crossed = sum(one @ levels @ one for one in by_seed) / 2 / 3
+    wanted = max(
+        stats.f.sf(own / 2 / (means @ both @ means / 6), freedom(levels, 2), freedom(both, 6)),
+        stats.f.sf(own / crossed, freedom(levels, 2), 2 * freedom(levels, 2)),
+    )
+    (found,) = [one for one in importance(grid(values)).parameters if one.keys == ("a",)]
+    assert freedom(levels, 2) < 1.9
+    assert found.p == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(("shift", "shared", "noisy"), [(0, 0, 1), (1, 1, 1), (4, 0, 1), (4, 1, 1), (2, 0, 3)])
 def test_the_interval_of_luck_holds_the_planted_share(shift, shared, noisy, repeats):
     rng, studies, covered = np.random.default_rng(3), repeats(100), 0
