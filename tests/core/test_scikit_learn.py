@@ -17,7 +17,7 @@ def test_a_table_is_scikit_learn_s_own_standardised(table):
     own, read = TABLES[table](), scikit_learn.load(table=table)
     np.testing.assert_allclose(read.samples, StandardScaler().fit_transform(own.data), atol=1e-6)
     assert adjusted_rand_score(read.labels, own.target) == 1
-    assert [read.label_names[one] for one in read.labels] == [str(own.target_names[one]) for one in own.target]
+    assert [read.class_names[one] for one in read.labels] == [str(own.target_names[one]) for one in own.target]
 
 
 def test_each_table_has_a_fingerprint_of_its_own():
@@ -27,6 +27,6 @@ def test_each_table_has_a_fingerprint_of_its_own():
 
 def test_a_damaged_file_is_told(tmp_path, monkeypatch):
     (tmp_path / "wine_data.csv").write_text("2,1,a,b\n0.5,0\nx,1\n", encoding="utf-8")
-    monkeypatch.setattr(scikit_learn, "_file", lambda table: tmp_path / "wine_data.csv")
+    monkeypatch.setattr(scikit_learn, "_file", lambda _: tmp_path / "wine_data.csv")
     with pytest.raises(UserError, match=r"wine_data\.csv: it is damaged .*install scikit-learn again"):
         scikit_learn.load()

@@ -177,6 +177,14 @@ def test_random_draws_are_even_over_branches_and_inside_them():
         assert own == space.sample({"z": CONDITIONAL["z"], **branch}, len(own), seed=1)
 
 
+def test_values_of_two_keys_with_spaces_meet_equally_often():
+    other = Values(("p", "q"), ({}, {"w": Uniform(0.0, 1.0)}))
+    cells = space.sample({**CONDITIONAL, "n": other}, 120, seed=2)
+    for length in (6, 30, 120):
+        pairs = Counter((one["m"], one["n"]) for one in cells[:length])
+        assert set(pairs.values()) == {length // 6}, pairs
+
+
 def test_the_first_random_draws_stay_and_a_space_without_branches_draws_as_before():
     assert space.sample(CONDITIONAL, 60, seed=3)[:20] == space.sample(CONDITIONAL, 20, seed=3)
     plain = {"a": Uniform(0.0, 1.0), "b": Values(("x", "y")), "c": Integer(0, 9)}
@@ -429,6 +437,15 @@ def test_the_data_of_a_trial_are_found_in_the_branches(tmp_path):
     for one in planning.make(read).trials:
         (found,) = cluster_data._candidates(read, one.parameters)
         assert found.data == one.config.data
+
+
+def test_the_data_of_a_trial_are_found_in_the_branches_of_another_key(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    text = "space: {encoder: {grid: [mlp, {name: identity, space: {data.scale: {grid: [none, standard]}}}]}}"
+    trial = "trial: {data: {name: file, path: a.csv, scale: unit}, n_clusters: 2}"
+    read = study.parse(f"study: s\n{trial}\n{text}", "s", tmp_path)
+    for one in planning.make(read).trials:
+        assert one.config.data in [found.data for found in cluster_data._candidates(read, one.parameters)]
 
 
 # The next study
