@@ -565,6 +565,11 @@ def raced(values, margin=0.0):
             lambda: raced(scores(3, 6)),
             lambda: raced(planted(3, 6)),
         ),
+        (
+            "Training failed in 1 trial",
+            lambda: raced(np.where(np.arange(18).reshape(3, 6) == 12, -np.inf, scores(3, 6))),
+            lambda: raced(scores(3, 6)),
+        ),
         ("error 5 % over all planned rounds", lambda: raced(planted(3, 6)), lambda: raced(scores(3, 6))),
     ],
 )
