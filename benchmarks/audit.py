@@ -633,7 +633,8 @@ def compared_across_data(rng: Draw, count: int) -> Iterator[float]:
 def some_rank_differs(sets: int, rng: Draw, count: int) -> Iterator[float]:
     """Studies of equal configurations in which the test of average ranks finds a difference."""
     for studies in several_data(4, sets, rng, count):
-        found = comparison(leaderboards(together(studies), "nmi", "max"))
+        table = together(studies)
+        found = comparison(table, leaderboards(table, "nmi", "max"))
         ranks = [row.average_rank for row in found.rows if row.average_rank is not None]
         yield found.test is not None and found.test.p <= 0.05 and max(ranks) - min(ranks) >= found.test.critical
 
