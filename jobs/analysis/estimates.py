@@ -156,7 +156,7 @@ def shrunk(
         bounds: The smallest and the largest value that the score can have.
 
     Returns:
-        None for fewer than two configurations, or if no configuration has two seeds.
+        None for fewer than two configurations, or if the seeds tell no noise: none has two, or they change nothing.
     """
     sign = 1.0 if maximise else -1.0
     means = np.array([sign * mean(list(cell.values())) for cell in cells])
@@ -222,6 +222,8 @@ def _noise(cells: Cells) -> _Noise | None:
     common = max(
         _common(cells, effects) / freedom, rounding(resolution(value for cell in cells for value in cell.values()))
     )
+    if not common:
+        return None
     if not effects:
         return _Noise(common, freedom, effects, 0.0)
     uses = [len(residuals[seed]) for seed in effects]
@@ -251,16 +253,14 @@ def _group(means: NDArray[np.float64], errors: NDArray[np.float64], picked: int)
 def _morris(means: NDArray[np.float64], errors: NDArray[np.float64], picked: int) -> tuple[float, float]:
     """Morris' estimate of one of four or more means with known squared errors, and its squared error."""
     k, between = len(means), 0.0
-    if errors.max() == 0:
-        return float(means[picked]), 0.0
     for _ in range(50):
-        weights = 1 / (between + np.maximum(errors, errors[errors > 0].min()))
+        weights = 1 / (between + errors)
         centre = weights @ means / weights.sum()
         found = max(0.0, float(weights @ (k / (k - 1) * (means - centre) ** 2 - errors) / weights.sum()))
         if abs(found - between) <= 1e-9 * (found + between):
             break
         between = found
-    weights = 1 / (between + np.maximum(errors, errors[errors > 0].min()))
+    weights = 1 / (between + errors)
     centre, share = float(weights @ means / weights.sum()), weights[picked] / weights.sum()
     own = float(errors[picked])
     shrinkage = (k - 3) / (k - 1) * own / (own + between)

@@ -95,8 +95,8 @@ class Leaderboard:
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
         of_some: Those of `constant` that go with the method.
-        best: The mean of the first configuration, corrected for the choice; None where nothing was chosen, or no
-            configuration has two seeds.
+        best: The mean of the first configuration, corrected for the choice; None where nothing was chosen, or the
+            seeds tell no noise.
     """
 
     metric: str

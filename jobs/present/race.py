@@ -81,7 +81,7 @@ def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
 def _lost(standings: Sequence[Standing]) -> list[str]:
     """A sentence on the seeds whose training failed, of those that raced last."""
     count = sum(len(one.values) - len(one.ended) for one in standings)
-    return [f"Training failed in {counted(count, 'trial')}, which count as the worst value."] if count else []
+    return [f"Training failed in {counted(count, 'trial')}: each counts as the worst value."] if count else []
 
 
 def _score(board: Leaderboard, values: Sequence[float]) -> str:

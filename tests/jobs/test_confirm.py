@@ -77,7 +77,7 @@ def test_a_seed_whose_training_failed_counts_as_the_worst_and_is_not_run_again(f
         write("results", Attempt(study="s", trial_key=f"k{number}", config_key=key, seed=5, attempt_id="A", **reason))
     _, out, err = confirm_loss(command)
     assert "2 trials to run: seed 6 of 2 contenders" in err
-    assert "Training failed in 2 trials, which count as the worst value." in " ".join(out.split())
+    assert "Training failed in 2 trials: each counts as the worst value." in " ".join(out.split())
 
 
 def test_the_study_keeps_its_seeds_and_its_plan_gets_the_added_trials(folder, command):

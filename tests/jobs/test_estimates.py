@@ -128,6 +128,8 @@ def test_the_corrected_interval_covers_the_mean_of_the_picked_one(count, seeds, 
 def test_it_does_so_with_configurations_that_learn_nothing_and_with_effects_of_seeds(repeats):
     studies = repeats(100)
     assert coverage(36, 5, 0, studies, worse=3) >= lowest(0.95, studies)
+    # Morris' interval alone, which takes the true means as normal, covers 0.4 here.
+    assert coverage(200, 3, 0, studies // 2, worse=4) >= lowest(0.95, studies // 2)
     assert coverage(36, 3, 0, studies, shared=1) >= lowest(0.95, studies)
 
 
@@ -153,6 +155,8 @@ def test_a_smaller_value_is_better_where_it_is():
 def test_without_a_choice_or_without_repeats_there_is_no_correction():
     assert shrunk([{0: 0.5, 1: 0.6}], maximise=True) is None
     assert shrunk([{0: 0.5}, {0: 0.4}, {0: 0.3}], maximise=True) is None
+    assert shrunk([{0: 0.1 * i, 1: 0.1 * i} for i in range(9)], maximise=True, picked=8) is not None  # rounded
+    assert shrunk([{0: i / 7, 1: i / 7} for i in range(9)], maximise=True, picked=8) is None
 
 
 def test_of_fewer_than_four_the_interval_alone_is_corrected_and_stays_within_the_bounds():
