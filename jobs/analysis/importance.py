@@ -36,6 +36,7 @@ _EXACT = 5000.0
 """Above this value scipy cannot invert the distribution; the normal interval used instead covers 95 to 96 %."""
 _ALIASED = 1e-8
 _ENTANGLED = 0.1
+_WITHIN = "Values are differences from the mean of their data set: no score is compared across data sets."
 _LEAST_SEEDS = 1.5
 """With fewer seeds (counted by their weights), nothing is known of what differs from seed to seed."""
 
@@ -47,7 +48,7 @@ class Share:
     """What one parameter, or the interaction of two, explains.
 
     Attributes:
-        keys: One or two dotted keys; `data` for the data set.
+        keys: One or two dotted keys.
         share: Share of the variance between trials, 0 to 1; None if it cannot be told.
         low: Lower end of its 95 % interval, or None.
         high: Upper end, or None.
@@ -97,11 +98,13 @@ def importance(trials: Trials) -> Importance:
     Raises:
         UserError: No parameter varies, or the metric is a loss and a parameter that rescales it varies.
     """
+    trials = trials.within_data()
     _refuse(trials)
     means = Means.of(trials)
     columns = {key: basis(factor) for key, factor in means.factors.items()}
     columns = {key: one for key, one in columns.items() if one.shape[1]}
     model = _Model(columns, means)
+    several = columns.pop("data", None) is not None
     parameters = [_parameter(model, key) for key in columns]
     interactions = [_pair(model, pair) for pair in _pairs(columns)]
     luck, luck_interval = _luck(model) or (None, None)
@@ -113,7 +116,11 @@ def importance(trials: Trials) -> Importance:
         luck_interval=luck_interval,
         trials=len(trials.values),
         configurations=len(means.values),
-        notes=(*_notes(means, columns, is_known=bool(model.errors(model.basis))), *trials.limits()),
+        notes=(
+            *[_WITHIN] * several,
+            *_notes(means, columns, is_known=bool(model.errors(model.basis))),
+            *trials.limits(),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.effect import own_options
 from jobs.analysis.intervals import Estimate, holm, paired, resolution, rounding
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
@@ -93,13 +94,17 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     there = trials.only((factors[0].codes >= 0) & (factors[1].codes >= 0))
     cells = _cells(there, first, second)
     rulers = [key for key in (first, second) if is_loss(trials.column) and rescales_loss(key, trials.plug_ins)]
+    refusal = _refusal(trials.column, rulers)
+    data = [key for key in (first, second) if key.startswith(DATA)]
+    if data and len(np.unique(there.data.codes)) > 1:
+        refusal = f"{data[0]} is not compared: no score is compared across data sets, see conclus aggregate."
     return Interaction(
         keys=(first, second),
         column=trials.column,
         levels=(factors[0].levels, factors[1].levels),
         cells=cells,
-        contrasts=() if rulers else tuple(_contrasts(there, first, second)),
-        refusal=_refusal(trials.column, rulers),
+        contrasts=() if refusal else tuple(_contrasts(there, first, second)),
+        refusal=refusal,
         notes=tuple(_notes(there, first, second, cells)),
     )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import resolution, rounding
 from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, need_samples
@@ -105,6 +106,17 @@ class Trials:
             self.with_method,
             self.lost,
         )
+
+    def within_data(self) -> "Trials":
+        """The trials with values as differences from the mean of their data set, and without parameters of the data.
+
+        With one data set, they stay as they are: no score is compared across data sets.
+        """
+        if len(np.unique(self.data.codes)) < 2:
+            return self
+        means = np.bincount(self.data.codes, self.values) / np.maximum(np.bincount(self.data.codes), 1)
+        factors = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
+        return replace(self, values=self.values - means[self.data.codes], factors=factors)
 
     def limits(self) -> list[str]:
         """Sentences on what any conclusion from these trials leaves open."""
