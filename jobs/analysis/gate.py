@@ -40,14 +40,6 @@ class Verdict:
     why: str
 
 
-def of_all(verdicts: Sequence[tuple[str, Verdict]]) -> Verdict:
-    """One verdict from those of all data sets, under their names: each has to be open."""
-    if len(verdicts) == 1:
-        return verdicts[0][1]
-    told = [(name, one) for name, one in verdicts if not one.is_open] or verdicts
-    return Verdict(is_open=told is verdicts, why="; ".join(f"{name}: {one.why}" for name, one in told))
-
-
 def with_lost(
     table: pa.Table, column: str, *, maximise: bool, threshold: float | None
 ) -> tuple[dict[tuple[str, str], dict[int, float]], int]:
@@ -65,15 +57,14 @@ def with_lost(
     Returns:
         The values, and the number of those trials.
     """
-    found = by_seed(table, column)
-    rows = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed")), strict=True)
-    lost = [row for row, is_lost in zip(rows, outcomes.lost(table), strict=True) if is_lost]
-    for study, config_key, seed in lost:
-        found.get((study, config_key), {}).pop(seed, None)
+    found, lost = by_seed(table, column), outcomes.lost_seeds(table)
+    for key, seeds in lost.items():
+        for seed in seeds:
+            found.get(key, {}).pop(seed, None)
     found = {key: cell for key, cell in found.items() if cell}
     known = [value for cell in found.values() for value in cell.values()]
     known += [] if threshold is None else [threshold]
-    told = [(found[study, config_key], seed) for study, config_key, seed in lost if (study, config_key) in found]
+    told = [(found[key], seed) for key, seeds in lost.items() if key in found for seed in seeds]
     for cell, seed in told:
         cell[seed] = min(known) if maximise else max(known)
     return found, len(told)

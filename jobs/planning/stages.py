@@ -27,8 +27,6 @@ from jobs.study.study import STAGES, Reader, Study
 from jobs.study.yaml_document import Document
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from jobs.analysis.gate import Verdict
 
 KEYS = {
@@ -151,51 +149,40 @@ class StagedStudy:
         gate = self.stages[place].gate
         if gate is None:
             return None
-        from jobs.analysis import data_sets
-        from jobs.analysis.gate import of_all
-        from jobs.analysis.leaderboard import wanted_columns
-        from jobs.results.reader import load
-
-        metric = gate.metric or self.stages[place].study.select.metric
-        names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
-        table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
-        parts = data_sets.split(table)
-        return of_all([(name, self._met(gate, place, results, part)) for name, part in parts])
-
-    def _met(self, gate: Gate, place: int, results: str, table: pa.Table) -> Verdict:
-        """Whether the trials of one data set meet the gate."""
         from jobs.analysis.gate import improves, reaches, with_lost
-        from jobs.analysis.leaderboard import leaderboard
+        from jobs.analysis.leaderboard import leaderboard, wanted_columns
         from jobs.analysis.scores import default_mode
+        from jobs.results.reader import load, take
 
         own = self.stages[place].study
         metric = gate.metric or own.select.metric
-        if gate.improves:
-            mode = (
-                own.select.mode
-                if metric == own.select.metric
-                else default_mode(metric, keys.methods(own.trial, own.space))
-            )
+        if gate.improves and metric == own.select.metric:
+            mode = own.select.mode
+        elif gate.improves:
+            mode = default_mode(metric, keys.methods(own.trial, own.space))
         else:
             mode = "max" if gate.at_most is None else "min"
+        before, now = (self._planned(at, results) for at in (max(0, place - 1), place))
+        wanted = before | now if gate.improves else now
+        table = load([results], columns=wanted_columns(metric), studies=sorted({name for name, _ in wanted})).table
+        # Others may be of earlier plug-ins, or of what the data were before.
+        cells = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+        table = take(table, [row for row, cell in enumerate(cells) if cell in wanted])
         threshold = gate.at_most if gate.at_least is None else gate.at_least
         column = leaderboard(table, metric, mode).metric
         values, n_lost = with_lost(table, column, maximise=mode == "max", threshold=threshold)
-        now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
+        ones, others = ([values[cell] for cell in values if cell in stage] for stage in (now, before))
         if gate.improves:
-            found = improves(metric, now, before, maximise=mode == "max")
+            found = improves(metric, ones, others, maximise=mode == "max")
         else:
-            found = reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most, of_mean=gate.mean)
+            found = reaches(metric, ones, at_least=gate.at_least, at_most=gate.at_most, of_mean=gate.mean)
         told = f" ({counted(n_lost, 'trial')} whose training failed {'counts' if n_lost == 1 else 'count'} as worst)"
         return replace(found, why=found.why + told) if n_lost else found
 
-    def _planned(
-        self, place: int, results: str, values: Mapping[tuple[str, str], dict[int, float]]
-    ) -> list[dict[int, float]]:
-        """The values by seed of a stage's own configurations: results may hold others, of earlier plug-ins, beside."""
-        keys = {one.config_key for one in known(planning.make(self.at(place, results)), results).trials}
+    def _planned(self, place: int, results: str) -> set[tuple[str, str]]:
+        """The study and the key of each configuration of a stage."""
         name = self.stages[place].study.name
-        return [cell for (of, key), cell in values.items() if of == name and key in keys]
+        return {(name, one.config_key) for one in known(planning.make(self.at(place, results)), results).trials}
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> StagedStudy:
@@ -243,9 +230,6 @@ class _Reader:
         for place, (entry, gate) in enumerate(zip(entries, gates, strict=True)):
             from_best = entry.get("from") == "best"
             start = stages[-1].study.trial if from_best and stages else base
-            if from_best and stages and any(key.partition(".")[0] == "data" for key in stages[-1].study.space):
-                why = "the stage before varies its data, and no score is compared across data sets: it has no one best"
-                self._mistakes.add((STAGES, str(place), "from"), why)
             made = self._attempt(functools.partial(self.stage, place, entry, start))
             if made and gate and gate.improves and gate.metric:
                 self._check_direction((STAGES, str(place), "continue_if", "metric"), gate.metric, made)

@@ -163,10 +163,10 @@ def test_without_any_difference_a_value_is_called_worse_in_6_of_100_studies_at_m
 
 
 def test_the_slopes_of_all_ranges_are_corrected_together(repeats):
-    rng, count = np.random.default_rng(0), repeats(100)
+    rng, count = np.random.default_rng(0), repeats(300)
     ones, wrong = factor_of("seed", [0] * 40), 0
     for _ in range(count):
-        factors = {key: factor_of(key, rng.random(40).tolist()) for key in ("p", "q", "r")}
+        factors = {key: factor_of(key, rng.random(40).tolist()) for key in "pqrstu"}
         made = Trials("metric.nmi", rng.standard_normal(40), ones, ones, factors, {}, np.ones(40))
         wrong += any(one.kind != "open" for one in advise(made, "max", 1e-9))
     assert wrong / count <= highest(0.06, count)

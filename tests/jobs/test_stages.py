@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from core.errors import UserError
-from jobs.analysis.gate import Verdict, improves, lower_bounds, moderated, of_all, reaches, with_lost
+from jobs.analysis.gate import improves, lower_bounds, moderated, reaches, with_lost
 from jobs.planning import stages
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt, to_table
@@ -259,20 +259,19 @@ def test_a_number_that_all_configurations_miss_by_one_spread_opens_a_gate_in_6_o
 
 def test_bounds_hold_together_at_the_threshold_itself_and_let_a_better_configuration_pass(repeats):
     rng, gates = np.random.default_rng(1), repeats(400)
-    studies = rng.standard_normal((gates, 8, 3))
+    studies = rng.standard_normal((gates, 36, 5))
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
     assert opened / gates <= highest(0.05, gates)
     studies[:, 3] += 4
-    # A simulation of 1,000 studies opened .971 of them.
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
     assert opened / gates >= lowest(0.95, gates)
 
 
 def test_seeds_that_act_alike_on_all_configurations_open_no_gate(repeats):
-    rng, gates = np.random.default_rng(2), repeats(400)
+    rng, gates = np.random.default_rng(2), repeats(1500)
     studies = np.repeat(rng.standard_normal((gates, 1, 2)), 8, axis=1)
     opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
-    assert opened / gates <= highest(0.06, gates)
+    assert opened / gates <= highest(0.05, gates)
 
 
 def test_variances_are_drawn_together_as_far_as_they_agree():
@@ -339,36 +338,6 @@ def test_a_trial_whose_training_failed_has_the_worst_value_and_one_that_a_machin
     )
     assert with_lost(table, "metric.nmi", maximise=True, threshold=0.5)[0]["s", "a"][2] == 0.5
     assert with_lost(table, "metric.nmi", maximise=False, threshold=0.5)[0]["s", "a"][2] == 0.9
-
-
-def test_each_data_set_has_to_meet_the_gate():
-    met, missed = Verdict(is_open=True, why="fine"), Verdict(is_open=False, why="low")
-    assert of_all([("digits", met)]) is met
-    assert of_all([("digits", met), ("wine", missed)]) == Verdict(is_open=False, why="wine: low")
-    assert of_all([("digits", met), ("wine", met)]) == Verdict(is_open=True, why="digits: fine; wine: fine")
-
-
-def test_a_stage_over_two_data_sets_is_judged_on_each_and_has_no_one_best(write, command):
-    write()
-    text = """study: s
-trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 1, batch_size: 8, encoder: {name: mlp, widths: [4]}}
-seeds: [0, 1]
-stages:
-  - name: one
-    space: {data: {choice: [{name: file, path: mine.csv}, {name: file, path: other.csv}]}}
-    continue_if: {metric: kmeans_acc, at_least: 0.9, mean: true}
-  - name: two
-"""
-    path = write(text)
-    (path.parent / "other.csv").write_text(
-        "u,v,label\n" + "".join(f"{i % 2 / 3 + i % 7},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
-    )
-    code, _, err = command("run", "study.yaml", "--workers", "1")
-    assert code == 1, err
-    assert "s.one: the study ends here: file path=other.csv: kmeans_acc" in err
-    assert "path=mine.csv: kmeans_acc" not in err
-    with pytest.raises(UserError, match="stage before varies its data"):
-        stages.load(write(text.replace("name: two", "name: two\n    from: best")))
 
 
 @pytest.mark.parametrize(
