@@ -100,7 +100,6 @@ def _stages(
         read = course.at(place, results) if decided else stage.study
         with preparing():
             plan = known(planning.make(read), results)
-        course.refuse_several_data_sets(place, plan)
         stored, warnings = plan.statuses(results)
         if look is not None:
             look(plan, course.gates(place), told)

@@ -75,9 +75,7 @@ def run_study(
     if len(course.stages) > 1:  # A later stage must not fail after the training of earlier ones.
         for place, stage in enumerate(course.stages):
             with preparing(quiet=quiet):
-                plan = planning.make(stage.study)
-                course.refuse_several_data_sets(place, plan)
-                check_data(plan, course.gates(place))
+                check_data(planning.make(stage.study), course.gates(place))
     with served(metrics, quiet=quiet) if metrics else contextlib.nullcontext() as told:
         summary = _stages(course, results, where, told, quiet=quiet)
     if summary is None:

@@ -62,7 +62,7 @@ class Plan:
     @property
     def has_several_data_sets(self) -> bool:
         """Whether its trials are of several data sets: then no one configuration is the best of all."""
-        varied = self.open and any(key.startswith("data.") for key in self.study.space)
+        varied = self.open and any(key.partition(".")[0] == "data" for key in self.study.space)
         return varied or len({one.data_hash for one in self.trials}) > 1
 
     @property

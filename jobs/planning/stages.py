@@ -117,20 +117,6 @@ class StagedStudy:
         start = trial_config.without(trial_config.to_mapping(best), trial_config.unused(best.method.name))
         return self._reader.stage(place, stage.entry, start)
 
-    def refuse_several_data_sets(self, place: int, plan: planning.Plan) -> None:
-        """Checks that what follows a stage compares no scores across data sets.
-
-        Raises:
-            UserError: its trials are of several data sets, and a gate or the start of the next stage compares them.
-        """
-        after = self.stages[place + 1 : place + 2]
-        compares = self.stages[place].gate is not None or any(one.from_best for one in after)
-        if plan.has_several_data_sets and (compares or any(one.gate and one.gate.improves for one in after)):
-            raise UserError(
-                f"{plan.study.name}: its trials are of several data sets, and no score is compared across data sets: "
-                "it can have no continue_if, and no stage can start from its best. Write a study for each data set"
-            )
-
     def gates(self, place: int) -> dict[str, str | None]:
         """The metrics by which gates compare a stage's trials, by their key in the file; None is the study's own."""
         near = [(at, self.stages[at].gate) for at in (place, place + 1) if at < len(self.stages)]

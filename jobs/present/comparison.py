@@ -76,7 +76,7 @@ def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> li
     shared_notes, own_notes = notes(boards)
     blocks: list[str] = []
     if settings := settings_text(replace(first, constant=shared)):
-        blocks.append(f"The same in all: {settings}".replace("all: in all that", "all that"))
+        blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
         own = {key: value for key, value in board.constant.items() if key not in {*shared, "data.name"}}
         settings = settings_text(replace(board, constant=own))

@@ -316,6 +316,21 @@ def test_a_table_for_a_narrow_terminal_is_split_between_data_sets(results):
     assert [block.split("\n")[0].split()[1:] for block in tables] == [["digits", "iris"], ["wine", "avg", "rank"]]
 
 
+def test_parameters_without_room_stand_below_the_table(tmp_path):
+    names = [f"method.option_{i}" for i in range(14)]
+    for config in range(12):
+        for seed in range(2):
+            params = {"method.name": "cc", "data.name": "digits"} | {
+                name: 1 / (3 + config + i) for i, name in enumerate(names)
+            }
+            key = {"config_key": f"c{config:02d}", "trial_key": f"c{config:02d}-{seed}", "params": params}
+            writer.write(str(tmp_path), trial("digits", "cc", seed, 0.9 - config / 100 + seed / 1000, **key))
+    lines = invoke(aggregate, tmp_path).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("#") and "option_0=" in line for line in lines) == 10
+    assert "The parameters of 2 more: --format csv." in lines
+
+
 def test_bold_is_the_best_of_each_data_set_in_a_paper(results):
     for fmt, bold in (("markdown", r"\*\*([\d.]+) ±"), ("latex", r"\\textbf\{([\d.]+) \$\\pm\$")):
         text = invoke(aggregate, results, "--table", "methods", "--format", fmt)
