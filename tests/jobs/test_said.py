@@ -517,6 +517,16 @@ def test_a_sentence_is_printed_where_it_is_true_alone(sentence, true, false):
     assert sentence not in false()
 
 
+def test_scores_of_several_data_sets_are_not_compared():
+    both, one = (gather(to_table(several(sets)), "nmi") for sets in (2, 1))
+    within = "Values are differences from the mean of their data set: no score is compared across data sets."
+    assert within in flat(importance_text(importance(both), "table", None))
+    assert within not in flat(importance_text(importance(one), "table", None))
+    refused = interaction(both, RATE, "data.name").refusal
+    assert refused == "data.name is not compared: no score is compared across data sets, see conclus aggregate."
+    assert not interaction(trials(Study(scores(3, 3, 2))), RATE, DECAY).refusal
+
+
 @pytest.mark.parametrize(
     ("now", "before", "said"),
     [
