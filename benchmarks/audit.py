@@ -633,7 +633,8 @@ def compared_across_data(rng: Draw, count: int) -> Iterator[float]:
 def some_rank_differs(sets: int, rng: Draw, count: int) -> Iterator[float]:
     """Studies of equal configurations in which the test of average ranks finds a difference."""
     for studies in several_data(4, sets, rng, count):
-        found = comparison(leaderboards(together(studies), "nmi", "max"))
+        table = together(studies)
+        found = comparison(table, leaderboards(table, "nmi", "max"))
         ranks = [row.average_rank for row in found.rows if row.average_rank is not None]
         yield found.test is not None and found.test.p <= 0.05 and max(ranks) - min(ranks) >= found.test.critical
 
@@ -746,15 +747,9 @@ def _leaderboard() -> Iterator[Claim]:
         for seeds in (3, 5, 10):
             measure = partial(covered_means, partial(beta, a, b), a / (a + b), (8, seeds))
             yield _covers("intervals near a bound", f"Beta({a}, {b}), 8 x {seeds}", measure)
-    for shape in [(36, 5), (8, 5), (36, 3)]:
-        bound = 0.07
-        yield Claim(
-            "an equal one is excluded",
-            f"{_cell(shape)}, a quarter at 3 x SD",
-            bound,
-            partial(some_excluded, uneven, shape),
-            500,
-        )
+    for shape, bound in [((36, 5), 0.07), ((8, 5), 0.07), ((36, 3), 0.2)]:
+        cell = f"{_cell(shape)}, a quarter at 3 x SD"  # At three seeds it cannot be known, and the words say so.
+        yield Claim("an equal one is excluded", cell, bound, partial(some_excluded, uneven, shape), 500)
     for shape, noise in [((8, 3), 0.003), ((8, 2), 0.005), ((36, 3), 0.005)]:
         cell = f"{_cell(shape)}, two decimals, SD {noise:g}"
         yield Claim(

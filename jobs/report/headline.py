@@ -82,7 +82,7 @@ def _ties(rest: Sequence[Entry]) -> list[str]:
 
 def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
     if not tied:
-        return "No other configuration: each one with two or more seeds is surely worse than the best."
+        return "No other configuration: each one with two or more seeds is worse than the best."
     if len(tied) == others:
         return f"The seeds cannot tell any of the {counted(others, 'other configuration')} from the best."
     ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")

@@ -14,6 +14,7 @@ from jobs.analysis.effect import effect
 from jobs.analysis.importance import importance
 from jobs.analysis.interaction import interaction
 from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.race import RaceRule, looks, race
 from jobs.analysis.selection import criteria_report
 from jobs.analysis.trials import gather
 from jobs.present.comparison import text
@@ -21,6 +22,7 @@ from jobs.present.difference import difference_text
 from jobs.present.effect import effect_text
 from jobs.present.importance import importance_text, interaction_text
 from jobs.present.leaderboard import board_text, selection_notes
+from jobs.present.race import end_text
 from jobs.results.schema import to_table
 
 RATE, DECAY, _ = PARAMETERS
@@ -103,6 +105,15 @@ def wide(more):
         return one.params | {f"encoder.option_{i}": float(value) for i, value in enumerate(draws[place])}
 
     return params
+
+
+def failing(rows):
+    """The last configuration of the first data set fails with every seed."""
+    gone = [one.data_hash == "d0" and one.params[RATE] == 4 for one in rows]
+    return [
+        replace(one, status="failed", reason=LOST, metrics={}) if is_gone else one
+        for one, is_gone in zip(rows, gone, strict=True)
+    ]
 
 
 def of_two_methods(rows):
@@ -281,6 +292,31 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: effects(Study(scores(3, 3, 2))),
             lambda: effects(Study(scores(3, 2))),
         ),
+        (
+            "the configurations and the one seed that were run",
+            lambda: effects(Study(scores(3, 5, 1))),
+            lambda: effects(Study(scores(3, 5, 2))),
+        ),
+        (
+            "the configurations that were run, by the scatter of their seeds",
+            lambda: effects(Study(scores(3, 2, 3))),
+            lambda: effects(Study(scores(3, 5, 3))),
+        ),
+        (
+            "the configurations that were run, the wider of those by configuration and by seed",
+            lambda: effects(Study(scores(3, 5, 3))),
+            lambda: effects(Study(scores(3, 5, 1))),
+        ),
+        (
+            "All trials have the same seed: this holds for that seed alone.",
+            lambda: effects(Study(scores(3, 5, 1))),
+            lambda: effects(Study(scores(3, 5, 2))),
+        ),
+        (
+            "failed in training (diverged, out of memory or time, or stopped by a rule of health) and so",
+            lambda: effects(Study(without(scores(3, 3, 2), (0, 0, 0)), reasons={(0, 0, 0): LOST})),
+            lambda: effects(Study(without(scores(3, 3, 2), (0, 0, 0)), reasons={(0, 0, 0): DEAD})),
+        ),
         # Importance and interactions
         (
             "too few for",
@@ -288,7 +324,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: importances(Study(scores(3, 3, 2))),
         ),
         (
-            "Nothing was repeated with another seed, so the share of luck is unknown.",
+            "Nothing was repeated with another seed, so the share of luck is unknown, and",
             lambda: importances(Study(scores(4, 4, 1))),
             lambda: importances(Study(scores(3, 3, 2))),
         ),
@@ -368,7 +404,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         ),
         ("is shown.", lambda: table_of_sets(several(6, gap=0.0)), lambda: table_of_sets(several(8))),
         (
-            "the 5 of 6 data sets on which each has a score",
+            "the 5 of 6 data sets on which each was run to an end",
             lambda: table_of_sets(several(6)[:-3]),
             lambda: table_of_sets(several(6)),
         ),
@@ -397,6 +433,16 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             "Each cell is the mean over the seeds with its 95 % interval.",
             lambda: table_of_sets(several(2)),
             lambda: table_of_sets(several(1)),
+        ),
+        (
+            ", which one seed has not",
+            lambda: table_of_sets([one for one in several(2) if one.seed == 0]),
+            lambda: table_of_sets(several(2)),
+        ),
+        (
+            "failed: the training failed with every seed; that is the last rank of its data set.",
+            lambda: table_of_sets(failing(several(2))),
+            lambda: table_of_sets(several(2)),
         ),
         # The next study
         ("is the upper end,", lambda: advice(Study(planted(3, 3, 3))), lambda: advice(Study(planted(3, 3, 3)[::-1]))),
@@ -471,6 +517,16 @@ def test_a_sentence_is_printed_where_it_is_true_alone(sentence, true, false):
     assert sentence not in false()
 
 
+def test_scores_of_several_data_sets_are_not_compared():
+    both, one = (gather(to_table(several(sets)), "nmi") for sets in (2, 1))
+    within = "Values are differences from the mean of their data set: no score is compared across data sets."
+    assert within in flat(importance_text(importance(both), "table", None))
+    assert within not in flat(importance_text(importance(one), "table", None))
+    refused = interaction(both, RATE, "data.name").refusal
+    assert refused == "data.name is not compared: no score is compared across data sets, see conclus aggregate."
+    assert not interaction(trials(Study(scores(3, 3, 2))), RATE, DECAY).refusal
+
+
 @pytest.mark.parametrize(
     ("now", "before", "said"),
     [
@@ -484,3 +540,50 @@ def test_a_closed_gate_says_why(now, before, said):
     assert not verdict.is_open
     assert said in verdict.why
     assert gate.improves("nmi", [{0: 0.9, 1: 0.91, 2: 0.9}], [{0: 0.1, 1: 0.11, 2: 0.1}], maximise=True).is_open
+
+
+def raced(values, margin=0.0):
+    """What `confirm` prints at the end of a race over the values, six seeds at most, of which three are the study's."""
+    study = Study(values)
+    future = {f"d-{place}": dict(enumerate(row)) for place, row in enumerate(values.tolist())}
+    rule = RaceRule(looks=looks(3, 6), top=5, margin=margin, maximise=True)
+    state = race(future, range(6), rule)
+    return flat(end_text(leaderboard(to_table(rows(study)), "nmi", "max"), state, rule, 500))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "true", "false"),
+    [
+        (
+            "Separated: the best is better than every other contender",
+            lambda: raced(planted(3, 6)),
+            lambda: raced(scores(3, 6)),
+        ),
+        ("Undecided after 6 seeds: 3 may be the best", lambda: raced(scores(3, 6)), lambda: raced(planted(3, 6))),
+        (
+            "As good: the 3 remaining configurations differ from the best by at most",
+            lambda: raced(scores(3, 6), 0.5),
+            lambda: raced(scores(3, 6)),
+        ),
+        (
+            "On the added seeds alone, which did not choose the contenders:",
+            lambda: raced(scores(3, 6)),
+            lambda: raced(planted(3, 6)),
+        ),
+        (
+            "with the choice among the 3 contenders allowed for",
+            lambda: raced(scores(3, 6)),
+            lambda: raced(planted(3, 6)),
+        ),
+        (
+            "Training failed in 1 trial",
+            lambda: raced(np.where(np.arange(18).reshape(3, 6) == 12, -np.inf, scores(3, 6))),
+            lambda: raced(scores(3, 6)),
+        ),
+        ("error 5 % over all planned rounds", lambda: raced(planted(3, 6)), lambda: raced(scores(3, 6))),
+    ],
+)
+def test_the_end_of_a_race_is_told_as_it_is(sentence, true, false):
+    said = true()
+    assert sentence in said, said
+    assert sentence not in false()
