@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.config import plugins
-from core.config.trial import TrialConfig
+from core.config.trial import TrialConfig, unused
 from core.data.modalities import missing
 from core.data.stored import dense
 from core.errors import UserError
@@ -20,7 +20,9 @@ def check_modalities(config: TrialConfig, data: Dataset) -> None:
     Raises:
         UserError: the encoder takes whole rows.
     """
-    if len(data.modalities) < 2 or plugins.constant("encoders", config.encoder.name, "by_modality", default=False):
+    if len(data.modalities) < 2 or "encoder" in unused(config.method.name):
+        return
+    if plugins.constant("encoders", config.encoder.name, "by_modality", default=False):
         return
     views = config.views.name
     if plugins.constant("views", views, "by_modality", default=False):
