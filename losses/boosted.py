@@ -84,6 +84,8 @@ def balanced_cross_entropy(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n
 class Loss:
     """`boosted_nt_xent` with its temperature fixed; called with two views (n, dim) and labels (n,)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.5) -> None:
         """The loss at one temperature.
 

@@ -30,6 +30,8 @@ def byol(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -
 class Loss:
     """`byol`; called with predictions and targets, both of shape (n, dim)."""
 
+    rescales = ()
+
     def __call__(self, predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
         """Shape () from predictions and targets of shape (n, dim)."""
         return byol(predictions, targets)

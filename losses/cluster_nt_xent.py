@@ -33,6 +33,8 @@ def cluster_nt_xent(p: Float[Tensor, "n k"], q: Float[Tensor, "n k"], temperatur
 class Loss:
     """`cluster_nt_xent` with its temperature fixed; called with two assignments of shape (n, k)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 1.0) -> None:
         """The loss at one temperature.
 

@@ -57,6 +57,8 @@ def conditional_contrast(
 class Loss:
     """`conditional_contrast` at one temperature; called with samples and embeddings (n, dim) and labels (n,)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.5) -> None:
         """The loss at one temperature.
 

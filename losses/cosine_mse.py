@@ -35,6 +35,8 @@ def cosine_mse(
 class Loss:
     """`cosine_mse` with its weights fixed; called with predictions and targets, both of shape (n, dim)."""
 
+    rescales = ("cosine_weight", "mse_weight")
+
     def __init__(self, *, cosine_weight: float = 0.7, mse_weight: float = 0.3) -> None:
         """The loss with these weights.
 

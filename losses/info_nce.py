@@ -157,6 +157,8 @@ class Loss:
     least_batch = 2
     advised_batch = 16
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.07) -> None:
         """The loss at one temperature.
 

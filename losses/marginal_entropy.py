@@ -53,6 +53,8 @@ def marginal_divergence(p: Float[Tensor, "n k"], prior: Float[Tensor, " k"]) -> 
 class Loss:
     """The sum of `marginal_entropy_gap` over both views; called with two assignments of shape (n, k)."""
 
+    rescales = ()
+
     def __call__(self, p: Float[Tensor, "n k"], q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
         """Shape () from two assignments of shape (n, k)."""
         return marginal_entropy_gap(p) + marginal_entropy_gap(q)

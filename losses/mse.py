@@ -27,6 +27,8 @@ def mse(predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) ->
 class Loss:
     """`mse`; called with predictions and targets, both of shape (n, dim)."""
 
+    rescales = ()
+
     def __call__(self, predictions: Float[Tensor, "n dim"], targets: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
         """Shape () from predictions and targets of shape (n, dim)."""
         return mse(predictions, targets)

@@ -69,6 +69,8 @@ def _friends(labels: Int[Tensor, " n"]) -> Tensor:
 class Loss:
     """`multiview_contrast` with its temperature fixed; called with two views (n, dim) and labels (n,)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.5) -> None:
         """The loss at one temperature.
 

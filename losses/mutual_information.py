@@ -45,6 +45,8 @@ def mutual_information(p: Float[Tensor, "n k"], q: Float[Tensor, "n k"]) -> Floa
 class Loss:
     """`mutual_information`; called with two assignments of shape (n, k)."""
 
+    rescales = ()
+
     def __call__(self, p: Float[Tensor, "n k"], q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
         """Shape () from two assignments of shape (n, k)."""
         return mutual_information(p, q)

@@ -113,6 +113,8 @@ def chance(n: int) -> float:
 class Loss:
     """`nt_xent` with its temperature fixed; called with two views of shape (n, dim)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.5) -> None:
         """The loss at one temperature.
 

@@ -56,6 +56,8 @@ def _prototypes(features: Float[Tensor, "n dim"], members: Float[Tensor, "k n"])
 class Loss:
     """`prototype_scattering` with its temperature fixed; called with features (n, dim) twice and labels (n,)."""
 
+    rescales = ("temperature",)
+
     def __init__(self, *, temperature: float = 0.5) -> None:
         """The loss at one temperature.
 

@@ -72,6 +72,8 @@ def student_t_divergence(log_q: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
 class Loss:
     """`student_t_divergence` of the assignment of features (n, dim) to centroids (k, dim)."""
 
+    rescales = ("freedom",)
+
     def __init__(self, *, freedom: float = 1.0) -> None:
         """The loss for one distribution.
 

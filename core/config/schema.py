@@ -1,8 +1,8 @@
 """Turns plain mappings into typed values, and collects all mistakes with their places and what would be right.
 
 Types are ordinary annotations: `int`, `float`, `bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]`,
-`Mapping[str, X]` and the bounded numbers below. The module imports nothing heavy, since the command line checks study
-files with it.
+`Mapping[str, X]`, a `Literal` in place of its `str`, and the bounded numbers below. The module imports nothing heavy,
+since the command line checks study files with it.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _converted(value: Any, type_: Any) -> Any:
     if origin is tuple:
         return _sequence(value, _item(type_))
     if origin is abc.Mapping:
-        return _mapping(value, _item(type_))
+        return _mapping(value, *get_args(type_))
     return _plain(value, type_)
 
 
@@ -238,10 +238,10 @@ def _sequence(value: Any, item_type: Any) -> tuple[Any, ...]:
     return tuple(_converted(item, item_type) for item in value)
 
 
-def _mapping(value: Any, item_type: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ValueError
-    return {name: _converted(item, item_type) for name, item in value.items()}
+def _mapping(value: Any, key_type: Any, item_type: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError  # noqa: TRY004 - one kind of error means "does not fit"
+    return {_converted(name, key_type): _converted(item, item_type) for name, item in value.items()}
 
 
 def _plain(value: Any, type_: Any) -> Any:
@@ -268,8 +268,9 @@ def describe(type_: Any) -> str:
     if origin in {Union, types.UnionType}:
         return " or ".join(describe(one) for one in arguments)
     if origin in {tuple, abc.Mapping}:
-        each = "a list, each item" if origin is tuple else "a mapping, each value"
-        return f"{each} {describe(_item(type_))}"
+        keys = get_args(arguments[0]) if origin is abc.Mapping else ()
+        mapping = f"a mapping with {' or '.join(keys)}, each" if keys else "a mapping, each value"
+        return f"{'a list, each item' if origin is tuple else mapping} {describe(_item(type_))}"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return words.get(type_, str(type_))
 
@@ -291,7 +292,8 @@ def json_schema(type_: Any) -> dict[str, Any]:
         return {"anyOf": [json_schema(one) for one in arguments]}
     if origin in {tuple, abc.Mapping}:
         kind, key = ("array", "items") if origin is tuple else ("object", "additionalProperties")
-        return {"type": kind, key: json_schema(_item(type_))}
+        named = {"propertyNames": json_schema(arguments[0])} if get_origin(arguments[0]) is Literal else {}
+        return {"type": kind, key: json_schema(_item(type_)), **named}
     return {"type": _JSON_TYPES[type_]}
 
 

@@ -71,12 +71,14 @@ class Subsample:
     def criteria(self, labels: Labels) -> dict[str, float]:
         """`raw_silhouette` (-1..1) and `knn_consistency` (0..1) of the subsample's labels (m,).
 
-        The first is absent for one cluster, the second for one sample. Both mean little if distances in the input
-        space mean little, as for photographs with many pixels.
+        For one cluster the first is absent, and the second is 0: that neighbours share the only cluster says nothing.
+        Few clusters have a high consistency, so it compares no numbers of clusters. One sample has neither. Both mean
+        little if distances in the input space mean little, as for photographs with many pixels.
         """
         found = {"raw_silhouette": silhouette(self.distances, labels)}
         if self.neighbours.size:
-            found["knn_consistency"] = float(np.equal(*labels[self.neighbours]).mean())
+            shared = np.equal(*labels[self.neighbours]).mean() if np.ptp(labels) else 0.0
+            found["knn_consistency"] = float(shared)
         return {name: value for name, value in found.items() if value is not None}
 
 

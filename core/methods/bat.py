@@ -19,6 +19,7 @@ class Method(AdversarialTopics):
     """Generator, encoder and critic; a document's cluster is its strongest topic."""
 
     loss_parts = ("loss_critic", "loss_generator", "loss_encoder", "loss_agreement")
+    rescales = ("n_critic", "clip", "penalty")
     scores = "topics"
     sparse = True
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")

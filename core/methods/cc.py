@@ -23,6 +23,7 @@ class Method(Base):
     """One encoder with two heads; the assignment is the cluster head's argmax."""
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy")
+    rescales = ("instance_temperature", "cluster_temperature", "entropy_weight", "instance_dim")
     scores = "head"
     any_epochs = True
     least_batch = 2

@@ -44,6 +44,15 @@ class Method(ContrastiveClustering):
     """CC for the first share of the epochs (`warmup`), self-labelling for the rest."""
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
+    rescales = (
+        "instance_temperature",
+        "cluster_temperature",
+        "entropy_weight",
+        "instance_dim",
+        "warmup",
+        "sharpness",
+        "marginal",
+    )
     scores = "head"
     least_batch = 2
     labels: Tensor

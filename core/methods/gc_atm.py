@@ -25,6 +25,7 @@ class Method(AdversarialTopics):
     """Generator with its contrast, encoder and critic; a document's cluster is its strongest topic."""
 
     loss_parts = ("loss_critic", "loss_generator", "loss_encoder", "loss_contrast", "loss_agreement")
+    rescales = ("n_critic", "clip", "penalty", "loss", "label_embedding", "temperature", "embedding_dim")
     scores = "topics"
     sparse = True
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")

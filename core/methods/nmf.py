@@ -35,6 +35,7 @@ class Method(Base):
     baseline = True
     sparse = True
     loss_parts = ()
+    rescales = ()
     scores = "topics"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
     factors: Tensor

@@ -31,6 +31,7 @@ class Method(Base):
 
     clusters: ClassVar[bool] = False
     loss_parts = ()
+    rescales = ("loss", "standardise")
     scores = "pairs"
     any_epochs = True
     mean: Tensor

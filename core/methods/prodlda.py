@@ -36,6 +36,7 @@ class Method(Base):
 
     sparse = True
     loss_parts = ("loss_reconstruction", "loss_kl")
+    rescales = ("prior", "dropout")
     scores = "topics"
     unused = ("encoder", "views", "optimiser.encoder_learning_rate")
     least_batch = 2

@@ -29,6 +29,7 @@ class Method(Base):
     """An online network and its moving average, the target; the assignment is k-means of the target's projections."""
 
     loss_parts = ("loss_alignment", "loss_scattering")
+    rescales = ("temperature", "scattering_weight", "noise", "warmup", "projection_dim")
     scores = "kmeans"
     any_epochs = ("warmup",)
     labels: Tensor

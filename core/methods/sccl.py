@@ -32,6 +32,7 @@ class Method(Base):
     """An encoder with a contrastive head, and centroids in its feature space; the likeliest is the assignment."""
 
     loss_parts = ("loss_instance", "loss_cluster")
+    rescales = ("instance_temperature", "instance_weight", "instance_dim", "freedom", "warmup", "encoder")
     scores = "head"
     any_epochs = ("warmup",)
     least_batch = 2

@@ -37,6 +37,15 @@ class Method(Base):
     """
 
     loss_parts = ("loss_instance", "loss_cluster", "loss_entropy", "loss_labels")
+    rescales = (
+        "instance_temperature",
+        "cluster_temperature",
+        "entropy_weight",
+        "instance_dim",
+        "boost",
+        "threshold",
+        "gamma",
+    )
     scores = "head"
     any_epochs = ("boost",)
     least_batch = 2

@@ -40,6 +40,16 @@ class Method(Base):
     """An encoder and a head for the contrast; the assignment is that of the clusters' centroids."""
 
     loss_parts = ("loss_unsupervised", "loss_supervised")
+    rescales = (
+        "warmup",
+        "thres",
+        "delta",
+        "min_per_class",
+        "unsupervised_temperature",
+        "supervised_temperature",
+        "contrast_dim",
+        "n_views",
+    )
     scores = "head"
     least_batch = 2
     labels: Tensor

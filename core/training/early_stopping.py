@@ -8,7 +8,7 @@ from typing import Any
 
 from core.config.trial import EarlyStopping
 from core.errors import UserError
-from core.evaluation.names import AT_THE_END, refuse_unreported
+from core.evaluation.names import AT_THE_END, direction, refuse_unreported
 
 _PLACE = "trial.early_stopping.metric"
 
@@ -32,14 +32,15 @@ class Patience:
         """Starts at the first epoch of a trial; `reported` holds the names of its scores, None if they are unknown.
 
         Raises:
-            UserError: a loss or an error would be maximised, or no epoch before the last one reports the metric.
+            UserError: a score whose smaller values are better would be maximised, or no epoch before the last one
+                reports the metric.
         """
         self._config, self._reported = config, reported
         self._metric = config.metric
         if config.metric is not None and reported is not None:
             before = set(reported) - set(AT_THE_END)
             refuse_unreported(_PLACE, config.metric, before, "the trial's scores before its last epoch")
-        if config.metric is not None and config.mode == "max" and _is_error(config.metric):
+        if config.metric is not None and config.mode == "max" and direction(config.metric) == "min":
             raise UserError(f"trial.early_stopping: a smaller {config.metric} is better: set `mode: min` too")
         self.best: float | None = None
         self.best_epoch = 0
@@ -66,7 +67,3 @@ class Patience:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restores a state from a checkpoint."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
-
-
-def _is_error(metric: str) -> bool:
-    return metric.startswith("loss") or metric.endswith(("loss", "mse"))

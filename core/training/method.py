@@ -126,6 +126,13 @@ class Method(nn.Module, ABC):
     head), `kmeans` (clusters of k-means, for a method without a head), `pairs`, or the names of its own scores.
     Without these declarations any metric is accepted, with a note that it may not be reported.
 
+    `directions` says of scores and signals of its own which values are better: `{"my_score": "max"}`. One that nobody
+    declares ranks only with a `mode`.
+
+    `rescales` holds its options that change the value of its loss at the same weights, such as a temperature, and
+    `encoder` (or a key such as `encoder.dim`) where the width of the features does. Losses are ranked only across other
+    parameters. A method without this declaration, or one that results know by its file alone, has no such other ones.
+
     `unused` in the class body names the sections and keys of a trial that the method does not use: a study that gives
     one is refused. A method with `epochs` among them learns at once: its `step` is called one time, with all samples.
 
@@ -148,6 +155,8 @@ class Method(nn.Module, ABC):
     sparse: ClassVar[bool] = False
     exclusive: ClassVar[tuple[tuple[str, ...], ...]] = ()
     baseline: ClassVar[bool] = False
+    rescales: ClassVar[tuple[str, ...]]
+    directions: ClassVar[Mapping[str, str]] = {}
     loss_parts: ClassVar[tuple[str, ...]]
     scores: ClassVar[str | tuple[str, ...]]
     optimisers: dict[str, torch.optim.Optimizer]

@@ -28,6 +28,9 @@ def reported(config: TrialConfig, data: Dataset) -> set[str] | None:
             f"{plugins.source('methods', name)}: 'loss_parts' must be a tuple of names, and 'scores' too, or one of "
             f"{', '.join(names.SCORINGS)}"
         )
+    if not _are_names(plugins.constant("methods", name, "rescales", default=())):
+        raise UserError(f"{plugins.source('methods', name)}: 'rescales' must be a tuple of names of options")
+    names.declared_directions(name)
     counted = data.reference or data.corpus
     ordered = counted is not None and counted.sequence is not None
     of_data = names.reported(scores, labelled=data.labelled_parts, parts=data.held_parts, ordered=ordered)

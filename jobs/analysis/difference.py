@@ -9,19 +9,24 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis import apart
-from jobs.analysis.intervals import half_width, holm, mean, paired_p
+from jobs.analysis.intervals import Estimate, half_width, holm, mean, paired, paired_p, resolution, rounding
+from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, samples
-from jobs.analysis.scores import is_loss, metric_column, quality_metric, rescales_loss
+from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
 from jobs.results.names import PARAM
 
-COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json")
+COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json", "reason")
 """The columns that this module reads, besides the metric and those that identify a trial."""
 _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
+_NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
+
+ENOUGH_SEEDS = 3
+"""The fewest shared seeds from which `=` is said; with two, Student's factor is 12.7."""
 
 Identity = tuple[tuple[str, Any], ...]
 
@@ -53,7 +58,7 @@ class Pair:
         difference: Mean of B - A over the shared seeds; None without any.
         half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds.
         verdict: `better` or `worse` for B if the difference is significant (5 %, Holm over all configurations), `=` if
-            it is not, `?` with fewer than two shared seeds.
+            `ENOUGH_SEEDS` shared seeds or more show none, `?` if fewer show none: they could hardly show one.
     """
 
     params: Mapping[str, Any]
@@ -74,18 +79,22 @@ class Difference:
         mode: `max` or `min`, whichever is better.
         changes: What has one value in all of A and another in all of B.
         pairs: The configurations in both.
+        overall: The mean difference over all of them; None for fewer than three pairs of trials.
         only_before: The configurations only in A, by the parameters in which configurations differ.
         only_after: The configurations only in B, likewise.
         imported: Number of rows in both that were imported from a user's own table.
+        lost: Number of trials in both whose training failed, which have no value.
     """
 
     metric: str
     mode: str
     changes: tuple[ChangedValue, ...]
     pairs: tuple[Pair, ...]
+    overall: Estimate | None
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
     imported: int
+    lost: int
 
 
 @dataclass(slots=True)
@@ -98,6 +107,7 @@ class _Side:
     code: set[str]
     versions: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     imported: int = 0
+    lost: int = 0
 
     def one(self, key: str) -> tuple[bool, Any]:
         """Whether a key has the same value in all rows, and that value."""
@@ -133,19 +143,22 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     a, b = _side(before, column), _side(after, column)
     keys = sorted({key for row in (*a.rows, *b.rows) for key in row})
     changed = [key for key in keys if _is_changed(a, b, key)]
-    _refuse_rescaled(metric, column, changed)
+    _refuse_rescaled(metric, column, [key for key in changed if key != _STUDY], [*a.rows, *b.rows])
     kept = [key for key in keys if key not in changed]
     cells_a, cells_b = a.cells(kept), b.cells(kept)
     telling = _differing_keys([*cells_a, *cells_b])
     shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
+    cells = [(_params(one, telling), cells_a[one], cells_b[one]) for one in shared]
     return Difference(
         metric=column,
         mode=mode,
         changes=(*_changed_params(a, b, changed), *_changed_code(a, b)),
-        pairs=tuple(_pairs([(_params(one, telling), cells_a[one], cells_b[one]) for one in shared], mode)),
+        pairs=tuple(_pairs(cells, mode)),
+        overall=_overall(cells),
         only_before=tuple(_params(one, telling) for one in sorted(cells_a.keys() - cells_b.keys(), key=str)),
         only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
         imported=a.imported + b.imported,
+        lost=a.lost + b.lost,
     )
 
 
@@ -160,6 +173,7 @@ def _side(table: pa.Table, column: str) -> _Side:
     own = [source != "import" for source in _optional(table, "source")]
     code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
     side = _Side(rows, table["seed"].to_pylist(), _values(table, column), code, imported=own.count(False))
+    side.lost = sum(lost(table))
     for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
         for name, version in records.versions(text).items():
             side.versions.setdefault(name, set()).add(version)
@@ -181,18 +195,18 @@ def _is_changed(a: _Side, b: _Side, key: str) -> bool:
     return is_one_a and is_one_b and value_a != value_b
 
 
-def _refuse_rescaled(metric: str, column: str, changed: Sequence[str]) -> None:
-    keys = [key for key in changed if rescales_loss(key)] if is_loss(column) else []
+def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    plug_ins = plug_in_names(rows)
+    keys = [_NAMES.get(key, key) for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
     if keys:
         raise UserError(
-            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which rescales the loss. "
+            f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which can rescale the loss. "
             f"Give a quality metric, such as --metric {quality_metric(keys)}."
         )
 
 
 def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[ChangedValue]:
-    names = {_DATA: "data (content)"}
-    return [ChangedValue(names.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
+    return [ChangedValue(_NAMES.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
 
 
 def _changed_code(a: _Side, b: _Side) -> list[ChangedValue]:
@@ -221,31 +235,48 @@ def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:
     return {key: value for key, value in identity if key in telling}
 
 
-def _pairs(cells: Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]], mode: str) -> list[Pair]:
-    p_values = [_p_value(a, b) for _, a, b in cells]
+Cells = Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]]
+"""The parameters of each configuration, and its values in A and in B by seed."""
+
+
+def _rounded(cells: Cells) -> float:
+    """The variance that rounding adds to a difference of two values."""
+    return 2 * rounding(resolution(value for _, *sides in cells for side in sides for value in side.values()))
+
+
+def _overall(cells: Cells) -> Estimate | None:
+    import numpy as np
+
+    found = [
+        (b[seed] - a[seed], place, seed)
+        for place, (_, a, b) in enumerate(cells)
+        for seed in sorted(a.keys() & b.keys())
+    ]
+    differences, places, seeds = np.array(found, np.float64).reshape(-1, 3).T
+    return paired(differences, places.astype(np.int64), seeds.astype(np.int64), _rounded(cells))
+
+
+def _pairs(cells: Cells, mode: str) -> list[Pair]:
+    rounded = _rounded(cells)
+    found = [[b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())] for _, a, b in cells]
+    p_values = [paired_p(differences, rounded) if len(differences) > 1 else None for differences in found]
     rejected = iter(holm([p for p in p_values if p is not None]))
-    told = [None if p is None else next(rejected) for p in p_values]
-    return [_pair(params, a, b, mode, is_told) for (params, a, b), is_told in zip(cells, told, strict=True)]
+    told = [p is not None and next(rejected) for p in p_values]
+    return [
+        Pair(
+            params=params,
+            before=mean(list(a.values())) if a else None,
+            after=mean(list(b.values())) if b else None,
+            seeds=len(differences),
+            difference=mean(differences) if differences else None,
+            half_width=half_width(differences, rounded),
+            verdict=_verdict(differences, mode, is_told=is_told),
+        )
+        for (params, a, b), differences, is_told in zip(cells, found, told, strict=True)
+    ]
 
 
-def _p_value(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
-    """The two-sided p-value of equal means over the shared seeds; None for fewer than two."""
-    shared = a.keys() & b.keys()
-    return paired_p([b[seed] - a[seed] for seed in shared]) if len(shared) > 1 else None
-
-
-def _pair(params: dict[str, Any], a: Mapping[int, float], b: Mapping[int, float], mode: str, told: bool | None) -> Pair:
-    differences = [b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())]
-    centre = mean(differences) if differences else None
-    verdict = "?" if told is None else "="
-    if told and centre is not None:
-        verdict = "better" if (centre > 0) == (mode == "max") else "worse"
-    return Pair(
-        params=params,
-        before=mean(list(a.values())) if a else None,
-        after=mean(list(b.values())) if b else None,
-        seeds=len(differences),
-        difference=centre,
-        half_width=half_width(differences),
-        verdict=verdict,
-    )
+def _verdict(differences: Sequence[float], mode: str, *, is_told: bool) -> str:
+    if not is_told:
+        return "=" if len(differences) >= ENOUGH_SEEDS else "?"
+    return "better" if (mean(differences) > 0) == (mode == "max") else "worse"

@@ -1,55 +1,29 @@
 """The effect of one hyper-parameter on a metric, from trials that are equal in everything else.
 
 `effect(trials, key, mode)` is the whole analysis, `compare(trials, key, mode)` gives only the comparisons, and
-`paired(differences, configurations)` gives the interval of any matched differences.
+`paired(differences, configurations, seeds)` gives the interval of any matched differences.
 
 Two trials make a pair if data, seed and every other parameter are equal. A configuration of the other parameters may
-react to the parameter in its own way, so its pairs are not independent and each configuration counts once. With four
-or more configurations, the interval is Student's interval of their mean differences and holds for similar
-configurations. With fewer, it comes from the scatter of the seeds in each and holds for these configurations only.
+react to the parameter in its own way, so its pairs are not independent and each configuration counts once. A seed may
+favour a value in all configurations, so the pairs of a seed are not independent either. `intervals.paired` takes
+account of both. All of it holds for the configurations that were run: others may react in another way.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
-from jobs.analysis import student
-from jobs.analysis.intervals import holm, quantile
-from jobs.analysis.scores import is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss, uses_labels
+from jobs.analysis.data_sets import DATA
+from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
+from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
-
-FEWEST = 3
-"""The fewest pairs for which a difference is estimated."""
-ENOUGH = 4
-"""The fewest configurations for which they are the unit of replication."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean difference with its interval.
-
-    Attributes:
-        mean: The mean over configurations of each one's mean difference.
-        half_width: Half its 95 % interval; None if its spread is unknown.
-        p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
-        n: Number of pairs.
-        configurations: Number of configurations of the other parameters that they belong to.
-        unit: The unit of replication: `configuration` or `seed`; empty without an interval.
-    """
-
-    mean: float
-    half_width: float | None
-    p: float | None
-    n: int
-    configurations: int
-    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +115,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
     own = own_options(valued, key)
     cells = _Cells.of(valued, key, own)
     reference = _reference(cells.factor)
-    refusal = _refusal(trials.column, key)
+    refusal = _refusal(valued, key)
     levels, blocks = _levels(cells)
     return Effect(
         key=key,
@@ -165,37 +139,23 @@ def compare(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
 
 
 def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedDifference]:
-    """The comparison of every other value of the parameter with the value `reference`."""
+    """The comparison of every other value of the parameter with `reference`, such as the best one.
+
+    As the reference may have been picked by its values, verdicts are corrected over all pairs of values.
+    """
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
-    return _differences(cells, mode, cells.factor.levels.index(reference))
+    place = cells.factor.levels.index(reference)
+    others = [other for other in range(len(cells.factor.levels)) if other != place]
+    pairs = list(combinations([place, *others], 2))
+    return _with_verdicts(_compared(cells, mode, pairs), mode)[: len(others)]
 
 
-def paired(differences: Vector, configurations: Codes) -> Estimate | None:
-    """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
-
-    Each configuration counts once, however many seeds it has. Seeds are assumed independent between configurations.
-
-    Args:
-        differences: One per pair.
-        configurations: For each pair, the number of its configuration of the other parameters (any integers).
-    """
-    n = len(differences)
-    if n < FEWEST:
-        return None
-    _, codes = np.unique(configurations, return_inverse=True)
-    counts = np.bincount(codes)
-    means = np.bincount(codes, differences) / counts
-    groups = len(counts)
-    mean = float(means.mean())
-    if groups >= ENOUGH or groups == n:
-        half, p = _student(mean, float(means.var(ddof=1)) / groups, groups - 1)
-        return Estimate(mean, half, p, n, groups, "configuration")
-    if n - groups < 2:
-        return Estimate(mean, None, None, n, groups, "")
-    pooled = float(((differences - means[codes]) ** 2).sum()) / (n - groups)
-    half, p = _student(mean, pooled * float((1 / counts).sum()) / groups**2, n - groups)
-    return Estimate(mean, half, p, n, groups, "seed")
+def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
+    """The comparison of every pair of values of the parameter; p-values are not corrected, verdicts are empty."""
+    valued = trials.only(trials.factors[key].codes >= 0)
+    cells = _Cells.of(valued, key, own_options(valued, key))
+    return _compared(cells, mode, list(combinations(range(len(cells.factor.levels)), 2)))
 
 
 def own_options(trials: Trials, key: str) -> list[str]:
@@ -225,15 +185,6 @@ def _in_all(option: Factor, choice: Factor) -> bool:
     return bool((having > 0).all())
 
 
-def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, float]:
-    """Half the interval, and the two-sided p-value of "the mean is 0"."""
-    error = math.sqrt(squared_error)
-    half = quantile(freedom) * error
-    # With no spread at all, the difference is either zero or certain.
-    p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
-    return half, p
-
-
 # Matched pairs
 
 
@@ -241,12 +192,15 @@ def _student(mean: float, squared_error: float, freedom: int) -> tuple[float, fl
 class _Cells:
     """One value per block and level; identical repeats are averaged.
 
-    `means` has blocks as rows and levels as columns, NaN where no trial was run.
+    `means` has blocks as rows and levels as columns, NaN where no trial was run. `rounded` is the variance that
+    rounding adds to a difference.
     """
 
     factor: Factor
     means: Vector
     configurations: Codes
+    seeds: Codes
+    rounded: float
 
     @classmethod
     def of(cls, trials: Trials, key: str, own: Sequence[str]) -> "_Cells":
@@ -258,9 +212,23 @@ class _Cells:
         counts = np.bincount(place, minlength=shape[0] * shape[1])
         sums = np.bincount(place, trials.values, minlength=shape[0] * shape[1])
         means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(shape)
-        owners = np.zeros(shape[0], np.int64)
-        owners[blocks] = configurations
-        return cls(factor, means, owners)
+        owners, seeds = np.zeros((2, shape[0]), np.int64)
+        owners[blocks], seeds[blocks] = configurations, trials.seeds.codes
+        return cls(factor, means, owners, seeds, 2 * rounding(resolution(trials.values.tolist())))
+
+    def matched(self, pair: tuple[int, int]) -> tuple[Vector, Codes, Codes]:
+        """The values at both levels in the blocks that have both, shape (2, blocks); their configurations and seeds."""
+        there = np.isfinite(self.means[:, pair]).all(axis=1)
+        return self.means[there][:, pair].T, self.configurations[there], self.seeds[there]
+
+    def spreads(self) -> dict[tuple[int, int], Spread]:
+        """The spread over seeds of every pair of levels with enough matched blocks."""
+        there = np.isfinite(self.means)
+        there = there[there.sum(axis=1) > 1].astype(np.float64)
+        enough = np.argwhere(np.triu(there.T @ there, 1) >= FEWEST)
+        matched = {(low, high): self.matched((low, high)) for low, high in enough.tolist()}
+        found = {pair: seed_spread(after - before, *known) for pair, ((before, after), *known) in matched.items()}
+        return {pair: one for pair, one in found.items() if one}
 
 
 def _reference(factor: Factor) -> int | None:
@@ -274,25 +242,41 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Paired
         comparisons = list(pairwise(places))
     else:
         comparisons = [(reference, other) for other in places if other != reference]
-    found = [_difference(cells, low, high, mode) for low, high in comparisons]
-    return _with_verdicts(found, mode)
+    return _with_verdicts(_compared(cells, mode, comparisons), mode)
 
 
-def _difference(cells: _Cells, low: int, high: int, mode: str) -> PairedDifference:
-    both = np.isfinite(cells.means[:, low]) & np.isfinite(cells.means[:, high])
-    before, after, owners = cells.means[both, low], cells.means[both, high], cells.configurations[both]
+def _compared(cells: _Cells, mode: str, comparisons: Sequence[tuple[int, int]]) -> list[PairedDifference]:
+    spreads = cells.spreads()
+    own = [spreads.get((min(pair), max(pair))) for pair in comparisons]
+    return [_difference(cells, pair, _pooled(spreads, one), mode) for pair, one in zip(comparisons, own, strict=True)]
+
+
+def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mode: str) -> PairedDifference:
+    (before, after), owners, seeds = cells.matched(pair)
     gains = (after - before) * (1 if mode == "max" else -1)
     return PairedDifference(
-        low=cells.factor.levels[low],
-        high=cells.factor.levels[high],
+        low=cells.factor.levels[pair[0]],
+        high=cells.factor.levels[pair[1]],
         mean_low=_mean_of_configurations(before, owners),
         mean_high=_mean_of_configurations(after, owners),
-        estimate=paired(after - before, owners),
-        n=int(both.sum()),
+        estimate=paired(after - before, owners, seeds, cells.rounded, spread),
+        n=len(owners),
         wins=int((gains > 0).sum()),
         losses=int((gains < 0).sum()),
         verdict="",
     )
+
+
+def _pooled(spreads: Mapping[tuple[int, int], Spread], own: Spread | None) -> Spread | None:
+    """The spread over seeds of all pairs of values together, as it would be with as few configurations as `own` has.
+
+    For k values that were all run with s seeds, it has (k - 1)(s - 1) degrees of freedom.
+    """
+    if own is None:
+        return None
+    freedom = math.fsum(one.freedom for one in spreads.values())
+    scaled = math.fsum(one.freedom * one.variance * max(1.0, own.noise / one.noise) for one in spreads.values())
+    return Spread(scaled / freedom, 2 * freedom / len({place for pair in spreads for place in pair}), own.noise)
 
 
 def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
@@ -334,21 +318,27 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 # Notes
 
 
-def _refusal(column: str, key: str) -> str:
-    if not (is_loss(column) and rescales_loss(key)):
+def _refusal(trials: Trials, key: str) -> str:
+    column = trials.column
+    if key.startswith(DATA) and len({*trials.data.codes.tolist()}) > 1:
+        return (
+            f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
+            "sets. conclus aggregate ranks the configurations of each data set."
+        )
+    if not (is_loss(column) and rescales_loss(key, trials.plug_ins)):
         return ""
     name, loss = key.rpartition(".")[2], metric_name(column)
     return (
-        f"{key} is not ranked by {loss}: it rescales the loss itself, so a smaller {loss} at another {name} does not "
-        f"mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a share of "
-        "its value for chance."
+        f"{key} is not ranked by {loss}: it can rescale the loss itself, so a smaller {loss} at another {name} "
+        f"need not mean a better model. Give a quality metric, such as --on {quality_metric([key])}, or a loss as a "
+        "share of its value for chance."
     )
 
 
 def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) -> list[str]:
     factor = trials.factors[key]
     notes = [_metric_note(trials.column)]
-    if is_loss(trials.column) and not rescales_loss(key):
+    if is_loss(trials.column) and not rescales_loss(key, trials.plug_ins):
         notes += _ruler_notes(trials, key)
     if reference is not None:
         notes.append(f"Each value is compared with {factor.levels[reference]}, the one with the most trials.")
@@ -358,18 +348,18 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
         notes.append(f"{missing} trials have no value of {key} and are left out.")
     if trials.left_out:
         notes.append(f"{counted(trials.left_out, 'finished trial', 'have')} no finite value of this metric: left out.")
-    return notes
+    return [*notes, *trials.limits()]
 
 
 def _metric_note(column: str) -> str:
     name = metric_name(column)
     if part := part_of_pairs(column):
         return f"{name} is measured on the {part} part."
-    return f"{name} {'uses' if uses_labels(column) else 'does not use'} the labels."
+    return f"Compared by {name}, {about_labels(column)}."
 
 
 def _ruler_notes(trials: Trials, key: str) -> list[str]:
-    rulers = [name for name in trials.factors if name != key and rescales_loss(name)]
+    rulers = [name for name in trials.factors if name != key and rescales_loss(name, trials.plug_ins)]
     notes = ["A smaller training loss means a better fit, which is not yet a better clustering: see --on nmi."]
     if rulers:
         notes.append(

@@ -8,20 +8,25 @@ the variance of single trials between seeds of one configuration.
 Other tools use a random forest or PED-ANOVA. Those give scores without errors, split the importance of correlated
 parameters by accident, and take 1.8 s to import. Here the shares have intervals (from the non-central F distribution),
 and the result names parameters that the trials cannot tell apart.
+
+Every share has two tests, and the larger p-value holds, with the interval of its error. One takes configurations as
+independent, with the degrees of freedom for unequal noise of E. Brunner, H. Dette and A. Munk, Box-type approximations
+in nonparametric factorial designs, J. Am. Stat. Assoc. 92 (1997). The other takes seeds as independent, as a seed may
+favour the same values in all configurations: the error is what the parameter explains in some seeds and not in others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc, ncfdtrinc
+from scipy.special import fdtrc, fdtri, ncfdtrinc
 
 from core.errors import UserError, counted
 from jobs.analysis.intervals import CONFIDENCE, holm
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
-from jobs.analysis.trials import Factor, Trials, Vector
+from jobs.analysis.trials import Factor, Means, Trials, Vector
 
 GRID = 6
 FEWEST_FREEDOM = 4
@@ -31,6 +36,9 @@ _EXACT = 5000.0
 """Above this value scipy cannot invert the distribution; the normal interval used instead covers 95 to 96 %."""
 _ALIASED = 1e-8
 _ENTANGLED = 0.1
+_WITHIN = "Values are differences from the mean of their data set: no score is compared across data sets."
+_LEAST_SEEDS = 1.5
+"""With fewer seeds (counted by their weights), nothing is known of what differs from seed to seed."""
 
 Matrix = NDArray[np.float64]
 
@@ -40,7 +48,7 @@ class Share:
     """What one parameter, or the interaction of two, explains.
 
     Attributes:
-        keys: One or two dotted keys; `data` for the data set.
+        keys: One or two dotted keys.
         share: Share of the variance between trials, 0 to 1; None if it cannot be told.
         low: Lower end of its 95 % interval, or None.
         high: Upper end, or None.
@@ -65,6 +73,7 @@ class Importance:
         parameters: One share per parameter that varies, the largest first.
         interactions: One per pair of them, the largest first.
         luck: Share of the variance between seeds of one configuration; None if nothing was repeated.
+        luck_interval: The ends of its 95 % interval; None if nothing was repeated.
         trials: Number of trials.
         configurations: Number of configurations.
         notes: Sentences on the limits of these numbers.
@@ -74,6 +83,7 @@ class Importance:
     parameters: tuple[Share, ...]
     interactions: tuple[Share, ...]
     luck: float | None
+    luck_interval: tuple[float, float] | None
     trials: int
     configurations: int
     notes: tuple[str, ...]
@@ -88,63 +98,30 @@ def importance(trials: Trials) -> Importance:
     Raises:
         UserError: No parameter varies, or the metric is a loss and a parameter that rescales it varies.
     """
+    trials = trials.within_data()
     _refuse(trials)
     means = Means.of(trials)
     columns = {key: basis(factor) for key, factor in means.factors.items()}
     columns = {key: one for key, one in columns.items() if one.shape[1]}
-    model = LeastSquares(columns, means.values)
-    error = _error(model, means)
-    total = means.variance
-    parameters = [_parameter(model, key, error, total) for key in columns]
-    interactions = [_pair(model, pair, means, total) for pair in _pairs(columns)]
+    model = _Model(columns, means)
+    several = columns.pop("data", None) is not None
+    parameters = [_parameter(model, key) for key in columns]
+    interactions = [_pair(model, pair) for pair in _pairs(columns)]
+    luck, luck_interval = _luck(model) or (None, None)
     return Importance(
         column=trials.column,
         parameters=_with_verdicts(parameters),
         interactions=_with_verdicts(interactions),
-        luck=None if means.noise is None or total == 0 else min(1.0, means.noise / total),
+        luck=luck,
+        luck_interval=luck_interval,
         trials=len(trials.values),
         configurations=len(means.values),
-        notes=tuple(_notes(means, columns, error)),
+        notes=(
+            *[_WITHIN] * several,
+            *_notes(means, columns, is_known=bool(model.errors(model.basis))),
+            *trials.limits(),
+        ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """The mean of each configuration, and the scatter of its seeds.
-
-    Attributes:
-        values: One mean per configuration.
-        factors: The parameters that vary, one code per configuration.
-        noise: Variance of single trials within a configuration; None if nothing was repeated.
-        freedom: Degrees of freedom of `noise`.
-        per_mean: Mean of 1/n over configurations: the noise of a mean is `noise * per_mean`.
-    """
-
-    values: Vector
-    factors: Mapping[str, Factor]
-    noise: float | None
-    freedom: int
-    per_mean: float
-
-    @classmethod
-    def of(cls, trials: Trials) -> "Means":
-        """The means of the trials' configurations."""
-        owners = trials.groups(seeds=False)
-        _, first = np.unique(owners, return_index=True)
-        counts = np.bincount(owners)
-        means = np.bincount(owners, trials.values) / counts
-        freedom = len(owners) - len(counts)
-        within = float(((trials.values - means[owners]) ** 2).sum())
-        factors = {key: replace(factor, codes=factor.codes[first]) for key, factor in trials.factors.items()}
-        if len(trials.data.levels) > 1 and not any(key.startswith("data.") for key in factors):
-            factors["data"] = replace(trials.data, codes=trials.data.codes[first])
-        return cls(means, factors, within / freedom if freedom else None, freedom, float((1 / counts).mean()))
-
-    @property
-    def variance(self) -> float:
-        """The variance of one trial of a randomly picked configuration."""
-        between = float(self.values.var(ddof=1)) if len(self.values) > 1 else 0.0
-        return between + (self.noise or 0.0) * (1 - self.per_mean)
 
 
 def basis(factor: Factor) -> Matrix:
@@ -163,94 +140,136 @@ def basis(factor: Factor) -> Matrix:
     return columns
 
 
-class LeastSquares:
-    """Least squares on centred columns; the products of the columns are computed once."""
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """What pure noise would explain, and the degrees of freedom of the F ratio to it."""
 
-    def __init__(self, columns: Mapping[str, Matrix], values: Vector) -> None:
-        self.columns = columns
-        self.values = values - values.mean()
-        stacked = np.concatenate(list(columns.values()), axis=1) if columns else np.zeros((len(values), 0))
-        self.design = stacked - stacked.mean(axis=0)
-        self.gram = self.design.T @ self.design
-        self.cross = self.design.T @ self.values
-        ends = np.cumsum([0, *(one.shape[1] for one in columns.values())])
-        self.places = {key: np.arange(a, b) for key, a, b in zip(columns, ends[:-1], ends[1:], strict=True)}
-
-    def residual(self) -> tuple[float, int]:
-        """The residual sum of squares of all columns together, and its degrees of freedom."""
-        explained, rank = _explained(self.gram, self.cross)
-        return max(0.0, float(self.values @ self.values) - explained), len(self.values) - 1 - rank
-
-    def alone(self, key: str) -> tuple[float, int, float]:
-        """The sum of squares that a parameter explains beyond the others; see `_explained_beyond`."""
-        own = self.places[key]
-        others = np.setdiff1d(np.arange(len(self.gram)), own)
-        return _explained_beyond(
-            self.gram[np.ix_(own, own)], self.gram[np.ix_(own, others)], self.gram[np.ix_(others, others)],
-            (self.cross[own], self.cross[others]),
-        )  # fmt: skip
-
-    def added(self, extra: Matrix) -> tuple[float, int, float]:
-        """The sum of squares that additional columns explain beyond all others; see `_explained_beyond`."""
-        extra = extra - extra.mean(axis=0)
-        return _explained_beyond(extra.T @ extra, extra.T @ self.design, self.gram, (extra.T @ self.values, self.cross))
+    squares: float
+    freedom: tuple[float, float]
 
 
-def _explained_beyond(
-    own: Matrix, shared: Matrix, others: Matrix, cross: tuple[Vector, Vector]
-) -> tuple[float, int, float]:
-    """Sum of squares and rank of columns after projecting out the others, and the share of the columns that remains."""
-    project = shared @ np.linalg.pinv(others, rcond=_ALIASED, hermitian=True) if others.size else shared
-    left = own - project @ shared.T
-    scale = float(np.trace(own))
-    left[np.abs(left) < _ALIASED * scale] = 0.0
-    explained, rank = _explained(left, cross[0] - project @ cross[1], scale)
-    return explained, rank, float(np.trace(left)) / scale if scale else 0.0
+class _Model:
+    """Least squares on centred columns. Spaces of columns are orthonormal, shape (configurations, rank)."""
+
+    def __init__(self, columns: Mapping[str, Matrix], means: Means) -> None:
+        self.columns = {key: one - one.mean(axis=0) for key, one in columns.items()}
+        self.means = means
+        self.values = means.values - means.values.mean()
+        self.scatter = means.scatter()
+        self.basis = self.space(self.columns.values())
+
+    def space(self, columns: Iterable[Matrix]) -> Matrix:
+        """What the columns span."""
+        stacked = np.concatenate([np.zeros((len(self.values), 0)), *columns], axis=1)
+        return _orthonormal(stacked, None)
+
+    def alone(self, key: str) -> tuple[Matrix, float]:
+        """What a parameter spans beyond the others, and the share of its columns that remains."""
+        return _beyond(self.columns[key], self.space(one for other, one in self.columns.items() if other != key))
+
+    def errors(self, own: Matrix, extra: Matrix | None = None) -> list[_Error]:
+        """The errors of a space, by configurations and by seeds, as far as they are known.
+
+        Args:
+            own: The space that is tested.
+            extra: A space beside that of the parameters that is fitted, too.
+        """
+        fitted = self.basis if extra is None else np.concatenate([self.basis, extra], axis=1)
+        residual = self.values - fitted @ (fitted.T @ self.values)
+        freedom = len(self.values) - 1 - fitted.shape[1]
+        rank, least = float(own.shape[1]), own.shape[1] * self.means.rounded * self.means.per_mean
+        if self.scatter is not None:
+            rank = _box(own, *self.scatter)
+        found: list[_Error] = []
+        if freedom >= FEWEST_FREEDOM:
+            squares = float(residual @ residual) * own.shape[1] / freedom
+            rest = freedom if self.scatter is None else _box_beside(fitted, *self.scatter)
+            found.append(_Error(max(squares, least), (rank, rest)))
+        elif self.scatter is not None and self.means.freedom >= FEWEST_FREEDOM:
+            variances, freedoms = self.scatter
+            parts = (own**2).sum(axis=1) * variances
+            squares = float(parts.sum())
+            found.append(_Error(max(squares, least), (rank, _known(parts, freedoms))))
+        if found and (seeds := self._by_seed(own, fitted)):
+            found.append(_Error(max(seeds[0], least), (rank, rank * seeds[1])))
+        return found
+
+    def _by_seed(self, own: Matrix, fitted: Matrix) -> tuple[float, float] | None:
+        """The expected squares of the space by what it explains in some seeds only, and the freedom per column."""
+        means = self.means
+        weights = 1 / means.counts[means.owners]
+        shares = np.bincount(means.seeds, weights) / len(means.values)
+        effective = 1 / float((shares**2).sum())
+        if effective < _LEAST_SEEDS:
+            return None
+        residual = means.singles - means.values.mean() - (fitted @ (fitted.T @ self.values))[means.owners]
+        # What a seed adds to all configurations is no effect of a parameter.
+        residual -= (np.bincount(means.seeds, weights * residual) / np.bincount(means.seeds, weights))[means.seeds]
+        sums = np.zeros((len(shares), own.shape[1]))
+        np.add.at(sums, means.seeds, own[means.owners] * (weights * residual)[:, None])
+        return float((sums**2).sum()) * effective / (effective - 1), effective - 1
 
 
-def _explained(gram: Matrix, cross: Vector, scale: float | None = None) -> tuple[float, int]:
-    if not gram.size:
-        return 0.0, 0
-    roots, vectors = np.linalg.eigh(gram)
-    kept = roots > _ALIASED * (roots.max() if scale is None else scale)
-    turned = vectors[:, kept].T @ cross
-    return float((turned**2 / roots[kept]).sum()), int(kept.sum())
+def _orthonormal(columns: Matrix, scale: float | None) -> Matrix:
+    """An orthonormal basis of the columns, without directions whose squared length is nothing beside `scale`."""
+    if not columns.size:
+        return np.zeros((len(columns), 0))
+    left, roots, _ = np.linalg.svd(columns, full_matrices=False)
+    return left[:, roots**2 > _ALIASED * (roots.max() ** 2 if scale is None else scale)]
 
 
-Error = tuple[float, int]
+def _beyond(own: Matrix, others: Matrix) -> tuple[Matrix, float]:
+    """An orthonormal basis of the columns beyond the others, and the share of the columns that remains."""
+    left = own - others @ (others.T @ own)
+    scale = float((own**2).sum())
+    return _orthonormal(left, scale), float((left**2).sum()) / scale if scale else 0.0
 
 
-def _error(model: LeastSquares, means: Means) -> Error | None:
-    """The error's mean square and degrees of freedom: from the configurations if they suffice, else from the seeds."""
-    squares, freedom = model.residual()
-    return _chosen_error(squares, freedom, means)
+def _box(own: Matrix, variances: Vector, freedoms: Vector) -> float:
+    """Box's degrees of freedom of the squares in a space if each row has its own variance, known by its seeds only."""
+    crossed = own.T @ (own * variances[:, None])
+    parts = (own**2).sum(axis=1) * variances
+    squares = float((crossed**2).sum() - (parts**2 * 2 / (freedoms + 2)).sum())
+    return _between(float(parts.sum()) ** 2, squares, own.shape[1])
 
 
-def _chosen_error(squares: float, freedom: int, means: Means) -> Error | None:
-    if freedom >= FEWEST_FREEDOM:
-        return squares / freedom, freedom
-    if means.noise is not None and means.freedom >= FEWEST_FREEDOM:
-        return means.noise * means.per_mean, means.freedom
-    return None
+def _box_beside(fitted: Matrix, variances: Vector, freedoms: Vector) -> float:
+    """The same of the space that is left beside the mean and the fitted one."""
+    whole = np.concatenate([np.full((len(fitted), 1), len(fitted) ** -0.5), fitted], axis=1)
+    crossed = whole.T @ (whole * variances[:, None])
+    inside = (whole**2).sum(axis=1)
+    parts = (1 - inside) * variances
+    squares = float(((1 - 2 * inside) * variances**2).sum() + (crossed**2).sum())
+    squares -= float((parts**2 * 2 / (freedoms + 2)).sum())
+    return _between(float(parts.sum()) ** 2, squares, len(whole) - whole.shape[1])
 
 
-def _parameter(model: LeastSquares, key: str, error: Error | None, total: float) -> Share:
-    squares, rank, left = model.alone(key)
-    if rank < model.columns[key].shape[1] and rank < np.linalg.matrix_rank(model.columns[key]):
+def _known(parts: Vector, freedoms: Vector) -> float:
+    """Satterthwaite's degrees of freedom of a sum of variances that have their own."""
+    squares = float((parts**2 / (freedoms + 2)).sum())
+    return float(parts.sum()) ** 2 / squares if squares > 0 else float(freedoms.sum())
+
+
+def _between(numerator: float, denominator: float, most: int) -> float:
+    """The ratio, from 1 to `most`."""
+    return min(float(most), max(1.0, numerator / denominator)) if denominator > 0 else float(most)
+
+
+def _parameter(model: _Model, key: str) -> Share:
+    own, left = model.alone(key)
+    if own.shape[1] < np.linalg.matrix_rank(model.columns[key]):
         return Share((key,), None, None, None, None, f"cannot be told from {_partner(model, key)}")
-    share = _share((key,), (squares, rank), error, total, len(model.values))
+    share = _share(model, (key,), own, model.errors(own))
     if left < _ENTANGLED and share.share is not None:
         return replace(share, verdict=f"hardly told from {_partner(model, key)}")
     return share
 
 
-def _partner(model: LeastSquares, key: str) -> str:
+def _partner(model: _Model, key: str) -> str:
     """The other parameter that is most correlated with this one."""
     own = model.columns[key]
-    others = {other: model.columns[other] for other in model.columns if other != key}
     left = {
-        other: LeastSquares({"own": own, other: columns}, model.values).alone("own")[2]
-        for other, columns in others.items()
+        other: _beyond(own, _orthonormal(columns, None))[1] for other, columns in model.columns.items() if other != key
     }
     return min(left, key=left.__getitem__)
 
@@ -259,40 +278,71 @@ def _pairs(columns: Mapping[str, Matrix]) -> list[tuple[str, str]]:
     return list(combinations(columns, 2))[:MOST_PAIRS]
 
 
-def _pair(model: LeastSquares, pair: tuple[str, str], means: Means, total: float) -> Share:
+def _pair(model: _Model, pair: tuple[str, str]) -> Share:
     first, second = (model.columns[key] for key in pair)
-    extra = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
-    squares, rank, _ = model.added(extra)
-    if rank == 0:
+    products = (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
+    own, _ = _beyond(products - products.mean(axis=0), model.basis)
+    if not own.shape[1]:
         return Share(pair, None, None, None, None, "no trials for it")
-    residual, freedom = model.residual()
-    error = _chosen_error(max(0.0, residual - squares), freedom - rank, means)
-    return _share(pair, (squares, rank), error, total, len(model.values))
+    return _share(model, pair, own, model.errors(own, own))
 
 
-def _share(keys: tuple[str, ...], explained: tuple[float, int], error: Error | None, total: float, count: int) -> Share:
-    if error is None:
+def _share(model: _Model, keys: tuple[str, ...], own: Matrix, errors: Sequence[_Error]) -> Share:
+    if not errors:
         return Share(keys, None, None, None, None, "too few trials")
-    (squares, rank), (square, freedom) = explained, error
+    total, count = model.means.variance, len(model.values) - 1
     if total == 0:
         return Share(keys, 0.0, 0.0, 0.0, 1.0, "")
-    if square <= _ALIASED * total:
+    squares = float(((own.T @ model.values) ** 2).sum())
+    if max(one.squares for one in errors) <= _ALIASED * total * own.shape[1]:
         # With no noise at all, the explained share is certain.
-        exact = squares / (count - 1) / total
+        exact = squares / count / total
         return Share(keys, exact, exact, exact, float(exact <= _ALIASED), "")
-    ratio = squares / rank / square
-    unit = square / (count - 1)
-    best = min(total, unit * max(0.0, ratio * rank - rank))
+    tested = [one for one in errors if one.squares > 0]
+    p, error = max(
+        ((float(fdtrc(*one.freedom, squares / one.squares)), one) for one in tested), key=lambda pair: pair[0]
+    )
+    best = min(total, max(0.0, squares - error.squares) / count)
+    unit = error.squares / error.freedom[0] / count
     # The rest of the variance stays fixed over the interval, so the total grows with this share.
-    low, high = (_part(unit * end, total - best) for end in _noncentrality(ratio, rank, freedom))
-    return Share(keys, best / total, low, high, float(fdtrc(rank, freedom, ratio)), "")
+    low, high = (_part(unit * end, total - best) for end in _noncentrality(squares / error.squares, *error.freedom))
+    return Share(keys, best / total, low, high, p, "")
 
 
 def _part(own: float, rest: float) -> float:
     return own / (own + rest) if own > 0 else 0.0
 
 
-def _noncentrality(ratio: float, rank: int, freedom: int) -> tuple[float, float]:
+def _luck(model: _Model) -> tuple[float, tuple[float, float]] | None:
+    """The share of the variance within configurations, with its 95 % interval; None if it is unknown.
+
+    It is y / (x + y), where x is the variance between configurations and y that within them, both by the variance that
+    seeds and configurations do not share. Each has an F interval; they are joined by the MOVER rule of G. Y. Zou and
+    A. Donner, Construction of confidence limits about effect measures, Stat. Med. 27 (2008).
+    """
+    means, between = model.means, float(model.values.var(ddof=1)) if len(model.values) > 1 else 0.0
+    if model.scatter is None or means.noise is None or means.own is None or means.variance == 0:
+        return None
+    luck, (own, freedom) = means.noise / means.variance, means.own
+    if own <= _ALIASED * means.variance or len(model.values) < 2:
+        return luck, (luck, luck)
+    variances, freedoms = model.scatter
+    rank = _box_beside(np.zeros((len(variances), 0)), variances, freedoms)
+    rest = min(freedom, _known(variances, freedoms))
+    ends = _noncentrality(between / own / means.per_mean, rank, rest)
+    x, xs = means.variance / own * (1 - luck), [end * means.per_mean / rank for end in ends]
+    y, ys = means.noise / own, [1.0, 1.0]
+    if means.seed:
+        squares, others = means.seed
+        each = len(means.singles) / (others + 1)
+        tail = (1 - CONFIDENCE) / 2
+        ys = [1 + max(0.0, squares / own / float(fdtri(others, freedom, p)) - 1) / each for p in (1 - tail, tail)]
+    low = luck - np.hypot(luck - y / (xs[1] + y), luck - ys[0] / (x + ys[0]))
+    high = luck + np.hypot(luck - y / (xs[0] + y), luck - ys[1] / (x + ys[1]))
+    return luck, (max(0.0, float(low)), min(1.0, float(high)))
+
+
+def _noncentrality(ratio: float, rank: float, freedom: float) -> tuple[float, float]:
     """The 95 % interval of the non-centrality of an F ratio."""
     tail = (1 - CONFIDENCE) / 2
     if ratio * rank < _EXACT:
@@ -317,25 +367,29 @@ def _verdict(one: Share, *, is_real: bool) -> Share:
 def _refuse(trials: Trials) -> None:
     if not trials.factors:
         raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
-    rulers = [key for key in trials.factors if rescales_loss(key)]
+    rulers = [key for key in trials.factors if rescales_loss(key, trials.plug_ins)]
     if is_loss(trials.column) and rulers:
         name = metric_name(trials.column)
         raise UserError(
-            f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which rescales "
-            f"the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed with --where."
+            f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which can "
+            f"rescale the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed "
+            "with --where."
         )
 
 
-def _notes(means: Means, columns: Mapping[str, Matrix], error: Error | None) -> list[str]:
-    notes = []
-    if error is None:
+def _notes(means: Means, columns: Mapping[str, Matrix], *, is_known: bool) -> list[str]:
+    notes: list[str] = []
+    if not is_known:
         few = counted(len(means.values), "configuration", "are")
         notes.append(
             f"{few} too few for {counted(len(columns), 'parameter')}, and too little was repeated: add seeds or "
             "configurations."
         )
     if means.noise is None:
-        notes.append("Nothing was repeated with another seed, so the share of luck is unknown.")
+        notes.append(
+            "Nothing was repeated with another seed, so the share of luck is unknown, and the verdicts take the noise "
+            "as equal in all configurations."
+        )
     pairs = len(columns) * (len(columns) - 1) // 2
     if pairs > MOST_PAIRS:
         notes.append(f"Only the first {MOST_PAIRS} of {pairs} pairs are looked at for interactions.")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
-from jobs.analysis.effect import Estimate, own_options, paired
-from jobs.analysis.intervals import holm
+from jobs.analysis.data_sets import DATA
+from jobs.analysis.effect import own_options
+from jobs.analysis.intervals import Estimate, holm, paired, resolution, rounding
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Codes, Factor, Trials, Vector
 
@@ -92,14 +93,18 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     factors = (_tabular(trials.factors[first]), _tabular(trials.factors[second]))
     there = trials.only((factors[0].codes >= 0) & (factors[1].codes >= 0))
     cells = _cells(there, first, second)
-    rulers = [key for key in (first, second) if rescales_loss(key)] if is_loss(trials.column) else []
+    rulers = [key for key in (first, second) if is_loss(trials.column) and rescales_loss(key, trials.plug_ins)]
+    refusal = _refusal(trials.column, rulers)
+    data = [key for key in (first, second) if key.startswith(DATA)]
+    if data and len(np.unique(there.data.codes)) > 1:
+        refusal = f"{data[0]} is not compared: no score is compared across data sets, see conclus aggregate."
     return Interaction(
         keys=(first, second),
         column=trials.column,
         levels=(factors[0].levels, factors[1].levels),
         cells=cells,
-        contrasts=() if rulers else tuple(_contrasts(there, first, second)),
-        refusal=_refusal(trials.column, rulers),
+        contrasts=() if refusal else tuple(_contrasts(there, first, second)),
+        refusal=refusal,
         notes=tuple(_notes(there, first, second, cells)),
     )
 
@@ -122,9 +127,9 @@ def _cells(trials: Trials, first: str, second: str) -> dict[tuple[int, int], Cel
 
 
 def _contrasts(trials: Trials, first: str, second: str) -> list[Contrast]:
-    means, owners = _blocks(trials, first, second)
+    blocks = _Blocks.of(trials, first, second)
     rows, columns = trials.factors[first], trials.factors[second]
-    found = [_contrast(means, owners, (rows, columns), a, b) for a, b in product(_steps(rows), _steps(columns))]
+    found = [_contrast(blocks, (rows, columns), a, b) for a, b in product(_steps(rows), _steps(columns))]
     p_values = [one.estimate.p for one in found if one.estimate and one.estimate.p is not None]
     rejected = iter(holm(p_values))
     return [
@@ -133,18 +138,31 @@ def _contrasts(trials: Trials, first: str, second: str) -> list[Contrast]:
     ]
 
 
-def _blocks(trials: Trials, first: str, second: str) -> tuple[Vector, Codes]:
-    """One value per block (all else equal) and pair of levels, and the configuration of each block."""
-    free = [first, second, *own_options(trials, first), *own_options(trials, second)]
-    blocks, configurations = trials.groups(free, seeds=True), trials.groups(free, seeds=False)
-    rows, columns = trials.factors[first], trials.factors[second]
-    shape = (int(blocks.max(initial=-1)) + 1, len(rows.levels), len(columns.levels))
-    place = np.ravel_multi_index((blocks, rows.codes, columns.codes), shape)
-    counts = np.bincount(place, minlength=int(np.prod(shape)))
-    sums = np.bincount(place, trials.values, minlength=int(np.prod(shape)))
-    owners = np.zeros(shape[0], np.int64)
-    owners[blocks] = configurations
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(shape), owners
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """One value per block (all else equal, seed included) and pair of levels, shape (blocks, first, second).
+
+    NaN where no trial was run. `rounded` is the variance that rounding adds to a difference of differences.
+    """
+
+    means: Vector
+    configurations: Codes
+    seeds: Codes
+    rounded: float
+
+    @classmethod
+    def of(cls, trials: Trials, first: str, second: str) -> "_Blocks":
+        free = [first, second, *own_options(trials, first), *own_options(trials, second)]
+        blocks = trials.groups(free, seeds=True)
+        rows, columns = trials.factors[first], trials.factors[second]
+        shape = (int(blocks.max(initial=-1)) + 1, len(rows.levels), len(columns.levels))
+        place = np.ravel_multi_index((blocks, rows.codes, columns.codes), shape)
+        counts = np.bincount(place, minlength=int(np.prod(shape)))
+        sums = np.bincount(place, trials.values, minlength=int(np.prod(shape)))
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(shape)
+        owners, seeds = np.zeros((2, shape[0]), np.int64)
+        owners[blocks], seeds[blocks] = trials.groups(free, seeds=False), trials.seeds.codes
+        return cls(means, owners, seeds, 4 * rounding(resolution(trials.values.tolist())))
 
 
 def _steps(factor: Factor) -> list[tuple[int, int]]:
@@ -153,13 +171,13 @@ def _steps(factor: Factor) -> list[tuple[int, int]]:
 
 
 def _contrast(
-    means: Vector, owners: Codes, factors: tuple[Factor, Factor], rows: tuple[int, int], columns: tuple[int, int]
+    blocks: _Blocks, factors: tuple[Factor, Factor], rows: tuple[int, int], columns: tuple[int, int]
 ) -> Contrast:
-    fours = means[:, rows][:, :, columns]
+    fours = blocks.means[:, rows][:, :, columns]
     values = fours[:, 1, 1] - fours[:, 0, 1] - fours[:, 1, 0] + fours[:, 0, 0]
     there = np.isfinite(values)
     n = int(there.sum())
-    estimate = paired(values[there], owners[there])
+    estimate = paired(values[there], blocks.configurations[there], blocks.seeds[there], blocks.rounded)
     known = estimate is not None and estimate.p is not None
     return Contrast(
         first=(factors[0].levels[rows[0]], factors[0].levels[rows[1]]),
@@ -174,7 +192,7 @@ def _refusal(column: str, rulers: Sequence[str]) -> str:
     if not rulers:
         return ""
     return (
-        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} rescale the loss itself, so "
+        f"Cells are not ranked by {metric_name(column)}: {' and '.join(rulers)} can rescale the loss itself, so "
         f"losses of different cells cannot be compared. Give a quality metric, such as --on {quality_metric(rulers)}."
     )
 
@@ -186,4 +204,4 @@ def _notes(trials: Trials, first: str, second: str, cells: dict[tuple[int, int],
         notes.append(f"{empty} of {empty + len(cells)} cells were not run.")
     if len({cell.n for cell in cells.values()}) > 1:
         notes.append("Cells hold different numbers of trials: their means may also differ in what else was varied.")
-    return notes
+    return [*notes, *trials.limits()]

@@ -1,13 +1,24 @@
 """Intervals and tests for means over a few seeds, and the correction for several tests."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from jobs.analysis import student
 
+if TYPE_CHECKING:
+    from jobs.analysis.trials import Codes, Vector
+
 CONFIDENCE = 0.95
 ALPHA = 0.05
+FEWEST = 3
+"""The fewest pairs for which a difference is estimated."""
+ENOUGH = 4
+"""The fewest configurations for which they are a unit of replication."""
 _MOST_DIGITS = 4
 """Values with more decimals do not count as rounded."""
 _EQUAL = 1e-9
@@ -30,12 +41,17 @@ def quantile(freedom: float) -> float:
     return student.quantile((1 + CONFIDENCE) / 2, freedom)
 
 
-def half_width(values: Sequence[float]) -> float | None:
-    """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two."""
+def half_width(values: Sequence[float], rounded: float = 0.0) -> float | None:
+    """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two.
+
+    Args:
+        values: Independent values.
+        rounded: The variance that rounding adds to a value: their variance is not taken to be below it.
+    """
     n = len(values)
     if n < 2:
         return None
-    return quantile(n - 1) * math.sqrt(variance(values) / n)
+    return quantile(n - 1) * math.sqrt(max(variance(values), rounded) / n)
 
 
 def resolution(values: Iterable[float]) -> float:
@@ -57,13 +73,174 @@ def rounding(step: float) -> float:
     return step * step / 12
 
 
-def paired_p(differences: Sequence[float]) -> float:
-    """The two-sided p-value of Student's test that two or more paired differences have mean 0."""
-    centre, error = mean(differences), math.sqrt(variance(differences) / len(differences))
-    if error == 0:
-        # With no spread at all, the difference is either zero or certain.
-        return float(centre == 0)
-    return 2 * student.upper(abs(centre) / error, len(differences) - 1)
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean difference with its interval.
+
+    Attributes:
+        mean: The mean over configurations of each one's mean difference.
+        half_width: Half its 95 % interval; None if its spread is unknown.
+        p: The two-sided p-value of "there is no difference"; None if its spread is unknown.
+        n: Number of pairs.
+        configurations: Number of configurations of the other parameters that they belong to.
+        unit: What is taken as independent in the widest interval: `configuration`, `seed` or `both`; empty without an
+            interval.
+        seeds: Number of seeds of the pairs.
+    """
+
+    mean: float
+    half_width: float | None
+    p: float | None
+    n: int
+    configurations: int
+    unit: str
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How much the mean difference of one seed varies from seed to seed.
+
+    Attributes:
+        variance: Its variance, in the squared unit of the values.
+        freedom: The degrees of freedom of that variance.
+        noise: The share of the variance of a single pair that is in it: 1/n for n configurations.
+    """
+
+    variance: float
+    freedom: float
+    noise: float
+
+
+def paired(
+    differences: Vector,
+    configurations: Codes,
+    seeds: Codes | None = None,
+    rounded: float | None = None,
+    spread: Spread | None = None,
+) -> Estimate | None:
+    """The mean of matched differences with its 95 % interval; None for fewer than `FEWEST`.
+
+    Each configuration counts once, however many seeds it has. Pairs of one configuration are not independent, and
+    neither are pairs of one seed: a seed may favour one side in all configurations. So there is an error by
+    configuration (for fewer than `ENOUGH` of them, from the scatter inside each), an error by seed, and, with enough
+    configurations, an error in both ways (the sum of the two without what both count, by Cameron, Gelbach and Miller).
+    Each has its own degrees of freedom. The widest interval and the largest p-value hold.
+
+    Reference: A. C. Cameron, J. B. Gelbach and D. L. Miller, Robust inference with multiway clustering, J. Bus. Econ.
+    Stat. 29 (2011).
+
+    Args:
+        differences: One per pair.
+        configurations: For each pair, the number of its configuration of the other parameters (any integers).
+        seeds: For each pair, its seed (any integers); None if no two pairs share one.
+        rounded: The variance that rounding adds to a difference; None if it is to be seen from the differences.
+        spread: The spread over seeds of all pairs of values of the parameter: with three or more seeds, it lends its
+            degrees of freedom, as two are too few to show anything but large differences.
+    """
+    import numpy as np
+
+    n = len(differences)
+    if n < FEWEST:
+        return None
+    seeds = np.arange(n) if seeds is None else seeds
+    weights, codes, means = _weights(differences, configurations)
+    mean, groups, columns = float(means.mean()), len(means), len(np.unique(seeds))
+    size = float(weights @ weights)
+    if groups >= ENOUGH or groups == n:
+        errors = [("configuration", float(means.var(ddof=1)) / groups, float(groups - 1))]
+    elif n - groups >= 2:
+        within = differences - means[codes]
+        errors = [("seed", float(within @ within) / (n - groups) * size, float(n - groups))]
+    else:
+        return Estimate(mean, None, None, n, groups, "", columns)
+    if own := seed_spread(differences, configurations, seeds):
+        known = _larger(own, spread) if spread and columns > 2 else own
+        errors.append(("seed", known.variance * size / own.noise, known.freedom))
+        if errors[0][0] == "configuration":
+            (_, one, ones), (_, other, others) = errors
+            shared = float(((weights * (differences - mean)) ** 2).sum()) * n / (n - 1)
+            freedom = (one + other) ** 2 / (one**2 / ones + other**2 / others) if one + other > 0 else ones
+            errors.append(("both", one + other - shared, freedom))
+    floor = size * (2 * rounding(resolution(differences.tolist())) if rounded is None else rounded)
+    judged = [(*_student(mean, max(square, floor), freedom), unit) for unit, square, freedom in errors]
+    half, _, unit = max(judged)
+    return Estimate(mean, half, max(p for _, p, _ in judged), n, groups, unit, columns)
+
+
+def _larger(own: Spread, pooled: Spread) -> Spread:
+    """The larger variance of the two.
+
+    A much larger variance of its own shows that the values differ in their noise, and that the pooled freedom is not
+    its own: it is weighted by the squared ratio, as Satterthwaite weighs variances. In studies of 3 to 8 values and 3
+    or 5 seeds, intervals covered .96 and more, with one value at 3 x the noise too, and .93 with a seed effect of 3 x
+    the noise in one value alone.
+    """
+    if pooled.variance >= own.variance:
+        return pooled
+    weight = (pooled.variance / own.variance) ** 2
+    return Spread(own.variance, own.freedom + weight * max(0.0, pooled.freedom - own.freedom), own.noise)
+
+
+def seed_spread(differences: Vector, configurations: Codes, seeds: Codes) -> Spread | None:
+    """The spread of matched differences over seeds; None for one seed, or where configurations have no seed in common.
+
+    The expected sum of squares and its degrees of freedom (Satterthwaite) are exact for seeds of unequal weight.
+
+    Args:
+        differences: One per pair.
+        configurations: For each pair, the number of its configuration of the other parameters (any integers).
+        seeds: For each pair, its seed (any integers).
+    """
+    import numpy as np
+
+    weights, codes, means = _weights(differences, configurations)
+    _, places = np.unique(seeds, return_inverse=True)
+    if len(means) >= ENOUGH or len(means) == len(differences):
+        # A sample of configurations: their own means scatter around one mean.
+        codes, means = np.zeros_like(codes), means.mean(keepdims=True)
+    shares = np.zeros((len(means), int(places.max()) + 1))
+    np.add.at(shares, (codes, places), weights)
+    own = shares.sum(axis=0)
+    # This matrix turns effects of seeds into the sums below; residuals are taken from the means of all seeds.
+    to_sums = np.diag(own) - len(means) * shares.T @ shares
+    squares = to_sums.T @ to_sums
+    trace = float(np.trace(squares))
+    if trace <= _EQUAL * float(own @ own):
+        return None
+    sums = np.bincount(places, weights * (differences - means[codes]))
+    freedom = trace**2 / float((squares**2).sum())
+    return Spread(float((sums**2).sum()) / trace, freedom, float(weights @ weights) / float(own @ own))
+
+
+def _weights(differences: Vector, configurations: Codes) -> tuple[Vector, Codes, Vector]:
+    """The weight of each pair in the mean, and its configuration's place in the means of the configurations."""
+    import numpy as np
+
+    _, codes = np.unique(configurations, return_inverse=True)
+    counts = np.bincount(codes)
+    means = np.bincount(codes, differences) / counts
+    return 1 / (len(counts) * counts[codes]), codes, means
+
+
+def _student(mean: float, squared_error: float, freedom: float) -> tuple[float, float]:
+    """Half the interval, and the two-sided p-value of "the mean is 0"."""
+    error = math.sqrt(squared_error)
+    half = quantile(freedom) * error
+    # With no spread at all, the difference is either zero or certain.
+    p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
+    return half, p
+
+
+def paired_p(differences: Sequence[float], rounded: float = 0.0) -> float:
+    """The two-sided p-value of Student's test that two or more paired differences have mean 0.
+
+    Args:
+        differences: Independent differences.
+        rounded: The variance that rounding adds to a difference: their variance is not taken to be below it.
+    """
+    n = len(differences)
+    return _student(mean(differences), max(variance(differences), rounded) / n, n - 1)[1]
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
@@ -81,12 +258,13 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
 
 def plus_minus(mean: float, half_width: float | None) -> str:
     """A mean with its interval, to three decimals, or more if the interval is smaller than that."""
-    decimals = _decimals(mean, half_width)
-    interval = "" if half_width is None else f" ±{half_width:.{decimals}f}"
-    return f"{mean:.{decimals}f}{interval}"
+    places = decimals(mean, half_width)
+    interval = "" if half_width is None else f" ±{half_width:.{places}f}"
+    return f"{mean:.{places}f}{interval}"
 
 
-def _decimals(mean: float, half_width: float | None) -> int:
+def decimals(mean: float, half_width: float | None) -> int:
+    """How many decimals a mean is shown with: three, or more if its interval is smaller than that."""
     if half_width is None or not 0 < half_width < 0.0005:
         return 3 if abs(mean) < 1000 else 1
     return min(6, 1 - math.floor(math.log10(half_width)))

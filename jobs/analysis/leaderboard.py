@@ -9,45 +9,34 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, samples, selection
-from jobs.analysis.intervals import half_width, mean
-from jobs.analysis.outcomes import TopicQuality, below_baseline, reason_code
+from jobs.analysis import apart, data_sets, pareto, samples, selection
+from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
+from jobs.analysis.intervals import mean
+from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, lost, lost_notes
+from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
+    RescaledError,
+    about_labels,
+    bounds,
     is_loss,
     metric_column,
     metric_name,
     of_epoch,
     part_of_pairs,
-    quality_metric,
+    plug_in_names,
     rescales_loss,
+    scale_notes,
     uses_labels,
 )
-from jobs.analysis.ties import tied
+from jobs.analysis.ties import FEW, FEW_SEEDS, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
 
-_CONTINUED = "continued_from"
 
-
-class RescaledError(UserError):
-    """The metric is a loss, and the configurations scale it differently."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A mean over seeds.
-
-    Attributes:
-        mean: The mean.
-        half_width: Half the 95 % t-interval of the mean; None for one seed.
-        n: Number of seeds.
-    """
-
-    mean: float
-    half_width: float | None
-    n: int
+class NoValueError(UserError):
+    """No finished trial has a value of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class Entry:
     """One configuration.
 
     Attributes:
-        rank: 1 for the best mean.
+        rank: 1 for the best mean, where lost seeds count as the worst value.
         study: The study it belongs to.
         config_key: Its key.
         params: The parameters that vary over the table, by full key without `param.`.
@@ -63,11 +52,15 @@ class Entry:
         minimum, maximum: Smallest and largest value of that metric over the seeds.
         tied: Whether the seeds cannot tell it from the best; None if it or the best has only one seed.
         failed: Number of its trials that failed.
+        lost: Number of its seeds whose training failed: they count as the worst value in `rank` and `tied`, and are in
+            no mean; see `outcomes.lost`.
+        collapsed: Number of its seeds that form a worse group of their own; see `estimates.collapsed`.
         running: Number of its trials that have not ended.
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
         protocol: The protocol of its key; None for imported trials.
         reason: What a person should know of it, as `BELOW_BASELINE: …`; empty if nothing.
+        standing: How it stands by the constraints and on the Pareto front of its study.
     """
 
     rank: int
@@ -84,6 +77,9 @@ class Entry:
     secondary: dict[str, Score]
     protocol: int | None
     reason: str = ""
+    lost: int = 0
+    collapsed: int = 0
+    standing: Standing = UNJUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +95,10 @@ class Leaderboard:
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
         of_some: Those of `constant` that go with the method.
+        best: The mean of the first configuration, corrected for the choice; None where nothing was chosen, or the
+            seeds tell no noise.
+        infeasible: Configurations that break a constraint, in the order of the metric; they are not ranked.
+        aims: The constraints, and the metrics of the Pareto front.
     """
 
     metric: str
@@ -108,6 +108,9 @@ class Leaderboard:
     notes: tuple[str, ...]
     apart: tuple[Entry, ...] = ()
     of_some: frozenset[str] = frozenset()
+    best: Picked | None = None
+    infeasible: tuple[Entry, ...] = ()
+    aims: Aims = NO_AIMS
 
 
 @dataclass(slots=True)
@@ -119,20 +122,23 @@ class _Cell:
     params: dict[str, Any]
     protocol: int | None
     values: dict[int, float] = field(default_factory=dict[int, float])
+    lost: set[int] = field(default_factory=set[int])
     rows: list[int] = field(default_factory=list[int])
     secondary: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
     imported: int = 0
+    standing: Standing = UNJUDGED
 
 
-def wanted_columns(metric: str) -> list[str]:
+def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    return [f"{PARAM}*", metric, "reason", "data_hash", _CONTINUED, *apart.COLUMNS, *names, *selection.COLUMNS]
+    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
+    return [f"{PARAM}*", *names]
 
 
-def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
+def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
     """Ranks the configurations of a results table by the mean of `metric` over their seeds.
 
     A configuration is tied with the best one unless it is farther below than in 95 % of sweeps of equal configurations;
@@ -142,9 +148,13 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
         table: Rows from `read_results`, one per trial; with `selection.COLUMNS` the consensus is shown too.
         metric: A metric's name: `nmi`, `best.nmi`, `mean5.nmi`, a signal such as `raw_silhouette`, or `consensus`.
         mode: `max` or `min`.
+        aims: The constraints, and the metrics of the Pareto front; what breaks a constraint is not ranked.
 
     Raises:
-        UserError: No trial has the metric.
+        UserError: There is no such metric; or it is the consensus, and the trials are not ranked among each other.
+        NoValueError: No finished trial has a value of it.
+        InfeasibleError: All configurations that have one break a constraint.
+        SeveralDataSetsError: These trials are of several data sets; see `jobs.analysis.comparison`.
         RescaledError: It is a loss and the configurations differ in a parameter that rescales it.
     """
     about = samples.notes(table)
@@ -153,58 +163,62 @@ def leaderboard(table: pa.Table, metric: str, mode: str) -> Leaderboard:
     table = apart.with_contents(only if only.num_rows else table)
     table, others = map(selection.with_consensus, apart.split(table))
     column = metric_column(table.column_names, metric)
-    constant, of_some = _constant([one.filter(one[column].is_valid()) for one in (table, others)])
+    if column == selection.CONSENSUS_COLUMN:
+        selection.refuse_mixed(table)
+    constant, of_some = samples.settings([one.filter(one[column].is_valid()) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
-        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
-    if is_loss(column):
-        _refuse_rescaled(metric, scored)
-    ordered = _order(scored, mode)
-    entries = _flag(ordered, [_entry(rank, cell) for rank, cell in enumerate(ordered, 1)], mode)
+        raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+    data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
+    rescaling = _rescaling(scored, constant)
+    if is_loss(column) and rescaling:
+        raise RescaledError(metric, rescaling)
+    if rescaling and any(map(is_loss, aims.metrics)):
+        aims = replace(aims, metrics={})  # A loss that the configurations scale differently makes no front.
+    standings = pareto.judge(table, aims)
+    for cell in scored:
+        cell.standing = standings[cell.study, cell.config_key]
+    ordered = _order([cell for cell in scored if cell.standing.feasible is not False], mode)
+    broken = _order([cell for cell in scored if cell.standing.feasible is False], mode)
+    if not ordered:
+        why = broken[0].standing.why
+        raise InfeasibleError(f"No configuration keeps the study's constraints, so none is the best: {why}.")
+    entries = _entries(ordered, column, mode)
+    entries = _flag(ordered, entries, mode)
     reasons = below_baseline(dict(_topic_quality(table, column, constant, zip(ordered, entries, strict=True))))
-    entries = [replace(one, reason=reasons.get((one.study, one.config_key), "")) for one in entries]
+    entries = [replace(one, reason=reasons.get((one.study, one.config_key), one.reason)) for one in entries]
     elsewhere = _order([cell for cell in _cells(others, column, constant) if cell.values], mode)
+    best = shrunk([cell.values for cell in ordered], maximise=mode == "max", bounds=bounds(column))
     notes = [
         *_notes(column, cells),
-        *_choice_notes(column, mode, entries),
-        *_warning_notes(table),
-        *_continued_notes(table),
-        *samples.import_notes(table),
+        *pareto.notes([cell.standing for cell in scored], aims),
+        *_seed_notes(entries, best),
+        *scale_notes(column, mode, rescaling, imported=any(cell.imported for cell in scored)),
+        *_choice_notes(column, mode, entries, selection.mixed(table)),
+        *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
+        *samples.course_notes(table),
         *about,
         *told,
     ]
-    set_apart = tuple(_entry(rank, cell) for rank, cell in enumerate(elsewhere, 1))
-    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some)
+    set_apart, infeasible = (tuple(_entries(some, column, mode)) for some in (elsewhere, broken))
+    told = tuple(notes)
+    return Leaderboard(column, mode, constant, tuple(entries), told, set_apart, of_some, best, infeasible, aims)
 
 
 def by_seed(
     table: pa.Table, column: str, statuses: Collection[str] = FINISHED
 ) -> dict[tuple[str, str], dict[int, float]]:
-    """The finite values of a column by (study, configuration) and by seed, of trials with one of `statuses`."""
+    """The finite values of a column by (study, configuration) and by seed, of trials with one of `statuses`.
+
+    Trials whose training failed have none; see `outcomes.lost_seeds`.
+    """
     found: dict[tuple[str, str], dict[int, float]] = {}
     columns = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
-    for study, config_key, seed, status, value in zip(*columns, strict=True):
-        if status in statuses and value is not None and isfinite(value):
+    for study, config_key, seed, status, value, is_lost in zip(*columns, lost(table), strict=True):
+        if status in statuses and not is_lost and value is not None and isfinite(value):
             found.setdefault((study, config_key), {})[seed] = value
     return found
-
-
-def _constant(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]]:
-    """The parameters that do not vary, with their value, and those of them that some of the trials do not have.
-
-    What an imported row does not tell is unknown, not another value.
-    """
-    names = [name for name in tables[0].column_names if name.startswith(PARAM)]
-    values = {name.removeprefix(PARAM): [cell for one in tables for cell in one[name].to_pylist()] for name in names}
-    imported = [one for table in tables for one in samples.imported(table)]
-    if all(imported):
-        return samples.constants(values)
-    pairs = {key: list(zip(cells, imported, strict=True)) for key, cells in values.items()}
-    found, of_some = samples.constants({key: [cell for cell, of in each if not of] for key, each in pairs.items()})
-    told = {key: {cell for cell, is_imported in pairs[key] if is_imported} for key in found}
-    found = {key: value for key, value in found.items() if told[key] <= {None, value}}
-    return found, frozenset(key for key in found if key in of_some or (None in told[key] and found[key] is not None))
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
@@ -214,7 +228,7 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
     varying = {key: table[name].to_pylist() for name in names if (key := name.removeprefix(PARAM)) not in constant}
     protocols = apart.protocols(table)
     values = table[column].to_pylist()
-    imported = samples.imported(table)
+    imported, failed = samples.imported(table), lost(table)
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
         cell = cells.get((study, config_key))
@@ -223,7 +237,9 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
             cell = cells[study, config_key] = _Cell(study, config_key, params, protocols[row])
         cell.statuses[status] += 1
         cell.imported += imported[row]
-        if status in FINISHED:
+        if failed[row]:
+            cell.lost.add(seed)
+        elif status in FINISHED:
             _add(cell, row, seed, values[row])
     others = _secondary_columns(table, column)
     for cell in cells.values():
@@ -251,37 +267,50 @@ def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | N
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 
 
-def _refuse_rescaled(metric: str, cells: Sequence[_Cell]) -> None:
-    keys = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1 and rescales_loss(key)]
-    if keys:
-        raise RescaledError(
-            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
-            "rescales the loss, so a smaller value does not mean a better model. Give a quality metric, such "
-            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
-        )
+def _rescaling(cells: Sequence[_Cell], constant: Mapping[str, Any]) -> list[str]:
+    """The parameters that differ between configurations and rescale losses."""
+    plug_ins = plug_in_names([constant, *(cell.params for cell in cells)])
+    varied = [key for key in cells[0].params if len({cell.params[key] for cell in cells}) > 1]
+    return [key for key in varied if rescales_loss(key, plug_ins)]
 
 
 def _order(cells: Iterable[_Cell], mode: str) -> list[_Cell]:
-    sign = -1.0 if mode == "max" else 1.0
-    return sorted(cells, key=lambda cell: (sign * mean(list(cell.values.values())), cell.study, cell.config_key))
+    """The configurations by the mean of `_composite`, the best first."""
+    sign, found = -1.0 if mode == "max" else 1.0, list(cells)
+    pairs = zip(found, _composite(found, mode), strict=True)
+    ordered = sorted(pairs, key=lambda one: (sign * mean(list(one[1].values())), one[0].study, one[0].config_key))
+    return [cell for cell, _ in ordered]
 
 
-def _entry(rank: int, cell: _Cell) -> Entry:
+def _composite(cells: Sequence[_Cell], mode: str) -> list[dict[int, float]]:
+    return composite([cell.values for cell in cells], [cell.lost for cell in cells], maximise=mode == "max")
+
+
+def _entries(cells: Sequence[_Cell], column: str, mode: str) -> list[Entry]:
+    groups = collapsed([cell.values for cell in cells], maximise=mode == "max")
+    return [_entry(rank, cell, column, group) for rank, (cell, group) in enumerate(zip(cells, groups, strict=True), 1)]
+
+
+def _entry(rank: int, cell: _Cell, column: str, group: int) -> Entry:
     values = list(cell.values.values())
     return Entry(
         rank=rank,
         study=cell.study,
         config_key=cell.config_key,
         params=cell.params,
-        score=_score(values),
+        score=score(values, bounds(column)),
         minimum=min(values),
         maximum=max(values),
         tied=None,
         failed=cell.statuses["failed"],
         running=cell.statuses["running"],
         imported=cell.imported,
-        secondary={name: _score(others) for name, others in cell.secondary.items()},
+        secondary={name: score(others, bounds(name)) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
+        reason=cell.standing.why,
+        standing=cell.standing,
+        lost=len(cell.lost),
+        collapsed=group,
     )
 
 
@@ -299,17 +328,22 @@ def _topic_quality(
             yield (entry.study, entry.config_key), TopicQuality(method, group, npmi.mean, npmi.n)
 
 
-def _score(values: Sequence[float]) -> Score:
-    return Score(mean(values), half_width(values), len(values))
-
-
 def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[Entry]:
     """The entries with `tied` set; it stays None for one seed, and for all if the best has one seed."""
-    repeated = [i for i, cell in enumerate(cells) if len(cell.values) > 1]
+    values = _composite(cells, mode)
+    repeated = [i for i, one in enumerate(values) if len(one) > 1]
     if 0 not in repeated:
         return list(entries)
-    flags = dict(zip(repeated, tied([cells[i].values for i in repeated], maximise=mode == "max"), strict=True))
+    flags = dict(zip(repeated, tied([values[i] for i in repeated], maximise=mode == "max"), strict=True))
     return [replace(entry, tied=flags.get(i)) for i, entry in enumerate(entries)]
+
+
+def _seed_notes(entries: Sequence[Entry], best: Picked | None) -> list[str]:
+    """Sentences on what the seeds allow to say."""
+    compared = sum(entry.tied is not None for entry in entries) > 1
+    notes = [best.sentence] if best else []
+    notes += [FEW_SEEDS] if compared and min(entry.score.n for entry in entries) <= FEW else []
+    return notes + ([COLLAPSED] if any(entry.collapsed for entry in entries) else [])
 
 
 def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
@@ -324,40 +358,11 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
             "Every configuration has one seed, so no two can be told apart. The best of many single runs is partly "
             "lucky and will be worse when repeated. Add seeds to the top ones."
         )
-    if waiting := sum(not (cell.values or cell.valueless) for cell in cells):
+    if waiting := sum(not (cell.values or cell.valueless or cell.lost) for cell in cells):
         notes.append(f"{waiting} of {len(cells)} configurations have no finished value yet.")
     if valueless := sum(cell.valueless for cell in cells):
         notes.append(f"{counted(valueless, 'finished trial', 'have')} no finite value of this metric: left out.")
     return notes
-
-
-def _warning_notes(table: pa.Table) -> list[str]:
-    """One sentence with the warnings of finished trials, counted by code."""
-    if "reason" not in table.column_names:
-        return []
-    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
-    codes = Counter(map(reason_code, reasons))
-    if not codes:
-        return []
-    told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
-    return [f"Finished trials with a warning (column reason): {told}."]
-
-
-def _continued_notes(table: pa.Table) -> list[str]:
-    """One sentence with the trials that went on from the states of others, by their epochs."""
-    epochs = f"{PARAM}epochs"
-    if not {_CONTINUED, epochs} <= set(table.column_names):
-        return []
-    pairs = zip(table[epochs].to_pylist(), table[_CONTINUED].to_pylist(), strict=True)
-    starts = ((end, (origin or "").rpartition(":")[2]) for end, origin in pairs)
-    found = Counter(one for one in starts if one[0] is not None and one[1].isdecimal() and len(one[1]) < 10)
-    told = [
-        f"{counted(n, 'trial')} of {end:g} epochs from epoch {int(start)}" for (end, start), n in found.most_common(5)
-    ]
-    if not told:
-        return []
-    return [f"Continued, so no rivals of the shorter trials that they went on from: {', '.join(told)}."]
 
 
 def _label_note(column: str) -> str:
@@ -366,21 +371,25 @@ def _label_note(column: str) -> str:
         held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
         return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
     if uses_labels(column):
-        return f"Ranked by {name}, which uses the labels. Without labels this choice is not possible."
+        return f"Ranked by {name}, which uses the labels."
     if name == CONSENSUS:
-        return f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}."
-    return f"Ranked by {name}, which uses no labels."
+        return (
+            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}. It depends "
+            "on which trials are there: other trials beside these can change their order."
+        )
+    return f"Ranked by {name}, {about_labels(column)}."
 
 
-def _choice_notes(column: str, mode: str, entries: Sequence[Entry]) -> list[str]:
+def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) -> list[str]:
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
-    if len({entry.study for entry in entries}) > 1:
-        return ["Consensus is a rank within a study and cannot be compared between studies."] if known else []
+    if known and mixed:
+        return [f"Consensus is a rank within one {mixed} and cannot be compared between several."]
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"
-    return [f"Chosen without labels (consensus): {metric_name(column)} {chosen.score.mean:.3f}, {place}."]
+    name = metric_name(column)
+    return [f"The first by consensus, which uses no labels, has {name} {chosen.score.mean:.3f}: {place}."]

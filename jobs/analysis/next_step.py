@@ -1,34 +1,42 @@
 """Advice for the next study: extend, refine or fix the range of each parameter, or run more seeds.
 
-`decide(trials, key, mode, margin)` judges one parameter by matched comparisons of every value with the best:
+`advise(trials, mode, margin)` judges the parameters by matched comparisons of every value with the best one:
 
-- the best is at an edge of the range and its neighbour is surely worse: `extend` beyond that edge;
-- the best is inside and values on both sides are surely worse: `refine` around it;
-- all values that are not surely worse are within the margin: `fix` at the best, or at one that takes a tenth less time;
-- anything else is `noisy`: run enough seeds to show a difference of the margin with 80 % power.
+- the best is at an edge of the range and its neighbour is worse: `extend` beyond that edge;
+- the best is inside and values on both sides are worse: `refine` around it;
+- all values that are not worse are within the margin: `fix` at the best, or at one that takes a tenth less time;
+- otherwise it is `noisy`: run enough seeds to show a difference of the margin with 80 % power;
+- or `open`, where more seeds are no remedy.
+
+The best value is picked by the same trials, so a test made for two values that were chosen beforehand calls others
+worse too often. Therefore every pair of values counts as a comparison, and those of all parameters are corrected
+together (Holm 1979): if no values differ, any is called worse in at most 5 of 100 studies. A value that is worse by
+less than the margin does not count as worse. All this holds for the configurations that were run.
 
 Values drawn at random have no matched pairs. For them a parabola is fitted, together with all other parameters, and
-its slopes at both edges decide.
+its slopes at both edges decide; they are corrected with the pairs.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jobs.analysis.effect import Estimate, PairedDifference, against, compare
+from jobs.analysis import student
+from jobs.analysis.effect import PairedDifference, all_pairs, compare
 from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
-from jobs.analysis.intervals import quantile
+from jobs.analysis.intervals import ALPHA, Estimate, holm, quantile
 from jobs.analysis.scores import is_loss, rescales_loss
 from jobs.analysis.trials import Factor, Trials, Vector
 
 MOST_SEEDS = 10
 _CHEAPER = 0.9
-_POWER = 1.96 + 0.84
-"""Standard normal quantiles of a two-sided test at 5 % with 80 % power."""
+_POWER = 0.8
+_MANY = 200  # With so many seeds, Student's quantiles are the normal ones.
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Advice:
 
     Attributes:
         key: Its dotted key.
-        kind: `extend`, `refine`, `fix`, `noisy` or `keep`.
+        kind: `extend`, `refine`, `fix`, `noisy`, `open` or `keep`.
         values: Values for the next study: a list to try, or the two ends of a range (`is_range`).
         why: The reason, one sentence.
         seeds: For `noisy`, the number of seeds needed.
@@ -55,35 +63,57 @@ class Advice:
 
 
 def advise(trials: Trials, mode: str, margin: float) -> list[Advice]:
-    """The advice of `decide` for every parameter that varies, except those of the data set."""
-    return [decide(trials, key, mode, margin) for key in trials.factors if not key.startswith("data.")]
-
-
-def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
-    """The advice for the parameter `key`.
+    """The advice for every parameter that varies, except those of the data set.
 
     Args:
         trials: From `jobs.analysis.trials.gather`.
-        key: The dotted key of one of `trials.factors`.
         mode: `max` or `min`, whichever is better.
         margin: A difference of the metric that is too small to care about.
     """
-    factor = trials.factors[key]
-    if is_loss(trials.column) and rescales_loss(key):
-        return Advice(key, "keep", factor.levels, "it rescales the loss, so the loss cannot judge it")
+    keys = [key for key in trials.factors if not key.startswith("data.")]
+    kept = {key: one for key in keys if (one := _not_judged(trials, trials.factors[key]))}
+    judged = [trials.factors[key] for key in keys if key not in kept]
+    fits = {one.key: _Parabola(trials, one, mode) for one in judged if _is_range(one)}
+    pairs = {one.key: all_pairs(trials, one.key, mode) for one in judged if not _is_range(one)}
+    found = [p for fit in fits.values() for p in fit.p_values]
+    found += [p for ones in pairs.values() for one in ones if (p := _p(one)) is not None]
+    rejected = iter(holm(found))
+    bends = {key: tuple(next(rejected) for _ in fit.p_values) for key, fit in fits.items()}
+    corrected = {key: [_with_verdict(one, rejected, mode) for one in ones] for key, ones in pairs.items()}
+    advice = {key: _along(trials.factors[key], fits[key], bends[key], margin) for key in fits}
+    rule = _Rule(mode, margin, len(found))
+    advice |= {key: _among(trials, trials.factors[key], ones, rule) for key, ones in corrected.items()}
+    return [kept[key] if key in kept else advice[key] for key in keys]
+
+
+def decide(trials: Trials, key: str, mode: str, margin: float) -> Advice:
+    """The advice of `advise` for one parameter, by its key."""
+    return next(one for one in advise(trials, mode, margin) if one.key == key)
+
+
+def _not_judged(trials: Trials, factor: Factor) -> Advice | None:
+    """The advice for a parameter that the metric cannot judge."""
+    if is_loss(trials.column) and rescales_loss(factor.key, trials.plug_ins):
+        return Advice(factor.key, "keep", factor.levels, "it can rescale the loss, so the loss cannot judge it")
     if len(factor.levels) < 2:
-        return Advice(key, "keep", factor.levels, "only some trials have it, all with the same value")
-    if factor.is_number and len(factor.levels) > GRID:
-        return _along(trials, factor, mode, margin)
-    steps = compare(trials, key, mode)
-    unknown = [one for one in steps if one.estimate is None or one.estimate.p is None]
-    if unknown:
-        one = unknown[0]
-        pairs = f"{one.n} pair{'s' * (one.n != 1)} of trials equal in everything else"
-        why = f"{_shown(one.low)} and {_shown(one.high)} have only {pairs}, too few to judge"
-        return Advice(key, "keep", factor.levels, why, is_log=log_spaced(factor.levels))
-    best = _best(factor, steps, mode)
-    return _judge(trials, factor, best, _Rivals(against(trials, key, mode, best), mode, margin), margin)
+        return Advice(factor.key, "keep", factor.levels, "only some trials have it, all with the same value")
+    return None
+
+
+def _is_range(factor: Factor) -> bool:
+    return factor.is_number and len(factor.levels) > GRID
+
+
+def _p(one: PairedDifference) -> float | None:
+    return one.estimate.p if one.estimate else None
+
+
+def _with_verdict(one: PairedDifference, rejected: Iterator[bool], mode: str) -> PairedDifference:
+    """The comparison with its verdict after the correction."""
+    if one.estimate is None or one.estimate.p is None:
+        return one
+    shown = "better" if (one.estimate.mean > 0) == (mode == "max") else "worse"
+    return replace(one, verdict=shown if next(rejected) else "no difference shown")
 
 
 def log_spaced(levels: Sequence[Any]) -> bool:
@@ -103,14 +133,47 @@ def _unevenness(levels: Sequence[float]) -> float:
 # Values of a grid
 
 
+class _Rule(NamedTuple):
+    """How pairs are judged: by `max` or `min`, with a margin, and so many comparisons corrected together."""
+
+    mode: str
+    margin: float
+    comparisons: int
+
+
+def _among(trials: Trials, factor: Factor, pairs: Sequence[PairedDifference], rule: _Rule) -> Advice:
+    """The advice from the comparisons of every pair of the parameter's values."""
+    steps = compare(trials, factor.key, rule.mode)
+    unknown = [one for one in steps if _p(one) is None]
+    if unknown:
+        one = unknown[0]
+        few = f"{one.n} pair{'s' * (one.n != 1)} of trials equal in everything else"
+        why = f"{_shown(one.low)} and {_shown(one.high)} have only {few}, too few to judge"
+        return Advice(factor.key, "keep", factor.levels, why, is_log=log_spaced(factor.levels))
+    best = _best(factor, steps, rule.mode)
+    rivals = _Rivals([_from(best, one) for one in pairs if best in {one.low, one.high}], rule.mode, rule.margin)
+    return _judge(trials, factor, best, rivals, rule)
+
+
+def _from(best: Any, one: PairedDifference) -> PairedDifference:
+    """The comparison of the other value with the best one."""
+    if one.low == best:
+        return one
+    lows = {"low": best, "mean_low": one.mean_high, "wins": one.losses}
+    highs = {"high": one.low, "mean_high": one.mean_low, "losses": one.wins}
+    verdict = {"better": "worse", "worse": "better"}.get(one.verdict, one.verdict)
+    estimate = one.estimate and replace(one.estimate, mean=-one.estimate.mean)
+    return replace(one, **lows, **highs, estimate=estimate, verdict=verdict)
+
+
 class _Rivals:
-    """How the other values compare with the best one."""
+    """How the other values compare with the best one: worse by more than the margin, close, or open."""
 
     def __init__(self, differences: Sequence[PairedDifference], mode: str, margin: float) -> None:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
-        self.worse = {one.high for one in differences if one.verdict == "worse"}
         self.close = {one.high for one in differences if one.estimate and _largest_difference(one.estimate) <= margin}
+        self.worse = {one.high for one in differences if one.verdict == "worse"} - self.close
         self.open = [one.high for one in differences if one.high not in self.worse | self.close]
 
     def gain(self, value: Any) -> str:
@@ -136,18 +199,23 @@ def _best(factor: Factor, steps: Sequence[PairedDifference], mode: str) -> Any:
     return (max if mode == "max" else min)(heights, key=heights.__getitem__)
 
 
-def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
+def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, rule: _Rule) -> Advice:
     levels, place = factor.levels, factor.levels.index(best)
     if factor.is_number and (moved := _extended_or_refined(factor, place, rivals)):
         return moved
     if not rivals.open:
-        return _fixed(trials, factor, best, rivals, margin)
+        return _fixed(trials, factor, best, rivals, rule.margin)
     kept = tuple(level for level in levels if level == best or level not in rivals.worse)
-    needed = _seeds_needed(trials, factor.key, best, rivals.open, margin)
+    needed = _seeds_needed(trials, factor, best, rivals.open, rule)
     told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
-    why = f"too noisy: {told}; {needed} seeds can show a difference of {margin:g}"
+    told += f" ({rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
     if needed <= len(trials.seeds.levels):
-        why = f"open: {told}; more seeds do not help, its effect differs between configurations (conclus interaction)"
+        why = (
+            f"no difference shown: {told}; its effect may differ between configurations or seeds (conclus interaction)"
+        )
+        return Advice(factor.key, "open", kept, why, is_log=log_spaced(levels))
+    why = f"too noisy: {told}; about {needed} seeds can show a difference of {rule.margin:g}"
+    why += f", {MOST_SEEDS} are proposed" if needed > MOST_SEEDS else ""
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
@@ -188,9 +256,9 @@ def _between(low: float, high: float, *, is_log: bool) -> float:
 
 
 def _fixed(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
-    chosen = _cheapest(trials, factor, [best, *sorted(rivals.close - rivals.worse, key=str)])
+    chosen = _cheapest(trials, factor, [best, *sorted(rivals.close, key=str)])
     if not rivals.close:
-        why = f"{_shown(best)} is surely the best"
+        why = f"every other value is worse than {_shown(best)}"
     elif chosen == best:
         why = f"flat: within {margin:g} of the best, {_shown(best)}: {_listed(rivals.close)}"
     else:
@@ -205,53 +273,65 @@ def _cheapest(trials: Trials, factor: Factor, candidates: Sequence[Any]) -> Any:
     return cheapest if times[cheapest] < _CHEAPER * times[candidates[0]] else candidates[0]
 
 
-def _seeds_needed(trials: Trials, key: str, best: Any, rivals: Sequence[Any], margin: float) -> int:
-    """Seeds per configuration that a paired comparison needs to show a difference of the margin with 80 % power."""
+def _seeds_needed(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any], rule: _Rule) -> int:
+    """Seeds per configuration that show a difference of the margin with 80 % power.
+
+    It is that of Student's test of the mean paired difference, by the noise of the seeds and with their degrees of
+    freedom (as in `effect`: of all values together, or with two seeds one), at an error of 5 % over all comparisons.
+    """
     means = Means.of(trials)
     noise = means.noise if means.noise is not None else float(means.values.var(ddof=1))
-    configurations = trials.groups([key], seeds=False)
-    factor = trials.factors[key]
+    configurations = trials.groups([factor.key], seeds=False)
     at = {level: set(configurations[factor.codes == factor.levels.index(level)].tolist()) for level in (best, *rivals)}
     shared = min(len(at[best] & at[rival]) for rival in rivals)
-    return math.ceil(_POWER**2 * 2 * noise / margin**2 / max(1, shared))
+    variance = 2 * noise / max(1, shared)
+    tail = 1 - ALPHA / (2 * rule.comparisons)
+    normal = NormalDist().inv_cdf(tail) + NormalDist().inv_cdf(_POWER)
+    seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
+    while seeds < _MANY:  # Student's quantiles are above the normal ones, so no fewer seeds are enough.
+        freedom = (len(factor.levels) - 1) * (seeds - 1) if seeds > 2 else 1
+        factors = student.quantile(tail, freedom) + student.quantile(_POWER, freedom)
+        if (factors / rule.margin) ** 2 * variance <= seeds:
+            break
+        seeds += 1
+    return seeds
 
 
 # Values drawn from a range
 
 
-def _along(trials: Trials, factor: Factor, mode: str, margin: float) -> Advice:
-    """The advice from a parabola fitted to the configurations' means together with all other parameters."""
-    is_log = log_spaced(factor.levels)
+def _along(factor: Factor, fit: "_Parabola", bends: Sequence[bool], margin: float) -> Advice:
+    """The advice from a fitted parabola; `bends` tells whether its slopes at the lower and upper end are not 0."""
     ends = (factor.levels[0], factor.levels[-1])
-    fit = _Parabola(trials, factor, is_log=is_log, sign=1.0 if mode == "max" else -1.0)
 
     def advice(kind: str, points: Sequence[float], why: str) -> Advice:
         values = tuple(fit.value(point) for point in points)
-        return Advice(factor.key, kind, values, why, is_range=len(values) == 2, is_log=is_log)
+        return Advice(factor.key, kind, values, why, is_range=len(values) == 2, is_log=fit.is_log)
 
-    if fit.freedom < FEWEST_FREEDOM:
-        return Advice(factor.key, "keep", ends, "too few configurations to judge", is_range=True, is_log=is_log)
-    up, down = fit.slope(1.0), fit.slope(-1.0)
-    if up[0] > up[1] and not down[0] < -down[1]:
-        return advice("extend", (0.0, 2.0), f"still better at the upper end ({up[0]:+.3g} ±{up[1]:.2g} per half range)")
-    if down[0] < -down[1] and not up[0] > up[1]:
-        return advice(
-            "extend", (-2.0, 0.0), f"still better at the lower end ({-down[0]:+.3g} ±{down[1]:.2g} per half range)"
-        )
+    if not fit.p_values:
+        return Advice(factor.key, "keep", ends, "too few configurations to judge", is_range=True, is_log=fit.is_log)
     top = fit.top()
-    if up[0] < -up[1] and down[0] > down[1]:
-        return advice("refine", (top - 0.5, top + 0.5), f"best inside, about {fit.value(top):.3g}; both ends are worse")
     if fit.reach() <= margin:
         return advice("fix", (top,), f"flat: over its whole range it changes the metric by less than {margin:g}")
-    return Advice(factor.key, "noisy", ends, "too noisy to tell a direction", is_range=True, is_log=is_log)
+    (down, down_half), (up, up_half) = fit.slope(-1.0), fit.slope(1.0)
+    is_better_below, is_worse_below = bends[0] and down < 0, bends[0] and down > 0
+    is_better_above, is_worse_above = bends[1] and up > 0, bends[1] and up < 0
+    if is_better_above and not is_better_below:
+        return advice("extend", (0.0, 2.0), f"still better at the upper end ({up:+.3g} ±{up_half:.2g} per half range)")
+    if is_better_below and not is_better_above:
+        why = f"still better at the lower end ({-down:+.3g} ±{down_half:.2g} per half range)"
+        return advice("extend", (-2.0, 0.0), why)
+    if is_worse_below and is_worse_above:
+        return advice("refine", (top - 0.5, top + 0.5), f"best inside, about {fit.value(top):.3g}; both ends are worse")
+    return Advice(factor.key, "open", ends, "too noisy to tell a direction", is_range=True, is_log=fit.is_log)
 
 
 class _Parabola:
     """`b1 u + b2 u²`, fitted by least squares with all other parameters; `u` is -1 to 1 over the parameter's range."""
 
-    def __init__(self, trials: Trials, factor: Factor, *, is_log: bool, sign: float) -> None:
+    def __init__(self, trials: Trials, factor: Factor, mode: str) -> None:
         means = Means.of(trials)
-        self.is_log, self.sign = is_log, sign
+        self.is_log, sign = log_spaced(factor.levels), 1.0 if mode == "max" else -1.0
         there = means.factors[factor.key].codes >= 0
         scale = self._scaled(np.array(factor.levels, np.float64))
         self.low, self.high = float(scale[0]), float(scale[-1])
@@ -267,9 +347,22 @@ class _Parabola:
         self.covariance = inverse[:2, :2] * residual / max(1, self.freedom)
         self.quantile = quantile(max(1, self.freedom))
 
+    @property
+    def p_values(self) -> tuple[float, ...]:
+        """Of no slope at the lower and at the upper end; none where too few configurations are there to judge."""
+        if self.freedom < FEWEST_FREEDOM:
+            return ()
+        return tuple(self._p(*self.slope(end)) for end in (-1.0, 1.0))
+
     def slope(self, u: float) -> tuple[float, float]:
         """How fast the metric improves at `u`, and half the interval of that slope."""
         return self._linear(np.array([1.0, 2 * u]))
+
+    def _p(self, slope: float, half_width: float) -> float:
+        # Without any residual, a slope is either zero or certain.
+        if half_width == 0:
+            return float(slope == 0)
+        return 2 * student.upper(abs(slope) * self.quantile / half_width, self.freedom)
 
     def top(self) -> float:
         """Where in the range the metric is best."""

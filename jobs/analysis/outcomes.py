@@ -1,7 +1,7 @@
 """How trials ended: counts of states, failures and warnings, and the label-free signals of finished trials."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -12,8 +12,14 @@ from core.config import plugins
 from core.errors import UserError
 from jobs.analysis.intervals import mean
 from jobs.results.header import FINISHED
+from jobs.results.names import PARAM
 
 HEALTH = "health."
+LOST = frozenset({"DIVERGED", "OUT_OF_MEMORY", "TIMEOUT"})
+"""Why training fails by what it was asked to do, not by the machine that did it."""
+
+_NAMED = 5
+"""So many configurations are named in a sentence."""
 
 Key = tuple[str, str]
 
@@ -78,6 +84,107 @@ def outcomes(table: pa.Table) -> Outcomes:
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
+
+
+def lost(table: pa.Table) -> list[bool]:
+    """For each row, whether its training failed: an outcome of its configuration, which counts as the worst one.
+
+    A trial that diverges, needs more memory than it has, finishes no epoch in time, or is stopped by a rule of
+    `health`, tells something of its configuration: to leave it out would favour whatever fails with its worst seeds.
+    This is the composite outcome of ICH E9(R1) (2019). The death of a machine, a full disk, an interruption or an error
+    of a program are not of the configuration: such a value is missing. A trial that a search stopped because it was
+    behind, or that a person stopped, has the value of the epoch that it reached.
+
+    Args:
+        table: Rows from `read_results`, one per trial, with `reason`; without that column no row is lost.
+    """
+    return [
+        _is_lost(status, reason) for status, reason in zip(table["status"].to_pylist(), _reasons(table), strict=True)
+    ]
+
+
+def lost_seeds(table: pa.Table) -> dict[Key, set[int]]:
+    """By (study, configuration), the seeds that are `lost`."""
+    found: dict[Key, set[int]] = {}
+    columns = (table[name].to_pylist() for name in ("study", "config_key", "seed"))
+    for study, config_key, seed, is_lost in zip(*columns, lost(table), strict=True):
+        if is_lost:
+            found.setdefault((study, config_key), set()).add(seed)
+    return found
+
+
+def composite(
+    values: Sequence[Mapping[int, float]], seeds: Sequence[Collection[int]], *, maximise: bool
+) -> list[dict[int, float]]:
+    """The values by seed of each configuration, with the worst value of all for each lost seed.
+
+    Args:
+        values: The values of the seeds that ended.
+        seeds: The lost seeds of each configuration.
+        maximise: Whether larger is better.
+    """
+    every = [value for one in values for value in one.values()]
+    worst = (min if maximise else max)(every, default=0.0)
+    return [{**dict.fromkeys(gone, worst), **one} for one, gone in zip(values, seeds, strict=True)]
+
+
+def lost_notes(table: pa.Table, without: Collection[Key], constant: Mapping[str, Any]) -> list[str]:
+    """Sentences on the trials that failed, by code: those that are lost, and those whose values are missing.
+
+    Args:
+        table: The rows.
+        without: The configurations that have no value; those that lost a seed are named.
+        constant: The value of each parameter, by dotted key, that the other configurations share.
+    """
+    rows = zip(lost(table), table["status"].to_pylist(), _reasons(table), strict=True)
+    codes = [(gone, reason_code(why) or "no reason") for gone, status, why in rows if gone or status == "failed"]
+    notes: list[str] = []
+    if gone := Counter(code for is_lost, code in codes if is_lost):
+        notes.append(
+            f"Failed in training: {_counted(gone)}. In the order and the signs they count as the worst value of all; "
+            "means and n are of the other seeds."
+        )
+    if named := _named(table, without, constant):
+        notes.append(f"Without a mean, as they have no other seeds: {named}.")
+    if missing := Counter(code for is_lost, code in codes if not is_lost):
+        notes.append(f"Failed for other reasons, so their values are missing: {_counted(missing)}.")
+    return notes
+
+
+def _named(table: pa.Table, wanted: Collection[Key], constant: Mapping[str, Any]) -> str:
+    """The wanted configurations that lost a seed, by their parameters; at most a few of them."""
+    found = sorted(set(wanted) & lost_seeds(table).keys())
+    if not found:
+        return ""
+    names = [name.removeprefix(PARAM) for name in table.column_names if name.startswith(PARAM)]
+    rows = {
+        key: row
+        for row, key in enumerate(zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True))
+    }
+    told: list[str] = []
+    for key in found[:_NAMED]:
+        values = {name: table[f"{PARAM}{name}"][rows[key]].as_py() for name in names}
+        own = {name: value for name, value in values.items() if value is not None and value != constant.get(name)}
+        told.append(" ".join(f"{name}={value}" for name, value in own.items()) or key[1])
+    return "; ".join(told) + (f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+
+
+def _counted(codes: Counter[str]) -> str:
+    return ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
+
+
+def _reasons(table: pa.Table) -> list[str]:
+    return (
+        [reason or "" for reason in table["reason"].to_pylist()]
+        if "reason" in table.column_names
+        else [""] * table.num_rows
+    )
+
+
+def _is_lost(status: str, reason: str) -> bool:
+    # Only a stop by `health` names the epoch in which the rule was met, as `COLLAPSED@12: …`.
+    by_rule = status == "stopped" and "@" in reason.partition(":")[0]
+    return by_rule or (status in {"failed", "stopped"} and reason_code(reason) in LOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A population member is no sample: its values changed while it trained.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
+from jobs.analysis.outcomes import lost, reason_code
+from jobs.results.names import PARAM
 
 POPULATION = "pbt"
 """The value of the column `source` for a member of a population; see `jobs.planning.pbt`."""
+CONTINUED = "continued_from"
+"""The column with the trial from whose state one went on, and its epoch."""
 METHOD = "method.name"
 """The key of the method's name, which stands first where several methods are compared."""
 
@@ -58,6 +63,23 @@ def constants(values: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], froz
     return found, frozenset(with_method)
 
 
+def settings(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The parameters that do not vary, with their value, and those of them that some of the trials do not have.
+
+    What an imported row does not tell is unknown, not another value.
+    """
+    names = [name for name in tables[0].column_names if name.startswith(PARAM)]
+    values = {name.removeprefix(PARAM): [cell for one in tables for cell in one[name].to_pylist()] for name in names}
+    sources = [one for table in tables for one in imported(table)]
+    if all(sources):
+        return constants(values)
+    pairs = {key: list(zip(cells, sources, strict=True)) for key, cells in values.items()}
+    found, of_some = constants({key: [cell for cell, of in each if not of] for key, each in pairs.items()})
+    told = {key: {cell for cell, is_imported in pairs[key] if is_imported} for key in found}
+    found = {key: value for key, value in found.items() if told[key] <= {None, value}}
+    return found, frozenset(key for key in found if key in of_some or (None in told[key] and found[key] is not None))
+
+
 def best_row(values: Mapping[int, float | None], attempts: Sequence[str | None], *, maximise: bool) -> int | None:
     """The row with the best finite value; of equal ones, as of seeds that change nothing, the attempt that began first.
 
@@ -98,7 +120,8 @@ def notes(table: pa.Table) -> list[str]:
         said.append("These trials are members of populations: each began with other values than those shown.")
     elif members:
         said.append(f"{members} members of populations are left out: their values changed while they trained.")
-    if early := table["status"].to_pylist().count("stopped"):
+    rows = zip(table["status"].to_pylist(), lost(table), strict=True)
+    if early := sum(status == "stopped" and not is_lost for status, is_lost in rows):
         said.append(f"{counted(early, 'trial', 'were')} stopped early: values are those of the epoch that was reached.")
     return said
 
@@ -107,6 +130,40 @@ def import_notes(table: pa.Table) -> list[str]:
     """One sentence with the number of imported rows, if there are any."""
     count = sum(imported(table))
     return [f"{count} of {table.num_rows} rows are imported and unverified."] if count else []
+
+
+def course_notes(table: pa.Table) -> list[str]:
+    """Sentences on how the trials that are ranked were run: warnings, trials that went on from others, imports."""
+    return [*_warning_notes(table), *_continued_notes(table), *import_notes(table)]
+
+
+def _warning_notes(table: pa.Table) -> list[str]:
+    """One sentence with the warnings of finished trials, counted by code."""
+    if "reason" not in table.column_names:
+        return []
+    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
+    codes = Counter(map(reason_code, reasons))
+    if not codes:
+        return []
+    told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
+    return [f"Finished trials with a warning (column reason): {told}."]
+
+
+def _continued_notes(table: pa.Table) -> list[str]:
+    """One sentence with the trials that went on from the states of others, by their epochs."""
+    epochs = f"{PARAM}epochs"
+    if not {CONTINUED, epochs} <= set(table.column_names):
+        return []
+    pairs = zip(table[epochs].to_pylist(), table[CONTINUED].to_pylist(), strict=True)
+    starts = ((end, (origin or "").rpartition(":")[2]) for end, origin in pairs)
+    found = Counter(one for one in starts if one[0] is not None and one[1].isdecimal() and len(one[1]) < 10)
+    told = [
+        f"{counted(n, 'trial')} of {end:g} epochs from epoch {int(start)}" for (end, start), n in found.most_common(5)
+    ]
+    if not told:
+        return []
+    return [f"Continued, so no rivals of the shorter trials that they went on from: {', '.join(told)}."]
 
 
 def imported(table: pa.Table) -> list[bool]:

@@ -1,10 +1,22 @@
 """What a metric's name tells: whether larger is better, and whether the metric uses the labels."""
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
+from core.config import plugins
 from core.config.schema import nearest
 from core.data.dataset import PARTS
 from core.errors import UserError
+from core.evaluation.names import (
+    bare,
+    direction,
+    is_loss_share,
+    is_own_loss,
+    scale,
+    undeclared,
+    without_prefix,
+)
 from jobs.results.names import MEAN5, METRIC, METRICS, resolve
 
 CONSENSUS = "consensus"
@@ -18,14 +30,11 @@ _LABELLED = frozenset(
         *("nmi", "ami", "ari", "fmi", "f", "pair_f1", "homogeneity", "completeness", "v_measure"),
     }
 )
-_LOWER_IS_BETTER = frozenset(
-    {
-        *("davies_bouldin", "perplexity", "seconds", "mse"),
-        *("assignment_entropy", "clusters_empty", "imbalance_pred", "label_flips"),
-        *("topic_word_overlap", "topic_oov"),
-    }
-)
-_RESCALING = frozenset({"instance_temperature", "cluster_temperature", "temperature", "batch_size", "n_clusters"})
+_ALWAYS_RESCALES = frozenset({"data", "views", "batch_size", "n_clusters"})
+"""The sections and keys of a trial that change the value of every loss at the same weights."""
+_NEVER_RESCALES = frozenset({"optimiser", "epochs", "precision", "evaluation", "early_stopping"})
+"""Those that change no loss at the same weights; of all others the method tells."""
+_KINDS = {"method": "methods", "method.loss": "losses"}
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 SECONDARY = (
     *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
@@ -72,16 +81,9 @@ def of_epoch(metric: str) -> str:
     return next((prefix for prefix in ("best.", MEAN5) if metric.startswith(prefix)), METRIC)
 
 
-def bare(metric: str) -> str:
-    """The metric's own name: `nmi` for `best.nmi`, `kmeans_nmi` and `test_nmi`, `mse` for `validation_mse`."""
-    name = _without_prefix(metric).removeprefix("kmeans_")
-    part, _, rest = name.partition("_")
-    return rest if part in PARTS else name
-
-
 def within_trial(metric: str) -> str:
     """The metric that one trial can report: the same name, but the label-free score in place of the consensus."""
-    name = _without_prefix(metric)
+    name = without_prefix(metric)
     return LABEL_FREE if name == CONSENSUS else name
 
 
@@ -90,17 +92,18 @@ def uses_labels(metric: str) -> bool:
     return bare(metric) in _LABELLED
 
 
+def about_labels(metric: str) -> str:
+    """Whether the metric uses the labels, to follow its name: "which uses no labels"."""
+    if uses_labels(metric):
+        return "which uses the labels"
+    if metric.startswith("health.") or is_loss_share(metric) or is_own_loss(metric) or scale(metric):
+        return "which uses no labels"
+    return "a score that nothing declares, so that it is not known whether it uses the labels"
+
+
 def is_loss(metric: str) -> bool:
-    """Whether the metric is a training loss or a part of one, on that loss's own scale."""
-    name = _without_prefix(metric)
-    is_it = name == "loss" or name.startswith("loss_") or name in {f"{part}_loss" for part in PARTS}
-    return is_it and not is_loss_share(metric)
-
-
-def is_loss_share(metric: str) -> bool:
-    """Whether the metric is a loss divided by its value for chance, such as `loss_share`."""
-    name = _without_prefix(metric)
-    return name.startswith("loss_") and name.endswith("share")
+    """Whether the metric is a training loss or a part of one, on that loss's own scale: its name holds "loss"."""
+    return "loss" in without_prefix(metric).lower() and not is_loss_share(metric)
 
 
 def quality_metric(keys: Collection[str]) -> str:
@@ -110,27 +113,122 @@ def quality_metric(keys: Collection[str]) -> str:
 
 def part_of_pairs(metric: str) -> str:
     """The part of the pairs on which a score was measured, a name of `core.data.dataset.PARTS`; else empty."""
-    name = _without_prefix(metric)
+    name = without_prefix(metric)
     part, _, rest = name.partition("_")
     of, name = (part, rest) if part in PARTS else ("validation", name)
     return of if name.removeprefix("reverse_").startswith(_OF_PAIRS) else ""
 
 
-def default_mode(metric: str) -> str:
-    """`max` or `min`, whichever is better for the metric."""
-    lower = is_loss(metric) or is_loss_share(metric) or bare(metric) in _LOWER_IS_BETTER
-    return "min" if lower else "max"
+def default_mode(metric: str, methods: Iterable[str] = ()) -> str:
+    """`max` or `min`, whichever is better for the metric; see `direction`.
+
+    Raises:
+        UserError: Nothing declares it.
+    """
+    if found := direction(metric, methods):
+        return found
+    raise UserError(f"{undeclared(metric)}: give --mode max or --mode min (in a study file: select.mode)")
 
 
-def rescales_loss(key: str) -> bool:
-    """Whether a change of this parameter changes the scale of the loss, so that values cannot be compared."""
-    parts = key.split(".")
-    if parts[-1] == "weight_decay":
-        return False
-    is_choice = parts[-1] in {"method", "loss"} or (parts[-1] == "name" and parts[-2:-1] in (["method"], ["loss"]))
-    return is_choice or parts[-1] in _RESCALING or "weight" in parts[-1] or "loss" in parts[:-1]
+def bounds(metric: str) -> tuple[float, float]:
+    """The smallest and the largest value that a score can have; infinite where it has no bound or is not known."""
+    found = scale(metric)
+    return (found.low, found.high) if found else (-math.inf, math.inf)
 
 
-def _without_prefix(metric: str) -> str:
-    """A metric's name without the column's prefix: `nmi` for `best.nmi`."""
-    return metric.rsplit(".", 1)[-1]
+class RescaledError(UserError):
+    """The metric is a loss, and the configurations scale it differently by these parameters."""
+
+    def __init__(self, metric: str, keys: Sequence[str]) -> None:
+        """Says what would be right."""
+        super().__init__(
+            f"The configurations cannot be ranked by {metric!r}: they differ in {', '.join(keys)}, which "
+            "can rescale the loss, so a smaller value need not mean a better model. Give a quality metric, such "
+            f"as --metric {quality_metric(keys)}, or hold these fixed with --where."
+        )
+
+
+def rescales_loss(key: str, plug_ins: Mapping[str, Collection[Any]] | None = None) -> bool:
+    """Whether a change of this parameter may change the value of the loss at the same weights.
+
+    Then values of the loss cannot be compared. What nobody declares may do so: an option of a method that is not
+    installed, a parameter of an imported row.
+
+    Args:
+        key: The dotted key, such as `method.instance_temperature`.
+        plug_ins: The names of the trials' plug-ins by key, as `{"method.name": {"cc", "tcl"}}`. Without names of
+            methods, those of conclus are asked.
+    """
+    section, _, option = key.partition(".")
+    if section in _ALWAYS_RESCALES or section in _NEVER_RESCALES:
+        return section in _ALWAYS_RESCALES
+    names = plug_ins or {}
+    if section == "encoder":
+        methods = names.get("method.name") or plugins.names("methods")
+        return any({section, key} & {*_rescales("methods", one, (section, key))} for one in methods)
+    owner, _, option = key.rpartition(".")
+    if owner not in _KINDS or option in {"name", "loss"}:
+        return True
+    kind = _KINDS[owner]
+    owners = [one for one in names.get(f"{owner}.name") or plugins.names(kind) if _has_option(kind, one, option)]
+    return not owners or any(option in _rescales(kind, one, (option,)) for one in owners)
+
+
+def scale_notes(metric: str, mode: str, rescaling: Sequence[str], *, imported: bool) -> list[str]:
+    """Sentences on what is not known of the values of a loss, or of a score that nothing declares.
+
+    Args:
+        metric: Its name or column.
+        mode: `max` or `min`, which values count as better.
+        rescaling: The parameters that vary and rescale losses, see `rescales_loss`.
+        imported: Whether some values are of imported rows.
+    """
+    notes: list[str] = []
+    name, is_a_loss = metric_name(metric), is_loss(metric)
+    if not direction(metric):
+        better = "larger" if mode == "max" else "smaller"
+        notes.append(
+            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
+        )
+        if rescaling and not is_a_loss:
+            notes.append(
+                f"Whether values of {name} at different {' and '.join(rescaling)} can be compared is not known."
+            )
+    if is_a_loss:
+        notes.append(f"A smaller {name} is not yet a better model.")
+    if is_a_loss and imported:
+        notes.append(
+            f"Imported rows tell only their own columns. This order holds if all else that can rescale {name}, such as "
+            "a temperature or the batch size, was the same."
+        )
+    return notes
+
+
+def plug_in_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, set[Any]]:
+    """The names of plug-ins by key, for `rescales_loss`, of rows of parameters by dotted key."""
+    found: dict[str, set[Any]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key.endswith(".name"):
+                found.setdefault(key, set()).add(value)
+    return found
+
+
+def _rescales(kind: str, name: Any, unknown: Sequence[str]) -> Collection[str]:
+    """What a plug-in declares as rescaling its loss; `unknown` where it declares nothing, or is not installed."""
+    # A path that results name is not opened: it may be anything on this machine.
+    found = _declared(kind, name, "rescales") if name in plugins.names(kind) else None
+    return found if isinstance(found, tuple) else unknown
+
+
+def _has_option(kind: str, name: Any, option: str) -> bool:
+    """Whether a plug-in has an option, or may have it, since it is not installed."""
+    return name not in plugins.names(kind) or option in {one.name for one in plugins.options(kind, name)}
+
+
+def _declared(kind: str, name: str, attribute: str) -> Any:
+    """What the class of a plug-in declares; None where it declares nothing or cannot be read."""
+    try:
+        return plugins.constant(kind, name, attribute, default=None)
+    except UserError:
+        return None

@@ -1,37 +1,46 @@
 """Choosing without labels: the consensus of label-free criteria, and how good each criterion is where labels exist.
 
 A criterion is judged by the configuration that it chooses. No criterion is best everywhere, and their units differ. So
-the consensus averages ranks: the rank of each trial among the finished trials of its study, by every criterion on which
-they differ. It follows the advice of Wang and Ye, "Deep Clustering Evaluation" (arXiv 2403.14830): scores in a model's
-own features (`silhouette`, `feature_std`) are not comparable between models and are not used.
+the consensus averages ranks: the rank of each trial among the finished trials of its study with the same data and
+number of clusters, by every criterion on which they differ. (Criteria do not compare numbers of clusters:
+`knn_consistency`, for one, is higher for few clusters.) A mean rank depends on which trials are there: worse ones that
+are added can change which of the others comes first. It follows the advice of Wang and Ye, "Deep Clustering Evaluation"
+(arXiv 2403.14830): scores in a model's own features (`silhouette`, `feature_std`) are not comparable between models and
+are not used.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isnan
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.errors import UserError
 from core.evaluation.metrics import ari, contingency
-from jobs.analysis import apart
+from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
+from jobs.results.reader import take
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
 """The criteria of the consensus; `stability` is computed here, from `probe_labels`."""
 OTHERS = (LABEL_FREE, "silhouette", "confidence", "marginal_entropy", "feature_std")
 """Criteria that are reported, but not part of the consensus."""
-COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels")
+COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels", *data_sets.COLUMNS)
 """The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
 _TRUTHS = ("nmi", "acc")
+_PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where, as n_clusters == 10"}
+"""What trials share that are ranked among each other, and the option that chooses one."""
 
 Vector = NDArray[np.float64]
 Key = tuple[str, str]
@@ -64,7 +73,7 @@ class CriteriaReport:
     """The criteria of one study.
 
     Attributes:
-        study: Its name.
+        study: Its name; with `n_clusters`, and the data, where it has several.
         best: NMI of its best configuration; None without labels.
         average: Mean NMI of its configurations, the expected result of a random choice.
         choices: One per criterion that has values, the consensus first.
@@ -77,12 +86,13 @@ class CriteriaReport:
 
 
 def with_consensus(table: pa.Table) -> pa.Table:
-    """Adds `health.consensus`: each trial's mean rank by `PARTS` in its study, from 0 (last) to 1 (first).
+    """Adds `health.consensus`: each trial's mean rank by `PARTS`, from 0 (last) to 1 (first).
 
-    Finished trials are ranked, not means of configurations, so the spread over a configuration's seeds shows how
-    certain its rank is, as with any other metric. A criterion with the same value for all trials is not used. A trial
+    It is ranked among the trials of its study with the same data and the same `n_clusters`. Finished trials are ranked,
+    not means of configurations, so the spread over a configuration's seeds shows how certain its rank is, as with any
+    other metric. A criterion with the same value for all trials is not used. A trial
     is ranked by the criteria that it has, and gets 0.5 if none is usable. There is one exception: a trial with a single
-    cluster has no silhouette and counts as last by that criterion.
+    cluster counts as last by the silhouette, which it does not have, and by the consistency of neighbours.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
@@ -96,8 +106,38 @@ def with_consensus(table: pa.Table) -> pa.Table:
     return table.append_column(CONSENSUS_COLUMN, column)
 
 
+class MixedError(UserError):
+    """The metric is the consensus, and the trials are not ranked among each other."""
+
+
+def refuse_mixed(table: pa.Table, instead: str = "name another metric") -> None:
+    """Refuses to compare trials by consensus that are not ranked among each other.
+
+    Args:
+        table: Rows as for `with_consensus`, with the column that it adds.
+        instead: What else a person can do.
+
+    Raises:
+        MixedError: The trials that have a consensus are of several studies, data sets or numbers of clusters.
+    """
+    if (of := mixed(table)) in _PLACE:
+        raise MixedError(
+            f"Trials are compared by consensus only within one {of}, and these have several: choose one with "
+            f"{_PLACE[of]}, or {instead}."
+        )
+
+
+def mixed(table: pa.Table) -> str:
+    """What the trials that have a consensus do not share, of those in `_PLACE`; empty if they are comparable."""
+    ranked = [not isnan(value) for value in table[CONSENSUS_COLUMN].to_pylist()]
+    places = [place for place, is_ranked in zip(_places(table), ranked, strict=True) if is_ranked]
+    return next((of for of, values in zip(_PLACE, zip(*places, strict=True), strict=False) if len(set(values)) > 1), "")
+
+
 def criteria_report(table: pa.Table) -> list[CriteriaReport]:
-    """For each study, how well each criterion's order of the configurations (means over seeds) agrees with the labels.
+    """How well each criterion's order of the configurations (means over seeds) agrees with the labels.
+
+    There is one report for each study, and where its trials have several data sets or numbers of clusters, for each.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, `metric.nmi`, `metric.acc` and `param.*`, one per trial; of
@@ -109,7 +149,15 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     table, _ = apart.split(apart.with_contents(need_samples(table)))
     signals = _signals(table)
     signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
-    return [_report(table, study, signals) for study in sorted(set(table["study"].to_pylist()))]
+    places = _rows_by_place(table)
+    several = Counter(study for study, *_ in places)
+    found: list[CriteriaReport] = []
+    for (study, data, count), rows in sorted(places.items(), key=lambda one: [*map(str, one[0])]):
+        same = len({other for of, other, _ in places if of == study}) == 1
+        part = f"n_clusters {count}" if same else f"n_clusters {count}, {data}"
+        name = f"{study} ({part})" if several[study] > 1 else study
+        found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
+    return found
 
 
 def agreement(first: NDArray[Any], second: NDArray[Any]) -> float:
@@ -140,6 +188,7 @@ def _signals(table: pa.Table) -> dict[str, Vector]:
     found[STABILITY] = _stability(table)
     lone = np.isnan(found["raw_silhouette"]) & np.isfinite(found["knn_consistency"])
     found["raw_silhouette"][lone] = -1.0
+    found["knn_consistency"][lone] = 0.0  # In rows of conclus 0.2 it is 1.
     return found
 
 
@@ -181,13 +230,28 @@ def _mean_agreements(labellings: Sequence[NDArray[Any]]) -> Vector:
 
 def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
     values = np.full(table.num_rows, np.nan)
-    studies = np.array(table["study"].to_pylist(), object)
     matrix = np.stack([signals[name] for name in PARTS], axis=1)
-    for study in set(studies.tolist()):
-        rows = np.flatnonzero((studies == study) & np.isfinite(matrix).any(axis=1))
+    there = np.flatnonzero(np.isfinite(matrix).any(axis=1))
+    for same in _rows_by_place(table).values():
+        rows = np.intersect1d(same, there)
         means = _means(np.stack([_shares(column) for column in matrix[rows].T], axis=1))
         values[rows] = np.where(np.isnan(means), 0.5, means)
     return values
+
+
+def _places(table: pa.Table) -> list[tuple[Any, ...]]:
+    """What trials that are ranked among each other share: the study, the data set and `n_clusters`."""
+    clusters = f"{PARAM}n_clusters"
+    counts = table[clusters].to_pylist() if clusters in table.column_names else [None] * table.num_rows
+    return list(zip(table["study"].to_pylist(), data_sets.of_rows(table), counts, strict=True))
+
+
+def _rows_by_place(table: pa.Table) -> dict[tuple[Any, ...], NDArray[np.int64]]:
+    """The rows of the trials that are ranked among each other."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for row, place in enumerate(_places(table)):
+        found.setdefault(place, []).append(row)
+    return {place: np.array(rows, np.int64) for place, rows in found.items()}
 
 
 def _shares(values: Vector) -> Vector:
@@ -226,7 +290,7 @@ def _cells(table: pa.Table) -> dict[Key, list[int]]:
 
 
 def _report(table: pa.Table, study: str, signals: Mapping[str, Vector]) -> CriteriaReport:
-    cells = [rows for (owner, _), rows in _cells(table).items() if owner == study]
+    cells = list(_cells(table).values())
     means = {name: _cell_means(values, cells) for name, values in signals.items()}
     known = means["nmi"][np.isfinite(means["nmi"])]
     params = _varying(table, [rows[0] for rows in cells])

@@ -4,6 +4,9 @@ The best is picked by its values, so part of its lead is luck. A test made for t
 beforehand calls it better far too often (in 27 of 100 sweeps of 24 equal configurations with five seeds). So the whole
 procedure is repeated on simulated sweeps in which all configurations are equal, with the same seeds and gaps. A
 difference counts as real if it is larger than the largest one in 95 % of those sweeps.
+
+The noise of a configuration is estimated from its own seeds and from those of all configurations; see `leads`. Three
+seeds cannot tell whether configurations have equal noise, so there the 95 % hold for equal noise alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +16,23 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.analysis.intervals import ALPHA
+from jobs.analysis.intervals import ALPHA, resolution, rounding
 
 Matrix = NDArray[np.floating]
+_COMMON = 2
+"""Degrees of freedom by which the common noise counts in that of a configuration, beside its own n - 1: enough for
+three seeds to tell something, and few enough for five to tell a configuration of three times the noise."""
+LARGEST = 25
+"""A configuration's variance counts in the common one as at most so many times the median: five times its SD."""
 _DRAWS = 3_000_000
-_LEAST, _MOST = 400, 4000
-"""Limits of the number of simulated sweeps at an error of 5 %, which aims at `_DRAWS` values in total."""
+_LEAST, _MOST = 20, 1000
+"""Limits of the number of simulated sweeps beyond the critical ratio; `_DRAWS` values in total are aimed at."""
+FEW = 3
+"""So many seeds cannot tell whether configurations have equal noise."""
+FEW_SEEDS = (
+    f"Up to {FEW} seeds cannot tell whether all configurations have equal noise; "
+    "the comparison with the best assumes that they have."
+)
 _BLOCK = 200_000
 """Number of values processed at a time; they fit into a processor's cache."""
 
@@ -51,8 +65,14 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     """How far the first configuration is above each one, itself included.
 
     Seeds shared by at least two configurations are blocks: the effect of a seed, the median of its effects on each
-    configuration, does not count as noise. A configuration's noise is the median noise over all configurations, or its
-    own if that is larger. So a configuration that sometimes diverges does not hide the others and is not called sure.
+    configuration, does not count as noise. The variance of a configuration is that of its own n seeds, with n - 1
+    degrees of freedom, shrunk to the common variance, with 2 (Smyth 2004, equation 2, with fixed degrees of freedom).
+    So in a sweep of 36 equal configurations with five seeds, a quarter of them with three times the noise, any is
+    called worse in at most 7 of 100. One that sometimes diverges adds little to the common variance and does not hide
+    the others. The variance of values that were rounded, as to two decimals, is not below that of rounding.
+
+    Reference: G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in
+    microarray experiments, Statistical Applications in Genetics and Molecular Biology 3 (2004).
 
     Args:
         cells: Value by seed of each configuration, with two or more seeds; the best mean comes first.
@@ -62,7 +82,7 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     layout = _Layout(cells)
     sign = 1.0 if maximise else -1.0
     values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
-    means, errors = layout.summary(values)
+    means, errors = layout.summary(values, rounding(resolution(values[0].tolist())))
     gaps, scales = (found[0].tolist() for found in _gaps(means, errors, np.zeros(1, np.int64)))
     if len(cells) == 1:
         return [Lead(gap, np.inf) for gap in gaps]
@@ -89,8 +109,11 @@ class _Layout:
         self.seeds = len(known)
         self.shared = {code: np.flatnonzero(self.codes == code) for code in range(len(known)) if uses[code] > 1}
 
-    def summary(self, values: Matrix) -> tuple[Matrix, Matrix]:
-        """For each row of values, the configurations' means without the seeds' effects, and their squared errors."""
+    def summary(self, values: Matrix, least: float = 0.0) -> tuple[Matrix, Matrix]:
+        """For each row of values, the configurations' means without the seeds' effects, and their squared errors.
+
+        No variance counts as smaller than `least`.
+        """
         residuals = values - self._means(values).take(self.owners, axis=1)
         effects = np.zeros((len(values), self.seeds), values.dtype)
         for code, places in self.shared.items():
@@ -98,18 +121,26 @@ class _Layout:
         values = values - effects.take(self.codes, axis=1)
         means = self._means(values)
         scatter = values - means.take(self.owners, axis=1)
-        squares = np.add.reduceat(scatter**2, self.starts, axis=1) / (self.counts - 1)
-        noise = np.maximum(squares, np.median(squares, axis=1, keepdims=True))
+        freedom = self.counts - 1
+        squares = np.maximum(np.add.reduceat(scatter**2, self.starts, axis=1) / freedom, values.dtype.type(least))
+        noise = (_COMMON * _common(squares, freedom) + freedom * squares) / (_COMMON + freedom)
         return means, noise / self.counts
 
     def _means(self, values: Matrix) -> Matrix:
         return np.add.reduceat(values, self.starts, axis=1) / self.counts
 
 
+def _common(squares: Matrix, freedom: Matrix) -> Matrix:
+    """The mean of the variances in each row, weighted by degrees of freedom; very large ones count less."""
+    most = LARGEST * np.median(squares, axis=1, keepdims=True)
+    kept = np.where(most > 0, np.minimum(squares, most), squares)
+    return (kept @ freedom)[:, None] / freedom.sum()
+
+
 def _critical(layout: _Layout, error: float = ALPHA) -> float:
     """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations."""
     total = len(layout.owners)
-    sweeps = int(min(_MOST, max(_LEAST, _DRAWS // total)) * ALPHA / error)
+    sweeps = int(min(_MOST / error, max(_LEAST / error, _DRAWS // total)))
     rng = np.random.default_rng(0)
     rows = max(1, _BLOCK // total)
     largest = [_largest(layout, rng, min(rows, sweeps - done)) for done in range(0, sweeps, rows)]

@@ -4,15 +4,18 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.data_sets import DATA
+from jobs.analysis.intervals import resolution, rounding
+from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -56,6 +59,7 @@ class Trials:
         seconds: Wall time per trial; NaN if unknown.
         left_out: Number of finished trials without a finite value.
         with_method: Those of `constant` that go with the method.
+        lost: Number of trials whose training failed, which have no value; see `jobs.analysis.outcomes.lost`.
     """
 
     column: str
@@ -67,6 +71,13 @@ class Trials:
     seconds: Vector
     left_out: int = 0
     with_method: frozenset[str] = frozenset()
+    lost: int = 0
+
+    @property
+    def plug_ins(self) -> dict[str, tuple[Any, ...]]:
+        """The names of the trials' plug-ins by key, as `{"method.name": ("cc", "tcl")}`."""
+        names = {key: (value,) for key, value in self.constant.items() if key.endswith(".name")}
+        return names | {key: factor.levels for key, factor in self.factors.items() if key.endswith(".name")}
 
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
         """The group number of each trial; trials of a group share the data and all parameters except `without`.
@@ -93,12 +104,112 @@ class Trials:
             self.seconds[wanted],
             self.left_out,
             self.with_method,
+            self.lost,
         )
+
+    def within_data(self) -> "Trials":
+        """The trials with values as differences from the mean of their data set, and without parameters of the data.
+
+        With one data set, they stay as they are: no score is compared across data sets.
+        """
+        if len(np.unique(self.data.codes)) < 2:
+            return self
+        means = np.bincount(self.data.codes, self.values) / np.maximum(np.bincount(self.data.codes), 1)
+        factors = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
+        return replace(self, values=self.values - means[self.data.codes], factors=factors)
+
+    def limits(self) -> list[str]:
+        """Sentences on what any conclusion from these trials leaves open."""
+        said = [lost_note(self.lost)] if self.lost else []
+        if len(self.values) > 1 and len(np.unique(self.seeds.codes)) == 1:
+            said.append("All trials have the same seed: this holds for that seed alone.")
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean of each configuration, and the scatter of its seeds.
+
+    Attributes:
+        values: One mean per configuration.
+        factors: The parameters that vary, one code per configuration.
+        noise: Variance of single trials within a configuration, at least that of rounding; None if nothing was
+            repeated.
+        freedom: Degrees of freedom of `noise`.
+        per_mean: Mean of 1/n over configurations: the noise of a mean is `noise * per_mean`.
+        rounded: The variance that rounding adds to a value.
+        singles: The values of single trials.
+        owners: The configuration of each single trial.
+        seeds: The seed of each single trial, numbered from 0.
+        counts: Number of trials per configuration.
+        seed: Mean square of what a seed adds to all configurations, and its degrees of freedom; None if configurations
+            share too few seeds.
+        own: Variance of single trials without what a seed adds to all configurations, and its degrees of freedom; None
+            if nothing was repeated.
+    """
+
+    values: Vector
+    factors: Mapping[str, Factor]
+    noise: float | None
+    freedom: int
+    per_mean: float
+    rounded: float
+    singles: Vector
+    owners: Codes
+    seeds: Codes
+    counts: Codes
+    seed: tuple[float, int] | None
+    own: tuple[float, int] | None
+
+    @classmethod
+    def of(cls, trials: Trials) -> "Means":
+        """The means of the trials' configurations."""
+        owners = trials.groups(seeds=False)
+        _, first = np.unique(owners, return_index=True)
+        _, seeds = np.unique(trials.seeds.codes, return_inverse=True)
+        counts = np.bincount(owners)
+        means = np.bincount(owners, trials.values) / counts
+        freedom = len(owners) - len(counts)
+        residual = trials.values - means[owners]
+        within, repeats = float(residual @ residual), np.bincount(seeds)
+        by_seed, others = float((np.bincount(seeds, residual) ** 2 / repeats).sum()), len(repeats) - 1
+        rounded = rounding(resolution(trials.values.tolist()))
+        factors = {key: replace(factor, codes=factor.codes[first]) for key, factor in trials.factors.items()}
+        if len(trials.data.levels) > 1 and not any(key.startswith("data.") for key in factors):
+            factors["data"] = replace(trials.data, codes=trials.data.codes[first])
+        noise = max(within / freedom, rounded) if freedom else None
+        per_mean = float((1 / counts).mean())
+        own = None if noise is None else (noise, freedom)
+        is_crossed = others > 0 and freedom > others
+        if is_crossed:
+            own = max((within - by_seed) / (freedom - others), rounded), freedom - others
+        seed = (by_seed / others, others) if is_crossed else None
+        return cls(means, factors, noise, freedom, per_mean, rounded, trials.values, owners, seeds, counts, seed, own)
+
+    @property
+    def variance(self) -> float:
+        """The variance of one trial of a randomly picked configuration; not below that within configurations."""
+        between = float(self.values.var(ddof=1)) if len(self.values) > 1 else 0.0
+        # What a seed adds to all configurations is not in the differences between their means.
+        return (self.noise or 0.0) + max(0.0, between - (self.own[0] if self.own else 0.0) * self.per_mean)
+
+    def scatter(self) -> tuple[Vector, Vector] | None:
+        """The variance of each mean by the scatter of its seeds, and its degrees of freedom; None without repeats.
+
+        A configuration that was run once has the noise of all.
+        """
+        if self.noise is None:
+            return None
+        squares = np.bincount(self.owners, (self.singles - self.values[self.owners]) ** 2)
+        own = np.maximum(squares / np.maximum(self.counts - 1, 1), self.rounded)
+        is_repeated = self.counts > 1
+        variances = np.where(is_repeated, own, self.noise) / self.counts
+        return variances, np.where(is_repeated, self.counts - 1, self.freedom).astype(np.float64)
 
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that `gather` reads."""
-    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *apart.COLUMNS]
+    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", "reason", *apart.COLUMNS]
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
 
@@ -111,10 +222,13 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         columns: All columns of the results, to suggest a name if the metric is not known.
 
     Raises:
-        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations.
+        UserError: There is no such metric, no finished trial has a value of it, or all are members of populations;
+            or it is the consensus, and the trials are not ranked among each other.
     """
     table, _ = apart.split(apart.with_contents(need_samples(table)))
-    table = selection.with_consensus(table) if metric == CONSENSUS else table
+    if metric == CONSENSUS:
+        table = selection.with_consensus(table)
+        selection.refuse_mixed(table)
     column = metric_column([*table.column_names, *columns], metric)
     finished = np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
     stored = np.array(table[column].to_pylist(), np.float64)
@@ -136,6 +250,15 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         ),
         left_out=int(finished.sum() - there.sum()),
         with_method=with_method,
+        lost=sum(lost(table)),
+    )
+
+
+def lost_note(count: int) -> str:
+    """A sentence on trials that are missing because their training failed."""
+    return (
+        f"{counted(count, 'trial')} failed in training (diverged, out of memory or time, or stopped by a rule of "
+        "health) and so are missing here: a value that makes trials fail may look better than it is."
     )
 
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import counted
+from core.errors import UserError, counted
 from jobs.present import inputs, options
 from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
+if TYPE_CHECKING:
+    from jobs.analysis.comparison import Boards, Comparison
+
+_TABLES = ("leaderboard", "methods")
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
 
 
@@ -18,11 +23,18 @@ _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or th
     "--on",
     "--metric",
     "metric",
-    help="What ranks: nmi, best.acc, loss, or without labels consensus.  [default: the study's own, else nmi]",
+    help="What ranks: nmi, best.acc, loss, or without labels consensus. After commas, others to compare methods by: "
+    "nmi,acc.  [default: the study's own, else nmi]",
 )
 @options.mode
 @options.where
 @options.studies
+@click.option(
+    "--table",
+    "part",
+    type=click.Choice(_TABLES),
+    help="Only the leaderboards, or only methods x data sets.  [csv and json: leaderboard]",
+)
 @click.option(
     "--columns",
     type=click.Choice(["auto", "ledger"]),
@@ -39,6 +51,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     mode: str | None,
     where: str,
     studies: tuple[str, ...],
+    part: str | None,
     columns: str,
     fmt: str,
     out: Path | None,
@@ -57,7 +70,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     if columns == "ledger" or attempts:
         text = _rows_text(paths, where, studies, fmt, attempts=attempts)
     else:
-        text = _ranked_text(paths, where, studies, fmt, (metric, mode))
+        text = _ranked_text(paths, where, studies, (fmt, part), (metric, mode))
     deliver(text, out)
 
 
@@ -82,18 +95,60 @@ def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: st
 
 
 def _ranked_text(
-    paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
+    paths: Sequence[str],
+    where: str,
+    studies: Sequence[str],
+    form: tuple[str, str | None],
+    wanted: tuple[str | None, str | None],
 ) -> str:
-    from jobs.analysis.leaderboard import leaderboard, wanted_columns
+    from jobs.analysis.comparison import comparisons, leaderboards
+    from jobs.analysis.leaderboard import wanted_columns
     from jobs.analysis.scores import CONSENSUS, metric_column
-    from jobs.present.leaderboard import board_sheet, board_text
 
-    metric, mode = inputs.chosen_metric(paths, studies, *wanted)
-    loaded = inputs.rows(paths, where=where, studies=studies, columns=wanted_columns(metric))
-    if metric != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
-        metric_column([*loaded.table.column_names, *loaded.columns], metric)
-    board = leaderboard(loaded.table, metric, mode)
-    if fmt == "table":
-        return board_text(board, width())
-    remark(board.notes)
-    return board_sheet(board, fmt).render(fmt)
+    given, mode = wanted
+    modes = dict(inputs.chosen_metric(paths, studies, name, mode) for name in _names(given))
+    aims = inputs.chosen_aims(paths, studies)
+    loaded = inputs.rows(
+        paths, where=where, studies=studies, columns=[one for name in modes for one in wanted_columns(name, aims)]
+    )
+    for name in modes:
+        if name != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
+            metric_column([*loaded.table.column_names, *loaded.columns], name)
+    first, *others = modes
+    boards = leaderboards(loaded.table, first, modes[first], aims)
+    compared = comparisons(loaded.table, boards, {name: modes[name] for name in others})
+    return _shown(boards, compared, *form)
+
+
+def _names(metric: str | None) -> list[str | None]:
+    """The metrics of `--metric nmi,acc`."""
+    if metric is None:
+        return [None]
+    names = [name.strip() for name in metric.split(",")]
+    if not all(names):
+        raise UserError(f"--metric {metric!r} names no metric beside a comma: write it as nmi,acc.")
+    return [*names]
+
+
+def _shown(boards: "Boards", compared: "Sequence[Comparison]", fmt: str, part: str | None) -> str:
+    from jobs.present import comparison as present
+    from jobs.present.effect import paragraphs
+
+    if part == "methods" and not present.is_shown(compared):
+        raise UserError(
+            "There is nothing to compare: methods x data sets needs two methods or configurations, and two data sets "
+            "or, as --metric nmi,acc, two metrics."
+        )
+    if fmt in {"csv", "json"}:
+        if part == "methods":
+            remark(present.comparison_notes(compared, fmt))
+            return present.comparison_rows(compared).render(fmt)
+        remark(present.told(boards))
+        return present.leaderboard_rows(boards, fmt).render(fmt)
+    lines = width() if fmt == "table" else None
+    if fmt != "table" and len(boards) == 1 and not (part != "leaderboard" and present.is_shown(compared)):
+        remark(boards[0][1].notes)
+        return present.leaderboard_rows(boards, fmt).render(fmt)
+    blocks = [] if part == "methods" else present.leaderboard_blocks(boards, fmt, lines)
+    blocks += [] if part == "leaderboard" else present.comparison_blocks(compared, fmt, lines)
+    return paragraphs(blocks, fmt, lines)

@@ -1,4 +1,4 @@
-"""`conclus confirm`: more seeds for the best configurations, until one is surely the best."""
+"""`conclus confirm`: more seeds for the best configurations, until they are told apart."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from core.errors import counted
 from jobs.present import options
 from jobs.present.output import remark, width
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from cluster.executor import Stop
@@ -66,13 +67,15 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Run more seeds of the best configuration and of those tied with it, until the seeds tell them apart.
 
     The study is the one in the folder RESULTS (default: results), or a STUDY file with --results. In each round, every
-    contender gets more seeds; one that is surely worse gets no more. It ends when one contender is left, when the
-    remaining ones differ by less than --margin, or at --seeds-at-most. The planned rounds share an error of 5 %: if
-    there is no difference, fewer than 5 in 100 studies find one. Raising --seeds-at-most after an undecided end makes a
-    new plan with its own 5 %. The exit code is 1 if the end is undecided, and 3 if --hours or the time of its job are
-    over.
+    contender gets more seeds; one that is found to be worse gets no more. It ends when one contender is left, when the
+    remaining ones differ from the best by less than --margin, or at --seeds-at-most. A seed whose training fails counts
+    as the worst value. The planned rounds share an error of 5 %: if there is no difference, fewer than 5 in 100 studies
+    find one. Raising --seeds-at-most after an undecided end makes a new plan with its own 5 %. The best is also shown
+    on the added seeds alone, which did not choose the contenders. The exit code is 1 if the end is undecided, and 3 if
+    --hours or the time of its job are over.
 
-    After Ctrl-C, the same command continues; finished trials are not run again.
+    Where the study has several data sets, each has a race of its own. After Ctrl-C, the same command continues;
+    finished trials are not run again.
     """
     from cluster.executor import Stop
     from jobs.planning.confirm import Confirmation
@@ -80,7 +83,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
     study, results = _study(place, results, name)
     metric, mode = _chosen(study, metric, mode)
     confirmation = Confirmation(study, results, metric, mode, most=most, top=top, margin=margin)
-    _Rounds(confirmation, results, where, Stop(), hours, quiet=quiet).run()
+    end, stop = None if hours is None else time.monotonic() + hours * 3600, Stop()
+    races = [_Rounds(one, results, where, stop, end, quiet=quiet) for one in confirmation.of_each_data_set()]
+    decided = [one.run() for one in races]
+    if not all(decided):
+        sys.exit(1)
 
 
 def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
@@ -104,10 +111,13 @@ def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
 
 def _chosen(study: Study, metric: str | None, mode: str | None) -> tuple[str, str]:
     from jobs.analysis.scores import default_mode
+    from jobs.study.keys import methods
 
     own = study.select
     chosen = metric or own.metric
-    return chosen, mode or (own.mode if chosen == own.metric else default_mode(chosen))
+    return chosen, mode or (
+        own.mode if chosen == own.metric else default_mode(chosen, methods(study.trial, study.space))
+    )
 
 
 class _Rounds:
@@ -119,17 +129,19 @@ class _Rounds:
         results: str,
         where: dict[str, Any],
         stop: Stop,
-        hours: float | None,
+        end: float | None,
         *,
         quiet: bool,
     ) -> None:
         self._confirmation, self._results, self._where, self._stop = confirmation, results, where, stop
         self._quiet, self._shown = quiet, 0
-        self._end = None if hours is None else time.monotonic() + hours * 3600
+        self._end = end
 
-    def run(self) -> None:
-        """Runs rounds until the race is decided or cannot continue."""
+    def run(self) -> bool:
+        """Runs rounds until the race is decided or cannot continue; returns whether it is decided."""
         heat = self._confirmation.heat()
+        if heat.data and not self._quiet:
+            click.echo(f"Data set {one_line(heat.data)}")
         self._show(heat)
         while heat.lacking:
             summary = self._execute(heat)
@@ -138,7 +150,9 @@ class _Rounds:
             self._show(heat)
             if left := sum(one.trial_key in wanted for one in heat.lacking):
                 _leave(summary, left)
-        self._conclude(heat)
+        if not self._quiet:
+            click.echo(self._end_text(heat))
+        return heat.race.end != "undecided"
 
     def _execute(self, heat: Heat) -> Summary:
         from jobs.execution import runner as running
@@ -169,13 +183,10 @@ class _Rounds:
             who = f"{_seeds(heat)} of {len(heat.race.contenders)} contenders"
             remark([f"{counted(len(heat.lacking), 'trial')} to run: {who}"])
 
-    def _conclude(self, heat: Heat) -> None:
+    def _end_text(self, heat: Heat) -> str:
         from jobs.present.race import end_text
 
-        if not self._quiet:
-            click.echo(end_text(heat.board, heat.race, self._confirmation.rule, width()))
-        if heat.race.end == "undecided":
-            sys.exit(1)
+        return end_text(heat.board, heat.race, self._confirmation.rule, width())
 
 
 def _seeds(heat: Heat) -> str:

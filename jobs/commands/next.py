@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--study", "study", help="The study, where RESULTS holds several.")
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=1e-9),
     default=0.01,
     show_default=True,
     help="A difference of the metric too small to care about.",
@@ -52,8 +52,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Propose the next study from the results in RESULTS (default: results).
 
     For each parameter: if the best value is at an edge of its range, extend the range; if it is inside, refine around
-    it; if the metric is flat, fix the value; if it is too noisy, run as many seeds as needed. Finished trials are part
-    of the new study and are not run again.
+    it; if the metric is flat, fix the value; if it is too noisy, run as many seeds as needed. All pairs of values of
+    all parameters are compared, and the tests are corrected for their number. Finished trials are part of the new study
+    and are not run again.
     """
     if out is not None and out.exists() and not yes:
         raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")

@@ -51,7 +51,8 @@ def command(
 ) -> None:
     """Check STUDY and its data, and show how many trials it has, how many are done, and how long the others will take.
 
-    The time is estimated from the trials that are done, or with --probe from one epoch.
+    The time is estimated from the trials that are done, or with --probe from one epoch. It also tells which differences
+    between configurations so many seeds can see, by the spread over seeds of earlier trials.
     """
     from jobs.planning import stages
     from jobs.study import trust
@@ -89,7 +90,7 @@ def _stages(
     price: str | None,
 ) -> Iterator[list[str]]:
     """The lines of each stage; stages after an unfinished one are shown as far as the file determines them."""
-    from jobs.planning import apart
+    from jobs.planning import apart, power
     from jobs.planning import plan as planning
     from jobs.planning.known import known
     from jobs.present.bar import preparing
@@ -118,6 +119,7 @@ def _stages(
             *start,
             _standing(plan, stored),
             *(f"  {line}" for line in apart.told(plan, results)),
+            *(power.told(plan, results) if _left(plan, stored) else []),
             *outlook,
             *_gate(course, place, results, known=decided),
         ]
@@ -158,15 +160,29 @@ def _headline(plan: Plan) -> str:
 
 
 def _space(study: Any) -> list[str]:
-    width = max((len(key) for key in study.space), default=0)
-    return [f"  {key:{width}}  {_range(one)}" for key, one in study.space.items()]
+    from jobs.study.space import walk
+
+    ranges = list(walk(study.space))
+    # A range of the value tcl stands below its key, as `tcl: method.threshold`.
+    heads = [
+        "  " * len(chosen) + ": ".join([*map(_value, [*chosen.values()][-1:]), key]) for _, key, _, chosen in ranges
+    ]
+    width = max(map(len, heads), default=0)
+    return [f"  {head:{width}}  {_range(one)}" for head, (_, _, one, _) in zip(heads, ranges, strict=True)]
 
 
 def _range(one: Any) -> str:
     if one.finite is not None and len(one.finite) <= 12:
-        return ", ".join(str(value) for value in one.finite)
+        return ", ".join(_value(value) for value in one.finite)
     low, high = one.examples[0], one.examples[-1]
-    return f"{low} … {high} ({type(one).__name__.lower()})"
+    return f"{_value(low)} … {_value(high)} ({type(one).__name__.lower()})"
+
+
+def _value(value: Any) -> str:
+    """A value in few words: a plug-in with options as `tcl boost=0.5`."""
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(str(one) if key == "name" else f"{key}={one}" for key, one in value.items())
 
 
 def _standing(plan: Plan, stored: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """`conclus plot`: one result as a picture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,13 +9,13 @@ import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.inputs import chosen_metric
+from jobs.present.inputs import chosen_aims, chosen_metric
 from jobs.present.output import say, warn
 
 if TYPE_CHECKING:
     from jobs.report.contents import Contents
 
-_WHAT = {"leaderboard": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
+_WHAT = {"leaderboard": 0, "pareto": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
 """The pictures, and the number of parameters of each."""
 _SUFFIXES = (".png", ".svg")
 
@@ -25,6 +26,8 @@ Draw one conclusion from the folders RESULTS (default: results).
 \b
 WHAT is one of
   leaderboard          means with 95 % intervals, what is tied with the best
+  pareto [METRIC]...   the front of two or more metrics, such as nmi seconds, by
+                       default those of the study's `select.metrics`
   curves               the first configurations over the epochs, with bands
   selection            what ranks against the label-free consensus
   importance           shares of the variance, with 95 % intervals
@@ -56,7 +59,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
     from jobs.results.storage import put
 
-    contents = _contents(paths, where, studies, (metric, mode))
+    contents = _contents(paths, where, studies, (metric, mode), params if what == "pareto" else ())
     put(out, _picture(contents, what, params, out.suffix))
     say(f"Wrote {out}.")
 
@@ -67,6 +70,10 @@ def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
     if at is None:
         raise UserError(f"{words[-1]!r} is nothing to draw: write one of {', '.join(_WHAT)}.")
     what, params = words[at], words[at + 1 :]
+    if what == "pareto" and len({*params}) == len(params) != 1:
+        return words[:at] or ("results",), what, params
+    if what == "pareto":
+        raise UserError(f"pareto takes no metric or several different ones, as nmi seconds, not {' '.join(params)}.")
     if len(params) != _WHAT[what]:
         wanted = ("no parameter", "one parameter", "two parameters")[_WHAT[what]]
         raise UserError(f"{what} takes {wanted}, not {len(params)}: {' '.join(params) or 'none was given'}.")
@@ -74,12 +81,20 @@ def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
 
 
 def _contents(
-    paths: Sequence[str], where: str, studies: Sequence[str], wanted: tuple[str | None, str | None]
+    paths: Sequence[str],
+    where: str,
+    studies: Sequence[str],
+    wanted: tuple[str | None, str | None],
+    metrics: Sequence[str],
 ) -> "Contents":
+    from jobs.analysis.scores import default_mode
     from jobs.report.contents import gather
 
-    metric = chosen_metric(paths, studies, *wanted)
-    contents = gather(paths, *metric, where=where, studies=studies, paged=False)
+    metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
+    if metrics:
+        modes = dict([metric])
+        aims = replace(aims, metrics={name: modes.get(name) or default_mode(name) for name in metrics})
+    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, paged=False)
     warn([*contents.notes, *contents.skipped])
     return contents
 

@@ -10,7 +10,7 @@ import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.inputs import chosen_metric
+from jobs.present.inputs import chosen_aims, chosen_metric
 from jobs.present.output import deliver, made, warn
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def _text(
     from jobs.report import html, paper
     from jobs.report.contents import gather
 
-    contents = gather(paths, *chosen_metric(paths, studies, *wanted), where=where, studies=studies, drawn=fmt == "html")
+    metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
+    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, made())
@@ -123,11 +124,12 @@ def _status_page(
     from jobs.results.layout import folders_of, study_name
 
     (metric, mode), (trial, language) = chosen_metric(paths, studies, *wanted), shown
-    table = rows(paths, where=where, studies=studies, columns=list(COLUMNS), history=True).table
+    aims = chosen_aims(paths, studies)
+    table = rows(paths, where=where, studies=studies, columns=[*COLUMNS, *aims.columns], history=True).table
     warn(apart.notes(table))
     keys = table["trial_key"].to_pylist()
     key = None if trial is None else one_trial(trial, keys, _none(trial, keys))
-    chosen = choose(table, metric, maximise=mode == "max", key=key, named=wanted[0] is not None)
+    chosen = choose(table, metric, maximise=mode == "max", key=key, named=wanted[0] is not None, aims=aims)
     row = {name: table[name][chosen.place].as_py() for name in ("study", "trial_key", "data_hash", "params_json")}
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     words = _words(folders.get(row["study"]), row)

@@ -64,7 +64,10 @@ def study_schema() -> dict[str, Any]:
             "trial": trial,
             "trial_keys": {"propertyNames": {"enum": sorted(trial["properties"])}},
             "space": space,
-            "space_keys": {"propertyNames": {"enum": sorted(space["properties"])}},
+            "space_keys": {
+                "propertyNames": {"enum": sorted(space["properties"])},
+                "additionalProperties": _in_values({"properties": {"space": _at("space_keys")}}),
+            },
             "range": _range(),
             "stage": {
                 "type": "object",
@@ -154,7 +157,8 @@ def _kind(kind: str, default: str | None) -> Iterator[tuple[str, dict[str, Any]]
     yield f"{kind}.name", {"anyOf": [*named, other]}
     for one in names:
         properties = {option.name: _property(option) for option in plugins.options(kind, one)}
-        yield f"{kind}.{one}", {"properties": {"name": {}, **properties}, "additionalProperties": False}
+        inner = {"name": {}, **properties, "space": _at("space")}
+        yield f"{kind}.{one}", {"properties": inner, "additionalProperties": False}
     own = [
         {
             "if": {
@@ -166,10 +170,9 @@ def _kind(kind: str, default: str | None) -> Iterator[tuple[str, dict[str, Any]]
         }
         for one in names
     ]
-    yield (
-        kind,
-        {"anyOf": [_at(f"{kind}.name"), {"type": "object", "properties": {"name": _at(f"{kind}.name")}}], "allOf": own},
-    )
+    named_or_mapping = [_at(f"{kind}.name"), {"type": "object", "properties": {"name": _at(f"{kind}.name")}}]
+    yield f"{kind}.in_space", {"anyOf": named_or_mapping, "allOf": own}
+    yield kind, {**_at(f"{kind}.in_space"), "not": {"type": "object", "required": ["space"]}}
 
 
 def _keys(options: Iterable[Option]) -> dict[str, list[str]]:
@@ -230,8 +233,19 @@ def _required(field: str, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def _space(keys: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    ranges = {key: {**_at("range"), "additionalProperties": {"items": _any(places)}} for key, places in keys.items()}
+    """The schema of a space; a value that is a plug-in may have a space of its own."""
+    from core.config import plugins
+
+    own = {kind: f"{kind}.in_space" for kind in plugins.ENTRY}
+    ranges = {
+        key: {**_at("range"), **_in_values(_any(own.get(one, one) for one in places))} for key, places in keys.items()
+    }
     return {"type": ["object", "null"], "properties": ranges}
+
+
+def _in_values(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a range whose values have a shape."""
+    return {"additionalProperties": {"items": shape}}
 
 
 def _range() -> dict[str, Any]:

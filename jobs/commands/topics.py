@@ -48,9 +48,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     paths = results or ("results",)
     fmt = format_of(out, fmt)
     metric, mode = inputs.chosen_metric(paths, studies, metric, mode)
-    table = inputs.rows(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    aims = inputs.chosen_aims(paths, studies)
+    table = inputs.rows(paths, where=where, studies=studies, columns=topics.read_columns(metric, aims)).table
     warn(apart.notes(table))
-    found = topics.choose(table, metric, mode, trial)
+    found = topics.choose(table, metric, mode, trial, aims=aims)
     folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
     if found.documents and (folder := folders.get(found.row["study"])):
         found = replace(found, texts=beginnings(folder, found.row, found.documents))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.analysis import intervals
 from jobs.present import options
 from jobs.present.output import width
 from jobs.present.visible import control, one_line
@@ -79,11 +78,11 @@ def _screen(found: list[StudyStatus]) -> str:
 
 
 def _line(one: StudyStatus) -> str:
-    """One line with the counts, the best configuration and the unwell trials of a study."""
+    """One line with the counts, the best configuration (of each data set) and the unwell trials of a study."""
     from jobs.present.status import headline, unwell
 
-    if one.best is None:
-        return f"{headline(one)}{unwell(one)}"
-    score = one.best.score
-    best = f"best {one.metric} {intervals.plus_minus(score.mean, score.half_width)} (n={score.n})"
-    return f"{headline(one)}, {best}{unwell(one)}"
+    told = [
+        f"best {one.metric}{f' on {name}' if len(one.bests) > 1 else ''} {best.score.text} (n={best.score.n})"
+        for name, best in one.bests
+    ]
+    return f"{', '.join([headline(one), *told])}{unwell(one)}"

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from jobs.planning import apart, stages
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.planning.known import known
+from jobs.planning.plan import Plan
 from jobs.planning.stages import StagedStudy
 from jobs.present.bar import preparing
 from jobs.present.inputs import named
@@ -92,9 +93,9 @@ def _stages(
     summary = None
     for place in range(len(course.stages)):
         read, before = course.at(place, results), summary
-        summary, read = _run(read, results, where, stop, metrics, quiet=quiet)
+        summary, plan = _run(read, results, where, stop, metrics, quiet=quiet)
         if summary.done and not quiet and not summary.unwritable:
-            _show_leaderboard(read, results)
+            _show_leaderboard(plan, results)
         if before is not None:
             summary = replace(
                 summary,
@@ -131,22 +132,22 @@ def _pass_gate(course: StagedStudy, place: int, results: str, *, quiet: bool) ->
 
 def _run(
     study: Study, results: str, where: dict[str, Any], stop: Stop, metrics: Metrics | None, *, quiet: bool
-) -> tuple[Summary, Study]:
-    """The summary, and the study as it was run; without labels it may select by consensus."""
+) -> tuple[Summary, Plan]:
+    """The summary, and the plan of the study as it was run; without labels it may select by consensus."""
     with preparing(quiet=quiet):
         ready = running.prepare(study, results, **where)
     total = ready.plan.n_trials
     done = len(ready.plan.trials) - len(ready.todo)
     also = metrics.follow(ready.plan, total, done) if metrics else None
     if quiet or not ready.anything:
-        return execute(ready, stop, progress=None, also=also), ready.plan.study
+        return execute(ready, stop, progress=None, also=also), ready.plan
     remark([f"{study.name}: {counted(total, 'trial')}, {done} done before"])
     for sentence in ready.plan.statuses(results)[1]:
         remark([sentence])
     remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
         remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
-    return execute(ready, stop, progress=Progress(ready.plan, total, done), also=also), ready.plan.study
+    return execute(ready, stop, progress=Progress(ready.plan, total, done), also=also), ready.plan
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listener | None = None) -> Summary:
@@ -170,28 +171,34 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
         return running.execute(ready, on_event=hear, stop=stop)
 
 
-def _show_leaderboard(study: Study, results: str) -> None:
+def _show_leaderboard(plan: Plan, results: str) -> None:
     """Prints the leaderboard of the results so far."""
-    from jobs.present.leaderboard import leaderboard_text  # Imported late, because it is slow to import.
+    from jobs.analysis.pareto import Aims
+    from jobs.present.comparison import leaderboard_text  # Imported late, because it is slow to import.
 
+    study = plan.study
     try:
-        click.echo(leaderboard_text([results], study.name, study.select.metric, study.select.mode, width()))
+        select, aims = study.select, Aims.of(asdict(study.select))
+        click.echo(leaderboard_text([results], study.name, select.metric, select.mode, width(), aims=aims))
     except UserError as error:  # The run itself went well, as its exit code tells.
         remark([str(error)])
-    _tell_kept(study, results)
+    _tell_kept(plan, results)
 
 
-def _tell_kept(study: Study, results: str) -> None:
+def _tell_kept(plan: Plan, results: str) -> None:
     """Says how much the trials' clusters and states take, how to get the clusters, and by what the best is chosen."""
     from jobs.models import assignments, states
 
+    study, several = plan.study, plan.has_several_data_sets
     folder = study_folder(results, study.name)
     count, size = assignments.size(folder)
     if count:
         chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
+        chosen = "one of them" if several else chosen
         there = named(results, folder)
         shown = bare(results) if "://" in results and has_credentials(results) else results
-        typed = shlex.join(["conclus", "assign", shown, *there[1:], "--out", "clusters.csv"])
+        which = ["--trial", "KEY"] if several else []
+        typed = shlex.join(["conclus", "assign", shown, *there[1:], *which, "--out", "clusters.csv"])
         remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
     count, size = states.size(folder)
     if count:

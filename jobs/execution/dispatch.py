@@ -197,6 +197,7 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
         "save_assignments": study.select.save_assignments,
         "save_state": study.select.save_state,
         "stop": study.health.stop,
+        "limited": [*(study.select.constraints or ())],
         "threads": resources.cpu,
         "device": device,
         "gpu": resources.gpu,

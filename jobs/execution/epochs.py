@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.models.assignments import ids_of
 from jobs.results.schema import Attempt
+from jobs.study.sections import SECONDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,14 @@ def add(
     if row.scores.topics is not None:
         _add_topics(attempt, row.scores.topics, data)
     return metrics | _plain(row.scores.health)
+
+
+def value(attempt: Attempt, metric: str) -> float | None:
+    """The value of a metric, or of `seconds`, in the row of an attempt, by the names of a constraint."""
+    kinds = {"best": attempt.best, "mean5": attempt.recent, "health": attempt.health, "metric": attempt.metrics}
+    kind, _, name = metric.rpartition(".")
+    found = kinds[kind].get(name) if kind in kinds else (attempt.metrics | attempt.health).get(metric)
+    return attempt.seconds if found is None and metric == SECONDS else found
 
 
 def _add_topics(attempt: Attempt, found: Topics, data: Dataset) -> None:

@@ -67,9 +67,8 @@ class Metrics:
         )
         for one in self._studies:
             study = one.plan.study
-            if means := [fmean(values) for values in list(one.values.values())]:
-                value = max(means) if study.select.mode == "max" else min(means)
-                best.add_metric([study.name, within_trial(study.select.metric)], value)
+            if values := one.best_values():
+                best.add_metric([study.name, within_trial(study.select.metric)], fmean(values))
             lengths = list(one.seconds)
             seconds.add_metric([study.name], len(lengths), sum(lengths))
         yield best

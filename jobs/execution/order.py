@@ -26,7 +26,8 @@ class Order:
     A member of a population (see `jobs.planning.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
     `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
-    those in `contents`. A trial in which one of the codes `stop` is found ends after this epoch.
+    those in `contents`. A trial in which one of the codes `stop` is found ends after this epoch. The trial reports its
+    values of the metrics `limited`, which the study's constraints are on.
     """
 
     study: str
@@ -46,6 +47,7 @@ class Order:
     save_assignments: bool | None = None
     save_state: bool = False
     stop: Sequence[str] = ()
+    limited: Sequence[str] = ()
     threads: int = 1
     device: str = "cpu"
     gpu: float = 0.0

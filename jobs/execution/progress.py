@@ -6,14 +6,15 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import TextIO
 
 from cluster.executor import Event
 from core.errors import counted
-from jobs.analysis import intervals
-from jobs.analysis.scores import within_trial
+from jobs.analysis.estimates import score
+from jobs.analysis.pareto import Aims, violation
+from jobs.analysis.scores import bounds, within_trial
 from jobs.planning.plan import Plan
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
@@ -36,6 +37,7 @@ class Progress:
     early: int = 0
     running: dict[str, float] = field(default_factory=dict[str, float])
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    limited: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     seconds: list[float] = field(default_factory=list[float])
     drawn: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -83,8 +85,12 @@ class Progress:
             self.early += 1
             return
         self.seconds.append(event.data["seconds"])
+        cell = event.data["config_key"]
+        for name, value in event.data["limited"].items():
+            if value is not None:
+                self.limited[cell][name].append(value)
         if event.data["value"] is not None:
-            self.values[event.data["config_key"]].append(event.data["value"])
+            self.values[cell].append(event.data["value"])
 
     def _say_trouble(self, event: Event) -> None:
         """Prints why an attempt could not continue from its checkpoint, or who stopped it."""
@@ -135,21 +141,39 @@ class Progress:
         parts += [text for text in (self.best(), self.remaining()) if text]
         return " · ".join(parts)
 
+    def best_values(self) -> list[float]:
+        """The values of the best configuration of this run so far that breaks no constraint; empty without one.
+
+        No score is compared across data sets, so there is none of a study on several.
+        """
+        if self.plan.has_several_data_sets:
+            return []
+        select = self.plan.study.select
+        limits = Aims.of(asdict(select)).limits
+        # `list`, since the thread that serves the summary reads it while the run goes on.
+        kept = [
+            values
+            for cell, values in list(self.values.items())
+            if all((violation(self.limited[cell][name], limit) or 0) <= 0 for name, limit in limits.items())
+        ]
+        return (max if select.mode == "max" else min)(kept, key=fmean, default=[])
+
     def best(self) -> str:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
+
+        Empty over several data sets, across which no score is compared.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
-        if not self.values:
+        chosen, select = self.best_values(), self.plan.study.select
+        if not chosen:
             return ""
-        select = self.plan.study.select
-        chosen = (max if select.mode == "max" else min)(self.values.values(), key=fmean)
-        score = intervals.plus_minus(fmean(chosen), intervals.half_width(chosen))
+        found = score(chosen, bounds(select.metric))
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         if select.metric.startswith(("best.", MEAN5)):
             name += " of the last epoch"
-        return f"best {name} {score} ({seeds})"
+        return f"best {name} {found.text} ({seeds})"
 
     def remaining(self) -> str:
         """The time left, estimated from the trials that ended; empty before the first."""

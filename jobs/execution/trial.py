@@ -64,14 +64,14 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
 
     Returns:
         `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, `epochs`
-        done, the selection metric's last `value` (None without one), the seconds `saved` by an early end (None without
-        one), and whether the row is `stored`. If results cannot be written, this is the only record of the attempt.
+        done, the selection metric's last `value`, the values of the `limited` metrics, the seconds `saved` by an early
+        end (None without one), and whether the row is `stored`. If it cannot be, this is the attempt's only record.
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
     if peek.has_finished(study_folder(order.results, order.study), order.trial_key):
         known = {"status": "ok", "reason": "", "config_key": order.config_key, "saved": None}
-        return {**known, "seconds": 0.0, "epochs": 0, "value": None, "stored": True}
+        return {**known, "seconds": 0.0, "epochs": 0, "value": None, "limited": {}, "stored": True}
     running = _Running(order, attempt_id)
     try:
         # CUDA's own memory and the 1 GB that pyarrow reserves at its first row belong to the process, not the trial.
@@ -198,16 +198,16 @@ class _Running:
 
     def outcome(self) -> dict[str, Any]:
         """The report on a finished attempt for the driver."""
-        attempt = self.attempt
         return {
-            "status": "paused" if attempt.status == "running" else attempt.status,
-            "reason": attempt.reason,
-            "config_key": attempt.config_key,
-            "seconds": attempt.seconds,
-            "epochs": attempt.epochs_done,
+            "status": "paused" if self.attempt.status == "running" else self.attempt.status,
+            "reason": self.attempt.reason,
+            "config_key": self.attempt.config_key,
+            "seconds": self.attempt.seconds,
+            "epochs": self.attempt.epochs_done,
             "value": self._value(),
+            "limited": {name: epochs.value(self.attempt, name) for name in self.order.limited},
             "stored": self.stored,
-            "saved": attempt.health.get(SAVED),
+            "saved": self.attempt.health.get(SAVED),
         }
 
     def _news(self, row: EpochRow) -> dict[str, Any]:

@@ -10,8 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.evaluation.names import direction
 from jobs.analysis import apart
-from jobs.analysis.leaderboard import Entry, leaderboard, wanted_columns
+from jobs.analysis.comparison import leaderboards
+from jobs.analysis.leaderboard import Entry, wanted_columns
+from jobs.analysis.pareto import Aims
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
 from jobs.results import lock, records, stops, storage
@@ -64,7 +67,7 @@ class StudyStatus:
         missing: Number of trials that have not begun.
         begun: The trials that have begun and are not done.
         metric: The metric by which the study selects.
-        best: The best configuration so far; None before the first result.
+        best: The best configuration so far; None before the first result, and where there are several data sets.
         seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
@@ -73,6 +76,7 @@ class StudyStatus:
         stopped: The keys of the trials, among those done, that somebody stopped.
         hopeless: Number of the trials, among those done, that ended themselves by `health.stop`.
         saved: The seconds that their epochs left would have taken.
+        bests: The best configuration of each data set that has a result, by the name of the data set.
     """
 
     study: str
@@ -90,6 +94,7 @@ class StudyStatus:
     stopped: tuple[str, ...] = ()
     hopeless: int = 0
     saved: float = 0.0
+    bests: tuple[tuple[str, Entry], ...] = ()
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -108,9 +113,10 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     """
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
-    select: dict[str, str | None] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"] or "nmi", select.get("mode") or "max"
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric)])
+    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
+    aims = Aims.of(select)
+    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
     attempts = _attempts(loaded.table)
     keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
@@ -128,6 +134,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     asked = stops.asked(folder)
     stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
     saved = [row[_SAVED] for row in done.values() if row["status"] == "stopped" and row.get(_SAVED) is not None]
+    bests = _bests(loaded.table, own, (metric, mode), aims)
     lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
@@ -136,7 +143,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         missing=missing,
         begun=begun,
         metric=metric,
-        best=_best(loaded.table, own, metric, mode),
+        best=bests[0][1] if len(bests) == 1 else None,
         seconds_left=_seconds_left(lengths, begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         used=usage(loaded.table),
@@ -145,6 +152,7 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         stopped=tuple(stopped),
         hopeless=len(saved),
         saved=sum(saved),
+        bests=bests,
     )
 
 
@@ -222,15 +230,17 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
     return "silent" if heard is not None and heard > limit else "running"
 
 
-def _best(table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], metric: str, mode: str) -> Entry | None:
-    """The first entry of the leaderboard over one row per trial."""
+def _bests(
+    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], ranking: tuple[str, str], aims: Aims
+) -> tuple[tuple[str, Entry], ...]:
+    """The first entry of each data set's leaderboard over one row per trial."""
     rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
-        return None
+        return ()
     try:
-        return leaderboard(take(table, rows), metric, mode).entries[0]
+        return tuple((name, board.entries[0]) for name, board in leaderboards(take(table, rows), *ranking, aims))
     except UserError:
-        return None
+        return ()
 
 
 def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:

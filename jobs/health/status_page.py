@@ -21,6 +21,7 @@ from core.evaluation.rules import RULES, Rule
 from core.evaluation.trend import EPSILON, FEWEST
 from jobs.analysis import apart
 from jobs.analysis.outcomes import HEALTH
+from jobs.analysis.pareto import NO_AIMS, Aims, ranked
 from jobs.analysis.samples import METHOD, best_row
 from jobs.analysis.scores import LABEL_FREE, metric_name, uses_labels, within_trial
 from jobs.health import courses
@@ -211,7 +212,9 @@ class PageTrial:
     data_sets: int = 1
 
 
-def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool) -> PageTrial:
+def choose(
+    table: pa.Table, metric: str, *, maximise: bool, key: str | None, named: bool, aims: Aims = NO_AIMS
+) -> PageTrial:
     """The trial with this key, or else the best one: of the finished ones, or else of those that have a score.
 
     Args:
@@ -221,6 +224,7 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         maximise: whether a larger value of it is better.
         key: the whole key of a trial, or None.
         named: whether the user named the metric: then no other stands in for it.
+        aims: the constraints of the study; what breaks one is not the best.
 
     Raises:
         UserError: several studies have the trial, or no trial has a value of the metric.
@@ -239,9 +243,9 @@ def choose(table: pa.Table, metric: str, *, maximise: bool, key: str | None, nam
         return PageTrial(places[0], metric, maximise, 0)
     if len(places) == 1:
         return PageTrial(places[0], metric, maximise, 0)
-    statuses = table["status"].to_pylist()
+    statuses, of_ranked = table["status"].to_pylist(), ranked(table, aims)
     ends = {row: _end(table, row, metric) for row in places}
-    scored = [row for row, end in ends.items() if end is not None]
+    scored = [row for row, end in ends.items() if end is not None and of_ranked[row]]
     scored = [row for row in scored if statuses[row] in FINISHED] or scored
     best = best_row({row: ends[row] for row in scored}, table["attempt_id"].to_pylist(), maximise=maximise)
     if best is None:

@@ -119,7 +119,8 @@ class KeepRule:
     Attributes:
         metric: the study's metric; `best.nmi` is the value at the best epoch, `mean5.nmi` the mean of the last five.
         mode: which values are better, `max` or `min`.
-        every: all of them. Else a trial's are stored only if no stored ones are better, and worse ones are deleted.
+        every: all of them. Else a trial's are stored only if no stored ones of its data set are better, and worse ones
+            are deleted.
     """
 
     metric: str
@@ -159,7 +160,7 @@ def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: 
     place = folder / ASSIGNMENTS
     if storage.is_link(place):  # It may lead out of the results.
         return
-    own, others = rule.rank(attempt), _ranks(folder, rule.mode)
+    own, others = rule.rank(attempt), _ranks(folder, rule.mode, attempt.data_hash)
     # A trial runs again if its row was not finished: it was killed after it had stored its clusters. Of two attempts
     # that were stopped the earlier one is the trial's row, so its clusters stay.
     again = [file for file, (row, _) in others.items() if row.trial_key == attempt.trial_key]
@@ -170,6 +171,7 @@ def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: 
     epoch, found = scored
     part = "all" if data.parts is None else "train"
     about = {"epoch": epoch, "metric": attempt.best_metric, "value": rule.value(attempt), "part": part}
+    about["data"] = attempt.data_hash
     name = f"{attempt.trial_key}.{attempt.attempt_id}{ENDING}"
     storage.put(place / name, _content(table_of(found, ids_of(data)), attempt, about))
     # Every trial deletes only what a stored file beats, so of trials that end at the same time the best one stays.
@@ -309,8 +311,11 @@ def _rank(value: float | None, mode: str, attempt_id: str) -> tuple[bool, float,
     return value is None, 0.0 if value is None else -value if mode == "max" else value, attempt_id
 
 
-def _ranks(folder: Place, mode: str) -> dict[File, tuple[HeaderRow, tuple[bool, float, str]]]:
-    """Whose each whole file is, and its rank; files that are not as conclus writes them count for nothing."""
+def _ranks(folder: Place, mode: str, data: str) -> dict[File, tuple[HeaderRow, tuple[bool, float, str]]]:
+    """Whose each whole file of the data set is, and its rank; what is not as conclus writes it counts for nothing.
+
+    Files of earlier versions do not tell their data set: they count for each.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -321,7 +326,8 @@ def _ranks(folder: Place, mode: str) -> dict[File, tuple[HeaderRow, tuple[bool, 
             row = _owner(content)
             if (row.trial_key, row.attempt_id) == named:
                 about = _about(pq.read_metadata(pa.BufferReader(content)).metadata)
-                found[file] = row, _rank(about["value"], mode, row.attempt_id)
+                if about.get("data", data) == data:
+                    found[file] = row, _rank(about["value"], mode, row.attempt_id)
         except (IndexError, KeyError, RecursionError, TypeError, ValueError, OSError):
             continue
     return found

@@ -8,12 +8,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, counted
-from jobs.analysis import apart, selection
+from jobs.analysis import apart, data_sets, selection
+from jobs.analysis.data_sets import SeveralDataSetsError
+from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
-from jobs.analysis.scores import CONSENSUS, metric_column, metric_name, uses_labels
+from jobs.analysis.scores import CONSENSUS, about_labels, metric_column, metric_name
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
-from jobs.present.chosen import of_study
+from jobs.present.chosen import aims, of_study
 from jobs.present.effect import labels
 from jobs.present.inputs import one_trial
 from jobs.present.output import warn
@@ -80,17 +82,19 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     Args:
         folder: the study's folder.
         trial: the beginning of a trial's key; by default the trial with the best value of the study's metric in its
-            last epoch. Of equal ones it is the one that began first.
+            last epoch, of configurations that break no constraint. Of equal ones it is the one that began first.
         label_free: the best by consensus instead, which uses no labels.
 
     Raises:
-        UserError: there is no such trial, it is not finished, or no trial has a value of the metric.
+        UserError: there is no such trial, it is not finished, no trial has a value of the metric, or those that have
+            one are of several data sets.
     """
     study = study_name(folder)
     found = of_study(folder) if trial is None and not label_free else None
     metric, mode = (found.metric, found.mode) if found else (CONSENSUS, "max")
     names = [*_COLUMNS, *apart.COLUMNS, f"{PARAM}*", *selection.COLUMNS, metric, f"metric.{metric}", f"health.{metric}"]
-    loaded = load(folder, columns=names)
+    wishes = aims([folder])[0] if trial is None else NO_AIMS
+    loaded = load(folder, columns=[*names, *wishes.columns])
     warn([*(found.notes if found else ()), *loaded.notes, *loaded.skipped])
     table = loaded.need_rows().table
     if trial is not None:
@@ -106,18 +110,22 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     table, _ = apart.split(table)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
+        selection.refuse_mixed(table, "name a trial with --trial")
     column = metric_column(table.column_names, metric)
     values = dict(enumerate(table[column].to_pylist()))
-    finished = {row: values[row] for row, status in enumerate(table["status"].to_pylist()) if status in FINISHED}
+    rows = enumerate(zip(table["status"].to_pylist(), ranked(table, wishes), strict=True))
+    finished = {row: values[row] for row, (status, is_ranked) in rows if status in FINISHED and is_ranked}
+    try:
+        data_sets.refuse_several(table, [row for row, one in finished.items() if one is not None and isfinite(one)])
+    except SeveralDataSetsError as error:
+        raise UserError(f"{error} Name a trial with --trial. {_with_clusters(folder)}") from error
     row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
-        raise UserError(f"No finished trial of {study} has a value of {metric!r}: wait for one.")
-    value, labels = (
-        table[column][row].as_py(),
-        "which uses the labels" if uses_labels(column) else "which uses no labels",
-    )
+        keeping = " and keeps the study's constraints" if wishes.limits else ""
+        raise UserError(f"No finished trial of {study} has a value of {metric!r}{keeping}: wait for one.")
+    value = table[column][row].as_py()
     of = counted(len(finished), "finished trial")
-    why = f"the best of {of} by {metric_name(column)}, {labels}: {value:.3f}"
+    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {value:.3f}"
     return _choice(folder, table, row, f"trial {table['trial_key'][row]}{_told(table, row)} is {why}")
 
 
@@ -133,7 +141,7 @@ def forget_others(folder: Place) -> None:
     except storage.StorageError:
         raise
     except UserError:
-        return  # No trial has been scored.
+        return  # No trial has been scored, or the trials cannot be compared.
     if (own := (best["trial_key"], best["attempt_id"])) in found:
         assignments.forget(file for trial, file in found.items() if trial != own)
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from core.config.schema import nearest
 from core.errors import UserError
 from jobs.analysis import apart, selection
-from jobs.analysis.leaderboard import leaderboard, wanted_columns
+from jobs.analysis.data_sets import SeveralDataSetsError
+from jobs.analysis.leaderboard import Leaderboard, leaderboard, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.samples import best_row
-from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.analysis.scores import metric_name
 from jobs.present.inputs import one_trial
 from jobs.present.tables import cell_text
 from jobs.results.header import FINISHED
@@ -89,9 +91,9 @@ class TrialTopics:
         return {one for topic in self.topics for one in topic.documents}
 
 
-def read_columns(metric: str) -> list[str]:
+def read_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that `choose` reads."""
-    return [*wanted_columns(metric), *COLUMNS, "data_hash", "cluster_sizes", "params_json"]
+    return [*wanted_columns(metric, aims), *COLUMNS, "data_hash", "cluster_sizes", "params_json"]
 
 
 def has_some(table: pa.Table) -> bool:
@@ -99,14 +101,15 @@ def has_some(table: pa.Table) -> bool:
     return "topics" in table.column_names and table["topics"].null_count < table.num_rows
 
 
-def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None) -> TrialTopics:
+def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None, *, aims: Aims = NO_AIMS) -> TrialTopics:
     """The topics of one trial, matched with those of the other finished seeds of its configuration.
 
     Args:
-        table: Rows from `jobs.results.reader`, one per trial, with `read_columns(metric)`.
+        table: Rows from `jobs.results.reader`, one per trial, with `read_columns(metric, aims)`.
         metric: The metric by which the best configuration, and its best trial, are chosen.
         mode: `max` or `min`.
         trial: The beginning of a trial's key, instead of the best one.
+        aims: The constraints of the study; what breaks one is not the best.
 
     Raises:
         UserError: No trial has topics, there is no such trial, or no finished one has a value of the metric.
@@ -118,7 +121,11 @@ def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None) ->
             "No trial of these results has topics: only a topic model has them, such as the methods bat and nmf."
         )
     if trial is None:
-        return _found(table, *_best(table, rows, metric, mode), rows)
+        try:
+            board = leaderboard(table, metric, mode, aims)
+        except SeveralDataSetsError as error:
+            raise UserError(f"{error} Choose one with --where, or a trial with --trial.") from error
+        return _found(table, *_best(board, table, rows), rows)
     keys = [row["trial_key"] for row in rows]
     unknown = f"No trial with topics begins with {trial!r}: there are {nearest(trial, keys)}."
     key = one_trial(trial, set(keys), unknown)
@@ -169,10 +176,9 @@ def _whole(table: pa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return table.select(names).slice(row["place"], 1).to_pylist()[0]
 
 
-def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode: str) -> tuple[Mapping[str, Any], str]:
+def _best(board: Leaderboard, table: pa.Table, rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
     """The row of the best trial of the best configuration that has topics, and the sentence on it."""
-    board = leaderboard(table, metric, mode)
-    table = selection.with_consensus(table) if metric == CONSENSUS else table
+    table = selection.with_consensus(table) if board.metric == selection.CONSENSUS_COLUMN else table
     column, attempts = table[board.metric].to_pylist(), [row["attempt_id"] for row in rows]
     values: dict[tuple[str, str], dict[int, float | None]] = {}
     for place, row in enumerate(rows):
@@ -180,7 +186,7 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
             values.setdefault((row["study"], row["config_key"]), {})[place] = column[row["place"]]
     for entry in board.entries:
         several = values.get((entry.study, entry.config_key), {})
-        place = best_row(several, attempts, maximise=mode == "max")
+        place = best_row(several, attempts, maximise=board.mode == "max")
         if place is not None:
             short = short_names([*board.constant, *entry.params])
             told = " ".join(
@@ -188,6 +194,7 @@ def _best(table: pa.Table, rows: Sequence[Mapping[str, Any]], metric: str, mode:
             )
             why = f"the best of the best configuration by {metric_name(board.metric)} ({several[place]:.3f})"
             return rows[place], f"{why}{f': {told}' if told else ''}"
+    metric = metric_name(board.metric)
     raise UserError(f"No finished trial with topics has a value of {metric!r}: give another --metric, or --trial KEY.")
 
 

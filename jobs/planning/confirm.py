@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 
 from core.errors import UserError
+from jobs.analysis import data_sets
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
+from jobs.analysis.outcomes import lost_seeds
+from jobs.analysis.pareto import Aims
 from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name
 from jobs.planning import plan as planning
 from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedConfig, PlannedTrial
-from jobs.results.reader import load
+from jobs.results.reader import load, take
 from jobs.study.study import Study
 
 
@@ -24,9 +29,11 @@ class Heat:
     Attributes:
         race: The state of the race.
         board: The leaderboard of all the study's configurations, for their parameters.
-        values: The values by seed of each configuration that is done with every seed of the study.
+        values: The values by seed of each configuration that is done with every seed of the study; NaN for a seed whose
+            training failed.
         incomplete: Number of other configurations.
         lacking: The trials to run next.
+        data: The name of the data set; empty if the study has only one.
     """
 
     race: Race
@@ -34,6 +41,7 @@ class Heat:
     values: Values
     incomplete: int
     lacking: Sequence[PlannedTrial]
+    data: str = ""
 
 
 class Confirmation:
@@ -59,9 +67,18 @@ class Confirmation:
         _check(study, metric, most)
         self._results, self._metric, self._mode = results, metric, mode
         self._plan = known(planning.make(study), results)
-        self._cells = {one.config_key: one for one in self._plan.trials}
+        self.cells = {one.config_key: one for one in self._plan.trials}
         self.seeds = tuple(itertools.islice(_seeds(study.seeds), most))
         self.rule = RaceRule(looks(len(study.seeds), most), top, margin, mode == "max")
+
+    def of_each_data_set(self) -> list[Confirmation]:
+        """One confirmation for each data set: no score is compared across data sets."""
+        found: list[Confirmation] = []
+        for data in sorted({one.data_hash for one in self.cells.values()}):
+            own = copy(self)
+            own.cells = {key: one for key, one in self.cells.items() if one.data_hash == data}
+            found.append(own)
+        return found
 
     def heat(self) -> Heat:
         """The current state, from the stored rows.
@@ -70,17 +87,35 @@ class Confirmation:
             UserError: no configuration is done with every seed of the study.
         """
         study = self._plan.study
-        table = load([self._results], columns=wanted_columns(self._metric), studies=[study.name]).table
-        board = leaderboard(table, self._metric, self._mode)
+        aims = Aims.of(asdict(study.select))
+        table = load([self._results], columns=wanted_columns(self._metric, aims), studies=[study.name]).table
+        places = [place for place, key in enumerate(table["config_key"].to_pylist()) if key in self.cells]
+        if not places:
+            raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")
+        of_rows = data_sets.of_rows(table)
+        names = data_sets.names(table, of_rows)
+        table = take(table, places)
+        board = leaderboard(table, self._metric, self._mode, aims)
+        barred = {one.config_key for one in board.infeasible}
         # Trials that were stopped early are not comparable with trials that ran to the end.
-        known = by_seed(table, board.metric, ("ok",))
-        found = {key: known.get((study.name, key), {}) for key in self._cells}
-        complete = {key: values for key, values in found.items() if set(study.seeds) <= set(values)}
+        known, lost = by_seed(table, board.metric, ("ok",)), lost_seeds(table)
+        found = {
+            key: dict.fromkeys(lost.get((study.name, key), ()), math.nan) | known.get((study.name, key), {})
+            for key in self.cells
+            if key not in barred
+        }
+        own = study.seeds
+        complete = {
+            key: values
+            for key, values in found.items()
+            if set(own) <= set(values) and any(math.isfinite(values[seed]) for seed in own)
+        }
         if not complete:
             raise UserError(f"{study.name}: no configuration is done with every seed of the study: run it first")
         state = race(complete, self.seeds, self.rule)
         lacking = tuple(self._trial(key, seed) for key, seed in state.lacking)
-        return Heat(state, board, complete, len(found) - len(complete), lacking)
+        data = names[of_rows[places[0]]] if len(names) > 1 else ""
+        return Heat(state, board, complete, len(found) - len(complete), lacking, data)
 
     def plan(self, heat: Heat) -> Plan:
         """The study's plan with the added trials."""
@@ -90,7 +125,7 @@ class Confirmation:
         return replace(self._plan, trials=(*self._plan.trials, *new.values()))
 
     def _trial(self, key: str, seed: int) -> PlannedTrial:
-        one = self._cells[key]
+        one = self.cells[key]
         return PlannedConfig(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
 
 

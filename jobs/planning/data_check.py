@@ -14,6 +14,7 @@ from core.data.describe import described, noted
 from core.data.modalities import missing
 from core.data.stored import dense
 from core.errors import UserError
+from core.evaluation.names import direction, undeclared
 from core.seal import canonical_json
 from core.training import data_cache
 from core.training.frozen import is_frozen
@@ -24,6 +25,9 @@ from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
+from jobs.study.sections import SECONDS
+from jobs.study.space import covering
+from jobs.study.study import Study
 
 # So many data sets are described; of a plan with more, how many there are.
 _SHOWN = 3
@@ -102,7 +106,7 @@ def _cells(plan: Plan) -> Iterator[tuple[str, str, TrialConfig]]:
     for trial in plan.trials:
         yield trial.data_hash, trial.config_key, trial.config
     if plan.study.search.name == "optuna":
-        cell = planning.PlannedConfigs(plan.study).make({key: one.examples[0] for key, one in plan.study.space.items()})
+        cell = planning.PlannedConfigs(plan.study).make(covering(plan.study.space)[0])
         yield cell.data_hash, cell.key, cell.config
 
 
@@ -235,6 +239,8 @@ def _lacks_labels(plan: Plan, config: TrialConfig, data: Dataset, gates: Mapping
     named = {"trial.early_stopping.metric": config.early_stopping.metric, **gates}
     if study.metric_written:
         named["select.metric"] = study.select.metric
+    named |= {f"select.metrics.{one}": one for one in study.select.metrics}
+    named |= {f"select.constraints.{one}": one for one in study.select.constraints or ()}
     for place, metric in named.items():
         if metric is not None and uses_labels(metric):
             raise UserError(f"{place}: {metric} needs labels, and {data.name} has none: {_OTHERS}")
@@ -262,9 +268,18 @@ def _unknown(
     selecting = CONSENSUS if lacking else select.metric
     where = "select.metric" if plan.study.metric_written else "select.metric (left out)"
     named = {where: selecting, **{place: metric or selecting for place, metric in gates.items()}}
+    # A trial's time is none of its scores, and every trial has one.
+    named |= {f"select.metrics.{one}": one for one in select.metrics if one not in {SECONDS, selecting}}
+    named |= {f"select.constraints.{one}": one for one in select.constraints or () if one != SECONDS}
+    for one in select.metrics:
+        if one not in {SECONDS, selecting} and not direction(one):
+            raise UserError(f"select.metrics: nothing declares which values of {one} are better: leave it out")
+    if CONSENSUS in (select.constraints or ()):
+        raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
+        _refuse_undeclared(plan.study, named, method)
         for metric in dict.fromkeys(named.values()):
-            if metric not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
+            if metric.removeprefix("health.") not in {CONSENSUS, *SIGNALS} and not uses_labels(metric):
                 yield f"whether {metric} is reported is not known: the method {method} does not declare what it reports"
         return
     spelled = {*names, *(f"best.{one}" for one in names)}
@@ -274,6 +289,14 @@ def _unknown(
     for place, metric in named.items():
         if metric not in spelled and not (metric == CONSENSUS and LABEL_FREE in names):
             refuse_unreported(place, metric, names, of)
+    _refuse_undeclared(plan.study, named, method)
     early = plan.study.search.scheduler
     if early != "none" and selecting.rpartition(".")[2] in AT_THE_END:
         refuse_unreported(where, selecting, names - {*AT_THE_END}, f"{of} before the last epoch, which {early} needs")
+
+
+def _refuse_undeclared(study: Study, named: Mapping[str, str], method: str) -> None:
+    """Refuses a metric of which neither the study, nor conclus, nor the method says which values are better."""
+    for place, metric in named.items():
+        if not direction(metric, [method]) and not (study.mode_written and metric == study.select.metric):
+            raise UserError(f"{place}: {undeclared(metric)}: select by it, with `mode: max` or `mode: min`")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from core.config import trial as trial_config
@@ -17,9 +17,10 @@ from jobs.planning import plan as planning
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, existing
 from jobs.results.storage import Place
-from jobs.study import keys, trust, yaml_document
+from jobs.study import keys, space, trust, yaml_document
 from jobs.study import study as studies
 from jobs.study.plug_ins import plug_in_files
+from jobs.study.space import Range, Values
 
 if TYPE_CHECKING:
     from jobs.analysis.next_step import Advice
@@ -79,21 +80,21 @@ def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_s
     Raises:
         UserError: The proposed study is not valid, which would be a bug of conclus.
     """
-    advice = [_accepted(study, one) for one in advice if one.key in trial_config.flatten(study.trial)]
+    accepted = [_accepted(study, one) for one in advice if _trial_of(study, one.key)]
+    trial = deepcopy(dict(study.source["trial"]))
+    ranges = _advised(study, accepted, trial)
+    if any(one.kind == "fix" and one.key == "method.name" for one in accepted):
+        trial = _drop_unused(trial, ranges)
+    advice = [one for one in accepted if not _is_gone(one.key, study, ranges)]
     content: dict[str, Any] = {
         "study": study.name,
-        "trial": deepcopy(dict(study.source["trial"])),
-        "space": _space(study, advice),
+        "trial": trial,
+        "space": space.written(ranges),
         "seeds": _seeds(study.seeds, advice, most_seeds),
         "select": asdict(study.select),
         "resources": asdict(study.resources),
+        "search": _search(study, ranges),
     }
-    for one in advice:
-        if one.kind == "fix":
-            _fix(content["trial"], one.key, one.values[0])
-        if one.kind == "fix" and one.key.removesuffix(".name") == "method":
-            _drop_unused(content)
-    content["search"] = _search(study, content["space"])
     text = "".join(f"# {line}\n" for line in ["Proposed by conclus next from the results:", *map(sentence, advice)])
     text += yaml_document.write(content)
     return _counted(text, studies.parse(text, "the next study", Path()), advice, results)
@@ -107,6 +108,7 @@ def sentence(one: Advice) -> str:
         "refine": f"refine to {shown}",
         "fix": f"fix at {shown}",
         "noisy": f"more seeds over {shown}",
+        "open": f"go on with {shown}",
         "keep": "keep",
     }[one.kind]
     return f"{one.key}: {what}; {one.why}."
@@ -117,6 +119,8 @@ def sentence(one: Advice) -> str:
 
 def _accepted(study: studies.Study, one: Advice) -> Advice:
     """The advice with values that the parameter accepts; if no new value is allowed, the advice changes."""
+    if [key for _, key, _, _ in space.walk(study.space)].count(one.key) > 1:
+        return replace(one, kind="keep", why="it has a range of its own for several values of another parameter")
     native = [value for value in (_native(study, one, value) for value in one.values) if value is not None]
     values = tuple(value for i, value in enumerate(native) if value not in native[:i])
     if one.kind == "extend" and not one.is_range and len(values) == 1:
@@ -147,23 +151,83 @@ def _spellings(value: Any) -> list[Any]:
 
 def _is_allowed(study: studies.Study, key: str, value: Any) -> bool:
     mistakes = Mistakes()
-    trial_config.read_trial(keys.overlay(deepcopy(dict(study.trial)), {key: value}), (), mistakes)
+    trial = deepcopy(dict(_trial_of(study, key) or study.trial))
+    trial_config.read_trial(keys.overlay(trial, {key: value}), (), mistakes)
     # Mistakes at other keys do not count: options of the base's plug-in are wrong for another plug-in's name.
     return not [one for one in mistakes.found if ".".join(one.place) == key]
+
+
+def _trial_of(study: studies.Study, key: str) -> Mapping[str, Any] | None:
+    """A trial of the study that has the key: its base, or one with the value in whose space the key is; else None."""
+    trials = (
+        keys.overlay(study.trial, chosen)
+        for _, own, _, chosen in space.walk(study.space)
+        if key.removesuffix(".name") == own.removesuffix(".name")
+    )
+    for trial in (study.trial, *trials):
+        whole = trial_config.to_mapping(trial_config.read_whole(trial, (), Mistakes()))
+        if key in trial_config.flatten(whole):
+            return whole
+    return None
 
 
 # The document
 
 
-def _space(study: studies.Study, advice: Sequence[Advice]) -> dict[str, Any]:
-    """The ranges of the study as written, replaced where there is advice."""
-    space = {keys.matches(key, study.trial)[0]: content for key, content in study.source["space"].items()}
+def _advised(study: studies.Study, advice: Sequence[Advice], trial: dict[str, Any]) -> dict[str, Range]:
+    """The ranges of the study, replaced where there is advice; values that are fixed go into the trial."""
+    listed = study.search.name == "grid"
+    ranges = _replaced(study.space, {one.key: one for one in advice}, listed=listed)
+    varied = {key for _, key, _, _ in space.walk(study.space)}
     for one in advice:
-        if one.kind == "fix":
-            space.pop(one.key, None)
-        elif one.kind != "keep" or one.key not in space:
-            space[one.key] = _range(one, listed=study.search.name == "grid")
-    return space
+        field = one.key.removesuffix(".name")
+        if field in ranges and field != one.key:
+            _choose(trial, ranges, field, one)
+        elif one.kind == "fix" and (one.key in ranges or one.key not in varied):
+            ranges.pop(one.key, None)
+            _fix(trial, one.key, one.values[0])
+        elif not {one.key, field} & varied and not any(one.key.startswith(f"{key}.") for key in varied):
+            ranges[one.key] = space.read_range(_range(one, listed=listed))
+    return ranges
+
+
+def _choose(trial: dict[str, Any], ranges: dict[str, Range], field: str, one: Advice) -> None:
+    """Sets a plug-in of which one choice is left; the space of that choice is then the study's."""
+    if one.kind == "fix" and len(ranges[field].examples) == 1:
+        chosen = ranges.pop(field)
+        trial[field] = chosen.examples[0]
+        ranges |= space.branch(chosen, chosen.examples[0])
+
+
+def _replaced(ranges: Mapping[str, Range], advice: Mapping[str, Advice], *, listed: bool) -> dict[str, Range]:
+    """Ranges and those of their values' spaces with the advised values."""
+    found: dict[str, Range] = {}
+    for key, one in ranges.items():
+        found[key] = one
+        if isinstance(one, Values):
+            branches = tuple(_replaced(space.branch(one, value), advice, listed=listed) for value in one.values)
+            found[key] = Values(one.values, branches if one.branches else ())
+        named, own = advice.get(f"{key}.name"), advice.get(key)
+        if named and named.kind != "keep":
+            found[key] = _named(found[key], named)
+        elif own and own.kind == "fix":
+            found[key] = Values(own.values[:1])
+        elif own and own.kind != "keep":
+            found[key] = space.read_range(_range(own, listed=listed))
+    return found
+
+
+def _named(one: Range, advice: Advice) -> Range:
+    """The choices of a plug-in that have one of the advised names, which results have without folders."""
+    names = {str(name).replace("_", "-") for name in advice.values}
+    kept = [value for value in one.examples if PurePath(space.label(value)).name.replace("_", "-") in names]
+    return Values(tuple(kept), tuple(space.branch(one, value) for value in kept)) if kept else one
+
+
+def _is_gone(key: str, study: studies.Study, ranges: Mapping[str, Range]) -> bool:
+    """Whether a key was varied only for a choice that the next study does not have."""
+    before, now = ({own for _, own, _, _ in space.walk(one)} for one in (study.space, ranges))
+    return key in before - now and key not in study.space
 
 
 def _range(one: Advice, *, listed: bool) -> dict[str, Any]:
@@ -191,12 +255,12 @@ def _fix(trial: dict[str, Any], key: str, value: Any) -> None:
         trial[head].pop(place[-1], None)
 
 
-def _drop_unused(content: dict[str, Any]) -> None:
-    """Leaves out what the one method that is left does not use."""
-    names = trial_config.unused(keys.get(content["trial"], "method.name") or content["trial"]["method"])
-    content["trial"] = trial_config.without(content["trial"], names)
-    for key in [one for one in content["space"] if {one, one.partition(".")[0]} & {*names}]:
-        del content["space"][key]
+def _drop_unused(trial: dict[str, Any], ranges: dict[str, Range]) -> dict[str, Any]:
+    """Leaves out what the one method that is left does not use; returns the trial."""
+    names = trial_config.unused(keys.get(trial, "method.name") or trial["method"])
+    for key in [one for one in ranges if {one, one.partition(".")[0]} & {*names}]:
+        del ranges[key]
+    return trial_config.without(trial, names)
 
 
 def _seeds(seeds: Sequence[int], advice: Sequence[Advice], most: int) -> list[int]:
@@ -205,10 +269,10 @@ def _seeds(seeds: Sequence[int], advice: Sequence[Advice], most: int) -> list[in
     return [*seeds, *fresh]
 
 
-def _search(study: studies.Study, space: Mapping[str, Any]) -> dict[str, Any]:
-    finite = all(set(content) <= {"grid", "choice"} for content in space.values())
+def _search(study: studies.Study, ranges: Mapping[str, Range]) -> dict[str, Any]:
+    listed = all(isinstance(one, Values) for _, _, one, _ in space.walk(ranges))
     search = {key: value for key, value in asdict(study.search).items() if value is not None}
-    return {"name": "grid"} if finite else search
+    return {"name": "grid"} if listed else search
 
 
 def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results: str) -> Proposal:
@@ -217,7 +281,7 @@ def _counted(text: str, study: studies.Study, advice: Sequence[Advice], results:
     try:
         plan = planning.make(study)
     except UserError as error:
-        cells = study.search.trials or math.prod(len(one.finite or ()) for one in study.space.values())
+        cells = study.search.trials or math.prod(space.sizes(study.space))
         count = cells * len(study.seeds)
         return Proposal(
             text, advice, count, count, f"Trials that are already done cannot be counted here: {error}", foreign

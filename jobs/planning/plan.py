@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,12 @@ class Plan:
     def open(self) -> bool:
         """Whether a search algorithm has yet to choose configurations."""
         return len(self.trials) < self.n_trials
+
+    @property
+    def has_several_data_sets(self) -> bool:
+        """Whether its trials are of several data sets: then no one configuration is the best of all."""
+        varied = self.open and any(key.partition(".")[0] == "data" for key in self.study.space)
+        return varied or len({one.data_hash for one in self.trials}) > 1
 
     @property
     def n_trials(self) -> int:
@@ -131,11 +138,12 @@ def make(study: Study) -> Plan:
     """The plan of a study; without trials if a search algorithm chooses the configurations by results.
 
     Raises:
-        UserError: it has too many trials, or its data cannot be found or read.
+        UserError: it has too many trials, its data cannot be found or read, or its scheduler compares trials of several
+            data sets.
     """
     if study.search.name == "optuna":
-        PlannedConfigs(study).make({key: one.examples[0] for key, one in study.space.items()})
-        return Plan(study, (), study.search.trials or 0, 0)
+        PlannedConfigs(study).make(space.covering(study.space)[0])
+        return _comparable(Plan(study, (), study.search.trials or 0, 0))
     assignments = _cells(study)
     made = PlannedConfigs(study)
     whole = [made.make(assignment) for assignment in assignments]
@@ -146,14 +154,34 @@ def make(study: Study) -> Plan:
     order = _order(study, len(kept))
     trials = tuple(kept[cell].trial(study.seeds[seed]) for cell, seed in order)
     notes = tuple(_merged(study, whole, cells))
-    return Plan(study, trials, len(kept), len(assignments) - len(kept), notes)
+    return _comparable(Plan(study, trials, len(kept), len(assignments) - len(kept), notes))
+
+
+def _comparable(plan: Plan) -> Plan:
+    """The plan; its scheduler may not compare scores across data sets.
+
+    Raises:
+        UserError: it does.
+    """
+    scheduler = plan.study.search.scheduler
+    if scheduler != "none" and plan.has_several_data_sets:
+        raise UserError(
+            f"{plan.study.name}: search.scheduler: {scheduler} compares the scores of trials while they run, and no "
+            "score is compared across data sets: leave it out, or write a study for each data set"
+        )
+    return plan
 
 
 def _merged(study: Study, cells: Sequence[PlannedConfig], kept: Mapping[str, PlannedConfig]) -> Iterator[str]:
     """A sentence for each method for which cells of the space are one configuration, since it uses not all keys."""
+    varied_for = [
+        (key, keys.methods(study.trial, space.narrowed(study.space, chosen)))
+        for _, key, _, chosen in space.walk(study.space)
+    ]
     for name in keys.methods(study.trial, study.space):
         names = unused(name)
-        varied = [key for key in study.space if {key, key.partition(".")[0]} & {*names}]
+        every = dict.fromkeys(key for key, of in varied_for if name in of)
+        varied = [key for key in every if {key, key.partition(".")[0]} & {*names}]
         own = [one for one in cells if one.config.method.name == name]
         different = sum(one.config.method.name == name for one in kept.values())
         if varied and len(own) > different:
@@ -175,11 +203,8 @@ def _cells(study: Study) -> list[dict[str, Any]]:
         count = study.search.trials or 0
         _refuse_too_many(count * len(study.seeds))
         return space.sample(study.space, count, study.search.seed)
-    total = 1
-    for one in study.space.values():
-        total *= len(one.finite or ())
-    _refuse_too_many(total * len(study.seeds))
-    return space.grid(study.space)
+    _refuse_too_many(math.prod(space.sizes(study.space)) * len(study.seeds))
+    return list(space.grid(study.space))
 
 
 def _refuse_too_many(count: int) -> None:
@@ -192,11 +217,8 @@ def _refuse_too_many(count: int) -> None:
 
 def _order(study: Study, n_cells: int) -> list[tuple[int, int]]:
     """(cell, seed) indices in running order."""
-    sizes = [len(one.finite or ()) for one in study.space.values()]
-    product = 1
-    for size in sizes:
-        product *= size
-    if study.search.name == "random" or product != n_cells:
+    sizes = space.sizes(study.space)
+    if study.search.name == "random" or math.prod(sizes) != n_cells:
         return [(cell, seed) for cell, seed in space.balanced_order([n_cells, len(study.seeds)], mixed=False)]
     index = {values: i for i, values in enumerate(space.indices(sizes))}
     return [(index[one[:-1]], one[-1]) for one in space.balanced_order([*sizes, len(study.seeds)])]

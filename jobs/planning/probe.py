@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.seal import canonical_json
 from jobs.planning.plan import Plan, PlannedConfig, PlannedConfigs
 from jobs.study.plug_ins import plug_in_files
+from jobs.study.space import covering
 from jobs.study.study import Study
 
 
@@ -87,8 +88,8 @@ def _cells(plan: Plan) -> list[PlannedConfig]:
 def _ends(study: Study) -> Iterable[PlannedConfig]:
     """Configurations that together contain each example of each range."""
     made = PlannedConfigs(study)
-    for place in range(max(len(one.examples) for one in study.space.values())):
-        yield made.make({key: one.examples[min(place, len(one.examples) - 1)] for key, one in study.space.items()})
+    for assignment in covering(study.space):
+        yield made.make(assignment)
 
 
 def _distinct(cells: Iterable[PlannedConfig]) -> Iterable[PlannedConfig]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.config import trial as trial_config
 from core.config.schema import Mistakes, Place
-from core.errors import UserError
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from core.errors import UserError, counted
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction
 from jobs.planning import plan as planning
 from jobs.planning.known import known
 from jobs.study import keys, study, yaml_document
@@ -46,16 +46,19 @@ class Gate:
     """The condition for the next stage to start: exactly one of `improves`, `at_least` and `at_most`.
 
     Attributes:
-        metric: the metric of the best configuration; by default the study's own.
+        metric: the metric of the configurations; by default the study's own.
         improves: `interval`: the best is better than the best of the stage before, by more than the interval.
-        at_least: the smallest mean over seeds that passes.
-        at_most: the largest mean over seeds that passes.
+        at_least: a configuration's true value is at least this: its lower 95 % bound, corrected for the number of
+            configurations, is.
+        at_most: a configuration's true value is at most this: its upper bound, corrected in the same way, is.
+        mean: whether `at_least` and `at_most` look at the largest (smallest) mean instead, which is partly luck.
     """
 
     metric: str | None = None
     improves: Literal["interval"] | None = None
     at_least: float | None = None
     at_most: float | None = None
+    mean: bool = False
 
     @property
     def n_conditions(self) -> int:
@@ -66,8 +69,9 @@ class Gate:
     def conditions(self) -> list[str]:
         """The conditions that are set, in words."""
         words = ["improves by its interval"] if self.improves else []
-        words += [] if self.at_least is None else [f"is at least {self.at_least:g}"]
-        return words + ([] if self.at_most is None else [f"is at most {self.at_most:g}"])
+        is_ = "has a mean of" if self.mean else "is"
+        words += [] if self.at_least is None else [f"{is_} at least {self.at_least:g}"]
+        return words + ([] if self.at_most is None else [f"{is_} at most {self.at_most:g}"])
 
 
 @dataclass(frozen=True)
@@ -131,30 +135,46 @@ class StagedStudy:
         gate = self.stages[place].gate
         if gate is None:
             return None
-        from jobs.analysis.gate import improves, reaches
-        from jobs.analysis.leaderboard import by_seed, leaderboard, wanted_columns
+        from jobs.analysis.gate import improves, reaches, with_lost
+        from jobs.analysis.leaderboard import leaderboard, wanted_columns
+        from jobs.analysis.pareto import Aims
         from jobs.analysis.scores import default_mode
-        from jobs.results.reader import load
+        from jobs.results.reader import load, take
 
-        own = self.stages[place].study.select
-        metric = gate.metric or own.metric
-        mode = own.mode if metric == own.metric else default_mode(metric)
-        names = [one.study.name for one in self.stages[max(0, place - 1) : place + 1]]
-        table = load([results], columns=wanted_columns(metric), studies=names if gate.improves else names[-1:]).table
-        board = leaderboard(table, metric, mode)
-        values = by_seed(table, board.metric)
-        now, before = (self._planned(at, results, values) for at in (place, max(0, place - 1)))
+        own = self.stages[place].study
+        metric = gate.metric or own.select.metric
+        if gate.improves and metric == own.select.metric:
+            mode = own.select.mode
+        elif gate.improves:
+            mode = default_mode(metric, keys.methods(own.trial, own.space))
+        else:
+            mode = "max" if gate.at_most is None else "min"
+        before, now = (self._planned(at, results) for at in (max(0, place - 1), place))
+        wanted = before | now if gate.improves else now
+        aims = Aims.of(asdict(own.select))
+        studies = sorted({name for name, _ in wanted})
+        table = load([results], columns=wanted_columns(metric, aims), studies=studies).table
+        # Others may be of earlier plug-ins, or of what the data were before.
+        cells = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+        table = take(table, [row for row, cell in enumerate(cells) if cell in wanted])
+        threshold = gate.at_most if gate.at_least is None else gate.at_least
+        board = leaderboard(table, metric, mode, aims)
+        # What breaks a constraint is never the best, so it opens no gate.
+        barred = {(one.study, one.config_key) for one in board.infeasible}
+        found, n_lost = with_lost(table, board.metric, maximise=mode == "max", threshold=threshold)
+        values = {key: cell for key, cell in found.items() if key not in barred}
+        ones, others = ([values[cell] for cell in values if cell in stage] for stage in (now, before))
         if gate.improves:
-            return improves(metric, now, before, maximise=mode == "max")
-        return reaches(metric, now, at_least=gate.at_least, at_most=gate.at_most)
+            found = improves(metric, ones, others, maximise=mode == "max")
+        else:
+            found = reaches(metric, ones, at_least=gate.at_least, at_most=gate.at_most, of_mean=gate.mean)
+        told = f" ({counted(n_lost, 'trial')} whose training failed {'counts' if n_lost == 1 else 'count'} as worst)"
+        return replace(found, why=found.why + told) if n_lost else found
 
-    def _planned(
-        self, place: int, results: str, values: Mapping[tuple[str, str], dict[int, float]]
-    ) -> list[dict[int, float]]:
-        """The values by seed of a stage's own configurations: results may hold others, of earlier plug-ins, beside."""
-        keys = {one.config_key for one in known(planning.make(self.at(place, results)), results).trials}
+    def _planned(self, place: int, results: str) -> set[tuple[str, str]]:
+        """The study and the key of each configuration of a stage."""
         name = self.stages[place].study.name
-        return [cell for (of, key), cell in values.items() if of == name and key in keys]
+        return {(name, one.config_key) for one in known(planning.make(self.at(place, results)), results).trials}
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> StagedStudy:
@@ -203,9 +223,17 @@ class _Reader:
             from_best = entry.get("from") == "best"
             start = stages[-1].study.trial if from_best and stages else base
             made = self._attempt(functools.partial(self.stage, place, entry, start))
+            if made and gate and gate.improves and gate.metric:
+                self._check_direction((STAGES, str(place), "continue_if", "metric"), gate.metric, made)
             if made:
                 stages.append(Stage(entry["name"], made, gate, from_best, entry))
         return stages
+
+    def _check_direction(self, where: Place, metric: str, stage: Study) -> None:
+        if metric != stage.select.metric and not direction(metric, keys.methods(stage.trial, stage.space)):
+            self._mistakes.add(
+                where, f"nothing declares whether larger values of {metric!r} are better: give at_least or at_most"
+            )
 
     def stage(self, place: int, entry: Mapping[str, Any], start: Mapping[str, Any]) -> Study:
         """The study of one stage that starts from the trial `start`.
@@ -310,6 +338,8 @@ class _Reader:
         gate = trial_config.read_section(Gate, entry["continue_if"], where, self._mistakes)
         if gate.n_conditions != 1 and isinstance(entry["continue_if"], dict):
             self._mistakes.add(where, "exactly one of improves: interval, at_least and at_most is needed")
+        if gate.mean and gate.improves:
+            self._mistakes.add((*where, "mean"), "it belongs to at_least and at_most, and improves compares intervals")
         if gate.improves and place == 0:
             self._mistakes.add((*where, "improves"), "there is no stage before the first")
         select = self._common.get("select")
@@ -337,13 +367,17 @@ def _selected(stage: Study, results: str) -> Select:
 def _best(stage: Study, results: str) -> trial_config.TrialConfig:
     """The best configuration of a stage by its metric."""
     from jobs.analysis.leaderboard import leaderboard, wanted_columns
-    from jobs.results.reader import load
+    from jobs.analysis.pareto import Aims
+    from jobs.results.reader import load, take
 
     select = _selected(stage, results)
-    table = load([results], columns=wanted_columns(select.metric), studies=[stage.name]).table
-    ranked = [one.config_key for one in leaderboard(table, select.metric, select.mode).entries]
+    aims = Aims.of(asdict(select))
+    table = load([results], columns=wanted_columns(select.metric, aims), studies=[stage.name]).table
     configs = {one.config_key: one.config for one in known(planning.make(stage), results).trials}
-    found = next((configs[key] for key in ranked if key in configs), None)
+    # Others may be of earlier plug-ins, or of what the data were before.
+    table = take(table, [row for row, key in enumerate(table["config_key"].to_pylist()) if key in configs])
+    ranked = leaderboard(table, select.metric, select.mode, aims).entries if table.num_rows else ()
+    found = next((configs[one.config_key] for one in ranked), None)
     if found is None:
         raise UserError(f"{stage.name} has no results for its planned configurations: run it first")
     return found

@@ -1,30 +1,33 @@
 """Search with Optuna's TPE: the next configuration depends on all earlier results, also those of earlier runs.
 
+What breaks a constraint of the study is worse than all that keeps them, see Optuna's `Trial.set_constraint`.
 Optuna stores nothing: its study is rebuilt from the stored results each time. So a search continues after any
 interruption, and from rows copied from another machine. Every configuration runs with all seeds; Optuna gets the mean.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import PurePath
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from cluster.executor import Event
-from core.config.trial import unused
+from core.config.trial import flatten
 from core.errors import UserError
+from jobs.analysis.pareto import Aims, Limits, column, violation
 from jobs.analysis.scores import within_trial
 from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
-from jobs.study.keys import methods
-from jobs.study.space import Integer, LogUniform, Range, Uniform
+from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, walk
 from jobs.study.study import Study
 
 if TYPE_CHECKING:
@@ -33,21 +36,36 @@ if TYPE_CHECKING:
 FAILED = "failed"
 
 _REPEATS = 50
-"""The space counts as exhausted after this many draws in a row of known configurations."""
+"""After this many draws in a row of known configurations, the space is listed or counts as exhausted."""
+_LISTED = 10_000
+"""At most so many configurations of a space are listed."""
+_MOST = 100
+"""At most so many configurations are tried to find that of a row, whose parameters may be anything."""
 
 
 @dataclass
 class _Asked:
-    """A configuration of the search and the values of its seeds."""
+    """A configuration of the search, the values of its seeds, and those that the constraints are on."""
 
     assignment: Mapping[str, Any]
     cell: PlannedConfig
     values: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
+    limited: dict[int, Mapping[str, float | None]] = field(default_factory=dict[int, "Mapping[str, float | None]"])
 
     def mean(self) -> float | None:
         """The mean over the seeds with a finite value; None if there are none."""
         found = [one for one in self.values.values() if one is not None and math.isfinite(one)]
         return fmean(found) if found else None
+
+    def violations(self, limits: Mapping[str, Limits]) -> dict[str, float]:
+        """For each constraint, how far the mean over the seeds is beyond it; without those that have no value."""
+        found: dict[str, float] = {}
+        for name, limit in limits.items():
+            values = [value for one in self.limited.values() if (value := one.get(name)) is not None]
+            over = violation([value for value in values if math.isfinite(value)], limit)
+            if over is not None:
+                found[name] = over
+        return found
 
 
 class Asking:
@@ -81,6 +99,7 @@ class Asking:
         asked, seed = self._places[event.key]
         failed = event.kind == "died" or event.data.get("status") == FAILED
         asked.values[seed] = None if failed else event.data.get("value")
+        asked.limited[seed] = {} if failed else event.data.get("limited", {})
 
     def _enqueue(self, asked: _Asked) -> None:
         """Queues the seeds of a configuration that have no value yet; each trial's key is made only here."""
@@ -92,23 +111,39 @@ class Asking:
         # Rebuilt for each configuration, so that a resumed search proposes the same as an uninterrupted one. A study
         # that is kept has its trials in the order in which they ended, and TPE depends on the order. After 400
         # configurations rebuilding takes 20 ms, about as long as TPE's own draw.
-        search, distributions = _optuna_study(self._study, list(self._asked.values()))
+        search = _optuna_study(self._study, list(self._asked.values()))
         for _ in range(_REPEATS):
-            trial = search.ask(distributions)
-            assignment = {key: _value(one, trial.params[key]) for key, one in self._study.space.items()}
+            trial = search.ask()
+            assignment = _suggested(trial, self._study.space)
             cell = self._cells.make(assignment)
-            if cell.key not in self._asked:
-                self._asked[cell.key] = _Asked(assignment, cell)
-                self._enqueue(self._asked[cell.key])
+            if self._is_new(assignment, cell):
                 return
             # Reporting its value again makes the sampler draw something else.
-            _close(search, trial, self._asked[cell.key].mean())
-        self._exhausted = True
+            known = self._asked[cell.key]
+            _close(search, trial, known.mean(), known.violations(_limits(self._study)))
+        # TPE draws what was good, so it may leave out the rest of a space that can be listed.
+        ranges = [one for _, _, one, _ in walk(self._study.space)]
+        listed = grid(self._study.space) if all(one.finite is not None for one in ranges) else ()
+        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(listed, _LISTED))
+
+    def _is_new(self, assignment: Mapping[str, Any], cell: PlannedConfig) -> bool:
+        """Queues a configuration if the search does not know it yet."""
+        if cell.key in self._asked:
+            return False
+        self._asked[cell.key] = _Asked(assignment, cell)
+        self._enqueue(self._asked[cell.key])
+        return True
 
 
-def _close(search: optuna.Study, trial: optuna.Trial, value: float | None) -> None:
+def _limits(study: Study) -> Mapping[str, Limits]:
+    return Aims.of(asdict(study.select)).limits
+
+
+def _close(search: optuna.Study, trial: optuna.Trial, value: float | None, violations: Mapping[str, float]) -> None:
     from optuna.trial import TrialState
 
+    for name, one in violations.items():
+        trial.set_constraint(name, one)
     if value is None:
         search.tell(trial, state=TrialState.FAIL)
     else:
@@ -127,24 +162,28 @@ def known_cells(study: Study, results: str) -> list[_Asked]:
     of another base configuration, other data or another space are left out.
     """
     made = PlannedConfigs(study)
-    # Methods are those of the study and not of the rows, whose names may be anything.
-    idle = {PurePath(one).name: unused(one) for one in methods(study.trial, study.space)}
     found: dict[str, _Asked] = {}
+    of_key: dict[str, _Asked | None] = {}
     for row in _rows(study, results):
-        assignment = _assignment(study.space, row, idle)
-        if assignment is None:
+        key = row["config_key"]
+        if key not in of_key:
+            of_key[key] = _stored_cell(study, made, row)
+        if (asked := of_key[key]) is None:
             continue
-        if row["config_key"] not in found:
-            try:
-                cell = made.make(assignment)
-            except UserError:
-                continue
-            if cell.key != row["config_key"]:
-                continue
-            found[cell.key] = _Asked(assignment, cell)
+        found[key] = asked
         if row["status"] in FINISHED and row["seed"] in study.seeds:
-            found[row["config_key"]].values[row["seed"]] = row["value"]
+            asked.values[row["seed"]] = row["value"]
+            asked.limited[row["seed"]] = row["limited"]
     return list(found.values())
+
+
+def _stored_cell(study: Study, made: PlannedConfigs, row: Mapping[str, Any]) -> _Asked | None:
+    """The configuration of a row; None if the search could not have made it."""
+    for assignment in islice(_assignments(study.space, row["params"]), _MOST):
+        with contextlib.suppress(UserError):
+            if (cell := made.make(assignment)).key == row["config_key"]:
+                return _Asked(assignment, cell)
+    return None
 
 
 def _rows(study: Study, results: str) -> list[dict[str, Any]]:
@@ -152,32 +191,56 @@ def _rows(study: Study, results: str) -> list[dict[str, Any]]:
     from jobs.results.reader import load
 
     metric = within_trial(study.select.metric)
-    columns = ["params_json", f"metric.{metric}", f"health.{metric}"]
+    aims = Aims.of(asdict(study.select))
+    columns = ["params_json", f"metric.{metric}", f"health.{metric}", *aims.columns]
     try:
         table = load([results], columns=columns, studies=[study.name]).table
     except UserError:  # nothing has run yet
         return []
+    sources = {name: column(table.column_names, name) for name in aims.limits}
     rows = sorted(table.to_pylist(), key=lambda row: row["attempt_id"])
     for row in rows:
         value = row.get(f"metric.{metric}")
         row["value"] = row.get(f"health.{metric}") if value is None else value
+        row["limited"] = {name: row[source] for name, source in sources.items() if source}
         row["params"] = records.parameters(row["params_json"])
     return rows
 
 
-def _assignment(
-    space: Mapping[str, Range], row: Mapping[str, Any], idle: Mapping[str, tuple[str, ...]]
-) -> dict[str, Any] | None:
-    """The row's values of the space's keys; None if any is missing.
+def _assignments(space: Mapping[str, Range], params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The configurations of a space that a row with these parameters may be of; the key of the row decides.
 
-    A key that the row's method does not use has the middle of its range: any value gives the same configuration.
+    Results hold a plug-in as its options and a path as the name of its file, so several values may fit. A key that the
+    row's method does not use, or that is at its default, is not in results.
     """
-    names = idle.get(str(row["params"].get("method.name")), ())
-    middles = {key: one.at(0.5) for key, one in space.items() if {key, key.partition(".")[0]} & {*names}}
-    params = middles | row["params"]
-    if not all(key in params for key in space):
-        return None
-    return {key: params[key] for key in space}
+    if not space:
+        yield {}
+        return
+    (key, one), *others = space.items()
+    for value in _fitting(key, one, params):
+        for own in _assignments(branch(one, value), params):
+            for rest in _assignments(dict(others), params):
+                yield {key: value} | own | rest
+
+
+def _fitting(key: str, one: Range, params: Mapping[str, Any]) -> Sequence[Any]:
+    """The values of a range that a row with these parameters may have, the likeliest first."""
+    if any(name == key or name.startswith(f"{key}.") for name in params):
+        if isinstance(one, Uniform | Integer):
+            return [params[key]]
+        return [value for value in one.examples if _may_be(key, value, params)] or [params[key]] * (key in params)
+    return [one.at(0.5), *one.examples]
+
+
+def _may_be(key: str, value: Any, params: Mapping[str, Any]) -> bool:
+    """Whether a row with these parameters may be of this value, a plug-in or any other."""
+    parts = {key: value} if key in params else flatten({key: value if isinstance(value, Mapping) else {"name": value}})
+    return all(_as_stored(one) == _as_stored(params.get(name, one)) for name, one in parts.items())
+
+
+def _as_stored(value: Any) -> Any:
+    """A value as it is compared with one of results, which have no folders and may have another spelling of a name."""
+    return PurePath(value.partition("?")[0]).name.replace("_", "-") if isinstance(value, str) else value
 
 
 def _optuna() -> Any:
@@ -191,9 +254,8 @@ def _optuna() -> Any:
     return optuna
 
 
-def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, dict[str, Any]]:
+def _optuna_study(study: Study, known: Sequence[_Asked]) -> optuna.Study:
     optuna = _optuna()
-    distributions = {key: _distribution(one) for key, one in study.space.items()}
     # A different seed for each number of known configurations: the same seed would draw the same one again.
     seed = random.Random(f"{study.search.seed}:{len(known)}").getrandbits(32)  # noqa: S311 - a search, not a secret
     sampler = optuna.samplers.TPESampler(seed=seed)
@@ -201,10 +263,50 @@ def _optuna_study(study: Study, known: Sequence[_Asked]) -> tuple[optuna.Study, 
     search = optuna.create_study(sampler=sampler, direction=direction)
     for one in known:
         value = one.mean()
-        params = {key: _stored(study.space[key], one.assignment[key]) for key in study.space}
-        if value is not None and all(value is not None for value in params.values()):
-            search.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
-    return search, distributions
+        told = list(_told(study.space, one.assignment))
+        if value is not None and all(given is not None for _, _, given in told):
+            params = {name: given for name, _, given in told}
+            distributions = {name: _distribution(range_) for name, range_, _ in told}
+            over = one.violations(_limits(study))
+            search.add_trial(
+                optuna.create_trial(params=params, distributions=distributions, value=value, constraints=over)
+            )
+    return search
+
+
+def _suggested(trial: optuna.Trial, space: Mapping[str, Range], prefix: str = "") -> dict[str, Any]:
+    """The configuration that Optuna suggests: the ranges of a value are asked for after the value is chosen."""
+    cell: dict[str, Any] = {}
+    for key, one in space.items():
+        name = prefix + key
+        given = _suggest(trial, name, one)
+        cell[key] = _value(one, given)
+        cell |= _suggested(trial, branch(one, cell[key]), _inside(name, given))
+    return cell
+
+
+def _suggest(trial: optuna.Trial, name: str, one: Range) -> Any:
+    if isinstance(one, Uniform):
+        return trial.suggest_float(name, one.low, one.high, log=isinstance(one, LogUniform))
+    if isinstance(one, Integer):
+        return trial.suggest_int(name, one.low, one.high)
+    return trial.suggest_categorical(name, range(len(one.finite or ())))
+
+
+def _told(
+    space: Mapping[str, Range], assignment: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Range, Any]]:
+    """What Optuna is told of a configuration: the names that `_suggested` gives, their ranges and their values."""
+    for key, one in space.items():
+        name, given = prefix + key, _stored(one, assignment[key])
+        yield name, one, given
+        if given is not None:
+            yield from _told(branch(one, assignment[key]), assignment, _inside(name, given))
+
+
+def _inside(name: str, given: Any) -> str:
+    """What the names in the space of a value begin with: two values may have different ranges of one key."""
+    return f"{name}={given}/"
 
 
 def _distribution(one: Range) -> Any:

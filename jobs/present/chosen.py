@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.scores import default_mode
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, folders_of
@@ -51,6 +52,20 @@ def _agreed(
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
     return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)
+
+
+def aims(folders: Sequence[Place]) -> tuple[Aims, list[str]]:
+    """The constraints, and the metrics of the Pareto front, on which the studies in these folders agree.
+
+    Returns:
+        The aims, and a sentence if the studies differ in them: then they have none together.
+    """
+    own = [_select(folder, [], asked=True) for folder in folders]
+    found = [Aims.of(select) for select in own if select]
+    if all(one == found[0] for one in found):
+        return (found[0] if found else NO_AIMS), []
+    told = "The studies differ in select.metrics or select.constraints: none of them is used for all of them."
+    return NO_AIMS, [f"{told} Name one with --study."]
 
 
 def _select(folder: Place, notes: list[str], *, asked: bool) -> dict[str, Any]:

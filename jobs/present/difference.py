@@ -5,9 +5,10 @@ from typing import Any
 
 from core.errors import counted
 from jobs.analysis import intervals
-from jobs.analysis.difference import Difference, Pair
-from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.difference import ENOUGH_SEEDS, Difference, Pair
+from jobs.analysis.intervals import Estimate
 from jobs.analysis.scores import metric_name
+from jobs.analysis.trials import lost_note
 from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.leaderboard import Sheet
@@ -43,15 +44,25 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
     here, there = len(found.only_before), len(found.only_after)
     counts = f"{counted(len(found.pairs), 'configuration')} in both, {here} only in A, {there} only in B."
     lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
-    overall = [pair.difference for pair in found.pairs if pair.difference is not None]
-    if len(overall) > 1:
-        told = intervals.plus_minus(mean(overall), half_width(overall))
-        lines.append(f"Over the {len(overall)} configurations with shared seeds: {_signed(told)}.")
-    if any(pair.verdict == "?" for pair in found.pairs):
-        lines.append("? fewer than two shared seeds: too few to compare.")
+    if found.overall and found.overall.half_width is not None:
+        lines.append(_overall(found.overall))
+    verdicts = {pair.verdict for pair in found.pairs}
+    if "=" in verdicts:
+        lines.append("= no difference shown: the interval says how large one could still be.")
+    if "?" in verdicts:
+        lines.append(f"? no difference shown over fewer than {ENOUGH_SEEDS} shared seeds: too few to say.")
+    if found.lost:
+        lines.append(lost_note(found.lost))
     if found.imported:
         lines.append(f"{counted(found.imported, 'row', 'are')} imported and unverified.")
     return lines
+
+
+def _overall(found: Estimate) -> str:
+    told = _signed(intervals.plus_minus(found.mean, found.half_width))
+    scope = "for these configurations" + (" and this one seed" if found.seeds == 1 else "")
+    seeds = "a shared seed" if found.seeds == 1 else "shared seeds"
+    return f"Over the {counted(found.configurations, 'configuration')} with {seeds}: {told}, {scope} alone."
 
 
 def pairs_sheet(found: Difference, *, exact: bool) -> Sheet:

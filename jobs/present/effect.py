@@ -7,6 +7,7 @@ from typing import Any
 from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.effect import Effect, PairedDifference
+from jobs.analysis.intervals import Estimate
 from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.present import tables
@@ -123,18 +124,22 @@ def _headline(found: Effect) -> str:
 
 
 def _compared(found: Effect) -> str:
-    units = {one.estimate.unit for one in found.differences if one.estimate and one.estimate.unit}
+    known = [one.estimate for one in found.differences if one.estimate and one.estimate.unit]
     against = "its next lower one" if found.reference is None else str(found.reference)
-    said = {
-        "configuration": "configurations of the other parameters, each counted once",
-        "seed": "the scatter of the seeds, for these configurations of the other parameters",
-    }
-    interval = " / ".join(said[unit] for unit in sorted(units))
     return (
         f"Each value against {against}, over pairs equal in everything else"
-        + (f"; 95 % intervals over {interval}" if interval else "")
+        + (f"; 95 % intervals for {_scope(known)}" if known else "")
         + "; verdicts corrected for all comparisons (Holm, 5 %)."
     )
+
+
+def _scope(known: Sequence[Estimate]) -> str:
+    """What the intervals hold for, and what they take as independent."""
+    if all(one.seeds == 1 for one in known):
+        return "the configurations and the one seed that were run"
+    if all(one.configurations < intervals.ENOUGH and one.configurations < one.n for one in known):
+        return "the configurations that were run, by the scatter of their seeds"
+    return "the configurations that were run, the wider of those by configuration and by seed"
 
 
 def _matched(found: Effect) -> str:

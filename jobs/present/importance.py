@@ -26,7 +26,10 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
         importance_sheet(found, bars=fmt != "latex").render(fmt, width),
     ]
     blocks += [f"{one} --format csv has them all." for one in hidden_pairs(found)]
-    blocks.append("A share is what the row explains beyond all other parameters; verdicts use Holm's correction (5 %).")
+    blocks.append(
+        "A share is what the row explains beyond all other parameters, for the configurations that were run; verdicts "
+        "use Holm's correction (5 %)."
+    )
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
@@ -47,7 +50,7 @@ def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
     shares = shown(found)
     rows = [[" x ".join(names[key] for key in one.keys), *_share_cells(one)] for one in shares]
     if found.luck is not None:
-        rows.append(["luck (the seed)", f"{found.luck:.0%}", "", _bar(found.luck), ""])
+        rows.append(["luck (the seed)", _percent(found.luck), _ends(found.luck_interval), _bar(found.luck), ""])
     columns = [Column("", right=False), Column("share", strong=True), Column("95 % interval")]
     columns += [Column("of the variance", right=False, drop=1), Column("verdict", right=False)]
     if not bars:
@@ -65,7 +68,7 @@ def importance_rows(found: Importance) -> Sheet:
         for one in shares
     ]
     if found.luck is not None:
-        rows.append(["luck", None, found.luck, None, None, None, ""])
+        rows.append(["luck", None, found.luck, *(found.luck_interval or (None, None)), None, ""])
     return Sheet([Column(name) for name in names], rows)
 
 
@@ -84,10 +87,11 @@ def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
     if found.refusal:
         blocks.append(found.refusal)
     else:
-        blocks += [
-            f"How much more a step of {first} gains after a step of {second}, for trials equal in everything else:",
-            contrasts_sheet(found).render(fmt, width),
-        ]
+        blocks.append(
+            f"How much more a step of {first} gains after a step of {second}, for trials equal in everything else and "
+            "for the configurations that were run:"
+        )
+        blocks.append(contrasts_sheet(found).render(fmt, width))
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
@@ -140,7 +144,16 @@ def _map_headline(found: Interaction, first: str, second: str) -> str:
 def _share_cells(one: Share) -> list[str]:
     if one.share is None or one.low is None or one.high is None:
         return ["", "", "", one.verdict]
-    return [f"{one.share:.0%}", f"{one.low:.0%} … {one.high:.0%}", _bar(one.share), one.verdict]
+    return [_percent(one.share), _ends((one.low, one.high)), _bar(one.share), one.verdict]
+
+
+def _percent(share: float) -> str:
+    """In whole per cent; 0% is exactly nothing, which never matters."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    return f"{interval[0]:.0%} … {interval[1]:.0%}" if interval else ""
 
 
 def _bar(share: float) -> str:

@@ -10,6 +10,7 @@ from core.errors import UserError, counted
 from jobs.present.output import warn
 
 if TYPE_CHECKING:
+    from jobs.analysis.pareto import Aims
     from jobs.analysis.trials import Trials
     from jobs.results.reader import Loaded
     from jobs.results.storage import Place
@@ -61,6 +62,16 @@ def chosen_metric(
     found = chosen(paths, studies, metric, mode)
     warn(found.notes)
     return found.metric, found.mode
+
+
+def chosen_aims(paths: Sequence[str], studies: Sequence[str]) -> Aims:
+    """The constraints, and the metrics of the Pareto front, of the studies; prints a sentence if they differ."""
+    from jobs.present.chosen import aims
+    from jobs.results.layout import folders_of
+
+    found, notes = aims(folders_of(paths, studies))
+    warn(notes)
+    return found
 
 
 def named(results: str, folder: Place) -> list[str]:

@@ -6,15 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.analysis import intervals
-from jobs.analysis.leaderboard import Entry, Leaderboard, Score, leaderboard, wanted_columns
+from jobs.analysis.estimates import Score
+from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
-from jobs.present import tables
+from jobs.present import pareto, tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
-from jobs.results.reader import load
 
+_BELOW = 10
+"""Of so many configurations the parameters are listed below a table that has no room for them."""
 _SIGNS = {True: "=", False: "", None: "?"}
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
@@ -28,12 +29,12 @@ class Sheet:
     Attributes:
         columns: Its columns.
         rows: Its cells.
-        bold: Indices of the rows to emphasise.
+        bold: Indices of the rows, or of the single cells, to emphasise.
     """
 
     columns: list[Column]
     rows: list[list[Any]]
-    bold: tuple[int, ...] = ()
+    bold: tuple[int | tuple[int, int], ...] = ()
 
     def render(self, fmt: str, width: int | None = None) -> str:
         """The sheet as text.
@@ -44,19 +45,24 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def leaderboard_text(results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None) -> str:
-    """The leaderboard of one study, shown at the end of `conclus run`, for a terminal of that width.
-
-    Raises:
-        UserError: There are no results, none with the metric, or the metric cannot rank them.
-    """
-    loaded = load(results_paths, columns=wanted_columns(metric), studies=[study])
-    return board_text(leaderboard(loaded.table, metric, mode), width)
-
-
 def board_text(board: Leaderboard, width: int | None) -> str:
     """The leaderboard for a terminal: constant parameters, the table, and notes."""
-    return header(board, width) + board_sheet(board, "table").render("table", width) + footer(board, width)
+    return header(board, width) + board_table(board, width) + footer(board, width)
+
+
+def board_table(board: Leaderboard, width: int | None) -> str:
+    """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
+    text = _human_sheet(board).render("table", width)
+    if width is None or max(map(tables.display_width, text.splitlines())) <= width:
+        return text
+    lines = [
+        line
+        for entry in board.entries[:_BELOW]
+        for line in _wrapped([f"#{entry.rank}", *params_text(board, entry).split()], width)
+    ]
+    more = len(board.entries) - _BELOW
+    lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
+    return _human_sheet(board, beside=False).render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
 
 
 def header(board: Leaderboard, width: int | None) -> str:
@@ -93,7 +99,9 @@ def sign_notes(board: Leaderboard) -> list[str]:
     flags = {entry.tied for entry in board.entries[1:]}
     lines = ["= the seeds cannot tell it from the best."] if True in flags else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    return lines + (["Without a rank: of another protocol, not compared with the others."] if board.apart else [])
+    lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
+    these = "Others without a rank" if board.infeasible else "Without a rank"
+    return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
@@ -166,9 +174,8 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
 
 
 def params_text(board: Leaderboard, entry: Entry) -> str:
-    """A configuration's parameters that vary over the board: `learning_rate=0.001 threshold=0.95`."""
-    names = short_names([*board.constant, *_varying(board)])
-    return _pairs_text({names[key]: value for key, value in entry.params.items()})
+    """A configuration's parameters that vary over the board: `learning_rate=0.001 method=tcl threshold=0.95`."""
+    return " ".join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in _params(board, [entry]))
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
@@ -204,21 +211,25 @@ def _studies(board: Leaderboard) -> bool:
 
 
 def shown(board: Leaderboard) -> list[Entry]:
-    """The configurations in the order of a sheet's rows: those that are ranked, then those that stand apart."""
-    return [*board.entries, *board.apart]
+    """The configurations in the order of a sheet's rows: those that are ranked, then those without a rank."""
+    return [*board.entries, *board.infeasible, *board.apart]
 
 
-def _human_sheet(board: Leaderboard) -> Sheet:
+def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
+    """The table for people, with the parameters beside the scores or without them."""
     metric = metric_name(board.metric)
     ranked = len(board.entries)
-    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries] + [""] * len(board.apart)
+    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]
+    signs += [""] * (len(shown(board)) - ranked)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
-        *_identity(board),
-        (Column(metric, right=False, strong=True), [_interval(entry.score) for entry in shown(board)]),
+        *_studies_column(board),
+        *(_params_columns(board) if beside else ()),
+        (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
+        *pareto.columns(board, shown(board)),
         *_troubles(board),
         *_secondary(board),
     ]
@@ -233,21 +244,61 @@ def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [(Column("protocol"), [entry.protocol or "-" for entry in shown(board)])]
 
 
-def _identity(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+def _studies_column(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
+
+
+def _params_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))]
+
+
+def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:
+    """The columns of parameters: name, values, and whether they are words.
+
+    Of a plug-in that varies, the options that only some of the choices have stand beside its name in one column:
+    `tcl threshold=0.95` under `method`.
+    """
     names = short_names([*board.constant, *_varying(board)])
-    studies = [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
-    params = {key: [_cell(entry.params[key]) for entry in shown(board)] for key in _varying(board)}
-    return studies + [(Column(names[key]), tables.numbers(values)) for key, values in params.items()]
+    texts = {key: tables.numbers([_cell(entry.params[key]) for entry in entries]) for key in _varying(board)}
+    owners = _owners(board)
+    found: list[tuple[str, list[Any], bool]] = []
+    for key, values in texts.items():
+        own = [option for option, owner in owners.items() if owner == key]
+        if own:
+            options = [
+                {one: texts[one][i] for one in own if entry.params[one] is not None} for i, entry in enumerate(entries)
+            ]
+            told = [
+                " ".join([str(value), *(f"{names[one]}={tables.cell_text(cell)}" for one, cell in each.items())])
+                for value, each in zip(values, options, strict=True)
+            ]
+            found.append((key.removesuffix(".name"), told, True))
+        elif key not in owners:
+            found.append((names[key], values, False))
+    return found
+
+
+def _owners(board: Leaderboard) -> dict[str, str]:
+    """The options that only some choices of a plug-in have, each with the key of the plug-in's name."""
+    heads = [key for key in _varying(board) if key.endswith(".name")]
+    owners: dict[str, str] = {}
+    for key in _varying(board):
+        own = [head for head in heads if key != head and key.startswith(head.removesuffix("name"))]
+        if own and any(entry.params[key] is None for entry in shown(board)):
+            owners[key] = own[0]
+    return owners
 
 
 def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     counts = {
         "failed": [entry.failed or None for entry in shown(board)],
+        "lost": [entry.lost or None for entry in shown(board)],
         "running": [entry.running or None for entry in shown(board)],
         "imported": [entry.imported or None for entry in shown(board)],
     }
     found = [(Column(name, drop=1), values) for name, values in counts.items() if any(values)]
-    return found + _reasons(board)
+    groups = [f"{one.collapsed} of {one.score.n} collapsed" if one.collapsed else None for one in shown(board)]
+    return found + ([(Column("seeds", right=False), groups)] if any(groups) else []) + _reasons(board)
 
 
 def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -258,22 +309,24 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
+    names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
             Column(name, right=False, drop=2 + i),
-            [_interval(entry.secondary.get(name)) for entry in shown(board)],
+            [interval_text(entry.secondary.get(name)) for entry in shown(board)],
         )
         for i, name in enumerate(names)
     ]
 
 
-def _interval(score: Score | None) -> str:
-    return "" if score is None else intervals.plus_minus(score.mean, score.half_width)
+def interval_text(score: Score | None) -> str:
+    """A mean with its interval; empty if there is none."""
+    return "" if score is None else score.text
 
 
 def _machine_sheet(board: Leaderboard) -> Sheet:
     entries = shown(board)
-    ranks = [entry.rank for entry in board.entries] + [None] * len(board.apart)
+    ranks = [entry.rank for entry in board.entries] + [None] * (len(entries) - len(board.entries))
     parts: list[tuple[Column, list[Any]]] = [
         (Column("rank"), ranks),
         (Column("study"), [entry.study for entry in entries]),
@@ -282,9 +335,13 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += [(Column("protocol"), [entry.protocol or None for entry in entries])] if board.apart else []
     parts += [(Column(key), [entry.params[key] for entry in entries]) for key in _varying(board)]
     parts += _numbers(metric_name(board.metric), [entry.score for entry in entries])
-    for name in ("minimum", "maximum", "tied", "failed", "running", "imported"):
+    for name in ("minimum", "maximum", "tied", "failed", "lost", "running", "imported"):
         parts.append((Column(name), [getattr(entry, name) for entry in entries]))
+    parts.append((Column("collapsed"), [entry.collapsed / entry.score.n for entry in entries]))
     parts += _reasons(board)
+    parts += pareto.exact_columns(board, entries)
+    for name, scores in pareto.goals(board, entries).items():
+        parts += _numbers(name, scores) if name not in SECONDARY else []
     for name in SECONDARY:
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
@@ -295,6 +352,8 @@ def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, li
     return [
         (Column(name), [score and score.mean for score in scores]),
         (Column(f"{name}_half_width"), [score and score.half_width for score in scores]),
+        (Column(f"{name}_low"), [score and score.low for score in scores]),
+        (Column(f"{name}_high"), [score and score.high for score in scores]),
         (Column(f"{name}_n"), [score and score.n for score in scores]),
     ]
 

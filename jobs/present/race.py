@@ -9,10 +9,10 @@ from typing import Any
 
 from core.errors import counted
 from jobs.analysis import intervals
-from jobs.analysis.intervals import half_width, mean
+from jobs.analysis.estimates import score, shrunk
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.race import Race, RaceRule, Standing
-from jobs.analysis.scores import metric_name
+from jobs.analysis.scores import bounds, metric_name
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
@@ -41,19 +41,51 @@ def end_text(board: Leaderboard, race: Race, rule: RaceRule, width: int) -> str:
     """The result of the race, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]
-    score = intervals.plus_minus(mean(best.values), half_width(best.values))
-    error = f"error {rule.error:.2%} a round, 5 % over all planned rounds"
     if race.end == "separated":
-        text = f"Separated: the best is surely better than every other contender ({error})."
+        text = "Separated: the best is better than every other contender (error 5 % over all planned rounds)."
     elif race.end == "as good":
-        text = f"As good: the {len(race.contenders)} remaining configurations differ by no more than {rule.margin:g}."
+        text = (
+            f"As good: the {len(race.contenders)} remaining configurations differ from the best by at most "
+            f"{_largest_lead(standings):.3g} (95 %), and a difference of {rule.margin:g} does not matter."
+        )
     else:
         left, reach = len(race.contenders), _largest_lead(standings)
-        text = f"Undecided after {counted(count, 'seed')}: {left} may be the best, within {reach:.3g} of each other."
-    named = f"The best: {_described(board, best.key)}: {_metric(board)} {score} ({counted(count, 'seed')})."
-    return "\n".join(
-        ["", *(part for line in (text, named) for part in textwrap.wrap(line, width, subsequent_indent="  "))]
-    )
+        text = (
+            f"Undecided after {counted(count, 'seed')}: {left} may be the best, and differ from the first by at most "
+            f"{reach:.3g} (95 %)."
+        )
+    named = f"The best: {_described(board, best.key)}: {_metric(board)} {_score(board, best.ended)}."
+    lines = [text, named, *_corrected(board, race, rule), *_lost(standings)]
+    return "\n".join(["", *(part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  "))])
+
+
+def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
+    """The best on the seeds that did not choose the contenders; without such seeds, corrected for the choice."""
+    best = race.rounds[-1][1][0]
+    limits = bounds(board.metric)
+    if best.key not in race.fresh:
+        first = [dict(enumerate(one.ended)) for one in race.rounds[0][1]]
+        found = shrunk(first, maximise=rule.maximise, bounds=limits)
+        return [found.sentence] if found else []
+    keys = [best.key, *(key for key in race.fresh if key != best.key)]
+    values = list(race.fresh[best.key].values())
+    told = f"On the added seeds alone, which did not choose the contenders: {_score(board, values)}"
+    found = shrunk([race.fresh[key] for key in keys], maximise=rule.maximise, bounds=limits)
+    if found is None:
+        return [f"{told}."]
+    places = intervals.decimals(found.mean, (found.high - found.low) / 2)
+    ends = f"{found.low:.{places}f} to {found.high:.{places}f}"
+    return [f"{told}; with the choice among the {len(keys)} contenders allowed for, {ends} (95 %)."]
+
+
+def _lost(standings: Sequence[Standing]) -> list[str]:
+    """A sentence on the seeds whose training failed, of those that raced last."""
+    count = sum(len(one.values) - len(one.ended) for one in standings)
+    return [f"Training failed in {counted(count, 'trial')}: each counts as the worst value."] if count else []
+
+
+def _score(board: Leaderboard, values: Sequence[float]) -> str:
+    return f"{score(values, bounds(board.metric)).text} ({counted(len(values), 'seed')})"
 
 
 def _largest_lead(standings: Sequence[Standing]) -> float:
@@ -66,7 +98,7 @@ def _headline(look: Look, shown: Sequence[Standing]) -> str:
     worse = sum(one.verdict == "worse" for one in standings)
     left_out = len(standings) - worse - len(shown) if number == 1 else 0
     text = f"round {number}: {counted(count, 'seed')}, {counted(len(standings), 'configuration')}"
-    text += f", {worse} of them surely worse" if worse else ""
+    text += f", {worse} of them worse" if worse else ""
     return text + (f"; {left_out} more may be as good but are left out (--top)" if left_out else "")
 
 
@@ -77,7 +109,10 @@ def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
     columns = [Column(names[key]) for key in keys or list(board.entries[0].params)]
     columns += [Column(_metric(board), right=False), Column("the best leads by", right=False), Column("", right=False)]
     values = [tables.numbers([params[one.key][key] for one in shown]) for key in keys or board.entries[0].params]
-    rows = [[*cells, *_result_cells(one)] for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)]
+    rows = [
+        [*cells, *_result_cells(one, bounds(board.metric))]
+        for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)
+    ]
     return Sheet(columns, rows)
 
 
@@ -85,11 +120,11 @@ def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]
     return [[column[row] for column in columns] for row in range(count)]
 
 
-def _result_cells(one: Standing) -> tuple[str, str, str]:
-    score = intervals.plus_minus(mean(one.values), half_width(one.values))
+def _result_cells(one: Standing, limits: tuple[float, float]) -> tuple[str, str, str]:
+    shown = score(one.ended, limits).text
     has_lead = one.verdict != "best" and isfinite(one.gap)
     half = one.half_width if isfinite(one.half_width) else None
-    return score, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
+    return shown, intervals.plus_minus(one.gap, half) if has_lead else "", one.verdict
 
 
 def _described(board: Leaderboard, key: str) -> str:

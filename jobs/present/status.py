@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator
 
 from core.errors import counted
-from jobs.analysis import intervals
 from jobs.analysis.leaderboard import Entry
 from jobs.health.status import StudyStatus, Trial
 from jobs.health.usage import Usage, Used
@@ -55,8 +54,8 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
     if one.seconds_left is not None:
         rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
         yield f"  about {tables.duration(one.seconds_left)} left{rate}"
-    if one.best is not None:
-        yield from _best(one.best, one.metric, width)
+    for name, best in one.bests:
+        yield from _best(best, one.metric, f" on {one_line(name)}" if len(one.bests) > 1 else "", width)
     yield from _used(one.used, width)
     for text in one.apart:
         yield from textwrap.wrap(one_line(text), width, initial_indent="  ", subsequent_indent="    ")
@@ -71,13 +70,12 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
         yield from _trials([trial for trial in one.begun if trial.state == state], width)
 
 
-def _best(best: Entry, metric: str, width: int) -> Iterator[str]:
+def _best(best: Entry, metric: str, on: str, width: int) -> Iterator[str]:
     names = labels(best.params)
     values = " ".join(
         f"{names[key]}={tables.cell_text(value)}" for key, value in best.params.items() if value is not None
     )
-    score = intervals.plus_minus(best.score.mean, best.score.half_width)
-    text = f"best {metric} {score} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
+    text = f"best {metric}{on} {best.score.text} ({counted(best.score.n, 'seed')})" + (values and f": {values}")
     yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 

@@ -15,6 +15,8 @@ from jobs.present.visible import csv_text, json_text, literal, one_line, visible
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
+_UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
+"""An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
 _WIDE = "\u1100"
 """The first character that is two columns wide."""
 
@@ -37,6 +39,8 @@ class Column:
 
 
 Cells = list[list[str]]
+Bold = Collection[int | tuple[int, int]]
+"""What is bold: rows, in which it is the `strong` cells, and single cells by row and column."""
 
 
 def amount(number: float) -> str:
@@ -59,7 +63,7 @@ def render(
     fmt: str,
     *,
     width: int | None = None,
-    bold: Collection[int] = (),
+    bold: Bold = (),
 ) -> str:
     """The table as text that ends in a newline.
 
@@ -69,7 +73,7 @@ def render(
         fmt: One of `FORMATS`.
         width: Characters per line of the terminal; only `table` uses it. Heads may be broken into lines and columns
             dropped; cells are never cut.
-        bold: Indices of the rows whose `strong` cells are bold in Markdown and LaTeX.
+        bold: What is bold in Markdown and LaTeX: indices of rows, whose `strong` cells are, or of single cells.
 
     Raises:
         UserError: There is no such format.
@@ -179,7 +183,7 @@ def display_width(text: str) -> int:
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 
 
-def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -> str:
+def _terminal(columns: Sequence[Column], cells: Cells, _bold: Bold) -> str:
     widths = _widths(columns, cells)
     heads = [column.name.split("\n") for column in columns]
     depth = max(map(len, heads))
@@ -188,7 +192,7 @@ def _terminal(columns: Sequence[Column], cells: Cells, _bold: Collection[int]) -
     return "".join(_padded(columns, widths, line, _GAP).rstrip() + "\n" for line in lines)
 
 
-def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
+def _markdown(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
     columns = [replace(column, name=literal(column.name)) for column in columns]
     escaped = [[literal(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: f"**{cell}**")
@@ -198,8 +202,8 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Collection[int]) ->
     return "".join(f"| {_padded(columns, widths, line, ' | ')} |\n" for line in lines)
 
 
-def _latex(columns: Sequence[Column], cells: Cells, bold: Collection[int]) -> str:
-    escaped = [[tex(cell) for cell in row] for row in cells]
+def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
+    escaped = [[_UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(cell)) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
     head, *below = [_row(row) for row in ([tex(column.name) for column in columns], *body)]
     lines = [
@@ -220,7 +224,7 @@ def _row(cells: Sequence[str]) -> str:
     return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
 
-_TEXTS: dict[str, Callable[[Sequence[Column], Cells, Collection[int]], str]] = {
+_TEXTS: dict[str, Callable[[Sequence[Column], Cells, Bold], str]] = {
     "table": _terminal,
     "markdown": _markdown,
     "latex": _latex,
@@ -243,11 +247,11 @@ def tex(text: str) -> str:
     return "".join(_TEX_ESCAPES.get(c, c) for c in text)
 
 
-def _emphasised(columns: Sequence[Column], cells: Cells, bold: Collection[int], mark: Callable[[str], str]) -> Cells:
+def _emphasised(columns: Sequence[Column], cells: Cells, bold: Bold, mark: Callable[[str], str]) -> Cells:
     return [
         [
-            mark(cell) if i in bold and column.strong and cell else cell
-            for column, cell in zip(columns, row, strict=True)
+            mark(cell) if cell and ((i in bold and column.strong) or (i, j) in bold) else cell
+            for j, (column, cell) in enumerate(zip(columns, row, strict=True))
         ]
         for i, row in enumerate(cells)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.analysis.intervals import mean
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.health.curves import Curve
@@ -59,8 +60,8 @@ def interval(entry: Entry, best: Entry, places: Scale, width: float) -> Markup:
 
 
 def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
-    half = entry.score.half_width or 0.0
-    ends = [places.place(entry.score.mean + sign * half) for sign in (-1, 1)]
+    score = entry.score
+    ends = [places.place(score.mean if one is None else one) for one in (score.low, score.high)]
     return max(ends[0], places.start - 6), min(ends[1], places.end + 6)
 
 
@@ -239,6 +240,49 @@ def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None) ->
         [svg.text(place, 55, value, "middle", "tick") for place, value in ticks],
         svg.dots(found),
         marks,
+    )
+
+
+FRONT = {
+    "square": "on the Pareto front",
+    "tied": "not shown to be off it (disc), or too few seeds to show it (ring)",
+    "worse": "shown to be off it",
+    "triangle": "breaks a constraint",
+}
+"""The marks of `pareto` and what they mean."""
+_FRONT_MARKS = {"yes": "square", "tied": "tied", "unknown": "unknown", "no": "worse"}
+_RANKS = 8
+FrontPoints = list[tuple[Entry, str, tuple[float, float]]]
+"""Configurations with their mark, and the means of another metric of the Pareto front and of the first one."""
+
+
+def front_points(board: Leaderboard) -> dict[str, FrontPoints]:
+    """For each other metric of the Pareto front, the configurations."""
+    names = [*board.aims.metrics]
+    found: dict[str, FrontPoints] = {name: [] for name in names[1:]}
+    for entry in (*board.entries, *board.infeasible):
+        kind = "triangle" if entry.standing.feasible is False else _FRONT_MARKS.get(entry.standing.front)
+        values = entry.standing.values
+        for name in names[1:] if kind and all(values.get(one) for one in names) else ():
+            found[name].append((entry, str(kind), (mean(values[name]), mean(values[names[0]]))))
+    return {name: points for name, points in found.items() if points}
+
+
+def pareto(found: FrontPoints, names: tuple[str, str]) -> Markup:
+    """The configurations by two metrics of the Pareto front; the first ones on it have their ranks."""
+    width, height = _PANEL
+    x = scale.over([place[0] for _, _, place in found], 52, width - 24)
+    y = scale.over([place[1] for _, _, place in found], height - 42, 12)
+    drawn = [(entry, kind, (x.place(place[0]), y.place(place[1]))) for entry, kind, place in found]
+    labelled = [(entry, at) for entry, kind, at in drawn if kind == "square"][:_RANKS]
+    return svg.drawing(
+        width,
+        height,
+        f"{names[1]} by {names[0]}, the means of {len(found)} configurations.",
+        svg.y_axis(y, x.start, x.end),
+        svg.x_axis(x, y.start, names[0]),
+        [svg.mark(kind, *at) for _, kind, at in reversed(drawn)],
+        [svg.text(at[0] + 7, at[1] - 5, f"#{entry.rank}", class_="tick") for entry, at in labelled],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from jobs.results import records
 from jobs.results.layout import model_folder
 from jobs.study import snapshot, trust
 from jobs.study import study as studies
+from jobs.study.space import Range, Values, branch, grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,16 +184,25 @@ def _config(folder: Place, row: Mapping[str, Any], named: str | None) -> TrialCo
 
 def _candidates(study: Study, values: Mapping[str, Any]) -> Iterator[TrialConfig]:
     """Configurations with the data sets that a trial of these parameters, which tell file names alone, may have."""
-    keys = [key for key in study.space if key == "data" or key.startswith("data.")]
     told = {key: value for key, value in values.items() if key.startswith("data.")}
-    # A number may lie between the examples of its range; a text is one of them, or the end of one that is a path.
-    numbers = {key: [value] for key, value in told.items() if not isinstance(value, str)}
-    choices = [[*study.space[key].examples, *numbers.get(key, [])] for key in keys]
-    for chosen in product(*choices):
-        config = study.cell(dict(zip(keys, chosen, strict=True)))
+    for assignment in grid(_of_data(study.space, told)):
+        config = study.cell(assignment)
         found = trial_config.parameters(config)
         if all(found.get(key, value) == value for key, value in told.items()):
             yield config
+
+
+def _of_data(space: Mapping[str, Range], told: Mapping[str, Any]) -> dict[str, Range]:
+    """The keys of a space on which the data depend, as lists; a number may lie between the examples of its range."""
+    found: dict[str, Range] = {}
+    for key, one in space.items():
+        branches = tuple(_of_data(branch(one, value), told) for value in one.examples)
+        if key == "data" or key.startswith("data."):
+            number = [told[key]] if key in told and not isinstance(told[key], str) else []
+            found[key] = Values((*one.examples, *number), (*branches, *({} for _ in number)))
+        elif any(branches):
+            found[key] = Values(tuple(one.examples), branches)
+    return found
 
 
 def _fingerprint(plug_in: PlugIn) -> str:

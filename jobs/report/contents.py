@@ -9,13 +9,16 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, origin, outcomes, selection
+from jobs.analysis import apart, data_sets, origin, outcomes, pareto, selection
 from jobs.analysis import trials as valued
+from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboards
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.leaderboard import Leaderboard, RescaledError, leaderboard, wanted_columns
-from jobs.analysis.scores import LABEL_FREE, metric_column, metric_name, within_trial
+from jobs.analysis.leaderboard import Leaderboard, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
+from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
+from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -50,7 +53,8 @@ class Contents:
         metric: The ranking metric, as requested.
         mode: `max` or `min`.
         where: The expression that selected the rows; empty if all were read.
-        board: The leaderboard; None if the metric may not rank these configurations.
+        boards: The leaderboard of each data set, by its name; empty if the metric may not rank these configurations.
+        compared: The methods compared over data sets; None without several of them.
         refused: The reason if there is no leaderboard.
         outcomes: How the trials ended.
         origins: The origin of each study.
@@ -78,8 +82,9 @@ class Contents:
     metric: str
     mode: str
     where: str
-    board: Leaderboard | None
-    refused: RescaledError | None
+    boards: Boards
+    compared: Comparison | None
+    refused: UserError | None
     outcomes: outcomes.Outcomes
     origins: Sequence[origin.Origin]
     choices: Sequence[selection.CriteriaReport]
@@ -98,12 +103,18 @@ class Contents:
     skipped: Sequence[str]
     notes: Sequence[str]
 
+    @property
+    def board(self) -> Leaderboard | None:
+        """The leaderboard; None if there is none, or one for each of several data sets."""
+        return self.boards[0][1] if len(self.boards) == 1 else None
+
 
 def gather(
     paths: Sequence[str],
     metric: str,
     mode: str,
     *,
+    aims: Aims = NO_AIMS,
     where: str = "",
     studies: Sequence[str] = (),
     drawn: bool = True,
@@ -111,14 +122,14 @@ def gather(
 ) -> Contents:
     """Reads the results below `paths`.
 
-    If `drawn` is false, it skips the data that only drawings need; if `paged` is, that of the page alone: the clusters
-    and the verdicts on the trials.
+    What breaks a constraint of `aims` is not ranked. If `drawn` is false, it skips the data that only drawings need; if
+    `paged` is, that of the page alone: the clusters and the verdicts on the trials.
 
     Raises:
         UserError: There are no results, `where` is wrong, or no trial has the metric.
     """
     wanted = [
-        *wanted_columns(metric),
+        *wanted_columns(metric, aims),
         *valued.wanted_columns(metric),
         *origin.COLUMNS,
         *judging.COLUMNS,
@@ -127,7 +138,8 @@ def gather(
     loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
-    board, refused = _board(table, metric, mode)
+    boards, refused = _boards(table, (metric, mode), aims)
+    board = boards[0][1] if len(boards) == 1 else None
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -138,15 +150,16 @@ def gather(
         metric=metric,
         mode=mode,
         where=where,
-        board=board,
+        boards=boards,
+        compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
         origins=origin.origins(table, origin.read_plans(paths, studies)),
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),
-        clusters=_clusters(paths, studies, present, metric, mode) if paged else "",
-        topics=_topics(paths, where, studies, metric, mode) if paged and has_topics else None,
+        clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
+        topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
         topic_courses=_topic_courses(present, board) if paged and has_topics else {},
         trials=trials,
         importance=shares,
@@ -160,11 +173,11 @@ def gather(
     )
 
 
-def _board(table: pa.Table, metric: str, mode: str) -> tuple[Leaderboard | None, RescaledError | None]:
+def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boards, UserError | None]:
     try:
-        return leaderboard(table, metric, mode), None
-    except RescaledError as error:
-        return None, error
+        return leaderboards(table, *ranking, aims), None
+    except (RescaledError, MixedError, InfeasibleError) as error:
+        return (), error
 
 
 def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
@@ -204,15 +217,19 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
     return dict(zip(names, judging.courses(take(table, places)), strict=True))
 
 
+def _ranked(table: pa.Table, aims: Aims) -> pa.Table:
+    return take(table, [row for row, is_ranked in enumerate(pareto.ranked(table, aims)) if is_ranked])
+
+
 def _topics(
-    paths: Sequence[str], where: str, studies: Sequence[str], metric: str, mode: str
+    paths: Sequence[str], where: str, studies: Sequence[str], ranking: tuple[str, str], aims: Aims
 ) -> TrialTopics | str | None:
     """The topics of the best trial, read anew: only here are they needed."""
-    table = load(paths, where=where, studies=studies, columns=topics.read_columns(metric)).table
+    table = load(paths, where=where, studies=studies, columns=topics.read_columns(ranking[0], aims)).table
     if not topics.has_some(table):
         return None
     try:
-        found = topics.choose(table, metric, mode)
+        found = topics.choose(table, *ranking, aims=aims)
     except UserError as error:
         return str(error)
     folder = {study_name(one): one for one in folders_of(paths, studies)}.get(found.row["study"])
@@ -248,18 +265,22 @@ def _clusters(
         return _NO_CLUSTERS
     column = metric_column(table.column_names, metric)
     wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
-    rows = [
-        row
-        for row in table.select(wanted).to_pylist()
-        if (row["study"], row["trial_key"], row["attempt_id"]) in names
-        and row[column] is not None
-        and isfinite(row[column])
-    ]
+    parts = data_sets.split(table.filter(table[column].is_valid()))
+    found = {
+        name: [
+            row
+            for row in part.select(wanted).to_pylist()
+            if (row["study"], row["trial_key"], row["attempt_id"]) in names and isfinite(row[column])
+        ]
+        for name, part in parts
+    }
+    # No score is compared across data sets: of several, the first with clusters is shown.
+    data, rows = next((pair for pair in found.items() if pair[1]), ("", []))
     if not rows:
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
     which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
-    others = f"the best of the {len(rows):,} whose clusters are stored"
+    others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:
         kept = assignments.read(folders[best["study"]], best)

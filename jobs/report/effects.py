@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import counted
-from jobs.analysis.effect import FEWEST, Effect, PairedDifference
+from jobs.analysis.effect import Effect, PairedDifference
+from jobs.analysis.intervals import FEWEST
 from jobs.analysis.scores import metric_name
 from jobs.analysis.trials import Trials
 from jobs.present import tables

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import counted
-from jobs.analysis import intervals
+from jobs.analysis.comparison import Boards, notes
 from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
@@ -30,7 +30,7 @@ class Conclusion:
 
 def findings(contents: Contents) -> list[Conclusion]:
     """The conclusions, the most important first."""
-    found = _ranking(contents.board) if contents.board else [Conclusion("Not ranked", str(contents.refused))]
+    found = [Conclusion("Not ranked", str(contents.refused))] if contents.refused else _rankings(contents.boards)
     found += [Conclusion("Matters", _matters(contents.importance))] if contents.importance else []
     found += [Conclusion("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
     found += [Conclusion("Trials", _trials(contents)), *_failures(contents.outcomes)]
@@ -38,16 +38,25 @@ def findings(contents: Contents) -> list[Conclusion]:
     return found + [Conclusion("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
 
 
-def _ranking(board: Leaderboard) -> list[Conclusion]:
-    first, *rest = board.entries
-    found = [Conclusion("Best", _best(first, board)), *(Conclusion("Tied", text) for text in _ties(rest))]
-    label, *others = board.notes
-    return [*found, Conclusion("Chosen by", label), *(Conclusion("Note", note) for note in others)]
+def _rankings(boards: Boards) -> list[Conclusion]:
+    """The best of each data set, and what is tied with it; what is said of all data sets is said once."""
+    found: list[Conclusion] = []
+    for name, board in boards:
+        first, *rest = board.entries
+        on = f" on {name}" if len(boards) > 1 else ""
+        found += [
+            Conclusion(f"Best{on}", _best(first, board)),
+            *(Conclusion(f"Tied{on}", text) for text in _ties(rest)),
+        ]
+    (label, *shared), own = notes(boards)
+    found.append(Conclusion("Chosen by", label))
+    found += [Conclusion(f"Note on {name}", note) for name, said in own.items() for note in said]
+    return [*found, *(Conclusion("Note", note) for note in shared)]
 
 
 def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
-    value = f"{metric_name(board.metric)} {intervals.plus_minus(score.mean, score.half_width)}"
+    value = f"{metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
 
@@ -73,7 +82,7 @@ def _ties(rest: Sequence[Entry]) -> list[str]:
 
 def _tied_sentence(tied: Sequence[Entry], others: int) -> str:
     if not tied:
-        return "No other configuration: each one with two or more seeds is surely worse than the best."
+        return "No other configuration: each one with two or more seeds is worse than the best."
     if len(tied) == others:
         return f"The seeds cannot tell any of the {counted(others, 'other configuration')} from the best."
     ranks = ", ".join(f"#{entry.rank}" for entry in tied[:_NAMED]) + (", …" if len(tied) > _NAMED else "")

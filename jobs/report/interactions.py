@@ -48,7 +48,7 @@ def importance(found: Importance | None, refusal: str) -> Markup | None:
 def _with_pictures(found: Importance) -> Sheet:
     sheet = importance_sheet(found, bars=False)
     columns = [Column("parameter or pair", right=False), *sheet.columns[1:3], Column("drawn", right=False)]
-    pictures = [*map(_share_picture, shown(found)), *([] if found.luck is None else [_drawn(found.luck)])]
+    pictures = [*map(_share_picture, shown(found)), *_luck_picture(found)]
     rows: list[list[Any]] = [[*row[:3], picture, *row[3:]] for row, picture in zip(sheet.rows, pictures, strict=True)]
     return Sheet([*columns, *sheet.columns[3:]], rows, sheet.bold)
 
@@ -61,6 +61,13 @@ def _share_picture(one: Share) -> Markup | None:
     ends = [(_PLACES.place(end), y) for end in (one.low, one.high)]
     kind = "square" if one.verdict.startswith("matters") else "unknown"
     return _drawn(one.share, svg.line(ends, "whisker"), svg.mark(kind, _PLACES.place(one.share), y))
+
+
+def _luck_picture(found: Importance) -> list[Markup]:
+    if found.luck is None or found.luck_interval is None:
+        return []
+    ends = [(_PLACES.place(end), _HEIGHT / 2) for end in found.luck_interval]
+    return [_drawn(found.luck, svg.line(ends, "whisker"))]
 
 
 def _drawn(share: float, *marks: Markup) -> Markup:

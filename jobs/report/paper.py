@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from core.errors import UserError, counted
+from jobs.analysis.comparison import Boards
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.scores import metric_name
+from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import board_sheet, settings_text, sign_notes
 from jobs.present.tables import tex
 from jobs.present.visible import literal, one_line
@@ -19,48 +23,61 @@ def markdown(contents: Contents) -> str:
     Raises:
         UserError: The metric may not rank these configurations.
     """
-    board = ranked(contents)
+    boards = ranked(contents)
     title = ", ".join(one.study for one in contents.origins)
     said = "".join(f"- **{one.about}**: {literal(one.text)}\n" for one in findings(contents))
-    table = board_sheet(board, "markdown").render("markdown")
-    note = " ".join(map(literal, footnote(contents, board)))
-    return f"## {literal(title)}\n\n{said}\n{table}\n<small>{note}</small>\n"
+    parts = [f"## {literal(title)}\n\n{said}"]
+    for name, table, note in _tables(contents, boards, "markdown"):
+        parts += [f"### {literal(name)}\n"] if name else []
+        parts.append(f"{table}\n<small>{' '.join(map(literal, note))}</small>\n")
+    return "\n".join(parts)
 
 
 def latex(contents: Contents) -> str:
-    """A `table` environment of the package booktabs.
+    """A `table` environment of the package booktabs for each table.
 
     Raises:
         UserError: The metric may not rank these configurations.
     """
-    board = ranked(contents)
-    title = ", ".join(one.study for one in contents.origins)
-    lines = [
-        r"% \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{tex(one_line(f'{title}: {metric_name(board.metric)}'))}}}",
-        board_sheet(board, "latex").render("latex").rstrip(),
-        "",
-        r"\smallskip",
-        rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(tex(one_line(one)) for one in footnote(contents, board))}}}",
-        r"\end{table}",
-    ]
+    boards = ranked(contents)
+    title = f"{', '.join(one.study for one in contents.origins)}: {metric_name(boards[0][1].metric)}"
+    lines = [r"% \usepackage{booktabs}"]
+    for name, table, note in _tables(contents, boards, "latex"):
+        lines += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{tex(one_line(f'{title}, {name}' if name else title))}}}",
+            table.rstrip(),
+            "",
+            r"\smallskip",
+            rf"\parbox{{\linewidth}}{{\footnotesize {' '.join(tex(one_line(one)) for one in note)}}}",
+            r"\end{table}",
+        ]
     return "\n".join(lines) + "\n"
 
 
 PAPERS = {"markdown": markdown, "latex": latex}
 
 
-def ranked(contents: Contents) -> Leaderboard:
-    """The leaderboard of the report.
+def _tables(contents: Contents, boards: Boards, fmt: str) -> Iterator[tuple[str, str, list[str]]]:
+    """The name of a table, which is empty for the only one, the table, and its footnote."""
+    for name, board in boards:
+        told = f"data set {name}" if len(boards) > 1 else ""
+        yield told, board_sheet(board, fmt).render(fmt), footnote(contents, board)
+    if contents.compared and is_shown([contents.compared]):
+        for _, sheet in comparison_sheets([contents.compared], fmt):
+            yield "all data sets", sheet.render(fmt), comparison_notes([contents.compared], fmt)
+
+
+def ranked(contents: Contents) -> Boards:
+    """The leaderboards of the report by data set.
 
     Raises:
         UserError: The metric may not rank these configurations.
     """
-    if contents.board is None:
+    if contents.refused is not None:
         raise UserError(str(contents.refused))
-    return contents.board
+    return contents.boards
 
 
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from core.errors import UserError, counted
 from jobs.analysis import intervals
+from jobs.analysis.comparison import Boards
 from jobs.analysis.effect import Effect
 from jobs.analysis.importance import Share
 from jobs.analysis.interaction import Interaction, interaction
@@ -25,7 +26,7 @@ from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.importance import shown
 from jobs.present.visible import visible
-from jobs.report.charts import key, verdict
+from jobs.report.charts import FrontPoints, front_points, key, verdict
 from jobs.report.contents import Contents
 from jobs.report.headline import describe
 from jobs.report.paper import ranked
@@ -44,6 +45,13 @@ _STYLE: Any = {
 # The colours of Okabe and Ito, each with its own mark and dash pattern.
 _LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))
 _MARKS = {"best": ("#0072b2", "D"), "tied": ("#d55e00", "o"), "worse": ("#666666", "x"), "unknown": ("#666666", "o")}
+_FRONT = {
+    "square": ("#009e73", "s", "on the Pareto front"),
+    "tied": ("#d55e00", "o", "not shown to be off it"),
+    "unknown": ("#666666", "o", "too few seeds to tell"),
+    "worse": ("#666666", "x", "shown to be off it"),
+    "triangle": ("#cc79a7", "^", "breaks a constraint"),
+}
 _ROWS = 30
 
 
@@ -69,46 +77,55 @@ def picture(contents: Contents, what: str, params: Sequence[str], suffix: str) -
     return visible(out.getvalue().decode()).encode() if suffix == ".svg" else out.getvalue()
 
 
+def _panels(
+    figure: Figure, boards: Boards, width: float, height: Callable[[Leaderboard], float]
+) -> Iterator[tuple[Axes, Leaderboard, str]]:
+    """One panel for each data set, below one another, with the beginning of its title."""
+    heights = [height(board) for _, board in boards]
+    figure.set_size_inches(width, sum(heights))
+    found = figure.subplots(len(boards), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, board) in zip(found, boards, strict=True):
+        yield axes, board, f"{name} · " if len(boards) > 1 else ""
+
+
 def _leaderboard(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
-    board = ranked(contents)
-    entries = board.entries[:_ROWS]
-    figure.set_size_inches(8.0, 1.4 + 0.24 * len(entries))
-    axes = figure.subplots()
-    for row, entry in enumerate(entries):
-        colour, mark = _MARKS[verdict(entry)]
-        face = "none" if verdict(entry) == "unknown" else colour
-        half = entry.score.half_width
-        axes.errorbar(
-            entry.score.mean, row, xerr=half, fmt=mark, color=colour, markerfacecolor=face, capsize=2, markersize=5
+    boards = ranked(contents)
+    for axes, board, title in _panels(figure, boards, 8.0, lambda one: 1.4 + 0.24 * len(one.entries[:_ROWS])):
+        entries = board.entries[:_ROWS]
+        for row, entry in enumerate(entries):
+            colour, mark = _MARKS[verdict(entry)]
+            face = "none" if verdict(entry) == "unknown" else colour
+            mean, low, high = entry.score.mean, entry.score.low, entry.score.high
+            ends = None if low is None or high is None else [[mean - low], [high - mean]]
+            axes.errorbar(mean, row, xerr=ends, fmt=mark, color=colour, markerfacecolor=face, capsize=2, markersize=5)
+        names = [f"{describe(entry, board)}  #{entry.rank}" for entry in entries]
+        axes.set_yticks(range(len(entries)), names, fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel(f"{metric_name(board.metric)}, mean and 95 % interval over {_seeds(board)}")
+        left_out = len(board.entries) - len(entries)
+        axes.set_title(
+            f"{title}diamond: best · disc: tied · cross: worse · ring: too few seeds"
+            + (f" · {left_out} more below" if left_out else ""),
+            fontsize=8,
         )
-    axes.set_yticks(range(len(entries)), [f"{describe(entry, board)}  #{entry.rank}" for entry in entries], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"{metric_name(board.metric)}, mean and 95 % interval over {_seeds(board)}")
-    left_out = len(board.entries) - len(entries)
-    axes.set_title(
-        "diamond: best · disc: tied · cross: worse · ring: too few seeds"
-        + (f" · {left_out} more below" if left_out else ""),
-        fontsize=8,
-    )
 
 
 def _curves(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
-    board = ranked(contents)
+    boards = ranked(contents)
     if not contents.curves:
         raise UserError("There are no learning curves: these rows have no history.")
     metric, found = next(iter(contents.curves.items()))
-    order = [entry for entry in board.entries if key(entry) in found]
-    figure.set_size_inches(7.0, 4.2)
-    axes = figure.subplots()
-    for entry in order[len(_LINES) :]:
-        one = found[key(entry)]
-        axes.plot(one.epochs, one.means, color="#999999", linewidth=0.6, alpha=0.5, zorder=1)
-    for entry, style in zip(order, _LINES, strict=False):
-        _curve(axes, found[key(entry)], f"#{entry.rank} {describe(entry, board)}", style)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(metric_name(metric))
-    axes.set_title(f"mean over {_seeds(board)}, band: its 95 % interval", fontsize=9)
-    axes.legend(fontsize=7, frameon=False)
+    for axes, board, title in _panels(figure, boards, 7.0, lambda _: 4.2):
+        order = [entry for entry in board.entries if key(entry) in found]
+        for entry in order[len(_LINES) :]:
+            one = found[key(entry)]
+            axes.plot(one.epochs, one.means, color="#999999", linewidth=0.6, alpha=0.5, zorder=1)
+        for entry, style in zip(order, _LINES, strict=False):
+            _curve(axes, found[key(entry)], f"#{entry.rank} {describe(entry, board)}", style)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(metric_name(metric))
+        axes.set_title(f"{title}mean over {_seeds(board)}, band: its 95 % interval", fontsize=9)
+        axes.legend(fontsize=7, frameon=False)
 
 
 def _curve(axes: Axes, one: Curve, label: str, style: tuple[str, str, str]) -> None:
@@ -125,22 +142,55 @@ def _curve(axes: Axes, one: Curve, label: str, style: tuple[str, str, str]) -> N
 
 
 def _selection(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
-    board = ranked(contents)
-    known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
-    if len(known) < 2:
+    boards = [one for one in ranked(contents) if sum(CONSENSUS in entry.secondary for entry in one[1].entries) > 1]
+    if not boards:
         raise UserError("There is no consensus to draw: it needs label-free criteria of at least two configurations.")
-    figure.set_size_inches(5.0, 4.0)
-    axes = figure.subplots()
-    for kind, (colour, mark) in _MARKS.items():
-        ones = [entry for entry in known if verdict(entry) == kind]
-        x, y = [entry.secondary[CONSENSUS].mean for entry in ones], [entry.score.mean for entry in ones]
-        if ones:
+    for axes, board, title in _panels(figure, boards, 5.0, lambda _: 4.0):
+        known = [entry for entry in board.entries if CONSENSUS in entry.secondary]
+        for kind, (colour, mark) in _MARKS.items():
+            ones = [entry for entry in known if verdict(entry) == kind]
+            x, y = [entry.secondary[CONSENSUS].mean for entry in ones], [entry.score.mean for entry in ones]
+            if ones:
+                face = "none" if kind == "unknown" else colour
+                label = "too few seeds" if kind == "unknown" else kind
+                axes.plot(x, y, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
+        axes.set_title(title.removesuffix(" · "), fontsize=9)
+        axes.set_xlabel("consensus of the label-free criteria")
+        axes.set_ylabel(f"{metric_name(board.metric)}, mean over {_seeds(board)}")
+        axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
+
+
+def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
+    found = [(name, board, points) for name, board in ranked(contents) if (points := front_points(board))]
+    if not found:
+        raise UserError(
+            "There is no Pareto front to draw: name two or more metrics of which configurations have values, as "
+            "`pareto nmi seconds`, or in a study as `select: {metrics: [nmi, seconds]}`."
+        )
+    most = max(len(points) for _, _, points in found)
+    figure.set_size_inches(5.0 * most, 4.0 * len(found))
+    grid = figure.subplots(len(found), most, squeeze=False)
+    for panels, (data, board, points) in zip(grid, found, strict=True):
+        title = f"{data} · " if len(found) > 1 else ""
+        first = metric_name(next(iter(board.aims.metrics)))
+        for axes, (name, shown_points) in zip(panels, points.items(), strict=False):
+            _front(axes, shown_points)
+            axes.set(xlabel=metric_name(name), ylabel=first)
+            axes.set_title(f"{title}means over {_seeds(board)}", fontsize=8)
+    handles = {label: one for axes in grid.flat for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=3, fontsize=7, frameon=False)
+
+
+def _front(axes: Axes, points: FrontPoints) -> None:
+    for kind, (colour, mark, label) in _FRONT.items():
+        places = [place for _, one, place in points if one == kind]
+        if places:
             face = "none" if kind == "unknown" else colour
-            label = "too few seeds" if kind == "unknown" else kind
-            axes.plot(x, y, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
-    axes.set_xlabel("consensus of the label-free criteria")
-    axes.set_ylabel(f"{metric_name(board.metric)}, mean over {_seeds(board)}")
-    axes.legend(fontsize=7, frameon=False, title="by its seeds", title_fontsize=7)
+            xs, ys = zip(*places, strict=True)
+            axes.plot(xs, ys, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
+    for entry, kind, place in points[:_ROWS]:
+        if kind == "square":
+            axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:
@@ -293,6 +343,7 @@ PLOTS: dict[str, Callable[[Figure, Contents, Sequence[str]], None]] = {
     "curves": _curves,
     "selection": _selection,
     "importance": _importance,
+    "pareto": _pareto,
     "effect": _effect,
     "interaction": _interaction,
 }

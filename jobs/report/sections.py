@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import counted
+from jobs.analysis import pareto
+from jobs.analysis.comparison import Comparison
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.outcomes import HEALTH
-from jobs.analysis.scores import is_loss, metric_name, rescales_loss
+from jobs.analysis.scores import is_loss, metric_name, plug_in_names, rescales_loss
+from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
 from jobs.report import charts, clusters, pieces, svg
@@ -50,15 +53,16 @@ class Section:
 
 def all_sections(contents: Contents) -> list[Section]:
     """All parts of the page; the body of a part is None if it has nothing to show."""
-    board = contents.board
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
-        Section("leaderboard", "Leaderboard", _leaderboard(board) if board else pieces.note(str(contents.refused))),
+        Section("leaderboard", "Leaderboard", _leaderboards(contents)),
+        Section("front", "The Pareto front", _of_each(contents, _front)),
+        Section("methods", "Over all data sets", _compared(contents.compared)),
         Section("importance", "Which parameters matter", importance(contents.importance, contents.unshared)),
         Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
         Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
-        Section("parallel", "From parameters to scores", _parallel(board)),
-        Section("curves", "Learning curves", _curves(contents)),
+        Section("parallel", "From parameters to scores", _of_each(contents, _parallel)),
+        Section("curves", "Learning curves", _of_each(contents, lambda board: _curves(contents, board))),
         _clusters(contents.clusters),
         Section("topics", "Topics", topics(contents), has_charts=has_curves(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),
@@ -70,12 +74,12 @@ def all_sections(contents: Contents) -> list[Section]:
 
 def subtitle(contents: Contents) -> str:
     """The numbers of trials, configurations and seeds, and the ranking metric."""
-    board = contents.board
+    boards = [board for _, board in contents.boards]
     trials = counted(sum(one.trials for one in contents.origins), "trial")
-    cells = counted(len(board.entries), "configuration") if board else ""
+    cells = counted(sum(len(board.entries) for board in boards), "configuration") if boards else ""
     seeds = counted(len({seed for one in contents.origins for seed in one.seeds}), "seed")
     return " · ".join(
-        filter(None, [trials, cells, seeds, f"ranked by {metric_name(board.metric)}" if board else "not ranked"])
+        filter(None, [trials, cells, seeds, f"ranked by {metric_name(boards[0].metric)}" if boards else "not ranked"])
     )
 
 
@@ -92,14 +96,45 @@ def _finding(place: int, one: Conclusion) -> Markup:
 # The leaderboard
 
 
-def _leaderboard(board: Leaderboard) -> Markup:
+def _leaderboards(contents: Contents) -> Markup | None:
+    if not contents.boards:
+        return pieces.note(str(contents.refused))
+    # The script follows a rank over the whole page, so only one leaderboard may have ranks to follow.
+    several = len(contents.boards) > 1
+    return join([_of_each(contents, lambda board: _leaderboard(board, followed=not several)), _legend()])
+
+
+def _of_each(contents: Contents, draw: Callable[[Leaderboard], Markup | None]) -> Markup | None:
+    """What is drawn of a leaderboard, under the name of its data set where there are several."""
+    found = [(name, drawn) for name, board in contents.boards if (drawn := draw(board))]
+    heads = [tag("h3", f"Data set {name}") if len(contents.boards) > 1 else None for name, _ in found]
+    return join([join([head, drawn]) for head, (_, drawn) in zip(heads, found, strict=True)]) if found else None
+
+
+def _compared(found: Comparison | None) -> Markup | None:
+    """Methods over data sets, with what is best or tied in each column in bold."""
+    if found is None or not is_shown([found]):
+        return None
+    parts: list[Markup] = []
+    for title, sheet in comparison_sheets([found], "markdown"):
+        rows = [
+            [tag("b", cell) if (i, j) in sheet.bold else cell for j, cell in enumerate(row)]
+            for i, row in enumerate(sheet.rows)
+        ]
+        parts += [pieces.note(title), pieces.sheet_table(Sheet(sheet.columns, rows), "Methods by data set")]
+    return join([*parts, *map(pieces.note, comparison_notes([found], "markdown"))])
+
+
+def _leaderboard(board: Leaderboard, *, followed: bool) -> Markup:
     sheet = _with_pictures(board)
     rows = [
-        pieces.row_cells(sheet.columns, row, strong=i in sheet.bold, mark=i + 1 if i < len(board.entries) else None)
+        pieces.row_cells(
+            sheet.columns, row, strong=i in sheet.bold, mark=i + 1 if followed and i < len(board.entries) else None
+        )
         for i, row in enumerate(sheet.rows)
     ]
     table = pieces.table(_leaderboard_head(sheet.columns), rows, sortable=True)
-    return join([_settings(board), pieces.scrolling(table, "Leaderboard"), _legend()])
+    return join([_settings(board), pieces.scrolling(table, "Leaderboard")])
 
 
 def _with_pictures(board: Leaderboard) -> Sheet:
@@ -117,7 +152,8 @@ def _with_pictures(board: Leaderboard) -> Sheet:
             picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
             cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
         else:
-            cells[at:at] = [None, "another protocol: not compared"]
+            why = "breaks a constraint" if entry.standing.feasible is False else "another protocol"
+            cells[at:at] = [None, f"{why}: not compared"]
         rows.append(cells)
     return Sheet(columns, rows, sheet.bold)
 
@@ -149,8 +185,25 @@ def _legend() -> Markup:
 # Drawings
 
 
-def _parallel(board: Leaderboard | None) -> Markup | None:
-    if board is None or len(board.entries) < 2 or not board.entries[0].params:
+def _front(board: Leaderboard) -> Markup | None:
+    found = charts.front_points(board)
+    if not found:
+        return None
+    first = metric_name(next(iter(board.aims.metrics)))
+    drawings = [
+        pieces.figure(first, f"by {metric_name(name)}", charts.pareto(points, (metric_name(name), first)))
+        for name, points in found.items()
+    ]
+    signs = [
+        tag("span", svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True), f" {words}. ")
+        for kind, words in charts.FRONT.items()
+    ]
+    told = [pieces.note(one) for one in pareto.notes([entry.standing for entry in shown(board)], board.aims)]
+    return join([*told, tag("p", signs, class_="legend"), pieces.panels(drawings)])
+
+
+def _parallel(board: Leaderboard) -> Markup | None:
+    if len(board.entries) < 2 or not board.entries[0].params:
         return None
     drawing = pieces.scrolling(charts.parallel(board), "Parallel coordinates")
     explained = pieces.note(
@@ -160,9 +213,8 @@ def _parallel(board: Leaderboard | None) -> Markup | None:
     return join([explained, drawing])
 
 
-def _curves(contents: Contents) -> Markup | None:
-    board = contents.board
-    if board is None or not contents.curves:
+def _curves(contents: Contents, board: Leaderboard) -> Markup | None:
+    if not contents.curves:
         return None
     overviews = [
         pieces.figure(metric_name(name), _curve_detail(name, board), charts.overview(found, board, metric_name(name)))
@@ -201,9 +253,10 @@ def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
 def _curve_detail(metric: str, board: Leaderboard) -> str:
     if metric.startswith(HEALTH):
         return "without labels"
-    rescaling = [key for key in board.entries[0].params if rescales_loss(key)]
+    plug_ins = plug_in_names([board.constant, *(entry.params for entry in board.entries)])
+    rescaling = [key for key in board.entries[0].params if rescales_loss(key, plug_ins)]
     if is_loss(metric) and rescaling:
-        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} rescales it"
+        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} can rescale it"
     return ""
 
 
@@ -227,11 +280,17 @@ def _selection(contents: Contents) -> Markup | None:
     if not choices:
         return None
     table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria", wrap=["choice"])
-    drawn = None
-    if contents.board and (scatter := charts.against_consensus(contents.board)):
-        name = metric_name(contents.board.metric)
-        drawn = pieces.panels([pieces.figure(name, "by the consensus of label-free criteria", scatter)])
-    return join([map(pieces.note, selection_notes(choices)), table, drawn])
+    found = [(name, board, charts.against_consensus(board)) for name, board in contents.boards]
+    figures = [
+        pieces.figure(
+            f"{f'{name}: ' if len(found) > 1 else ''}{metric_name(board.metric)}",
+            "by the consensus of label-free criteria",
+            scatter,
+        )
+        for name, board, scatter in found
+        if scatter
+    ]
+    return join([map(pieces.note, selection_notes(choices)), table, pieces.panels(figures) if figures else None])
 
 
 def _reading() -> Markup:
@@ -256,8 +315,8 @@ no effect is given.
 A score that compares clusters with true classes uses the labels. Without labels, choosing by it is not possible;
 “Choosing without labels” shows how much a choice without labels would have lost.
 
-A loss is not a quality: temperature, batch size, number of clusters, weights and the choice of the loss rescale it.
-This page ranks by a loss only where none of these differ.
+A loss is not a quality: temperature, batch size, number of clusters, views, weights and the choice of the loss rescale
+it. This page ranks by a loss only where nothing differs that can rescale it.
 
 A click on a table head sorts the table. The number at the start of a row of the leaderboard marks that configuration in
 the drawings."""

@@ -16,10 +16,18 @@ from jobs.results.storage import Place, StorageError, read_regular
 LARGEST = 2**26
 """The most bytes of a record; a plan of 100,000 trials has 8 million."""
 DEEPEST = 50
+_BOUND = float | int | None
+SELECT = {
+    "metric": str,
+    "mode": str | None,
+    "metrics": ([str], None),
+    "constraints": ({str: {"at_least": _BOUND, "at_most": _BOUND}}, None),
+}
+"""The used keys of a study's selection."""
 STUDY = {
     "source": (dict, None),
     "trial": (dict, None),
-    "select": ({"metric": str, "mode": str | None}, None),
+    "select": (SELECT, None),
     "n_trials": int | None,
     "trials": ([[str | int]], None),
     "plug_ins": ({str: {str: [str]}}, None),
@@ -85,6 +93,11 @@ def decode(text: bytes | str, shape: Mapping[Any, Any]) -> dict[str, Any]:
     if wrong := _misfit(value, shape, ""):
         raise ValueError(f"{wrong} is of another type than conclus writes")
     return cast("dict[str, Any]", value)
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether a value of a record that was read another way has this shape."""
+    return not _misfit(value, shape, "it")
 
 
 def parameters(text: str | None) -> dict[str, Any]:

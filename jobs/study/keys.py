@@ -9,7 +9,7 @@ from typing import Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.errors import UserError
-from jobs.study.space import Range
+from jobs.study.space import Range, covering, label
 
 
 def plug_in_fields() -> list[tuple[str, str]]:
@@ -35,20 +35,20 @@ def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
     return f"unknown key{near or '.'} Allowed: {schema.nearest(key, flat)}; `conclus methods` lists all"
 
 
-def belonging(key: str, space: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+def belonging(key: str, ranges: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
     """The message for a key of the space that only some plug-ins of the space have; empty if there is no mistake."""
-    for other, content in space.items():
+    for other, content in ranges.items():
         where = matches(other, trial)
         if len(where) != 1 or not _is_plug_in(where[0]) or not isinstance(content, Mapping):
             continue
         values = [one for listed in content.values() if isinstance(listed, list) for one in listed]
-        owners = [one for one in values if len(matches(key, _with(trial, where[0], one))) == 1]
+        owners = [one for one in values if len(matches(key, completed(trial, where[0], one))) == 1]
         if 0 < len(owners) < len(values):
-            names = [str(one["name"] if isinstance(one, Mapping) else one) for one in owners]
-            return (
-                f"only {', '.join(names)} of {where[0]} has this option, but every range is varied for all of them: "
-                f"make a separate study with `{where[0].removesuffix('.name')}: {names[0]}` in its trial"
-            )
+            names = [label(one) for one in owners]
+            field = where[0].removesuffix(".name")
+            own = f"{{name: {names[0]}, space: {{{key.removeprefix(f'{field}.')}: …}}}}"
+            told = f"only {', '.join(names)} of {where[0]} has this option"
+            return f"{told}: vary it there, as {field}: {{grid: [{own}, …]}}"
     return ""
 
 
@@ -56,7 +56,7 @@ def _is_plug_in(key: str) -> bool:
     return key.removesuffix(".name") in {field for _, field in plug_in_fields()}
 
 
-def _with(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+def completed(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """The trial with another plug-in and that plug-in's options, defaults included."""
     return trial_config.to_mapping(trial_config.read_whole(varied(trial, key, value), (), schema.Mistakes()))
 
@@ -100,15 +100,12 @@ def overlay(trial: Mapping[str, Any], assignment: Mapping[str, Any]) -> dict[str
 
 def methods(trial: Mapping[str, Any], ranges: Mapping[str, Range]) -> tuple[str, ...]:
     """The names of the methods that a study with this trial and these ranges, by dotted key, may run."""
-    for key in ("method", "method.name"):
-        if key in ranges:
-            values = ranges[key].examples
-            found = (
-                str(one.get("name", trial_config.TrialConfig.method.name)) if isinstance(one, Mapping) else str(one)
-                for one in values
-            )
-            return tuple(dict.fromkeys(plugins.listed("methods", one) for one in found))
-    return (trial["method"]["name"],)
+    found: dict[str, None] = {}
+    for cell in covering(ranges):
+        chosen = cell.get("method", cell.get("method.name", trial["method"]["name"]))
+        name = chosen.get("name", trial_config.TrialConfig.method.name) if isinstance(chosen, Mapping) else chosen
+        found[plugins.listed("methods", str(name))] = None
+    return tuple(found)
 
 
 def idle(trial: Mapping[str, Any], ranges: Mapping[str, Range]) -> tuple[str, ...]:

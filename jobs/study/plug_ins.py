@@ -14,6 +14,7 @@ from core.data.dataset import user_path
 from core.training import weights
 from jobs.results.identity import ANALYZER
 from jobs.study.keys import get, plug_in_fields
+from jobs.study.space import walk
 from jobs.study.study import Study
 
 
@@ -23,7 +24,7 @@ def plug_in_files(study: Study) -> tuple[Path, ...]:
     chosen = {name for one in fields if (name := get(study.trial, f"{one}.name")) is not None}
     chosen |= {
         name
-        for key, one in study.space.items()
+        for _, key, one, _ in walk(study.space)
         for value in one.examples
         if (name := _plug_in_name(key, value, fields)) is not None
     }
@@ -52,10 +53,10 @@ def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
 
 def _analyzers(study: Study) -> list[str]:
     """The text analyzers that the study may use."""
-    data = study.space.get("data")
     values = [get(study.trial, "data.analyzer")]
-    values += study.space["data.analyzer"].examples if "data.analyzer" in study.space else []
-    values += [one.get("analyzer") for one in data.examples if isinstance(one, Mapping)] if data else []
+    for _, key, one, _ in walk(study.space):
+        values += one.examples if key == "data.analyzer" else []
+        values += [value.get("analyzer") for value in one.examples if key == "data" and isinstance(value, Mapping)]
     return [value for value in values if isinstance(value, str)]
 
 

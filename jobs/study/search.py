@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from core.config.schema import Bounds, NonNegativeInt, PositiveInt
-from jobs.study.space import Range, Uniform
+from jobs.study.space import Range, Uniform, Values, walk
 
 Mistake = tuple[tuple[str, ...], str]
 
@@ -54,10 +54,10 @@ def mistakes(search: Search, trial: Mapping[str, Any], space: Mapping[str, Range
 
 
 def _continuous(space: Mapping[str, Range]) -> Iterator[Mistake]:
-    for key, one in space.items():
+    for place, _, one, _ in walk(space):
         if one.finite is None:
             yield (
-                ("space", key),
+                place,
                 "a grid cannot list a continuous range: use grid, or search: {name: random, trials: …}",
             )
 
@@ -68,6 +68,9 @@ def _pbt(search: Search, space: Mapping[str, Range]) -> Iterator[Mistake]:
     elif search.trials is not None and search.trials < SMALLEST_POPULATION:
         yield ("search", "trials"), f"a population needs {SMALLEST_POPULATION} members, better 10 or more"
     for key, one in space.items():
+        if isinstance(one, Values) and one.branches:
+            yield ("space", key), "pbt changes values while a trial trains: no value can have a space of its own"
+            continue
         real = isinstance(one, Uniform) or all(isinstance(value, float) for value in one.examples)
         if key.split(".")[0] not in {"optimiser", "method", "views"} or not real:
             yield (

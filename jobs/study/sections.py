@@ -6,23 +6,31 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from core.config.schema import Bounds, Place, PositiveFloat, PositiveInt
 from core.evaluation.names import AT_THE_END
 from core.evaluation.rules import RULES
 from jobs.study.search import Search
 
+SECONDS = "seconds"
+"""A trial's time, which is no score: it may be one of several metrics and in a constraint, and does not rank."""
+Side = Literal["at_least", "at_most"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """The metric by which configurations are ranked.
+    """The metric by which configurations are ranked, those that compete with it, and what a configuration must keep.
 
     Attributes:
         metric: a score, a loss or a `health` signal; for data without labels also `consensus`. `best.nmi` is the value
             at a trial's best epoch, `mean5.nmi` the mean of its last five scorings; within a trial the last value
-            counts.
-        mode: whether larger (`max`) or smaller (`min`) values are better.
+            counts. Without it, the first of `metrics` ranks.
+        mode: whether larger (`max`) or smaller (`min`) values of `metric` are better; left out: as is declared of it.
+        metrics: two or more metrics, as `[nmi, seconds]`: tables and charts show which configurations no other one
+            beats in all of them, the Pareto front. `seconds` is a trial's time.
+        constraints: by metric, the least or the greatest mean over seeds, as `health.imbalance_pred: {at_most: 20}`. A
+            configuration that breaks one is never the best; `search: optuna` avoids it, other searches run it.
         save_model: whether each trial saves its weights at its best epoch (`best_model.pt` and `.safetensors`).
         save_assignments: which trials keep the cluster of each sample, for `conclus assign`: all (`true`), none
             (`false`), or, without a value, the best so far.
@@ -32,9 +40,19 @@ class Select:
 
     metric: str = "nmi"
     mode: Literal["max", "min"] = "max"
+    metrics: tuple[str, ...] = ()
+    constraints: Mapping[str, Mapping[Side, float]] | None = None
     save_model: bool = False
     save_assignments: bool | None = None
     save_state: bool = False
+
+
+def first_ranks(select: Any) -> Any:
+    """The section `select` as it is written, with the first of its metrics as the one that ranks if none is named."""
+    metrics = select.get("metrics") if isinstance(select, Mapping) else None
+    if isinstance(metrics, list | tuple) and metrics and "metric" not in select:
+        return {**select, "metric": metrics[0]}
+    return select
 
 
 LATER = "--set budget.until=…"
@@ -162,6 +180,7 @@ def mistakes(
     if select.save_state and select.save_model:
         why = "the model of the best epoch is not kept where a trial goes on: leave one of the two out"
         yield ("select", "save_state"), why
+    yield from _of_metrics(select, search)
     yield from _of_health(health, search)
     try:
         budget.end()
@@ -181,6 +200,26 @@ def mistakes(
             yield place, f"is not a custom resource: use resources.{_OWN_KEYS[name]}"
         elif amount < _SMALLEST or (amount > 1 and amount % 1):
             yield place, f"{amount:g} is wrong: a whole number, or a number from {_SMALLEST} to 1 is needed"
+
+
+def _of_metrics(select: Select, search: Search) -> Iterator[tuple[Place, str]]:
+    place = ("select", "metrics")
+    if select.metrics and len({*select.metrics}) < max(len(select.metrics), 2):
+        yield place, f"{list(select.metrics)} is wrong: two or more metrics are needed, none of them twice"
+    elif select.metrics and select.metric not in select.metrics:
+        yield place, f"{select.metric} ranks, so it is one of them: add it, or leave select.metric out"
+    elif select.metrics and select.metric == SECONDS:
+        yield place, f"{SECONDS}, a trial's time, does not rank: begin with a score, as [nmi, {SECONDS}]"
+    for metric, limits in (select.constraints or {}).items():
+        place = ("select", "constraints", metric)
+        low, high = limits.get("at_least"), limits.get("at_most")
+        if not limits:
+            yield place, "a bound is needed: {at_least: …}, {at_most: …}, or both"
+        elif low is not None and high is not None and low > high:
+            yield place, f"at_least {low:g} is above at_most {high:g}: no value is allowed"
+    if select.constraints and search.scheduler == "pbt":
+        why = "the members of a population are compared by the metric alone: leave them out"
+        yield ("select", "constraints"), why
 
 
 def _of_health(health: Health, search: Search) -> Iterator[tuple[Place, str]]:

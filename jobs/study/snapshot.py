@@ -68,8 +68,8 @@ def fetch(folder: Place, scratch: Path) -> tuple[Path, list[str]]:
     return scratch / file.name, notes
 
 
-def select(folder: Place) -> dict[str, str] | None:
-    """The metric and the mode of a study's selection, from its copy; None if that is missing or damaged."""
+def select(folder: Place) -> dict[str, Any] | None:
+    """What a study selects by, from its copy, see `records.SELECT`; None if that is missing or damaged."""
     try:
         value = yaml_document.load(existing(folder, STUDY_YAML)).value
     except UserError:
@@ -78,8 +78,8 @@ def select(folder: Place) -> dict[str, str] | None:
     if not isinstance(chosen, dict):
         return None
     # `Study.whole` omits the default metric.
-    metric, mode = chosen.get("metric", Select.metric), chosen.get("mode")
-    return {"metric": metric, "mode": mode} if isinstance(metric, str) and mode in {"max", "min"} else None
+    chosen = {"metric": Select.metric} | {key: chosen[key] for key in records.SELECT if key in chosen}
+    return chosen if records.fits(chosen, records.SELECT) and chosen.get("mode") in {"max", "min"} else None
 
 
 def _plug_ins(value: Any) -> Iterator[str]:

@@ -1,4 +1,9 @@
-"""The space of a study: ranges, the configurations of a search, and an order in which any prefix is balanced."""
+"""The space of a study: ranges, the configurations of a search, and an order in which any prefix is balanced.
+
+A space is a mapping of dotted keys to ranges. A value of a list may have a space of its own, which applies only where
+this value is chosen: `{method: {choice: [cc, {name: tcl, space: {threshold: {grid: [0.9, 0.95]}}}]}}`. Then `cc` is one
+configuration, and `tcl` is two.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +39,8 @@ class Values:
     """An explicit list: `grid` or `choice`."""
 
     values: tuple[Any, ...]
+    branches: tuple[Mapping[str, Range], ...] = ()
+    """The space of each value; without any entry, no value has one."""
 
     def at(self, u: float) -> Any:
         """Equal shares of [0, 1), in order."""
@@ -151,29 +158,114 @@ def _interval(kind: str, content: list[Any]) -> Range:
     return INTERVALS[kind](low, high)
 
 
-def grid(space: Mapping[str, Range]) -> list[dict[str, Any]]:
+Space = Mapping[str, Range]
+
+
+def branch(one: Range, value: Any) -> Space:
+    """The ranges that apply only where a range has this value."""
+    return one.branches[one.values.index(value)] if isinstance(one, Values) and one.branches else {}
+
+
+def walk(
+    space: Space, place: tuple[str, ...] = ("space",), chosen: Mapping[str, Any] | None = None
+) -> Iterator[tuple[tuple[str, ...], str, Range, Mapping[str, Any]]]:
+    """Every range, also those of branches: its place for messages, its key, itself, and the values it depends on.
+
+    tcl's threshold has the place `space.method.tcl.method.threshold`, and depends on `{"method": {"name": "tcl"}}`.
+    """
+    for key, one in space.items():
+        yield (*place, key), key, one, chosen or {}
+        for value in one.examples:
+            yield from walk(branch(one, value), (*place, key, label(value)), {**(chosen or {}), key: value})
+
+
+def written(space: Space) -> dict[str, Any]:
+    """The space as a study file has it."""
+    return {key: _written(one) for key, one in space.items()}
+
+
+def _written(one: Range) -> dict[str, Any]:
+    if not isinstance(one, Values):
+        return {next(kind for kind, own in INTERVALS.items() if type(one) is own): list(one.examples)}
+    plug_ins = {i: value if isinstance(value, Mapping) else {"name": value} for i, value in enumerate(one.values)}
+    own = {i: written(branch(one, value)) for i, value in enumerate(one.values)}
+    return {"grid": [{**plug_ins[i], "space": own[i]} if own[i] else value for i, value in enumerate(one.values)]}
+
+
+def narrowed(space: Space, chosen: Mapping[str, Any]) -> dict[str, Range]:
+    """The space where these keys have these values alone."""
+    return {
+        key: Values((chosen[key],), (branch(one, chosen[key]),)) if key in chosen else one for key, one in space.items()
+    }
+
+
+def label(value: Any) -> str:
+    """What a value is called in a message: of a plug-in with options its name alone."""
+    return str(value["name"]) if isinstance(value, Mapping) and "name" in value else str(value)
+
+
+def sizes(space: Space) -> list[int]:
+    """For each key the number of its values, each counted as often as its own space has configurations."""
+    return [sum(math.prod(sizes(branch(one, value))) for value in one.finite or ()) for one in space.values()]
+
+
+def grid(space: Space) -> Iterator[dict[str, Any]]:
     """Every combination of finite ranges, the last key fastest."""
-    lists = [one.finite or () for one in space.values()]
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*lists)]
+    if not space:
+        yield {}
+        return
+    (key, one), *others = space.items()
+    for value in one.finite or ():
+        for own in grid(branch(one, value)):
+            for rest in grid(dict(others)):
+                yield {key: value} | own | rest
 
 
-def sample(space: Mapping[str, Range], count: int, seed: int) -> list[dict[str, Any]]:
+def covering(space: Space) -> list[dict[str, Any]]:
+    """A few configurations that together have each example of each range."""
+    axes = [
+        [{key: value} | own for value in one.examples for own in covering(branch(one, value))]
+        for key, one in space.items()
+    ]
+    count = max(map(len, axes), default=1)
+    parts = [[axis[min(place, len(axis) - 1)] for axis in axes] for place in range(count)]
+    return [{key: value for part in one for key, value in part.items()} for one in parts]
+
+
+def sample(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
     """At most `count` different configurations; with a larger `count` the first ones stay the same.
 
     The points are Roberts' low-discrepancy sequence R_d, shifted at random by `seed`: unlike independent draws, every
-    prefix covers each range about evenly. It returns fewer if the space has no more.
+    prefix covers each range about evenly. Values with a space of their own take turns, whatever its size, and each
+    combination of them has a sequence of its own. It returns fewer if the space has no more.
 
     Reference:
         M. Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018).
     """
     cells: list[dict[str, Any]] = []
-    for point in itertools.islice(_r_sequence(len(space), seed), 50 * count):
-        cell = {key: one.at(u) for (key, one), u in zip(space.items(), point, strict=True)}
+    for cell in itertools.islice(_drawn(space, seed), 50 * count):
         if cell not in cells:
             cells.append(cell)
         if len(cells) == count:
             break
     return cells
+
+
+def _drawn(space: Space, seed: int) -> Iterator[dict[str, Any]]:
+    """Configurations without end."""
+    forks = {key: one for key, one in space.items() if isinstance(one, Values) and one.branches}
+    plain = {key: one for key, one in space.items() if key not in forks}
+    if not forks:
+        for point in _r_sequence(len(plain), seed):
+            yield {key: one.at(u) for (key, one), u in zip(plain.items(), point, strict=True)}
+        return
+    turns: list[tuple[dict[str, Any], Iterator[dict[str, Any]]]] = []
+    for places in balanced_order([len(one.values) for one in forks.values()]):
+        chosen = list(zip(forks.items(), places, strict=True))
+        inner = {key: one for (_, fork), place in chosen for key, one in fork.branches[place].items()}
+        turns.append(({key: fork.values[place] for (key, fork), place in chosen}, _drawn(plain | inner, seed)))
+    for fixed, rest in itertools.cycle(turns):
+        yield fixed | next(rest)
 
 
 def _r_sequence(dimensions: int, seed: int) -> Iterator[list[float]]:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from core.config import plugins, schema
+from core.config import schema
 from core.config import trial as trial_config
 from core.config.schema import Bounds, Mistakes, Place
 from core.data import remote
-from core.data.analyzer import file_of
 from core.data.object_store import is_address
 from core.errors import UserError
-from core.formats import catalog as named
-from core.training import weights
+from core.evaluation.names import direction
+from jobs.study import overrides as space_overrides
 from jobs.study import search as searches
 from jobs.study import sections, space, yaml_document
-from jobs.study.keys import belonging, get, idle, matches, methods, overlay, plug_in_fields, put, varied, which
+from jobs.study.keys import get, idle, matches, methods, overlay, plug_in_fields, put, which
+from jobs.study.paths import absolute, is_file, located, real
 from jobs.study.search import Search
 from jobs.study.sections import SECTIONS, Budget, Health, Resources, Select
+from jobs.study.space_reader import SpaceReader
 from jobs.study.yaml_document import Document
 
 Seed = Annotated[int, Bounds(low=0, high=2**31 - 1)]
@@ -52,9 +52,17 @@ class Study:
 
     @property
     def metric_written(self) -> bool:
-        """Whether the file names a metric; without one, data without labels is selected by consensus."""
+        """Whether the file names what ranks; without it, data without labels is selected by consensus."""
+        return self._selects("metric") or self._selects("metrics")
+
+    @property
+    def mode_written(self) -> bool:
+        """Whether the file says which values of the metric are better; else it is as declared of the metric."""
+        return self._selects("mode")
+
+    def _selects(self, key: str) -> bool:
         select = self.source.get("select")
-        return isinstance(select, dict) and "metric" in select
+        return isinstance(select, dict) and bool(select.get(key))
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The base configuration with the values of `assignment`."""
@@ -124,11 +132,13 @@ class Reader:
         study = Study(
             name=self._name(root),
             trial=trial,
-            space=self._space(root.get("space"), trial),
+            space=SpaceReader(self.content, self.folder, self.mistakes).read(root.get("space"), trial),
             seeds=self._seeds(root.get("seeds", [0])),
             source=root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
+        if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
+            study = replace(study, select=replace(study.select, mode=better))
         self._check_data(study, root["trial"])
         self._check_used(study, root)
         self._check_sections(study)
@@ -150,7 +160,7 @@ class Reader:
             root["trial"] = {}
         if root.get("space") is None:
             root["space"] = {}
-        root["space"] = self._absolute(root["space"])
+        root["space"] = absolute(root["space"], self.folder)
         return root
 
     def _stop_at_mistakes(self) -> None:
@@ -181,33 +191,7 @@ class Reader:
     def _locate_plug_ins(self, trial: dict[str, Any]) -> None:
         for kind, key in plug_in_fields():
             if (value := get(trial, key)) is not None:
-                put(trial, key, self._located(kind, value))
-
-    def _absolute(self, value: Any) -> Any:
-        """A part of the space with paths of plug-ins made absolute; they are relative to the study file."""
-        if isinstance(value, dict):
-            return {key: self._absolute(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [self._absolute(one) for one in value]
-        is_plug_in = isinstance(value, str) and value.endswith(".py")
-        return _real(self.folder / value) if is_plug_in else value
-
-    def _located(self, kind: str, value: Any) -> Any:
-        mapping = {"name": value} if isinstance(value, str) else value
-        if not isinstance(mapping, dict) or not isinstance(mapping.get("name", ""), str):
-            return value
-        name = mapping.get("name", "")
-        if plugins.is_path(name):
-            mapping = {**mapping, "name": _real(self.folder / name)}
-        elif kind == "datasets" and name not in plugins.names(kind) and (found := named.find_named(name)):
-            mapping = {**mapping, "name": "file", "path": str(found)}
-        for key in ("path", "model", "analyzer", "weights"):
-            value = mapping.get(key)
-            if kind == "datasets" and key == "path" and isinstance(value, str) and is_address(value):
-                remote.checked(value)
-            elif isinstance(value, str) and _names_file(kind, key, value):
-                mapping = {**mapping, key: _real(self.folder / value)}
-        return mapping
+                put(trial, key, located(kind, value, self.folder))
 
     def _lift_short_names(self, trial: dict[str, Any]) -> None:
         """`learning_rate: …` directly under `trial:` means `optimiser.learning_rate`."""
@@ -240,86 +224,43 @@ class Reader:
             if not equals or not key:
                 raise UserError(f"--set {text}: write it as key=value")
             parsed = yaml_document.parse_value(value, key)
-            if key.split(".")[0] in KEYS:
-                place = tuple(key.split("."))
-                put(root, key, parsed)
-            elif len(full := matches(key, base)) == 1 or "." in key:
-                place = ("trial", *(full[0] if full else key).split("."))
-                self._set_in_trial(root, ".".join(place[1:]), parsed)
-            else:
-                raise UserError(f"--set {text}: {which(key, full, base)}")
-            self.content.origins[place] = f"--set {text}"
+            for place in self._set(root, key, parsed, base, text):
+                for inner in [one for one in self.content.origins if one[: len(place)] == place]:
+                    del self.content.origins[inner]  # The lines of what stood there before.
+                self.content.origins[place] = f"--set {text}"
+
+    def _set(self, root: dict[str, Any], key: str, value: Any, base: Mapping[str, Any], text: str) -> list[Place]:
+        """Sets one key; returns the places of the document that it changed."""
+        head, *rest = key.split(".")
+        if head == "space" and rest and isinstance(root["space"], dict):
+            return [space_overrides.put_range(root["space"], rest, value)]
+        if head in KEYS:
+            put(root, key, value)
+            return [(head, *rest)]
+        full = matches(key, base)
+        pinned = space_overrides.pin_in_branches(root["space"], full[0] if len(full) == 1 else key, value)
+        if pinned and not full:
+            return pinned
+        if len(full) != 1 and "." not in key:
+            raise UserError(f"--set {text}: {which(key, full, base)}")
+        dotted = full[0] if full else key
+        self._set_in_trial(root, dotted, value)
+        return [("trial", *dotted.split(".")), *pinned]
 
     def _set_in_trial(self, root: dict[str, Any], dotted: str, value: Any) -> None:
         """Fixes a key and removes it from the space. A plug-in's new name drops the options of the old one."""
         head, _, last = dotted.rpartition(".")
         kinds = {key: kind for kind, key in plug_in_fields()}
         if last == "name" and head in kinds:
-            put(root["trial"], head, self._located(kinds[head], {"name": value}))
+            put(root["trial"], head, located(kinds[head], {"name": value}, self.folder))
         else:
             put(root["trial"], dotted, value)
-            if isinstance(value, str) and _is_file(dotted, value):
-                located = dotted == "data.path" and is_address(value)
-                put(root["trial"], dotted, remote.checked(value) if located else _real(value))
-        if isinstance(ranges := root["space"], dict):
-            for key in [one for one in ranges if one == dotted or dotted.endswith(f".{one}")]:
-                del ranges[key]
+            if isinstance(value, str) and is_file(dotted, value):
+                at_address = dotted == "data.path" and is_address(value)
+                put(root["trial"], dotted, remote.checked(value) if at_address else real(value))
+        space_overrides.pin(root["space"], dotted, get(root["trial"], head if last == "name" else dotted))
 
-    # The space, seeds and sections
-
-    def _space(self, value: Any, trial: Mapping[str, Any]) -> dict[str, space.Range]:
-        if not isinstance(value, dict):
-            self.mistakes.add(("space",), f"{value!r} is wrong: a mapping of keys of the trial to ranges is needed")
-            return {}
-        ranges: dict[str, space.Range] = {}
-        for key, content in value.items():
-            full = matches(key, trial)
-            if len(full) != 1:
-                self.mistakes.add(("space", key), belonging(key, value, trial) or which(key, full, trial))
-            elif said := belonging(key, value, trial):
-                self.mistakes.add(("space", key), said)
-            elif full[0] in ranges:
-                self.mistakes.add(("space", key), f"{full[0]} is in the space twice; keep one")
-            else:
-                value[key] = self._located_range(full[0], content)
-                if found := self._range(key, full[0], value[key], trial):
-                    ranges[full[0]] = found
-        return ranges
-
-    def _located_range(self, dotted: str, content: Any) -> Any:
-        """The range with relative paths among its values made absolute, as in the trial."""
-        if not isinstance(content, dict):
-            return content
-        return {
-            kind: [self._located_value(dotted, one) for one in values] if isinstance(values, list) else values
-            for kind, values in content.items()
-        }
-
-    def _located_value(self, dotted: str, value: Any) -> Any:
-        kinds = {key: kind for kind, key in plug_in_fields()}
-        head, _, last = dotted.rpartition(".")
-        if dotted in kinds:
-            located = self._located(kinds[dotted], value)
-            return value if located == {"name": value} else located
-        if head in kinds and isinstance(value, str):
-            located = self._located(kinds[head], {last: value})
-            # The name of a file in CONCLUS_DATA is not a path and stays unchanged.
-            return located[last] if len(located) == 1 else value
-        return value
-
-    def _range(self, key: str, dotted: str, content: Any, trial: Mapping[str, Any]) -> space.Range | None:
-        try:
-            found = space.read_range(content)
-        except ValueError as error:
-            self.mistakes.add(("space", key), str(error))
-            return None
-        for value in found.examples:
-            inner = Mistakes()
-            trial_config.read_whole(varied(trial, dotted, value), (), inner)
-            if inner.found:
-                self.mistakes.add(("space", key), inner.found[0].text)
-                return None
-        return found
+    # Seeds and sections
 
     def _seeds(self, value: Any) -> tuple[int, ...]:
         seeds = schema.convert(value, tuple[Seed, ...], ("seeds",), self.mistakes)
@@ -330,6 +271,7 @@ class Reader:
     def _section(self, key: str, kind: type, value: Any) -> Any:
         before = len(self.mistakes.found)
         mapping = {"name": value} if key == "search" and isinstance(value, str) else value
+        mapping = sections.first_ranks(mapping) if key == "select" else mapping
         section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
         return section if len(self.mistakes.found) == before else kind()
 
@@ -344,13 +286,12 @@ class Reader:
         """Requires that some method of the study uses each key that is given, and that ASHA and PBT have epochs."""
         every = methods(study.trial, study.space)
         names = idle(study.trial, study.space)
-        who = f"the method {every[0]} does" if len(every) == 1 else f"the methods {', '.join(every)} do"
-        told = f"{who} not use it: leave it out"
         for place in trial_config.given(root["trial"], names):
-            self.mistakes.add(("trial", *place), told)
-        for key in root["space"]:
-            if len(full := matches(key, study.trial)) == 1 and {full[0], full[0].partition(".")[0]} & {*names}:
-                self.mistakes.add(("space", key), told)
+            self.mistakes.add(("trial", *place), _not_used(every))
+        for place, key, _, chosen in space.walk(study.space):
+            own = space.narrowed(study.space, chosen)
+            if {key, key.partition(".")[0]} & {*idle(study.trial, own)}:
+                self.mistakes.add(place, _not_used(methods(study.trial, own)))
         at_once = [one for one in every if "epochs" in trial_config.unused(one)]
         if at_once and study.search.scheduler != "none":
             text = f"{study.search.scheduler} compares trials epoch by epoch, and {', '.join(at_once)} has none: "
@@ -362,23 +303,6 @@ class Reader:
             self.mistakes.add(place, text)
 
 
-def _names_file(kind: str, key: str, value: str) -> bool:
-    """Whether the value of a plug-in's option is a path."""
-    if kind == "encoders" and key in {"model", "weights"}:
-        return key == "weights" and not weights.in_package(value)
-    return key == "path" or plugins.is_path(value) or file_of(value) is not None
-
-
-def _is_file(dotted: str, value: str) -> bool:
-    """Whether the value of a key of the trial names a file of this machine, or data at an address."""
-    if dotted == weights.KEY:
-        return not weights.in_package(value)
-    return dotted == "data.path" or (dotted == "data.analyzer" and file_of(value) is not None)
-
-
-def _real(path: str | Path) -> str:
-    """The path without links. `Path.resolve` raises at a link that leads to itself; whoever reads the file says so."""
-    try:
-        return os.path.realpath(path)
-    except ValueError:  # It holds a NUL.
-        return str(path)
+def _not_used(names: Sequence[str]) -> str:
+    who = f"the method {names[0]} does" if len(names) == 1 else f"the methods {', '.join(names)} do"
+    return f"{who} not use it: leave it out"

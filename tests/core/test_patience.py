@@ -112,7 +112,9 @@ def test_an_unknown_metric_is_told_before_the_first_epoch_with_those_that_there_
 
 
 def test_a_metric_of_a_later_stage_ends_nothing_before_it():
-    trial = config(method="conclus", epochs=4, evaluation={"every": 1}, early_stopping={"metric": "label_flips"})
+    trial = config(
+        method="conclus", epochs=4, evaluation={"every": 1}, early_stopping={"metric": "label_flips", "mode": "min"}
+    )
     assert len(rows(trial, blobs(), seed=0)) == 4
 
 

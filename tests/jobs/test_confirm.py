@@ -13,6 +13,8 @@ from jobs.execution import tasks
 from jobs.execution.runner import run
 from jobs.planning import confirm
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt
+from jobs.results.writer import write
 from jobs.study import study
 
 STUDY = """study: s
@@ -60,11 +62,22 @@ def test_the_contenders_alone_get_the_next_unused_seeds_and_an_undecided_end_is_
     assert "4 trials to run: seeds 5, 6 of 2 contenders" in err
     assert "round 2: 4 seeds, 2 configurations" in out
     assert code == ("Undecided" in out)
+    assert "surely" not in out
+    assert "On the added seeds alone, which did not choose the contenders: " in " ".join(out.split())
     assert all(len(line) <= 80 for line in out.splitlines())
     before = sorted((folder / "results").rglob("*.parquet"))
     again = confirm_loss(command)
     assert again[1] == out
     assert sorted((folder / "results").rglob("*.parquet")) == before
+
+
+def test_a_seed_whose_training_failed_counts_as_the_worst_and_is_not_run_again(folder, command):
+    for number, key in enumerate(seeds()):
+        reason = {"status": "failed", "reason": "DIVERGED: the loss is inf"}
+        write("results", Attempt(study="s", trial_key=f"k{number}", config_key=key, seed=5, attempt_id="A", **reason))
+    _, out, err = confirm_loss(command)
+    assert "2 trials to run: seed 6 of 2 contenders" in err
+    assert "Training failed in 2 trials: each counts as the worst value." in " ".join(out.split())
 
 
 def test_the_study_keeps_its_seeds_and_its_plan_gets_the_added_trials(folder, command):
@@ -125,7 +138,8 @@ def test_a_round_whose_trials_fail_is_not_taken_for_one(folder, command, monkeyp
 def test_a_decided_study_runs_nothing(folder, command):
     code, out, _ = command("confirm", "results", "--margin", "1000", "--workers", "1")
     assert code == 0
-    assert "As good: the 3 remaining configurations differ by no more than 1000." in out
+    assert "As good: the 3 remaining configurations differ from the best by at most" in out
+    assert "a difference of 1000 does not matter." in " ".join(out.split())
     assert len(read_results("results")) == 6
 
 
@@ -134,7 +148,7 @@ def test_a_decided_study_runs_nothing(folder, command):
     [
         ((), ["--seeds-at-most", "2"], "the study already has 2 seeds"),
         ((), ["--metric", "consensus"], "the consensus ranks all trials"),
-        ((), ["--metric", "nmis"], "no column 'nmis'"),
+        ((), ["--metric", "nmis"], "did you mean 'nmi'"),
         ((), ["--study", "t"], "There is no study"),
         (["search={name: random, trials: 4, scheduler: pbt}", "space={learning_rate: {log_uniform: [0.001, 0.1]}}"],
          ["--metric", "nmi"], "members of a population change values while they train"),

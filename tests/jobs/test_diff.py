@@ -3,10 +3,12 @@ import io
 import random
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from jobs.analysis.difference import difference
+from jobs.analysis.difference import _overall, _pairs, difference
+from jobs.analysis.intervals import paired
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt, to_table
 from jobs.results.writer import put, serialise
@@ -19,13 +21,18 @@ def attempts(side, *, rates=(1e-3, 1e-2), seeds=range(4), shift=0.0, params=None
         for seed in seeds:
             noise = random.Random(f"{rate}{seed}").gauss(0, 0.05) + random.Random(f"{side}{rate}{seed}").gauss(0, 0.002)
             fixed = {"optimiser.learning_rate": rate, "epochs": 60, "method.name": "cc", "data.path": str(side)}
-            usual = {"study": "s", "code_hash": "c1", "data_hash": "d", "env": {"torch": "2.6", "numpy": "2"}}
+            usual = {
+                "status": "ok",
+                "study": "s",
+                "code_hash": "c1",
+                "data_hash": "d",
+                "env": {"torch": "2.6", "numpy": "2"},
+            }
             yield Attempt(
                 trial_key=f"{rate}-{seed}",
                 config_key=f"{rate}",
                 seed=seed,
                 attempt_id="A",
-                status="ok",
                 params=fixed | (params or {}),
                 metrics={"nmi": 0.8 + noise + shift * (rate < 5e-3), "loss": 1.0 + noise},
                 **(usual | more),
@@ -56,6 +63,58 @@ def test_paired_differences_are_students_over_shared_seeds(tmp_path):
     assert [pair.verdict for pair in found.pairs] == ["better", "="]
     assert [pair.verdict for pair in compared(a, b, mode="min").pairs] == ["worse", "="]
     assert [pair.verdict for pair in compared(b, a).pairs] == ["worse", "="]
+
+
+def test_all_configurations_together_are_an_effect_of_the_side(tmp_path):
+    """Each configuration and each seed may differ in its own way: the estimate is that of matched effects."""
+    a, b = fill(tmp_path / "a", rates=(1, 2, 3, 4, 5)), fill(tmp_path / "b", rates=(1, 2, 3, 4, 5), shift=0.02)
+    tables = [read_results(str(side)).to_pylist() for side in (a, b)]
+    rows = [{(row["param.optimiser.learning_rate"], row["seed"]): row["metric.nmi"] for row in one} for one in tables]
+    keys = sorted(rows[0])
+    differences = np.array([rows[1][key] - rows[0][key] for key in keys])
+    wanted = paired(differences, np.array([int(rate) for rate, _ in keys]), np.array([seed for _, seed in keys]))
+    found = compared(a, b).overall
+    assert (found.mean, found.half_width, found.p) == pytest.approx((wanted.mean, wanted.half_width, wanted.p))
+    assert (found.configurations, found.seeds, found.n) == (5, 4, 20)
+
+
+def test_two_shared_seeds_are_too_few_to_say_that_there_is_no_difference(command, tmp_path):
+    a, b = fill(tmp_path / "a", seeds=range(2)), fill(tmp_path / "b", seeds=range(2))
+    assert [pair.verdict for pair in compared(a, b).pairs] == ["better", "?"]  # The first by a t of 26.
+    said = command("diff", a, b)[1]
+    assert "? no difference shown over fewer than 3 shared seeds: too few to say." in said
+    assert "\n= no difference" not in said
+    assert "\n= no difference shown: the interval" in command("diff", *[fill(tmp_path / side) for side in "cd"])[1]
+
+
+def test_one_seed_and_failed_trials_are_told(command, tmp_path):
+    a, b = (fill(tmp_path / side, seeds=(0,), rates=(1, 2, 3)) for side in "ab")
+    assert "for these configurations and this one seed alone." in command("diff", a, b)[1]
+    fill(tmp_path / "b", seeds=(1,), study="t", status="failed", reason="DIVERGED: the loss is NaN")
+    said = command("diff", a, b)[1]
+    assert "2 trials failed in training" in said
+
+
+@pytest.mark.parametrize(
+    ("configurations", "seeds", "side", "digits"),
+    [(8, 3, 0.5, None), (36, 3, 0.5, None), (8, 2, 0.0, 2), (8, 3, 0.0, 2), (36, 3, 0.0, 2), (1, 4, 0.0, 2)],
+)
+def test_equal_sides_are_seldom_told_apart(configurations, seeds, side, digits, repeats):
+    """With seeds that favour a side in all configurations, and with tables of two decimals."""
+    rng, studies, false = np.random.default_rng(3), repeats(100), np.zeros(2)
+    for _ in range(studies):
+        a, b = 0.84 + 0.01 * rng.normal(0, 0.5, (2, configurations, seeds))
+        b = b + 0.005 * rng.normal(0, side, seeds)
+        sides = [one if digits is None else one.round(digits) for one in (a, b)]
+        cells = [
+            ({}, dict(enumerate(x)), dict(enumerate(y))) for x, y in zip(*[one.tolist() for one in sides], strict=True)
+        ]
+        overall = _overall(cells)
+        false += [
+            any(pair.verdict in {"better", "worse"} for pair in _pairs(cells, "max")),
+            abs(overall.mean) > overall.half_width,
+        ]
+    assert (false / studies <= highest(0.05, studies)).all()
 
 
 def test_what_changed_is_told_and_does_not_part_the_configurations(tmp_path):
@@ -110,7 +169,7 @@ def test_a_loss_is_not_compared_across_what_rescales_it(command, tmp_path):
     a, b = fill(tmp_path / "a"), fill(tmp_path / "b", params={"method.instance_temperature": 0.1})
     code, _, err = command("diff", a, b, "--metric", "loss")
     assert code == 2
-    assert "they differ in method.instance_temperature, which rescales the loss" in err
+    assert "they differ in method.instance_temperature, which can rescale the loss" in err
     assert command("diff", a, b)[0] == 0
 
 

@@ -4,16 +4,20 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import ncfdtr
 
 from core.errors import UserError
+from jobs.analysis.effect import effect
 from jobs.analysis.importance import Means, _noncentrality, importance
 from jobs.analysis.interaction import interaction
 from jobs.analysis.trials import Trials, factor_of
+from jobs.present.importance import importance_sheet
 from jobs.results import writer
 from jobs.results.schema import Attempt
 from tests.rates import highest, lowest
@@ -58,6 +62,127 @@ def test_the_intervals_hold_the_planted_shares_and_what_does_nothing_is_not_foun
         quiet += all(one.verdict == "not shown to matter" for one in found.interactions)
     assert (covered / studies >= lowest(0.95, studies, ordinary=0.94)).all()
     assert quiet / studies >= lowest(0.95, studies, ordinary=0.94)
+
+
+def grid(values):
+    """Trials of an array of shape (values of a, of b, …, seeds)."""
+    places = np.indices(values.shape).reshape(values.ndim, -1).T
+    rows = [dict(zip("abcd", map(float, place[:-1]), strict=False)) for place in places]
+    return trials(rows, values.ravel(), seeds=places[:, -1].tolist())
+
+
+@pytest.mark.parametrize(
+    ("shape", "by_seed", "noisy"),
+    [((4, 9, 3), 0.5, 1), ((2, 2, 2, 3), 0.5, 1), ((4, 6, 3), 0.0, 3), ((4, 6, 5), 0.0, 3), ((3, 4, 2, 3), 0.5, 3)],
+)
+def test_nothing_matters_by_the_seeds_that_favour_a_value_or_by_unequal_noise(shape, by_seed, noisy, repeats):
+    rng, studies, false = np.random.default_rng(6), repeats(100), np.zeros(2)
+    for _ in range(studies):
+        values = rng.normal(0, 1, shape)
+        values[0] *= noisy
+        values += rng.normal(0, by_seed, (shape[0], *[1] * (len(shape) - 2), shape[-1]))
+        found = importance(grid(values))
+        false += [any(one.verdict == "matters" for one in shares) for shares in (found.parameters, found.interactions)]
+    assert (false / studies <= highest(0.05, studies)).all()
+
+
+def test_a_share_is_tested_over_configurations_and_over_seeds_as_by_hand():
+    """The larger p-value of the two F tests of a complete grid, with equal scatter in all cells, by numpy and scipy."""
+    rng, decided = np.random.default_rng(0), set[bool]()
+    cell = np.array([-1.0, 0.2, 0.8])  # The same squares in every cell: equal noise.
+    for is_shared in [False, True] * 5:
+        turns = [[rng.permutation(cell)] * 4 if is_shared else [rng.permutation(cell) for _ in range(4)] for _ in "abc"]
+        values = rng.normal(0, 0.3, (3, 4, 1)) + np.array(turns)
+        means, seeds = values.mean(axis=2), values.mean(axis=1)
+        squares = 4 * ((means.mean(axis=1) - means.mean()) ** 2).sum() / 2
+        rest = means - means.mean(axis=1)[:, None] - means.mean(axis=0) + means.mean()
+        crossed = seeds - seeds.mean(axis=1)[:, None] - seeds.mean(axis=0) + seeds.mean()
+        by_configuration = stats.f.sf(squares / ((rest**2).sum() / 6), 2, 6)
+        over_seeds = stats.f.sf(squares / (4 * (crossed**2).sum() / 4 / 3), 2, 4)
+        (found,) = [one for one in importance(grid(values)).parameters if one.keys == ("a",)]
+        assert found.p == pytest.approx(max(by_configuration, over_seeds))
+        decided.add(bool(by_configuration > over_seeds))
+    assert decided == {True, False}
+
+
+def test_unequal_noise_takes_degrees_of_freedom_away_as_by_hand():
+    """Box's freedom with matrices in full, and without the part of the squares that comes from estimated variances."""
+    rng, decided = np.random.default_rng(1), set[bool]()
+    centred = np.eye(3) - 1 / 3
+    levels, both = np.kron(centred, np.ones((4, 4)) / 4), np.kron(centred, np.eye(4) - 1 / 4)
+
+    def freedom(space, variances, most):
+        crossed = space @ np.diag(variances)
+        squares = np.trace(crossed @ crossed) - (np.diag(crossed) ** 2 * 2 / 4).sum()
+        return min(most, max(1, np.trace(crossed) ** 2 / squares))
+
+    for _ in range(10):
+        values = rng.normal(0, 1, (3, 4, 3))
+        values[0] *= 4
+        means, variances = values.mean(axis=2).ravel(), values.var(axis=2, ddof=1).ravel() / 3
+        own = means @ levels @ means
+        by_seed = [values[..., seed].ravel() - means for seed in range(3)]
+        crossed = sum(one @ levels @ one for one in by_seed) / 2 / 3
+        rank, rest = freedom(levels, variances, 2), freedom(both, variances, 6)
+        tests = stats.f.sf(own / 2 / (means @ both @ means / 6), rank, rest), stats.f.sf(own / crossed, rank, 2 * rank)
+        (found,) = [one for one in importance(grid(values)).parameters if one.keys == ("a",)]
+        assert found.p == pytest.approx(max(tests))
+        decided.add(tests[0] > tests[1])
+    assert len(decided) == 2
+
+
+@pytest.mark.parametrize(
+    ("shift", "shared", "noisy"), [(0, 0, 1), (1, 1, 1), (4, 0, 1), (4, 1, 1), (2, 0, 3), (8, 4, 1)]
+)
+def test_the_interval_of_luck_holds_the_planted_share(shift, shared, noisy, repeats):
+    rng, studies, covered = np.random.default_rng(3), repeats(100), 0
+    truth = np.zeros((3, 4, 1))
+    truth[-1] = shift
+    scale = np.ones((3, 4, 1))
+    scale[0] = noisy
+    noise = (scale**2).mean() + shared**2
+    for _ in range(studies):
+        values = truth + scale * rng.normal(0, 1, (3, 4, 3)) + shared * rng.normal(0, 1, 3)
+        low, high = importance(grid(values)).luck_interval
+        covered += low <= noise / (noise + truth.var(ddof=1)) <= high + 1e-9
+    assert covered / studies >= lowest(0.94, studies)
+
+
+def test_what_is_said_of_one_seed_or_of_trials_without_training_is_limited_to_them():
+    rng = np.random.default_rng(0)
+    made = grid(rng.normal(0, 1, (4, 4, 1)))
+    assert "All trials have the same seed: this holds for that seed alone." in importance(made).notes
+    failed = replace(grid(rng.normal(0, 1, (4, 4, 3))), lost=2)
+    for found in (importance(failed), interaction(failed, "a", "b"), effect(failed, "a", "max")):
+        assert any(note.startswith("2 trials failed in training") for note in found.notes)
+        assert not any("that seed alone" in note for note in found.notes)
+
+
+def test_no_share_and_no_contrast_compares_scores_across_data_sets():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.1, (3, 2, 4)) + np.array([0, 0.3, 0.6])[:, None, None]
+    alone = importance(grid(values))
+    sets = np.concatenate([values[:, None], values[:, None] + 5], axis=1)
+    made = grid(sets)
+    data = made.factors["b"]
+    renamed = {"a": made.factors["a"], "data.name": replace(data, key="data.name"), "c": made.factors["c"]}
+    both = replace(made, factors=renamed, data=factor_of("data", ["xy"[code] for code in data.codes]))
+    found = importance(both)
+    assert sorted(one.keys for one in found.parameters) == [("a",), ("c",)]
+    assert [one.keys for one in found.interactions] == [("a", "c")]
+    shares = [{one.keys[0]: one.share for one in each.parameters}["a"] for each in (alone, found)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.05)
+    assert any("mean of their data set" in note for note in found.notes)
+    tested = interaction(both, "a", "data.name")
+    assert (tested.contrasts, "no score is compared across data sets" in tested.refusal) == ((), True)
+
+
+def test_a_share_below_one_per_cent_is_not_shown_as_nothing():
+    rng = np.random.default_rng(0)
+    values = 100 * np.arange(3)[:, None, None] + np.arange(4)[:, None] + 0.01 * rng.normal(0, 1, (3, 4, 5))
+    rows = importance_sheet(importance(grid(values))).rows
+    assert [row[1] for row in rows if row[0] == "b"] == ["<1%"]
+    assert not any(row[1] == "0%" and row[-1].startswith("matters") for row in rows)
 
 
 @pytest.mark.parametrize(("levels", "slope", "noise", "seeds"), [(3, 0.08, 0.01, 3), (3, 0.05, 0.01, 1)])
@@ -155,10 +280,10 @@ def test_an_option_of_one_method_is_no_twin_of_the_method():
 
 
 def test_a_loss_is_not_shared_out_across_what_rescales_it():
-    rows = [{"temperature": float(t), "b": float(b)} for t in range(3) for b in range(3)]
-    with pytest.raises(UserError, match="temperature, which rescales the loss"):
+    rows = [{"temperature": float(t), "optimiser.beta": float(b)} for t in range(3) for b in range(3)]
+    with pytest.raises(UserError, match="temperature, which can rescale the loss"):
         importance(trials(rows, range(9), column="metric.loss"))
-    found = interaction(trials(rows, range(9), column="metric.loss"), "temperature", "b")
+    found = interaction(trials(rows, range(9), column="metric.loss"), "temperature", "optimiser.beta")
     assert "temperature" in found.refusal
     assert found.contrasts == ()
     assert len(found.cells) == 9
@@ -189,6 +314,14 @@ def test_without_interaction_none_is_found_and_a_planted_one_is(repeats):
             counts[size] += any(one.verdict == "depends" for one in found.contrasts)
     assert counts[0.0] / studies <= highest(0.05, studies, ordinary=0.08)
     assert counts[0.15] / studies >= 0.95
+
+
+def test_no_dependence_is_found_in_seeds_that_favour_a_pair_of_values(repeats):
+    rng, studies, false = np.random.default_rng(5), repeats(100), 0
+    for _ in range(studies):
+        values = rng.normal(0, 1, (3, 2, 9, 3)) + rng.normal(0, 0.5, (3, 2, 1, 3))
+        false += any(one.verdict == "depends" for one in interaction(grid(values), "a", "b").contrasts)
+    assert false / studies <= highest(0.05, studies)
 
 
 @pytest.fixture
@@ -228,6 +361,7 @@ def test_the_commands_fit_eighty_columns_and_show_empty_cells(results, command, 
 def test_machines_get_every_share_and_every_cell(results, command):
     rows = json.loads(command("importance", results, "--format", "json")[1])
     assert [row["first"] for row in rows if row["second"] is None] == ["rate", "width", "luck"]
+    assert rows[-1]["low"] < rows[-1]["share"] < rows[-1]["high"]
     cells = list(csv.DictReader(io.StringIO(command("interaction", results, "rate", "width", "--format", "csv")[1])))
     assert [cell["n"] for cell in cells] == ["3", "3", "3", "3", "3", "0"]
 

@@ -10,7 +10,7 @@ from scipy import stats
 from core.errors import UserError
 from jobs.analysis.intervals import half_width, holm
 from jobs.analysis.leaderboard import leaderboard
-from jobs.analysis.scores import default_mode, is_loss, rescales_loss, uses_labels
+from jobs.analysis.scores import RescaledError, bounds, default_mode, direction, is_loss, rescales_loss, uses_labels
 from jobs.results.schema import Attempt, to_table
 from tests.rates import highest, lowest
 
@@ -25,6 +25,7 @@ def rows(cells, *, metric="nmi", params=None, status="ok"):
             seed=seed,
             attempt_id="A",
             status=status,
+            data_hash="d",
             params={"lr": float(i), "epochs": 60} if params is None else params[config],
             metrics={} if value is None else {metric: value},
         )
@@ -125,7 +126,7 @@ def test_a_loss_is_not_ranked_across_what_rescales_it():
     params = {"a": {"method.instance_temperature": 0.1}, "b": {"method.instance_temperature": 0.5}}
     with pytest.raises(UserError, match=r"method\.instance_temperature.*--metric nmi"):
         board({"a": {0: 1.4}, "b": {0: 1.8}}, "min", metric="loss", params=params)
-    held = {"a": {"learning_rate": 0.1}, "b": {"learning_rate": 0.5}}
+    held = {"a": {"optimiser.learning_rate": 0.1}, "b": {"optimiser.learning_rate": 0.5}}
     result = board({"a": {0: 1.4}, "b": {0: 1.8}}, "min", metric="loss", params=held)
     assert [entry.config_key for entry in result.entries] == ["a", "b"]
 
@@ -140,14 +141,38 @@ def test_a_loss_is_not_ranked_across_what_rescales_it():
         ("method.name", True),
         ("loss.name", True),
         ("loss", True),
+        ("views.noise", True),
+        ("data.name", True),
+        ("method.loss.temperature", True),
         ("optimiser.weight_decay", False),
         ("optimiser.learning_rate", False),
-        ("encoder.name", False),
-        ("threshold", False),
+        ("epochs", False),
+        ("method.momentum", False),
+        # Of no method of conclus, or the methods are not known: nothing declares that they do not.
+        ("method.tau", True),
+        ("tau", True),
+        ("encoder.dim", True),
     ],
 )
 def test_what_rescales_a_loss(key, rescales):
     assert rescales_loss(key) is rescales
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "rescales"),
+    [
+        ("encoder.dim", "cc", False),
+        ("encoder.dim", "sccl", True),
+        ("encoder.name", "cc", False),
+        ("method.instance_dim", "cc", True),
+        ("method.momentum", "propos", False),
+        ("method.momentum", "mine.py", True),
+        ("encoder.dim", "mine.py", True),
+        ("optimiser.learning_rate", "mine.py", False),
+    ],
+)
+def test_what_rescales_the_loss_of_a_method(key, method, rescales):
+    assert rescales_loss(key, {"method.name": {method, "prodlda"}}) is rescales
 
 
 @pytest.mark.parametrize(
@@ -165,6 +190,61 @@ def test_what_rescales_a_loss(key, rescales):
 )
 def test_what_a_metric_is(metric, labels, loss, mode):
     assert (uses_labels(metric), is_loss(metric), default_mode(metric)) == (labels, loss, mode)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["val_loss", "objective", "contrastive_loss", "normalised_loss", "health.cluster_size_max", "alignment", "mni"],
+)
+def test_a_metric_that_nothing_declares_has_no_direction(metric):
+    assert direction(metric) == ""
+    assert bounds("objective") == (-math.inf, math.inf)
+    with pytest.raises(UserError, match=r"nothing declares whether larger or smaller .* give --mode max or --mode min"):
+        default_mode(metric)
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high"),
+    [
+        ("best.kmeans_nmi", 0, 1),
+        ("test_recall_at_1", 0, 1),
+        ("health.raw_silhouette", -1, 1),
+        ("ari", -math.inf, 1),
+        ("validation_mse", 0, math.inf),
+        ("loss", -math.inf, math.inf),
+    ],
+)
+def test_the_bounds_of_a_score(metric, low, high):
+    assert bounds(metric) == (low, high)
+
+
+@pytest.mark.parametrize("metric", ["loss", "val_loss", "contrastive_loss", "normalised_loss", "loss_instance"])
+@pytest.mark.parametrize(
+    "key", ["method.tau", "method.instance_temperature", "views.noise", "method.instance_dim", "data.name", "tau"]
+)
+def test_a_loss_of_any_name_is_not_ranked_across_what_may_rescale_it(metric, key):
+    params = {"a": {key: 0.1, "method.name": "cc"}, "b": {key: 0.5, "method.name": "cc"}}
+    with pytest.raises(RescaledError, match=f"{key}, which can rescale the loss"):
+        board({"a": {0: 1.4}, "b": {0: 1.8}}, "min", metric=metric, params=params)
+
+
+def test_of_a_score_that_nothing_declares_it_is_said_what_is_not_known():
+    params = {"a": {"method.instance_temperature": 0.1}, "b": {"method.instance_temperature": 0.5}}
+    told = " ".join(board({"a": {0: 1.4}, "b": {0: 1.8}}, "max", metric="objective", params=params).notes)
+    assert "not known whether it uses the labels" in told
+    assert "Nothing declares which values of objective are better: larger ones are" in told
+    assert "at different method.instance_temperature can be compared is not known" in told
+    assert "not known" not in " ".join(board({"a": {0: 0.4}, "b": {0: 0.8}}, "max", params=params).notes)
+
+
+def test_of_imported_losses_it_is_said_that_what_rescales_them_is_not_known():
+    params = {name: {"optimiser.learning_rate": value} for name, value in (("a", 1.0), ("b", 2.0))}
+    attempts = rows({"a": {0: 3.0}, "b": {1: 2.0}}, metric="loss", params=params)
+    assert not any("Imported rows tell" in one for one in leaderboard(to_table(attempts), "loss", "min").notes)
+    for one in attempts:
+        one.source = "import"
+    told = leaderboard(to_table(attempts), "loss", "min").notes
+    assert any("can rescale loss, such as a temperature or the batch size, was the same" in one for one in told)
 
 
 def test_the_notes_tell_scores_with_labels_from_those_without():

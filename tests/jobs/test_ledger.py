@@ -134,7 +134,7 @@ def test_imported_rows_are_marked_in_every_table(command, documents, tmp_path):
     assert out.count(",import,") == 36
     code, _, err = command("aggregate", tmp_path, "--metric", "loss")
     assert code == 2
-    assert "rescales the loss" in err
+    assert "can rescale the loss" in err
 
 
 TABLE = "| lr | nmi |\n|---|---|\n| 0.1 | 0.5 |\n| 0.2 | 0.6 |\n| 0.1 | 0.7 |\n"

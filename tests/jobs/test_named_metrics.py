@@ -181,7 +181,8 @@ stages:
 
 
 def test_the_best_of_a_stage_without_labels_is_that_by_consensus(write, command):
-    write(BARE + "}\nseeds: [0, 1]" + STAGES.replace("GATE", "continue_if: {metric: label_free, at_least: 0}"))
+    gate = "continue_if: {metric: label_free, at_least: 0, mean: true}"
+    write(BARE + "}\nseeds: [0, 1]" + STAGES.replace("GATE", gate))
     code, _, err = command("plan", "s.yaml")
     assert code == 0, err
     assert "selected by consensus" in err

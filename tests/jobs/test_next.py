@@ -4,17 +4,19 @@ import json
 import math
 from itertools import product
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jobs.analysis.next_step import advise, decide, log_spaced
 from jobs.analysis.trials import Trials, factor_of
 from jobs.planning import plan as planning
+from jobs.planning.next_study import sentence
 from jobs.results import writer
 from jobs.results.schema import Attempt
 from jobs.study import study as studies
+from tests.rates import highest
 
 RATES = (1e-4, 1e-3, 1e-2)
 
@@ -42,11 +44,11 @@ def peak(at):
 )
 def test_the_direction_of_the_planted_optimum_is_found_in_95_of_100_studies(at, kind, expected, repeats):
     rng = np.random.default_rng(0)
-    found = [decide(trials(rng, peak(at), noise=0.01), "rate", "max", 0.01) for _ in range(repeats(200))]
+    found = [decide(trials(rng, peak(at), noise=0.002), "rate", "max", 0.01) for _ in range(repeats(200))]
     right = [one for one in found if one.kind == kind]
     assert len(right) / len(found) >= 0.95
     assert all(one.values == pytest.approx(expected) for one in right)
-    assert {one.kind for one in found} <= {kind, "noisy", "keep"}
+    assert {one.kind for one in found} <= {kind, "noisy", "open", "keep"}
 
 
 @pytest.mark.parametrize(("at", "kind"), [(0.2, "extend"), (-4.2, "extend"), (-2.0, "refine")])
@@ -92,19 +94,82 @@ def test_the_seeds_that_are_asked_for_are_the_fewest_with_80_percent_power():
     values = [0.8 + 0.05 * (-1) ** (width + (rate == RATES[0])) + noise * (-1) ** seed for rate, width, seed in rows]
     factors = {
         "rate": factor_of("rate", [row[0] for row in rows]),
-        "width": factor_of("width", [row[1] for row in rows]),
+        "width": factor_of("width", [str(row[1]) for row in rows]),
     }
     data, seed = factor_of("data", ["d"] * len(rows)), factor_of("seed", [row[2] for row in rows])
     made = Trials("metric.nmi", np.array(values), seed, data, factors, {}, np.ones(len(rows)))
     one = decide(made, "rate", "max", margin)
     variance = 2 * noise**2  # of two values that lie `noise` to both sides of their mean
+    comparisons = 1 + 4 * 3 / 2  # of two rates and of four widths
 
     def power(seeds):
-        """Of the normal test that the mean of the paired differences, one per width and seed, is 0."""
-        return 1 - NormalDist().cdf(1.96 - margin / math.sqrt(2 * variance / (4 * seeds)))
+        """Of Student's test that the mean of the paired differences over seeds, each of four widths, is 0."""
+        critical = stats.t.ppf(1 - 0.05 / comparisons / 2, seeds - 1)
+        return stats.nct.sf(critical, seeds - 1, margin / math.sqrt(2 * variance / (4 * seeds)))
 
     assert one.kind == "noisy"
     assert power(one.seeds - 1) < 0.8 <= power(one.seeds)
+    assert f"about {one.seeds} seeds can show a difference of 0.05, 10 are proposed" in one.why
+
+
+def test_where_more_seeds_are_no_remedy_none_are_asked_for():
+    """The rates' effect differs between widths, by far more than the seeds' noise."""
+    rows = list(product(RATES[:2], range(4), range(5)))
+    rng = np.random.default_rng(0)
+    values = [0.8 + 0.05 * (-1) ** (width * (rate == RATES[0])) + rng.normal(0, 1e-3) for rate, width, _ in rows]
+    factors = {
+        "rate": factor_of("rate", [row[0] for row in rows]),
+        "width": factor_of("width", [row[1] for row in rows]),
+    }
+    data, seed = factor_of("data", ["d"] * len(rows)), factor_of("seed", [row[2] for row in rows])
+    one = decide(
+        Trials("metric.nmi", np.array(values), seed, data, factors, {}, np.ones(len(rows))), "rate", "max", 0.01
+    )
+    assert (one.kind, one.values, one.seeds) == ("open", RATES[:2], 0)
+    assert sentence(one).startswith("rate: go on with 0.0001, 0.001; no difference shown: ")
+
+
+def test_a_better_edge_within_the_margin_is_no_reason_to_extend():
+    made = trials(np.random.default_rng(0), peak(-1), noise=0.001, missing=0)
+    assert decide(made, "rate", "max", 0.01).kind == "extend"
+    one = decide(made, "rate", "max", 0.5)
+    assert (one.kind, one.values) == ("fix", (1e-2,))
+    rng = np.random.default_rng(0)
+    rates, width = 10 ** rng.uniform(-3.2, -0.8, 40), rng.random(40)
+    factors = {"rate": factor_of("rate", rates.tolist()), "width": factor_of("width", width.tolist())}
+    ones = factor_of("seed", [0] * 40)
+    drawn = Trials("metric.nmi", np.array([peak(1)(rate) for rate in rates]), ones, ones, factors, {}, np.ones(40))
+    assert decide(drawn, "rate", "max", 0.01).kind == "extend"
+    assert decide(drawn, "rate", "max", 5).kind == "fix"
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 3), (6, 6, 3), (3, 3, 3, 3), (5, 4, 3, 5)])
+def test_without_any_difference_a_value_is_called_worse_in_6_of_100_studies_at_most(shape, repeats):
+    """In every parameter, over all its pairs: a value is picked as the best by the same trials."""
+    rng, count = np.random.default_rng(0), repeats(60)
+    places = np.indices(shape).reshape(len(shape), -1)
+    factors = {f"p{i}": factor_of(f"p{i}", (2.0 ** places[i]).tolist()) for i in range(len(shape) - 1)}
+    seed, data = factor_of("seed", places[-1].tolist()), factor_of("data", ["d"] * places.shape[1])
+    wrong = 0
+    for _ in range(count):
+        values = rng.standard_normal(places.shape[1])
+        made = Trials("metric.nmi", values, seed, data, factors, {}, np.ones(len(values)))
+        found = advise(made, "max", 1e-9)
+        # With so small a margin, all that is shown to be worse moves or narrows a range.
+        wrong += any(
+            one.kind in {"extend", "refine", "fix"} or len(one.values) < len(factors[one.key].levels) for one in found
+        )
+    assert wrong / count <= highest(0.06, count)
+
+
+def test_the_slopes_of_all_ranges_are_corrected_together(repeats):
+    rng, count = np.random.default_rng(0), repeats(300)
+    ones, wrong = factor_of("seed", [0] * 40), 0
+    for _ in range(count):
+        factors = {key: factor_of(key, rng.random(40).tolist()) for key in "pqrstu"}
+        made = Trials("metric.nmi", rng.standard_normal(40), ones, ones, factors, {}, np.ones(40))
+        wrong += any(one.kind != "open" for one in advise(made, "max", 1e-9))
+    assert wrong / count <= highest(0.06, count)
 
 
 def test_a_parameter_that_rescales_a_loss_is_not_judged_by_it():
@@ -112,7 +177,7 @@ def test_a_parameter_that_rescales_a_loss_is_not_judged_by_it():
     factors = {"temperature": factor_of("temperature", [RATES[code] for code in made.factors["rate"].codes])}
     renamed = Trials(made.column, made.values, made.seeds, made.data, factors, {}, made.seconds)
     (one,) = advise(renamed, "min", 0.01)
-    assert (one.kind, "rescales the loss" in one.why) == ("keep", True)
+    assert (one.kind, "can rescale the loss" in one.why) == ("keep", True)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +206,7 @@ space:
   learning_rate: {grid: [2.0e-4, 1.0e-3, 5.0e-3]}
   threshold: {grid: [0.9, 0.95, 1.0]}
   batch_size: {grid: [128, 256]}
-seeds: [0, 1]
+seeds: [0, 1, 2]
 """
 
 
@@ -182,8 +247,8 @@ def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tm
     assert written.trial["method"]["threshold"] == 1.0
     assert "no value beyond it is allowed" in " ".join(text.split())
     assert written.trial["batch_size"] in {128, 256}
-    assert "6 trials, 4 of them to run: about 6 min on one worker (90 s" in " ".join(text.split())
-    assert "2 done, 4 missing" in command("plan", out, "--results", results)[1]
+    assert "9 trials, 6 of them to run: about 9 min on one worker (90 s" in " ".join(text.split())
+    assert "3 done, 6 missing" in command("plan", out, "--results", results)[1]
 
 
 def test_a_file_that_is_there_is_written_over_with_yes_alone(results, tmp_path, command):

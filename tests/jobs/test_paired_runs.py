@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from core.config.trial import to_mapping
 from core.errors import UserError
-from jobs.analysis.leaderboard import RescaledError, leaderboard
-from jobs.analysis.scores import default_mode, is_loss, part_of_pairs, rescales_loss
+from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.scores import RescaledError, default_mode, is_loss, part_of_pairs, rescales_loss
 from jobs.execution import dispatch
 from jobs.execution import runner as running
 from jobs.execution.trial import run_trial

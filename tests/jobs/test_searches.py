@@ -119,7 +119,7 @@ def test_the_store_tells_optuna_what_was_seen(study, tmp_path):
     read = study("", "", "seeds=[0]")
     go(read, tmp_path / "results")
     known = tpe.known_cells(read, str(tmp_path / "results"))
-    search, _ = tpe._optuna_study(read, known)
+    search = tpe._optuna_study(read, known)
     values = {row["param.optimiser.learning_rate"]: row["metric.nmi"] for row in rows(tmp_path / "results")}
     assert {one.params["optimiser.learning_rate"]: one.value for one in search.trials} == pytest.approx(values)
     assert search.best_value == pytest.approx(max(values.values()))

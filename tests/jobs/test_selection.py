@@ -19,10 +19,11 @@ from sklearn.metrics import adjusted_rand_score
 from core.errors import UserError
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.scores import default_mode, uses_labels, within_trial
-from jobs.analysis.selection import PARTS, agreement, criteria_report, spearman, with_consensus
+from jobs.analysis.selection import PARTS, MixedError, agreement, criteria_report, spearman, with_consensus
+from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
-from jobs.present.leaderboard import leaderboard_text
+from jobs.present.comparison import leaderboard_text
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt, to_table
 
@@ -121,9 +122,10 @@ def test_a_missing_value_leaves_the_others():
     assert consensus(single(values)) == [0, 0.75, 0.5]
 
 
-def test_one_cluster_alone_is_last_by_the_silhouette_it_has_not():
-    values = {"raw_silhouette": [None, 0.1, 0.2], "knn_consistency": [1.0, 0.7, 0.8]}
-    assert consensus(single(values)) == [0.5, 0.25, 0.75]
+@pytest.mark.parametrize("stored", [0.0, 1.0])  # Before conclus 0.3 the consistency of one cluster was 1.
+def test_one_cluster_alone_is_last(stored):
+    values = {"raw_silhouette": [None, 0.1, 0.2], "knn_consistency": [stored, 0.7, 0.8]}
+    assert consensus(single(values)) == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -276,17 +278,58 @@ def test_any_signal_ranks_a_leaderboard(name):
 def test_a_leaderboard_by_labels_says_what_choosing_without_them_gives():
     rows = made_study()
     assert leaderboard(to_table(rows), "nmi", "max").notes[-1] == (
-        "Chosen without labels (consensus): nmi 0.840, the best."
+        "The first by consensus, which uses no labels, has nmi 0.840: the best."
     )
     for row in rows:
         row.metrics["nmi"] = 0.5 + (row.config_key == "c00") * 0.25
-    assert "nmi 0.500, 0.250 below the best." in leaderboard(to_table(rows), "nmi", "max").notes[-1]
-    assert not any("Chosen" in note for note in leaderboard(to_table(rows), "consensus", "max").notes)
+    assert "nmi 0.500: 0.250 below the best." in leaderboard(to_table(rows), "nmi", "max").notes[-1]
+    assert not any("The first by consensus" in note for note in leaderboard(to_table(rows), "consensus", "max").notes)
     others = made_study()
     for row in others:
         row.study = "t"
+    for row in rows + others:
+        row.data_hash = "d"
     both = leaderboard(to_table(rows + others), "nmi", "max").notes
-    assert any("cannot be compared between studies" in note for note in both)
+    assert any("a rank within one study and cannot be compared" in note for note in both)
+
+
+def test_trials_are_ranked_within_one_number_of_clusters_and_one_data_set_and_refused_over_several():
+    rows = made_study()
+    alone = with_consensus(to_table(rows))["health.consensus"].to_pylist()
+    for name, change in {
+        "number of clusters": lambda row: row.params.update(n_clusters=20),
+        "data set": lambda row: setattr(row, "data_hash", "other"),
+        "study": lambda row: setattr(row, "study", "t"),
+    }.items():
+        first, others = made_study(), made_study(noise=0.1)
+        for row in first:
+            row.params["n_clusters"], row.data_hash = 4, "digits"
+        for row in others:
+            row.params["n_clusters"], row.data_hash, row.config_key = 4, "digits", f"c1{row.config_key[1:]}"
+            change(row)
+        table = to_table(first + others)
+        assert with_consensus(table)["health.consensus"].to_pylist()[: len(rows)] == alone
+        for compare in (lambda of: leaderboard(of, "consensus", "max"), lambda of: gather(of, "consensus")):
+            with pytest.raises(
+                MixedError, match=f"by consensus only within one {name}, and these have several: choose one"
+            ):
+                compare(table)
+        assert not any("has nmi" in note for note in leaderboard(table, "nmi", "max").notes)
+        assert len(criteria_report(table)) == 2
+        assert leaderboard(to_table(first), "consensus", "max").entries
+
+
+def test_it_is_said_that_the_consensus_depends_on_which_trials_are_there():
+    told = leaderboard(to_table(made_study()), "consensus", "max").notes[0]
+    assert told.endswith("It depends on which trials are there: other trials beside these can change their order.")
+    a, b = {"raw_silhouette": 0.3, "knn_consistency": 0.8}, {"raw_silhouette": 0.2, "knn_consistency": 0.85}
+    between = [{"raw_silhouette": 0.21 + 0.01 * i, "knn_consistency": 0.1} for i in range(6)]
+    two, eight = (
+        consensus(to_table([trial(f"c{i}", 0, one) for i, one in enumerate(trials)]))
+        for trials in ([a, b], [a, b, *between])
+    )
+    assert two[0] == two[1]
+    assert eight[0] > eight[1] + 0.3
 
 
 def test_results_without_criteria_have_no_consensus_and_no_note():

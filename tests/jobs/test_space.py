@@ -73,6 +73,6 @@ def test_a_small_space_gives_each_cell_once_and_no_more():
 
 
 def test_grid_is_every_combination():
-    cells = space.grid({"a": Values((1, 2)), "b": Values(("x", "y"))})
+    cells = [*space.grid({"a": Values((1, 2)), "b": Values(("x", "y"))})]
     assert cells == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
-    assert space.grid({}) == [{}]
+    assert [*space.grid({})] == [{}]

@@ -38,7 +38,8 @@ def test_the_same_trials_come_of_either_base(tmp_path):
 @pytest.mark.parametrize("base", ["cc", "tcl"])
 @pytest.mark.parametrize("key", ["method.threshold", "threshold"])
 def test_an_option_that_one_of_them_has_is_refused_by_name(tmp_path, base, key):
-    with pytest.raises(UserError, match=rf"space\.{key}: only tcl of method.name has this option.*`method: tcl`"):
+    right = r"vary it there, as method: \{grid: \[\{name: tcl, space: \{threshold: …\}\}, …\]\}"
+    with pytest.raises(UserError, match=rf"space\.{key}: only tcl of method.name has this option: {right}"):
         read(tmp_path, base, f"{key}: {{grid: [0.9, 0.95]}}")
 
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from core.errors import UserError
-from jobs.analysis.gate import improves, reaches
+from jobs.analysis.gate import improves, lower_bounds, moderated, reaches, with_lost
 from jobs.planning import stages
 from jobs.results.reader import read_results
+from jobs.results.schema import Attempt, to_table
 from jobs.study import study
-from tests.rates import highest
+from tests.rates import highest, lowest
 
 TEXT = """study: s
 trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 2, batch_size: 8, encoder: {name: mlp, widths: [4]},
@@ -17,7 +19,7 @@ seeds: [0, 1]
 stages:
   - name: one
     space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}
-    continue_if: {at_least: 0}
+    continue_if: {at_least: 0, mean: true}
   - name: two
     from: best
     trial: {batch_size: 10, method: {instance_temperature: 0.3}}
@@ -91,10 +93,10 @@ def test_it_runs_through_open_gates_ends_at_a_closed_one_and_goes_on_where_it_wa
     rows = read_results("results", where="study == 's.two'").to_pylist()
     assert {row["param.optimiser.learning_rate"] for row in rows} == {best}
     _, out, _ = command("plan", "study.yaml")
-    assert "continue if nmi is at least 0: yes, nmi" in out
+    assert "continue if nmi has a mean of at least 0: yes, nmi" in out
     assert "continue if nmi improves by its interval: no, nmi" in out
     assert "s.three: 1 configuration x 2 seeds = 2 trials" in out
-    write(TEXT.replace("improves: interval", "at_most: 1"))
+    write(TEXT.replace("improves: interval", "at_most: 1, mean: true"))
     code, _, err = command("run", "study.yaml", "--workers", "1")
     assert code == 0
     assert "all 8 trials are done" in err
@@ -114,7 +116,9 @@ def test_a_stage_whose_trials_are_not_all_done_is_no_stage_to_go_on_from(write, 
 
 
 def test_failed_trials_hold_no_stage_back_and_the_exit_code_tells_of_them(write, command):
-    write(TEXT.replace("[1.0e-3, 1.0e-2]", "[1.0e-3, 1.0e+30]").replace("improves: interval", "at_least: 0"))
+    write(
+        TEXT.replace("[1.0e-3, 1.0e-2]", "[1.0e-3, 1.0e+30]").replace("improves: interval", "at_least: 0, mean: true")
+    )
     code, _, err = command("run", "study.yaml", "--workers", "1")
     assert code == 1
     assert "2 trials failed, 0 left" in err
@@ -217,10 +221,133 @@ def test_one_seed_opens_no_gate_that_asks_for_an_interval():
     assert not improves("nmi", [], [{0: 0.1}], maximise=True).is_open
 
 
-def test_a_number_is_reached_by_the_mean_of_the_best():
+def test_a_number_is_reached_by_the_mean_of_the_best_where_the_file_says_so():
     cells = [{0: 0.5, 1: 0.7}, {0: 0.1, 1: 0.2}]
-    assert reaches("nmi", cells, at_least=0.6, at_most=None).is_open
-    assert not reaches("nmi", cells, at_least=0.61, at_most=None).is_open
-    assert reaches("loss", cells, at_least=None, at_most=0.1501).is_open
-    assert not reaches("loss", cells, at_least=None, at_most=0.14).is_open
+    assert reaches("nmi", cells, at_least=0.6, at_most=None, of_mean=True).is_open
+    assert not reaches("nmi", cells, at_least=0.61, at_most=None, of_mean=True).is_open
+    assert reaches("loss", cells, at_least=None, at_most=0.1501, of_mean=True).is_open
+    assert not reaches("loss", cells, at_least=None, at_most=0.14, of_mean=True).is_open
+    assert reaches("nmi", [{0: 0.6}], at_least=0.6, at_most=None, of_mean=True).is_open
     assert not reaches("nmi", [], at_least=0.0, at_most=None).is_open
+
+
+def test_the_bound_of_one_configuration_is_students():
+    values = [0.7, 0.75, 0.72]
+    error = stats.sem(values)
+    low, high = (np.mean(values) + sign * stats.t.ppf(0.95, 2) * error for sign in (-1, 1))
+    cell = dict(enumerate(values))
+    assert lower_bounds([cell]) == [pytest.approx(low)]
+    assert reaches("nmi", [cell], at_least=low - 1e-6, at_most=None).is_open
+    assert not reaches("nmi", [cell], at_least=low + 1e-6, at_most=None).is_open
+    assert reaches("mse", [cell], at_least=None, at_most=high + 1e-6).is_open
+    shut = reaches("mse", [cell], at_least=None, at_most=0.7)
+    assert (shut.is_open, shut.why) == (
+        False,
+        f"mse 0.723 ±{stats.t.ppf(0.975, 2) * error:.3f}, below {high:.3f} (95 %), but at most 0.7 is wanted",
+    )
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (36, 3), (36, 5)])
+@pytest.mark.parametrize("noisy", [1, 3])
+def test_a_number_that_all_configurations_miss_by_one_spread_opens_a_gate_in_6_of_100_at_most(shape, noisy, repeats):
+    rng, gates = np.random.default_rng(0), repeats(300)
+    spread = np.where(np.arange(shape[0]) < shape[0] // 4, noisy, 1.0)[:, None]
+    studies = rng.standard_normal((gates, *shape)) * spread - 1
+    opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
+    assert opened / gates <= highest(0.06, gates)
+
+
+def test_bounds_hold_together_at_the_threshold_itself_and_let_a_better_configuration_pass(repeats):
+    rng, gates = np.random.default_rng(1), repeats(400)
+    studies = rng.standard_normal((gates, 36, 5))
+    opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
+    assert opened / gates <= highest(0.05, gates)
+    studies[:, 3] += 4
+    opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
+    assert opened / gates >= lowest(0.95, gates)
+
+
+def test_seeds_that_act_alike_on_all_configurations_open_no_gate(repeats):
+    rng, gates = np.random.default_rng(2), repeats(1500)
+    studies = np.repeat(rng.standard_normal((gates, 1, 2)), 8, axis=1)
+    opened = sum(reaches("nmi", _cells(one), at_least=0, at_most=None).is_open for one in studies)
+    assert opened / gates <= highest(0.05, gates)
+
+
+def test_variances_are_drawn_together_as_far_as_they_agree():
+    variances, freedoms = np.array([1.0, 1.1, 0.9, 1.0]), np.array([2.0, 2.0, 4.0, 2.0])
+    drawn, freedom = moderated(variances, freedoms)
+    assert drawn.tolist() == pytest.approx([(2 + 2.2 + 3.6 + 2) / 10] * 4)
+    assert freedom.tolist() == [10] * 4
+    rng = np.random.default_rng(3)
+    true = 4 * 0.5 / rng.chisquare(4, 4000)  # a scaled inverse chi-squared distribution: 4 degrees of freedom around .5
+    variances, freedoms = true * rng.chisquare(2, 4000) / 2, np.full(4000, 2.0)
+    drawn, freedom = moderated(variances, freedoms)
+    assert freedom[0] == pytest.approx(6, rel=0.15)
+    assert drawn == pytest.approx((4 * 0.5 + 2 * variances) / 6, rel=0.15)
+
+
+def test_values_that_were_rounded_have_the_variance_of_rounding():
+    bound = lower_bounds([{0: 0.61, 1: 0.61, 2: 0.61}])[0]
+    assert bound == pytest.approx(0.61 - stats.t.ppf(0.95, 2) * 0.01 / (12 * 3) ** 0.5)
+
+
+def test_one_seed_keeps_a_gate_closed_and_is_told():
+    shut = reaches("nmi", [{0: 0.9}, {0: 0.8}], at_least=0.5, at_most=None)
+    assert (shut.is_open, "one seed has no interval" in shut.why, "mean: true" in shut.why) == (False, True, True)
+
+
+def _cells(values):
+    return [dict(enumerate(one)) for one in values.tolist()]
+
+
+def _table(rows, data="d"):
+    return to_table(
+        [
+            Attempt(
+                study="s",
+                trial_key=f"{key}-{seed}",
+                config_key=key,
+                seed=seed,
+                attempt_id=f"{key}-{seed}",
+                status="failed" if reason else "ok",
+                reason=reason,
+                params={"data.name": data},
+                data_hash=data,
+                metrics={} if value is None else {"nmi": value},
+            )
+            for key, seed, value, reason in rows
+        ]
+    )
+
+
+def test_a_trial_whose_training_failed_has_the_worst_value_and_one_that_a_machine_lost_has_none():
+    table = _table(
+        [
+            *[("a", seed, 0.9, "") for seed in range(2)],
+            ("a", 2, None, "DIVERGED: nan"),
+            *[("b", seed, 0.7 + seed / 100, "") for seed in range(2)],
+            ("b", 2, None, "WORKER_DIED: gone"),
+            ("c", 0, None, "OUT_OF_MEMORY: 3 GB"),
+        ]
+    )
+    b = {0: 0.7, 1: 0.71}
+    assert with_lost(table, "metric.nmi", maximise=True, threshold=None) == (
+        {("s", "a"): {0: 0.9, 1: 0.9, 2: 0.7}, ("s", "b"): b},
+        1,
+    )
+    assert with_lost(table, "metric.nmi", maximise=True, threshold=0.5)[0]["s", "a"][2] == 0.5
+    assert with_lost(table, "metric.nmi", maximise=False, threshold=0.5)[0]["s", "a"][2] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ("{improves: interval, mean: true}", "stages.1.continue_if.mean: it belongs to at_least and at_most"),
+        ("{improves: interval, metric: my_score}", "stages.1.continue_if.metric: nothing declares whether larger"),
+    ],
+)
+def test_a_gate_that_cannot_be_judged_is_refused_before_anything_runs(write, gate, told):
+    with pytest.raises(UserError) as caught:
+        stages.load(write(TEXT.replace("{metric: nmi, improves: interval}", gate)))
+    assert told in str(caught.value)

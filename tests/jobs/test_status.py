@@ -151,7 +151,7 @@ def test_it_reads_well_and_keeps_to_the_terminal(store, command):
     code, out, err = command("status", store.results)
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "s: 2 of 4 trials done, 1 failed, 1 running"
-    assert "best nmi 0.550 ±0.635 (2 seeds): lr=0" in out
+    assert "best nmi 0.550 -0.464 +0.391 (2 seeds): lr=0" in out
     assert "  failed      t2 seed 0  ERROR: RuntimeError: very" in out
     assert "  running     t3 seed 1  epoch 10/20, heard 5 s ago on node" in out or "heard 6 s ago" in out
     assert all(len(line) <= 80 for line in out.splitlines())
@@ -468,7 +468,7 @@ def test_the_line_of_a_run_shows_the_interval_that_all_others_show(store, comman
     progress.close()  # as when what follows is refused
     assert not progress.out.getvalue()
     progress.values["c0"] += [0.5, 0.6]
-    assert progress.best() == "best nmi 0.550 ±0.635 (2 seeds)"
+    assert progress.best() == "best nmi 0.550 -0.464 +0.391 (2 seeds)"
     assert progress.best() in shown
 
 

@@ -21,6 +21,7 @@ import conclus
 from core.config.trial import to_mapping
 from core.errors import UserError
 from jobs.analysis import leaderboard
+from jobs.analysis.scores import RescaledError
 from jobs.execution.trial import run_trial
 from jobs.health import status_page as health_page
 from jobs.ledger import trackers
@@ -359,7 +360,7 @@ def test_mean5_ranks_as_any_metric_and_a_loss_as_losses_are(results):
     writer.write(str(results), attempt("a", 5, history=history))
     writer.write(str(results), attempt("b", 5, history=history))
     table = load([str(results)], columns=leaderboard.wanted_columns("mean5.loss")).table
-    with pytest.raises(leaderboard.RescaledError, match="temperature"):
+    with pytest.raises(RescaledError, match="temperature"):
         leaderboard.leaderboard(table, "mean5.loss", "min")
 
 

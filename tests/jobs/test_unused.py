@@ -18,8 +18,10 @@ from jobs.health.status_page import status_page
 from jobs.models import choice
 from jobs.models.states import refuse_fixed
 from jobs.planning import plan as planning
-from jobs.planning.tpe import _assignment
-from jobs.present.leaderboard import board_sheet, leaderboard_text
+from jobs.planning.plan import PlannedConfigs
+from jobs.planning.tpe import _stored_cell
+from jobs.present.comparison import leaderboard_text
+from jobs.present.leaderboard import board_sheet
 from jobs.results import writer
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
@@ -93,10 +95,17 @@ def test_a_study_that_is_written_out_and_read_again_is_the_same(bag):
 
 
 def test_a_search_by_results_knows_a_row_that_lacks_an_unused_key(bag):
-    space = study(bag, "", "space: {learning_rate: {grid: [0.1, 0.2, 0.4]}, n_clusters: {grid: [4, 5]}}").space
-    row = {"params": {"method.name": "nmf", "n_clusters": 5}}
-    assert _assignment(space, row, {"nmf": ("optimiser",)}) == {"optimiser.learning_rate": 0.2, "n_clusters": 5}
-    assert _assignment(space, row, {}) is None
+    varied = "space: {learning_rate: {grid: [0.1, 0.2, 0.4]}, n_clusters: {grid: [4, 5]}}"
+    read = study(bag, "  method: prodlda", varied, ["method=nmf", "space.method={grid: [nmf, prodlda]}"])
+    made = PlannedConfigs(read)
+    cell = made.make({"method": "nmf", "n_clusters": 5})
+    row = {"params": dict(cell.parameters), "config_key": cell.key}
+    assert "optimiser.learning_rate" not in row["params"]
+    middle = {"optimiser.learning_rate": 0.2, "n_clusters": 5, "method": "nmf"}
+    found = _stored_cell(read, made, row)
+    assert found is not None
+    assert found.assignment == middle
+    assert _stored_cell(read, made, {**row, "config_key": "another"}) is None
 
 
 def test_a_method_without_epochs_has_none_to_go_on_with(bag):

@@ -42,7 +42,7 @@ def test_it_says_what_changes_and_ends_when_the_study_is_done(results, command):
     thread.join()
     assert code == 0
     first, last = out.splitlines()
-    assert first.startswith("s: 2 of 3 trials done, 1 left, best nmi 0.550 ±0.635 (n=2)")
+    assert first.startswith("s: 2 of 3 trials done, 1 left, best nmi 0.550 -0.464 +0.391 (n=2)")
     assert last.startswith("s: 3 of 3 trials done, best nmi 0.600")
 
 

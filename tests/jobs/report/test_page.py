@@ -135,7 +135,7 @@ def test_a_condition_is_said_and_what_it_leaves_out_is_not_called_missing(store)
 def test_a_loss_is_not_ranked_across_what_rescales_it(results):
     text = page(results, metric="loss", mode="min")
     assert "Not ranked" in text
-    assert "rescales the loss, so a smaller value does not mean a better model" in text
+    assert "can rescale the loss, so a smaller value need not mean a better model" in text
     assert 'class="interval"' not in text.partition("What each parameter does")[0]
     assert "instance_temperature is not ranked by loss" in text
 
@@ -182,7 +182,7 @@ def test_what_matters_is_said_with_its_interval_and_drawn_with_marks_of_their_ow
         said(results)["Matters"],
     )
     share, low, high = map(int, told.groups())
-    assert 90 <= low <= share <= high <= 100
+    assert 80 <= low <= share <= high <= 100
     part = re.search(r'<section id="importance".*?</section>', page(results), re.DOTALL)[0]
     names = ("learning_rate", "instance_temperature", "instance_temperature x learning_rate", "luck (the seed)")
     assert [part.find(f">{name}<") for name in names] == sorted(part.find(f">{name}<") for name in names)

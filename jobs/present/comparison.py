@@ -1,0 +1,317 @@
+"""A leaderboard for each data set, and methods compared over data sets, as tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobs.analysis.comparison import (
+    FEWEST_SETS,
+    Boards,
+    CellScore,
+    ComparedRow,
+    Comparison,
+    comparison,
+    leaderboards,
+    notes,
+)
+from jobs.analysis.intervals import ALPHA
+from jobs.analysis.leaderboard import Leaderboard, wanted_columns
+from jobs.analysis.pareto import NO_AIMS, Aims
+from jobs.analysis.samples import METHOD
+from jobs.analysis.scores import metric_name
+from jobs.present import tables
+from jobs.present.effect import paragraphs
+from jobs.present.leaderboard import (
+    Sheet,
+    board_sheet,
+    board_table,
+    board_text,
+    interval_text,
+    settings_text,
+    sign_notes,
+)
+from jobs.present.tables import Column
+from jobs.results.names import short_names
+from jobs.results.reader import load
+
+_SIGNS = {"best": " *", "tied": " =", "unknown": " ?", "worse": ""}
+_RANK = "avg rank"
+_GAP = 2
+"""Characters between two columns of a table."""
+
+
+def leaderboard_text(
+    results_paths: Sequence[str], study: str, metric: str, mode: str, width: int | None = None, *, aims: Aims = NO_AIMS
+) -> str:
+    """The leaderboards of one study, shown at the end of `conclus run`, for a terminal of that width.
+
+    Raises:
+        UserError: There are no results, none with the metric, or the metric cannot rank them.
+    """
+    table = load(results_paths, columns=wanted_columns(metric, aims), studies=[study]).table
+    boards = leaderboards(table, metric, mode, aims)
+    return text(boards, [comparison(table, boards)], "table", width)
+
+
+def text(boards: Boards, compared: Sequence[Comparison], fmt: str, width: int | None = None) -> str:
+    """The leaderboard of each data set, then what is compared over data sets or metrics, and all notes.
+
+    Args:
+        boards: From `jobs.analysis.comparison.leaderboards`.
+        compared: The comparison by the metric of the leaderboards, and by each further one.
+        fmt: `table`, `markdown` or `latex`.
+        width: Characters per line of the terminal; only `table` uses it.
+    """
+    return paragraphs([*leaderboard_blocks(boards, fmt, width), *comparison_blocks(compared, fmt, width)], fmt, width)
+
+
+def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> list[str]:
+    """The leaderboards as tables, which end in a newline, and sentences."""
+    if len(boards) == 1:
+        board = boards[0][1]
+        if fmt == "table":
+            return [board_text(board, width)]
+        return [board_sheet(board, fmt).render(fmt), *_together(board.notes, fmt, width)]
+    first = boards[0][1]
+    shared = {key: value for key, value in first.constant.items() if all(_has(one, key, value) for _, one in boards)}
+    shared_notes, own_notes = notes(boards)
+    blocks: list[str] = []
+    if settings := settings_text(replace(first, constant=shared)):
+        blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
+    for name, board in boards:
+        own = {key: value for key, value in board.constant.items() if key not in {*shared, "data.name"}}
+        settings = settings_text(replace(board, constant=own))
+        blocks += [
+            f"Data set {name}{settings and f': {settings}'}",
+            board_table(board, width) if fmt == "table" else board_sheet(board, fmt).render(fmt),
+            *_together(own_notes[name], fmt, width),
+        ]
+    signs = dict.fromkeys(sign for _, board in boards for sign in sign_notes(board))
+    return [*blocks, *_together([*signs, *shared_notes], fmt, width)]
+
+
+def comparison_blocks(found: Sequence[Comparison], fmt: str, width: int | None = None) -> list[str]:
+    """The tables and sentences of the comparisons; none if there is nothing to compare."""
+    if not is_shown(found):
+        return []
+    blocks = [part for title, sheet in comparison_sheets(found, fmt) for part in (title, *_rendered(sheet, fmt, width))]
+    return [*blocks, *_together(comparison_notes(found, fmt), fmt, width)]
+
+
+def is_shown(found: Sequence[Comparison]) -> bool:
+    """Whether several rows have a score on one of several data sets, or by several metrics."""
+    first = found[0]
+    return len(first.rows) > 1 and (len(first.data) > 1 or len(found) > 1)
+
+
+def comparison_sheets(found: Sequence[Comparison], fmt: str) -> list[tuple[str, Sheet]]:
+    """The tables under their titles: one for each metric, or one of all metrics where there is one data set.
+
+    The best of a column and all that are tied with it are bold.
+    """
+    what = _what(found[0])
+    if len(found[0].data) == 1:
+        names = [metric_name(one.metric) for one in found]
+        title = f"{' and '.join(names)} on {found[0].data[0]}, by {what}:"
+        known = [{_key(row): row.cells[0] for row in one.rows} for one in found]
+        cells = [[one.get(_key(row)) for one in known] for row in found[0].rows]
+        return [(title, _sheet(found[0], (names, found[0].data * len(found)), cells, fmt))]
+    return [
+        (
+            f"{metric_name(one.metric)} by {what} and data set:",
+            _sheet(one, (one.data, one.data), [row.cells for row in one.rows], fmt),
+        )
+        for one in found
+    ]
+
+
+def comparison_rows(found: Sequence[Comparison]) -> Sheet:
+    """One row for each cell, with every number in a column of its own, for CSV and JSON."""
+    keys = [*found[0].rows[0].params]
+    heads = ["data", "metric", *keys, "study", "config_key", "mean", "low", "high", "n", "rank", "verdict"]
+    heads += ["among", "average_rank"]
+    rows = [
+        [name, metric_name(one.metric), *(row.params[key] for key in keys), *_numbers(cell), row.average_rank]
+        for one in found
+        for row in one.rows
+        for name, cell in zip(one.data, row.cells, strict=True)
+        if cell is not None
+    ]
+    return Sheet([Column(name) for name in heads], rows)
+
+
+def told(boards: Boards) -> list[str]:
+    """The sentences on the leaderboards; one that is of one of several begins with the name of its data set."""
+    shared, own = notes(boards)
+    return [*(f"{name}: {note}" for name, said in own.items() for note in said), *shared]
+
+
+def leaderboard_rows(boards: Boards, fmt: str) -> Sheet:
+    """The leaderboards for CSV and JSON: below one another, with the data set in the first column."""
+    sheets = [(name, board_sheet(board, fmt)) for name, board in boards]
+    if len(sheets) == 1:
+        return sheets[0][1]
+    heads = dict.fromkeys(column.name for _, sheet in sheets for column in sheet.columns)
+    rows: list[list[Any]] = []
+    for name, sheet in sheets:
+        names = [column.name for column in sheet.columns]
+        known = [dict(zip(names, row, strict=True)) for row in sheet.rows]
+        rows += [[name, *(one.get(head) for head in heads)] for one in known]
+    return Sheet([Column("data set"), *(Column(head) for head in heads)], rows)
+
+
+def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
+    """Sentences on the cells, on what was picked, on the ranks and on their test."""
+    first = found[0]
+    what, many = _what(first), f"{_what(first)}s"
+    verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
+    column = "data set" if len(first.data) > 1 else "metric"
+    counts = [cell.entry.score.n for one in found for row in one.rows for cell in row.cells if cell is not None]
+    one_seed = ", which one seed has not" if min(counts) < 2 else ""
+    said = [f"Each cell is the mean over the seeds with its 95 % interval{one_seed}."]
+    if fmt == "table":
+        said += [f"* the best of its {column}."]
+        said += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
+    else:
+        said.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
+    said += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
+    if any(row.failed for row in first.rows):
+        said.append(f"failed: the training failed with every seed; that is the last rank of its {column}.")
+    if first.is_picked:
+        more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
+        said.append(
+            f"Where a {what} has several configurations on a data set, the one with the best {first.picked_by} there "
+            f"stands for it. It was picked by these same seeds, so it looks better than it is, and a {what} with more "
+            f"configurations has an advantage.{more}"
+        )
+    if len(first.data) == 1:
+        return said
+    for one in found:
+        about = f" by {metric_name(one.metric)}" if len(found) > 1 else ""
+        if len(one.ranked_on) < 2:
+            said.append(f"No average rank{about}: on fewer than two data sets was every {what} run to an end.")
+            continue
+        sets = _sets(one)
+        said.append(f"{_RANK.capitalize()}{about}: the mean over {sets} of the rank there, 1 for the best.")
+        said.append(_tested(one, sets, about, many))
+    return said
+
+
+def _tested(found: Comparison, sets: str, about: str, many: str) -> str:
+    """The sentence on Friedman's test."""
+    test = found.test
+    if test is None:
+        here = len(found.ranked_on)
+        return f"Friedman's test of the ranks{about} needs {FEWEST_SETS} data sets or more: here are {here}."
+    p = f"p {'=' if test.p >= 0.001 else '<'} {max(test.p, 0.001):.2g}"
+    asked = f"Friedman's test over {sets}{about}: {p} (from shuffled ranks)"
+    if test.p > ALPHA:
+        return f"{asked}. No difference between the {many} is shown."
+    differ = f"Two {many} whose average ranks differ by {test.critical:.2f} or more differ"
+    return f"{asked}, so the {many} differ. {differ} (Nemenyi's critical difference, error 5 % over all pairs)."
+
+
+def _sets(found: Comparison) -> str:
+    if found.ranked_on == found.data:
+        return f"the {len(found.data)} data sets"
+    return f"the {len(found.ranked_on)} of {len(found.data)} data sets on which each was run to an end"
+
+
+def _sheet(
+    found: Comparison,
+    columns_of: tuple[Sequence[str], Sequence[str]],
+    cells: Sequence[Sequence[CellScore | None]],
+    fmt: str,
+) -> Sheet:
+    """The table; of each column the head and the data set are given."""
+    heads, data = columns_of
+    ranks = [one.average_rank for one in found.rows if one.average_rank is not None]
+    columns = [Column(_what(found), right=False), *(Column(head, right=False) for head in heads)]
+    rows: list[list[Any]] = [
+        [label, *(_text(cell, fmt, failed=name in one.failed) for cell, name in zip(row, data, strict=True))]
+        for label, row, one in zip(_labels(found), cells, found.rows, strict=True)
+    ]
+    if ranks:
+        columns.append(Column(_RANK))
+        rows = [[*row, f"{rank:.2f}"] for row, rank in zip(rows, ranks, strict=True)]
+    bold = [
+        (i, 1 + j)
+        for i, row in enumerate(cells)
+        for j, cell in enumerate(row)
+        if cell is not None and cell.verdict in {"best", "tied"}
+    ]
+    return Sheet(columns, rows, tuple(bold))
+
+
+def _text(cell: CellScore | None, fmt: str, *, failed: bool) -> str:
+    """A score with its interval; beside it the sign of a verdict that bold letters do not show."""
+    if cell is None:
+        return "failed" if failed else ""
+    sign = _SIGNS[cell.verdict] if fmt == "table" or cell.verdict == "unknown" else ""
+    return f"{interval_text(cell.entry.score)}{sign}"
+
+
+def _rendered(sheet: Sheet, fmt: str, width: int | None) -> Iterator[str]:
+    """The table; for a terminal that is too narrow, several tables with a part of the columns each."""
+    names = [column.name for column in sheet.columns]
+    if fmt != "table" or width is None:
+        yield sheet.render(fmt)
+        return
+    widths = [
+        max(map(tables.display_width, [name, *(tables.cell_text(row[i]) for row in sheet.rows)]))
+        for i, name in enumerate(names)
+    ]
+    first, rest = 0, [*range(1, len(names))]
+    while rest:
+        part, total = [first], widths[first]
+        while rest and (len(part) == 1 or total + _GAP + widths[rest[0]] <= width):
+            total += _GAP + widths[rest[0]]
+            part.append(rest.pop(0))
+        yield Sheet([sheet.columns[i] for i in part], [[row[i] for i in part] for row in sheet.rows]).render(fmt)
+
+
+def _together(said: Sequence[str], fmt: str, width: int | None) -> list[str]:
+    """The sentences as one block, without empty lines between them."""
+    return ["".join(paragraphs([note], fmt, width) for note in said)] if said else []
+
+
+def _numbers(cell: CellScore) -> list[Any]:
+    entry, score = cell.entry, cell.entry.score
+    return [
+        entry.study,
+        entry.config_key,
+        score.mean,
+        score.low,
+        score.high,
+        score.n,
+        entry.rank,
+        cell.verdict,
+        cell.among,
+    ]
+
+
+def _what(found: Comparison) -> str:
+    """What a row is called."""
+    return "method" if [*found.rows[0].params] == [METHOD] else "configuration"
+
+
+def _labels(found: Comparison) -> list[str]:
+    """What tells each row from the others: `tcl`, or `learning_rate=0.001 threshold=0.95`."""
+    if _what(found) == "method":
+        return [str(row.params[METHOD]) for row in found.rows]
+    names = short_names(found.rows[0].params)
+    values = {key: tables.numbers([row.params[key] for row in found.rows]) for key in names}
+    return [
+        " ".join(f"{names[key]}={'-' if (cell := values[key][i]) is None else tables.cell_text(cell)}" for key in names)
+        for i in range(len(found.rows))
+    ]
+
+
+def _key(row: ComparedRow) -> tuple[Any, ...]:
+    return tuple(row.params.values())
+
+
+def _has(board: Leaderboard, key: str, value: Any) -> bool:
+    return key in board.constant and board.constant[key] == value

@@ -1,0 +1,107 @@
+"""The Pareto front of several metrics, and configurations that break a constraint."""
+
+import numpy as np
+import pytest
+
+from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.pareto import Aims, InfeasibleError, front, violation
+from jobs.planning import tpe
+from jobs.results.schema import Attempt, to_table
+from jobs.study import study
+from tests.rates import highest
+
+SELECT = {
+    "metric": "nmi",
+    "mode": "max",
+    "metrics": ["nmi", "seconds"],
+    "constraints": {"imbalance_pred": {"at_most": 20}},
+}
+
+
+def table(cells):
+    """Rows of {configuration: [(nmi, seconds, imbalance)]}, a seed each."""
+    return to_table(
+        [
+            Attempt(
+                study="s", trial_key=f"{key}{seed}", config_key=key, seed=seed, attempt_id="a", status="ok",
+                seconds=seconds, params={"lr": key}, metrics={"nmi": nmi},
+                health={} if imbalance is None else {"imbalance_pred": imbalance},
+            )
+            for key, values in cells.items()
+            for seed, (nmi, seconds, imbalance) in enumerate(values)
+        ]
+    )  # fmt: skip
+
+
+def test_the_front_is_that_of_a_slow_search():
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 6, (40, 3)).astype(float)
+    found = front([[{0: value} for value in point] for point in points], [True, False, True])
+    signed = points * [1, -1, 1]
+    for one, mark in zip(signed, found, strict=True):
+        beaten = any((other >= one).all() and (other > one).any() for other in signed)
+        assert mark == ("unknown" if beaten else "yes")
+
+
+def test_what_breaks_a_constraint_has_no_rank_and_is_not_on_the_front():
+    cells = {"a": [(0.9, 1.0, 30.0), (0.91, 1.1, 12.0)], "b": [(0.5, 5.0, 9.0), (0.52, 5.0, 8.0)]}
+    cells["c"] = [(0.4, 9.0, None), (0.41, 9.0, None)]
+    board = leaderboard(table(cells), "nmi", "max", Aims.of(SELECT))
+    assert [one.config_key for one in board.entries] == ["b", "c"]
+    assert [one.reason for one in board.infeasible] == ["INFEASIBLE: imbalance_pred 21 (at most 20)"]
+    assert [one.standing.feasible for one in board.entries] == [True, None]
+    assert board.entries[0].standing.front == "yes"
+    assert any("1 of 3 configurations broke one, whether 1 kept all is not known" in note for note in board.notes)
+
+
+def test_none_is_the_best_where_none_keeps_the_constraints():
+    with pytest.raises(InfeasibleError, match="none is the best"):
+        leaderboard(table({"a": [(0.9, 1.0, 30.0)]}), "nmi", "max", Aims.of(SELECT))
+
+
+def test_a_truly_unbeaten_one_is_rarely_shown_to_be_beaten():
+    """The worst case: equal quality, and each one faster than the one before."""
+    rng, studies, bad = np.random.default_rng(1), 150, 0
+    for _ in range(studies):
+        noise = rng.standard_normal((8, 2, 5))
+        cells = [[dict(enumerate(q)), dict(enumerate(s - 100 * i))] for i, (q, s) in enumerate(noise)]
+        bad += "no" in front(cells, [True, False])
+    assert bad / studies <= highest(0.05, studies)
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "beyond"),
+    [([30.0], (None, 20.0), 0.5), ([10.0], (None, 20.0), -0.5), ([0.4], (0.5, None), 0.2), ([], (0.5, None), None)],
+)
+def test_how_far_a_mean_is_beyond_its_limit(values, limits, beyond):
+    assert violation(values, limits) == (None if beyond is None else pytest.approx(beyond))
+
+
+def test_optuna_is_told_what_breaks_a_constraint(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "study: s\ntrial: {data: digits}\nspace: {learning_rate: {uniform: [0.001, 0.01]}}\nseeds: [0, 1]\n"
+        "select: {constraints: {imbalance_pred: {at_most: 20}}}\nsearch: {name: optuna, trials: 3}\n"
+    )
+    read = study.load(path)
+    asked = tpe._Asked({"optimiser.learning_rate": 0.002}, None, {0: 0.5, 1: 0.6})
+    asked.limited = {0: {"imbalance_pred": 20.0}, 1: {"imbalance_pred": 40.0}}
+    search = tpe._optuna_study(read, [asked])
+    assert search.trials[0].constraints == {"imbalance_pred": pytest.approx(0.5)}
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        ("{metrics: [nmi]}", "two or more"),
+        ("{metrics: [seconds, nmi]}", "does not rank"),
+        ("{metric: acc, metrics: [nmi, seconds]}", "so it is one of them"),
+        ("{constraints: {nmi: {}}}", "a bound is needed"),
+        ("{constraints: {nmi: {at_least: 2, at_most: 1}}}", "no value is allowed"),
+    ],
+)
+def test_wrong_selections_say_what_is_right(tmp_path, select, said):
+    path = tmp_path / "s.yaml"
+    path.write_text(f"study: s\ntrial: {{data: digits}}\nselect: {select}\n")
+    with pytest.raises(Exception, match=said):
+        study.load(path)
