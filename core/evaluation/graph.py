@@ -1,7 +1,8 @@
 """The graph of nearest neighbours of the samples, and its communities.
 
 Reference: Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities" (Scientific
-Reports 2019); Newman and Girvan, "Finding and evaluating community structure in networks" (Physical Review E 2004) for
+Reports 2019); Reichardt and Bornholdt, "Statistical mechanics of community detection" (Physical Review E 2006) for the
+resolution; Newman and Girvan, "Finding and evaluating community structure in networks" (Physical Review E 2004) for
 modularity.
 """
 
@@ -17,8 +18,9 @@ from core.evaluation.kmeans import Matrix
 
 # Rows of distances in memory at once: 1024 x 20,000 floats are 80 MB.
 _CHUNK = 1024
-# Between these resolutions the number of communities goes from 1 to far more than people ask for.
-_LOWEST, _HIGHEST, _STEPS = 1e-3, 1e3, 40
+# Between these resolutions the number of communities goes from the connected parts of the graph to about all samples;
+# after so many steps they differ by a hundred-thousandth.
+_LOWEST, _HIGHEST, _STEPS = 1e-3, 1e5, 20
 
 
 def nearest(rows: Matrix, count: int) -> NDArray[np.int64]:
@@ -49,46 +51,40 @@ def edges(neighbours: NDArray[np.int64]) -> Any:
 def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
     """The communities (n,) that Leiden finds at the resolution at which there are `n_clusters` of them.
 
-    The resolution is found by bisection. Where no resolution gives this number, the nearest one below counts, so that
-    some clusters are empty.
+    The resolution is found by bisection. Where none gives this number, there are more: the fewest that were found above
+    it, as where the graph has more parts than clusters are wanted.
 
     Args:
         neighbours: from `nearest`.
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """
-    import graspologic_native
+    from graspologic_native import leiden_csr
 
-    leiden: Any = vars(graspologic_native)["leiden"]
-    upper: Any = edges(neighbours)
-    rows, columns = upper.nonzero()
-    kept = rows < columns
-    pairs = [
-        (str(a), str(b), weight)
-        for a, b, weight in zip(rows[kept].tolist(), columns[kept].tolist(), upper.data[kept].tolist(), strict=True)
-    ]
+    graph = edges(neighbours)
+    graph.sort_indices()
+    n, above = len(neighbours), np.arange(len(neighbours))
     low, high = _LOWEST, _HIGHEST
-    best = np.zeros(len(neighbours), np.int64)
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        _, found = leiden(
-            edges=pairs,
-            starting_communities=None,
+        _, found = leiden_csr(
+            graph.indptr.astype(np.int64),
+            graph.indices.astype(np.int32),
+            graph.data,
+            n,
             resolution=middle,
-            randomness=0.001,
             iterations=2,
-            use_modularity=True,
             seed=seed,
-            trials=1,
         )
-        labels = np.array([found[str(place)] for place in range(len(neighbours))])
-        count = len(np.unique(labels))
-        if count <= n_clusters and count > best.max():
-            best = np.unique(labels, return_inverse=True)[1]
+        _, labels = np.unique([found[place] for place in range(n)], return_inverse=True)
+        count = int(labels.max()) + 1
         if count == n_clusters:
-            break
-        low, high = (middle, high) if count < n_clusters else (low, middle)
-    return best
+            return labels
+        if count > n_clusters:
+            high, above = middle, min(above, labels, key=np.max)
+        else:
+            low = middle
+    return above
 
 
 def modularity(neighbours: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

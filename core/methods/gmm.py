@@ -19,6 +19,7 @@ class Method(AtOnce):
     """scikit-learn's `GaussianMixture` with diagonal covariances, after a principal component analysis."""
 
     loss_parts = ()
+    rescales = ()
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 
@@ -31,7 +32,7 @@ class Method(AtOnce):
             setting: the parts that the method is built from.
             components: the most principal axes.
             starts: how often it starts, by k-means; the highest likelihood is kept.
-            least: what is added to each variance.
+            least: what is added to each variance, as a share of the mean variance of the axes.
         """
         super().__init__(setting)
         self.components, self.starts, self.least = components, starts, least
@@ -48,4 +49,5 @@ class Method(AtOnce):
             n_init=self.starts,
             random_state=self.seed,
         )
-        return model.fit_predict(analysis.fit_transform(rows))
+        places = analysis.fit_transform(rows)
+        return model.fit_predict(places / (places.std() or 1))

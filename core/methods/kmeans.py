@@ -20,6 +20,7 @@ class Method(AtOnce):
     """The best of several starts; a sample belongs to the nearest centroid."""
 
     loss_parts = ()
+    rescales = ("unit",)
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 

@@ -8,14 +8,14 @@ Reference: see `core.evaluation.graph`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.config.schema import PositiveInt
 from core.evaluation import graph
-from core.training.at_once import AtOnce
+from core.training.at_once import AtOnce, means
 from core.training.method import Setting
 
 
@@ -23,6 +23,7 @@ class Method(AtOnce):
     """Leiden at the resolution at which there are as many communities as clusters are wanted."""
 
     loss_parts = ()
+    rescales = ("metric",)
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 
@@ -40,5 +41,12 @@ class Method(AtOnce):
         self.neighbours = neighbours
 
     def partition(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The clusters (n,) of rows (n, numbers)."""
-        return graph.communities(graph.nearest(rows, self.neighbours), self.n_clusters, seed=self.seed)
+        """The clusters (n,) of rows (n, numbers); communities beyond their number are united by Ward of their means."""
+        found = graph.communities(graph.nearest(rows, self.neighbours), self.n_clusters, seed=self.seed)
+        count = int(found.max()) + 1
+        if count == self.n_clusters:
+            return found
+        from sklearn import cluster
+
+        united: Any = cluster.AgglomerativeClustering(self.n_clusters)
+        return united.fit_predict(means(rows, found, count))[found]

@@ -20,6 +20,7 @@ class Method(AtOnce):
     """K-means among the first eigenvectors of the graph."""
 
     loss_parts = ()
+    rescales = ("metric",)
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 

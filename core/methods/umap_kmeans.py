@@ -24,6 +24,7 @@ class Method(AtOnce):
     """K-means of UMAP's places of the samples; a seed gives the same places on one machine."""
 
     loss_parts = ()
+    rescales = ("metric",)
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 
@@ -55,17 +56,17 @@ class Method(AtOnce):
         """The clusters (n,) of rows (n, numbers); k-means of the rows where there are too few for UMAP."""
         if len(rows) <= self.dimensions + 2:
             return kmeans.kmeans(rows, self.n_clusters, seed=self.seed).labels
-        import umap
-
-        kind: Any = umap.UMAP
-        model = kind(
-            n_neighbors=min(self.neighbours, len(rows) - 1),
-            n_components=min(self.dimensions, rows.shape[1]),
-            min_dist=0.0,
-            random_state=self.seed,
-            n_jobs=1,
-        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import umap
+
+            kind: Any = umap.UMAP
+            model = kind(
+                n_neighbors=min(self.neighbours, len(rows) - 1),
+                n_components=min(self.dimensions, rows.shape[1]),
+                min_dist=0.0,
+                random_state=self.seed,
+                n_jobs=1,
+            )
             places = model.fit_transform(rows)
         return kmeans.kmeans(places.astype(np.float32), self.n_clusters, seed=self.seed, starts=10).labels

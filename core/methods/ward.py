@@ -22,6 +22,7 @@ class Method(AtOnce):
     """scikit-learn's `AgglomerativeClustering`; no seed changes it up to 20,000 samples."""
 
     loss_parts = ()
+    rescales = ("unit",)
     scores = "head"
     unused = ("encoder", "views", "optimiser", "batch_size", "epochs", "precision", "evaluation", "early_stopping")
 

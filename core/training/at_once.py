@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from core.data.source import Samples
-from core.evaluation.components import vectors
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.training.method import Batch, Method, Setting
@@ -23,9 +22,11 @@ _CHUNK = 1024
 class AtOnce(Method):
     """Base of these methods: keeps samples with their clusters, and gives another sample the cluster of the nearest.
 
-    A subclass says in its body what it does not use (`unused`), `scores = "head"` and `loss_parts = ()`.
+    Where a sample lacks a modality, it has the modality's mean; with `unit`, zeros. A subclass says in its body what it
+    does not use (`unused`), `scores = "head"` and `loss_parts = ()`.
     """
 
+    centre: Tensor
     rows: Tensor
     labels: Tensor
 
@@ -34,13 +35,14 @@ class AtOnce(Method):
 
         Args:
             setting: the parts that the method is built from.
-            unit: whether samples are compared by cosine: their rows are set to length 1.
+            unit: whether samples are compared by cosine: their rows are set to length 1. Else they are centred.
             kept: how many rows are kept with their clusters; by default those of all samples.
         """
         super().__init__()
         self.seed, self.n_clusters, self.unit = setting.seed % 2**32, setting.n_clusters, unit
-        kept = setting.n_samples if kept is None else kept
-        self.register_buffer("rows", torch.zeros(kept, math.prod(setting.sample_shape)))
+        numbers, kept = math.prod(setting.sample_shape), setting.n_samples if kept is None else kept
+        self.register_buffer("centre", torch.zeros(numbers))
+        self.register_buffer("rows", torch.zeros(kept, numbers))
         self.register_buffer("labels", torch.zeros(kept, dtype=torch.int64))
         self.optimisers = {}
 
@@ -55,26 +57,50 @@ class AtOnce(Method):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Clusters all samples; the loss is their mean squared distance to the mean of their cluster."""
-        given = self._vectors(batch.samples)
-        rows = torch.empty_like(given)
-        rows[batch.rows] = given  # in the order of the data set: chance does not decide between equal samples
-        if not bool(rows.isfinite().all()):
-            return {"loss": rows.new_tensor(math.nan)}
+        if not usable(batch.samples):
+            return {"loss": self.centre.new_tensor(math.nan)}
+        # In the order of the data set: chance does not decide between equal samples.
+        given = torch.empty_like(batch.samples)
+        given[batch.rows] = batch.samples
+        if not self.unit:
+            # Far from the origin, distances in float32 would be rounding.
+            self.centre.copy_(centre(given))
+        rows = self._vectors(given).cpu()
         with one_thread():
-            labels = torch.from_numpy(self.partition(rows.cpu().numpy()).astype(np.int64)).to(rows.device)
-        members = functional.one_hot(labels, self.n_clusters).to(rows.dtype)
-        means = (members.t() @ rows) / members.sum(dim=0)[:, None].clamp_min(1)
-        self.keep(rows, labels)
-        return {"loss": (rows - means[labels]).square().sum(dim=1).mean()}
+            labels = self.partition(rows.numpy()).astype(np.int64)
+            middles = means(rows.numpy(), labels, self.n_clusters)
+        self.keep(rows, torch.from_numpy(labels))
+        squares = np.square(rows.numpy() - middles[labels]).sum(axis=1)
+        return {"loss": self.centre.new_tensor(squares.mean())}
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The samples as rows, and probability 1 for the cluster of the nearest row that is kept."""
-        rows = self._vectors(samples)
-        lengths = self.rows.square().sum(dim=1)
-        nearest = [(lengths - 2 * part @ self.rows.t()).argmin(dim=1) for part in rows.split(_CHUNK)]
-        labels = self.labels[torch.cat(nearest)] if nearest else self.labels[:0]
-        return Outputs(rows, functional.one_hot(labels, self.n_clusters).to(rows.dtype))
+        rows, lengths = self._vectors(samples), self.rows.square().sum(dim=1)
+        nearest = torch.cat([(lengths - 2 * part @ self.rows.t()).argmin(dim=1) for part in rows.split(_CHUNK)])
+        return Outputs(rows, functional.one_hot(self.labels[nearest], self.n_clusters).to(rows.dtype))
 
-    def _vectors(self, samples: Samples) -> Tensor:
-        rows = vectors(samples)
+    def _vectors(self, samples: Tensor) -> Tensor:
+        rows = samples.flatten(1).float() - self.centre
+        rows = rows.where(~rows.isnan(), 0.0)
         return functional.normalize(rows, dim=1) if self.unit else rows
+
+
+def usable(samples: Tensor) -> bool:
+    """Whether no sample (n, …) is infinite or consists of NaN alone; NaN in some numbers is a missing modality."""
+    rows = samples.flatten(1)
+    return not bool(rows.isinf().any()) and not bool(rows.isnan().all(dim=1).any())
+
+
+def centre(samples: Tensor) -> Tensor:
+    """The mean of each number over the samples (n, …) that have it, (numbers,); 0 where none has."""
+    return samples.flatten(1).nanmean(dim=0).nan_to_num()
+
+
+def means(rows: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """The mean of the rows (n, numbers) with each label, (count, numbers); 0 where there are none."""
+    from scipy.sparse import csr_array
+
+    n = len(rows)
+    members: Any = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, count))
+    sizes = np.bincount(labels, minlength=count).astype(np.float32)
+    return members.T @ rows / np.maximum(sizes, 1)[:, None]

@@ -28,7 +28,7 @@ from core.training.early_stopping import Patience
 from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views, first_argument
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
-from core.training.several import check_modalities
+from core.training.several import check_modalities, check_size
 from core.training.state import TrainingState, origin_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def fit(
     where = torch.device(device)
     check_loss(config)
     check_modalities(config, data)
+    check_size(config, data)
     origin = origin_of(config, data.fingerprint, seed)
     if resume is not None:
         resume.refuse_other(origin)
