@@ -49,5 +49,6 @@ class Method(AtOnce):
             n_init=self.starts,
             random_state=self.seed,
         )
-        places = analysis.fit_transform(rows)
+        with np.errstate(invalid="ignore"):  # of equal rows no axis explains a share of the variance
+            places = analysis.fit_transform(rows)
         return model.fit_predict(places / (places.std() or 1))

@@ -23,6 +23,7 @@ from core.training.method import Batch, Setting
 from core.training.method import Method as Base
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
+_WIDTH = 384
 
 
 class Method(Base):
@@ -54,7 +55,8 @@ class Method(Base):
             inner_steps: the steps of the new classifiers in each.
             mini_batch: the samples of a step, drawn at random; at most all.
             rate: the learning rate of the labelling (Adam).
-            inner_rate: that of the classifiers (Adam).
+            inner_rate: that of the classifiers (Adam) in a space of at least 384 numbers. In a narrower one it is as
+                many times higher: a step of Adam changes a logit by about the rate times the width.
             entropy_weight: weight of the entropy of the cluster sizes.
         """
         super().__init__()
@@ -139,6 +141,7 @@ class Method(Base):
         """
         bound, size = 1 / math.sqrt(rows.shape[1]), (self.n_clusters, rows.shape[1] + 1)
         weights = torch.empty(size, device=noise.device).uniform_(-bound, bound, generator=noise).to(rows.device)
+        rate = self.inner_rate * max(1.0, _WIDTH / rows.shape[1])
         first, second = torch.zeros_like(weights), torch.zeros_like(weights)
         given = functional.pad(rows, (0, 1), value=1.0)
         mine, wanted = given[there], target[there]
@@ -147,5 +150,5 @@ class Method(Base):
             first.lerp_(slope, 1 - _BETAS[0])
             second.lerp_(slope.square(), 1 - _BETAS[1])
             scale = (second / (1 - _BETAS[1] ** step)).sqrt_().add_(_EPSILON)
-            weights.addcdiv_(first, scale, value=-self.inner_rate / (1 - _BETAS[0] ** step))
+            weights.addcdiv_(first, scale, value=-rate / (1 - _BETAS[0] ** step))
         return given @ weights.t()

@@ -259,11 +259,14 @@ def build(
 ) -> Method:
     """The configured method with new weights, in training mode, on the device of the samples and `arrays`."""
     sample_shape = tuple(samples.shape[1:])
+    method: Any = plugins.load("methods", config.method.name)
     encoder = plugins.load("encoders", config.encoder.name)
     family = plugins.load("views", config.views.name)
     views: Views = family(first_argument(family, sample_shape, modalities), **config.views.options)
-    views.attach(arrays or {})
-    views.prepare(samples)
+    if "views" not in method.unused:
+        # Some search for the neighbours of each sample.
+        views.attach(arrays or {})
+        views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,
         n_samples=len(samples),
@@ -278,6 +281,5 @@ def build(
         corpus=corpus,
         words=words,
     )
-    method: Any = plugins.load("methods", config.method.name)
     with initialisation(seed, samples.device), samples.device:
         return method(setting, **config.method.options).train()
