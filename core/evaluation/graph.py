@@ -59,15 +59,16 @@ def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) ->
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """
-    from graspologic_native import leiden_csr
+    import graspologic_native
 
+    leiden: Any = vars(graspologic_native)["leiden_csr"]
     graph = edges(neighbours)
     graph.sort_indices()
     n, above = len(neighbours), np.arange(len(neighbours))
     low, high = _LOWEST, _HIGHEST
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        _, found = leiden_csr(
+        _, found = leiden(
             graph.indptr.astype(np.int64),
             graph.indices.astype(np.int32),
             graph.data,
