@@ -1,7 +1,7 @@
 """Ward's agglomerative clustering: the two clusters whose union adds the least variance become one. It learns at once.
 
-Time and memory grow with the square of the number of samples: 20,000 take 3.2 GB. Above 20,000 it clusters a random sample, and each other
-sample gets the cluster of the nearest of these.
+Time and memory grow with the square of the number of samples: 20,000 take 3.2 GB. Above 20,000 it clusters a random
+sample, and each other sample gets the cluster of the nearest of these.
 
 Reference: Ward, "Hierarchical Grouping to Optimize an Objective Function" (JASA 1963).
 """
