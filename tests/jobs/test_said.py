@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.audit import CRITERIA, DEAD, LOST, PARAMETERS, Study, stored
+from benchmarks.audit_studies import DEAD, LOST, PARAMETERS, Study, stored
+from benchmarks.audit_words import CRITERIA
 from jobs.analysis import gate, next_step
 from jobs.analysis.comparison import comparisons, leaderboards
 from jobs.analysis.difference import difference
