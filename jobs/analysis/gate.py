@@ -40,6 +40,14 @@ class Verdict:
     why: str
 
 
+def of_all(verdicts: Sequence[tuple[str, Verdict]]) -> Verdict:
+    """One verdict from those of all data sets, under their names: each has to be open."""
+    if len(verdicts) == 1:
+        return verdicts[0][1]
+    told = [(name, one) for name, one in verdicts if not one.is_open] or verdicts
+    return Verdict(is_open=told is verdicts, why="; ".join(f"{name}: {one.why}" for name, one in told))
+
+
 def with_lost(
     table: pa.Table, column: str, *, maximise: bool, threshold: float | None
 ) -> tuple[dict[tuple[str, str], dict[int, float]], int]:

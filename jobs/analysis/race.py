@@ -50,7 +50,7 @@ class RaceRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RaceStanding:
     """A configuration at one look.
 
     Attributes:
@@ -87,7 +87,7 @@ class Race:
 
     contenders: tuple[str, ...]
     left_out: int
-    rounds: tuple[tuple[int, tuple[Standing, ...]], ...]
+    rounds: tuple[tuple[int, tuple[RaceStanding, ...]], ...]
     lacking: tuple[tuple[str, int], ...]
     end: str
 
@@ -125,7 +125,7 @@ def race(values: Values, seeds: Sequence[int], rule: RaceRule) -> Race:
         seeds: The study's own `rule.looks[0]` seeds, then the seeds to add, in order.
         rule: The settings of the race.
     """
-    keys, rounds = list(values), list[tuple[int, tuple[Standing, ...]]]()
+    keys, rounds = list(values), list[tuple[int, tuple[RaceStanding, ...]]]()
     left_out = 0
     for count, error in zip(rule.looks, rule.errors, strict=True):
         used = seeds[:count]
@@ -140,7 +140,7 @@ def race(values: Values, seeds: Sequence[int], rule: RaceRule) -> Race:
     return Race(tuple(keys), left_out, tuple(rounds), (), "undecided")
 
 
-def _look(values: Values, rule: RaceRule, error: float) -> tuple[Standing, ...]:
+def _look(values: Values, rule: RaceRule, error: float) -> tuple[RaceStanding, ...]:
     sign = -1.0 if rule.maximise else 1.0
     filled = _filled(values, maximise=rule.maximise)
     keys = sorted(values, key=lambda key: (sign * mean(list(filled[key].values())), key))
@@ -150,7 +150,7 @@ def _look(values: Values, rule: RaceRule, error: float) -> tuple[Standing, ...]:
         found = leads([filled[key] for key in keys], maximise=rule.maximise, error=error)
     verdicts = ["best", *(_verdict(lead, rule.margin) for lead in found[1:])]
     return tuple(
-        Standing(key, tuple(values[key].values()), lead.gap, lead.half_width, verdict)
+        RaceStanding(key, tuple(values[key].values()), lead.gap, lead.half_width, verdict)
         for key, lead, verdict in zip(keys, found, verdicts, strict=True)
     )
 
@@ -168,7 +168,7 @@ def _verdict(lead: Lead, margin: float) -> str:
     return "as good" if lead.gap + lead.half_width <= margin else "open"
 
 
-def _end(standings: Sequence[Standing]) -> str:
+def _end(standings: Sequence[RaceStanding]) -> str:
     verdicts = {one.verdict for one in standings}
     if "open" in verdicts:
         return ""

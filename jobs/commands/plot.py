@@ -26,8 +26,8 @@ Draw one conclusion from the folders RESULTS (default: results).
 \b
 WHAT is one of
   leaderboard          means with 95 % intervals, what is tied with the best
-  pareto [METRIC]...   the front of two or more metrics, such as nmi seconds, by
-                       default those of the study's `select.metrics`
+  pareto [METRIC]...   the front of two or more metrics, such as nmi seconds,
+                       by default those of the study's `select.metrics`
   curves               the first configurations over the epochs, with bands
   selection            what ranks against the label-free consensus
   importance           shares of the variance, with 95 % intervals

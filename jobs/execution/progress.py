@@ -146,7 +146,7 @@ class Progress:
 
         No score is compared across data sets, so there is none of a study on several.
         """
-        if self.plan.has_several_data_sets:
+        if not self.values or self.plan.has_several_data_sets:
             return []
         select = self.plan.study.select
         limits = Aims.of(asdict(select)).limits
@@ -166,9 +166,10 @@ class Progress:
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
-        chosen, select = self.best_values(), self.plan.study.select
+        chosen = self.best_values()
         if not chosen:
             return ""
+        select = self.plan.study.select
         found = score(chosen, bounds(select.metric))
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         if select.metric.startswith(("best.", MEAN5)):

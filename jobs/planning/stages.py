@@ -8,7 +8,7 @@ the rows contains the stage. A trial that two stages share is run in both. Each 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from jobs.study.study import STAGES, Reader, Study
 from jobs.study.yaml_document import Document
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.analysis.gate import Verdict
 
 KEYS = {
@@ -135,11 +137,29 @@ class StagedStudy:
         gate = self.stages[place].gate
         if gate is None:
             return None
+        from jobs.analysis import data_sets
+        from jobs.analysis.gate import of_all
+        from jobs.analysis.leaderboard import wanted_columns
+        from jobs.analysis.pareto import Aims
+        from jobs.results.reader import load, take
+
+        select = self.stages[place].study.select
+        metric, aims = gate.metric or select.metric, Aims.of(asdict(select))
+        now = self._planned(place, results)
+        wanted = self._planned(place - 1, results) | now if gate.improves else now
+        studies = sorted({name for name, _ in wanted})
+        table = load([results], columns=wanted_columns(metric, aims), studies=studies).table
+        # Others may be of earlier plug-ins, or of what the data were before.
+        cells = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+        table = take(table, [row for row, cell in enumerate(cells) if cell in wanted])
+        return of_all([(name, self._met(gate, place, part, now)) for name, part in data_sets.split(table)])
+
+    def _met(self, gate: Gate, place: int, table: pa.Table, now: Collection[tuple[str, str]]) -> Verdict:
+        """Whether the trials of one data set meet the gate; `now` are the configurations of the stage itself."""
         from jobs.analysis.gate import improves, reaches, with_lost
-        from jobs.analysis.leaderboard import leaderboard, wanted_columns
+        from jobs.analysis.leaderboard import leaderboard
         from jobs.analysis.pareto import Aims
         from jobs.analysis.scores import default_mode
-        from jobs.results.reader import load, take
 
         own = self.stages[place].study
         metric = gate.metric or own.select.metric
@@ -149,22 +169,15 @@ class StagedStudy:
             mode = default_mode(metric, keys.methods(own.trial, own.space))
         else:
             mode = "max" if gate.at_most is None else "min"
-        before, now = (self._planned(at, results) for at in (max(0, place - 1), place))
-        wanted = before | now if gate.improves else now
-        aims = Aims.of(asdict(own.select))
-        studies = sorted({name for name, _ in wanted})
-        table = load([results], columns=wanted_columns(metric, aims), studies=studies).table
-        # Others may be of earlier plug-ins, or of what the data were before.
-        cells = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
-        table = take(table, [row for row, cell in enumerate(cells) if cell in wanted])
         threshold = gate.at_most if gate.at_least is None else gate.at_least
-        board = leaderboard(table, metric, mode, aims)
+        board = leaderboard(table, metric, mode, Aims.of(asdict(own.select)))
         # What breaks a constraint is never the best, so it opens no gate.
         barred = {(one.study, one.config_key) for one in board.infeasible}
-        found, n_lost = with_lost(table, board.metric, maximise=mode == "max", threshold=threshold)
-        values = {key: cell for key, cell in found.items() if key not in barred}
-        ones, others = ([values[cell] for cell in values if cell in stage] for stage in (now, before))
+        values, n_lost = with_lost(table, board.metric, maximise=mode == "max", threshold=threshold)
+        kept = {key: cell for key, cell in values.items() if key not in barred}
+        ones = [cell for key, cell in kept.items() if key in now]
         if gate.improves:
+            others = [cell for key, cell in kept.items() if key not in now]
             found = improves(metric, ones, others, maximise=mode == "max")
         else:
             found = reaches(metric, ones, at_least=gate.at_least, at_most=gate.at_most, of_mean=gate.mean)
@@ -222,6 +235,9 @@ class _Reader:
         for place, (entry, gate) in enumerate(zip(entries, gates, strict=True)):
             from_best = entry.get("from") == "best"
             start = stages[-1].study.trial if from_best and stages else base
+            if from_best and stages and any(key.partition(".")[0] == "data" for key in stages[-1].study.space):
+                why = "the stage before varies its data, and no score is compared across data sets: it has no one best"
+                self._mistakes.add((STAGES, str(place), "from"), why)
             made = self._attempt(functools.partial(self.stage, place, entry, start))
             if made and gate and gate.improves and gate.metric:
                 self._check_direction((STAGES, str(place), "continue_if", "metric"), gate.metric, made)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
+from core.evaluation.names import direction
 from jobs.analysis.pareto import NO_AIMS, Aims
-from jobs.analysis.scores import default_mode
+from jobs.analysis.scores import default_mode, metric_column
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, folders_of
+from jobs.results.reader import load
 from jobs.results.storage import Place
 
 _DEFAULT_METRIC = "nmi"
@@ -36,22 +38,29 @@ def chosen(paths: Sequence[str], studies: Sequence[str], metric: str | None = No
     """
     notes: list[str] = []
     own = [_select(folder, notes, asked=bool(metric and mode)) for folder in folders_of(paths, studies)]
-    return _agreed(own, notes, metric, mode)
+    return _agreed(paths, own, notes, metric, mode)
 
 
 def of_study(folder: Place) -> Chosen:
     """The metric and the mode of the study in a folder, see `chosen`."""
     notes: list[str] = []
-    return _agreed([_select(folder, notes, asked=False)], notes)
+    return _agreed([folder], [_select(folder, notes, asked=False)], notes)
 
 
 def _agreed(
-    own: Sequence[dict[str, Any]], notes: list[str], metric: str | None = None, mode: str | None = None
+    places: Sequence[str | Place],
+    own: Sequence[dict[str, Any]],
+    notes: list[str],
+    metric: str | None = None,
+    mode: str | None = None,
 ) -> Chosen:
     selects = {(select.get("metric"), select.get("mode")) for select in own if select}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
-    return Chosen(found, str(mode or (own_mode if found == own_metric else None) or default_mode(found)), notes)
+    told = mode or (own_mode if found == own_metric else None) or direction(found)
+    if not told:
+        metric_column(load(places, columns=()).columns, found)  # a wrong name is told with those that are there
+    return Chosen(found, str(told or default_mode(found)), notes)
 
 
 def aims(folders: Sequence[Place]) -> tuple[Aims, list[str]]:

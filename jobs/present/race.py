@@ -11,14 +11,14 @@ from core.errors import counted
 from jobs.analysis import intervals
 from jobs.analysis.estimates import score, shrunk
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.race import Race, RaceRule, Standing
+from jobs.analysis.race import Race, RaceRule, RaceStanding
 from jobs.analysis.scores import bounds, metric_name
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.results.names import short_names
 
-Look = tuple[int, int, Sequence[Standing]]
+Look = tuple[int, int, Sequence[RaceStanding]]
 """A round's number from 1, its number of seeds per configuration, and the standings."""
 
 
@@ -78,7 +78,7 @@ def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
     return [f"{told}; with the choice among the {len(keys)} contenders allowed for, {ends} (95 %)."]
 
 
-def _lost(standings: Sequence[Standing]) -> list[str]:
+def _lost(standings: Sequence[RaceStanding]) -> list[str]:
     """A sentence on the seeds whose training failed, of those that raced last."""
     count = sum(len(one.values) - len(one.ended) for one in standings)
     return [f"Training failed in {counted(count, 'trial')}: each counts as the worst value."] if count else []
@@ -88,12 +88,12 @@ def _score(board: Leaderboard, values: Sequence[float]) -> str:
     return f"{score(values, bounds(board.metric)).text} ({counted(len(values), 'seed')})"
 
 
-def _largest_lead(standings: Sequence[Standing]) -> float:
+def _largest_lead(standings: Sequence[RaceStanding]) -> float:
     """The largest lead over a remaining configuration that the intervals allow."""
     return max(one.gap + one.half_width for one in standings if one.verdict not in {"best", "worse"})
 
 
-def _headline(look: Look, shown: Sequence[Standing]) -> str:
+def _headline(look: Look, shown: Sequence[RaceStanding]) -> str:
     number, count, standings = look
     worse = sum(one.verdict == "worse" for one in standings)
     left_out = len(standings) - worse - len(shown) if number == 1 else 0
@@ -102,7 +102,7 @@ def _headline(look: Look, shown: Sequence[Standing]) -> str:
     return text + (f"; {left_out} more may be as good but are left out (--top)" if left_out else "")
 
 
-def _sheet(board: Leaderboard, shown: Sequence[Standing]) -> Sheet:
+def _sheet(board: Leaderboard, shown: Sequence[RaceStanding]) -> Sheet:
     params = {entry.config_key: entry.params for entry in board.entries}
     names = short_names([*board.constant, *board.entries[0].params])
     keys = [key for key in board.entries[0].params if len({params[one.key][key] for one in shown}) > 1]
@@ -120,7 +120,7 @@ def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]
     return [[column[row] for column in columns] for row in range(count)]
 
 
-def _result_cells(one: Standing, limits: tuple[float, float]) -> tuple[str, str, str]:
+def _result_cells(one: RaceStanding, limits: tuple[float, float]) -> tuple[str, str, str]:
     shown = score(one.ended, limits).text
     has_lead = one.verdict != "best" and isfinite(one.gap)
     half = one.half_width if isfinite(one.half_width) else None

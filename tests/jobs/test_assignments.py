@@ -97,7 +97,8 @@ def test_the_clusters_are_those_of_the_row_s_scores(run):
         assert float(np.float32(row["health.confidence"])) == pytest.approx(table["probability"].to_numpy().mean())
         assert table["id"].to_pylist() == list(range(60))
         about = json.loads(parquet.read_metadata(file).metadata[b"assignment"])
-        assert about == {"epoch": 4, "metric": "nmi", "value": row["metric.nmi"], "part": "all"}
+        kept_of = {"metric": "nmi", "value": row["metric.nmi"], "data": row["data_hash"]}
+        assert about == {"epoch": 4, "part": "all", **kept_of}
 
 
 @pytest.mark.parametrize(("metric", "mode"), [("nmi", "max"), ("loss_cluster", "min"), ("best.acc", "max")])

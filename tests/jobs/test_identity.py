@@ -248,7 +248,7 @@ def test_a_plug_in_that_is_back_as_it_was_finds_its_trials_again(folder, command
 
 def test_a_gate_counts_the_trials_of_the_present_content_alone(folder):
     (folder / "study.yaml").write_text(STUDY + "stages:\n  - {name: a, continue_if: {at_least: 0.8}}\n")
-    for scale, value in ((1, 0.9), (2, 0.5)):
+    for scale, value in ((1, 0.9012345), (2, 0.5)):
         write_encoder(folder, scale)
         course = stages.load(folder / "study.yaml")
         for trial in plan.make(course.stages[0].study).trials:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from core.errors import UserError
-from jobs.analysis.gate import improves, lower_bounds, moderated, reaches, with_lost
+from jobs.analysis.gate import Verdict, improves, lower_bounds, moderated, of_all, reaches, with_lost
 from jobs.planning import stages
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt, to_table
@@ -338,6 +338,36 @@ def test_a_trial_whose_training_failed_has_the_worst_value_and_one_that_a_machin
     )
     assert with_lost(table, "metric.nmi", maximise=True, threshold=0.5)[0]["s", "a"][2] == 0.5
     assert with_lost(table, "metric.nmi", maximise=False, threshold=0.5)[0]["s", "a"][2] == 0.9
+
+
+def test_each_data_set_has_to_meet_the_gate():
+    met, missed = Verdict(is_open=True, why="fine"), Verdict(is_open=False, why="low")
+    assert of_all([("digits", met)]) is met
+    assert of_all([("digits", met), ("wine", missed)]) == Verdict(is_open=False, why="wine: low")
+    assert of_all([("digits", met), ("wine", met)]) == Verdict(is_open=True, why="digits: fine; wine: fine")
+
+
+def test_a_stage_over_two_data_sets_is_judged_on_each_and_has_no_one_best(write, command):
+    write()
+    text = """study: s
+trial: {data: {name: file, path: mine.csv}, n_clusters: 2, epochs: 1, batch_size: 8, encoder: {name: mlp, widths: [4]}}
+seeds: [0, 1]
+stages:
+  - name: one
+    space: {data: {choice: [{name: file, path: mine.csv}, {name: file, path: other.csv}]}}
+    continue_if: {metric: kmeans_acc, at_least: 0.9, mean: true}
+  - name: two
+"""
+    path = write(text)
+    (path.parent / "other.csv").write_text(
+        "u,v,label\n" + "".join(f"{i % 2 / 3 + i % 7},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+    )
+    code, _, err = command("run", "study.yaml", "--workers", "1")
+    assert code == 1, err
+    assert "s.one: the study ends here: other.csv: kmeans_acc" in err
+    assert "mine.csv: kmeans_acc" not in err
+    with pytest.raises(UserError, match="stage before varies its data"):
+        stages.load(write(text.replace("name: two", "name: two\n    from: best")))
 
 
 @pytest.mark.parametrize(

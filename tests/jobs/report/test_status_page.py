@@ -214,7 +214,7 @@ def test_values_of_strangers_make_no_markup_and_no_control(tmp_path, command):
         ),
         (
             ["--style", "status", "--on", "nmii", "--trial", "k1"],
-            "No trial has a value of 'nmii': there are label_free",
+            "There is no column 'nmii' in the results; did you mean 'nmi'?",
         ),
         (["--style", "status", "--on", "ari"], "No trial has a value of 'ari'"),
     ],
