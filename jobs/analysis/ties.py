@@ -5,8 +5,9 @@ beforehand calls it better far too often (in 27 of 100 sweeps of 24 equal config
 procedure is repeated on simulated sweeps in which all configurations are equal, with the same seeds and gaps. A
 difference counts as real if it is larger than the largest one in 95 % of those sweeps.
 
-The noise of a configuration is estimated from its own seeds and from those of all configurations; see `leads`. Three
-seeds cannot tell whether configurations have equal noise, so there the 95 % hold for equal noise alone.
+The noise of a configuration is estimated from its own seeds and from those of all configurations, and the simulated
+sweeps have noise as unequal as that of the values; see `leads`. Three seeds cannot tell whether configurations have
+equal noise, so there the 95 % hold for equal noise alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ FEW_SEEDS = (
     f"Up to {FEW} seeds cannot tell whether all configurations have equal noise; "
     "the comparison with the best assumes that they have."
 )
+_STEP, _WIDEST = 0.5, 2.0
+"""The spread of the noise is rounded, so that few sweeps are simulated, and at most so much."""
 _BLOCK = 200_000
 """Number of values processed at a time; they fit into a processor's cache."""
 
@@ -67,8 +70,9 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     Seeds shared by at least two configurations are blocks: the effect of a seed, the median of its effects on each
     configuration, does not count as noise. The variance of a configuration is that of its own n seeds, with n - 1
     degrees of freedom, shrunk to the common variance, with 2 (Smyth 2004, equation 2, with fixed degrees of freedom).
-    So in a sweep of 36 equal configurations with five seeds, a quarter of them with three times the noise, any is
-    called worse in at most 7 of 100. One that sometimes diverges adds little to the common variance and does not hide
+    Where configurations of four or more seeds differ in their noise by more than chance, the simulated ones do so too:
+    in a sweep of 100 equal configurations with five seeds, a quarter of them with three times the noise, any is called
+    worse in at most 7 of 100. One that sometimes diverges adds little to the common variance and does not hide
     the others. The variance of values that were rounded, as to two decimals, is not below that of rounding.
 
     Reference: G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression in
@@ -82,18 +86,47 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     layout = _Layout(cells)
     sign = 1.0 if maximise else -1.0
     values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
-    means, errors = layout.summary(values, rounding(resolution(values[0].tolist())))
-    gaps, scales = (found[0].tolist() for found in _gaps(means, errors, np.zeros(1, np.int64)))
+    means, squares = layout.moments(values, rounding(resolution(values[0].tolist())))
+    gaps, scales = (found[0].tolist() for found in _gaps(means, layout.errors(squares), np.zeros(1, np.int64)))
     if len(cells) == 1:
         return [Lead(gap, np.inf) for gap in gaps]
-    factor = _factor(tuple(tuple(sorted(cell)) for cell in cells), error)
+    seeds = tuple(tuple(sorted(cell)) for cell in cells)
+    # The factor of equal noise is the least, so that an estimate of unequal noise makes nothing surer.
+    factor = max(_factor(seeds, error, spread) for spread in {0.0, _spread(squares[0], layout.counts - 1)})
     return [Lead(gap, factor * scale) for gap, scale in zip(gaps, scales, strict=True)]
 
 
 @lru_cache(maxsize=256)
-def _factor(seeds: tuple[tuple[int, ...], ...], error: float) -> float:
+def _factor(seeds: tuple[tuple[int, ...], ...], error: float, spread: float) -> float:
     """The critical ratio for these seeds, cached because every look of a race asks for the same."""
-    return _critical(_Layout([dict.fromkeys(one, 0.0) for one in seeds]), error)
+    return _critical(_Layout([dict.fromkeys(one, 0.0) for one in seeds]), error, spread)
+
+
+def _spread(squares: Matrix, freedom: Matrix) -> float:
+    """The standard deviation of the logarithms of the true variances, in steps of `_STEP`; 0 for equal noise.
+
+    It is the variance of the logarithms of the estimates without the part that is of their own chance (Smyth 2004,
+    section 6.2). Configurations of up to `FEW` seeds tell too little of it.
+    """
+    kept = (freedom >= FEW) & (squares > 0)
+    if np.count_nonzero(kept) < 2:
+        return 0.0
+    centres, chances = np.array([_log_chi_square(int(one)) for one in freedom[kept]]).T
+    excess = float(np.var(np.log(squares[kept]) - centres, ddof=1) - chances.mean())
+    return min(round(max(excess, 0.0) ** 0.5 / _STEP) * _STEP, _WIDEST)
+
+
+@lru_cache
+def _log_chi_square(freedom: int) -> tuple[float, float]:
+    """The mean and the variance of the logarithm of a chi-squared variable over its degrees of freedom.
+
+    They are the digamma function, less a logarithm, and the trigamma function of half of the degrees of freedom.
+    """
+    start = 0.5 if freedom % 2 else 1.0
+    steps = start + np.arange((freedom - 1) // 2)
+    first = -np.euler_gamma - (2 * np.log(2) if freedom % 2 else 0.0)
+    centre = first + float((1 / steps).sum()) - np.log(freedom / 2)
+    return float(centre), np.pi**2 / (2 if freedom % 2 else 6) - float((1 / steps**2).sum())
 
 
 class _Layout:
@@ -110,7 +143,12 @@ class _Layout:
         self.shared = {code: np.flatnonzero(self.codes == code) for code in range(len(known)) if uses[code] > 1}
 
     def summary(self, values: Matrix, least: float = 0.0) -> tuple[Matrix, Matrix]:
-        """For each row of values, the configurations' means without the seeds' effects, and their squared errors.
+        """For each row of values, the configurations' means without the seeds' effects, and their squared errors."""
+        means, squares = self.moments(values, least)
+        return means, self.errors(squares)
+
+    def moments(self, values: Matrix, least: float = 0.0) -> tuple[Matrix, Matrix]:
+        """For each row of values, the configurations' means without the seeds' effects, and their variances.
 
         No variance counts as smaller than `least`.
         """
@@ -121,10 +159,13 @@ class _Layout:
         values = values - effects.take(self.codes, axis=1)
         means = self._means(values)
         scatter = values - means.take(self.owners, axis=1)
+        squares = np.add.reduceat(scatter**2, self.starts, axis=1) / (self.counts - 1)
+        return means, np.maximum(squares, values.dtype.type(least))
+
+    def errors(self, squares: Matrix) -> Matrix:
+        """The squared errors of means whose configurations have these variances."""
         freedom = self.counts - 1
-        squares = np.maximum(np.add.reduceat(scatter**2, self.starts, axis=1) / freedom, values.dtype.type(least))
-        noise = (_COMMON * _common(squares, freedom) + freedom * squares) / (_COMMON + freedom)
-        return means, noise / self.counts
+        return (_COMMON * _common(squares, freedom) + freedom * squares) / (_COMMON + freedom) / self.counts
 
     def _means(self, values: Matrix) -> Matrix:
         return np.add.reduceat(values, self.starts, axis=1) / self.counts
@@ -137,19 +178,25 @@ def _common(squares: Matrix, freedom: Matrix) -> Matrix:
     return (kept @ freedom)[:, None] / freedom.sum()
 
 
-def _critical(layout: _Layout, error: float = ALPHA) -> float:
-    """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations."""
+def _critical(layout: _Layout, error: float = ALPHA, spread: float = 0.0) -> float:
+    """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations.
+
+    The logarithms of the variances of their noise have the standard deviation `spread`.
+    """
     total = len(layout.owners)
     sweeps = int(min(_MOST / error, max(_LEAST / error, _DRAWS // total)))
     rng = np.random.default_rng(0)
     rows = max(1, _BLOCK // total)
-    largest = [_largest(layout, rng, min(rows, sweeps - done)) for done in range(0, sweeps, rows)]
+    largest = [_largest(layout, rng, min(rows, sweeps - done), spread) for done in range(0, sweeps, rows)]
     return float(np.quantile(np.concatenate(largest), 1 - error))
 
 
-def _largest(layout: _Layout, rng: np.random.Generator, sweeps: int) -> Matrix:
+def _largest(layout: _Layout, rng: np.random.Generator, sweeps: int, spread: float) -> Matrix:
     """The largest ratio of a lead to its error in each of `sweeps` simulated sweeps of equal configurations."""
     draws = rng.standard_normal((sweeps, len(layout.owners)), np.float32)
+    if spread:
+        noise = np.exp(np.float32(spread / 2) * rng.standard_normal((sweeps, len(layout.counts)), np.float32))
+        draws *= noise.take(layout.owners, axis=1)
     means, errors = layout.summary(draws)
     return _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.audit import CRITERIA, DEAD, LOST, PARAMETERS, Study, stored
+from benchmarks.audit_studies import DEAD, LOST, PARAMETERS, Study, stored
+from benchmarks.audit_words import CRITERIA
 from jobs.analysis import gate, next_step
 from jobs.analysis.comparison import comparisons, leaderboards
 from jobs.analysis.difference import difference
@@ -14,6 +15,7 @@ from jobs.analysis.effect import effect
 from jobs.analysis.importance import importance
 from jobs.analysis.interaction import interaction
 from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.race import RaceRule, looks, race
 from jobs.analysis.selection import criteria_report
 from jobs.analysis.trials import gather
@@ -47,8 +49,25 @@ def flat(text):
     return " ".join(text.split())
 
 
-def board(study, metric="nmi", mode="max", width=None, **changes):
-    return flat(board_text(leaderboard(to_table(rows(study, **changes)), metric, mode), width))
+def board(study, metric="nmi", mode="max", width=None, aims=NO_AIMS, **changes):
+    return flat(board_text(leaderboard(to_table(rows(study, **changes)), metric, mode, aims), width))
+
+
+def limited(*imbalance, **changes):
+    """The leaderboard of three configurations with these imbalances, of which the study allows 20 at most."""
+    study = Study(scores(3, 2), signals={"imbalance_pred": np.tile(np.array([imbalance]).T, 2)})
+    return board(study, aims=Aims(limits={"imbalance_pred": (None, 20.0)}), **changes)
+
+
+def fronts(values, *, aims=None):
+    """The leaderboard with the front of the scores and of an imbalance that falls as they rise."""
+    found = Aims({"nmi": "max", "imbalance_pred": "min"}) if aims is None else aims
+    return board(Study(values, signals={"imbalance_pred": 1 - values}), aims=found)
+
+
+def older_protocol(one):
+    """An older protocol for the last of three configurations."""
+    return one.protocol - 1 if one.params[RATE] == 4 else one.protocol
 
 
 def trials(study, metric="nmi", **changes):
@@ -94,6 +113,10 @@ def without(values, *places):
 
 def methods(one):
     return one.params | {"method.name": "cc" if one.params[RATE] == 1 else "tcl"}
+
+
+def numbers_of_clusters(one):
+    return one.params | {"n_clusters": 5 if one.params[RATE] == 1 else 10}
 
 
 def wide(more):
@@ -225,6 +248,57 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             "The parameters of",
             lambda: board(Study(scores(40, 2)), width=20),
             lambda: board(Study(scores(40, 2)), width=200),
+        ),
+        (
+            "A smaller loss is not yet a better model.",
+            lambda: board(Study(scores(3, 2), "loss"), "loss", "min"),
+            lambda: board(TWO),
+        ),
+        (
+            "Consensus is a rank within one number of clusters and cannot be compared between several.",
+            lambda: board(Study(scores(3, 2), signals=signals(3, 2)), params=numbers_of_clusters),
+            lambda: board(Study(scores(3, 2), signals=signals(3, 2))),
+        ),
+        # Constraints and the Pareto front
+        (
+            "Constraint on the mean over the seeds that ended: imbalance_pred at most 20; all configurations kept it.",
+            lambda: limited(1, 2, 20),
+            lambda: limited(1, 2, 21),
+        ),
+        (
+            "at most 20; 1 of 3 configurations broke one, whether 1 kept all is not known.",
+            lambda: limited(1, 30, np.nan),
+            lambda: limited(1, 30, 2),
+        ),
+        (
+            "INFEASIBLE: it breaks a constraint of the study, so it has no rank.",
+            lambda: limited(1, 2, 21),
+            lambda: limited(1, 2, np.nan),
+        ),
+        (
+            "Others without a rank: of another protocol, not compared with the others.",
+            lambda: limited(1, 30, 2, protocol=older_protocol),
+            lambda: limited(1, 2, 3, protocol=older_protocol),
+        ),
+        (
+            ": of another protocol, not compared with the others.",
+            lambda: board(Study(scores(3, 2)), protocol=older_protocol),
+            lambda: board(Study(scores(3, 2))),
+        ),
+        (
+            "front, of nmi (max), imbalance_pred (min): yes if no other one is as good in the means of all and better",
+            lambda: fronts(scores(3, 3)),
+            lambda: fronts(scores(3, 3), aims=NO_AIMS),
+        ),
+        (
+            "front =: another one is, but the seeds do not show that it is better in each of them.",
+            lambda: fronts(scores(3, 3)),
+            lambda: fronts(planted(3, 3)),
+        ),
+        (
+            "front ?: another one is, and there are too few seeds to show it.",
+            lambda: fronts(scores(3, 1)),
+            lambda: fronts(scores(3, 3)),
         ),
         # Effects
         (

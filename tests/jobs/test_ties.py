@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import digamma, polygamma
 
-from jobs.analysis.ties import _critical, _Layout, _ratios, tied
+from jobs.analysis.ties import _critical, _Layout, _log_chi_square, _ratios, _spread, leads, tied
 from tests.rates import highest, lowest
 
 
@@ -73,12 +74,48 @@ def test_a_quarter_of_configurations_with_three_times_the_noise_are_seldom_calle
     assert excluded(draws) <= highest(0.06, sweeps)
 
 
+def ordered(draws):
+    """Each sweep, shape (sweeps, configurations, seeds), as cells with the best mean first."""
+    return [sorted((dict(enumerate(row)) for row in one), key=lambda cell: -fmean(cell.values())) for one in draws]
+
+
+def test_of_many_configurations_whose_noise_differs_equal_ones_are_seldom_called_worse():
+    sweeps = 3000
+    noise = np.where(np.arange(200) < 50, 3.0, 1.0)
+    draws = np.random.default_rng(9).standard_normal((sweeps, 200, 5)) * noise[:, None]
+    cells = ordered(draws[:1])[0]
+    layout = _Layout(cells)
+    means, squares = layout.moments(draws.reshape(sweeps, -1))
+    assert {_spread(row, layout.counts - 1) for row in squares[:100]} == {1.0}
+    factor = _critical(layout, spread=1.0)
+    _, errors = slow_summary(cells)
+    width = leads(cells, maximise=True)[-1].half_width
+    assert width == pytest.approx(factor * (errors[0] + errors[-1]) ** 0.5)
+    ratios = _ratios(means, layout.errors(squares), means.argmax(axis=1)).max(axis=1)
+    assert (ratios > factor).mean() <= highest(0.07, sweeps)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30])
+def test_the_logarithm_of_a_chi_square_has_the_moments_that_scipy_gives(freedom):
+    centre, chance = _log_chi_square(freedom)
+    assert centre == pytest.approx(digamma(freedom / 2) - np.log(freedom / 2), rel=1e-12)
+    assert chance == pytest.approx(polygamma(1, freedom / 2), rel=1e-12)
+
+
+@pytest.mark.parametrize(("true", "seeds", "expected"), [(0.0, 5, 0.0), (1.0, 5, 1.0), (1.0, 3, 0.0), (9.0, 5, 2.0)])
+def test_the_spread_of_the_noise_is_found_where_there_are_seeds_enough(true, seeds, expected):
+    rng = np.random.default_rng(10)
+    freedom = np.full(2000, seeds - 1.0)
+    variances = np.exp(true * rng.standard_normal(2000)) * rng.chisquare(freedom) / freedom
+    assert _spread(variances, freedom) == expected
+    assert _spread(np.zeros(5), freedom[:5]) == 0.0
+
+
 @pytest.mark.parametrize(("count", "seeds", "noise"), [(8, 3, 0.003), (8, 2, 0.005), (36, 3, 0.005)])
 def test_equal_configurations_of_rounded_values_are_seldom_called_worse(count, seeds, noise, repeats):
     sweeps = repeats(300)
     draws = np.random.default_rng(8).normal(0.84, noise, (sweeps, count, seeds)).round(2)
-    ordered = [sorted((dict(enumerate(row)) for row in one), key=lambda cell: -fmean(cell.values())) for one in draws]
-    assert sum(not all(tied(cells, maximise=True)) for cells in ordered) / sweeps <= highest(0.05, sweeps)
+    assert sum(not all(tied(cells, maximise=True)) for cells in ordered(draws)) / sweeps <= highest(0.05, sweeps)
 
 
 def test_the_variance_of_rounded_values_is_at_least_that_of_rounding():
