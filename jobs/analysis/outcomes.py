@@ -86,6 +86,11 @@ def reason_code(text: str) -> str:
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
 
 
+def having(table: pa.Table, code: str) -> list[bool]:
+    """For each row, whether a warning of this code is among its reasons."""
+    return [code in map(reason_code, reason.split("; ")) for reason in _reasons(table)]
+
+
 def lost(table: pa.Table) -> list[bool]:
     """For each row, whether its training failed: an outcome of its configuration, which counts as the worst one.
 

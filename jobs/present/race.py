@@ -73,9 +73,7 @@ def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
     found = shrunk([race.fresh[key] for key in keys], maximise=rule.maximise, bounds=limits)
     if found is None:
         return [f"{told}."]
-    places = intervals.decimals(found.mean, (found.high - found.low) / 2)
-    ends = f"{found.low:.{places}f} to {found.high:.{places}f}"
-    return [f"{told}; with the choice among the {len(keys)} contenders allowed for, {ends} (95 %)."]
+    return [f"{told}; corrected for the choice among the {len(keys)} contenders, it is {found.text}."]
 
 
 def _lost(standings: Sequence[RaceStanding]) -> list[str]:

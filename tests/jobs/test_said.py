@@ -571,7 +571,7 @@ def raced(values, margin=0.0):
             lambda: raced(planted(3, 6)),
         ),
         (
-            "with the choice among the 3 contenders allowed for",
+            "corrected for the choice among the 3 contenders, it is",
             lambda: raced(scores(3, 6)),
             lambda: raced(planted(3, 6)),
         ),
