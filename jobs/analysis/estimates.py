@@ -1,7 +1,8 @@
 """Estimates for configurations: the mean over seeds, the mean of one that was picked as best, and collapsed seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
@@ -39,6 +40,8 @@ _OWN = 2
 """Degrees of freedom of the common variance in a configuration's own one, as in `jobs.analysis.ties`."""
 _FALSE_ALARM = 0.01
 _DRAWS = 150_000
+_ROUNDS = 30
+_EQUAL = 1e-6
 _LEAST_SEEDS = 3
 _DEGENERATE = 1e-3
 """Seeds with a variance so many times the median one hardly differ."""
@@ -63,16 +66,17 @@ class Score:
     high: float | None
 
     @property
+    def is_even(self) -> bool:
+        """Whether the interval reaches equally far on both sides, or there is none."""
+        return self.low is None or self.low == self.mean - (self.half_width or 0.0)
+
+    @property
     def text(self) -> str:
         """The mean and its interval for people: `0.871 ±0.020`, or `0.968 -0.041 +0.018` near a bound."""
-        if self.half_width is None or self.low is None or self.high is None or _is_even(self):
+        if self.half_width is None or self.low is None or self.high is None or self.is_even:
             return plus_minus(self.mean, self.half_width)
         places = decimals(self.mean, min(self.mean - self.low, self.high - self.mean))
         return f"{self.mean:.{places}f} -{self.mean - self.low:.{places}f} +{self.high - self.mean:.{places}f}"
-
-
-def _is_even(score: Score) -> bool:
-    return score.low == score.mean - (score.half_width or 0.0)
 
 
 def score(
@@ -169,10 +173,10 @@ def shrunk(
         None for fewer than two configurations, or if the seeds tell no noise: none has two, or they change nothing.
     """
     sign = 1.0 if maximise else -1.0
-    means = np.array([sign * mean(list(cell.values())) for cell in cells])
     noise = _noise(cells)
     if noise is None or len(cells) < 2:
         return None
+    means = np.array([sign * noise.mean(cell) for cell in cells])
     best, count = float(means[picked]), len(cells[picked])
     own = noise.own(cells[picked])
     error = math.sqrt(own / count)
@@ -184,7 +188,10 @@ def shrunk(
     each = (1 - (1 - CONFIDENCE) / 2) ** (1 / len(cells))
     below = max(half, estimate - best + student.quantile(each, noise.freedom) * error)
     low, high = estimate - math.hypot(below, noise.seeds), estimate + math.hypot(half, noise.seeds)
-    ends = [min(max(one, bounds[0]), bounds[1]) for one in sorted((sign * low, sign * high))]
+    every = [value for cell in cells for value in cell.values()]
+    if bounds[0] <= min(every) and max(every) <= bounds[1]:  # Else the score is of another scale than was declared.
+        estimate, low, high = (sign * min(max(sign * one, bounds[0]), bounds[1]) for one in (estimate, low, high))
+    ends = sorted((sign * low, sign * high))
     return Picked(sign * estimate, ends[0], ends[1], len(cells))
 
 
@@ -204,6 +211,10 @@ class _Noise:
     effects: Mapping[int, float]
     seeds: float
 
+    def mean(self, cell: Mapping[int, float]) -> float:
+        """The mean of one configuration, without what its own seeds add to all alike."""
+        return mean([value - self.effects.get(seed, 0.0) for seed, value in cell.items()])
+
     def own(self, cell: Mapping[int, float]) -> float:
         """The variance of one configuration, shrunk to the common one; not below that."""
         if len(cell) < 2:
@@ -215,15 +226,10 @@ class _Noise:
 
 def _noise(cells: Cells) -> _Noise | None:
     """The noise by configuration and seed, in the additive model; a seed's effect is its median over configurations."""
-    residuals: dict[int, list[float]] = {}
-    for cell in cells:
-        centre = mean(list(cell.values()))
-        for seed, value in cell.items() if len(cell) > 1 else ():
-            residuals.setdefault(seed, []).append(value - centre)
-    count = sum(map(len, residuals.values()))
-    effects = {seed: median(found) for seed, found in residuals.items() if len(found) > 1}
-    if len(effects) < 2:
-        effects = {}
+    repeated = [cell for cell in cells if len(cell) > 1]
+    uses = Counter(seed for cell in repeated for seed in cell)
+    effects = _effects(repeated, {seed for seed, count in uses.items() if count > 1})
+    count = uses.total()
     freedom = count - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
     if freedom < 1:
         return None
@@ -234,9 +240,31 @@ def _noise(cells: Cells) -> _Noise | None:
         return None
     if not effects:
         return _Noise(common, freedom, effects, 0.0)
-    uses = [len(residuals[seed]) for seed in effects]
-    between = max(0.0, variance(list(effects.values())) - common / mean(uses))
+    between = max(0.0, variance(list(effects.values())) - common / mean([uses[seed] for seed in effects]))
     return _Noise(common, freedom, effects, quantile(len(effects) - 1) * math.sqrt(between / len(effects)))
+
+
+def _effects(cells: Cells, seeds: Collection[int]) -> dict[int, float]:
+    """What each seed adds to all configurations, around 0; none for fewer than two seeds.
+
+    Where configurations have other seeds each, their means hold the effects of these. So effects and means are found in
+    turns (median polish, J. W. Tukey, Exploratory Data Analysis, 1977, with means of configurations).
+    """
+    if len(seeds) < 2:
+        return {}
+    effects = dict.fromkeys(seeds, 0.0)
+    for _ in range(_ROUNDS):
+        residuals: dict[int, list[float]] = {}
+        for cell in cells:
+            centre = mean([value - effects.get(seed, 0.0) for seed, value in cell.items()])
+            for seed, value in cell.items():
+                residuals.setdefault(seed, []).append(value - centre)
+        found = {seed: median(residuals[seed]) for seed in seeds}
+        level = mean([*found.values()])
+        last, effects = effects, {seed: one - level for seed, one in found.items()}
+        if max(abs(effects[seed] - last[seed]) for seed in seeds) <= _EQUAL * max(map(abs, effects.values())):
+            break
+    return effects
 
 
 def _common(cells: Cells, effects: Mapping[int, float]) -> float:

@@ -90,8 +90,8 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters that tell no configurations apart among those that have a value of the metric, with their
-            value; see `samples.constants`.
+        constant: Parameters that tell no configurations apart among those that have a value of the metric or failed in
+            training, with their value; see `samples.constants`.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
@@ -167,7 +167,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     column = metric_column(table.column_names, metric)
     if column == selection.CONSENSUS_COLUMN:
         selection.refuse_mixed(table)
-    constant, of_some = samples.settings([one.filter(one[column].is_valid()) for one in (table, others)])
+    constant, of_some = samples.settings([one.filter(_ended(one, column)) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
@@ -221,6 +221,12 @@ def by_seed(
         if status in statuses and not is_lost and value is not None and isfinite(value):
             found.setdefault((study, config_key), {})[seed] = value
     return found
+
+
+def _ended(table: pa.Table, column: str) -> pa.Array:
+    """For each row, whether it has a value of the column or failed in training."""
+    valued = table[column].is_valid().to_pylist()
+    return pa.array([one or gone for one, gone in zip(valued, lost(table), strict=True)], pa.bool_())
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:

@@ -50,12 +50,14 @@ class Outcomes:
         failures: Why trials failed, the most frequent code first.
         warnings: Warnings of finished trials, the most frequent code first.
         imported: Number of rows imported from a user's own table, which conclus did not run.
+        lost: Number of trials whose training failed; see `lost`.
     """
 
     statuses: Counter[str]
     failures: tuple[Trouble, ...]
     warnings: tuple[Trouble, ...]
     imported: int
+    lost: int
 
 
 def outcomes(table: pa.Table) -> Outcomes:
@@ -78,6 +80,7 @@ def outcomes(table: pa.Table) -> Outcomes:
         failures=_troubles(failed),
         warnings=_troubles(warned),
         imported=table["source"].to_pylist().count("import"),
+        lost=sum(lost(table)),
     )
 
 
