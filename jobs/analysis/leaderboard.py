@@ -31,6 +31,7 @@ from jobs.analysis.scores import (
 from jobs.analysis.ties import FEW, FEW_SEEDS, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
+from jobs.results.reader import take
 
 _SHOWN = 0.0005
 """Smaller differences are 0 to three decimals."""
@@ -167,7 +168,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     column = metric_column(table.column_names, metric)
     if column == selection.CONSENSUS_COLUMN:
         selection.refuse_mixed(table)
-    constant, of_some = samples.settings([one.filter(_ended(one, column)) for one in (table, others)])
+    constant, of_some = samples.settings([_ended(one, column) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
@@ -223,10 +224,10 @@ def by_seed(
     return found
 
 
-def _ended(table: pa.Table, column: str) -> pa.Array:
-    """For each row, whether it has a value of the column or failed in training."""
-    valued = table[column].is_valid().to_pylist()
-    return pa.array([one or gone for one, gone in zip(valued, lost(table), strict=True)], pa.bool_())
+def _ended(table: pa.Table, column: str) -> pa.Table:
+    """The rows that have a value of the column or failed in training."""
+    ends = zip(table[column].is_valid().to_pylist(), lost(table), strict=True)
+    return take(table, [row for row, end in enumerate(ends) if any(end)])
 
 
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:

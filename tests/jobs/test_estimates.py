@@ -146,6 +146,31 @@ def test_it_does_so_with_configurations_that_learn_nothing_and_with_effects_of_s
     assert coverage(36, 3, 0, studies, shared=1) >= lowest(0.95, studies)
 
 
+def test_it_does_so_where_the_best_has_the_lucky_seeds(repeats):
+    """Seeds act on all configurations alike, with 3 times the noise, and half of the trials are missing."""
+    rng, studies, hits, without = np.random.default_rng(5), repeats(100), 0, 0
+    for _ in range(studies):
+        values = rng.standard_normal((36, 5)) + 3 * rng.standard_normal(5)
+        cells = [{s: v for s, v in enumerate(row) if rng.random() < 0.5} for row in values.tolist()]
+        cells = sorted((cell for cell in cells if cell), key=lambda cell: -fmean(cell.values()))
+        found = shrunk(cells, maximise=True)
+        hits += found.low <= 0 <= found.high
+        without += found.mean < fmean(cells[0].values())
+    assert hits / studies >= lowest(0.95, studies)
+    assert without == studies
+
+
+def test_values_beyond_the_declared_bounds_are_not_pressed_into_them():
+    for scale, start in ((100, 0), (1, -0.9)):
+        cells = [{seed: scale * (start + 0.5 + 0.01 * (seed - i)) for seed in range(3)} for i in range(4)]
+        cells = [
+            {seed: value + scale * 0.001 * (i * seed % 3) for seed, value in one.items()} for i, one in enumerate(cells)
+        ]
+        found = shrunk(cells, maximise=True, bounds=UNIT)
+        assert found.low <= found.mean <= found.high
+        assert found.mean == pytest.approx(fmean(cells[0].values()), rel=0.1)
+
+
 def test_the_plain_interval_of_the_best_of_36_does_not(repeats):
     studies = repeats(100)
     assert coverage(36, 5, 0, studies, raw=True) < lowest(0.95, studies)
