@@ -68,7 +68,8 @@ class Score:
     @property
     def is_even(self) -> bool:
         """Whether the interval reaches equally far on both sides, or there is none."""
-        return self.low is None or self.low == self.mean - (self.half_width or 0.0)
+        half = self.half_width or 0.0
+        return (self.low, self.high) in {(None, None), (self.mean - half, self.mean + half)}
 
     @property
     def text(self) -> str:
@@ -100,6 +101,8 @@ def score(
         return Score(centre, None, len(values), None, None)
     to_low, to_high = centre - bounds[0], bounds[1] - centre
     nearest = min(to_low, to_high)
+    if nearest == 0 and len(set(values)) == 1:  # Rounded values that are all at the bound: none lies beyond it.
+        return Score(centre, half, len(values), max(centre - half, bounds[0]), min(centre + half, bounds[1]))
     if not 0 < nearest < math.inf or half <= _NEAR * nearest:
         return Score(centre, half, len(values), centre - half, centre + half)
     # The odds between the bounds change by this factor; without a bound on a side they are the distance to the other.

@@ -50,7 +50,7 @@ class Outcomes:
         failures: Why trials failed, the most frequent code first.
         warnings: Warnings of finished trials, the most frequent code first.
         imported: Number of rows imported from a user's own table, which conclus did not run.
-        lost: Number of trials whose training failed; see `lost`.
+        lost: Number of finished trials, stopped by a rule of `health`, that count as failed in training; see `lost`.
     """
 
     statuses: Counter[str]
@@ -80,7 +80,7 @@ def outcomes(table: pa.Table) -> Outcomes:
         failures=_troubles(failed),
         warnings=_troubles(warned),
         imported=table["source"].to_pylist().count("import"),
-        lost=sum(lost(table)),
+        lost=sum(gone and status in FINISHED for gone, (*_, status, _) in zip(lost(table), rows, strict=True)),
     )
 
 

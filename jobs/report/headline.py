@@ -105,9 +105,9 @@ def _trials(contents: Contents) -> str:
     finished = sum(statuses[name] for name in FINISHED)
     parts = [f"{finished:,} of {total:,} finished"]
     parts += [f"{statuses['stopped']:,} of them stopped early"] if statuses["stopped"] else []
-    parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
     lost = contents.outcomes.lost
-    parts += [f"{lost:,} failed in training, which counts as the worst value"] if lost else []
+    parts += [f"{lost:,} of them failed in training (a rule of health) and count as the worst value"] if lost else []
+    parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
     planned = [one.planned for one in contents.origins if one.planned is not None]
     missing = sum(planned) - sum(one.trials for one in contents.origins if one.planned is not None)
     parts += [f"{missing:,} of the plan not begun"] if missing > 0 and not contents.where else []

@@ -214,6 +214,15 @@ def test_rounded_values_are_not_known_to_the_last_digit():
     assert score([0.7, 0.7, 0.7]).text == "0.700 ±0.072"
 
 
+def test_rounded_values_at_a_bound_reach_to_one_side():
+    found = score([1.0, 1.0, 1.0], UNIT, rounded=0.01**2 / 12)
+    assert (found.low, found.high) == (pytest.approx(1 - found.half_width), 1.0)
+    assert found.text == "1.000 -0.007 +0.000"
+    assert score([0.0, 0.0, 0.0], UNIT, rounded=0.01**2 / 12).text == "0.000 -0.000 +0.007"
+    # Values beyond the bounds are of another scale.
+    assert score([1.2, 0.8], UNIT).high > 1
+
+
 def test_what_is_left_of_equal_values_makes_no_digits():
     assert plus_minus(0.7, 1.4e-16) == "0.700 ±0.000"
     assert plus_minus(0.7, 0.00002) == "0.700000 ±0.000020"
