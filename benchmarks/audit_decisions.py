@@ -77,7 +77,7 @@ def raced(make: Grid, shape: tuple[int, int], rng: Draw, count: int) -> Iterator
 
 SAID = {
     "at most": re.compile(r"by at most ([\d.]+) \(95 %\)"),
-    "ends": re.compile(r"allowed for, (-?[\d.]+) to (-?[\d.]+) \(95 %\)"),
+    "ends": re.compile(r"contenders, it is -?[\d.]+ \(95 %: (-?[\d.]+) to (-?[\d.]+)\)"),
 }
 
 

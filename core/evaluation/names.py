@@ -65,13 +65,17 @@ class ScoreScale:
 
 
 _SHARE, _CHANCE_CORRECTED = ScoreScale("max", 0.0, 1.0), ScoreScale("max", -math.inf, 1.0)
+# J. E. Chacon and A. I. Rastrojo, Minimum adjusted Rand index for two clusterings of a given size, Adv. Data Anal.
+# Classif. 17 (2023): -1/2.
+_ADJUSTED_RAND = ScoreScale("max", -0.5, 1.0)
 _COSINE, _POSITIVE = ScoreScale("max", -1.0, 1.0), ScoreScale("max", 0.0)
 _BAD_SHARE, _BAD_POSITIVE = ScoreScale("min", 0.0, 1.0), ScoreScale("min", 0.0)
 _NEITHER = ScoreScale("", 0.0)
 SCALES = {
     **dict.fromkeys(("acc", "oa", "balanced_acc", "macro_f1", "purity", "nmi", "fmi", "pair_f1", "f"), _SHARE),
     **dict.fromkeys(("homogeneity", "completeness", "v_measure"), _SHARE),
-    **dict.fromkeys(("ami", "ari", "kappa"), _CHANCE_CORRECTED),
+    **dict.fromkeys(("ami", "kappa"), _CHANCE_CORRECTED),
+    "ari": _ADJUSTED_RAND,
     **dict.fromkeys(("input_kmeans_acc", "input_kmeans_nmi"), _SHARE),
     **dict.fromkeys(("raw_silhouette", "silhouette"), _COSINE),
     **dict.fromkeys(("knn_consistency", "head_kmeans_nmi", "mutual_information", "confidence"), _SHARE),

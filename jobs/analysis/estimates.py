@@ -1,7 +1,8 @@
 """Estimates for configurations: the mean over seeds, the mean of one that was picked as best, and collapsed seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
@@ -26,20 +27,24 @@ from jobs.analysis.ties import LARGEST
 Cells = Sequence[Mapping[int, float]]
 """The values of each configuration by seed."""
 COLLAPSED = (
-    "Collapsed: the seeds are two groups, farther apart than normal noise puts those of 99 in 100 configurations; so "
-    "many are in the worse group. Mean and interval are of both."
+    "Collapsed: seeds with the warning COLLAPSED, or the worse of two groups of seeds that are farther apart than "
+    "normal noise puts those of 99 in 100 configurations. Mean and interval are of all seeds."
 )
 _NEAR = 0.25
 """An interval that reaches so far of the way to a bound of the score is made on the logit scale."""
 _GAP = 4.0
 """Means so many standard errors below the next better one are of another kind, such as runs that learn nothing."""
-_FEWEST = 4
-"""Configurations that Morris' estimate needs."""
+_SHARES = (np.arange(200) + 0.5) / 200
+"""The shares of noise in the spread of the means over which the estimate of the picked one is averaged."""
 _OWN = 2
 """Degrees of freedom of the common variance in a configuration's own one, as in `jobs.analysis.ties`."""
 _FALSE_ALARM = 0.01
 _DRAWS = 150_000
+_ROUNDS = 30
+_EQUAL = 1e-6
 _LEAST_SEEDS = 3
+_DEGENERATE = 1e-3
+"""Seeds with a variance so many times the median one hardly differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +66,23 @@ class Score:
     high: float | None
 
     @property
+    def is_even(self) -> bool:
+        """Whether the interval reaches equally far on both sides, or there is none."""
+        half = self.half_width or 0.0
+        return (self.low, self.high) in {(None, None), (self.mean - half, self.mean + half)}
+
+    @property
     def text(self) -> str:
         """The mean and its interval for people: `0.871 ±0.020`, or `0.968 -0.041 +0.018` near a bound."""
-        if self.half_width is None or self.low is None or self.high is None or _is_even(self):
+        if self.half_width is None or self.low is None or self.high is None or self.is_even:
             return plus_minus(self.mean, self.half_width)
         places = decimals(self.mean, min(self.mean - self.low, self.high - self.mean))
         return f"{self.mean:.{places}f} -{self.mean - self.low:.{places}f} +{self.high - self.mean:.{places}f}"
 
 
-def _is_even(score: Score) -> bool:
-    return score.low == score.mean - (score.half_width or 0.0)
-
-
-def score(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Score:
+def score(
+    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf), rounded: float | None = None
+) -> Score:
     """The mean of one or more values with its interval.
 
     Scores near a bound have skewed noise, of which Student's interval covers the mean in 89 to 93 of 100 (Beta noise, 3
@@ -83,12 +92,17 @@ def score(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, mat
     Args:
         values: One per seed.
         bounds: The smallest and the largest value that the score can have; infinite for none.
+        rounded: The variance that rounding adds to a value; None if it is to be seen from the values. Their variance is
+            not taken to be below it, so three times .80 do not tell the mean to the last digit.
     """
-    centre, half = mean(values), half_width(values)
+    floor = rounding(resolution(values)) if rounded is None else rounded
+    centre, half = mean(values), half_width(values, floor)
     if half is None:
         return Score(centre, None, len(values), None, None)
     to_low, to_high = centre - bounds[0], bounds[1] - centre
     nearest = min(to_low, to_high)
+    if nearest == 0 and len(set(values)) == 1:  # Rounded values that are all at the bound: none lies beyond it.
+        return Score(centre, half, len(values), max(centre - half, bounds[0]), min(centre + half, bounds[1]))
     if not 0 < nearest < math.inf or half <= _NEAR * nearest:
         return Score(centre, half, len(values), centre - half, centre + half)
     # The odds between the bounds change by this factor; without a bound on a side they are the distance to the other.
@@ -115,23 +129,24 @@ class Picked:
         mean: The estimate.
         low, high: The ends of its 95 % interval.
         competitors: Number of configurations that it was picked from, itself included.
-        is_shrunk: Whether the estimate is shrunk to the mean of the others; fewer than four give none.
     """
 
     mean: float
     low: float
     high: float
     competitors: int
-    is_shrunk: bool
+
+    @property
+    def text(self) -> str:
+        """The estimate with its interval for people: `0.871 (95 %: 0.852 to 0.890)`."""
+        places = decimals(self.mean, (self.high - self.low) / 2)
+        return f"{self.mean:.{places}f} (95 %: {self.low:.{places}f} to {self.high:.{places}f})"
 
     @property
     def sentence(self) -> str:
         """The estimate for people, who see the mean of the same values beside it."""
-        places = decimals(self.mean, (self.high - self.low) / 2)
-        ends = f"{self.low:.{places}f} to {self.high:.{places}f}"
-        shrunk_mean = f"corrected, it is {self.mean:.{places}f} (95 %: {ends})"
-        told = shrunk_mean if self.is_shrunk else f"its 95 % interval with this allowed for is {ends}"
-        return f"The best of {self.competitors} was picked by these values, so on average its mean is too good: {told}."
+        picked = f"The best of {self.competitors} was picked by these values, so on average its mean is too good"
+        return f"{picked}: corrected, with the noise of all, it is {self.text}."
 
 
 def shrunk(
@@ -139,14 +154,16 @@ def shrunk(
 ) -> Picked | None:
     """The mean of the configuration that was picked as the best, without the luck by which it was picked.
 
-    The best of 36 equal configurations with three seeds is 1.2 SD of the seeds above its true mean. Morris' empirical
-    Bayes estimate shrinks it to the mean of all, by the share of noise in the spread of the means; its interval allows
-    for the unknown share. Configurations far below all better ones, such as those that learn nothing, do not count in
-    that spread. As true means may have any distribution, the interval also holds what a simultaneous lower bound over
-    all configurations allows (Sidak). What seeds add to all configurations alike widens it.
+    The best of 36 equal configurations with three seeds is 1.2 SD of the seeds above its true mean. So it is shrunk to
+    the mean of all, by the share of noise in the spread of the means. As that share is not known, the estimate is
+    Bayes' mean with every share from 0 to 1 taken as equally likely beforehand, which two configurations allow as well.
+    What is left of the luck are at most .28 SD, for 2 to 36 equal configurations with three seeds. Configurations far
+    below all better ones, such as those that learn nothing, do not count in that spread. As true means may have any
+    distribution, the interval also holds what a simultaneous lower bound over all configurations allows (Sidak). What
+    seeds add to all configurations alike widens it.
 
-    References: C. N. Morris, Parametric empirical Bayes inference: theory and applications, J. Amer. Statist. Assoc. 78
-    (1983), equations 1.14 to 1.18. Z. Sidak, Rectangular confidence regions for the means of multivariate normal
+    References: M. J. Daniels, A prior for the variance in hierarchical models, Canad. J. Statist. 27 (1999): the
+    uniform shrinkage prior. Z. Sidak, Rectangular confidence regions for the means of multivariate normal
     distributions, J. Amer. Statist. Assoc. 62 (1967).
 
     Args:
@@ -159,25 +176,26 @@ def shrunk(
         None for fewer than two configurations, or if the seeds tell no noise: none has two, or they change nothing.
     """
     sign = 1.0 if maximise else -1.0
-    means = np.array([sign * mean(list(cell.values())) for cell in cells])
     noise = _noise(cells)
     if noise is None or len(cells) < 2:
         return None
+    means = np.array([sign * noise.mean(cell) for cell in cells])
     best, count = float(means[picked]), len(cells[picked])
     own = noise.own(cells[picked])
     error = math.sqrt(own / count)
-    estimate, half, is_shrunk = best, quantile(noise.freedom) * error, False
     errors = noise.variance / np.array([len(cell) for cell in cells])
     group = _group(means, errors, picked)
-    if len(group) >= _FEWEST:
-        estimate, spread = _morris(means[group], errors[group], int(np.flatnonzero(group == picked)[0]))
-        # The noise of the one that was picked may be larger than the common one.
-        half, is_shrunk = quantile(noise.freedom) * math.sqrt(spread * max(1.0, own / noise.variance)), True
+    estimate, spread = _posterior(means[group], errors[group], int(np.flatnonzero(group == picked)[0]))
+    # The noise of the one that was picked may be larger than the common one.
+    half = quantile(noise.freedom) * math.sqrt(spread * max(1.0, own / noise.variance))
     each = (1 - (1 - CONFIDENCE) / 2) ** (1 / len(cells))
     below = max(half, estimate - best + student.quantile(each, noise.freedom) * error)
     low, high = estimate - math.hypot(below, noise.seeds), estimate + math.hypot(half, noise.seeds)
-    ends = [min(max(one, bounds[0]), bounds[1]) for one in sorted((sign * low, sign * high))]
-    return Picked(sign * estimate, ends[0], ends[1], len(cells), is_shrunk)
+    every = [value for cell in cells for value in cell.values()]
+    if bounds[0] <= min(every) and max(every) <= bounds[1]:  # Else the score is of another scale than was declared.
+        estimate, low, high = (sign * min(max(sign * one, bounds[0]), bounds[1]) for one in (estimate, low, high))
+    ends = sorted((sign * low, sign * high))
+    return Picked(sign * estimate, ends[0], ends[1], len(cells))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +214,10 @@ class _Noise:
     effects: Mapping[int, float]
     seeds: float
 
+    def mean(self, cell: Mapping[int, float]) -> float:
+        """The mean of one configuration, without what its own seeds add to all alike."""
+        return mean([value - self.effects.get(seed, 0.0) for seed, value in cell.items()])
+
     def own(self, cell: Mapping[int, float]) -> float:
         """The variance of one configuration, shrunk to the common one; not below that."""
         if len(cell) < 2:
@@ -207,15 +229,10 @@ class _Noise:
 
 def _noise(cells: Cells) -> _Noise | None:
     """The noise by configuration and seed, in the additive model; a seed's effect is its median over configurations."""
-    residuals: dict[int, list[float]] = {}
-    for cell in cells:
-        centre = mean(list(cell.values()))
-        for seed, value in cell.items() if len(cell) > 1 else ():
-            residuals.setdefault(seed, []).append(value - centre)
-    count = sum(map(len, residuals.values()))
-    effects = {seed: median(found) for seed, found in residuals.items() if len(found) > 1}
-    if len(effects) < 2:
-        effects = {}
+    repeated = [cell for cell in cells if len(cell) > 1]
+    uses = Counter(seed for cell in repeated for seed in cell)
+    effects = _effects(repeated, {seed for seed, count in uses.items() if count > 1})
+    count = uses.total()
     freedom = count - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
     if freedom < 1:
         return None
@@ -226,9 +243,31 @@ def _noise(cells: Cells) -> _Noise | None:
         return None
     if not effects:
         return _Noise(common, freedom, effects, 0.0)
-    uses = [len(residuals[seed]) for seed in effects]
-    between = max(0.0, variance(list(effects.values())) - common / mean(uses))
+    between = max(0.0, variance(list(effects.values())) - common / mean([uses[seed] for seed in effects]))
     return _Noise(common, freedom, effects, quantile(len(effects) - 1) * math.sqrt(between / len(effects)))
+
+
+def _effects(cells: Cells, seeds: Collection[int]) -> dict[int, float]:
+    """What each seed adds to all configurations, around 0; none for fewer than two seeds.
+
+    Where configurations have other seeds each, their means hold the effects of these. So effects and means are found in
+    turns (median polish, J. W. Tukey, Exploratory Data Analysis, 1977, with means of configurations).
+    """
+    if len(seeds) < 2:
+        return {}
+    effects = dict.fromkeys(seeds, 0.0)
+    for _ in range(_ROUNDS):
+        residuals: dict[int, list[float]] = {}
+        for cell in cells:
+            centre = mean([value - effects.get(seed, 0.0) for seed, value in cell.items()])
+            for seed, value in cell.items():
+                residuals.setdefault(seed, []).append(value - centre)
+        found = {seed: median(residuals[seed]) for seed in seeds}
+        level = mean([*found.values()])
+        last, effects = effects, {seed: one - level for seed, one in found.items()}
+        if max(abs(effects[seed] - last[seed]) for seed in seeds) <= _EQUAL * max(map(abs, effects.values())):
+            break
+    return effects
 
 
 def _common(cells: Cells, effects: Mapping[int, float]) -> float:
@@ -250,23 +289,23 @@ def _group(means: NDArray[np.float64], errors: NDArray[np.float64], picked: int)
     return group if picked in group else order
 
 
-def _morris(means: NDArray[np.float64], errors: NDArray[np.float64], picked: int) -> tuple[float, float]:
-    """Morris' estimate of one of four or more means with known squared errors, and its squared error."""
-    k, between = len(means), 0.0
-    for _ in range(50):
-        weights = 1 / (between + errors)
-        centre = weights @ means / weights.sum()
-        found = max(0.0, float(weights @ (k / (k - 1) * (means - centre) ** 2 - errors) / weights.sum()))
-        if abs(found - between) <= 1e-9 * (found + between):
-            break
-        between = found
-    weights = 1 / (between + errors)
-    centre, share = float(weights @ means / weights.sum()), weights[picked] / weights.sum()
-    own = float(errors[picked])
-    shrinkage = (k - 3) / (k - 1) * own / (own + between)
-    ratio = float((np.mean(errors) + between) / (own + between))
-    unknown = 2 / (k - 3) * shrinkage**2 * ratio * (float(means[picked]) - centre) ** 2
-    return centre + (1 - shrinkage) * (float(means[picked]) - centre), own * (1 - (1 - share) * shrinkage) + unknown
+def _posterior(means: NDArray[np.float64], errors: NDArray[np.float64], picked: int) -> tuple[float, float]:
+    """The posterior mean and variance of one of the true means, given means with known squared errors."""
+    if len(means) < 2:
+        return float(means[picked]), float(errors[picked])
+    between = (1 - _SHARES) / _SHARES / np.mean(1 / errors)
+    weights = 1 / (between[:, None] + errors)
+    total = weights.sum(axis=1)
+    centres = weights @ means / total
+    squares = (weights * (means - centres[:, None]) ** 2).sum(axis=1)
+    likelihood = (np.log(weights).sum(axis=1) - np.log(total) - squares) / 2
+    chances = np.exp(likelihood - likelihood.max())
+    chances /= chances.sum()
+    shares = errors[picked] * weights[:, picked]
+    found = centres + (1 - shares) * (means[picked] - centres)
+    variances = errors[picked] * (1 - shares) + shares**2 / total
+    estimate = float(chances @ found)
+    return estimate, float(chances @ (variances + (found - estimate) ** 2))
 
 
 def collapsed(cells: Cells, *, maximise: bool) -> list[int]:
@@ -274,18 +313,19 @@ def collapsed(cells: Cells, *, maximise: bool) -> list[int]:
 
     Values are split at their largest gap. They are two groups if that gap is larger, in units of the noise within such
     groups, than in 99 % of configurations whose noise is normal. That noise is the common one of all configurations, or
-    the configuration's own if that is larger. Two seeds are never judged.
+    the configuration's own if that is larger. Configurations whose seeds hardly differ, such as those that learn
+    nothing, tell nothing of the noise of others. Two seeds are never judged.
 
     Args:
         cells: The values of each configuration by seed.
         maximise: Whether larger is better.
     """
-    counts = tuple(len(cell) for cell in cells)
+    is_noisy = _noisy(cells)
     sign = 1.0 if maximise else -1.0
     rows: dict[int, list[int]] = {}
-    for place, count in enumerate(counts):
-        if count >= _LEAST_SEEDS:
-            rows.setdefault(count, []).append(place)
+    for place, cell in enumerate(cells):
+        if is_noisy[place]:
+            rows.setdefault(len(cell), []).append(place)
     if not rows:
         return [0] * len(cells)
     values = {n: np.sort([[sign * one for one in cells[i].values()] for i in of])[None] for n, of in rows.items()}
@@ -297,6 +337,14 @@ def collapsed(cells: Cells, *, maximise: bool) -> list[int]:
         for place, ratio, count in zip(of, ratios[0].tolist(), below[0].tolist(), strict=True):
             told[place] = count if ratio > bound[n] else 0
     return told
+
+
+def _noisy(cells: Cells) -> list[bool]:
+    """Which configurations have seeds enough, and a spread that is not far below that of most others."""
+    judged = [len(set(cell.values())) > 1 and len(cell) >= _LEAST_SEEDS for cell in cells]
+    spreads = [variance([*cell.values()]) if one else 0.0 for cell, one in zip(cells, judged, strict=True)]
+    least = _DEGENERATE * median([one for one in spreads if one] or [0.0])
+    return [one > least for one in spreads]
 
 
 def _gaps(

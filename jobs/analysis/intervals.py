@@ -265,6 +265,7 @@ def plus_minus(mean: float, half_width: float | None) -> str:
 
 def decimals(mean: float, half_width: float | None) -> int:
     """How many decimals a mean is shown with: three, or more if its interval is smaller than that."""
-    if half_width is None or not 0 < half_width < 0.0005:
+    # What is left of a sum of equal values, such as 1e-17, is no interval.
+    if half_width is None or not _EQUAL * max(1.0, abs(mean)) < half_width < 0.0005:
         return 3 if abs(mean) < 1000 else 1
     return min(6, 1 - math.floor(math.log10(half_width)))

@@ -11,20 +11,18 @@ import pyarrow as pa
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, pareto, samples, selection
 from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
-from jobs.analysis.intervals import mean
-from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, lost, lost_notes
+from jobs.analysis.intervals import mean, resolution, rounding
+from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, having, lost, lost_notes
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
     SECONDARY,
     RescaledError,
-    about_labels,
     bounds,
     is_loss,
     metric_column,
     metric_name,
     of_epoch,
-    part_of_pairs,
     plug_in_names,
     rescales_loss,
     scale_notes,
@@ -33,6 +31,10 @@ from jobs.analysis.scores import (
 from jobs.analysis.ties import FEW, FEW_SEEDS, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
+from jobs.results.reader import take
+
+_SHOWN = 0.0005
+"""Smaller differences are 0 to three decimals."""
 
 
 class NoValueError(UserError):
@@ -54,7 +56,7 @@ class Entry:
         failed: Number of its trials that failed.
         lost: Number of its seeds whose training failed: they count as the worst value in `rank` and `tied`, and are in
             no mean; see `outcomes.lost`.
-        collapsed: Number of its seeds that form a worse group of their own; see `estimates.collapsed`.
+        collapsed: Number of its seeds with the warning `COLLAPSED`, or in a worse group; see `estimates.collapsed`.
         running: Number of its trials that have not ended.
         imported: Number of its trials imported from a user's own table.
         secondary: Other metrics.
@@ -89,8 +91,8 @@ class Leaderboard:
     Attributes:
         metric: The ranking column, such as `metric.nmi`.
         mode: `max` or `min`.
-        constant: Parameters that tell no configurations apart among those that have a value of the metric, with their
-            value; see `samples.constants`.
+        constant: Parameters that tell no configurations apart among those that have a value of the metric or failed in
+            training, with their value; see `samples.constants`.
         entries: The configurations that have a value, the best first.
         notes: Sentences on the limits of these numbers.
         apart: Configurations of other protocols, which are not compared with the others.
@@ -128,6 +130,7 @@ class _Cell:
     statuses: Counter[str] = field(default_factory=Counter[str])
     valueless: int = 0
     imported: int = 0
+    collapsed: int = 0
     standing: Standing = UNJUDGED
 
 
@@ -165,7 +168,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     column = metric_column(table.column_names, metric)
     if column == selection.CONSENSUS_COLUMN:
         selection.refuse_mixed(table)
-    constant, of_some = samples.settings([one.filter(one[column].is_valid()) for one in (table, others)])
+    constant, of_some = samples.settings([_ended(one, column) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
@@ -221,6 +224,12 @@ def by_seed(
     return found
 
 
+def _ended(table: pa.Table, column: str) -> pa.Table:
+    """The rows that have a value of the column or failed in training."""
+    ends = zip(table[column].is_valid().to_pylist(), lost(table), strict=True)
+    return take(table, [row for row, end in enumerate(ends) if any(end)])
+
+
 def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_Cell]:
     """The configurations, with the parameters that are not `constant`."""
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "status")), strict=True)
@@ -228,7 +237,7 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
     varying = {key: table[name].to_pylist() for name in names if (key := name.removeprefix(PARAM)) not in constant}
     protocols = apart.protocols(table)
     values = table[column].to_pylist()
-    imported, failed = samples.imported(table), lost(table)
+    imported, failed, warned = samples.imported(table), lost(table), having(table, "COLLAPSED")
     cells: dict[tuple[str, str], _Cell] = {}
     for row, (study, config_key, seed, status) in enumerate(identity):
         cell = cells.get((study, config_key))
@@ -241,6 +250,7 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
             cell.lost.add(seed)
         elif status in FINISHED:
             _add(cell, row, seed, values[row])
+            cell.collapsed += warned[row] and seed in cell.values
     others = _secondary_columns(table, column)
     for cell in cells.values():
         found = {name: _finite(column_, cell.rows) for name, column_ in others.items()}
@@ -288,29 +298,37 @@ def _composite(cells: Sequence[_Cell], mode: str) -> list[dict[int, float]]:
 
 def _entries(cells: Sequence[_Cell], column: str, mode: str) -> list[Entry]:
     groups = collapsed([cell.values for cell in cells], maximise=mode == "max")
-    return [_entry(rank, cell, column, group) for rank, (cell, group) in enumerate(zip(cells, groups, strict=True), 1)]
+    all_values = {column: [one for cell in cells for one in cell.values.values()]}
+    for name in {name for cell in cells for name in cell.secondary}:
+        all_values[name] = [one for cell in cells for one in cell.secondary.get(name, ())]
+    floors = {name: rounding(resolution(values)) for name, values in all_values.items()}
+    return [
+        _entry(rank, cell, column, group, floors)
+        for rank, (cell, group) in enumerate(zip(cells, groups, strict=True), 1)
+    ]
 
 
-def _entry(rank: int, cell: _Cell, column: str, group: int) -> Entry:
+def _entry(rank: int, cell: _Cell, column: str, group: int, floors: Mapping[str, float]) -> Entry:
+    """One configuration; `floors` has the variance that rounding adds to each metric."""
     values = list(cell.values.values())
     return Entry(
         rank=rank,
         study=cell.study,
         config_key=cell.config_key,
         params=cell.params,
-        score=score(values, bounds(column)),
+        score=score(values, bounds(column), floors[column]),
         minimum=min(values),
         maximum=max(values),
         tied=None,
         failed=cell.statuses["failed"],
         running=cell.statuses["running"],
         imported=cell.imported,
-        secondary={name: score(others, bounds(name)) for name, others in cell.secondary.items()},
+        secondary={name: score(others, bounds(name), floors[name]) for name, others in cell.secondary.items()},
         protocol=cell.protocol,
         reason=cell.standing.why,
         standing=cell.standing,
         lost=len(cell.lost),
-        collapsed=group,
+        collapsed=max(group, cell.collapsed),
     )
 
 
@@ -348,7 +366,7 @@ def _seed_notes(entries: Sequence[Entry], best: Picked | None) -> list[str]:
 
 def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     scored = [cell for cell in cells if cell.values]
-    notes = [_label_note(column)]
+    notes = [selection.label_note(column)]
     if column.startswith("best."):
         notes.append("Each value is from the trial's best epoch, so it looks better than the value of the last epoch.")
     if column.startswith(MEAN5):
@@ -365,21 +383,6 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     return notes
 
 
-def _label_note(column: str) -> str:
-    name = metric_name(column)
-    if part := part_of_pairs(column):
-        held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
-        return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
-    if uses_labels(column):
-        return f"Ranked by {name}, which uses the labels."
-    if name == CONSENSUS:
-        return (
-            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(selection.PARTS)}. It depends "
-            "on which trials are there: other trials beside these can change their order."
-        )
-    return f"Ranked by {name}, {about_labels(column)}."
-
-
 def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) -> list[str]:
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
@@ -390,6 +393,7 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) 
     # Reversed, so that the worst counts if several share the highest consensus.
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
-    place = f"{below:.3f} below the best" if chosen.rank > 1 else "the best"
+    place = "as good as the best" if chosen.rank > 1 else "the best"
+    place = f"{below:.3f} below the best" if below >= _SHOWN else place
     name = metric_name(column)
     return [f"The first by consensus, which uses no labels, has {name} {chosen.score.mean:.3f}: {place}."]

@@ -50,12 +50,14 @@ class Outcomes:
         failures: Why trials failed, the most frequent code first.
         warnings: Warnings of finished trials, the most frequent code first.
         imported: Number of rows imported from a user's own table, which conclus did not run.
+        lost: Number of finished trials, stopped by a rule of `health`, that count as failed in training; see `lost`.
     """
 
     statuses: Counter[str]
     failures: tuple[Trouble, ...]
     warnings: tuple[Trouble, ...]
     imported: int
+    lost: int
 
 
 def outcomes(table: pa.Table) -> Outcomes:
@@ -78,12 +80,18 @@ def outcomes(table: pa.Table) -> Outcomes:
         failures=_troubles(failed),
         warnings=_troubles(warned),
         imported=table["source"].to_pylist().count("import"),
+        lost=sum(gone and status in FINISHED for gone, (*_, status, _) in zip(lost(table), rows, strict=True)),
     )
 
 
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
+
+
+def having(table: pa.Table, code: str) -> list[bool]:
+    """For each row, whether a warning of this code is among its reasons."""
+    return [code in map(reason_code, reason.split("; ")) for reason in _reasons(table)]
 
 
 def lost(table: pa.Table) -> list[bool]:

@@ -82,7 +82,8 @@ class Race:
         left_out: Number of configurations that were not worse than the best, but beyond the `top` ones.
         rounds: For each look so far, the number of seeds per configuration and the standings.
         lacking: Configurations and seeds to run before the next look.
-        end: Why the race is over: `separated`, `as good` or `undecided`; empty while it goes on.
+        end: Why the race is over: `alone` (there is one configuration), `separated`, `as good` or `undecided`; empty
+            while it goes on.
     """
 
     contenders: tuple[str, ...]
@@ -169,6 +170,8 @@ def _verdict(lead: Lead, margin: float) -> str:
 
 
 def _end(standings: Sequence[RaceStanding]) -> str:
+    if len(standings) == 1:
+        return "alone"
     verdicts = {one.verdict for one in standings}
     if "open" in verdicts:
         return ""

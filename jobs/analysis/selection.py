@@ -24,7 +24,7 @@ from core.errors import UserError
 from core.evaluation.metrics import ari, contingency
 from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, about_labels, metric_name, part_of_pairs, uses_labels
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
 from jobs.results.reader import take
@@ -83,6 +83,22 @@ class CriteriaReport:
     best: float | None
     average: float | None
     choices: tuple[Choice, ...]
+
+
+def label_note(column: str) -> str:
+    """A sentence on what ranks, and on whether labels are used for it."""
+    name = metric_name(column)
+    if part := part_of_pairs(column):
+        held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
+        return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
+    if uses_labels(column):
+        return f"Ranked by {name}, which uses the labels."
+    if name == CONSENSUS:
+        return (
+            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(PARTS)}. It depends "
+            "on which trials are there: other trials beside these can change their order."
+        )
+    return f"Ranked by {name}, {about_labels(column)}."
 
 
 def with_consensus(table: pa.Table) -> pa.Table:

@@ -141,7 +141,7 @@ class _Rounds:
         """Runs rounds until the race is decided or cannot continue; returns whether it is decided."""
         heat = self._confirmation.heat()
         if heat.data and not self._quiet:
-            click.echo(f"Data set {one_line(heat.data)}")
+            click.echo(f"\nData set {one_line(heat.data)}")
         self._show(heat)
         while heat.lacking:
             summary = self._execute(heat)
@@ -173,8 +173,8 @@ class _Rounds:
         rule = self._confirmation.rule
         if self._quiet:
             return
-        if not self._shown and heat.incomplete:
-            remark([f"{counted(heat.incomplete, 'configuration')} without all seeds of the study: left out"])
+        if not self._shown:
+            remark(heat.left_out)
         for number, (count, standings) in enumerate(heat.race.rounds, 1):
             if number > self._shown:
                 click.echo(round_text(heat.board, (number, count, standings), rule, width()), nl=False)

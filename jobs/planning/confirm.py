@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.analysis import data_sets
 from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
 from jobs.analysis.outcomes import lost_seeds
@@ -31,7 +31,7 @@ class Heat:
         board: The leaderboard of all the study's configurations, for their parameters.
         values: The values by seed of each configuration that is done with every seed of the study; NaN for a seed whose
             training failed.
-        incomplete: Number of other configurations.
+        left_out: Sentences on the other configurations.
         lacking: The trials to run next.
         data: The name of the data set; empty if the study has only one.
     """
@@ -39,7 +39,7 @@ class Heat:
     race: Race
     board: Leaderboard
     values: Values
-    incomplete: int
+    left_out: Sequence[str]
     lacking: Sequence[PlannedTrial]
     data: str = ""
 
@@ -115,7 +115,7 @@ class Confirmation:
         state = race(complete, self.seeds, self.rule)
         lacking = tuple(self._trial(key, seed) for key, seed in state.lacking)
         data = names[of_rows[places[0]]] if len(names) > 1 else ""
-        return Heat(state, board, complete, len(found) - len(complete), lacking, data)
+        return Heat(state, board, complete, _left_out(found, complete, own, len(barred)), lacking, data)
 
     def plan(self, heat: Heat) -> Plan:
         """The study's plan with the added trials."""
@@ -127,6 +127,18 @@ class Confirmation:
     def _trial(self, key: str, seed: int) -> PlannedTrial:
         one = self.cells[key]
         return PlannedConfig(key, one.config, one.parameters, one.data_hash, one.plug_ins).trial(seed)
+
+
+def _left_out(found: Values, complete: Values, own: Sequence[int], barred: int) -> list[str]:
+    """Sentences on the configurations that do not race."""
+    others = [values for key, values in found.items() if key not in complete]
+    lost = sum(set(own) <= set(values) for values in others)
+    told = [
+        (lost, "failed in training with every seed, the worst outcome: no contenders"),
+        (len(others) - lost, "without all seeds of the study: left out"),
+        (barred, "that break a constraint of the study: left out"),
+    ]
+    return [f"{counted(count, 'configuration')} {why}" for count, why in told if count]
 
 
 def _seeds(own: Sequence[int]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.analysis.scores import CONSENSUS, bounds, metric_name
 from jobs.study import keys
 
 if TYPE_CHECKING:
@@ -73,14 +73,16 @@ def told(plan: Plan, results: str) -> list[str]:
         spread = "standard deviations over seeds stay ties in over 20 of 100 studies"
         return [f"  with {seeds} seeds, differences of {metric} under about {factor:.1f} {spread}"]
     least, most = found[0], found[-1]
+    low, high = bounds(metric)
+    # No two scores differ by more than their whole range.
+    ends = [f"{factor * one.value:.2g}" if factor * one.value < high - low else "" for one in (least, most)]
+    given = f"spreads from {least.value:.2g} ({least.of}) to {most.value:.2g} ({most.of})"
+    under = f"under about {ends[0]} to {ends[1] or 'any at all'}"
     if least == most:
-        given, under = f"the spread of {least.of} ({least.value:.2g})", f"{factor * least.value:.2g}"
-    else:
-        given = f"spreads from {least.value:.2g} ({least.of}) to {most.value:.2g} ({most.of})"
-        under = f"{factor * least.value:.2g} to {factor * most.value:.2g}"
+        given, under = f"the spread of {least.of} ({least.value:.2g})", f"under about {ends[0]}"
     return [
         f"  with {seeds} seeds and {given},",
-        f"  differences of {metric} under about {under} stay ties in over 20 of 100 studies",
+        f"  differences of {metric} {under if ends[0] else 'of any size'} stay ties in over 20 of 100 studies",
     ]
 
 

@@ -225,7 +225,7 @@ def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *_protocol(board),
         *_studies_column(board),
-        *(_params_columns(board) if beside else ()),
+        *(params_columns(board, shown(board)) if beside else ()),
         (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
@@ -248,8 +248,9 @@ def _studies_column(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
 
 
-def _params_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, shown(board))]
+def params_columns(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[Column, list[Any]]]:
+    """The columns of the parameters that vary over the board, for some of its configurations."""
+    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, entries)]
 
 
 def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:

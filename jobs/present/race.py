@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any
 
 from core.errors import counted
 from jobs.analysis import intervals
@@ -13,10 +12,8 @@ from jobs.analysis.estimates import score, shrunk
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.race import Race, RaceRule, RaceStanding
 from jobs.analysis.scores import bounds, metric_name
-from jobs.present import tables
-from jobs.present.leaderboard import Sheet
+from jobs.present.leaderboard import Sheet, params_columns, params_text
 from jobs.present.tables import Column
-from jobs.results.names import short_names
 
 Look = tuple[int, int, Sequence[RaceStanding]]
 """A round's number from 1, its number of seeds per configuration, and the standings."""
@@ -25,6 +22,8 @@ Look = tuple[int, int, Sequence[RaceStanding]]
 def round_text(board: Leaderboard, look: Look, rule: RaceRule, width: int) -> str:
     """One round for a terminal: the configurations that raced in it; for the first round, those that remain.
 
+    Where the best alone remains, those that it was told from are shown too, with their leads.
+
     Args:
         board: The leaderboard with the parameters and the metric.
         look: The round.
@@ -32,8 +31,9 @@ def round_text(board: Leaderboard, look: Look, rule: RaceRule, width: int) -> st
         width: Characters per line.
     """
     number, _, standings = look
-    shown = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
-    lines = textwrap.wrap(_headline(look, shown), width)
+    left = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
+    lines = textwrap.wrap(_headline(look, left), width)
+    shown = left if len(left) > 1 else list(standings[: rule.top])
     return "\n".join(["", *lines, ""]) + _sheet(board, shown).render("table", width)
 
 
@@ -41,7 +41,9 @@ def end_text(board: Leaderboard, race: Race, rule: RaceRule, width: int) -> str:
     """The result of the race, in a few lines."""
     count, standings = race.rounds[-1]
     best = standings[0]
-    if race.end == "separated":
+    if race.end == "alone":
+        text = "Nothing to race: there is no other contender."
+    elif race.end == "separated":
         text = "Separated: the best is better than every other contender (error 5 % over all planned rounds)."
     elif race.end == "as good":
         text = (
@@ -52,7 +54,7 @@ def end_text(board: Leaderboard, race: Race, rule: RaceRule, width: int) -> str:
         left, reach = len(race.contenders), _largest_lead(standings)
         text = (
             f"Undecided after {counted(count, 'seed')}: {left} may be the best, and differ from the first by at most "
-            f"{reach:.3g} (95 %)."
+            f"{reach:.3g} (95 %). To go on, plan anew: --seeds-at-most {count + max(2, count // 2)}, with its own 5 %."
         )
     named = f"The best: {_described(board, best.key)}: {_metric(board)} {_score(board, best.ended)}."
     lines = [text, named, *_corrected(board, race, rule), *_lost(standings)]
@@ -73,9 +75,7 @@ def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
     found = shrunk([race.fresh[key] for key in keys], maximise=rule.maximise, bounds=limits)
     if found is None:
         return [f"{told}."]
-    places = intervals.decimals(found.mean, (found.high - found.low) / 2)
-    ends = f"{found.low:.{places}f} to {found.high:.{places}f}"
-    return [f"{told}; with the choice among the {len(keys)} contenders allowed for, {ends} (95 %)."]
+    return [f"{told}; corrected for the choice among the {len(keys)} contenders, it is {found.text}."]
 
 
 def _lost(standings: Sequence[RaceStanding]) -> list[str]:
@@ -103,21 +103,14 @@ def _headline(look: Look, shown: Sequence[RaceStanding]) -> str:
 
 
 def _sheet(board: Leaderboard, shown: Sequence[RaceStanding]) -> Sheet:
-    params = {entry.config_key: entry.params for entry in board.entries}
-    names = short_names([*board.constant, *board.entries[0].params])
-    keys = [key for key in board.entries[0].params if len({params[one.key][key] for one in shown}) > 1]
-    columns = [Column(names[key]) for key in keys or list(board.entries[0].params)]
+    entries = {entry.config_key: entry for entry in board.entries}
+    parts = params_columns(board, [entries[one.key] for one in shown])
+    parts = [part for part in parts if len(set(part[1])) > 1] or parts
+    columns = [column for column, _ in parts]
     columns += [Column(_metric(board), right=False), Column("the best leads by", right=False), Column("", right=False)]
-    values = [tables.numbers([params[one.key][key] for one in shown]) for key in keys or board.entries[0].params]
-    rows = [
-        [*cells, *_result_cells(one, bounds(board.metric))]
-        for cells, one in zip(_transposed(values, len(shown)), shown, strict=True)
-    ]
+    limits = bounds(board.metric)
+    rows = [[*(values[row] for _, values in parts), *_result_cells(one, limits)] for row, one in enumerate(shown)]
     return Sheet(columns, rows)
-
-
-def _transposed(columns: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
-    return [[column[row] for column in columns] for row in range(count)]
 
 
 def _result_cells(one: RaceStanding, limits: tuple[float, float]) -> tuple[str, str, str]:
@@ -129,10 +122,7 @@ def _result_cells(one: RaceStanding, limits: tuple[float, float]) -> tuple[str, 
 
 def _described(board: Leaderboard, key: str) -> str:
     entry = next(entry for entry in board.entries if entry.config_key == key)
-    names = short_names([*board.constant, *entry.params])
-    return (
-        ", ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in entry.params.items()) or entry.config_key
-    )
+    return params_text(board, entry) or "the only configuration with a value"
 
 
 def _metric(board: Leaderboard) -> str:

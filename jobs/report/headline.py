@@ -65,7 +65,7 @@ def describe(entry: Entry, board: Leaderboard) -> str:
     """The parameters, and the study, by which a configuration differs from others."""
     params = params_text(board, entry)
     study = entry.study if len({one.study for one in board.entries}) > 1 else ""
-    return " ".join(filter(None, [study, params])) or "the only configuration"
+    return " ".join(filter(None, [study, params])) or "the only configuration with a value"
 
 
 def _ties(rest: Sequence[Entry]) -> list[str]:
@@ -105,6 +105,8 @@ def _trials(contents: Contents) -> str:
     finished = sum(statuses[name] for name in FINISHED)
     parts = [f"{finished:,} of {total:,} finished"]
     parts += [f"{statuses['stopped']:,} of them stopped early"] if statuses["stopped"] else []
+    lost = contents.outcomes.lost
+    parts += [f"{lost:,} of them failed in training (a rule of health) and count as the worst value"] if lost else []
     parts += [f"{statuses[name]:,} {name}" for name in ("failed", "running") if statuses[name]]
     planned = [one.planned for one in contents.origins if one.planned is not None]
     missing = sum(planned) - sum(one.trials for one in contents.origins if one.planned is not None)

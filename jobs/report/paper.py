@@ -28,7 +28,7 @@ def markdown(contents: Contents) -> str:
     said = "".join(f"- **{one.about}**: {literal(one.text)}\n" for one in findings(contents))
     parts = [f"## {literal(title)}\n\n{said}"]
     for name, table, note in _tables(contents, boards, "markdown"):
-        parts += [f"### {literal(name)}\n"] if name else []
+        parts += [f"### {literal(name[:1].upper() + name[1:])}\n"] if name else []
         parts.append(f"{table}\n<small>{' '.join(map(literal, note))}</small>\n")
     return "\n".join(parts)
 
@@ -82,7 +82,7 @@ def ranked(contents: Contents) -> Boards:
 
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     """Sentences on the meaning of the numbers, the seeds, the selection rule and the commit."""
-    found = [f"Mean ± half the 95 % t-interval over {_seeds(board)}.", *sign_notes(board)]
+    found = [_intervals(board), *sign_notes(board)]
     found.append(
         "Bold: the best and all tied with it (error 5 % over all configurations, by simulated sweeps of equal ones)."
     )
@@ -93,6 +93,15 @@ def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     found.append(f"Commit: {', '.join(commits)}." if commits else "Commit: unknown.")
     imported = contents.outcomes.imported
     return [*found, f"{counted(imported, 'row')} imported from a table, unverified."] if imported else found
+
+
+def _intervals(board: Leaderboard) -> str:
+    """What stands beside the means; near a bound of a score the two sides of an interval differ."""
+    if all(entry.score.half_width is None for entry in board.entries):
+        return f"Mean over {_seeds(board)}."
+    shown = [score for entry in board.entries for score in (entry.score, *entry.secondary.values())]
+    both = "" if all(one.is_even for one in shown) else ", or the distances to its two ends (- and +)"
+    return f"Mean and 95 % interval over {_seeds(board)}: ± half its width{both}."
 
 
 def _seeds(board: Leaderboard) -> str:

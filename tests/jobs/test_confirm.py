@@ -170,5 +170,30 @@ def test_configurations_that_lack_a_seed_stay_out(folder, command):
     gone = min((folder / "results").rglob("*.parquet"))
     gone.unlink()
     heat = confirm.Confirmation(study.load("study.yaml"), "results", "nmi", "max", most=4, top=5, margin=0.0).heat()
-    assert (heat.incomplete, len(heat.values)) == (1, 2)
+    assert heat.left_out == ["1 configuration without all seeds of the study: left out"]
+    assert len(heat.values) == 2
     assert gone.name.split(".")[0] not in {one.trial_key for one in heat.lacking}
+
+
+def test_where_all_others_failed_in_training_nothing_is_raced(folder, command):
+    found = read_results("results", columns=["param.optimiser.learning_rate"]).to_pylist()
+    for file in (folder / "results").rglob("*.parquet"):
+        file.unlink()
+    for row in found:
+        rate = row["param.optimiser.learning_rate"]
+        end = {"status": "ok", "metrics": {"nmi": 0.5 + row["seed"] / 100}}
+        if rate > 0.001:
+            end = {"status": "stopped", "reason": "DIVERGED@1: the loss is not finite"}
+        params = {"optimiser.learning_rate": rate}
+        keys = {name: row[name] for name in ("study", "trial_key", "config_key", "seed")}
+        write("results", Attempt(**keys, attempt_id="B", data_hash="d", params=params, **end))
+    code, out, err = command("confirm", "results", "--workers", "1")
+    assert code == 0
+    assert "2 configurations failed in training with every seed, the worst outcome: no contenders" in err
+    assert "Nothing to race: there is no other contender." in out
+    assert "The best: learning_rate=0.001: nmi 0.520" in out
+    assert "Separated" not in out
+    assert command("report", "results", "--out", "r.md")[0] == 0
+    report = " ".join((folder / "r.md").read_text().split())
+    assert "4 of them failed in training (a rule of health) and count as the worst value" in report
+    assert "learning_rate=0.001: nmi 0.520" in report

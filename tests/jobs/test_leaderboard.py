@@ -209,7 +209,7 @@ def test_a_metric_that_nothing_declares_has_no_direction(metric):
         ("best.kmeans_nmi", 0, 1),
         ("test_recall_at_1", 0, 1),
         ("health.raw_silhouette", -1, 1),
-        ("ari", -math.inf, 1),
+        ("ari", -0.5, 1),
         ("validation_mse", 0, math.inf),
         ("loss", -math.inf, math.inf),
     ],

@@ -8,7 +8,7 @@ import pytest
 from jobs.analysis.leaderboard import by_seed, leaderboard
 from jobs.analysis.outcomes import composite, lost_seeds
 from jobs.analysis.race import RaceRule, race
-from jobs.present.leaderboard import board_sheet, board_text
+from jobs.present.leaderboard import board_sheet, board_text, params_text
 from jobs.results.schema import Attempt, to_table
 from tests.rates import highest
 
@@ -80,8 +80,28 @@ def test_a_configuration_that_lost_all_its_seeds_is_named():
 def test_one_that_is_like_the_others_but_for_what_it_lost_is_named_by_that():
     attempts = [*rows({"a": [0.9, 0.8]}), row("z", 0, None, *FAILURES["diverged"])]
     board = leaderboard(to_table(attempts), "nmi", "max")
-    assert "learning_rate" in board.constant
+    assert "learning_rate" not in board.constant
+    assert params_text(board, board.entries[0]) == "learning_rate=97"
     assert "Without a mean, as they have no other seeds: learning_rate=122.0." in board.notes
+
+
+def test_seeds_that_are_warned_of_collapse_are_counted_with_those_of_a_worse_group():
+    cells = {"a": [0.481, 0.477, 0.348], "b": [0.0, 0.0, 0.0]}
+    attempts = rows(cells)
+    for one in attempts[3:]:
+        one.reason = "COLLAPSED@2: Most samples share few clusters; IMBALANCED: x"
+    board = leaderboard(to_table(attempts), "nmi", "max")
+    assert [entry.collapsed for entry in board.entries] == [0, 3]
+    assert "3 of 3 collapsed" in board_text(board, 100)
+    assert leaderboard(to_table(attempts[:3]), "nmi", "max").entries[0].collapsed == 0
+
+
+def test_rounding_to_the_decimals_of_the_table_widens_every_interval():
+    cells = {"a": [0.8, 0.8, 0.8], "b": [0.75, 0.75, 0.76]}
+    first = leaderboard(to_table(rows(cells)), "nmi", "max").entries[0]
+    assert first.score.text == "0.800 ±0.007"
+    exact = leaderboard(to_table(rows(cells | {"b": [0.751234, 0.75, 0.76]})), "nmi", "max").entries[0]
+    assert exact.score.text == "0.800 ±0.000"
 
 
 def test_where_smaller_is_better_the_worst_is_the_largest():
@@ -98,7 +118,7 @@ def test_the_tables_show_what_was_lost_and_what_collapsed():
     board = leaderboard(to_table(rows(cells)), "nmi", "max")
     text = board_text(board, 100)
     assert "2 of 5 collapsed" in text
-    assert "Collapsed: the seeds are two groups" in " ".join(text.split())
+    assert "Collapsed: seeds with the warning COLLAPSED, or the worse of two groups" in " ".join(text.split())
     columns = [one.name for one in board_sheet(board, "csv").columns]
     found = {one[2]: dict(zip(columns, one, strict=True)) for one in board_sheet(board, "csv").rows}
     assert (found["b"]["collapsed"], found["a"]["collapsed"], found["c"]["lost"]) == (0.4, 0.0, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.analysis.outcomes import lost
+from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, lost
 from jobs.results.schema import Attempt, to_table
 
 
@@ -39,3 +39,17 @@ def test_a_trial_is_lost_if_its_configuration_failed_in_training(status, reason,
 def test_without_reasons_no_trial_is_lost():
     table = to_table([row("failed", "DIVERGED: x")])
     assert lost(table.drop_columns(["reason"])) == [False]
+
+
+def test_a_seed_that_ended_keeps_its_value():
+    assert composite([{0: 0.9, 1: 0.5}], [{0, 2}], maximise=True) == [{0: 0.9, 1: 0.5, 2: 0.5}]
+
+
+@pytest.mark.parametrize(("own", "other", "few"), [(3, 3, False), (3, 1, True), (1, 3, True)])
+def test_one_seed_on_either_side_is_too_few_to_call_a_topic_model_worse_than_the_baseline(own, other, few):
+    found = {
+        ("s", "a"): TopicQuality("prodlda", ("d", 20), 0.1, own),
+        ("s", "b"): TopicQuality("nmf", ("d", 20), 0.2, other),
+    }
+    (told,) = below_baseline(found).values()
+    assert told.endswith("too few seeds to tell") == few

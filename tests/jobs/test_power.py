@@ -137,6 +137,13 @@ def test_several_spreads_are_told_from_the_least_to_the_most(plan):
     ) in plan(text=text)
 
 
+def test_no_difference_is_larger_than_the_range_of_the_score(plan, tmp_path):
+    store(tmp_path, [0.9, 0.9], name="earlier")
+    assert "differences of nmi of any size stay ties in over 20 of 100 studies" in plan()
+    text = STUDY.replace("learning_rate: {grid: [1.0e-4, 1.0e-3, 1.0e-2]}", "method: {grid: [cc, conclus]}")
+    assert f"differences of nmi under about {DETECTABLE[3][0] * 0.012:.2g} to any at all stay ties" in plan(text=text)
+
+
 def test_without_any_spread_it_is_told_in_standard_deviations(plan):
     told = f"differences of ari under about {DETECTABLE[3][CONFIGURATIONS.index(3)]:.1f} standard deviations over seeds"
     assert told in plan("--set", "select.metric=ari")

@@ -645,7 +645,7 @@ def raced(values, margin=0.0):
             lambda: raced(planted(3, 6)),
         ),
         (
-            "with the choice among the 3 contenders allowed for",
+            "corrected for the choice among the 3 contenders, it is",
             lambda: raced(scores(3, 6)),
             lambda: raced(planted(3, 6)),
         ),
@@ -654,6 +654,12 @@ def raced(values, margin=0.0):
             lambda: raced(np.where(np.arange(18).reshape(3, 6) == 12, -np.inf, scores(3, 6))),
             lambda: raced(scores(3, 6)),
         ),
+        (
+            "Nothing to race: there is no other contender. The best: the only configuration with a value",
+            lambda: raced(scores(1, 6)),
+            lambda: raced(scores(3, 6)),
+        ),
+        ("To go on, plan anew: --seeds-at-most 9", lambda: raced(scores(3, 6)), lambda: raced(planted(3, 6))),
         ("error 5 % over all planned rounds", lambda: raced(planted(3, 6)), lambda: raced(scores(3, 6))),
     ],
 )

@@ -44,7 +44,7 @@ def test_the_table_for_a_paper_bolds_the_best_and_what_is_tied(results, command)
     assert r"over n = 3 seeds" in text
     assert "Selection: mean of nmi over the seeds, the larger the better." in text
     assert "Commit: abc123+changes." in text
-    assert r"95 \% t-interval" in text
+    assert r"95 \% interval over n = 3 seeds: $\pm$ half its width" in text
     assert "±" not in text
 
 
