@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.analysis import apart
-from jobs.analysis.intervals import Estimate, half_width, holm, mean, paired, paired_p, resolution, rounding
+from jobs.analysis.intervals import ALPHA, Estimate, half_width, mean, paired, paired_p, resolution, rounding
 from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, samples
 from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
@@ -56,9 +56,10 @@ class Pair:
         after: Mean over its seeds in B; None without any.
         seeds: Number of seeds that both have.
         difference: Mean of B - A over the shared seeds; None without any.
-        half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds.
-        verdict: `better` or `worse` for B if the difference is significant (5 %, Holm over all configurations), `=` if
-            `ENOUGH_SEEDS` shared seeds or more show none, `?` if fewer show none: they could hardly show one.
+        half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds. The intervals of all
+            configurations hold together (Bonferroni).
+        verdict: `better` or `worse` for B if that interval leaves out 0, `=` if `ENOUGH_SEEDS` shared seeds or more
+            show no difference, `?` if fewer show none: they could hardly show one.
     """
 
     params: Mapping[str, Any]
@@ -259,9 +260,8 @@ def _overall(cells: Cells) -> Estimate | None:
 def _pairs(cells: Cells, mode: str) -> list[Pair]:
     rounded = _rounded(cells)
     found = [[b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())] for _, a, b in cells]
-    p_values = [paired_p(differences, rounded) if len(differences) > 1 else None for differences in found]
-    rejected = iter(holm([p for p in p_values if p is not None]))
-    told = [p is not None and next(rejected) for p in p_values]
+    known = max(1, sum(len(differences) > 1 for differences in found))
+    told = [len(one) > 1 and paired_p(one, rounded, known) <= ALPHA for one in found]
     return [
         Pair(
             params=params,
@@ -269,7 +269,7 @@ def _pairs(cells: Cells, mode: str) -> list[Pair]:
             after=mean(list(b.values())) if b else None,
             seeds=len(differences),
             difference=mean(differences) if differences else None,
-            half_width=half_width(differences, rounded),
+            half_width=half_width(differences, rounded, known),
             verdict=_verdict(differences, mode, is_told=is_told),
         )
         for (params, a, b), differences, is_told in zip(cells, found, told, strict=True)

@@ -87,9 +87,11 @@ def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
     if found.refusal:
         blocks.append(found.refusal)
     else:
+        known = sum(one.estimate is not None and one.estimate.p is not None for one in found.contrasts)
         blocks.append(
             f"How much more a step of {first} gains after a step of {second}, for trials equal in everything else and "
-            "for the configurations that were run:"
+            "for the configurations that were run; 95 % intervals"
+            + (f", corrected for the {known} comparisons (Bonferroni):" if known > 1 else ":")
         )
         blocks.append(contrasts_sheet(found).render(fmt, width))
     return paragraphs([*blocks, *found.notes], fmt, width)

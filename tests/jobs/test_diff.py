@@ -59,7 +59,9 @@ def test_paired_differences_are_students_over_shared_seeds(tmp_path):
         wanted = [rows[1][rate, seed] - rows[0][rate, seed] for seed in (1, 2, 3)]
         assert pair.seeds == 3
         assert pair.difference == pytest.approx(mean(wanted))
-        assert pair.half_width == pytest.approx(student.ppf(0.975, 2) * stdev(wanted) / 3**0.5)
+        # The intervals of the two configurations hold together.
+        assert pair.half_width == pytest.approx(student.ppf(1 - 0.025 / 2, 2) * stdev(wanted) / 3**0.5)
+        assert (abs(pair.difference) > pair.half_width) == (pair.verdict != "=")
     assert [pair.verdict for pair in found.pairs] == ["better", "="]
     assert [pair.verdict for pair in compared(a, b, mode="min").pairs] == ["worse", "="]
     assert [pair.verdict for pair in compared(b, a).pairs] == ["worse", "="]
@@ -151,7 +153,7 @@ def test_a_false_alarm_is_rare_over_many_configurations(repeats):
         rates = [1 + repeat + i / 100 for i in range(10)]
         a, b = (to_table(list(attempts(side, rates=rates))) for side in "ab")
         alarms += any(pair.verdict != "=" for pair in difference(a, b, "nmi", "max").pairs)
-    # Holm: at most 0.05; the noise is seeded.
+    # Bonferroni: at most 0.05; the noise is seeded.
     assert alarms / comparisons <= highest(0.05, comparisons, ordinary=0.2)
 
 

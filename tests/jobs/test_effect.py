@@ -51,8 +51,11 @@ def found(values, key="rate", mode="max", metric="nmi", **changes):
     return effect(gather(to_table(attempts(values, metric=metric, **changes)), metric), key, mode)
 
 
-def by_hand(values, low, high):
-    """The widest interval of a complete grid by scipy, and its p-value; `values` are level x configuration x seed."""
+def by_hand(values, low, high, comparisons=1):
+    """The widest interval of a complete grid by scipy, and its p-value; `values` are level x configuration x seed.
+
+    Both are corrected for the number of comparisons (Bonferroni).
+    """
     levels, _, seeds = values.shape
     pairs = values[high] - values[low]
     spreads = [(values[i] - values[j]).mean(axis=0).var(ddof=1) for i, j in combinations(range(levels), 2)]
@@ -64,8 +67,8 @@ def by_hand(values, low, high):
     both = a + b - pairs.var(ddof=1) / pairs.size, (a + b) ** 2 / (a**2 / m + b**2 / n)
     errors = [by_configuration, by_seed, both]
     return (
-        max(stats.t.ppf(0.975, freedom) * max(0, square) ** 0.5 for square, freedom in errors),
-        max(2 * stats.t.sf(abs(pairs.mean()) / square**0.5, freedom) for square, freedom in errors if square > 0),
+        max(stats.t.isf(0.025 / comparisons, freedom) * max(0, square) ** 0.5 for square, freedom in errors),
+        min(1, comparisons * max(2 * stats.t.sf(abs(pairs.mean()) / v**0.5, freedom) for v, freedom in errors if v > 0)),
     )
 
 
@@ -81,7 +84,7 @@ def test_neighbours_are_compared_over_pairs_that_are_equal_in_everything_else(se
     assert [(one.low, one.high) for one in result.differences] == [(0.1, 0.2), (0.2, 0.4)]
     for one, (low, high) in zip(result.differences, pairwise(range(3)), strict=True):
         pairs = values[high] - values[low]
-        half_width, p = by_hand(values, low, high)
+        half_width, p = by_hand(values, low, high, 2)
         assert one.estimate.mean == pytest.approx(pairs.mean())
         assert (one.estimate.half_width, one.estimate.p) == (pytest.approx(half_width), pytest.approx(p))
         assert (one.n, one.wins, one.losses) == (4 * seeds, (pairs > 0).sum(), (pairs < 0).sum())
@@ -104,7 +107,25 @@ def test_every_pair_is_compared_without_a_correction_and_the_best_with_one_over_
     ]
     told = against(trials, "rate", "max", 0.2)
     assert [(one.low, one.high) for one in told] == [(0.2, 0.1), (0.2, 0.4)]
-    assert [one.estimate.p for one in told] == pytest.approx([pairs[0].estimate.p, pairs[2].estimate.p])
+    by_three = [by_hand(noise, low, high, 3) for low, high in [(0, 1), (1, 2)]]
+    assert [(one.estimate.half_width, one.estimate.p) for one in told] == [pytest.approx(one) for one in by_three]
+
+
+@pytest.mark.parametrize("configurations", [1, 2, 5])
+def test_a_difference_is_shown_just_where_its_printed_interval_leaves_out_zero(configurations):
+    """Over many effects near the limit, so that a verdict by any other correction than the interval's would differ."""
+    rng, widths = np.random.default_rng(configurations), tuple(range(configurations))
+    verdicts = set()
+    for size in np.geomspace(0.01, 1, 30):
+        noise = rng.normal(0, 0.1, (3, configurations, 4)) + np.array([0, size, 3 * size])[:, None, None]
+        rates = (0.1, 0.2, 0.4)
+        made = found(
+            grid(lambda r, w, s, noise=noise: float(noise[rates.index(r), w, s]), widths=widths, seeds=range(4))
+        )
+        for one in made.differences:
+            assert (abs(one.estimate.mean) > one.estimate.half_width) == (one.verdict in {"better", "worse"})
+            verdicts.add(one.verdict)
+    assert {"better", "no difference shown"} <= verdicts
 
 
 def test_a_seed_that_favours_a_value_everywhere_is_one_observation():
