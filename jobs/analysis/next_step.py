@@ -32,7 +32,7 @@ from jobs.analysis.effect import PairedDifference, all_pairs, compare, judged
 from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
 from jobs.analysis.intervals import ALPHA, Estimate, quantile
 from jobs.analysis.scores import is_loss, rescales_loss
-from jobs.analysis.trials import Factor, Trials, Vector
+from jobs.analysis.trials import Factor, Trials, Vector, log_spaced
 
 MOST_SEEDS = 10
 _CHEAPER = 0.9
@@ -109,20 +109,6 @@ def _p(one: PairedDifference) -> float | None:
     return one.estimate.p if one.estimate else None
 
 
-def log_spaced(levels: Sequence[Any]) -> bool:
-    """Whether numbers are spaced by ratios rather than differences; two are if one is at least twice the other."""
-    if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
-        return False
-    if len(levels) == 2:
-        return levels[1] >= 2 * levels[0]
-    return _unevenness([math.log(level) for level in levels]) < _unevenness(levels)
-
-
-def _unevenness(levels: Sequence[float]) -> float:
-    steps = np.diff(np.array(levels, np.float64))
-    return float(steps.std() / steps.mean())
-
-
 # Values of a grid
 
 
@@ -165,7 +151,10 @@ class _Rivals:
     def __init__(self, differences: Sequence[PairedDifference], mode: str, margin: float) -> None:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
-        self.close = {one.high for one in differences if one.estimate and _largest_difference(one.estimate) <= margin}
+        # Values are fixed only if all are close or worse, so these intervals need no correction for their number.
+        self.close = {
+            one.high for one in differences if one.estimate and _largest_difference(one.estimate.among(1)) <= margin
+        }
         self.worse = {one.high for one in differences if one.verdict == "worse"} - self.close
         self.open = [one.high for one in differences if one.high not in self.worse | self.close]
 
@@ -194,31 +183,42 @@ def _best(factor: Factor, steps: Sequence[PairedDifference], mode: str) -> Any:
 
 def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, rule: _Rule) -> Advice:
     levels, place = factor.levels, factor.levels.index(best)
-    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals)):
+    broken = _broken(trials, factor)
+    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals, broken)):
         return moved
     if not rivals.open:
         return _fixed(trials, factor, best, rivals, rule.margin)
     kept = tuple(level for level in levels if level == best or level not in rivals.worse)
     needed = _seeds_needed(trials, factor, best, rivals.open, rule)
     told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
-    told += f" ({rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
+    told += f" (corrected for {rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
+    told += f"; worse and left out: {_listed(rivals.worse)}" if rivals.worse else ""
     if needed <= len(trials.seeds.levels):
         why = (
             f"no difference shown: {told}; its effect may differ between configurations or seeds (conclus interaction)"
         )
         return Advice(factor.key, "open", kept, why, is_log=log_spaced(levels))
     why = f"too noisy: {told}; about {needed} seeds can show a difference of {rule.margin:g}"
-    why += f", {MOST_SEEDS} are proposed" if needed > MOST_SEEDS else ""
+    if needed > MOST_SEEDS:
+        least = _shown_by(trials, factor, best, rivals.open, rule, MOST_SEEDS)
+        why += f", the {MOST_SEEDS} that are proposed one of {least:.2g}"
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
-def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
-    """The advice `extend` or `refine`, if either applies."""
+def _broken(trials: Trials, factor: Factor) -> set[Any]:
+    """The values with which every trial collapsed or diverged: how much worse they are tells no direction."""
+    if trials.broken is None:
+        return set()
+    return {level for place, level in enumerate(factor.levels) if trials.broken[factor.codes == place].all()}
+
+
+def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals, broken: Collection[Any]) -> Advice | None:
+    """The advice `extend` or `refine`, if either applies; a range is not extended away from a value that broke."""
     levels, is_log = factor.levels, log_spaced(factor.levels)
     best, last = levels[place], len(levels) - 1
     if place in {0, last}:
         neighbour = levels[1 if place == 0 else last - 1]
-        if neighbour not in rivals.worse:
+        if neighbour not in rivals.worse or neighbour in broken:
             return None
         end, step = ("lower", levels[0:2]) if place == 0 else ("upper", levels[-2:])
         why = f"the best, {_shown(best)}, is the {end} end, {rivals.gain(neighbour)} over {_shown(neighbour)}"
@@ -228,7 +228,7 @@ def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice 
     below, above = levels[:place], levels[place + 1 :]
     if not (rivals.worse.intersection(below) and rivals.worse.intersection(above)):
         return None
-    middle = (_between(below[-1], best, is_log=is_log), best, _between(best, above[0], is_log=is_log))
+    middle = (_near(best, below[-1], is_log=is_log), best, _near(best, above[0], is_log=is_log))
     gains = f"{rivals.gain(below[-1])} and {rivals.gain(above[0])} over its neighbours"
     why = f"the best, {_shown(best)}, lies inside, {gains}"
     return Advice(factor.key, "refine", middle, why, is_log=is_log)
@@ -243,14 +243,22 @@ def _values_beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tu
     return (2 * low - high, 3 * low - 2 * high) if downward else (2 * high - low, 3 * high - 2 * low)
 
 
-def _between(low: float, high: float, *, is_log: bool) -> float:
-    return math.sqrt(low * high) if is_log else (low + high) / 2
+def _near(best: float, other: float, *, is_log: bool) -> float:
+    """The middle between the best value and a worse one, away from the best by a factor of `_STEP` at most."""
+    if not is_log:
+        return (best + other) / 2
+    return best * min(max(math.sqrt(other / best), 1 / _STEP), _STEP)
 
 
 def _fixed(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
     chosen = _cheapest(trials, factor, [best, *sorted(rivals.close, key=str)])
     if not rivals.close:
         why = f"every other value is worse than {_shown(best)}"
+        if broken := _broken(trials, factor) - {best}:
+            why += f"; {_listed(broken)} collapsed or diverged in every trial, which tells no direction"
+    elif all(one.estimate and one.ties == one.n for one in rivals.differences):
+        chosen = best
+        why = "no effect: all pairs of trials are equal to the last digit"
     elif chosen == best:
         why = f"flat: within {margin:g} of the best, {_shown(best)}: {_listed(rivals.close)}"
     else:
@@ -271,22 +279,29 @@ def _seeds_needed(trials: Trials, factor: Factor, best: Any, rivals: Collection[
     It is that of Student's test of the mean paired difference, by the noise of the seeds and with their degrees of
     freedom (as in `effect`: of all values together, or with two seeds one), at an error of 5 % over all comparisons.
     """
+    variance, tail = _variance(trials, factor, best, rivals), 1 - ALPHA / (2 * rule.comparisons)
+    normal = NormalDist().inv_cdf(tail) + NormalDist().inv_cdf(_POWER)
+    seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
+    # Student's quantiles are above the normal ones, so no fewer seeds are enough.
+    while seeds < _MANY and _shown_by(trials, factor, best, rivals, rule, seeds) > rule.margin:
+        seeds += 1
+    return seeds
+
+
+def _shown_by(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any], rule: _Rule, seeds: int) -> float:
+    """The smallest difference that so many seeds show with 80 % power."""
+    freedom = (len(factor.levels) - 1) * (seeds - 1) if seeds > 2 else 1
+    factors = student.quantile(1 - ALPHA / (2 * rule.comparisons), freedom) + student.quantile(_POWER, freedom)
+    return factors * math.sqrt(_variance(trials, factor, best, rivals) / seeds)
+
+
+def _variance(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any]) -> float:
+    """The variance of the mean paired difference with one seed, by the noise of the seeds."""
     means = Means.of(trials)
     noise = means.noise if means.noise is not None else float(means.values.var(ddof=1))
     configurations = trials.groups([factor.key], seeds=False)
     at = {level: set(configurations[factor.codes == factor.levels.index(level)].tolist()) for level in (best, *rivals)}
-    shared = min(len(at[best] & at[rival]) for rival in rivals)
-    variance = 2 * noise / max(1, shared)
-    tail = 1 - ALPHA / (2 * rule.comparisons)
-    normal = NormalDist().inv_cdf(tail) + NormalDist().inv_cdf(_POWER)
-    seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
-    while seeds < _MANY:  # Student's quantiles are above the normal ones, so no fewer seeds are enough.
-        freedom = (len(factor.levels) - 1) * (seeds - 1) if seeds > 2 else 1
-        factors = student.quantile(tail, freedom) + student.quantile(_POWER, freedom)
-        if (factors / rule.margin) ** 2 * variance <= seeds:
-            break
-        seeds += 1
-    return seeds
+    return 2 * noise / max(1, min(len(at[best] & at[rival]) for rival in rivals))
 
 
 # Values drawn from a range
@@ -303,7 +318,7 @@ def _along(factor: Factor, fit: "_Parabola", rule: _Rule) -> Advice:
     if not fit.is_known:
         return Advice(factor.key, "keep", ends, "too few configurations to judge", is_range=True, is_log=fit.is_log)
     top = fit.top()
-    if fit.reach(rule.comparisons) <= rule.margin:
+    if fit.reach() <= rule.margin:
         return advice("fix", (top,), f"flat: over its whole range it changes the metric by less than {rule.margin:g}")
     (down, down_half), (up, up_half) = (fit.slope(end, rule.comparisons) for end in (-1.0, 1.0))
     is_better_below, is_worse_below = down < -down_half, down > down_half
@@ -359,10 +374,10 @@ class _Parabola:
         candidates = [-1.0, 1.0, *([min(1.0, max(-1.0, -first / (2 * second)))] if second < 0 else [])]
         return max(candidates, key=lambda u: first * u + second * u * u)
 
-    def reach(self, comparisons: int) -> float:
+    def reach(self) -> float:
         """The largest difference between the ends and the middle that the intervals allow."""
         pairs = pairwise((-1.0, 0.0, 1.0, -1.0))
-        found = [self._linear(np.array([b - a, b * b - a * a]), comparisons) for a, b in pairs]
+        found = [self._linear(np.array([b - a, b * b - a * a]), 1) for a, b in pairs]
         return max(abs(mean) + half for mean, half in found)
 
     def value(self, u: float) -> float:

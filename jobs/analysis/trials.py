@@ -3,6 +3,7 @@
 `gather(table, metric)` reads them from a results table; `Trials` can be made of plain arrays as well.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import resolution, rounding
-from jobs.analysis.outcomes import lost
+from jobs.analysis.outcomes import lost, reason_code
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -23,6 +24,8 @@ from jobs.results.names import PARAM, resolve
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
+_BROKEN = frozenset({"COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE"})
+"""Warnings of trials that learned nothing, so that their scores are of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Trials:
         left_out: Number of finished trials without a finite value.
         with_method: Those of `constant` that go with the method.
         lost: Number of trials whose training failed, which have no value; see `jobs.analysis.outcomes.lost`.
+        broken: For each trial, whether it collapsed or diverged, though it has a value; None if none is known to.
     """
 
     column: str
@@ -72,6 +76,7 @@ class Trials:
     left_out: int = 0
     with_method: frozenset[str] = frozenset()
     lost: int = 0
+    broken: NDArray[np.bool_] | None = None
 
     @property
     def plug_ins(self) -> dict[str, tuple[Any, ...]]:
@@ -105,6 +110,7 @@ class Trials:
             self.left_out,
             self.with_method,
             self.lost,
+            None if self.broken is None else self.broken[wanted],
         )
 
     def within_data(self) -> "Trials":
@@ -251,7 +257,14 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         left_out=int(finished.sum() - there.sum()),
         with_method=with_method,
         lost=sum(lost(table)),
+        broken=np.array([_is_broken(text) for text in _picked(table, "reason", there)], bool)
+        if "reason" in table.column_names
+        else None,
     )
+
+
+def _is_broken(reason: str | None) -> bool:
+    return not _BROKEN.isdisjoint(reason_code(one) for one in (reason or "").split("; "))
 
 
 def lost_note(count: int) -> str:
@@ -288,6 +301,20 @@ def factor_of(key: str, values: Sequence[Any]) -> Factor:
     levels = tuple(sorted(there, key=lambda value: (isinstance(value, str), value)))
     places: dict[Any, int] = {level: place for place, level in enumerate(levels)} | {None: -1}
     return Factor(key, levels, np.array([places[value] for value in values], np.int64))
+
+
+def log_spaced(levels: Sequence[Any]) -> bool:
+    """Whether numbers are spaced by ratios rather than differences; two are if one is at least twice the other."""
+    if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
+        return False
+    if len(levels) == 2:
+        return levels[1] >= 2 * levels[0]
+    return _unevenness([math.log(level) for level in levels]) < _unevenness(levels)
+
+
+def _unevenness(levels: Sequence[float]) -> float:
+    steps = np.diff(np.array(levels, np.float64))
+    return float(steps.std() / steps.mean())
 
 
 def combined(columns: Sequence[Codes], count: int) -> Codes:

@@ -68,7 +68,9 @@ def by_hand(values, low, high, comparisons=1):
     errors = [by_configuration, by_seed, both]
     return (
         max(stats.t.isf(0.025 / comparisons, freedom) * max(0, square) ** 0.5 for square, freedom in errors),
-        min(1, comparisons * max(2 * stats.t.sf(abs(pairs.mean()) / v**0.5, freedom) for v, freedom in errors if v > 0)),
+        min(
+            1, comparisons * max(2 * stats.t.sf(abs(pairs.mean()) / v**0.5, freedom) for v, freedom in errors if v > 0)
+        ),
     )
 
 
