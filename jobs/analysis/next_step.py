@@ -189,7 +189,8 @@ def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, rule: _Ru
     if not rivals.open:
         return _fixed(trials, factor, best, rivals, rule.margin)
     kept = tuple(level for level in levels if level == best or level not in rivals.worse)
-    needed = _seeds_needed(trials, factor, best, rivals.open, rule)
+    variance, count = _variance(trials, factor, best, rivals.open), len(levels)
+    needed = _seeds_needed(variance, count, rule)
     told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
     told += f" (corrected for {rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
     told += f"; worse and left out: {_listed(rivals.worse)}" if rivals.worse else ""
@@ -200,8 +201,7 @@ def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, rule: _Ru
         return Advice(factor.key, "open", kept, why, is_log=log_spaced(levels))
     why = f"too noisy: {told}; about {needed} seeds can show a difference of {rule.margin:g}"
     if needed > MOST_SEEDS:
-        least = _shown_by(trials, factor, best, rivals.open, rule, MOST_SEEDS)
-        why += f", the {MOST_SEEDS} that are proposed one of {least:.2g}"
+        why += f", the {MOST_SEEDS} that are proposed one of {_least(MOST_SEEDS, variance, count, rule):.2g}"
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
@@ -273,26 +273,25 @@ def _cheapest(trials: Trials, factor: Factor, candidates: Sequence[Any]) -> Any:
     return cheapest if times[cheapest] < _CHEAPER * times[candidates[0]] else candidates[0]
 
 
-def _seeds_needed(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any], rule: _Rule) -> int:
+def _seeds_needed(variance: float, levels: int, rule: _Rule) -> int:
     """Seeds per configuration that show a difference of the margin with 80 % power.
 
     It is that of Student's test of the mean paired difference, by the noise of the seeds and with their degrees of
     freedom (as in `effect`: of all values together, or with two seeds one), at an error of 5 % over all comparisons.
     """
-    variance, tail = _variance(trials, factor, best, rivals), 1 - ALPHA / (2 * rule.comparisons)
-    normal = NormalDist().inv_cdf(tail) + NormalDist().inv_cdf(_POWER)
+    normal = NormalDist().inv_cdf(1 - ALPHA / (2 * rule.comparisons)) + NormalDist().inv_cdf(_POWER)
     seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
     # Student's quantiles are above the normal ones, so no fewer seeds are enough.
-    while seeds < _MANY and _shown_by(trials, factor, best, rivals, rule, seeds) > rule.margin:
+    while seeds < _MANY and _least(seeds, variance, levels, rule) > rule.margin:
         seeds += 1
     return seeds
 
 
-def _shown_by(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any], rule: _Rule, seeds: int) -> float:
+def _least(seeds: int, variance: float, levels: int, rule: _Rule) -> float:
     """The smallest difference that so many seeds show with 80 % power."""
-    freedom = (len(factor.levels) - 1) * (seeds - 1) if seeds > 2 else 1
+    freedom = (levels - 1) * (seeds - 1) if seeds > 2 else 1
     factors = student.quantile(1 - ALPHA / (2 * rule.comparisons), freedom) + student.quantile(_POWER, freedom)
-    return factors * math.sqrt(_variance(trials, factor, best, rivals) / seeds)
+    return factors * math.sqrt(variance / seeds)
 
 
 def _variance(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any]) -> float:

@@ -120,10 +120,8 @@ def test_a_difference_is_shown_just_where_its_printed_interval_leaves_out_zero(c
     verdicts = set()
     for size in np.geomspace(0.01, 1, 30):
         noise = rng.normal(0, 0.1, (3, configurations, 4)) + np.array([0, size, 3 * size])[:, None, None]
-        rates = (0.1, 0.2, 0.4)
-        made = found(
-            grid(lambda r, w, s, noise=noise: float(noise[rates.index(r), w, s]), widths=widths, seeds=range(4))
-        )
+        at = dict(zip((0.1, 0.2, 0.4), noise.tolist(), strict=True))
+        made = found(grid(lambda r, w, s, at=at: at[r][w][s], widths=widths, seeds=range(4)))
         for one in made.differences:
             assert (abs(one.estimate.mean) > one.estimate.half_width) == (one.verdict in {"better", "worse"})
             verdicts.add(one.verdict)
