@@ -29,10 +29,10 @@ import numpy as np
 
 from jobs.analysis import student
 from jobs.analysis.effect import PairedDifference, all_pairs, compare, judged
-from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
+from jobs.analysis.importance import FEWEST_FREEDOM
 from jobs.analysis.intervals import ALPHA, Estimate, quantile
 from jobs.analysis.scores import is_loss, rescales_loss
-from jobs.analysis.trials import Factor, Trials, Vector, log_spaced
+from jobs.analysis.trials import GRID, Factor, Means, Trials, Vector, basis, log_spaced
 
 MOST_SEEDS = 10
 _CHEAPER = 0.9

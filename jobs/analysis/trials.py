@@ -24,6 +24,9 @@ from jobs.results.names import PARAM, resolve
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Matrix = NDArray[np.float64]
+GRID = 6
+"""The most values of a number that have one effect each; with more, the effect is a parabola."""
 _BROKEN = frozenset({"COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE"})
 """Warnings of trials that learned nothing, so that their scores are of no use."""
 
@@ -315,6 +318,22 @@ def log_spaced(levels: Sequence[Any]) -> bool:
 def _unevenness(levels: Sequence[float]) -> float:
     steps = np.diff(np.array(levels, np.float64))
     return float(steps.std() / steps.mean())
+
+
+def basis(factor: Factor) -> Matrix:
+    """Centred columns that span a parameter's effects; rows without a value are zero. A single value has no columns."""
+    there = factor.codes >= 0
+    levels, codes = np.unique(factor.codes[there], return_inverse=True)
+    if len(levels) < 2:
+        return np.zeros((len(there), 0))
+    if factor.is_number and len(levels) > GRID:
+        ranks = 2 * codes / (len(levels) - 1) - 1
+        own = np.stack([ranks, ranks**2], axis=1)
+    else:
+        own = np.eye(len(levels))[codes][:, 1:]
+    columns = np.zeros((len(there), own.shape[1]))
+    columns[there] = own - own.mean(axis=0)
+    return columns
 
 
 def combined(columns: Sequence[Codes], count: int) -> Codes:

@@ -30,6 +30,11 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
         "A share is what the row explains beyond all other parameters, for the configurations that were run; verdicts "
         "use Holm's correction (5 %)."
     )
+    if any(one.verdict.startswith("not shown to matter") for one in found.parameters):
+        blocks.append(
+            "Not shown to matter here: conclus effect may still show a difference of two values of that parameter. It "
+            "compares trials that are equal in everything else, so it often sees smaller differences."
+        )
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
