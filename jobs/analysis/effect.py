@@ -111,6 +111,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
         key: The dotted key of one of `trials.factors`.
         mode: `max` or `min`, whichever is better.
     """
+    trials = trials.by_data_set(key)
     factor = trials.factors[key]
     valued = trials.only(factor.codes >= 0)
     own = own_options(valued, key)
@@ -128,7 +129,11 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
         blocks=blocks,
         slices=tuple(slices(valued, key, own)),
         refusal=refusal,
-        notes=tuple(_notes(trials, key, own, reference)),
+        notes=(
+            *_notes(trials, key, own, None if refusal else reference),
+            *[_MIXED] * (not refusal and len(np.unique(valued.data.codes)) > 1),
+            *([] if refusal else _equal_notes(cells)),
+        ),
     )
 
 
@@ -317,6 +322,24 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 
 
 # Notes
+
+_MIXED = (
+    "The means are over several data sets, so they mix their scores; each difference is between trials of one data set."
+)
+
+
+def _equal_notes(cells: _Cells) -> list[str]:
+    """Sentences on values between which no trial differs at all: a setting that has no effect, or is not used."""
+    if cells.rounded:
+        return []
+    pairs = [pair for pair in combinations(range(len(cells.factor.levels)), 2) if len(cells.matched(pair)[1]) > 1]
+    equal = [pair for pair in pairs if np.ptp(cells.matched(pair)[0], axis=0).max() == 0]
+    levels = cells.factor.levels
+    return [
+        f"{levels[low]} and {levels[high]}: all {len(cells.matched((low, high))[1])} pairs are equal to the last digit, "
+        "so it made no difference at all in these trials."
+        for low, high in equal[:3]
+    ]
 
 
 def _refusal(trials: Trials, key: str) -> str:

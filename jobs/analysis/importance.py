@@ -375,10 +375,7 @@ def _rounding_notes(means: Means) -> list[str]:
     if means.noise is None or not means.rounded > 0 or means.noise > means.rounded:
         return []
     step = (12 * means.rounded) ** 0.5
-    return [
-        f"The seeds differ by less than rounding to {step:g} hides: luck and the verdicts take the noise as "
-        "that of rounding."
-    ]
+    return [f"The seeds differ by less than rounding to {step:g} hides: their noise is taken as that of rounding."]
 
 
 def _notes(means: Means, columns: Mapping[str, Matrix], *, is_known: bool) -> list[str]:

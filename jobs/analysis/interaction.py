@@ -89,6 +89,7 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     """
     if first == second:
         raise UserError(f"{first} cannot interact with itself: name two parameters.")
+    trials = trials.by_data_set(first, second)
     if len(trials.factors[first].levels) < len(trials.factors[second].levels):
         first, second = second, first  # The longer one goes down: a terminal has more lines than columns.
     factors = (_tabular(trials.factors[first]), _tabular(trials.factors[second]))

@@ -59,7 +59,7 @@ class Trials:
         column: The metric's column, such as `metric.nmi`.
         values: Its value per trial.
         seeds: The seeds; an imported row without one has a level of its own.
-        data: The data set; see `jobs.analysis.data_sets.of_rows`.
+        data: The name of the data set; see `jobs.analysis.data_sets.names`.
         factors: The parameters that tell these trials apart, by dotted key; see `samples.constants`.
         constant: The value of each other parameter, by dotted key.
         seconds: Wall time per trial; NaN if unknown.
@@ -126,6 +126,17 @@ class Trials:
         means = np.bincount(self.data.codes, self.values) / np.maximum(np.bincount(self.data.codes), 1)
         factors = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
         return replace(self, values=self.values - means[self.data.codes], factors=factors)
+
+    def by_data_set(self, *keys: str) -> "Trials":
+        """The trials with the data set in place of these parameters of it, and without its other parameters.
+
+        An option of several data sets, such as the name of the library that they are of, tells no two of them apart.
+        With one data set, or for other parameters, they stay as they are.
+        """
+        if len(np.unique(self.data.codes)) < 2 or not any(key.startswith(DATA) for key in keys):
+            return self
+        rest = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
+        return replace(self, factors=rest | {key: replace(self.data, key=key) for key in keys if key.startswith(DATA)})
 
     def limits(self) -> list[str]:
         """Sentences on what any conclusion from these trials leaves open."""
@@ -359,7 +370,10 @@ def _picked(table: pa.Table, name: str, there: NDArray[np.bool_]) -> list[Any]:
 
 
 def _data(table: pa.Table, there: NDArray[np.bool_]) -> list[str]:
-    return [one for one, wanted in zip(data_sets.of_rows(table), there, strict=True) if wanted]
+    """The name of each trial's data set, no two of which are equal."""
+    found = data_sets.of_rows(table)
+    names = data_sets.names(table, found)
+    return [names[one] for one, wanted in zip(found, there, strict=True) if wanted]
 
 
 def _listed(factors: Mapping[str, Factor]) -> str:

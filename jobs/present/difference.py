@@ -16,6 +16,7 @@ from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 
 _SHOWN = 20
+_SAME = "No parameter, data, code or package changed from A to B (rules of health and of selection are not compared)"
 
 
 def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:
@@ -27,7 +28,7 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
     parts = [
         _title(f"A: {here}, B: {there}", fmt, 2),
         "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
-        _title("Changed from A to B" if found.changes else "Nothing else changed from A to B", fmt, 3),
+        _title("Changed from A to B" if found.changes else _SAME, fmt, 3),
         _changes_sheet(found).render(fmt, width) if found.changes else "",
         _title(f"{said(metric)} of the {counted(len(found.pairs), 'configuration')} in both", fmt, 3)
         if found.pairs
@@ -56,6 +57,9 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
         lines.append("= no difference shown: the interval says how large one could still be.")
     if "?" in verdicts:
         lines.append(f"? no difference shown over fewer than {ENOUGH_SEEDS} shared seeds: too few to say.")
+    if found.equal:
+        configurations = counted(found.equal, "configuration", "have")
+        lines.append(f"{configurations} the same scores in A and B to the last digit: they were trained alike.")
     return [*lines, *_origins(found)]
 
 

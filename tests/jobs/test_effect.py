@@ -384,7 +384,10 @@ def test_the_command_shows_differences_values_and_slices_in_eighty_columns(resul
     assert "Effect of rate on nmi, over 24 finished trials; the larger the better." in out
     assert re.search(r"^ 0\.1 +0\.2 .* 8 +8/0/0 +better$", out, re.MULTILINE)
     said = " ".join(out.split())
-    assert "intervals for the configurations that were run, the wider of those by configuration and by seed; v" in said
+    assert (
+        "intervals for the configurations that were run, the wider of those by configuration and by seed, corrected for the 2 comparisons (Bonferroni). A difference is shown where its interval leaves out 0."
+        in said
+    )
     assert "rate at width = 1" in out
     assert "rate at width = 2" not in out
     assert "3 more slices: " in out
