@@ -25,7 +25,7 @@ _NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
 
-_FAILED = {(True, False): "failed in A", (False, True): "failed in B"}
+_FAILED = {(True, False): "failed in A", (False, True): "failed in B", (True, True): "failed in both"}
 
 ENOUGH_SEEDS = 3
 """The fewest shared seeds from which `=` is said; with two, Student's factor is 12.7."""
@@ -61,8 +61,8 @@ class Pair:
         half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds. The intervals of all
             configurations hold together (Bonferroni).
         verdict: `better` or `worse` for B if that interval leaves out 0, `=` if `ENOUGH_SEEDS` shared seeds or more
-            show no difference, `?` if fewer show none: they could hardly show one. `failed in A` or `failed in B` if
-            the training failed with every seed there and with none in the other.
+            show no difference, `?` if fewer show none: they could hardly show one. `failed in A`, `failed in B`
+            or `failed in both` if the training failed there with every seed.
     """
 
     params: Mapping[str, Any]
@@ -277,7 +277,13 @@ def _differing_keys(cells: Sequence[Identity]) -> set[str]:
 
 
 def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in identity if key in telling}
+    """The parameters to show; a data set by its name, which stands for its other parameters."""
+    by_name = _DATA in telling
+    return {
+        "data" if key == _DATA else key: value
+        for key, value in identity
+        if key in telling and not (by_name and key.startswith(data_sets.DATA))
+    }
 
 
 Cells = Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]]

@@ -336,8 +336,7 @@ def _equal_notes(cells: _Cells) -> list[str]:
     equal = [pair for pair in pairs if np.ptp(cells.matched(pair)[0], axis=0).max() == 0]
     levels = cells.factor.levels
     return [
-        f"{levels[low]} and {levels[high]}: all {len(cells.matched((low, high))[1])} pairs are equal to the last digit, "
-        "so it made no difference at all in these trials."
+        f"All pairs of {levels[low]} and {levels[high]} are equal to the last digit: it had no effect in these trials."
         for low, high in equal[:3]
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.config.schema import did_you_mean
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import DATA
@@ -20,13 +21,14 @@ from jobs.analysis.outcomes import lost, reason_code
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM, resolve
+from jobs.results.names import PARAM, may_mean, resolve
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Matrix = NDArray[np.float64]
 GRID = 6
 """The most values of a number that have one effect each; with more, the effect is a parabola."""
+_IMPORTED = " that varies; {}. A column of an imported table may have another name here: see conclus import --help."
 _BROKEN = frozenset({"COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE"})
 """Warnings of trials that learned nothing, so that their scores are of no use."""
 
@@ -297,6 +299,11 @@ def param_key(name: str, trials: Trials) -> str:
     """
     columns = [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)]
     plug_in = f"{PARAM}{name.removeprefix(PARAM)}.name"
+    if plug_in not in columns and not any(
+        may_mean(name.removeprefix(PARAM), one.removeprefix(PARAM)) for one in columns
+    ):
+        near = did_you_mean(name, [ending for one in columns for ending in (one, one.rpartition(".")[2])])
+        raise UserError(f"There is no parameter {name!r}{near or _IMPORTED.format(_listed(trials.factors))}")
     column = plug_in if plug_in in columns else resolve(name, columns)
     key = column.removeprefix(PARAM)
     if key in trials.constant:
