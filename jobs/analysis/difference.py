@@ -183,10 +183,10 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
 
 
 def _with_names(*tables: pa.Table) -> tuple[pa.Table, ...]:
-    """The tables with the name of the data set in `data_hash`, equal in all for the same data; see `data_sets.names`."""
+    """The tables with the name of each data set in `data_hash`, equal for the same data; see `data_sets.names`."""
     if any(_DATA not in table.column_names for table in tables):
         return tables
-    columns = [name for name in dict.fromkeys(name for table in tables for name in table.column_names)]
+    columns = dict.fromkeys(name for table in tables for name in table.column_names)
     columns = [name for name in columns if name in {_DATA, _STUDY} or name.startswith(f"{PARAM}{data_sets.DATA}")]
     parts = [table.select([name for name in columns if name in table.column_names]) for table in tables]
     both = pa.concat_tables(parts, promote_options="permissive")

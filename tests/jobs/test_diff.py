@@ -213,3 +213,27 @@ def test_a_metric_that_is_not_there_is_refused(command, tmp_path):
     code, _, err = command("diff", a, a, "--metric", "nni")
     assert code == 2
     assert "did you mean 'nmi'?" in err
+
+
+def test_nothing_in_common_is_told(command, tmp_path):
+    said = command("diff", fill(tmp_path / "a", rates=(1,)), fill(tmp_path / "b", rates=(2, 3)))[1]
+    assert "0 configurations in both, 1 only in A, 2 only in B. So nothing can be compared." in said
+    assert "Compared by" not in said
+
+
+def test_equal_and_failed_configurations_are_told(command, tmp_path):
+    """A value whose training failed with every seed is no `?`: there is nothing to be gained by more seeds."""
+    a, b = (fill(tmp_path / side, rates=(1, 2)) for side in "ab")
+    fill(tmp_path / "a", rates=(3,), study="t")
+    for folder in "ab":
+        fill(tmp_path / folder, rates=(4,), study="u", status="failed", reason="DIVERGED: the loss is NaN")
+    fill(tmp_path / "b", rates=(3,), study="t", status="failed", reason="DIVERGED: the loss is NaN")
+    found = compared(a, b)
+    verdicts = {pair.params["optimiser.learning_rate"]: pair.verdict for pair in found.pairs}
+    assert (verdicts[3], verdicts[4]) == ("failed in B", "failed in both")
+    same = command("diff", a, a)[1]
+    assert "3 configurations have the same scores in A and B to the last digit: they were trained alike." in same
+    assert (
+        "to the last digit"
+        not in command("diff", fill(tmp_path / "c", rates=(1,)), fill(tmp_path / "d", rates=(1,)))[1]
+    )
