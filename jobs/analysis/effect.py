@@ -334,7 +334,7 @@ def _equal_notes(cells: _Cells) -> list[str]:
         return []
     pairs = [pair for pair in combinations(range(len(cells.factor.levels)), 2) if len(cells.matched(pair)[1]) > 1]
     equal = [pair for pair in pairs if np.ptp(cells.matched(pair)[0], axis=0).max() == 0]
-    levels = cells.factor.levels
+    levels = [f"{one:.6g}" if isinstance(one, float) else str(one) for one in cells.factor.levels]
     return [
         f"All pairs of {levels[low]} and {levels[high]} are equal to the last digit: it had no effect in these trials."
         for low, high in equal[:3]

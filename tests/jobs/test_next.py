@@ -341,3 +341,18 @@ def test_of_several_studies_one_is_named(results, command):
     code, _, err = command("next", results)
     assert (code, "has several studies, demo, other: choose one with --study NAME" in err) == (2, True)
     assert command("next", results, "--study", "demo")[0] == 0
+
+
+def test_values_that_break_a_constraint_of_the_study_are_told(results, command):
+    """The advice goes by one metric; what else the study asks for is said, with the values that cannot give it."""
+    file = results / "study=demo" / "study.json"
+    content = json.loads(file.read_text())
+    told = []
+    for limit in (0.0, 1.32):
+        content["select"]["constraints"] = {"nmi": {"at_least": limit}}
+        file.write_text(json.dumps(content))
+        told.append(" ".join(command("next", results)[1].split()))
+    assert "constraints" not in told[0]
+    said = "This advice does not know the study's constraints (nmi at least 1.32); no configuration that was run keeps them"
+    assert said in told[1]
+    assert "method.threshold 0.9;" in told[1]
