@@ -237,3 +237,8 @@ def test_equal_and_failed_configurations_are_told(command, tmp_path):
         "to the last digit"
         not in command("diff", fill(tmp_path / "c", rates=(1,)), fill(tmp_path / "d", rates=(1,)))[1]
     )
+
+
+def test_rounding_is_in_both_sides_of_a_difference():
+    (pair,) = _pairs([({}, dict.fromkeys(range(3), 0.80), dict.fromkeys(range(3), 0.81))], "max")
+    assert pair.half_width == pytest.approx(student.ppf(0.975, 2) * (2 * 0.01**2 / 12 / 3) ** 0.5)

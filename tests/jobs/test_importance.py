@@ -420,3 +420,11 @@ def test_rounded_values_that_do_not_differ_between_seeds_tell_little_of_the_nois
     assert any("rounding to 0.01" in note for note in found.notes)
     exact = trials(rows, [v + 1e-5 * seed for v, seed in zip(values, [1, 2, 3] * 3, strict=True)], seeds=[0, 1, 2] * 3)
     assert not any("rounding" in note for note in importance(exact).notes)
+
+
+def test_an_effect_in_one_of_two_seeds_is_not_shown_to_matter():
+    """Two seeds have an error by seed, too: by the configurations alone, this would be a clear effect."""
+    values = np.random.default_rng(0).normal(0, 0.1, (2, 8, 2))
+    assert {one.keys: one.verdict for one in importance(grid(values + [[[0]], [[1.5]]])).parameters}["a",] == "matters"
+    values[1, :, 0] += 3
+    assert {one.keys: one.verdict for one in importance(grid(values)).parameters}["a",] == "not shown to matter"

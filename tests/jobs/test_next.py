@@ -162,6 +162,18 @@ def test_a_value_that_is_left_out_is_named():
     assert "; worse and left out: c;" in one.why
 
 
+def test_a_worse_value_on_one_side_alone_is_no_reason_to_refine():
+    one = decide(two_rates((1e-3, 1e-2, 1e-1), (0.1, 0.6, 0.5995), (False, False, False)), "rate", "max", 1e-5)
+    assert (one.kind, one.values) == ("noisy", (1e-2, 1e-1))
+
+
+def test_a_twentieth_less_time_is_no_reason_to_take_another_value():
+    made = two_rates((1e-3, 1e-2), (0.6, 0.601), (False, False))
+    for seconds, value in ((9.5, 1e-2), (8.5, 1e-3)):
+        timed = replace(made, seconds=np.repeat([seconds, 10.0], 12))
+        assert decide(timed, "rate", "max", 0.5).values == (value,)
+
+
 def test_equal_trials_are_no_reason_to_prefer_the_cheaper_value():
     made = two_rates((1e-3, 1e-2), (0, 0), (False, False))
     equal = replace(made, values=np.tile(made.values[:12], 2), seconds=np.repeat([10.0, 1.0], 12))
@@ -355,4 +367,4 @@ def test_values_that_break_a_constraint_of_the_study_are_told(results, command):
     assert "constraints" not in told[0]
     said = "This advice does not know the study's constraints (nmi at least 1.32); no configuration that was run keeps them"
     assert said in told[1]
-    assert "method.threshold 0.9;" in told[1]
+    assert re.search(r"keeps them with: [^:]*method\.threshold [^;]*0\.9[.;]", told[1])
