@@ -27,7 +27,7 @@ from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
-from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, walk
+from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, sample, walk
 from jobs.study.study import Study
 
 if TYPE_CHECKING:
@@ -121,10 +121,11 @@ class Asking:
             # Reporting its value again makes the sampler draw something else.
             known = self._asked[cell.key]
             _close(search, trial, known.mean(), known.violations(_limits(self._study)))
-        # TPE draws what was good, so it may leave out the rest of a space that can be listed.
-        ranges = [one for _, _, one, _ in walk(self._study.space)]
-        listed = grid(self._study.space) if all(one.finite is not None for one in ranges) else ()
-        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(listed, _LISTED))
+        # TPE draws what was good, so it may leave out the rest of the space: of a list, or of another value's ranges.
+        ranges, space = [one for _, _, one, _ in walk(self._study.space)], self._study.space
+        is_list = all(one.finite is not None for one in ranges)
+        rest = grid(space) if is_list else sample(space, len(self._asked) + _REPEATS, self._study.search.seed)
+        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(rest, _LISTED))
 
     def _is_new(self, assignment: Mapping[str, Any], cell: PlannedConfig) -> bool:
         """Queues a configuration if the search does not know it yet."""

@@ -424,7 +424,7 @@ def test_rounded_values_that_do_not_differ_between_seeds_tell_little_of_the_nois
 
 def test_an_effect_in_one_of_two_seeds_is_not_shown_to_matter():
     """Two seeds have an error by seed, too: by the configurations alone, this would be a clear effect."""
-    values = np.random.default_rng(0).normal(0, 0.1, (2, 8, 2))
-    assert {one.keys: one.verdict for one in importance(grid(values + [[[0]], [[1.5]]])).parameters}["a",] == "matters"
+    values, steps = np.random.default_rng(0).normal(0, 0.1, (2, 8, 2)), np.array([0, 1.5])[:, None, None]
+    assert {one.keys: one.verdict for one in importance(grid(values + steps)).parameters}["a",] == "matters"
     values[1, :, 0] += 3
     assert {one.keys: one.verdict for one in importance(grid(values)).parameters}["a",] == "not shown to matter"

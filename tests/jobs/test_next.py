@@ -365,6 +365,5 @@ def test_values_that_break_a_constraint_of_the_study_are_told(results, command):
         file.write_text(json.dumps(content))
         told.append(" ".join(command("next", results)[1].split()))
     assert "constraints" not in told[0]
-    said = "This advice does not know the study's constraints (nmi at least 1.32); no configuration that was run keeps them"
-    assert said in told[1]
+    assert "This advice does not know the study's constraints (nmi at least 1.32); no configuration" in told[1]
     assert re.search(r"keeps them with: [^:]*method\.threshold [^;]*0\.9[.;]", told[1])
