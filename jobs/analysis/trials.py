@@ -28,7 +28,7 @@ Codes = NDArray[np.int64]
 Matrix = NDArray[np.float64]
 GRID = 6
 """The most values of a number that have one effect each; with more, the effect is a parabola."""
-_IMPORTED = " that varies; {}. A column of an imported table may have another name here: see conclus import --help."
+_IMPORTED = " that varies; {}. A column of an imported table may have another name here: conclus import tells which."
 _BROKEN = frozenset({"COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE"})
 """Warnings of trials that learned nothing, so that their scores are of no use."""
 
