@@ -1,15 +1,15 @@
 """What changed between two sets of results, and how the metric of each configuration changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
 import pyarrow as pa
 
 from core.errors import UserError
-from jobs.analysis import apart
-from jobs.analysis.intervals import Estimate, half_width, holm, mean, paired, paired_p, resolution, rounding
+from jobs.analysis import apart, data_sets
+from jobs.analysis.intervals import ALPHA, Estimate, half_width, mean, paired, paired_p, resolution, rounding
 from jobs.analysis.outcomes import lost
 from jobs.analysis.samples import constants, samples
 from jobs.analysis.scores import is_loss, metric_column, plug_in_names, quality_metric, rescales_loss
@@ -24,6 +24,8 @@ _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
 _NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
+
+_FAILED = {(True, False): "failed in A", (False, True): "failed in B", (True, True): "failed in both"}
 
 ENOUGH_SEEDS = 3
 """The fewest shared seeds from which `=` is said; with two, Student's factor is 12.7."""
@@ -56,9 +58,11 @@ class Pair:
         after: Mean over its seeds in B; None without any.
         seeds: Number of seeds that both have.
         difference: Mean of B - A over the shared seeds; None without any.
-        half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds.
-        verdict: `better` or `worse` for B if the difference is significant (5 %, Holm over all configurations), `=` if
-            `ENOUGH_SEEDS` shared seeds or more show none, `?` if fewer show none: they could hardly show one.
+        half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds. The intervals of all
+            configurations hold together (Bonferroni).
+        verdict: `better` or `worse` for B if that interval leaves out 0, `=` if `ENOUGH_SEEDS` shared seeds or more
+            show no difference, `?` if fewer show none: they could hardly show one. `failed in A`, `failed in B`
+            or `failed in both` if the training failed there with every seed.
     """
 
     params: Mapping[str, Any]
@@ -84,6 +88,7 @@ class Difference:
         only_after: The configurations only in B, likewise.
         imported: Number of rows in both that were imported from a user's own table.
         lost: Number of trials in both whose training failed, which have no value.
+        equal: Number of configurations whose scores of all shared seeds are equal to the last digit.
     """
 
     metric: str
@@ -95,6 +100,7 @@ class Difference:
     only_after: tuple[Mapping[str, Any], ...]
     imported: int
     lost: int
+    equal: int
 
 
 @dataclass(slots=True)
@@ -104,15 +110,21 @@ class _Side:
     rows: list[dict[str, Any]]
     seeds: list[int]
     values: list[float | None]
+    failed: list[bool]
     code: set[str]
     versions: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     imported: int = 0
-    lost: int = 0
 
     def one(self, key: str) -> tuple[bool, Any]:
         """Whether a key has the same value in all rows, and that value."""
         found = {row.get(key) for row in self.rows}
         return len(found) == 1, next(iter(found))
+
+    def failures(self, keys: Sequence[str]) -> set[Identity]:
+        """The configurations of which training failed with every seed."""
+        rows = [tuple((key, row.get(key)) for key in keys) for row in self.rows]
+        failed = {row for row, is_lost in zip(rows, self.failed, strict=True) if is_lost}
+        return failed - {row for row, is_lost in zip(rows, self.failed, strict=True) if not is_lost}
 
     def cells(self, keys: Sequence[str]) -> dict[Identity, dict[int, float]]:
         """The values of each configuration by seed; a configuration is identified by its values of `keys`."""
@@ -140,6 +152,7 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
         UserError: Neither has the metric, or it is a loss and a changed parameter rescales it.
     """
     column = metric_column([*before.column_names, *after.column_names], metric)
+    before, after = _with_names(before, after)
     a, b = _side(before, column), _side(after, column)
     keys = sorted({key for row in (*a.rows, *b.rows) for key in row})
     changed = [key for key in keys if _is_changed(a, b, key)]
@@ -149,17 +162,49 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     telling = _differing_keys([*cells_a, *cells_b])
     shared = sorted(cells_a.keys() & cells_b.keys(), key=str)
     cells = [(_params(one, telling), cells_a[one], cells_b[one]) for one in shared]
+    failed_a, failed_b = a.failures(kept), b.failures(kept)
+    sides = [(one in failed_a, one in failed_b) for one in shared]
+    pairs = [
+        replace(pair, verdict=_FAILED.get(side, pair.verdict))
+        for pair, side in zip(_pairs(cells, mode), sides, strict=True)
+    ]
     return Difference(
         metric=column,
         mode=mode,
         changes=(*_changed_params(a, b, changed), *_changed_code(a, b)),
-        pairs=tuple(_pairs(cells, mode)),
+        pairs=tuple(pairs),
         overall=_overall(cells),
         only_before=tuple(_params(one, telling) for one in sorted(cells_a.keys() - cells_b.keys(), key=str)),
         only_after=tuple(_params(one, telling) for one in sorted(cells_b.keys() - cells_a.keys(), key=str)),
         imported=a.imported + b.imported,
-        lost=a.lost + b.lost,
+        lost=sum(a.failed) + sum(b.failed),
+        equal=sum(_is_equal(a, b) for _, a, b in cells),
     )
+
+
+def _with_names(*tables: pa.Table) -> tuple[pa.Table, ...]:
+    """The tables with the name of each data set in `data_hash`, equal for the same data; see `data_sets.names`."""
+    if any(_DATA not in table.column_names for table in tables):
+        return tables
+    columns = dict.fromkeys(name for table in tables for name in table.column_names)
+    columns = [name for name in columns if name in {_DATA, _STUDY} or name.startswith(f"{PARAM}{data_sets.DATA}")]
+    parts = [table.select([name for name in columns if name in table.column_names]) for table in tables]
+    both = pa.concat_tables(parts, promote_options="permissive")
+    found = data_sets.of_rows(both)
+    names = data_sets.names(both, found)
+    told = iter([names[one] for one in found])
+    return tuple(
+        table.set_column(
+            table.column_names.index(_DATA), _DATA, pa.array([next(told) for _ in range(table.num_rows)], pa.string())
+        )
+        for table in tables
+    )
+
+
+def _is_equal(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
+    """Whether two or more seeds are shared, and all of them have the same score in both."""
+    shared = a.keys() & b.keys()
+    return len(shared) > 1 and all(a[seed] == b[seed] for seed in shared)
 
 
 def _side(table: pa.Table, column: str) -> _Side:
@@ -172,8 +217,8 @@ def _side(table: pa.Table, column: str) -> _Side:
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
     own = [source != "import" for source in _optional(table, "source")]
     code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
-    side = _Side(rows, table["seed"].to_pylist(), _values(table, column), code, imported=own.count(False))
-    side.lost = sum(lost(table))
+    values = _values(table, column)
+    side = _Side(rows, table["seed"].to_pylist(), values, lost(table), code, imported=own.count(False))
     for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
         for name, version in records.versions(text).items():
             side.versions.setdefault(name, set()).add(version)
@@ -232,7 +277,13 @@ def _differing_keys(cells: Sequence[Identity]) -> set[str]:
 
 
 def _params(identity: Identity, telling: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in identity if key in telling}
+    """The parameters to show; a data set by its name, which stands for its other parameters."""
+    by_name = _DATA in telling
+    return {
+        "data" if key == _DATA else key: value
+        for key, value in identity
+        if key in telling and not (by_name and key.startswith(data_sets.DATA))
+    }
 
 
 Cells = Sequence[tuple[dict[str, Any], dict[int, float], dict[int, float]]]
@@ -259,9 +310,8 @@ def _overall(cells: Cells) -> Estimate | None:
 def _pairs(cells: Cells, mode: str) -> list[Pair]:
     rounded = _rounded(cells)
     found = [[b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())] for _, a, b in cells]
-    p_values = [paired_p(differences, rounded) if len(differences) > 1 else None for differences in found]
-    rejected = iter(holm([p for p in p_values if p is not None]))
-    told = [p is not None and next(rejected) for p in p_values]
+    known = max(1, sum(len(differences) > 1 for differences in found))
+    told = [len(one) > 1 and paired_p(one, rounded, known) <= ALPHA for one in found]
     return [
         Pair(
             params=params,
@@ -269,7 +319,7 @@ def _pairs(cells: Cells, mode: str) -> list[Pair]:
             after=mean(list(b.values())) if b else None,
             seeds=len(differences),
             difference=mean(differences) if differences else None,
-            half_width=half_width(differences, rounded),
+            half_width=half_width(differences, rounded, known),
             verdict=_verdict(differences, mode, is_told=is_told),
         )
         for (params, a, b), differences, is_told in zip(cells, found, told, strict=True)

@@ -10,7 +10,7 @@ account of both. All of it holds for the configurations that were run: others ma
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from core.config import plugins, trial
 from core.errors import counted
 from jobs.analysis.data_sets import DATA
-from jobs.analysis.intervals import FEWEST, Estimate, Spread, holm, paired, resolution, rounding, seed_spread
+from jobs.analysis.intervals import FEWEST, Estimate, Spread, paired, resolution, rounding, seed_spread
 from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
@@ -35,7 +35,8 @@ class PairedDifference:
         high: The value that is compared.
         mean_low: The metric's mean at `low` over the pairs, with equal weight per configuration; None without pairs.
         mean_high: The same at `high`.
-        estimate: The metric at `high` minus the metric at `low`; None for fewer than `FEWEST` pairs.
+        estimate: The metric at `high` minus the metric at `low`; None for fewer than `FEWEST` pairs. Beside a verdict,
+            it is corrected for the number of comparisons.
         n: Number of pairs.
         wins: Number of pairs in which `high` is better.
         losses: Number of pairs in which `high` is worse.
@@ -110,6 +111,7 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
         key: The dotted key of one of `trials.factors`.
         mode: `max` or `min`, whichever is better.
     """
+    trials = trials.by_data_set(key)
     factor = trials.factors[key]
     valued = trials.only(factor.codes >= 0)
     own = own_options(valued, key)
@@ -127,7 +129,11 @@ def effect(trials: Trials, key: str, mode: str) -> Effect:
         blocks=blocks,
         slices=tuple(slices(valued, key, own)),
         refusal=refusal,
-        notes=tuple(_notes(trials, key, own, reference)),
+        notes=(
+            *_notes(trials, key, own, None if refusal else reference),
+            *[_MIXED] * (not refusal and len(np.unique(valued.data.codes)) > 1),
+            *([] if refusal else _equal_notes(cells)),
+        ),
     )
 
 
@@ -152,7 +158,7 @@ def against(trials: Trials, key: str, mode: str, reference: Any) -> list[PairedD
 
 
 def all_pairs(trials: Trials, key: str, mode: str) -> list[PairedDifference]:
-    """The comparison of every pair of values of the parameter; p-values are not corrected, verdicts are empty."""
+    """The comparison of every pair of values of the parameter, with empty verdicts and without any correction."""
     valued = trials.only(trials.factors[key].codes >= 0)
     cells = _Cells.of(valued, key, own_options(valued, key))
     return _compared(cells, mode, list(combinations(range(len(cells.factor.levels)), 2)))
@@ -288,21 +294,21 @@ def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
 
 
 def _with_verdicts(differences: Sequence[PairedDifference], mode: str) -> list[PairedDifference]:
-    """The differences with verdicts, by Holm's correction over all comparisons of the parameter."""
-    p_values = [one.estimate.p for one in differences if one.estimate and one.estimate.p is not None]
-    rejected = iter(holm(p_values))
-    return [replace(one, verdict=_verdict(one, rejected, mode)) for one in differences]
+    """The differences with intervals and verdicts that hold for all comparisons of the parameter together."""
+    known = sum(one.estimate is not None and one.estimate.p is not None for one in differences)
+    return [judged(one, known, mode) for one in differences]
 
 
-def _verdict(one: PairedDifference, rejected: Iterator[bool], mode: str) -> str:
+def judged(one: PairedDifference, comparisons: int, mode: str) -> PairedDifference:
+    """The difference as one of so many, with its verdict: a difference is shown where its interval leaves out 0."""
     if one.estimate is None:
-        return f"not identifiable: {counted(one.n, 'pair')}"
+        return replace(one, verdict=f"not identifiable: {counted(one.n, 'pair')}")
     if one.estimate.p is None:
         inside = counted(one.estimate.configurations, "configuration")
-        return f"not identifiable: {counted(one.n, 'pair')} in {inside}"
-    if not next(rejected):
-        return "no difference shown"
-    return "better" if (one.estimate.mean > 0) == (mode == "max") else "worse"
+        return replace(one, verdict=f"not identifiable: {counted(one.n, 'pair')} in {inside}")
+    estimate = one.estimate.among(comparisons)
+    shown = "better" if (estimate.mean > 0) == (mode == "max") else "worse"
+    return replace(one, estimate=estimate, verdict=shown if estimate.is_shown else "no difference shown")
 
 
 def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
@@ -316,6 +322,23 @@ def _levels(cells: _Cells) -> tuple[tuple[Level, ...], int]:
 
 
 # Notes
+
+_MIXED = (
+    "The means are over several data sets, so they mix their scores; each difference is between trials of one data set."
+)
+
+
+def _equal_notes(cells: _Cells) -> list[str]:
+    """Sentences on values between which no trial differs at all: a setting that has no effect, or is not used."""
+    if cells.rounded:
+        return []
+    pairs = [pair for pair in combinations(range(len(cells.factor.levels)), 2) if len(cells.matched(pair)[1]) > 1]
+    equal = [pair for pair in pairs if np.ptp(cells.matched(pair)[0], axis=0).max() == 0]
+    levels = [f"{one:.6g}" if isinstance(one, float) else str(one) for one in cells.factor.levels]
+    return [
+        f"All pairs of {levels[low]} and {levels[high]} are equal to the last digit: it had no effect in these trials."
+        for low, high in equal[:3]
+    ]
 
 
 def _refusal(trials: Trials, key: str) -> str:

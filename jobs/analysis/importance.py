@@ -20,15 +20,13 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import fdtrc, fdtri, ncfdtrinc
 
 from core.errors import UserError, counted
 from jobs.analysis.intervals import CONFIDENCE, holm
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
-from jobs.analysis.trials import Factor, Means, Trials, Vector
+from jobs.analysis.trials import Matrix, Means, Trials, Vector, basis
 
-GRID = 6
 FEWEST_FREEDOM = 4
 """The fewest degrees of freedom of the error for which shares are given."""
 MOST_PAIRS = 45
@@ -39,8 +37,6 @@ _ENTANGLED = 0.1
 _WITHIN = "Values are differences from the mean of their data set: no score is compared across data sets."
 _LEAST_SEEDS = 1.5
 """With fewer seeds (counted by their weights), nothing is known of what differs from seed to seed."""
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +115,10 @@ def importance(trials: Trials) -> Importance:
         notes=(
             *[_WITHIN] * several,
             *_notes(means, columns, is_known=bool(model.errors(model.basis))),
+            *_rounding_notes(means),
             *trials.limits(),
         ),
     )
-
-
-def basis(factor: Factor) -> Matrix:
-    """Centred columns that span a parameter's effects; rows without a value are zero. A single value has no columns."""
-    there = factor.codes >= 0
-    levels, codes = np.unique(factor.codes[there], return_inverse=True)
-    if len(levels) < 2:
-        return np.zeros((len(there), 0))
-    if factor.is_number and len(levels) > GRID:
-        ranks = 2 * codes / (len(levels) - 1) - 1
-        own = np.stack([ranks, ranks**2], axis=1)
-    else:
-        own = np.eye(len(levels))[codes][:, 1:]
-    columns = np.zeros((len(there), own.shape[1]))
-    columns[there] = own - own.mean(axis=0)
-    return columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +170,23 @@ class _Model:
             variances, freedoms = self.scatter
             parts = (own**2).sum(axis=1) * variances
             squares = float(parts.sum())
-            found.append(_Error(max(squares, least), (rank, _known(parts, freedoms))))
+            known = _known(*self._independent(parts, freedoms))
+            if least >= squares:  # As in `effect`: equal values tell nothing of their noise, however many they are.
+                known = min(known, float(freedoms.min()))
+            found.append(_Error(max(squares, least), (rank, min(known, float(self.means.freedom)))))
         if found and (seeds := self._by_seed(own, fitted)):
             found.append(_Error(max(seeds[0], least), (rank, rank * seeds[1])))
         return found
+
+    def _independent(self, parts: Vector, freedoms: Vector) -> tuple[Vector, Vector]:
+        """The parts of a sum of variances by the repeated configurations alone, and their degrees of freedom.
+
+        Configurations that were run once have the noise of the others, and so add to the parts of these: they are no
+        observations of noise of their own.
+        """
+        repeated = self.means.counts > 1
+        shares = freedoms[repeated] / freedoms[repeated].sum()
+        return parts[repeated] + parts[~repeated].sum() * shares, freedoms[repeated]
 
     def _by_seed(self, own: Matrix, fitted: Matrix) -> tuple[float, float] | None:
         """The expected squares of the space by what it explains in some seeds only, and the freedom per column."""
@@ -375,6 +369,13 @@ def _refuse(trials: Trials) -> None:
             f"rescale the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed "
             "with --where."
         )
+
+
+def _rounding_notes(means: Means) -> list[str]:
+    if means.noise is None or not means.rounded > 0 or means.noise > means.rounded:
+        return []
+    step = (12 * means.rounded) ** 0.5
+    return [f"The seeds differ by less than rounding to {step:g} hides: their noise is taken as that of rounding."]
 
 
 def _notes(means: Means, columns: Mapping[str, Matrix], *, is_known: bool) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import UserError
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.effect import own_options
-from jobs.analysis.intervals import Estimate, holm, paired, resolution, rounding
+from jobs.analysis.intervals import Estimate, paired, resolution, rounding
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Codes, Factor, Trials, Vector
 
@@ -40,7 +40,8 @@ class Contrast:
     Attributes:
         first: The step of the first parameter: from, to.
         second: The step of the second.
-        estimate: The difference of the differences; None if there are too few groups of four trials.
+        estimate: The difference of the differences, corrected for the number of contrasts; None if there are too few
+            groups of four trials.
         n: Number of groups of four trials that are equal in everything else.
         verdict: `depends`, `no dependence shown`, or why there is no verdict.
     """
@@ -88,6 +89,7 @@ def interaction(trials: Trials, first: str, second: str) -> Interaction:
     """
     if first == second:
         raise UserError(f"{first} cannot interact with itself: name two parameters.")
+    trials = trials.by_data_set(first, second)
     if len(trials.factors[first].levels) < len(trials.factors[second].levels):
         first, second = second, first  # The longer one goes down: a terminal has more lines than columns.
     factors = (_tabular(trials.factors[first]), _tabular(trials.factors[second]))
@@ -130,12 +132,16 @@ def _contrasts(trials: Trials, first: str, second: str) -> list[Contrast]:
     blocks = _Blocks.of(trials, first, second)
     rows, columns = trials.factors[first], trials.factors[second]
     found = [_contrast(blocks, (rows, columns), a, b) for a, b in product(_steps(rows), _steps(columns))]
-    p_values = [one.estimate.p for one in found if one.estimate and one.estimate.p is not None]
-    rejected = iter(holm(p_values))
-    return [
-        replace(one, verdict="depends" if next(rejected) else "no dependence shown") if not one.verdict else one
-        for one in found
-    ]
+    known = sum(not one.verdict for one in found)
+    return [_judged(one, known) for one in found]
+
+
+def _judged(one: Contrast, comparisons: int) -> Contrast:
+    """The contrast as one of so many; its verdict follows from whether its interval leaves out 0."""
+    if one.estimate is None or one.verdict:
+        return one
+    estimate = one.estimate.among(comparisons)
+    return replace(one, estimate=estimate, verdict="depends" if estimate.is_shown else "no dependence shown")
 
 
 @dataclass(frozen=True, slots=True)

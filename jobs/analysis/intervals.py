@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -36,22 +36,28 @@ def variance(values: Sequence[float]) -> float:
 
 
 @cache
-def quantile(freedom: float) -> float:
-    """Student's quantile for a two-sided interval, cached: many configurations have the same number of seeds."""
-    return student.quantile((1 + CONFIDENCE) / 2, freedom)
+def quantile(freedom: float, comparisons: int = 1) -> float:
+    """Student's quantile for a two-sided interval, cached: many configurations have the same number of seeds.
+
+    Args:
+        freedom: The degrees of freedom.
+        comparisons: So many intervals hold together with 95 % (Bonferroni).
+    """
+    return student.quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), freedom)
 
 
-def half_width(values: Sequence[float], rounded: float = 0.0) -> float | None:
+def half_width(values: Sequence[float], rounded: float = 0.0, comparisons: int = 1) -> float | None:
     """Half the 95 % t-interval of the mean, in the unit of the values; None for fewer than two.
 
     Args:
         values: Independent values.
         rounded: The variance that rounding adds to a value: their variance is not taken to be below it.
+        comparisons: So many intervals hold together with 95 % (Bonferroni).
     """
     n = len(values)
     if n < 2:
         return None
-    return quantile(n - 1) * math.sqrt(max(variance(values), rounded) / n)
+    return quantile(n - 1, comparisons) * math.sqrt(max(variance(values), rounded) / n)
 
 
 def resolution(values: Iterable[float]) -> float:
@@ -86,6 +92,7 @@ class Estimate:
         unit: What is taken as independent in the widest interval: `configuration`, `seed` or `both`; empty without an
             interval.
         seeds: Number of seeds of the pairs.
+        errors: For each unit, the squared error of the mean and its degrees of freedom.
     """
 
     mean: float
@@ -95,6 +102,24 @@ class Estimate:
     configurations: int
     unit: str
     seeds: int
+    errors: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a difference, at an error of 5 %: just then the interval leaves out 0."""
+        return self.p is not None and self.p <= ALPHA
+
+    def among(self, comparisons: int) -> Estimate:
+        """The estimate as one of so many: the 95 % intervals of all of them hold together (Bonferroni).
+
+        Of several comparisons that were made, one is easily large by luck. The p-value is corrected likewise, so an
+        interval that leaves out 0 and a difference that is shown are the same.
+        """
+        if not self.errors:
+            return self
+        judged = [(*_student(self.mean, square, freedom, comparisons), unit) for unit, square, freedom in self.errors]
+        half, _, unit = max(judged)
+        return replace(self, half_width=half, p=max(p for _, p, _ in judged), unit=unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +180,16 @@ def paired(
     else:
         return Estimate(mean, None, None, n, groups, "", columns)
     if own := seed_spread(differences, configurations, seeds):
-        known = _larger(own, spread) if spread and columns > 2 else own
-        errors.append(("seed", known.variance * size / own.noise, known.freedom))
+        wider = _larger(own, spread) if spread and columns > 2 else own
+        errors.append(("seed", wider.variance * size / own.noise, wider.freedom))
         if errors[0][0] == "configuration":
             (_, one, ones), (_, other, others) = errors
             shared = float(((weights * (differences - mean)) ** 2).sum()) * n / (n - 1)
             freedom = (one + other) ** 2 / (one**2 / ones + other**2 / others) if one + other > 0 else ones
             errors.append(("both", one + other - shared, freedom))
     floor = size * (2 * rounding(resolution(differences.tolist())) if rounded is None else rounded)
-    judged = [(*_student(mean, max(square, floor), freedom), unit) for unit, square, freedom in errors]
-    half, _, unit = max(judged)
-    return Estimate(mean, half, max(p for _, p, _ in judged), n, groups, unit, columns)
+    known = tuple((unit, max(square, floor), freedom) for unit, square, freedom in errors)
+    return Estimate(mean, None, None, n, groups, "", columns, known).among(1)
 
 
 def _larger(own: Spread, pooled: Spread) -> Spread:
@@ -223,24 +247,25 @@ def _weights(differences: Vector, configurations: Codes) -> tuple[Vector, Codes,
     return 1 / (len(counts) * counts[codes]), codes, means
 
 
-def _student(mean: float, squared_error: float, freedom: float) -> tuple[float, float]:
-    """Half the interval, and the two-sided p-value of "the mean is 0"."""
+def _student(mean: float, squared_error: float, freedom: float, comparisons: int = 1) -> tuple[float, float]:
+    """Half the interval, and the two-sided p-value of "the mean is 0", as one of so many (Bonferroni)."""
     error = math.sqrt(squared_error)
-    half = quantile(freedom) * error
+    half = quantile(freedom, comparisons) * error
     # With no spread at all, the difference is either zero or certain.
     p = 2 * student.upper(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
-    return half, p
+    return half, min(1.0, comparisons * p)
 
 
-def paired_p(differences: Sequence[float], rounded: float = 0.0) -> float:
+def paired_p(differences: Sequence[float], rounded: float = 0.0, comparisons: int = 1) -> float:
     """The two-sided p-value of Student's test that two or more paired differences have mean 0.
 
     Args:
         differences: Independent differences.
         rounded: The variance that rounding adds to a difference: their variance is not taken to be below it.
+        comparisons: The p-value is corrected for so many (Bonferroni).
     """
     n = len(differences)
-    return _student(mean(differences), max(variance(differences), rounded) / n, n - 1)[1]
+    return _student(mean(differences), max(variance(differences), rounded) / n, n - 1, comparisons)[1]
 
 
 def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:

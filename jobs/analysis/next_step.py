@@ -10,7 +10,8 @@
 
 The best value is picked by the same trials, so a test made for two values that were chosen beforehand calls others
 worse too often. Therefore every pair of values counts as a comparison, and those of all parameters are corrected
-together (Holm 1979): if no values differ, any is called worse in at most 5 of 100 studies. A value that is worse by
+together (Bonferroni): if no values differ, any is called worse in at most 5 of 100 studies. The intervals are corrected
+likewise: a value is worse where its interval leaves out 0. A value that is worse by
 less than the margin does not count as worse. All this holds for the configurations that were run.
 
 Values drawn at random have no matched pairs. For them a parabola is fitted, together with all other parameters, and
@@ -18,7 +19,7 @@ its slopes at both edges decide; they are corrected with the pairs.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import NormalDist
@@ -27,15 +28,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jobs.analysis import student
-from jobs.analysis.effect import PairedDifference, all_pairs, compare
-from jobs.analysis.importance import FEWEST_FREEDOM, GRID, Means, basis
-from jobs.analysis.intervals import ALPHA, Estimate, holm, quantile
+from jobs.analysis.effect import PairedDifference, all_pairs, compare, judged
+from jobs.analysis.importance import FEWEST_FREEDOM
+from jobs.analysis.intervals import ALPHA, Estimate, quantile
 from jobs.analysis.scores import is_loss, rescales_loss
-from jobs.analysis.trials import Factor, Trials, Vector
+from jobs.analysis.trials import GRID, Factor, Means, Trials, Vector, basis, log_spaced
 
 MOST_SEEDS = 10
 _CHEAPER = 0.9
 _POWER = 0.8
+_STEP = 10.0
+"""The largest factor by which a range is extended or refined in one step."""
 _MANY = 200  # With so many seeds, Student's quantiles are the normal ones.
 
 
@@ -72,16 +75,14 @@ def advise(trials: Trials, mode: str, margin: float) -> list[Advice]:
     """
     keys = [key for key in trials.factors if not key.startswith("data.")]
     kept = {key: one for key in keys if (one := _not_judged(trials, trials.factors[key]))}
-    judged = [trials.factors[key] for key in keys if key not in kept]
-    fits = {one.key: _Parabola(trials, one, mode) for one in judged if _is_range(one)}
-    pairs = {one.key: all_pairs(trials, one.key, mode) for one in judged if not _is_range(one)}
-    found = [p for fit in fits.values() for p in fit.p_values]
-    found += [p for ones in pairs.values() for one in ones if (p := _p(one)) is not None]
-    rejected = iter(holm(found))
-    bends = {key: tuple(next(rejected) for _ in fit.p_values) for key, fit in fits.items()}
-    corrected = {key: [_with_verdict(one, rejected, mode) for one in ones] for key, ones in pairs.items()}
-    advice = {key: _along(trials.factors[key], fits[key], bends[key], margin) for key in fits}
-    rule = _Rule(mode, margin, len(found))
+    open_ = [trials.factors[key] for key in keys if key not in kept]
+    fits = {one.key: _Parabola(trials, one, mode) for one in open_ if _is_range(one)}
+    pairs = {one.key: all_pairs(trials, one.key, mode) for one in open_ if not _is_range(one)}
+    count = sum(2 * fit.is_known for fit in fits.values())
+    count += sum(_p(one) is not None for ones in pairs.values() for one in ones)
+    rule = _Rule(mode, margin, max(1, count))
+    advice = {key: _along(trials.factors[key], fit, rule) for key, fit in fits.items()}
+    corrected = {key: [judged(one, rule.comparisons, mode) for one in ones] for key, ones in pairs.items()}
     advice |= {key: _among(trials, trials.factors[key], ones, rule) for key, ones in corrected.items()}
     return [kept[key] if key in kept else advice[key] for key in keys]
 
@@ -106,28 +107,6 @@ def _is_range(factor: Factor) -> bool:
 
 def _p(one: PairedDifference) -> float | None:
     return one.estimate.p if one.estimate else None
-
-
-def _with_verdict(one: PairedDifference, rejected: Iterator[bool], mode: str) -> PairedDifference:
-    """The comparison with its verdict after the correction."""
-    if one.estimate is None or one.estimate.p is None:
-        return one
-    shown = "better" if (one.estimate.mean > 0) == (mode == "max") else "worse"
-    return replace(one, verdict=shown if next(rejected) else "no difference shown")
-
-
-def log_spaced(levels: Sequence[Any]) -> bool:
-    """Whether numbers are spaced by ratios rather than differences; two are if one is at least twice the other."""
-    if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
-        return False
-    if len(levels) == 2:
-        return levels[1] >= 2 * levels[0]
-    return _unevenness([math.log(level) for level in levels]) < _unevenness(levels)
-
-
-def _unevenness(levels: Sequence[float]) -> float:
-    steps = np.diff(np.array(levels, np.float64))
-    return float(steps.std() / steps.mean())
 
 
 # Values of a grid
@@ -172,7 +151,10 @@ class _Rivals:
     def __init__(self, differences: Sequence[PairedDifference], mode: str, margin: float) -> None:
         self.sign = -1.0 if mode == "max" else 1.0
         self.differences = differences
-        self.close = {one.high for one in differences if one.estimate and _largest_difference(one.estimate) <= margin}
+        # Values are fixed only if all are close or worse, so these intervals need no correction for their number.
+        self.close = {
+            one.high for one in differences if one.estimate and _largest_difference(one.estimate.among(1)) <= margin
+        }
         self.worse = {one.high for one in differences if one.verdict == "worse"} - self.close
         self.open = [one.high for one in differences if one.high not in self.worse | self.close]
 
@@ -201,31 +183,42 @@ def _best(factor: Factor, steps: Sequence[PairedDifference], mode: str) -> Any:
 
 def _judge(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, rule: _Rule) -> Advice:
     levels, place = factor.levels, factor.levels.index(best)
-    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals)):
+    broken = _broken(trials, factor)
+    if factor.is_number and (moved := _extended_or_refined(factor, place, rivals, broken)):
         return moved
     if not rivals.open:
         return _fixed(trials, factor, best, rivals, rule.margin)
     kept = tuple(level for level in levels if level == best or level not in rivals.worse)
-    needed = _seeds_needed(trials, factor, best, rivals.open, rule)
+    variance, count = _variance(trials, factor, best, rivals.open), len(levels)
+    needed = _seeds_needed(variance, count, rule)
     told = ", ".join(f"{_shown(best)} against {_shown(level)} {rivals.gain(level)}" for level in rivals.open[:2])
-    told += f" ({rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
+    told += f" (corrected for {rule.comparisons} comparisons)" if rule.comparisons > 1 else ""
+    told += f"; worse and left out: {_listed(rivals.worse)}" if rivals.worse else ""
     if needed <= len(trials.seeds.levels):
         why = (
             f"no difference shown: {told}; its effect may differ between configurations or seeds (conclus interaction)"
         )
         return Advice(factor.key, "open", kept, why, is_log=log_spaced(levels))
     why = f"too noisy: {told}; about {needed} seeds can show a difference of {rule.margin:g}"
-    why += f", {MOST_SEEDS} are proposed" if needed > MOST_SEEDS else ""
+    if needed > MOST_SEEDS:
+        why += f", the {MOST_SEEDS} that are proposed one of {_least(MOST_SEEDS, variance, count, rule):.2g}"
     return Advice(factor.key, "noisy", kept, why, seeds=needed, is_log=log_spaced(levels))
 
 
-def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice | None:
-    """The advice `extend` or `refine`, if either applies."""
+def _broken(trials: Trials, factor: Factor) -> set[Any]:
+    """The values with which every trial collapsed or diverged: how much worse they are tells no direction."""
+    if trials.broken is None:
+        return set()
+    return {level for place, level in enumerate(factor.levels) if trials.broken[factor.codes == place].all()}
+
+
+def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals, broken: Collection[Any]) -> Advice | None:
+    """The advice `extend` or `refine`, if either applies; a range is not extended away from a value that broke."""
     levels, is_log = factor.levels, log_spaced(factor.levels)
     best, last = levels[place], len(levels) - 1
     if place in {0, last}:
         neighbour = levels[1 if place == 0 else last - 1]
-        if neighbour not in rivals.worse:
+        if neighbour not in rivals.worse or neighbour in broken:
             return None
         end, step = ("lower", levels[0:2]) if place == 0 else ("upper", levels[-2:])
         why = f"the best, {_shown(best)}, is the {end} end, {rivals.gain(neighbour)} over {_shown(neighbour)}"
@@ -235,30 +228,37 @@ def _extended_or_refined(factor: Factor, place: int, rivals: _Rivals) -> Advice 
     below, above = levels[:place], levels[place + 1 :]
     if not (rivals.worse.intersection(below) and rivals.worse.intersection(above)):
         return None
-    middle = (_between(below[-1], best, is_log=is_log), best, _between(best, above[0], is_log=is_log))
+    middle = (_near(best, below[-1], is_log=is_log), best, _near(best, above[0], is_log=is_log))
     gains = f"{rivals.gain(below[-1])} and {rivals.gain(above[0])} over its neighbours"
     why = f"the best, {_shown(best)}, lies inside, {gains}"
     return Advice(factor.key, "refine", middle, why, is_log=is_log)
 
 
 def _values_beyond(step: Sequence[float], downward: bool, *, is_log: bool) -> tuple[float, float]:
-    """Two more values beyond an edge with the spacing of the last step; the farthest last."""
+    """Two more values beyond an edge with the spacing of the last step, by a factor of `_STEP` at most."""
     low, high = step
     if is_log:
-        return (
-            (low * low / high, low * (low / high) ** 2) if downward else (high * high / low, high * (high / low) ** 2)
-        )
+        factor = min(high / low, _STEP)
+        return (low / factor, low / factor**2) if downward else (high * factor, high * factor**2)
     return (2 * low - high, 3 * low - 2 * high) if downward else (2 * high - low, 3 * high - 2 * low)
 
 
-def _between(low: float, high: float, *, is_log: bool) -> float:
-    return math.sqrt(low * high) if is_log else (low + high) / 2
+def _near(best: float, other: float, *, is_log: bool) -> float:
+    """The middle between the best value and a worse one, away from the best by a factor of `_STEP` at most."""
+    if not is_log:
+        return (best + other) / 2
+    return best * min(max(math.sqrt(other / best), 1 / _STEP), _STEP)
 
 
 def _fixed(trials: Trials, factor: Factor, best: Any, rivals: _Rivals, margin: float) -> Advice:
     chosen = _cheapest(trials, factor, [best, *sorted(rivals.close, key=str)])
     if not rivals.close:
         why = f"every other value is worse than {_shown(best)}"
+        if broken := _broken(trials, factor) - {best}:
+            why += f"; {_listed(broken)} collapsed or diverged in every trial, which tells no direction"
+    elif all(one.estimate and one.ties == one.n for one in rivals.differences):
+        chosen = best
+        why = "no effect: all pairs of trials are equal to the last digit"
     elif chosen == best:
         why = f"flat: within {margin:g} of the best, {_shown(best)}: {_listed(rivals.close)}"
     else:
@@ -273,54 +273,62 @@ def _cheapest(trials: Trials, factor: Factor, candidates: Sequence[Any]) -> Any:
     return cheapest if times[cheapest] < _CHEAPER * times[candidates[0]] else candidates[0]
 
 
-def _seeds_needed(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any], rule: _Rule) -> int:
+def _seeds_needed(variance: float, levels: int, rule: _Rule) -> int:
     """Seeds per configuration that show a difference of the margin with 80 % power.
 
     It is that of Student's test of the mean paired difference, by the noise of the seeds and with their degrees of
     freedom (as in `effect`: of all values together, or with two seeds one), at an error of 5 % over all comparisons.
     """
+    normal = NormalDist().inv_cdf(1 - ALPHA / (2 * rule.comparisons)) + NormalDist().inv_cdf(_POWER)
+    seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
+    # Student's quantiles are above the normal ones, so no fewer seeds are enough.
+    while seeds < _MANY and _least(seeds, variance, levels, rule) > rule.margin:
+        seeds += 1
+    return seeds
+
+
+def _least(seeds: int, variance: float, levels: int, rule: _Rule) -> float:
+    """The smallest difference that so many seeds show with 80 % power."""
+    freedom = (levels - 1) * (seeds - 1) if seeds > 2 else 1
+    factors = student.quantile(1 - ALPHA / (2 * rule.comparisons), freedom) + student.quantile(_POWER, freedom)
+    return factors * math.sqrt(variance / seeds)
+
+
+def _variance(trials: Trials, factor: Factor, best: Any, rivals: Collection[Any]) -> float:
+    """The variance of the mean paired difference with one seed, by the noise of the seeds."""
     means = Means.of(trials)
     noise = means.noise if means.noise is not None else float(means.values.var(ddof=1))
     configurations = trials.groups([factor.key], seeds=False)
     at = {level: set(configurations[factor.codes == factor.levels.index(level)].tolist()) for level in (best, *rivals)}
-    shared = min(len(at[best] & at[rival]) for rival in rivals)
-    variance = 2 * noise / max(1, shared)
-    tail = 1 - ALPHA / (2 * rule.comparisons)
-    normal = NormalDist().inv_cdf(tail) + NormalDist().inv_cdf(_POWER)
-    seeds = max(2, math.ceil((normal / rule.margin) ** 2 * variance))
-    while seeds < _MANY:  # Student's quantiles are above the normal ones, so no fewer seeds are enough.
-        freedom = (len(factor.levels) - 1) * (seeds - 1) if seeds > 2 else 1
-        factors = student.quantile(tail, freedom) + student.quantile(_POWER, freedom)
-        if (factors / rule.margin) ** 2 * variance <= seeds:
-            break
-        seeds += 1
-    return seeds
+    return 2 * noise / max(1, min(len(at[best] & at[rival]) for rival in rivals))
 
 
 # Values drawn from a range
 
 
-def _along(factor: Factor, fit: "_Parabola", bends: Sequence[bool], margin: float) -> Advice:
-    """The advice from a fitted parabola; `bends` tells whether its slopes at the lower and upper end are not 0."""
+def _along(factor: Factor, fit: "_Parabola", rule: _Rule) -> Advice:
+    """The advice from a fitted parabola and the intervals of its slopes at both ends."""
     ends = (factor.levels[0], factor.levels[-1])
 
     def advice(kind: str, points: Sequence[float], why: str) -> Advice:
         values = tuple(fit.value(point) for point in points)
         return Advice(factor.key, kind, values, why, is_range=len(values) == 2, is_log=fit.is_log)
 
-    if not fit.p_values:
+    if not fit.is_known:
         return Advice(factor.key, "keep", ends, "too few configurations to judge", is_range=True, is_log=fit.is_log)
     top = fit.top()
-    if fit.reach() <= margin:
-        return advice("fix", (top,), f"flat: over its whole range it changes the metric by less than {margin:g}")
-    (down, down_half), (up, up_half) = fit.slope(-1.0), fit.slope(1.0)
-    is_better_below, is_worse_below = bends[0] and down < 0, bends[0] and down > 0
-    is_better_above, is_worse_above = bends[1] and up > 0, bends[1] and up < 0
+    if fit.reach() <= rule.margin:
+        return advice("fix", (top,), f"flat: over its whole range it changes the metric by less than {rule.margin:g}")
+    (down, down_half), (up, up_half) = (fit.slope(end, rule.comparisons) for end in (-1.0, 1.0))
+    is_better_below, is_worse_below = down < -down_half, down > down_half
+    is_better_above, is_worse_above = up > up_half, up < -up_half
+    beyond = fit.beyond()
     if is_better_above and not is_better_below:
-        return advice("extend", (0.0, 2.0), f"still better at the upper end ({up:+.3g} ±{up_half:.2g} per half range)")
+        why = f"still better at the upper end ({up:+.3g} ±{up_half:.2g} per half range)"
+        return advice("extend", (0.0, beyond), why)
     if is_better_below and not is_better_above:
         why = f"still better at the lower end ({-down:+.3g} ±{down_half:.2g} per half range)"
-        return advice("extend", (-2.0, 0.0), why)
+        return advice("extend", (-beyond, 0.0), why)
     if is_worse_below and is_worse_above:
         return advice("refine", (top - 0.5, top + 0.5), f"best inside, about {fit.value(top):.3g}; both ends are worse")
     return Advice(factor.key, "open", ends, "too noisy to tell a direction", is_range=True, is_log=fit.is_log)
@@ -345,24 +353,19 @@ class _Parabola:
         residual = float(((values - design @ coefficients) ** 2).sum())
         self.shape = sign * coefficients[:2]
         self.covariance = inverse[:2, :2] * residual / max(1, self.freedom)
-        self.quantile = quantile(max(1, self.freedom))
 
     @property
-    def p_values(self) -> tuple[float, ...]:
-        """Of no slope at the lower and at the upper end; none where too few configurations are there to judge."""
-        if self.freedom < FEWEST_FREEDOM:
-            return ()
-        return tuple(self._p(*self.slope(end)) for end in (-1.0, 1.0))
+    def is_known(self) -> bool:
+        """Whether enough configurations are there to judge."""
+        return self.freedom >= FEWEST_FREEDOM
 
-    def slope(self, u: float) -> tuple[float, float]:
-        """How fast the metric improves at `u`, and half the interval of that slope."""
-        return self._linear(np.array([1.0, 2 * u]))
+    def slope(self, u: float, comparisons: int) -> tuple[float, float]:
+        """How fast the metric improves at `u`, and half the interval of that slope, as one of so many comparisons."""
+        return self._linear(np.array([1.0, 2 * u]), comparisons)
 
-    def _p(self, slope: float, half_width: float) -> float:
-        # Without any residual, a slope is either zero or certain.
-        if half_width == 0:
-            return float(slope == 0)
-        return 2 * student.upper(abs(slope) * self.quantile / half_width, self.freedom)
+    def beyond(self) -> float:
+        """How far to extend: by half the range, but at most by a factor of `_STEP`."""
+        return min(2.0, 1.0 + 2 * math.log(_STEP) / (self.high - self.low)) if self.is_log else 2.0
 
     def top(self) -> float:
         """Where in the range the metric is best."""
@@ -373,7 +376,7 @@ class _Parabola:
     def reach(self) -> float:
         """The largest difference between the ends and the middle that the intervals allow."""
         pairs = pairwise((-1.0, 0.0, 1.0, -1.0))
-        found = [self._linear(np.array([b - a, b * b - a * a])) for a, b in pairs]
+        found = [self._linear(np.array([b - a, b * b - a * a]), 1) for a, b in pairs]
         return max(abs(mean) + half for mean, half in found)
 
     def value(self, u: float) -> float:
@@ -384,10 +387,9 @@ class _Parabola:
     def _scaled(self, values: Vector) -> Vector:
         return np.log(values) if self.is_log else values
 
-    def _linear(self, weights: Vector) -> tuple[float, float]:
-        return float(weights @ self.shape), self.quantile * math.sqrt(
-            max(0.0, float(weights @ self.covariance @ weights))
-        )
+    def _linear(self, weights: Vector, comparisons: int) -> tuple[float, float]:
+        error = math.sqrt(max(0.0, float(weights @ self.covariance @ weights)))
+        return float(weights @ self.shape), quantile(max(1, self.freedom), comparisons) * error
 
 
 def _shown(value: Any) -> str:

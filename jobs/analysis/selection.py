@@ -168,10 +168,12 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     places = _rows_by_place(table)
     several = Counter(study for study, *_ in places)
     found: list[CriteriaReport] = []
+    called = data_sets.names(table, data_sets.of_rows(table))
     for (study, data, count), rows in sorted(places.items(), key=lambda one: [*map(str, one[0])]):
-        same = len({other for of, other, _ in places if of == study}) == 1
-        part = f"n_clusters {count}" if same else f"n_clusters {count}, {data}"
-        name = f"{study} ({part})" if several[study] > 1 else study
+        own = [place for place in places if place[0] == study]
+        parts = [f"n_clusters {count}"] if len({of for *_, of in own}) > 1 else []
+        parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
+        name = f"{study} ({', '.join(parts)})" if several[study] > 1 else study
         found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.trials import Factor, Trials, Vector
 
 
@@ -53,8 +54,8 @@ def slices(trials: Trials, key: str, own: Sequence[str]) -> list[Slice]:
     configurations = trials.groups([key, *own], seeds=False)
     factor = trials.factors[key]
     held = {name: one for name, one in trials.factors.items() if name not in {key, *own}}
-    if len(trials.data.levels) > 1 and not key.startswith("data."):
-        held = {"data": trials.data, **held}
+    if len(trials.data.levels) > 1 and not key.startswith(DATA):
+        held = {"data": trials.data} | {name: one for name, one in held.items() if not name.startswith(DATA)}
     order = np.argsort(configurations, kind="stable")
     starts = np.flatnonzero(np.diff(configurations[order], prepend=-1))
     groups = [rows for rows in np.split(order, starts)[1:] if len(set(factor.codes[rows].tolist())) > 1]

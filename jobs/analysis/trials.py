@@ -3,6 +3,7 @@
 `gather(table, metric)` reads them from a results table; `Trials` can be made of plain arrays as well.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,18 +12,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.config.schema import did_you_mean
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import resolution, rounding
-from jobs.analysis.outcomes import lost
+from jobs.analysis.outcomes import lost, reason_code
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM, resolve
+from jobs.results.names import PARAM, may_mean, resolve
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Matrix = NDArray[np.float64]
+GRID = 6
+"""The most values of a number that have one effect each; with more, the effect is a parabola."""
+_IMPORTED = " that varies; {}. A column of an imported table may have another name here: conclus import tells which."
+_BROKEN = frozenset({"COLLAPSED", "DIVERGED", "TOPIC_COLLAPSE"})
+"""Warnings of trials that learned nothing, so that their scores are of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,14 @@ class Trials:
         column: The metric's column, such as `metric.nmi`.
         values: Its value per trial.
         seeds: The seeds; an imported row without one has a level of its own.
-        data: The data set; see `jobs.analysis.data_sets.of_rows`.
+        data: The name of the data set; see `jobs.analysis.data_sets.names`.
         factors: The parameters that tell these trials apart, by dotted key; see `samples.constants`.
         constant: The value of each other parameter, by dotted key.
         seconds: Wall time per trial; NaN if unknown.
         left_out: Number of finished trials without a finite value.
         with_method: Those of `constant` that go with the method.
         lost: Number of trials whose training failed, which have no value; see `jobs.analysis.outcomes.lost`.
+        broken: For each trial, whether it collapsed or diverged, though it has a value; None if none is known to.
     """
 
     column: str
@@ -72,6 +81,7 @@ class Trials:
     left_out: int = 0
     with_method: frozenset[str] = frozenset()
     lost: int = 0
+    broken: NDArray[np.bool_] | None = None
 
     @property
     def plug_ins(self) -> dict[str, tuple[Any, ...]]:
@@ -105,6 +115,7 @@ class Trials:
             self.left_out,
             self.with_method,
             self.lost,
+            None if self.broken is None else self.broken[wanted],
         )
 
     def within_data(self) -> "Trials":
@@ -117,6 +128,17 @@ class Trials:
         means = np.bincount(self.data.codes, self.values) / np.maximum(np.bincount(self.data.codes), 1)
         factors = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
         return replace(self, values=self.values - means[self.data.codes], factors=factors)
+
+    def by_data_set(self, *keys: str) -> "Trials":
+        """The trials with the data set in place of these parameters of it, and without its other parameters.
+
+        An option of several data sets, such as the name of the library that they are of, tells no two of them apart.
+        With one data set, or for other parameters, they stay as they are.
+        """
+        if len(np.unique(self.data.codes)) < 2 or not any(key.startswith(DATA) for key in keys):
+            return self
+        rest = {key: factor for key, factor in self.factors.items() if not key.startswith(DATA)}
+        return replace(self, factors=rest | {key: replace(self.data, key=key) for key in keys if key.startswith(DATA)})
 
     def limits(self) -> list[str]:
         """Sentences on what any conclusion from these trials leaves open."""
@@ -251,7 +273,14 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         left_out=int(finished.sum() - there.sum()),
         with_method=with_method,
         lost=sum(lost(table)),
+        broken=np.array([_is_broken(text) for text in _picked(table, "reason", there)], bool)
+        if "reason" in table.column_names
+        else None,
     )
+
+
+def _is_broken(reason: str | None) -> bool:
+    return not _BROKEN.isdisjoint(reason_code(one) for one in (reason or "").split("; "))
 
 
 def lost_note(count: int) -> str:
@@ -270,6 +299,11 @@ def param_key(name: str, trials: Trials) -> str:
     """
     columns = [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)]
     plug_in = f"{PARAM}{name.removeprefix(PARAM)}.name"
+    if plug_in not in columns and not any(
+        may_mean(name.removeprefix(PARAM), one.removeprefix(PARAM)) for one in columns
+    ):
+        near = did_you_mean(name, [ending for one in columns for ending in (one, one.rpartition(".")[2])])
+        raise UserError(f"There is no parameter {name!r}{near or _IMPORTED.format(_listed(trials.factors))}")
     column = plug_in if plug_in in columns else resolve(name, columns)
     key = column.removeprefix(PARAM)
     if key in trials.constant:
@@ -288,6 +322,36 @@ def factor_of(key: str, values: Sequence[Any]) -> Factor:
     levels = tuple(sorted(there, key=lambda value: (isinstance(value, str), value)))
     places: dict[Any, int] = {level: place for place, level in enumerate(levels)} | {None: -1}
     return Factor(key, levels, np.array([places[value] for value in values], np.int64))
+
+
+def log_spaced(levels: Sequence[Any]) -> bool:
+    """Whether numbers are spaced by ratios rather than differences; two are if one is at least twice the other."""
+    if not all(isinstance(level, int | float) and level > 0 for level in levels) or len(levels) < 2:
+        return False
+    if len(levels) == 2:
+        return levels[1] >= 2 * levels[0]
+    return _unevenness([math.log(level) for level in levels]) < _unevenness(levels)
+
+
+def _unevenness(levels: Sequence[float]) -> float:
+    steps = np.diff(np.array(levels, np.float64))
+    return float(steps.std() / steps.mean())
+
+
+def basis(factor: Factor) -> Matrix:
+    """Centred columns that span a parameter's effects; rows without a value are zero. A single value has no columns."""
+    there = factor.codes >= 0
+    levels, codes = np.unique(factor.codes[there], return_inverse=True)
+    if len(levels) < 2:
+        return np.zeros((len(there), 0))
+    if factor.is_number and len(levels) > GRID:
+        ranks = 2 * codes / (len(levels) - 1) - 1
+        own = np.stack([ranks, ranks**2], axis=1)
+    else:
+        own = np.eye(len(levels))[codes][:, 1:]
+    columns = np.zeros((len(there), own.shape[1]))
+    columns[there] = own - own.mean(axis=0)
+    return columns
 
 
 def combined(columns: Sequence[Codes], count: int) -> Codes:
@@ -313,7 +377,10 @@ def _picked(table: pa.Table, name: str, there: NDArray[np.bool_]) -> list[Any]:
 
 
 def _data(table: pa.Table, there: NDArray[np.bool_]) -> list[str]:
-    return [one for one, wanted in zip(data_sets.of_rows(table), there, strict=True) if wanted]
+    """The name of each trial's data set, no two of which are equal."""
+    found = data_sets.of_rows(table)
+    names = data_sets.names(table, found)
+    return [names[one] for one, wanted in zip(found, there, strict=True) if wanted]
 
 
 def _listed(factors: Mapping[str, Factor]) -> str:

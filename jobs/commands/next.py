@@ -16,6 +16,8 @@ from jobs.present.tables import duration
 from jobs.results.storage import Place, Remote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.analysis.trials import Trials
     from jobs.planning.next_study import Proposal
 
@@ -65,7 +67,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     trials, mode = inputs.finished_trials([results], [study_name(folder)], where, (metric, mode))
     above = results if isinstance(folder, Remote) else str(folder.parent)
     proposal = _proposal(folder, above, trials, mode, margin)
-    _say(proposal, trials)
+    _say(proposal, trials, _on_constraints(results, study_name(folder), where, [one.key for one in proposal.advice]))
     if out is None:
         click.echo("--out next.yaml writes this study.")
     else:
@@ -87,10 +89,20 @@ def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: fl
     return propose(base_study(folder), advise(trials, mode, margin), results, MOST_SEEDS)
 
 
-def _say(proposal: Proposal, trials: Trials) -> None:
+def _on_constraints(results: str, study: str, where: str, advised: Sequence[str]) -> list[str]:
+    from jobs.planning.next_study import on_constraints
+
+    aims = inputs.chosen_aims([results], [study])
+    if not aims.limits:
+        return []
+    columns = ["param.*", "data_hash", *aims.columns]
+    return on_constraints(inputs.rows([results], where=where, studies=[study], columns=columns).table, aims, advised)
+
+
+def _say(proposal: Proposal, trials: Trials, notes: Sequence[str]) -> None:
     from jobs.planning.next_study import sentence
 
-    lines = [sentence(one) for one in proposal.advice]
+    lines = [*(sentence(one) for one in proposal.advice), *notes]
     lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]
     for line in lines:
         click.echo(textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False))

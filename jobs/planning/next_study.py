@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from core.config import trial as trial_config
 from core.config.schema import Mistakes
 from core.errors import UserError
+from jobs.analysis import data_sets, pareto
+from jobs.analysis.pareto import Aims
 from jobs.planning import plan as planning
 from jobs.results import records
 from jobs.results.layout import STUDY_JSON, existing
+from jobs.results.names import PARAM
 from jobs.results.storage import Place
 from jobs.study import keys, space, trust, yaml_document
 from jobs.study import study as studies
@@ -23,6 +26,8 @@ from jobs.study.plug_ins import plug_in_files
 from jobs.study.space import Range, Values
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.analysis.next_step import Advice
 
 _POINTS = 5
@@ -98,6 +103,40 @@ def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_s
     text = "".join(f"# {line}\n" for line in ["Proposed by conclus next from the results:", *map(sentence, advice)])
     text += yaml_document.write(content)
     return _counted(text, studies.parse(text, "the next study", Path()), advice, results)
+
+
+def on_constraints(table: pa.Table, aims: Aims, advised: Collection[str]) -> list[str]:
+    """A sentence on the constraints of the study, which advice on one metric does not know, if any are broken.
+
+    Args:
+        table: The rows of the study, with its parameters and `aims.columns`.
+        aims: What the study asks for.
+        advised: The parameters that the advice is on.
+    """
+    by_value: dict[str, dict[Any, list[bool]]] = {}
+    for _, rows in data_sets.split(table):
+        standings = pareto.judge(rows, replace(aims, metrics={}))
+        keys = zip(rows["study"].to_pylist(), rows["config_key"].to_pylist(), strict=True)
+        broken = [standings[key].feasible is False for key in keys]
+        for name in (one for one in rows.column_names if one.removeprefix(PARAM) in advised):
+            found = by_value.setdefault(name.removeprefix(PARAM).removesuffix(".name"), {})
+            for value, is_broken in zip(rows[name].to_pylist(), broken, strict=True):
+                found.setdefault(value, []).append(is_broken)
+    alone = {
+        key: [
+            f"{value:.4g}" if isinstance(value, float) else str(value)
+            for value, broken in found.items()
+            if value is not None and all(broken)
+        ]
+        for key, found in by_value.items()
+        if not all(all(broken) for broken in found.values())
+    }
+    told = "; ".join(f"{key} {', '.join(values)}" for key, values in alone.items() if values)
+    if not told and not any(any(broken) for found in by_value.values() for broken in found.values()):
+        return []
+    limits = ", ".join(f"{name} {pareto.bounds(one)}" for name, one in aims.limits.items())
+    said = f"This advice does not know the study's constraints ({limits})"
+    return [f"{said}; no configuration that was run keeps them with: {told}." if told else f"{said}."]
 
 
 def sentence(one: Advice) -> str:

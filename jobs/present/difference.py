@@ -16,6 +16,7 @@ from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 
 _SHOWN = 20
+_SAME = "No parameter, data, code or package changed from A to B"
 
 
 def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:
@@ -27,7 +28,7 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
     parts = [
         _title(f"A: {here}, B: {there}", fmt, 2),
         "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
-        _title("Changed from A to B" if found.changes else "Nothing else changed from A to B", fmt, 3),
+        _title("Changed from A to B" if found.changes else _SAME, fmt, 3),
         _changes_sheet(found).render(fmt, width) if found.changes else "",
         _title(f"{said(metric)} of the {counted(len(found.pairs), 'configuration')} in both", fmt, 3)
         if found.pairs
@@ -43,7 +44,12 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
     """Sentences on what the numbers mean, and on the number of configurations in A and B."""
     here, there = len(found.only_before), len(found.only_after)
     counts = f"{counted(len(found.pairs), 'configuration')} in both, {here} only in A, {there} only in B."
+    if not found.pairs:
+        return [f"{counts} So nothing can be compared.", *_origins(found)]
     lines = [counts, f"Compared by {metric} ({better} is better): B - A seed by seed, mean with 95 % interval."]
+    known = sum(pair.half_width is not None for pair in found.pairs)
+    if known > 1:
+        lines.append(f"The intervals of the {known} configurations hold together: each is corrected (Bonferroni).")
     if found.overall and found.overall.half_width is not None:
         lines.append(_overall(found.overall))
     verdicts = {pair.verdict for pair in found.pairs}
@@ -51,11 +57,15 @@ def notes(found: Difference, metric: str, better: str) -> list[str]:
         lines.append("= no difference shown: the interval says how large one could still be.")
     if "?" in verdicts:
         lines.append(f"? no difference shown over fewer than {ENOUGH_SEEDS} shared seeds: too few to say.")
-    if found.lost:
-        lines.append(lost_note(found.lost))
-    if found.imported:
-        lines.append(f"{counted(found.imported, 'row', 'are')} imported and unverified.")
-    return lines
+    if found.equal:
+        configurations = counted(found.equal, "configuration", "have")
+        lines.append(f"{configurations} the same scores in A and B to the last digit: they were trained alike.")
+    return [*lines, *_origins(found)]
+
+
+def _origins(found: Difference) -> list[str]:
+    lines = [lost_note(found.lost)] if found.lost else []
+    return [*lines, *[f"{counted(found.imported, 'row', 'are')} imported and unverified."] * (found.imported > 0)]
 
 
 def _overall(found: Estimate) -> str:

@@ -129,7 +129,8 @@ def _compared(found: Effect) -> str:
     return (
         f"Each value against {against}, over pairs equal in everything else"
         + (f"; 95 % intervals for {_scope(known)}" if known else "")
-        + "; verdicts corrected for all comparisons (Holm, 5 %)."
+        + (f", corrected for the {len(known)} comparisons (Bonferroni)" if len(known) > 1 else "")
+        + ". A difference is shown where its interval leaves out 0."
     )
 
 

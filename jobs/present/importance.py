@@ -5,6 +5,7 @@ from typing import Any
 
 from core.errors import counted
 from jobs.analysis import intervals
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Contrast, Interaction
 from jobs.analysis.scores import metric_name
@@ -30,6 +31,11 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
         "A share is what the row explains beyond all other parameters, for the configurations that were run; verdicts "
         "use Holm's correction (5 %)."
     )
+    if any(one.verdict.startswith("not shown to matter") for one in found.parameters):
+        blocks.append(
+            "Not shown to matter here: conclus effect may still show a difference of two values of that parameter. It "
+            "compares trials that are equal in everything else, so it often sees smaller differences."
+        )
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
@@ -87,21 +93,26 @@ def interaction_text(found: Interaction, fmt: str, width: int | None) -> str:
     if found.refusal:
         blocks.append(found.refusal)
     else:
+        known = sum(one.estimate is not None and one.estimate.p is not None for one in found.contrasts)
         blocks.append(
             f"How much more a step of {first} gains after a step of {second}, for trials equal in everything else and "
-            "for the configurations that were run:"
+            "for the configurations that were run; 95 % intervals"
+            + (f", corrected for the {known} comparisons (Bonferroni):" if known > 1 else ":")
         )
-        blocks.append(contrasts_sheet(found).render(fmt, width))
+        if any(one.n for one in found.contrasts):
+            blocks.append(contrasts_sheet(found).render(fmt, width))
+        if empty := sum(not one.n for one in found.contrasts):
+            blocks.append(
+                f"{counted(empty, 'pair')} of steps cannot be compared: no four trials with them are equal in all else."
+            )
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
 def heat_map(found: Interaction, *, shades: bool = True) -> Sheet:
     """The metric's mean, shade and number of trials in every cell."""
     rows, columns = found.levels
-    values = [cell.mean for cell in found.cells.values()]
-    low, high = min(values), max(values)
     texts = [
-        [tables.cell_text(value), *(_cell(found, (i, j), (low, high), shades=shades) for j in range(len(columns)))]
+        [tables.cell_text(value), *(_cell(found, (i, j), shades=shades) for j in range(len(columns)))]
         for i, value in enumerate(rows)
     ]
     return Sheet([Column(""), *(Column(tables.cell_text(value)) for value in columns)], texts)
@@ -112,7 +123,7 @@ def contrasts_sheet(found: Interaction) -> Sheet:
     names = labels(found.keys)
     columns = [Column(names[key], right=False) for key in found.keys]
     columns += [Column("difference of differences", right=False), Column("n"), Column("verdict", right=False)]
-    return Sheet(columns, [_contrast_cells(one) for one in found.contrasts])
+    return Sheet(columns, [_contrast_cells(one) for one in found.contrasts if one.n])
 
 
 def interaction_rows(found: Interaction) -> Sheet:
@@ -137,7 +148,8 @@ def _importance_headline(found: Importance) -> str:
 def _map_headline(found: Interaction, first: str, second: str) -> str:
     return (
         f"{metric_name(found.column)}: {first} down, {second} across; n in brackets, {_EMPTY} not run; "
-        f"{_SHADES[0]} lowest to {_SHADES[-1]} highest quarter of the range."
+        f"{_SHADES[0]} lowest to {_SHADES[-1]} highest quarter of the range"
+        + (" of a data set." if any(key.startswith(DATA) for key in found.keys) else ".")
     )
 
 
@@ -160,15 +172,23 @@ def _bar(share: float) -> str:
     return "█" * round(share * _BAR)
 
 
-def _cell(found: Interaction, place: tuple[int, int], ends: tuple[float, float], *, shades: bool) -> str:
+def _ends_beside(found: Interaction, place: tuple[int, int]) -> tuple[float, float]:
+    """The lowest and highest mean of the cells that this one is compared with: of one data set only."""
+    sides = [side for side, key in enumerate(found.keys) if key.startswith(DATA)]
+    values = [cell.mean for at, cell in found.cells.items() if all(at[side] == place[side] for side in sides)]
+    return min(values), max(values)
+
+
+def _cell(found: Interaction, place: tuple[int, int], *, shades: bool) -> str:
     cell = found.cells.get(place)
     if cell is None:
         return _EMPTY
     text = f"{intervals.plus_minus(cell.mean, None)} ({cell.n})"
     if not shades:
         return text
-    low, high = ends
-    part = (cell.mean - low) / (high - low) if high > low else 0.0
+    low, high = _ends_beside(found, place)
+    # The same scores in another order may have means that differ in their last bit.
+    part = 0.0 if math.isclose(low, high, rel_tol=1e-9) else (cell.mean - low) / (high - low)
     shade = _SHADES[min(len(_SHADES) - 1, math.floor(part * len(_SHADES)))]
     return f"{shade} {text}"
 

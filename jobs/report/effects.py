@@ -27,7 +27,8 @@ _SLICES = 150
 _DRAWN = "95 % interval"
 _EXPLAINED = """\
 The compared trials are equal in everything else, also in seed and data. Triangle: better. Cross: worse. Circle: no
-difference shown (Holm over one parameter's comparisons, 5 %). Dotted line: zero difference. All tables share one scale.
+difference shown. Intervals are corrected for one parameter's comparisons (Bonferroni): a difference is shown where its
+interval leaves out 0, the dotted line. All tables share one scale.
 In the drawings, a thin line is one setting of the other parameters. The thick line is the mean of all settings that
 have every value. Where the values are words, dots and diamonds stand for these lines, as words have no order. Without
 diamonds, dots are trials whose other settings differ too, so they cannot be compared directly."""

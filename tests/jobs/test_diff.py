@@ -59,7 +59,9 @@ def test_paired_differences_are_students_over_shared_seeds(tmp_path):
         wanted = [rows[1][rate, seed] - rows[0][rate, seed] for seed in (1, 2, 3)]
         assert pair.seeds == 3
         assert pair.difference == pytest.approx(mean(wanted))
-        assert pair.half_width == pytest.approx(student.ppf(0.975, 2) * stdev(wanted) / 3**0.5)
+        # The intervals of the two configurations hold together.
+        assert pair.half_width == pytest.approx(student.ppf(1 - 0.025 / 2, 2) * stdev(wanted) / 3**0.5)
+        assert (abs(pair.difference) > pair.half_width) == (pair.verdict != "=")
     assert [pair.verdict for pair in found.pairs] == ["better", "="]
     assert [pair.verdict for pair in compared(a, b, mode="min").pairs] == ["worse", "="]
     assert [pair.verdict for pair in compared(b, a).pairs] == ["worse", "="]
@@ -151,7 +153,7 @@ def test_a_false_alarm_is_rare_over_many_configurations(repeats):
         rates = [1 + repeat + i / 100 for i in range(10)]
         a, b = (to_table(list(attempts(side, rates=rates))) for side in "ab")
         alarms += any(pair.verdict != "=" for pair in difference(a, b, "nmi", "max").pairs)
-    # Holm: at most 0.05; the noise is seeded.
+    # Bonferroni: at most 0.05; the noise is seeded.
     assert alarms / comparisons <= highest(0.05, comparisons, ordinary=0.2)
 
 
@@ -211,3 +213,32 @@ def test_a_metric_that_is_not_there_is_refused(command, tmp_path):
     code, _, err = command("diff", a, a, "--metric", "nni")
     assert code == 2
     assert "did you mean 'nmi'?" in err
+
+
+def test_nothing_in_common_is_told(command, tmp_path):
+    said = command("diff", fill(tmp_path / "a", rates=(1,)), fill(tmp_path / "b", rates=(2, 3)))[1]
+    assert "0 configurations in both, 1 only in A, 2 only in B. So nothing can be compared." in said
+    assert "Compared by" not in said
+
+
+def test_equal_and_failed_configurations_are_told(command, tmp_path):
+    """A value whose training failed with every seed is no `?`: there is nothing to be gained by more seeds."""
+    a, b = (fill(tmp_path / side, rates=(1, 2)) for side in "ab")
+    fill(tmp_path / "a", rates=(3,), study="t")
+    for folder in "ab":
+        fill(tmp_path / folder, rates=(4,), study="u", status="failed", reason="DIVERGED: the loss is NaN")
+    fill(tmp_path / "b", rates=(3,), study="t", status="failed", reason="DIVERGED: the loss is NaN")
+    found = compared(a, b)
+    verdicts = {pair.params["optimiser.learning_rate"]: pair.verdict for pair in found.pairs}
+    assert (verdicts[3], verdicts[4]) == ("failed in B", "failed in both")
+    same = command("diff", a, a)[1]
+    assert "3 configurations have the same scores in A and B to the last digit: they were trained alike." in same
+    assert (
+        "to the last digit"
+        not in command("diff", fill(tmp_path / "c", rates=(1,)), fill(tmp_path / "d", rates=(1,)))[1]
+    )
+
+
+def test_rounding_is_in_both_sides_of_a_difference():
+    (pair,) = _pairs([({}, dict.fromkeys(range(3), 0.80), dict.fromkeys(range(3), 0.81))], "max")
+    assert pair.half_width == pytest.approx(student.ppf(0.975, 2) * (2 * 0.01**2 / 12 / 3) ** 0.5)

@@ -51,8 +51,11 @@ def found(values, key="rate", mode="max", metric="nmi", **changes):
     return effect(gather(to_table(attempts(values, metric=metric, **changes)), metric), key, mode)
 
 
-def by_hand(values, low, high):
-    """The widest interval of a complete grid by scipy, and its p-value; `values` are level x configuration x seed."""
+def by_hand(values, low, high, comparisons=1):
+    """The widest interval of a complete grid by scipy, and its p-value; `values` are level x configuration x seed.
+
+    Both are corrected for the number of comparisons (Bonferroni).
+    """
     levels, _, seeds = values.shape
     pairs = values[high] - values[low]
     spreads = [(values[i] - values[j]).mean(axis=0).var(ddof=1) for i, j in combinations(range(levels), 2)]
@@ -64,8 +67,10 @@ def by_hand(values, low, high):
     both = a + b - pairs.var(ddof=1) / pairs.size, (a + b) ** 2 / (a**2 / m + b**2 / n)
     errors = [by_configuration, by_seed, both]
     return (
-        max(stats.t.ppf(0.975, freedom) * max(0, square) ** 0.5 for square, freedom in errors),
-        max(2 * stats.t.sf(abs(pairs.mean()) / square**0.5, freedom) for square, freedom in errors if square > 0),
+        max(stats.t.isf(0.025 / comparisons, freedom) * max(0, square) ** 0.5 for square, freedom in errors),
+        min(
+            1, comparisons * max(2 * stats.t.sf(abs(pairs.mean()) / v**0.5, freedom) for v, freedom in errors if v > 0)
+        ),
     )
 
 
@@ -81,7 +86,7 @@ def test_neighbours_are_compared_over_pairs_that_are_equal_in_everything_else(se
     assert [(one.low, one.high) for one in result.differences] == [(0.1, 0.2), (0.2, 0.4)]
     for one, (low, high) in zip(result.differences, pairwise(range(3)), strict=True):
         pairs = values[high] - values[low]
-        half_width, p = by_hand(values, low, high)
+        half_width, p = by_hand(values, low, high, 2)
         assert one.estimate.mean == pytest.approx(pairs.mean())
         assert (one.estimate.half_width, one.estimate.p) == (pytest.approx(half_width), pytest.approx(p))
         assert (one.n, one.wins, one.losses) == (4 * seeds, (pairs > 0).sum(), (pairs < 0).sum())
@@ -104,7 +109,23 @@ def test_every_pair_is_compared_without_a_correction_and_the_best_with_one_over_
     ]
     told = against(trials, "rate", "max", 0.2)
     assert [(one.low, one.high) for one in told] == [(0.2, 0.1), (0.2, 0.4)]
-    assert [one.estimate.p for one in told] == pytest.approx([pairs[0].estimate.p, pairs[2].estimate.p])
+    by_three = [by_hand(noise, low, high, 3) for low, high in [(0, 1), (1, 2)]]
+    assert [(one.estimate.half_width, one.estimate.p) for one in told] == [pytest.approx(one) for one in by_three]
+
+
+@pytest.mark.parametrize("configurations", [1, 2, 5])
+def test_a_difference_is_shown_just_where_its_printed_interval_leaves_out_zero(configurations):
+    """Over many effects near the limit, so that a verdict by any other correction than the interval's would differ."""
+    rng, widths = np.random.default_rng(configurations), tuple(range(configurations))
+    verdicts = set()
+    for size in np.geomspace(0.01, 1, 30):
+        noise = rng.normal(0, 0.1, (3, configurations, 4)) + np.array([0, size, 3 * size])[:, None, None]
+        at = dict(zip((0.1, 0.2, 0.4), noise.tolist(), strict=True))
+        made = found(grid(lambda r, w, s, at=at: at[r][w][s], widths=widths, seeds=range(4)))
+        for one in made.differences:
+            assert (abs(one.estimate.mean) > one.estimate.half_width) == (one.verdict in {"better", "worse"})
+            verdicts.add(one.verdict)
+    assert {"better", "no difference shown"} <= verdicts
 
 
 def test_a_seed_that_favours_a_value_everywhere_is_one_observation():
@@ -363,7 +384,8 @@ def test_the_command_shows_differences_values_and_slices_in_eighty_columns(resul
     assert "Effect of rate on nmi, over 24 finished trials; the larger the better." in out
     assert re.search(r"^ 0\.1 +0\.2 .* 8 +8/0/0 +better$", out, re.MULTILINE)
     said = " ".join(out.split())
-    assert "intervals for the configurations that were run, the wider of those by configuration and by seed; v" in said
+    assert "for the configurations that were run, the wider of those by configuration and by seed, corrected" in said
+    assert "corrected for the 2 comparisons (Bonferroni). A difference is shown where its interval leaves" in said
     assert "rate at width = 1" in out
     assert "rate at width = 2" not in out
     assert "3 more slices: " in out
@@ -411,3 +433,9 @@ def test_a_wrong_name_is_one_line(results, command):
     code, _, err = command("effect", results, "widht")
     assert (code, err.count("\n")) == (2, 1)
     assert "did you mean 'width'?" in err
+
+
+def test_an_unknown_parameter_is_told_with_those_that_vary(results, command):
+    code, _, err = command("effect", results, "tau")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "There is no parameter 'tau' that varies; rate and width do." in err

@@ -381,3 +381,50 @@ def test_a_wrong_metric_gets_a_suggestion(results, command):
 def test_two_names_of_one_parameter_are_refused(results, command):
     code, _, err = command("interaction", results, "rate", "rate")
     assert (code, "name two parameters" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "missing"),
+    [
+        ([[5], [1], [1], [1], [1], [1]], 0.0),
+        ([[10], [1], [1], [1], [1]], 0.0),
+        ([[3] * 6] * 6, 0.7),
+        ([[3] * 5] * 5, 0.5),
+    ],
+)
+def test_configurations_that_were_run_once_are_no_observations_of_noise(counts, missing, repeats):
+    """Nothing has an effect; few configurations have more than one seed, so little is known of the noise."""
+    rng, studies, false = np.random.default_rng(7), repeats(150), 0
+    for _ in range(studies):
+        rows = [
+            (i, j, seed)
+            for i, row in enumerate(counts)
+            for j, count in enumerate(row)
+            for seed in range(count)
+            if rng.random() >= missing
+        ]
+        params = [{"a": str(i), "b": str(j)} if missing else {"a": str(i)} for i, j, _ in rows]
+        found = importance(trials(params, rng.normal(0.5, 0.01, len(rows)), seeds=[seed for *_, seed in rows]))
+        false += any(one.verdict == "matters" for one in (*found.parameters, *found.interactions))
+    assert false / studies <= highest(0.05, studies, ordinary=0.1)
+
+
+def test_rounded_values_that_do_not_differ_between_seeds_tell_little_of_the_noise():
+    """Three configurations at .80, .81 and .80 with every seed: `effect` shows no difference, and nothing matters."""
+    rows = [{"method.name": name} for name in ("cc", "tcl", "propos") for _ in range(3)]
+    values = [0.81 if row["method.name"] == "tcl" else 0.80 for row in rows]
+    made = trials(rows, values, seeds=[0, 1, 2] * 3)
+    found = importance(made)
+    assert [one.verdict for one in found.parameters] == ["not shown to matter"]
+    assert {one.verdict for one in effect(made, "method.name", "max").differences} == {"no difference shown"}
+    assert any("rounding to 0.01" in note for note in found.notes)
+    exact = trials(rows, [v + 1e-5 * seed for v, seed in zip(values, [1, 2, 3] * 3, strict=True)], seeds=[0, 1, 2] * 3)
+    assert not any("rounding" in note for note in importance(exact).notes)
+
+
+def test_an_effect_in_one_of_two_seeds_is_not_shown_to_matter():
+    """Two seeds have an error by seed, too: by the configurations alone, this would be a clear effect."""
+    values, steps = np.random.default_rng(0).normal(0, 0.1, (2, 8, 2)), np.array([0, 1.5])[:, None, None]
+    assert {one.keys: one.verdict for one in importance(grid(values + steps)).parameters}["a",] == "matters"
+    values[1, :, 0] += 3
+    assert {one.keys: one.verdict for one in importance(grid(values)).parameters}["a",] == "not shown to matter"

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -109,7 +111,75 @@ def test_the_seeds_that_are_asked_for_are_the_fewest_with_80_percent_power():
 
     assert one.kind == "noisy"
     assert power(one.seeds - 1) < 0.8 <= power(one.seeds)
-    assert f"about {one.seeds} seeds can show a difference of 0.05, 10 are proposed" in one.why
+    (seen,) = re.findall(
+        f"about {one.seeds} seeds can show a difference of 0.05, the 10 that are proposed one of (.+)", one.why
+    )
+    critical = stats.t.ppf(1 - 0.05 / comparisons / 2, 9)
+    assert stats.nct.sf(critical, 9, float(seen) / math.sqrt(2 * variance / 40)) == pytest.approx(0.8, abs=0.05)
+
+
+def two_rates(rates, scores, broken):
+    """Two or more rates over four widths and three seeds, with a score and a state for each rate."""
+    rows = list(product(rates, range(4), range(3)))
+    rng = np.random.default_rng(0)
+    values = np.array([scores[rates.index(rate)] for rate, *_ in rows]) + rng.normal(0, 1e-3, len(rows))
+    factors = {
+        "rate": factor_of("rate", [row[0] for row in rows]),
+        "width": factor_of("width", [str(row[1]) for row in rows]),
+    }
+    data, seed = factor_of("data", ["d"] * len(rows)), factor_of("seed", [row[2] for row in rows])
+    states = np.array([broken[rates.index(rate)] for rate, *_ in rows])
+    return Trials("metric.nmi", values, seed, data, factors, {}, np.ones(len(rows)), broken=states)
+
+
+def test_a_range_is_extended_by_a_factor_of_ten_at_most_and_not_away_from_a_failure():
+    far = decide(two_rates((1e-3, 1e6), (0.6, 0.2), (False, False)), "rate", "max", 0.01)
+    assert (far.kind, far.values) == ("extend", pytest.approx((1e-3, 1e-4, 1e-5)))
+    near = decide(two_rates((1e-3, 2e-3), (0.6, 0.2), (False, False)), "rate", "max", 0.01)
+    assert (near.kind, near.values) == ("extend", pytest.approx((1e-3, 5e-4, 2.5e-4)))
+    failed = decide(two_rates((1e-3, 1e6), (0.6, 0.0), (False, True)), "rate", "max", 0.01)
+    assert (failed.kind, failed.values) == ("fix", (1e-3,))
+    assert "1e+06 collapsed or diverged in every trial, which tells no direction" in failed.why
+    inside = decide(two_rates((1e-4, 1e-3, 1e6), (0.2, 0.6, 0.0), (False, False, True)), "rate", "max", 0.01)
+    assert (inside.kind, inside.values) == ("refine", pytest.approx((10**-3.5, 1e-3, 1e-2)))
+
+
+def test_a_drawn_range_is_extended_by_a_factor_of_ten_at_most():
+    rng = np.random.default_rng(0)
+    rates = 10 ** rng.uniform(-9, 0, 40)
+    ones = factor_of("seed", [0] * 40)
+    factors = {"rate": factor_of("rate", rates.tolist())}
+    values = np.log10(rates) / 100 + rng.normal(0, 1e-3, 40)
+    one = decide(Trials("metric.nmi", values, ones, ones, factors, {}, np.ones(40)), "rate", "max", 0.01)
+    assert (one.kind, one.values[1]) == ("extend", pytest.approx(10 * rates.max()))
+
+
+def test_a_value_that_is_left_out_is_named():
+    made = two_rates((1e-3, 1e-2, 1e-1), (0.6, 0.5995, 0.1), (False, False, False))
+    factors = {"rate": replace(made.factors["rate"], levels=("a", "b", "c")), "width": made.factors["width"]}
+    one = decide(replace(made, factors=factors), "rate", "max", 1e-5)
+    assert (one.kind, one.values) == ("noisy", ("a", "b"))
+    assert "; worse and left out: c;" in one.why
+
+
+def test_a_worse_value_on_one_side_alone_is_no_reason_to_refine():
+    one = decide(two_rates((1e-3, 1e-2, 1e-1), (0.1, 0.6, 0.5995), (False, False, False)), "rate", "max", 1e-5)
+    assert (one.kind, one.values) == ("noisy", (1e-2, 1e-1))
+
+
+def test_a_twentieth_less_time_is_no_reason_to_take_another_value():
+    made = two_rates((1e-3, 1e-2), (0.6, 0.601), (False, False))
+    for seconds, value in ((9.5, 1e-2), (8.5, 1e-3)):
+        timed = replace(made, seconds=np.repeat([seconds, 10.0], 12))
+        assert decide(timed, "rate", "max", 0.5).values == (value,)
+
+
+def test_equal_trials_are_no_reason_to_prefer_the_cheaper_value():
+    made = two_rates((1e-3, 1e-2), (0, 0), (False, False))
+    equal = replace(made, values=np.tile(made.values[:12], 2), seconds=np.repeat([10.0, 1.0], 12))
+    one = decide(equal, "rate", "max", 0.01)
+    assert (one.kind, one.values) == ("fix", (1e-3,))
+    assert one.why == "no effect: all pairs of trials are equal to the last digit"
 
 
 def test_where_more_seeds_are_no_remedy_none_are_asked_for():
@@ -283,3 +353,17 @@ def test_of_several_studies_one_is_named(results, command):
     code, _, err = command("next", results)
     assert (code, "has several studies, demo, other: choose one with --study NAME" in err) == (2, True)
     assert command("next", results, "--study", "demo")[0] == 0
+
+
+def test_values_that_break_a_constraint_of_the_study_are_told(results, command):
+    """The advice goes by one metric; what else the study asks for is said, with the values that cannot give it."""
+    file = results / "study=demo" / "study.json"
+    content = json.loads(file.read_text())
+    told = []
+    for limit in (0.0, 1.32):
+        content["select"]["constraints"] = {"nmi": {"at_least": limit}}
+        file.write_text(json.dumps(content))
+        told.append(" ".join(command("next", results)[1].split()))
+    assert "constraints" not in told[0]
+    assert "This advice does not know the study's constraints (nmi at least 1.32); no configuration" in told[1]
+    assert re.search(r"keeps them with: [^:]*method\.threshold [^;]*0\.9[.;]", told[1])

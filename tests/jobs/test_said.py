@@ -391,7 +391,41 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: effects(Study(without(scores(3, 3, 2), (0, 0, 0)), reasons={(0, 0, 0): LOST})),
             lambda: effects(Study(without(scores(3, 3, 2), (0, 0, 0)), reasons={(0, 0, 0): DEAD})),
         ),
+        (
+            "The means are over several data sets, so they mix their scores",
+            lambda: effects(
+                Study(scores(3, 3, 2)),
+                params=lambda one: one.params | {"data.name": f"d{one.params[DECAY]}"},
+                data_hash=lambda one: f"{one.params[DECAY]}",
+            ),
+            lambda: effects(Study(scores(3, 3, 2))),
+        ),
+        (
+            "All pairs of 1 and 2 are equal to the last digit: it had no effect in these trials.",
+            lambda: effects(Study(np.tile(scores(1, 3, 2), (2, 1, 1)))),
+            lambda: effects(Study(scores(2, 3, 2))),
+        ),
+        (
+            "corrected for the 2 comparisons (Bonferroni). A difference is shown",
+            lambda: effects(Study(scores(3, 3, 2))),
+            lambda: effects(Study(scores(2, 3, 2))),
+        ),
         # Importance and interactions
+        (
+            "Not shown to matter here: conclus effect may still show a difference",
+            lambda: importances(Study(scores(3, 3, 2))),
+            lambda: importances(Study(planted(4, 4, 5)[:, :1])),
+        ),
+        (
+            "4 pairs of steps cannot be compared: no four trials with them are equal in all else.",
+            lambda: cells(Study(without(scores(3, 3, 2), (1, 1)))),
+            lambda: cells(Study(scores(3, 3, 2))),
+        ),
+        (
+            "95 % intervals, corrected for the 4 comparisons (Bonferroni):",
+            lambda: cells(Study(scores(3, 3, 3))),
+            lambda: cells(Study(scores(2, 2, 2))),
+        ),
         (
             "too few for",
             lambda: importances(Study(without(scores(2, 2, 1), (0, 0)))),
@@ -439,7 +473,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         ),
         # Two sets of results
         (
-            "Nothing else changed from A to B",
+            "No parameter, data, code or package changed from A to B",
             lambda: diff(TWO, TWO),
             lambda: diff(TWO, replace(TWO, also={"epochs": 3})),
         ),
@@ -448,7 +482,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: diff(replace(TWO, also={"epochs": 2}), replace(TWO, also={"epochs": 3})).replace(
                 "Nothing else changed", ""
             ),
-            lambda: diff(TWO, TWO).replace("Nothing else changed from A to B", ""),
+            lambda: diff(TWO, TWO).replace("No parameter, data, code or package changed from A to B", ""),
         ),
         (
             "? no difference shown over fewer than",

@@ -1,6 +1,7 @@
 """Studies of several data sets: nothing that acts on scores compares those of one with those of another."""
 
 import io
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,13 +9,15 @@ import pytest
 from core.errors import UserError
 from core.evaluation.assignment import Assignment
 from core.training import data_cache
+from jobs.analysis.effect import effect
+from jobs.analysis.trials import gather
 from jobs.execution.progress import Progress
 from jobs.models import assignments, choice
 from jobs.models.assignments import KeepRule
 from jobs.planning import plan as planning
 from jobs.planning.confirm import Confirmation
 from jobs.results import writer
-from jobs.results.schema import Attempt
+from jobs.results.schema import Attempt, to_table
 from jobs.study import study as studies
 
 STUDY = """study: s
@@ -141,3 +144,45 @@ def test_clusters_are_kept_of_the_best_of_each(done, tmp_path):
     with pytest.raises(UserError, match=r"no score is compared across data sets.*Name a trial with --trial"):
         choice.choose(folder)
     assert choice.choose(folder, trial=found[0].trial_key).key == found[0].trial_key
+
+
+def table_of(name):
+    """Trials of two methods on two tables of one library, and on another data set."""
+    for place, (method, (data, table, base), seed) in enumerate(
+        product(("cc", "tcl"), (("lib", "iris", 0.2), ("lib", "wine", 0.7), ("own", None, 0.5)), range(3))
+    ):
+        yield Attempt(
+            study=name,
+            trial_key=f"T{place}",
+            config_key=f"{method} {table}",
+            seed=seed,
+            attempt_id=f"A{place}",
+            status="ok",
+            params={"method.name": method, "data.name": data, "data.table": table, "n_clusters": 3},
+            metrics={"nmi": base + 0.1 * (method == "tcl") + 0.001 * seed},
+            health={"raw_silhouette": base + 0.1 * (method == "tcl"), "knn_consistency": base + 0.01 * seed},
+            data_hash=f"{data}{table}".ljust(64, "0"),
+        )
+
+
+def test_data_sets_stand_apart_under_their_names(tmp_path, monkeypatch, command):
+    """Two tables of one library are two data sets, and no text has their fingerprint."""
+    monkeypatch.chdir(tmp_path)
+    for row in table_of("s"):
+        writer.write("results", row)
+    found = effect(gather(to_table(list(table_of("s"))), "nmi"), "data.name", "max")
+    assert {level.value: level.n for level in found.levels} == {"lib table=iris": 6, "lib table=wine": 6, "own": 6}
+    assert not any("the one with the most trials" in note for note in found.notes)
+    texts = [command(*words)[1] for words in (["effect", "data"], ["effect", "method"], ["selection"])]
+    texts.append(command("diff", "results", "results")[1])
+    assert not any("0" * 9 in text for text in texts)
+    assert "data at method = cc" in texts[0]
+    assert "method at data = lib table=iris\n" in texts[1]
+    assert "s (lib table=iris)" in texts[2]
+    assert "n_clusters" not in texts[2]
+    assert "data_hash" not in texts[3]
+    cells = command("interaction", "method", "data")[1]
+    assert "quarter of the range of a data set" in " ".join(cells.split())
+    # The worse method is the lowest on each data set, the better one the highest.
+    shaded = [line for line in cells.splitlines() if "(3)" in line]
+    assert sum(line.count("░") for line in shaded) == sum(line.count("█") for line in shaded) == 3
