@@ -54,7 +54,7 @@ GROUPS = {
         "importance": "Show which parameters matter, and how much is luck.",
         "interaction": "Show whether two parameters interact.",
         "next": "Propose the next study, and write its file.",
-        "confirm": "Run more seeds until the best is surely the best.",
+        "confirm": "Run more seeds until they tell the best from the others.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
         "assign": "Show or write each sample's cluster.",

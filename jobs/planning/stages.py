@@ -221,8 +221,9 @@ class _Reader:
         if self._common.get("space"):
             self._mistakes.add(("space",), "belongs to one of the stages")
         gates = [self._gate(place, entry) for place, entry in enumerate(entries)]
-        base = self._attempt(lambda: Reader(self._document(self._common), self._folder).read(self._overrides))
-        stages = self._stages(entries, gates, base.trial) if base else []
+        common = Reader(self._document(self._common), self._folder)
+        base = self._attempt(lambda: common.read(self._overrides, needs_data=False))
+        stages = self._stages(entries, gates, _named(base)) if base else []
         told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
         if lines := dict.fromkeys([*told, *self._lines]):
             raise UserError(*lines)
@@ -266,8 +267,9 @@ class _Reader:
         content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
         content["study"] = self._study_name(entry)
         # A plug-in's new name drops the old plug-in's options; this first reading finds the new plug-in's options.
-        trial = Reader(self._document({**content, "trial": renamed}, place), self._folder).read(()).trial
-        known, origins = deepcopy(dict(trial)), dict[Place, str]()
+        first = Reader(self._document({**content, "trial": renamed}, place), self._folder)
+        base = first.read((), needs_data=False)
+        trial, known, origins = base.trial, deepcopy(dict(_named(base))), dict[Place, str]()
         for key, value in over.items():
             if key not in names:
                 dotted = self._key(place, key, trial)
@@ -366,6 +368,11 @@ class _Reader:
 
 
 _PLUG_INS = {key for _, key in keys.plug_in_fields()}
+
+
+def _named(base: Study) -> Mapping[str, Any]:
+    """The trial of a study, without data that it does not name."""
+    return base.trial if "data" in base.source["trial"] else {k: v for k, v in base.trial.items() if k != "data"}
 
 
 def _selected(stage: Study, results: str) -> Select:
