@@ -27,7 +27,7 @@ from jobs.planning.plan import PlannedConfig, PlannedConfigs, PlannedTrial
 from jobs.planning.source import Next
 from jobs.results import records
 from jobs.results.header import FINISHED
-from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, walk
+from jobs.study.space import Integer, LogUniform, Range, Uniform, branch, grid, sample, walk
 from jobs.study.study import Study
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FAILED = "failed"
 
 _REPEATS = 50
-"""After this many draws in a row of known configurations, the space is listed or counts as exhausted."""
+"""After this many draws in a row of known configurations, the space is listed, or sampled."""
 _LISTED = 10_000
 """At most so many configurations of a space are listed."""
 _MOST = 100
@@ -123,7 +123,9 @@ class Asking:
             _close(search, trial, known.mean(), known.violations(_limits(self._study)))
         # TPE draws what was good, so it may leave out the rest of a space that can be listed.
         ranges = [one for _, _, one, _ in walk(self._study.space)]
-        listed = grid(self._study.space) if all(one.finite is not None for one in ranges) else ()
+        is_finite, most = all(one.finite is not None for one in ranges), len(self._asked) + _REPEATS
+        # Where it cannot be listed, TPE may still propose a value without a space of its own again and again.
+        listed = grid(self._study.space) if is_finite else sample(self._study.space, most, self._study.search.seed)
         self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(listed, _LISTED))
 
     def _is_new(self, assignment: Mapping[str, Any], cell: PlannedConfig) -> bool:

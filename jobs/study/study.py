@@ -60,6 +60,11 @@ class Study:
         """Whether the file says which values of the metric are better; else it is as declared of the metric."""
         return self._selects("mode")
 
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """The trial without data that the file does not name, of which there is no default."""
+        return {key: value for key, value in self.trial.items() if key != "data" or key in self.source["trial"]}
+
     def _selects(self, key: str) -> bool:
         select = self.source.get("select")
         return isinstance(select, dict) and bool(select.get(key))
