@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FAILED = "failed"
 
 _REPEATS = 50
-"""After this many draws in a row of known configurations, the space is listed, or sampled."""
+"""After this many draws in a row of known configurations, the space is listed or counts as exhausted."""
 _LISTED = 10_000
 """At most so many configurations of a space are listed."""
 _MOST = 100
@@ -121,12 +121,11 @@ class Asking:
             # Reporting its value again makes the sampler draw something else.
             known = self._asked[cell.key]
             _close(search, trial, known.mean(), known.violations(_limits(self._study)))
-        # TPE draws what was good, so it may leave out the rest of a space that can be listed.
-        ranges = [one for _, _, one, _ in walk(self._study.space)]
-        is_finite, most = all(one.finite is not None for one in ranges), len(self._asked) + _REPEATS
-        # Where it cannot be listed, TPE may still propose a value without a space of its own again and again.
-        listed = grid(self._study.space) if is_finite else sample(self._study.space, most, self._study.search.seed)
-        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(listed, _LISTED))
+        # TPE draws what was good, so it may leave out the rest of the space: of a list, or of another value's ranges.
+        ranges, space = [one for _, _, one, _ in walk(self._study.space)], self._study.space
+        is_list = all(one.finite is not None for one in ranges)
+        rest = grid(space) if is_list else sample(space, len(self._asked) + _REPEATS, self._study.search.seed)
+        self._exhausted = not any(self._is_new(one, self._cells.make(one)) for one in islice(rest, _LISTED))
 
     def _is_new(self, assignment: Mapping[str, Any], cell: PlannedConfig) -> bool:
         """Queues a configuration if the search does not know it yet."""
