@@ -36,8 +36,8 @@ from losses.mutual_information import mutual_information
 
 _BETAS = (0.5, 0.999)
 _EPSILON = 3e-9
-"""Adam's. With clipped weights the critic's gradients by the generator's word weights are about 1e-9. On seeds 10 to 12
-values from 3e-10 to 1e-8 differ less than seeds do (docs/topics.md); far smaller ones let rare words rise by chance."""
+"""Adam's. With clipped weights the critic's gradients by the generator's word weights are about 1e-9, below the usual
+1e-8. Values from 3e-10 to 1e-8 differed less than seeds did; docs/topics.md has the figures."""
 _SHORTEST = 1e-24
 """The least squared length of a gradient whose root is taken."""
 

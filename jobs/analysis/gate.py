@@ -19,7 +19,9 @@ from math import isfinite
 import numpy as np
 import pyarrow as pa
 
+from core.errors import counted
 from jobs.analysis import intervals, outcomes, student
+from jobs.analysis.estimates import collapsed
 from jobs.analysis.intervals import ALPHA, half_width, mean, variance
 from jobs.analysis.leaderboard import by_seed
 from jobs.analysis.ties import leads
@@ -30,6 +32,8 @@ ScoresBySeed = Mapping[int, float]
 
 _LEAST_VARIANCE = 1e-30
 """Stands for no variance at all, which has no logarithm."""
+_EQUAL = 1e-12
+"""A bound that is nearer to the threshold reaches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +111,14 @@ def reaches(
         return Verdict(is_open=False, why=f"{why}, or mean: true")
     bounds = lower_bounds(repeated)
     bound, surest = max(zip(bounds, repeated, strict=True), key=lambda one: one[0])
-    is_open = bound >= sign * threshold
-    number = intervals.plus_minus(sign * bound, None)
+    # A bound of values without any spread is the value itself, but for rounding.
+    is_open = bound >= sign * threshold - _EQUAL * max(1.0, abs(threshold))
+    number = intervals.plus_minus(round(sign * bound, 12) + 0.0, None)
     side, count = "above" if sign > 0 else "below", len(repeated)
     over = f", corrected for {count} configurations" if count > 1 else ""
     told = f"{metric} {_shown(surest, sign)}, {side} {number} (95 %{over})"
+    if among := sum(n > 0 for n in collapsed(cells, maximise=True)):
+        told += f"; seeds collapsed in {counted(among, 'configuration')}, which this bound does not allow for"
     return Verdict(is_open=is_open, why=f"{told}, {'and' if is_open else 'but'} {wanted} is wanted")
 
 

@@ -41,6 +41,7 @@ _STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "axes.axisbelow": True,
+    "text.parse_math": False,  # a name may hold dollars
 }
 # The colours of Okabe and Ito, each with its own mark and dash pattern.
 _LINES = (("#0072b2", "D", "-"), ("#d55e00", "o", "--"), ("#009e73", "s", ":"), ("#cc79a7", "^", "-."))

@@ -263,6 +263,27 @@ def test_a_resumed_search_draws_what_an_uninterrupted_one_draws(read, tmp_path):
     assert sum(one.get("method.threshold", 0) for one in late) / sum("method.threshold" in one for one in late) > 0.8
 
 
+def test_a_search_goes_on_where_a_value_without_a_space_of_its_own_is_all_that_is_proposed(read, tmp_path):
+    """The branch `cc` is one configuration, and the best by far: TPE proposes it again and again."""
+    varied = "threshold: {uniform: [0.5, 1.0]}"
+    live = tpe.Asking(
+        read(
+            "threshold: {grid: [0.9, 0.95]}",
+            varied,
+            "search={name: optuna, trials: 30}",
+            "seeds=[0]",
+            "space.batch_size={grid: [8]}",
+        ),
+        str(tmp_path),
+    )
+    found = []
+    while taken := live.take():
+        found.append(taken.trial.trial_key)
+        value = 0.9 if taken.trial.parameters["method.name"] == "cc" else 0.1
+        live.hear(Event("finished", taken.trial.trial_key, {"value": value, "status": "ok"}))
+    assert len({*found}) == 30
+
+
 def test_a_finite_conditional_space_is_searched_to_its_end(read, tmp_path):
     live = tpe.Asking(read("", "", "search={name: optuna, trials: 99}", "seeds=[0]"), str(tmp_path))
     found = []

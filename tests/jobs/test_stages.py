@@ -292,6 +292,23 @@ def test_values_that_were_rounded_have_the_variance_of_rounding():
     assert bound == pytest.approx(0.61 - stats.t.ppf(0.95, 2) * 0.01 / (12 * 3) ** 0.5)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.0])
+def test_values_that_are_all_the_threshold_reach_it(value):
+    found = reaches("nmi", [dict.fromkeys(range(3), value)] * 4, at_least=value, at_most=None)
+    assert found.is_open
+    assert f"above {value:.3f} (95 %" in found.why
+    assert not reaches("nmi", [dict.fromkeys(range(3), value)] * 4, at_least=value + 1e-9, at_most=None).is_open
+
+
+def test_a_gate_tells_that_seeds_collapsed():
+    noise = np.random.default_rng(0).normal(0, 0.01, (8, 5))
+    noise[3, 2] -= 0.3
+    cells = [dict(enumerate(row)) for row in (0.7 + noise).tolist()]
+    assert "seeds collapsed in 1 configuration, which" in reaches("nmi", cells, at_least=0.6, at_most=None).why
+    others = [cell for place, cell in enumerate(cells) if place != 3]
+    assert "collapsed" not in reaches("nmi", others, at_least=0.6, at_most=None).why
+
+
 def test_one_seed_keeps_a_gate_closed_and_is_told():
     shut = reaches("nmi", [{0: 0.9}, {0: 0.8}], at_least=0.5, at_most=None)
     assert (shut.is_open, "one seed has no interval" in shut.why, "mean: true" in shut.why) == (False, True, True)

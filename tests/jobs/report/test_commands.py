@@ -98,6 +98,15 @@ def test_every_picture_is_the_same_each_time(what, results, tmp_path, command):
     assert files[0].read_text().count("<path") > 10
 
 
+def test_dollars_in_a_name_are_dollars_in_a_picture(store, tmp_path, command):
+    rows = [store.attempt("s", cell, seed, {"method.name": name}, 0.5 + cell / 10 + seed / 90, 4)
+            for cell, name in enumerate(("$x^$", "$y$")) for seed in range(3)]  # fmt: skip
+    store.put("s", rows)
+    for what in (["leaderboard"], ["effect", "method"]):
+        assert command("plot", store.path, *what, "--out", tmp_path / "x.svg")[0] == 0
+        assert "$x^$" in (tmp_path / "x.svg").read_text()
+
+
 def test_a_picture_needs_no_display_and_no_torch(results, tmp_path, root):
     out = tmp_path / "effect.png"
     code = (
