@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from core.errors import counted
 from jobs.present import options
-from jobs.present.output import remark
+from jobs.present.output import fitted, remark
 from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(
         return
     look = None if no_data else _look
     shown = _stages(course, results, look, probe=probe, price=price)
-    click.echo("\n\n".join("\n".join(map(one_line, lines)) for lines in shown))
+    click.echo("\n\n".join("\n".join(fitted(one_line(line), sys.stdout) for line in lines) for lines in shown))
 
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
