@@ -8,6 +8,9 @@ from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
 from jobs.planning import tpe
 from jobs.present.leaderboard import board_table
+from jobs.report.contents import gather
+from jobs.report.plots import picture
+from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from jobs.study import study
 from tests.rates import highest
@@ -20,19 +23,22 @@ SELECT = {
 }
 
 
+def attempts(cells):
+    """Trials of {configuration: [(nmi, seconds, imbalance)]}, a seed each."""
+    return [
+        Attempt(
+            study="s", trial_key=f"{key}{seed}", config_key=key, seed=seed, attempt_id="a", status="ok",
+            seconds=seconds, params={"lr": key}, metrics={"nmi": nmi},
+            health={} if imbalance is None else {"imbalance_pred": imbalance},
+        )
+        for key, values in cells.items()
+        for seed, (nmi, seconds, imbalance) in enumerate(values)
+    ]  # fmt: skip
+
+
 def table(cells):
-    """Rows of {configuration: [(nmi, seconds, imbalance)]}, a seed each."""
-    return to_table(
-        [
-            Attempt(
-                study="s", trial_key=f"{key}{seed}", config_key=key, seed=seed, attempt_id="a", status="ok",
-                seconds=seconds, params={"lr": key}, metrics={"nmi": nmi},
-                health={} if imbalance is None else {"imbalance_pred": imbalance},
-            )
-            for key, values in cells.items()
-            for seed, (nmi, seconds, imbalance) in enumerate(values)
-        ]
-    )  # fmt: skip
+    """The rows of these trials."""
+    return to_table(attempts(cells))
 
 
 def test_the_front_is_that_of_a_slow_search():
@@ -170,3 +176,13 @@ def test_the_consensus_of_several_studies_makes_no_front():
 def test_all_kept_it_is_said_where_none_broke_it():
     board = leaderboard(table({"a": [(0.9, 1.0, 3.0)], "b": [(0.5, 0.5, 1.0)]}), "nmi", "max", Aims.of(SELECT))
     assert any(note.endswith("imbalance_pred at most 20; all configurations kept it.") for note in board.notes)
+
+
+def test_a_picture_names_what_breaks_a_constraint_by_its_parameters(tmp_path):
+    cells = {"a": [(0.9, 1.0, 30.0)], "b": [(0.5, 5.0, 9.0)], "c": [(0.6, 2.0, 9.0)]}
+    for row in attempts(cells):
+        writer.write(str(tmp_path), row)
+    contents = gather([str(tmp_path)], "nmi", "max", aims=Aims.of(SELECT), paged=False)
+    drawn = picture(contents, "pareto", (), ".svg").decode()
+    assert "<!-- lr=a -->" in drawn
+    assert "<!-- #1 -->" in drawn
