@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation import kmeans
+from core.evaluation import graph, kmeans
 from core.evaluation.kmeans import KMeansResult, Matrix
 from core.evaluation.label_free import one_thread
 
@@ -19,8 +19,6 @@ NEIGHBOURS = 30
 # Sizes are very unequal if the clusters count for less than this share of their number, by (sum s)^2 / sum s^2. On
 # three data sets with classes of 1:1 to 6:1 they count for 0.7 to 0.97, on one with 29:1 for 0.2 to 0.5.
 _LEAST_COUNT = 0.6
-# Rows of similarities in memory at once: 1024 x 20,000 floats are 80 MB.
-_CHUNK = 1024
 
 
 def unequal_clusters(features: Matrix, n_clusters: int, *, seed: int) -> KMeansResult | None:
@@ -40,9 +38,7 @@ def unequal_clusters(features: Matrix, n_clusters: int, *, seed: int) -> KMeansR
         rows = features[np.random.default_rng(seed).choice(len(rows), kmeans.SAMPLE, replace=False)]
     if len(rows) <= n_clusters + 1:
         return None
-    with one_thread():
-        places = kmeans.unit_rows(_eigenvectors(_neighbours(rows), n_clusters))
-    labels = kmeans.kmeans(places, n_clusters, seed=seed, starts=10).labels
+    labels = clusters(rows, n_clusters, seed=seed)
     members = (labels == np.arange(n_clusters)[:, None]).astype(np.float32)
     sizes = members.sum(axis=1)
     if np.square(sizes.sum()) >= _LEAST_COUNT * n_clusters * np.square(sizes).sum():
@@ -51,15 +47,18 @@ def unequal_clusters(features: Matrix, n_clusters: int, *, seed: int) -> KMeansR
     return kmeans.of_sizes(features, centroids, np.zeros(n_clusters, np.float32), sizes)
 
 
-def _neighbours(rows: Matrix) -> NDArray[np.int64]:
-    """The places of the nearest other rows of each, by cosine, (n, neighbours)."""
-    count = min(NEIGHBOURS, len(rows) - 1)
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(rows), _CHUNK):
-        similarity = rows[start : start + _CHUNK] @ rows.T
-        np.fill_diagonal(similarity[:, start:], -np.inf)
-        found.append(np.argpartition(-similarity, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
+def clusters(rows: Matrix, n_clusters: int, *, seed: int, neighbours: int = NEIGHBOURS) -> NDArray[np.int64]:
+    """The clusters (n,) that k-means finds among the first eigenvectors of the graph of neighbours, rows of length 1.
+
+    Args:
+        rows: (n, dim), of length 1 for neighbours by cosine; n is above `n_clusters` + 1.
+        n_clusters: how many clusters.
+        seed: draws the starts of k-means.
+        neighbours: how many each sample has.
+    """
+    with one_thread():
+        places = kmeans.unit_rows(_eigenvectors(graph.nearest(rows, neighbours), n_clusters))
+    return kmeans.kmeans(places, n_clusters, seed=seed, starts=10).labels
 
 
 def _eigenvectors(neighbours: NDArray[np.int64], count: int) -> Matrix:
@@ -67,13 +66,10 @@ def _eigenvectors(neighbours: NDArray[np.int64], count: int) -> Matrix:
 
     Without what is added, a few samples apart from the others would be a cluster.
     """
-    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse import diags_array
     from scipy.sparse.linalg import eigsh
 
-    n, each = neighbours.shape
-    ones = np.ones(n * each)
-    edges: Any = csr_array((ones, neighbours.ravel(), np.arange(0, n * each + 1, each)), shape=(n, n))
-    edges = edges + edges.T
+    n, edges = len(neighbours), graph.edges(neighbours)
     degrees = edges.sum(axis=1)
     scale: Any = diags_array(1 / np.sqrt(degrees + 0.1 * degrees.mean()))
     found: Any = eigsh(scale @ edges @ scale, k=count, which="LA", v0=np.random.default_rng(0).normal(size=n))

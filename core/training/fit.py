@@ -28,7 +28,7 @@ from core.training.early_stopping import Patience
 from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views, first_argument
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
-from core.training.several import check_modalities
+from core.training.several import check_modalities, check_size
 from core.training.state import TrainingState, origin_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def fit(
     where = torch.device(device)
     check_loss(config)
     check_modalities(config, data)
+    check_size(config, data)
     origin = origin_of(config, data.fingerprint, seed)
     if resume is not None:
         resume.refuse_other(origin)
@@ -258,11 +259,14 @@ def build(
 ) -> Method:
     """The configured method with new weights, in training mode, on the device of the samples and `arrays`."""
     sample_shape = tuple(samples.shape[1:])
+    method: Any = plugins.load("methods", config.method.name)
     encoder = plugins.load("encoders", config.encoder.name)
     family = plugins.load("views", config.views.name)
     views: Views = family(first_argument(family, sample_shape, modalities), **config.views.options)
-    views.attach(arrays or {})
-    views.prepare(samples)
+    if "views" not in method.unused:
+        # Some search for the neighbours of each sample.
+        views.attach(arrays or {})
+        views.prepare(samples)
     setting = Setting(
         sample_shape=sample_shape,
         n_samples=len(samples),
@@ -277,6 +281,5 @@ def build(
         corpus=corpus,
         words=words,
     )
-    method: Any = plugins.load("methods", config.method.name)
     with initialisation(seed, samples.device), samples.device:
         return method(setting, **config.method.options).train()

@@ -20,7 +20,7 @@ from core.training import data_cache
 from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
-from core.training.several import check_modalities
+from core.training.several import check_modalities, check_size
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, impossible, is_loss, rescales_loss, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
@@ -173,6 +173,7 @@ def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]
         )
     check_loss(config)
     check_modalities(config, data)
+    check_size(config, data)
     _check_pixels(config, data)
     _check_missing(config, data)
     parts = [to_mapping(config)[name] for name in ("encoder", "views")]

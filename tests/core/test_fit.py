@@ -11,6 +11,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.evaluation.monitor import PAIRS
 from core.methods.conclus import Method as Conclus
+from core.training.at_once import AtOnce
 from core.training.fit import fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
@@ -65,7 +66,8 @@ def test_the_same_seed_gives_the_same_rows_and_another_others(method):
     torch.randn(100)  # a worker that did something else in between
     np.random.default_rng(0).normal(size=10)
     assert rows(trial, data, seed=1) == first
-    assert rows(trial, data, seed=2) != first
+    # Where all see the clusters, a method that clusters all samples at once finds them from any seed.
+    assert rows(trial, data, seed=2) != first or issubclass(plugins.load("methods", method), AtOnce)
 
 
 def test_what_a_method_says_of_all_samples_is_asked_once_an_epoch(monkeypatch):
