@@ -54,7 +54,7 @@ GROUPS = {
         "importance": "Show which parameters matter, and how much is luck.",
         "interaction": "Show whether two parameters interact.",
         "next": "Propose the next study, and write its file.",
-        "confirm": "Run more seeds until the best is surely the best.",
+        "confirm": "Run more seeds until they tell the best from the others.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
         "assign": "Show or write each sample's cluster.",
@@ -170,6 +170,7 @@ def main() -> None:
 
 def _run(*mistakes: type[Exception]) -> None:
     from core.errors import UserError
+    from jobs.present.output import fitted
     from jobs.present.visible import OutputError, bounded, one_line
 
     try:
@@ -182,7 +183,7 @@ def _run(*mistakes: type[Exception]) -> None:
         sys.exit(error.exit_code)
     except mistakes as error:
         lines = error.lines if isinstance(error, UserError) else (str(error),)
-        click.echo("\n".join(f"Error: {bounded(one_line(line))}" for line in lines), err=True)
+        click.echo("\n".join(fitted(f"Error: {bounded(one_line(line))}", sys.stderr) for line in lines), err=True)
         sys.exit(2)
     except OutputError as error:
         with contextlib.suppress(OSError):  # Standard error may be full, too.

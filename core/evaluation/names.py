@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.config import plugins
-from core.config.schema import did_you_mean
+from core.config.schema import did_you_mean, nearest
 from core.data.dataset import PARTS
 from core.errors import UserError
 
@@ -203,16 +203,22 @@ def _of_part(part: str) -> list[str]:
     return [f"{part}_loss", *(f"{prefix}{name}" for name in scored)]
 
 
+PREFIXED = ("best", "mean5", "health", "metric")
+"""What may stand before the name of a metric, with a dot."""
+
+
 def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "the trial's scores") -> None:
     """Checks that the metric at a place of the study file is one of these names.
 
     Raises:
-        UserError: it is not; the message lists all names, and suggests the nearest.
+        UserError: it is not; the message suggests the nearest name, and lists some.
     """
     known = sorted(names)
     if metric not in known:
-        name = metric.rpartition(".")[2]
+        prefix, _, name = metric.rpartition(".")
         near = "; did you mean 'npmi'?" if name == "coherence" and "npmi" in known else did_you_mean(name, known)
+        if prefix in PREFIXED:
+            near = near.replace("'", f"'{prefix}.", 1)
         if name in WINDOWED and "npmi" in known:
             near = ": it needs the order of the words, which the documents do not tell."
-        raise UserError(f"{place}: {metric!r} is none of {of}{near or '.'} They are {', '.join(known)}")
+        raise UserError(f"{place}: {metric!r} is none of {of}{near or '.'} They are {nearest(name, known)}")

@@ -26,8 +26,9 @@ from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
 from jobs.analysis.ties import FEW_SEEDS
-from jobs.results.names import PARAM
+from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import take
+from jobs.study.sections import SECONDS
 
 FEWEST_SETS = 5
 """The fewest data sets for Friedman's test: with fewer, hardly any ranks could show a difference."""
@@ -167,6 +168,8 @@ def comparisons(table: pa.Table, boards: Boards, others: Mapping[str, str]) -> l
     picked = {(cell.entry.study, cell.entry.config_key) for row in first.rows for cell in row.cells if cell is not None}
     keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
     rows = take(table, [place for place, key in enumerate(keys) if key in picked])
+    if SECONDS in others and f"{METRIC}{SECONDS}" not in rows.column_names:
+        rows = rows.append_column(f"{METRIC}{SECONDS}", rows[SECONDS])  # It is no score, so it ranks nowhere else.
     found = [first]
     for metric, mode in others.items():
         own = comparison(table, leaderboards(rows, metric, mode), varied(boards))

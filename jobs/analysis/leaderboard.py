@@ -177,8 +177,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     rescaling = _rescaling(scored, constant)
     if is_loss(column) and rescaling:
         raise RescaledError(metric, rescaling)
-    if rescaling and any(map(is_loss, aims.metrics)):
-        aims = replace(aims, metrics={})  # A loss that the configurations scale differently makes no front.
+    aims = aims.comparable(rescaling)
     standings = pareto.judge(table, aims)
     for cell in scored:
         cell.standing = standings[cell.study, cell.config_key]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.errors import UserError, counted
 from core.evaluation.names import direction
 from jobs.analysis.intervals import mean
-from jobs.analysis.scores import CONSENSUS, metric_column, metric_name
+from jobs.analysis.scores import CONSENSUS, is_loss, metric_column, metric_name
 from jobs.results.header import FINISHED
 from jobs.study.sections import SECONDS
 
@@ -43,10 +43,20 @@ class Aims:
     Attributes:
         metrics: The metrics of the front in their order, each with `max` or `min`; empty for no front.
         limits: By metric, the least and the greatest mean that a configuration may have; None for no bound.
+        left_out: Why there is no front although the study names metrics; else empty.
     """
 
     metrics: Mapping[str, str] = field(default_factory=dict[str, str])
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+    left_out: str = ""
+
+    def comparable(self, rescaling: Sequence[str]) -> Aims:
+        """The same without a front if one of its metrics is a loss, where parameters that rescale losses vary."""
+        losses = [metric_name(one) for one in self.metrics if is_loss(one)]
+        if not losses or not rescaling:
+            return self
+        why = f"{losses[0]} is a loss, and {', '.join(rescaling)} can rescale it, so its values cannot be compared"
+        return replace(self, metrics={}, left_out=why)
 
     @classmethod
     def of(cls, select: Mapping[str, Any]) -> Aims:
@@ -238,10 +248,16 @@ def _kept(found: Mapping[str, Values | None], limits: Mapping[str, Limits]) -> t
         if over is None:
             unknown.append(f"{metric_name(name)} has no value")
         elif over > 0:
-            broken.append(f"{metric_name(name)} {mean(values):.6g} ({bounds(limit)})")
+            broken.append(f"{metric_name(name)} {_told(mean(values), limit)} ({bounds(limit)})")
     if broken:
         return False, f"INFEASIBLE: {'; '.join(broken)}"
     return None if unknown else True, "; ".join(unknown)
+
+
+def _told(value: float, limits: Limits) -> str:
+    """The value with three digits after the point of a small one, or with as many as show that it is beyond a limit."""
+    texts = [f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}", *(f"{value:.{n}g}" for n in range(4, 18))]
+    return next(one for one in texts if (violation([float(one.replace(",", ""))], limits) or 0) > 0 or one == texts[-1])
 
 
 def bounds(limits: Limits) -> str:
@@ -261,6 +277,8 @@ def notes(standings: Collection[Standing], aims: Aims) -> list[str]:
         ends += [f"whether {unknown} kept all is not known"] if unknown else []
         kept = "all configurations kept it"
         said.append(f"Constraint on the mean over the seeds that ended: {told}; {', '.join(ends) or kept}.")
+    if aims.left_out:
+        said.append(f"No Pareto front: {aims.left_out}.")
     if aims.metrics and any(one.front for one in standings):
         names = ", ".join(f"{metric_name(name)} ({mode})" for name, mode in aims.metrics.items())
         marks = {one.front for one in standings}

@@ -136,6 +136,16 @@ def bounds(metric: str) -> tuple[float, float]:
     return (found.low, found.high) if found else (-math.inf, math.inf)
 
 
+def impossible(metric: str, at_least: float | None, at_most: float | None) -> str:
+    """The words where no value of a metric can be so large or so small, else empty."""
+    low, high = bounds(without_prefix(metric))
+    if at_least is not None and at_least > high:
+        return f"{metric} is never above {high:g}, so it cannot be at least {at_least:g}"
+    if at_most is not None and at_most < low:
+        return f"{metric} is never below {low:g}, so it cannot be at most {at_most:g}"
+    return ""
+
+
 class RescaledError(UserError):
     """The metric is a loss, and the configurations scale it differently by these parameters."""
 

@@ -104,17 +104,22 @@ def _ranked_text(
     from jobs.analysis.comparison import comparisons, leaderboards
     from jobs.analysis.leaderboard import wanted_columns
     from jobs.analysis.scores import CONSENSUS, metric_column
+    from jobs.study.sections import SECONDS
 
     given, mode = wanted
     modes = dict(inputs.chosen_metric(paths, studies, name, mode) for name in _names(given))
     aims = inputs.chosen_aims(paths, studies)
+    if given is None and form[1] == "methods":
+        modes |= {name: one for name, one in aims.metrics.items() if name not in modes}
     loaded = inputs.rows(
         paths, where=where, studies=studies, columns=[one for name in modes for one in wanted_columns(name, aims)]
     )
     for name in modes:
-        if name != CONSENSUS:  # This one is not in the rows; `leaderboard` makes it.
+        if name not in {CONSENSUS, SECONDS}:  # These are no metrics of the rows.
             metric_column([*loaded.table.column_names, *loaded.columns], name)
     first, *others = modes
+    if first == SECONDS:
+        raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
     boards = leaderboards(loaded.table, first, modes[first], aims)
     compared = comparisons(loaded.table, boards, {name: modes[name] for name in others})
     return _shown(boards, compared, *form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from core.errors import counted
 from jobs.present import options
-from jobs.present.output import remark
+from jobs.present.output import fitted, remark
 from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(
         return
     look = None if no_data else _look
     shown = _stages(course, results, look, probe=probe, price=price)
-    click.echo("\n\n".join("\n".join(map(one_line, lines)) for lines in shown))
+    click.echo("\n\n".join("\n".join(fitted(one_line(line), sys.stdout) for line in lines) for lines in shown))
 
 
 def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
@@ -76,9 +77,9 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
         checked = check_data(plan, gates)
     lines = [one for one in checked.lines if one not in told]
     told.update(lines)
-    for line in lines:
-        remark([line])
-    remark([f"(data read in {checked.seconds:.1f} s)"])
+    remark(lines)
+    if lines:
+        remark([f"(data read in {checked.seconds:.1f} s)"])
 
 
 def _stages(
@@ -147,6 +148,9 @@ def _gate(course: StagedStudy, place: int, results: str, *, known: bool) -> list
     metric = gate.metric or course.stages[place].study.select.metric
     text = f"  continue if {metric} {' and '.join(gate.conditions)}"
     verdict = course.verdict(place, results) if known else None
+    if not verdict and len(course.stages[place].study.seeds) == 1 and not gate.mean:
+        more = "" if gate.improves else ", or mean: true"
+        return [f"{text}: it stays closed, as one seed cannot show it: give more seeds{more}"]
     return [text + (f": {'yes' if verdict.is_open else 'no'}, {verdict.why}" if verdict else "")]
 
 
@@ -172,10 +176,12 @@ def _space(study: Any) -> list[str]:
 
 
 def _range(one: Any) -> str:
+    from jobs.study.space import written
+
     if one.finite is not None and len(one.finite) <= 12:
         return ", ".join(_value(value) for value in one.finite)
-    low, high = one.examples[0], one.examples[-1]
-    return f"{_value(low)} … {_value(high)} ({type(one).__name__.lower()})"
+    (kind, ends), *_ = written({"": one})[""].items()
+    return f"{_value(ends[0])} … {_value(ends[-1])} ({kind})"
 
 
 def _value(value: Any) -> str:

@@ -9,7 +9,7 @@ import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.inputs import chosen_aims, chosen_metric
+from jobs.present.inputs import chosen_aims, chosen_metric, rows
 from jobs.present.output import say, warn
 
 if TYPE_CHECKING:
@@ -92,11 +92,29 @@ def _contents(
 
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
     if metrics:
+        _check_there(paths, where, studies, metrics)
         modes = dict([metric])
         aims = replace(aims, metrics={name: modes.get(name) or default_mode(name) for name in metrics})
     contents = gather(paths, *metric, aims=aims, where=where, studies=studies, paged=False)
+    if metrics and (left := next((board.aims.left_out for _, board in contents.boards if board.aims.left_out), "")):
+        raise UserError(f"There is no Pareto front to draw: {left}.")
     warn([*contents.notes, *contents.skipped])
     return contents
+
+
+def _check_there(paths: Sequence[str], where: str, studies: Sequence[str], metrics: Sequence[str]) -> None:
+    """Checks that the results have each metric, before anything asks which values of it are better.
+
+    Raises:
+        UserError: They lack one.
+    """
+    from jobs.analysis.scores import CONSENSUS, metric_column
+    from jobs.study.sections import SECONDS
+
+    loaded = rows(paths, where=where, studies=studies, columns=[])
+    for name in metrics:
+        if name not in {CONSENSUS, SECONDS}:
+            metric_column([*loaded.table.column_names, *loaded.columns], name)
 
 
 def _picture(contents: "Contents", what: str, params: Sequence[str], suffix: str) -> bytes:

@@ -198,20 +198,29 @@ def _keeps_none(folder: Place) -> bool:
 
 
 def _with_clusters(folder: Place) -> str:
-    """The trials whose clusters are stored with the study's metric, as a sentence: `ab12 (nmi 0.500), …`."""
+    """The trials whose clusters are stored with the study's metric, as a sentence: `ab12 (nmi 0.500), …`.
+
+    Those of each data set are told by themselves, since no score is compared across data sets.
+    """
     stored = assignments.stored(folder)
     found = of_study(folder)
-    names = [*_COLUMNS, *selection.COLUMNS, found.metric, f"metric.{found.metric}", f"health.{found.metric}"]
-    table = load(folder, columns=names).need_rows().table
+    names = [*_COLUMNS, f"{PARAM}*", *selection.COLUMNS, found.metric, f"metric.{found.metric}"]
+    table = load(folder, columns=[*names, f"health.{found.metric}"]).need_rows().table
     if found.metric == CONSENSUS:
         table = selection.with_consensus(table)
     column = metric_column(table.column_names, found.metric)
-    columns = (table[name].to_pylist() for name in (column, "trial_key", "attempt_id"))
-    own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
-    if not own:
-        return "No trial's clusters are stored."
     sign = -1 if found.mode == "max" else 1
-    own.sort(key=lambda one: (one[0] is None or not isfinite(one[0]), sign * (one[0] or 0), one[1]))
-    told = [key if value is None else f"{key} ({metric_name(column)} {value:.3f})" for value, key, _ in own[:_LISTED]]
-    more = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
-    return f"Trials with stored clusters, the best first: {', '.join(told)}{more}."
+    told: dict[str, str] = {}
+    for name, part in data_sets.split(table):
+        columns = (part[one].to_pylist() for one in (column, "trial_key", "attempt_id"))
+        own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
+        own.sort(key=lambda one: (one[0] is None or not isfinite(one[0]), sign * (one[0] or 0), one[1]))
+        first = [key if value is None else f"{key} ({metric_name(column)} {value:.3f})" for value, key, _ in own]
+        more = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
+        told |= {name: ", ".join(first[:_LISTED]) + more} if own else {}
+    if not told:
+        return "No trial's clusters are stored."
+    if len(told) == 1:
+        return f"Trials with stored clusters, the best first: {next(iter(told.values()))}."
+    of_each = "; ".join(f"{name}: {one}" for name, one in told.items())
+    return f"Trials with stored clusters, the best of each data set first: {of_each}."

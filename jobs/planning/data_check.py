@@ -21,12 +21,13 @@ from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters
 from core.training.reported import reported
 from core.training.several import check_modalities, check_size
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, uses_labels
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, impossible, is_loss, rescales_loss, uses_labels
 from jobs.planning import plan as planning
 from jobs.planning.plan import Plan
 from jobs.results.names import MEAN5
+from jobs.study.keys import methods
 from jobs.study.sections import SECONDS
-from jobs.study.space import covering
+from jobs.study.space import covering, walk
 from jobs.study.study import Study
 
 # So many data sets are described; of a plan with more, how many there are.
@@ -65,6 +66,8 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
     """
     began = time.monotonic()
     lines: list[str] = []
+    _refuse_rescaled_front(plan)
+    _refuse_impossible(plan.study)
     by_data = _configurations(plan)
     unlabelled, unknown = False, dict[str, None]()
     shapes: dict[str, tuple[str, ...]] = {}
@@ -72,16 +75,15 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
         plug_in = configurations[0].data
         data = data_cache.read(plug_in)
         read, sizes = [described(data), *noted(data)], _Sizes(data)
-        try:
-            for config in configurations:
+        for config in configurations:
+            try:
                 count, said = _check(config, data, shapes)
-                sizes.add(config, count)
-                unknown |= dict.fromkeys(said)
                 lacking = _lacks_labels(plan, config, data, gates or {})
-                unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking))
-                unlabelled = unlabelled or lacking
-        except UserError as error:
-            raise UserError(f"{error} (read: {'; '.join(read)})") from error
+            except UserError as error:
+                raise UserError(f"{error} (read: {'; '.join(read)})") from error
+            sizes.add(config, count)
+            unknown |= dict.fromkeys([*said, *_unknown(plan, config, data, gates or {}, lacking=lacking)])
+            unlabelled = unlabelled or lacking
         if place < _SHOWN:
             lines += [*read, *sizes.lines()]
         del data  # The next may be as large: one at a time is held.
@@ -272,9 +274,6 @@ def _unknown(
     # A trial's time is none of its scores, and every trial has one.
     named |= {f"select.metrics.{one}": one for one in select.metrics if one not in {SECONDS, selecting}}
     named |= {f"select.constraints.{one}": one for one in select.constraints or () if one != SECONDS}
-    for one in select.metrics:
-        if one not in {SECONDS, selecting} and not direction(one):
-            raise UserError(f"select.metrics: nothing declares which values of {one} are better: leave it out")
     if CONSENSUS in (select.constraints or ()):
         raise UserError(f"select.constraints: the {CONSENSUS} is a rank among trials and has no bounds: leave it out")
     if names is None:
@@ -289,7 +288,8 @@ def _unknown(
     of = f"the scores of {method} on {data.name}"
     for place, metric in named.items():
         if metric not in spelled and not (metric == CONSENSUS and LABEL_FREE in names):
-            refuse_unreported(place, metric, names, of)
+            timed = {SECONDS} if place.startswith(("select.metrics", "select.constraints")) else {*()}
+            refuse_unreported(place, metric, names | timed, of)
     _refuse_undeclared(plan.study, named, method)
     early = plan.study.search.scheduler
     if early != "none" and selecting.rpartition(".")[2] in AT_THE_END:
@@ -299,5 +299,29 @@ def _unknown(
 def _refuse_undeclared(study: Study, named: Mapping[str, str], method: str) -> None:
     """Refuses a metric of which neither the study, nor conclus, nor the method says which values are better."""
     for place, metric in named.items():
-        if not direction(metric, [method]) and not (study.mode_written and metric == study.select.metric):
+        if direction(metric, [method]) or place.startswith("select.constraints"):
+            continue
+        if place.startswith("select.metrics"):
+            raise UserError(f"{place}: nothing declares which values of {metric} are better: leave it out")
+        if not (study.mode_written and metric == study.select.metric):
             raise UserError(f"{place}: {undeclared(metric)}: select by it, with `mode: max` or `mode: min`")
+
+
+def _refuse_rescaled_front(plan: Plan) -> None:
+    """Refuses a loss as one of several metrics where the configurations of a data set scale it differently."""
+    study = plan.study
+    losses = [one for one in study.select.metrics if is_loss(one)]
+    plug_ins = {"method.name": methods(study.trial, study.space)}
+    varied = dict.fromkeys(key for _, key, _, _ in walk(study.space) if key.partition(".")[0] != "data")
+    if losses and (rescaling := [key for key in varied if rescales_loss(key, plug_ins)]):
+        raise UserError(
+            f"select.metrics: {losses[0]} is a loss, and the study varies {', '.join(rescaling)}, which can rescale "
+            "it, so its values cannot be compared: leave it out"
+        )
+
+
+def _refuse_impossible(study: Study) -> None:
+    """Refuses a constraint that no value of its metric can keep."""
+    for metric, limits in (study.select.constraints or {}).items():
+        if said := impossible(metric, limits.get("at_least"), limits.get("at_most")):
+            raise UserError(f"select.constraints.{metric}: {said}")

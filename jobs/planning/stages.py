@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.config import trial as trial_config
 from core.config.schema import Mistakes, Place
 from core.errors import UserError, counted
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction, impossible
 from jobs.planning import plan as planning
 from jobs.planning.known import known
 from jobs.study import keys, study, yaml_document
@@ -221,11 +221,11 @@ class _Reader:
         if self._common.get("space"):
             self._mistakes.add(("space",), "belongs to one of the stages")
         gates = [self._gate(place, entry) for place, entry in enumerate(entries)]
-        base = self._attempt(lambda: Reader(self._document(self._common), self._folder).read(self._overrides))
-        stages = self._stages(entries, gates, base.trial) if base else []
-        told = [self._content.told(one.place, one.text) for one in self._mistakes.found]
-        if lines := dict.fromkeys([*told, *self._lines]):
-            raise UserError(*lines)
+        common = Reader(self._document(self._common), self._folder)
+        base = self._attempt(lambda: common.read(self._overrides, needs_data=False))
+        stages = self._stages(entries, gates, base.named) if base else []
+        if lines := [self._content.told(one.place, one.text) for one in self._mistakes.found] + self._lines:
+            raise UserError(*dict.fromkeys(lines))
         return StagedStudy(stages, self)
 
     def _stages(
@@ -239,17 +239,21 @@ class _Reader:
                 why = "the stage before varies its data, and no score is compared across data sets: it has no one best"
                 self._mistakes.add((STAGES, str(place), "from"), why)
             made = self._attempt(functools.partial(self.stage, place, entry, start))
-            if made and gate and gate.improves and gate.metric:
-                self._check_direction((STAGES, str(place), "continue_if", "metric"), gate.metric, made)
+            if made and gate:
+                self._check_gate((STAGES, str(place), "continue_if"), gate, made)
             if made:
                 stages.append(Stage(entry["name"], made, gate, from_best, entry))
         return stages
 
-    def _check_direction(self, where: Place, metric: str, stage: Study) -> None:
-        if metric != stage.select.metric and not direction(metric, keys.methods(stage.trial, stage.space)):
-            self._mistakes.add(
-                where, f"nothing declares whether larger values of {metric!r} are better: give at_least or at_most"
-            )
+    def _check_gate(self, where: Place, gate: Gate, stage: Study) -> None:
+        metric = gate.metric or stage.select.metric
+        known = metric == stage.select.metric or direction(metric, keys.methods(stage.trial, stage.space))
+        if gate.improves and not known:
+            text = f"nothing declares whether larger values of {metric!r} are better: give at_least or at_most"
+            self._mistakes.add((*where, "metric"), text)
+        sides = [one if isinstance(one, float) else None for one in (gate.at_least, gate.at_most)]
+        if said := impossible(metric, *sides):
+            self._mistakes.add(where, said)
 
     def stage(self, place: int, entry: Mapping[str, Any], start: Mapping[str, Any]) -> Study:
         """The study of one stage that starts from the trial `start`.
@@ -257,8 +261,7 @@ class _Reader:
         Raises:
             UserError: the stage has mistakes.
         """
-        written = entry.get("trial")
-        over = trial_config.flatten(written) if isinstance(written, dict) else {}
+        over = trial_config.flatten(own) if isinstance(own := entry.get("trial"), dict) else {}
         names = {key: value for key, value in over.items() if key.removesuffix(".name") in _PLUG_INS}
         renamed = deepcopy(dict(start))
         for key in sorted(names, key=lambda one: one.removesuffix(".name").count(".")):
@@ -266,23 +269,22 @@ class _Reader:
         content = {key: value for key, value in self._common.items() if key not in {"study", "trial", "space"}}
         content["study"] = self._study_name(entry)
         # A plug-in's new name drops the old plug-in's options; this first reading finds the new plug-in's options.
-        trial = Reader(self._document({**content, "trial": renamed}, place), self._folder).read(()).trial
-        known, origins = deepcopy(dict(trial)), dict[Place, str]()
+        document = self._document({**content, "trial": renamed}, place)
+        base = Reader(document, self._folder).read((), needs_data=False)
+        trial, known, origins = base.trial, deepcopy(dict(base.named)), dict[Place, str]()
         for key, value in over.items():
             if key not in names:
-                dotted = self._key(place, key, trial)
+                dotted, there = self._key(place, key, trial), (STAGES, str(place), "trial", *key.split("."))
                 keys.put(known, dotted, value)
-                origins["trial", *dotted.split(".")] = self._content.origin(
-                    (STAGES, str(place), "trial", *key.split("."))
-                )
+                origins["trial", *dotted.split(".")] = self._content.origin(there)
         content |= {key: entry[key] for key in ("seeds", "search") if key in entry}
         content |= {"trial": known, "space": entry.get("space") or {}}
         overrides = [one for one in self._overrides if one.partition("=")[0] != "study"]
         return Reader(self._document(content, place, origins), self._folder).read(overrides)
 
     def _study_name(self, entry: Mapping[str, Any]) -> str:
-        over = [one.partition("=")[2] for one in self._overrides if one.partition("=")[0] == "study"]
-        return f"{over[-1] if over else self._common.get('study')}.{entry['name']}"
+        given = [value for key, _, value in (one.partition("=") for one in self._overrides) if key == "study"]
+        return f"{[self._common.get('study'), *given][-1]}.{entry['name']}"
 
     def _key(self, place: int, key: str, trial: Mapping[str, Any]) -> str:
         found = keys.matches(key, trial)
@@ -308,8 +310,7 @@ class _Reader:
         try:
             return read()
         except UserError as error:
-            self._lines += str(error).splitlines()
-            return None
+            self._lines += error.lines
 
     def _entries(self) -> list[dict[str, Any]]:
         """The stages as written, each with a name; mistakes are recorded."""
@@ -343,9 +344,8 @@ class _Reader:
             self._mistakes.add((*where, "from"), f"{start!r} is wrong: base (the file's trial) or best is needed")
         if start == "best" and where[1] == "0":
             self._mistakes.add((*where, "from"), "there is no stage before the first")
-        if not isinstance(entry.get("trial") or {}, dict):
-            text = f"{entry['trial']!r} is wrong: a mapping of keys to values is needed"
-            self._mistakes.add((*where, "trial"), text)
+        if not isinstance(trial := entry.get("trial") or {}, dict):
+            self._mistakes.add((*where, "trial"), f"{trial!r} is wrong: a mapping of keys to values is needed")
 
     def _gate(self, place: int, entry: Mapping[str, Any]) -> Gate | None:
         if entry.get("continue_if") is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.errors import counted
 from jobs.analysis.comparison import (
     FEWEST_SETS,
     Boards,
@@ -16,6 +17,7 @@ from jobs.analysis.comparison import (
     leaderboards,
     notes,
 )
+from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims
@@ -81,14 +83,14 @@ def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> li
     if settings := settings_text(replace(first, constant=shared)):
         blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
-        own = {key: value for key, value in board.constant.items() if key not in {*shared, "data.name"}}
+        own = {key: value for key, value in board.constant.items() if key not in {*shared, *_in_name(name, board)}}
         settings = settings_text(replace(board, constant=own))
         blocks += [
             f"Data set {name}{settings and f': {settings}'}",
             board_table(board, width) if fmt == "table" else board_sheet(board, fmt).render(fmt),
             *_together(own_notes[name], fmt, width),
         ]
-    signs = dict.fromkeys(sign for _, board in boards for sign in sign_notes(board))
+    signs = dict.fromkeys(sign for _, board in boards for sign in sign_notes(board, has_bold=fmt != "table"))
     return [*blocks, *_together([*signs, *shared_notes], fmt, width)]
 
 
@@ -169,32 +171,37 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
     column = "data set" if len(first.data) > 1 else "metric"
     counts = [cell.entry.score.n for one in found for row in one.rows for cell in row.cells if cell is not None]
-    one_seed = ", which one seed has not" if min(counts) < 2 else ""
-    said = [f"Each cell is the mean over the seeds with its 95 % interval{one_seed}."]
+    said = [_seeds_told(counts, ranked=len(first.ranked_on) > 1)]
     if fmt == "table":
         said += [f"* the best of its {column}."]
         said += ["= the seeds cannot tell it from the best of its column."] if "tied" in verdicts else []
     else:
         said.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
     said += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
+    if any(_has_empty(one, len(first.rows)) for one in found):
+        said.append(f"An empty cell: this {what} has no value there.")
     if any(row.failed for row in first.rows):
         said.append(f"failed: the training failed with every seed; that is the last rank of its {column}.")
     if first.is_picked:
+        same = "this same seed" if max(counts) < 2 else "these same seeds"
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
         said.append(
             f"Where a {what} has several configurations on a data set, the one with the best {first.picked_by} there "
-            f"stands for it. It was picked by these same seeds, so it looks better than it is, and a {what} with more "
+            f"stands for it. It was picked by {same}, so it looks better than it is, and a {what} with more "
             f"configurations has an advantage.{more}"
         )
+    studies = {cell.entry.study for one in found for row in one.rows for cell in row.cells if cell is not None}
+    if len(studies) > 1:
+        said.append(f"The cells are of {len(studies)} studies, whose other settings may differ: --study takes one.")
     if len(first.data) == 1:
         return said
     for one in found:
         about = f" by {metric_name(one.metric)}" if len(found) > 1 else ""
         if len(one.ranked_on) < 2:
-            said.append(f"No average rank{about}: on fewer than two data sets was every {what} run to an end.")
+            said.append(f"No average rank{about}: fewer than two data sets have a result of every {what}.")
             continue
-        sets = _sets(one)
-        said.append(f"{_RANK.capitalize()}{about}: the mean over {sets} of the rank there, 1 for the best.")
+        sets = _sets(one, what)
+        said.append(f"{_RANK.capitalize()}{about}: the mean of the ranks on {sets}. Rank 1 is the best.")
         said.append(_tested(one, sets, about, many))
     return said
 
@@ -213,10 +220,27 @@ def _tested(found: Comparison, sets: str, about: str, many: str) -> str:
     return f"{asked}, so the {many} differ. {differ} (Nemenyi's critical difference, error 5 % over all pairs)."
 
 
-def _sets(found: Comparison) -> str:
+def _sets(found: Comparison, what: str) -> str:
     if found.ranked_on == found.data:
         return f"the {len(found.data)} data sets"
-    return f"the {len(found.ranked_on)} of {len(found.data)} data sets on which each was run to an end"
+    return f"the {len(found.ranked_on)} data sets, of {len(found.data)}, that have a result of every {what}"
+
+
+def _seeds_told(counts: Sequence[int], *, ranked: bool) -> str:
+    """What the number in a cell is, by the numbers of seeds of the cells."""
+    if max(counts) < 2:
+        return "Each cell is the value of one seed, so it has no interval."
+    said = "Each cell is the mean over the seeds with its 95 % interval."
+    if min(counts) < max(counts):
+        said += f" The cells are of {min(counts)} to {counted(max(counts), 'seed')}."
+        said += " A rank counts them alike." if ranked else ""
+    return said + (" A cell of one seed has no interval." if min(counts) < 2 else "")
+
+
+def _has_empty(found: Comparison, count: int) -> bool:
+    """Whether one of so many rows has neither a score somewhere nor failed there."""
+    cells = ((row, name, cell) for row in found.rows for name, cell in zip(found.data, row.cells, strict=True))
+    return len(found.rows) < count or any(cell is None and name not in row.failed for row, name, cell in cells)
 
 
 def _sheet(
@@ -311,6 +335,12 @@ def _labels(found: Comparison) -> list[str]:
 
 def _key(row: ComparedRow) -> tuple[Any, ...]:
     return tuple(row.params.values())
+
+
+def _in_name(name: str, board: Leaderboard) -> set[str]:
+    """The settings of a data set that its name tells, as `scikit-learn table=wine` does; see `data_sets.names`."""
+    data = {key: f"{key.removeprefix(DATA)}={tables.cell_text(value)}" for key, value in board.constant.items()}
+    return {"data.name", *(key for key, word in data.items() if key.startswith(DATA) and word in name.split())}
 
 
 def _has(board: Leaderboard, key: str, value: Any) -> bool:

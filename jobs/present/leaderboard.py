@@ -1,7 +1,7 @@
 """A leaderboard as tables and sentences."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -55,14 +55,20 @@ def board_table(board: Leaderboard, width: int | None) -> str:
     text = _human_sheet(board).render("table", width)
     if width is None or max(map(tables.display_width, text.splitlines())) <= width:
         return text
-    lines = [
-        line
-        for entry in board.entries[:_BELOW]
-        for line in _wrapped([f"#{entry.rank}", *params_text(board, entry).split()], width)
-    ]
-    more = len(board.entries) - _BELOW
+    below = [f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries[:_BELOW]]
+    below += [_infeasible_text(board, entry) for entry in board.infeasible[:_BELOW]]
+    lines = [line for one in below for line in _wrapped(one.split(), width)]
+    more = sum(max(0, len(some) - _BELOW) for some in (board.entries, board.infeasible))
     lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
-    return _human_sheet(board, beside=False).render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
+    # What has no rank is told by its parameters alone, so its values stand beside them.
+    sheet = _human_sheet(replace(board, infeasible=()), beside=False)
+    return sheet.render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
+
+
+def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
+    """A configuration that breaks a constraint: its parameters, its score, and why."""
+    why = entry.standing.why.removeprefix("INFEASIBLE: ")
+    return f"INFEASIBLE {params_text(board, entry)}: {metric_name(board.metric)} {entry.score.text}; {why}"
 
 
 def header(board: Leaderboard, width: int | None) -> str:
@@ -94,10 +100,11 @@ def footer(board: Leaderboard, width: int | None) -> str:
     return "".join(f"{line}\n" for line in ["", *wrapped])
 
 
-def sign_notes(board: Leaderboard) -> list[str]:
-    """The meaning of each sign that is used beside the metric."""
+def sign_notes(board: Leaderboard, *, has_bold: bool = False) -> list[str]:
+    """The meaning of each sign that is used beside the metric, or of bold type, which tells the same as `=`."""
     flags = {entry.tied for entry in board.entries[1:]}
-    lines = ["= the seeds cannot tell it from the best."] if True in flags else []
+    lines = ["= the seeds cannot tell it from the best."] if True in flags and not has_bold else []
+    lines += ["Bold: the best, and all that the seeds cannot tell from it."] if True in flags and has_bold else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
     lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
     these = "Others without a rank" if board.infeasible else "Without a rank"
@@ -106,7 +113,7 @@ def sign_notes(board: Leaderboard) -> list[str]:
 
 def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
     """The leaderboard for people; for CSV and JSON, every number has a column of its own."""
-    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board)
+    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board, has_bold=fmt != "table")
 
 
 def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
@@ -215,11 +222,14 @@ def shown(board: Leaderboard) -> list[Entry]:
     return [*board.entries, *board.infeasible, *board.apart]
 
 
-def _human_sheet(board: Leaderboard, *, beside: bool = True) -> Sheet:
-    """The table for people, with the parameters beside the scores or without them."""
+def _human_sheet(board: Leaderboard, *, beside: bool = True, has_bold: bool = False) -> Sheet:
+    """The table for people, with the parameters beside the scores or without them.
+
+    Where bold type tells what is tied with the best, no sign does.
+    """
     metric = metric_name(board.metric)
     ranked = len(board.entries)
-    signs = [_SIGNS[entry.tied] if entry.rank > 1 else "" for entry in board.entries]
+    signs = ["" if entry.rank == 1 or (has_bold and entry.tied) else _SIGNS[entry.tied] for entry in board.entries]
     signs += [""] * (len(shown(board)) - ranked)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),

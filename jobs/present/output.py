@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -30,7 +33,29 @@ def deliver(text: str, out: Path | None) -> None:
 
 def say(sentence: str) -> None:
     """One sentence, on standard output: names in it make no second one."""
-    click.echo(one_line(sentence))
+    click.echo(fitted(one_line(sentence), sys.stdout))
+
+
+def fitted(line: str, stream: TextIO) -> str:
+    """The line, broken between words where a terminal has no room for it; a file or a pipe gets it whole.
+
+    The lines that follow are indented. A command at its end stays on one line, so that it can be copied.
+    """
+    if not stream.isatty():
+        return line
+    room = width()
+    head, colon, command = line.rpartition(": conclus ")
+    indent = line[: len(line) - len(line.lstrip())] + "  "
+    if len(line) <= room:
+        return line
+    parts = textwrap.wrap(
+        f"{head}:" if colon else line,
+        room,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join([*parts, f"{indent}conclus {command}"] if colon else parts)
 
 
 def format_of(out: Path | None, fmt: str) -> str:
@@ -49,7 +74,7 @@ def format_of(out: Path | None, fmt: str) -> str:
 def remark(sentences: Iterable[str]) -> None:
     """Prints sentences on standard error, so that a table for a machine stays clean."""
     for sentence in sentences:
-        click.echo(one_line(sentence), err=True)
+        click.echo(fitted(one_line(sentence), sys.stderr), err=True)
 
 
 def warn(skipped: Sequence[str]) -> None:

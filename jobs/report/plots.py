@@ -175,14 +175,14 @@ def _pareto(figure: Figure, contents: Contents, _: Sequence[str]) -> None:
         title = f"{data} · " if len(found) > 1 else ""
         first = metric_name(next(iter(board.aims.metrics)))
         for axes, (name, shown_points) in zip(panels, points.items(), strict=False):
-            _front(axes, shown_points)
+            _front(axes, shown_points, board)
             axes.set(xlabel=metric_name(name), ylabel=first)
             axes.set_title(f"{title}means over {_seeds(board)}", fontsize=8)
     handles = {label: one for axes in grid.flat for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=3, fontsize=7, frameon=False)
 
 
-def _front(axes: Axes, points: FrontPoints) -> None:
+def _front(axes: Axes, points: FrontPoints, board: Leaderboard) -> None:
     for kind, (colour, mark, label) in _FRONT.items():
         places = [place for _, one, place in points if one == kind]
         if places:
@@ -190,8 +190,10 @@ def _front(axes: Axes, points: FrontPoints) -> None:
             xs, ys = zip(*places, strict=True)
             axes.plot(xs, ys, mark, color=colour, markerfacecolor=face, markersize=5, label=label)
     for entry, kind, place in points[:_ROWS]:
-        if kind == "square":
-            axes.annotate(f"#{entry.rank}", place, (5, 4), textcoords="offset points", fontsize=7)
+        if kind != "worse":
+            # What breaks a constraint has no rank, so its parameters name it.
+            named = describe(entry, board) if kind == "triangle" else f"#{entry.rank}"
+            axes.annotate(named, place, (5, 4), textcoords="offset points", fontsize=7)
 
 
 def _effect(figure: Figure, contents: Contents, params: Sequence[str]) -> None:

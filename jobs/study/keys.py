@@ -26,13 +26,37 @@ def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
     return [key] if key in known else [one for one in known if one.endswith(f".{key}")]
 
 
-def which(key: str, found: Sequence[str], trial: Mapping[str, Any]) -> str:
-    """The message for a key that does not mean exactly one key of the trial; `found` are its possible meanings."""
+def which(key: str, found: Sequence[str], trial: Mapping[str, Any], owner: str = "") -> str:
+    """The message for a key that does not mean exactly one key of the trial.
+
+    Args:
+        key: The key, which may be short.
+        found: Its possible meanings.
+        trial: The trial with all defaults.
+        owner: In the space of a value, its key, such as `method`: the options of this plug-in are listed first.
+    """
     if found:
         return f"could mean {' or '.join(found)}; write the whole key"
     flat = trial_config.flatten(trial)
+    for kind, field in plug_in_fields():
+        option = key.removeprefix(f"{field}.")
+        if names := owners(kind, option) if option != key or "." not in key else []:
+            have = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
+            example = f"{{name: {names[0]}, space: {{{option}: …}}}}"
+            return f"unknown key for this {field}; {have} it: vary it there, as {field}: {{grid: [{example}, …]}}"
     near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
-    return f"unknown key{near or '.'} Allowed: {schema.nearest(key, flat)}; `conclus methods` lists all"
+    own = [one.removeprefix(f"{owner}.") for one in flat if owner and one.startswith(f"{owner}.")]
+    allowed = f"{', '.join(sorted(own))}, and all other keys of a trial" if own else schema.nearest(key, flat)
+    return f"unknown key{near or '.'} Allowed: {allowed}; `conclus methods` lists all"
+
+
+def owners(kind: str, option: str) -> list[str]:
+    """The plug-ins of a kind that have an option."""
+    found: list[str] = []
+    for name in plugins.names(kind):
+        with contextlib.suppress(UserError):  # A wrong plug-in of others is told when it is used.
+            found += [name] if option in {one.name for one in plugins.options(kind, name)} else []
+    return found
 
 
 def belonging(key: str, ranges: Mapping[str, Any], trial: Mapping[str, Any]) -> str:

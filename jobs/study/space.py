@@ -171,12 +171,18 @@ def walk(
 ) -> Iterator[tuple[tuple[str, ...], str, Range, Mapping[str, Any]]]:
     """Every range, also those of branches: its place for messages, its key, itself, and the values it depends on.
 
-    tcl's threshold has the place `space.method.tcl.method.threshold`, and depends on `{"method": {"name": "tcl"}}`.
+    tcl's threshold has the place `space.method.tcl.threshold`, and depends on `{"method": {"name": "tcl"}}`.
     """
     for key, one in space.items():
-        yield (*place, key), key, one, chosen or {}
+        own = (*place, within([*(chosen or ("",))][-1], key))
+        yield own, key, one, chosen or {}
         for value in one.examples:
-            yield from walk(branch(one, value), (*place, key, label(value)), {**(chosen or {}), key: value})
+            yield from walk(branch(one, value), (*own, label(value)), {**(chosen or {}), key: value})
+
+
+def within(owner: str, key: str) -> str:
+    """What a key is called in the space of a value of `owner`: `threshold` for `method.threshold` within `method`."""
+    return key.removeprefix(f"{owner.removesuffix('.name')}.") if owner else key
 
 
 def written(space: Space) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from core.config import plugins
 from core.config import trial as trial_config
-from core.config.schema import Mistakes, Place
+from core.config.schema import Mistakes, Place, did_you_mean
 from core.errors import UserError
 from jobs.study import space
-from jobs.study.keys import belonging, completed, matches, plug_in_fields, varied, which
+from jobs.study.keys import belonging, completed, matches, owners, plug_in_fields, varied, which
 from jobs.study.paths import located_value
 from jobs.study.space import Range, Values
 from jobs.study.yaml_document import Document
@@ -38,6 +38,11 @@ class _Level:
     real: Place = (SPACE,)
     chosen: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def owner(self) -> str:
+        """The key whose value has this space, as `method`; empty for the space of the study."""
+        return self.chosen[-1][0] if self.chosen else ""
+
 
 class SpaceReader:
     """Reads the space of a document, makes paths in it absolute, and collects the mistakes in it."""
@@ -59,13 +64,18 @@ class SpaceReader:
         ranges: dict[str, Range] = {}
         for key, content in value.items():
             full = matches(key, level.trial)
-            told = (*level.told, key)
+            told = (*level.told, space.within(level.owner, key))
             for name in (key, *full):
-                self._content.origins[*level.told, name] = self._content.origin((*level.real, key))
+                origin = self._content.origin((*level.real, key))
+                self._content.origins[*level.told, space.within(level.owner, name)] = origin
             if len(full) != 1:
-                text = belonging(key, value, level.trial) or which(key, full, level.trial)
+                text = (
+                    belonging(key, value, level.trial)
+                    or _no_value(key, value)
+                    or which(key, full, level.trial, level.owner.removesuffix(".name"))
+                )
                 self._mistakes.add(told, text)
-            elif said := belonging(key, value, level.trial):
+            elif said := belonging(key, value, level.trial) or _not_of(key, full[0], level):
                 self._mistakes.add(told, said)
             elif full[0] in ranges:
                 self._mistakes.add(told, f"{full[0]} is in the space twice; keep one")
@@ -90,7 +100,17 @@ class SpaceReader:
         plain = content
         if isinstance(content, dict) and dotted in _KINDS:
             plain = {kind: _without_spaces(dotted, values, own) for kind, values in content.items()}
-        told = (*level.told, key)
+        told = (*level.told, space.within(level.owner, key))
+        extra = _beside_range(plain)
+        for one in extra:
+            self._content.origins[*told, one] = self._content.origin((*level.real, key, one))
+            self._mistakes.add(
+                (*told, one),
+                "unknown key beside the range; a value has a space of its own as "
+                "{name: tcl, space: {threshold: {grid: [0.9, 0.95]}}}",
+            )
+        if extra:
+            return None
         try:
             found = space.read_range(plain)
         except ValueError as error:
@@ -106,7 +126,7 @@ class SpaceReader:
         inner = Mistakes()
         trial_config.read_whole(varied(level.trial, dotted, value), (), inner)
         for one in inner.found[:1]:
-            told: Place = (*level.told, key)
+            told: Place = (*level.told, space.within(level.owner, key))
             option = one.place[len(dotted.split(".")) :]
             if isinstance(value, Mapping) and option and option[0] in value:
                 told = (*told, space.label(value), *option)
@@ -122,13 +142,26 @@ class SpaceReader:
         for place, value in enumerate(found.values):
             inner = _Level(
                 completed(level.trial, dotted, value),
-                (*level.told, key, space.label(value)),
+                (*level.told, space.within(level.owner, key), space.label(value)),
                 (*level.real, str(place), SPACE),
                 (*level.chosen, (dotted, place)),
             )
             self._content.origins[inner.told] = self._content.origin(inner.real)
-            branches.append(self._ranges(own[place], inner) if place in own else {})
+            ranges = self._ranges(own[place], inner) if place in own else {}
+            self._refuse_given(dotted, value, ranges, inner)
+            branches.append(ranges)
         return replace(found, branches=tuple(branches))
+
+    def _refuse_given(self, dotted: str, value: Any, ranges: Mapping[str, Range], level: _Level) -> None:
+        """Refuses a range of an option that stands beside the name of its plug-in, too."""
+        owner = dotted.removesuffix(".name")
+        options = trial_config.flatten(value) if isinstance(value, Mapping) else {}
+        given = {f"{owner}.{one}".removesuffix(".name") for one in options if one != "name"}
+        for key in ranges:
+            if key.removesuffix(".name") in given:
+                own = space.within(owner, key)
+                text = f"{own} of {space.label(value)} is given beside its name and varied: keep one of them"
+                self._mistakes.add((*level.told, own), text)
 
     def _refuse_collisions(self) -> None:
         """Refuses two ranges that set the same thing and apply together; those of two branches never do."""
@@ -170,6 +203,37 @@ def _nested(key: str, content: Any) -> str:
         return ""
     whole = key if inner == "name" else f"{key}.{inner}"
     return f"a range is needed here; for {key}.{inner} write `{whole}: {{{next(iter(below))}: […]}}`"
+
+
+def _beside_range(content: Any) -> list[str]:
+    """The keys beside the only range in a mapping that is no kind of range."""
+    if not isinstance(content, dict) or len({*content} & {*space.KINDS}) != 1:
+        return []
+    return [one for one in content if one not in space.KINDS]
+
+
+def _no_value(key: str, ranges: Mapping[str, Any]) -> str:
+    """The message for `method.tlc.threshold` where `tlc` is none of the values of `method`; empty for another key."""
+    for other, content in ranges.items():
+        rest = key.removeprefix(f"{other}.").split(".")
+        if other in _KINDS and key.startswith(f"{other}.") and len(rest) > 1 and isinstance(content, dict):
+            values = [space.label(one) for listed in content.values() if isinstance(listed, list) for one in listed]
+            near = did_you_mean(rest[0], values)
+            return f"{rest[0]!r} is none of the values of {other}{near or '.'} They are {', '.join(values)}"
+    return ""
+
+
+def _not_of(key: str, full: str, level: _Level) -> str:
+    """The message for a short key that means another thing here than in other plug-ins of the kind; else empty."""
+    owner = level.owner.removesuffix(".name")
+    if owner not in _KINDS or key == full or full.startswith(f"{owner}."):
+        return ""
+    others = owners(_KINDS[owner], key)
+    if not others:
+        return ""
+    have = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'}"
+    name = level.told[-1]
+    return f"{name} has no option {key} ({have}): vary it there, or write {full} where that is meant"
 
 
 def _apply_together(one: _Level, other: _Level) -> bool:

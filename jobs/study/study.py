@@ -60,6 +60,11 @@ class Study:
         """Whether the file says which values of the metric are better; else it is as declared of the metric."""
         return self._selects("mode")
 
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """The trial without data that the file does not name, of which there is no default."""
+        return {key: value for key, value in self.trial.items() if key != "data" or key in self.source["trial"]}
+
     def _selects(self, key: str) -> bool:
         select = self.source.get("select")
         return isinstance(select, dict) and bool(select.get(key))
@@ -119,8 +124,13 @@ class Reader:
         self.folder = folder
         self.mistakes = Mistakes()
 
-    def read(self, overrides: Sequence[str]) -> Study:
-        """The study; `dotted.key=value` overrides replace values of the file."""
+    def read(self, overrides: Sequence[str], *, needs_data: bool = True) -> Study:
+        """The study; `dotted.key=value` overrides replace values of the file.
+
+        Args:
+            overrides: As given by `--set`.
+            needs_data: Whether the data have to be named; of what stages have in common, a stage may name them.
+        """
         root = self._root()
         self._resolve_trial(root)
         base = trial_config.read_whole(root["trial"], ("trial",), self.mistakes)
@@ -139,7 +149,8 @@ class Reader:
         )
         if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
             study = replace(study, select=replace(study.select, mode=better))
-        self._check_data(study, root["trial"])
+        if needs_data:
+            self._check_data(root)
         self._check_used(study, root)
         self._check_sections(study)
         self._stop_at_mistakes()
@@ -227,13 +238,16 @@ class Reader:
             for place in self._set(root, key, parsed, base, text):
                 for inner in [one for one in self.content.origins if one[: len(place)] == place]:
                     del self.content.origins[inner]  # The lines of what stood there before.
-                self.content.origins[place] = f"--set {text}"
+                for length in range(1, len(place) + 1):
+                    self.content.origins.setdefault(place[:length], f"--set {text}")
 
     def _set(self, root: dict[str, Any], key: str, value: Any, base: Mapping[str, Any], text: str) -> list[Place]:
         """Sets one key; returns the places of the document that it changed."""
         head, *rest = key.split(".")
         if head == "space" and rest and isinstance(root["space"], dict):
             return [space_overrides.put_range(root["space"], rest, value)]
+        if head == STAGES:
+            raise UserError(f"--set {text}: what is set holds for every stage: change a single stage in the file")
         if head in KEYS:
             put(root, key, value)
             return [(head, *rest)]
@@ -275,9 +289,11 @@ class Reader:
         section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
         return section if len(self.mistakes.found) == before else kind()
 
-    def _check_data(self, study: Study, written: Mapping[str, Any]) -> None:
+    def _check_data(self, root: Mapping[str, Any]) -> None:
         """Requires that the data are named: there is no default, because scores of the wrong data look normal."""
-        if "data" not in written and not any(key.split(".")[0] == "data" for key in study.space):
+        # A range with a mistake names them, too.
+        varied = root["space"] if isinstance(root["space"], dict) else ()
+        if "data" not in root["trial"] and not any(key.partition(".")[0] == "data" for key in varied):
             self.mistakes.add(
                 ("trial", "data"), "is missing: name the data, as data: digits, or data: {name: file, path: FILE}"
             )

@@ -639,3 +639,15 @@ def test_grey_images_fit_a_model_of_colours_and_it_is_said(run, command):
     grey, repeated = (parquet.read_table(f"{folder}.parquet") for folder in ("grey", "repeated"))
     assert grey["vector"].to_pylist() == repeated["vector"].to_pylist()
     assert grey["cluster"].to_pylist() == repeated["cluster"].to_pylist()
+
+
+def test_trials_with_clusters_are_told_for_each_data_set(run, command):
+    two = "space={data: {grid: [{name: file, path: mine.npz}, {name: file, path: named.csv, id: name}]}}"
+    run(*sets(two, "select.save_assignments=true", "seeds=[0, 1]", "epochs=1"))
+    of = {one: [row["trial_key"] for row in rows().values() if one in row["param.data.path"]] for one in ("npz", "csv")}
+    code, _, err = command("assign", "--best")
+    assert "the best of each data set first: mine.npz id=-: " in err, err
+    said = err
+    first, second = said.split("; named.csv id=name: ")
+    assert code == 2
+    assert [all(key in part for key in of[one]) for part, one in ((first, "npz"), (second, "csv"))] == [True, True]

@@ -174,3 +174,44 @@ def test_a_study_that_names_no_data_is_refused(folder):
     assert call(plan, "--set", "data=digits").exit_code == 0
     write(folder, CC, "space: {data: {grid: [digits]}}\n")
     assert call(plan, "--no-data").exit_code == 0
+
+
+SEVERAL = "space: {method: {choice: [cc, {name: tcl, space: {threshold: {grid: [0.9, 0.95]}}}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        ("{metrics: [nmi, secnds]}", "select.metrics.secnds: 'secnds' is none of the scores of cc on .*'seconds'"),
+        ("{metrics: [nmi, loss]}", "select.metrics: loss is a loss, and the study varies method, method.threshold"),
+        (
+            "{constraints: {health.imbalanc_pred: {at_most: 20}}}",
+            r"select.constraints.health.imbalanc_pred: .* did you mean 'health.imbalance_pred'\?.*… \(\d+ in all\)$",
+        ),
+        ("{constraints: {nmi: {at_least: 2}}}", "select.constraints.nmi: nmi is never above 1, so it cannot be at"),
+        ("{constraints: {seconds: {at_most: -1}}}", "seconds is never below 0, so it cannot be at most -1"),
+    ],
+)
+def test_metrics_that_cannot_be_compared_or_kept_are_refused_with_what_is_right(folder, select, told):
+    write(folder, f"data: {{name: file, path: good.npz}}, {CC}".replace("method: cc, ", ""), SEVERAL)
+    with pytest.raises(UserError, match=told) as error:
+        check_data(planning.make(study.load("s.yaml", [f"select={select}"])))
+    assert "(read: " not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "{constraints: {cluster_size_min: {at_least: 2}}}",
+        "{metrics: [nmi, seconds], constraints: {nmi: {at_least: 1}}}",
+    ],
+)
+def test_a_constraint_needs_no_better_side_of_its_metric(folder, select):
+    write(folder, f"data: {{name: file, path: good.npz}}, {CC}", f"select: {select}\n")
+    check_data(planning.make(study.load("s.yaml")))
+
+
+def test_a_loss_of_configurations_that_scale_it_alike_may_be_one_of_several_metrics(folder):
+    rest = "space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}\nselect: {metrics: [nmi, loss]}\n"
+    write(folder, f"data: {{name: file, path: good.npz}}, {CC}", rest)
+    check_data(planning.make(study.load("s.yaml")))

@@ -403,3 +403,46 @@ def test_hostile_names_stay_text(tmp_path):
     for fmt in ("table", "markdown", "latex", "csv"):
         assert "\x1b" not in invoke(aggregate, tmp_path, "--format", fmt)
     assert r"textless{}b\textgreater{}|\&\$" in invoke(aggregate, tmp_path, "--format", "latex")
+
+
+def test_cells_of_several_studies_and_empty_ones_are_told(tmp_path):
+    rows = [row for row in study() if (row.params["data.name"], row.params["method.name"]) != ("wine", "cc")]
+    for row in rows:
+        row.study = "t" if row.params["data.name"] == "iris" else "s"
+        writer.write(str(tmp_path), row)
+    said = " ".join(invoke(aggregate, tmp_path, "--table", "methods").split())
+    assert "The cells are of 2 studies, whose other settings may differ: --study takes one." in said
+    assert "An empty cell: this method has no value there." in said
+    one = " ".join(invoke(aggregate, tmp_path, "--table", "methods", "--study", "s").split())
+    assert "The cells are of" not in one
+
+
+def test_the_time_of_trials_is_a_further_metric_and_does_not_rank(tmp_path):
+    for row in study():
+        row.seconds = {"cc": 3.0, "tcl": 2.0, "kmeans": 1.0}[row.params["method.name"]]
+        writer.write(str(tmp_path), row)
+    said = invoke(aggregate, tmp_path, "--table", "methods", "--metric", "nmi,seconds", columns=120)
+    times = said[said.index("seconds by method") :].splitlines()[2:]
+    assert [line.split()[:2] for line in times[2:5]] == [["kmeans", "1.000"], ["tcl", "2.000"], ["cc", "3.000"]]
+    with pytest.raises(UserError, match="seconds, a trial's time, does not rank: begin with a score"):
+        invoke(aggregate, tmp_path, "--metric", "seconds,nmi")
+
+
+def test_a_heading_tells_a_setting_of_its_data_once(tmp_path):
+    for row in study(("scikit-learn",)) + study(("digits",)):
+        writer.write(str(tmp_path), row)
+    for table in ("wine", "iris"):
+        for row in study(("scikit-learn",)):
+            row.params["data.table"], row.data_hash = table, table
+            row.attempt_id = row.trial_key = f"{row.trial_key}-{table}"
+            row.config_key = f"{row.config_key}-{table}"
+            writer.write(str(tmp_path), row)
+    said = invoke(aggregate, tmp_path, columns=120)
+    assert "Data set scikit-learn table=wine" in said
+    assert "data.table=wine" not in said
+
+
+def test_bold_type_needs_no_sign_in_a_paper(results):
+    said = invoke(aggregate, results, "--format", "latex", "--table", "leaderboard")
+    assert "&  &" not in said
+    assert "% = the seeds" not in said

@@ -372,7 +372,7 @@ def test_overrides_reach_into_branches(read, overrides, cells, values):
         (
             "threshold: {grid: [0.9, 0.95]}",
             "threshold: {uniform: [0.9, 1]}",
-            r"study.yaml:11: space.method.tcl.method.threshold: a grid cannot list a continuous range",
+            r"study.yaml:11: space.method.tcl.threshold: a grid cannot list a continuous range",
         ),
         (
             "threshold: {grid: [0.9, 0.95]}",
@@ -382,7 +382,7 @@ def test_overrides_reach_into_branches(read, overrides, cells, values):
         (
             "threshold: {grid: [0.9, 0.95]}",
             "method.name: {grid: [cc, propos]}",
-            r"study.yaml:11: space.method.tcl.method.name: space.method is varied, too",
+            r"study.yaml:11: space.method.tcl.name: space.method is varied, too",
         ),
         (
             "batch_size: {grid: [128, 256]}",
@@ -515,3 +515,19 @@ def test_a_key_with_two_ranges_is_kept_by_next(read):
     found = next_study.propose(two, [advice("optimiser.learning_rate", "extend", 1e-3, 1e-2)], "nowhere", 5)
     assert [one.kind for one in found.advice] == ["keep"]
     assert keys(study.parse(found.text, "next", Path())) == keys(two)
+
+
+def test_a_search_whose_proposals_repeat_takes_the_rest_from_the_space(tmp_path):
+    # TPE keeps to the better of the two, and `cc` is one configuration alone.
+    text = """study: s
+trial: {data: digits, epochs: 1}
+space: {method: {choice: [cc, {name: tcl, space: {threshold: {uniform: [0.9, 0.99]}}}]}}
+search: {name: optuna, trials: 30}
+"""
+    source = tpe.Asking(study.parse(text, "s", tmp_path), str(tmp_path / "results"))
+    taken = []
+    while one := source.take():
+        taken.append(one.trial.config_key)
+        value = 1.0 if one.trial.config.method.name == "cc" else 0.1
+        source.hear(Event("finished", one.trial.trial_key, {"status": "ok", "value": value}))
+    assert len(set(taken)) == len(taken) == 30

@@ -1,11 +1,16 @@
 """The Pareto front of several metrics, and configurations that break a constraint."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs.analysis.leaderboard import leaderboard
-from jobs.analysis.pareto import Aims, InfeasibleError, front, violation
+from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
 from jobs.planning import tpe
+from jobs.present.leaderboard import board_table
+from jobs.report.contents import gather
+from jobs.report.plots import picture
+from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from jobs.study import study
 from tests.rates import highest
@@ -18,19 +23,22 @@ SELECT = {
 }
 
 
+def attempts(cells):
+    """Trials of {configuration: [(nmi, seconds, imbalance)]}, a seed each."""
+    return [
+        Attempt(
+            study="s", trial_key=f"{key}{seed}", config_key=key, seed=seed, attempt_id="a", status="ok",
+            seconds=seconds, params={"lr": key}, metrics={"nmi": nmi},
+            health={} if imbalance is None else {"imbalance_pred": imbalance},
+        )
+        for key, values in cells.items()
+        for seed, (nmi, seconds, imbalance) in enumerate(values)
+    ]  # fmt: skip
+
+
 def table(cells):
-    """Rows of {configuration: [(nmi, seconds, imbalance)]}, a seed each."""
-    return to_table(
-        [
-            Attempt(
-                study="s", trial_key=f"{key}{seed}", config_key=key, seed=seed, attempt_id="a", status="ok",
-                seconds=seconds, params={"lr": key}, metrics={"nmi": nmi},
-                health={} if imbalance is None else {"imbalance_pred": imbalance},
-            )
-            for key, values in cells.items()
-            for seed, (nmi, seconds, imbalance) in enumerate(values)
-        ]
-    )  # fmt: skip
+    """The rows of these trials."""
+    return to_table(attempts(cells))
 
 
 def test_the_front_is_that_of_a_slow_search():
@@ -105,3 +113,76 @@ def test_wrong_selections_say_what_is_right(tmp_path, select, said):
     path.write_text(f"study: s\ntrial: {{data: digits}}\nselect: {select}\n")
     with pytest.raises(Exception, match=said):
         study.load(path)
+
+
+def test_a_mean_is_told_with_as_many_digits_as_show_that_it_is_beyond_its_limit():
+    select = {**SELECT, "constraints": {"nmi": {"at_least": 0.68}}}
+    near = {"a": [(0.679999, 1.0, None)], "b": [(0.9, 1.0, None)], "c": [(0.528288, 1.0, None)]}
+    found = {one.config_key: one.reason for one in leaderboard(table(near), "nmi", "max", Aims.of(select)).infeasible}
+    assert found["c"] == "INFEASIBLE: nmi 0.528 (at least 0.68)"
+    assert found["a"] == "INFEASIBLE: nmi 0.679999 (at least 0.68)"
+    cells = {"a": [(0.5, 1.0, 1797.0)], "b": [(0.9, 1.0, 1.0)]}
+    assert leaderboard(table(cells), "nmi", "max", Aims.of(SELECT)).infeasible[0].reason.endswith("1,797 (at most 20)")
+
+
+def test_each_configuration_that_breaks_a_constraint_is_named_where_the_table_is_too_wide():
+    cells = {f"{'long' * 12}-{key}": [(0.5, 1.0, 30.0), (0.6, 1.0, 40.0)] for key in "xyz"} | {"b": [(0.4, 5.0, 9.0)]}
+    board = leaderboard(table(cells), "nmi", "max", Aims.of(SELECT))
+    text = board_table(board, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    for key in cells:
+        assert (f"INFEASIBLE lr={key}: nmi 0.550" in flat) == (key != "b")
+    assert flat.count("imbalance_pred 35 (at most 20)") == 3
+
+
+def test_no_front_by_a_loss_that_is_scaled_differently_says_why():
+    rows = to_table(
+        [
+            Attempt(
+                study="s", trial_key=method, config_key=method, seed=0, attempt_id="a", status="ok", seconds=1.0,
+                params={"method.name": method}, metrics={"nmi": 0.5, "loss": 1.0},
+            )
+            for method in ("cc", "tcl")
+        ]
+    )  # fmt: skip
+    board = leaderboard(rows, "nmi", "max", Aims.of({"metric": "nmi", "mode": "max", "metrics": ["nmi", "loss"]}))
+    assert not board.aims.metrics
+    why = "loss is a loss, and method.name can rescale it, so its values cannot be compared"
+    assert f"No Pareto front: {why}." in board.notes
+
+
+def test_each_of_several_unbeaten_ones_may_show_that_others_are_beaten():
+    """`a` and `b` are both unbeaten; `c` is clearly behind `a` alone, and `d` behind `b` alone."""
+    places = {"a": (9.0, 1.0), "b": (1.0, 9.0), "c": (8.0, 0.5), "d": (0.5, 8.0)}
+    cells = [[{s: value + 0.001 * s for s in range(5)} for value in place] for place in places.values()]
+    assert front(cells, [True, True]) == ["yes", "yes", "no", "no"]
+
+
+def test_equal_values_without_noise_let_the_other_metric_decide():
+    cells = [[{s: 9.0 + 0.001 * s for s in range(5)}, dict.fromkeys(range(5), 1.0)] for _ in range(2)]
+    cells[1][0] = {s: 8.0 + 0.001 * s for s in range(5)}
+    assert front(cells, [True, True]) == ["yes", "no"]
+
+
+def test_the_consensus_of_several_studies_makes_no_front():
+    one = table({"a": [(0.9, 1.0, 1.0)], "b": [(0.5, 0.5, 1.0)]})
+    both = pa.concat_tables([one, one.set_column(one.column_names.index("study"), "study", [["t"] * 2])])
+    both = both.append_column("metric.consensus", [[0.1, 0.2, 0.3, 0.4]])
+    aims = Aims({"consensus": "max", "seconds": "min"})
+    assert {standing.front for standing in judge(both, aims).values()} == {""}
+
+
+def test_all_kept_it_is_said_where_none_broke_it():
+    board = leaderboard(table({"a": [(0.9, 1.0, 3.0)], "b": [(0.5, 0.5, 1.0)]}), "nmi", "max", Aims.of(SELECT))
+    assert any(note.endswith("imbalance_pred at most 20; all configurations kept it.") for note in board.notes)
+
+
+def test_a_picture_names_what_breaks_a_constraint_by_its_parameters(tmp_path):
+    cells = {"a": [(0.9, 1.0, 30.0)], "b": [(0.5, 5.0, 9.0)], "c": [(0.6, 2.0, 9.0)]}
+    for row in attempts(cells):
+        writer.write(str(tmp_path), row)
+    contents = gather([str(tmp_path)], "nmi", "max", aims=Aims.of(SELECT), paged=False)
+    drawn = picture(contents, "pareto", (), ".svg").decode()
+    assert "<!-- lr=a -->" in drawn
+    assert "<!-- #1 -->" in drawn

@@ -512,13 +512,13 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         ),
         ("is shown.", lambda: table_of_sets(several(6, gap=0.0)), lambda: table_of_sets(several(8))),
         (
-            "the 5 of 6 data sets on which each was run to an end",
+            "the 5 data sets, of 6, that have a result of every configuration",
             lambda: table_of_sets(several(6)[:-3]),
             lambda: table_of_sets(several(6)),
         ),
         ("No average rank", lambda: table_of_sets(several(2)[:-3]), lambda: table_of_sets(several(2))),
         (
-            "the mean over the 2 data sets of the rank there, 1 for the best",
+            "the mean of the ranks on the 2 data sets. Rank 1 is the best.",
             lambda: table_of_sets(several(2)),
             lambda: table_of_sets(several(2)[:-3]),
         ),
@@ -543,8 +543,23 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: table_of_sets(several(1)),
         ),
         (
-            ", which one seed has not",
+            "Each cell is the value of one seed, so it has no interval.",
             lambda: table_of_sets([one for one in several(2) if one.seed == 0]),
+            lambda: table_of_sets(several(2)),
+        ),
+        (
+            "seeds. A rank counts them alike.",
+            lambda: table_of_sets(several(2)[:-1]),
+            lambda: table_of_sets(several(2)),
+        ),
+        (
+            "A cell of one seed has no interval.",
+            lambda: table_of_sets([one for one in several(2) if one.seed == 0 or one.params["data.name"] != "set0"]),
+            lambda: table_of_sets(several(2)),
+        ),
+        (
+            "An empty cell: this configuration has no value there.",
+            lambda: table_of_sets(several(2)[:-3]),
             lambda: table_of_sets(several(2)),
         ),
         (

@@ -93,3 +93,57 @@ def test_losses_and_data_sets_keep_the_keys_of_their_spelling(tmp_path):
     losses = "method.loss: {grid: [info_nce, info-nce]}"
     found = plan.make(read(tmp_path, "paired", losses, "data.name: {grid: [digit_halves, digit-halves]}"))
     assert len({one.config_key for one in found.trials}) == 4
+
+
+IN_BRANCHES = """study: b
+trial: {{data: digits, epochs: 3}}
+space:
+  method: {{choice: [cc, {{name: tcl{given}, space: {{{own}}}}}]{beside}}}
+  {more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "place", "said"),
+    [
+        ({"given": ", threshold: 0.9"}, "method.tcl.threshold", "threshold of tcl is given beside its name and varied"),
+        (
+            {"own": "warmup: {grid: [0.1, 0.2]}"},
+            "method.tcl.warmup",
+            r"tcl has no option warmup \(conclus, propos.* have\): vary it there, or write optimiser.warmup where",
+        ),
+        ({"own": "threshold: {uniform: [0.9, 0.95]}"}, "method.tcl.threshold", "a grid cannot list a continuous range"),
+        ({"own": "method.threshold: {uniform: [0.9, 0.95]}"}, "method.tcl.threshold", "a grid cannot list"),
+        ({"own": "tau: {grid: [1]}"}, "method.tcl.tau", r"unknown key.* Allowed: boost, .*, threshold, and all other"),
+        ({"beside": ", space: {epochs: {grid: [5]}}"}, "method.space", "unknown key beside the range; a value has"),
+        ({"more": "method.hidden: {grid: [64]}"}, "method.hidden", "unknown key for this method; propos has it: vary"),
+        (
+            {"more": "method.tlc.threshold: {grid: [0.9]}"},
+            "method.tlc.threshold",
+            "'tlc' is none of the values of method; did you mean 'tcl'.* They are cc, tcl",
+        ),
+    ],
+)
+def test_a_mistake_in_the_space_of_a_value_is_told_by_its_key_there(tmp_path, parts, place, said):
+    text = IN_BRANCHES.format(
+        **{"given": "", "own": "threshold: {grid: [0.9, 0.95]}", "beside": "", "more": ""} | parts
+    )
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"study\.yaml:\d: space\.{place}: {said}") as error:
+        study.load(tmp_path / "study.yaml")
+    assert len(error.value.lines) == 1
+
+
+def test_a_key_of_the_trial_that_only_another_method_calls_so_is_varied_by_its_whole_name(tmp_path):
+    text = IN_BRANCHES.format(given="", own="optimiser.warmup: {grid: [0.1, 0.2]}", beside="", more="")
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert plan.make(study.load(tmp_path / "study.yaml")).n_cells == 3
+
+
+def test_data_with_a_wrong_name_in_the_space_are_named(tmp_path):
+    (tmp_path / "study.yaml").write_text(
+        "study: b\ntrial: {epochs: 3}\nspace: {data: {choice: [digits, {name: scikit-lern}]}}\n", encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="is none of the datasets; did you mean 'scikit-learn'") as error:
+        study.load(tmp_path / "study.yaml")
+    assert len(error.value.lines) == 1

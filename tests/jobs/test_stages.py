@@ -391,6 +391,8 @@ stages:
     ("gate", "told"),
     [
         ("{improves: interval, mean: true}", "stages.1.continue_if.mean: it belongs to at_least and at_most"),
+        ("{at_least: 2}", "stages.1.continue_if: nmi is never above 1, so it cannot be at least 2"),
+        ("{metric: perplexity, at_most: -1}", "continue_if: perplexity is never below 0, so it cannot be at most -1"),
         ("{improves: interval, metric: my_score}", "stages.1.continue_if.metric: nothing declares whether larger"),
     ],
 )
@@ -398,3 +400,41 @@ def test_a_gate_that_cannot_be_judged_is_refused_before_anything_runs(write, gat
     with pytest.raises(UserError) as caught:
         stages.load(write(TEXT.replace("{metric: nmi, improves: interval}", gate)))
     assert told in str(caught.value)
+
+
+VARIED = TEXT.replace("data: {name: file, path: mine.csv}, ", "").replace(
+    "{learning_rate: {grid: [1.0e-3, 1.0e-2]}}", "{data: {grid: [digits, {name: scikit-learn, table: wine}]}}"
+)
+
+
+def test_data_may_be_named_by_a_stage_and_are_never_the_default(write):
+    own = "trial: {data: digits, method"
+    text = VARIED.replace("    from: best\n", "").replace("trial: {method: conclus", f"{own}: conclus")
+    course = stages.load(write(text.replace("trial: {batch_size", "trial: {data: digits, batch_size")))
+    assert set(course.stages[0].study.space) == {"data"}
+    assert [one.study.trial["data"]["name"] for one in course.stages[1:]] == ["digits", "digits"]
+    with pytest.raises(UserError, match=r"trial\.data: is missing: name the data") as error:
+        stages.load(write(text))
+    assert len(error.value.lines) == 1
+
+
+def test_the_command_line_is_told_where_it_made_the_mistake(write):
+    with pytest.raises(
+        UserError, match=r"^--set stages\.0\.name=x: what is set holds for every stage: change a single"
+    ):
+        stages.load(write(), ["stages.0.name=x"])
+    with pytest.raises(UserError, match=r"^--set foo\.bar=3: trial\.foo: unknown key"):
+        stages.load(write(), ["foo.bar=3"])
+
+
+def test_the_plan_says_that_one_seed_keeps_a_gate_closed_and_names_data_and_ranges_once(write, command):
+    text = TEXT.replace("seeds: [0, 1]", "seeds: [0]\nsearch: {name: random, trials: 2}")
+    text = text.replace("{grid: [1.0e-3, 1.0e-2]}", "{log_uniform: [1.0e-3, 1.0e-2]}").replace("    from: best\n", "")
+    code, out, err = command("plan", str(write(text)))
+    assert code == 0
+    assert "continue if nmi has a mean of at least 0\n" in out
+    assert (
+        "continue if nmi improves by its interval: it stays closed, as one seed cannot show it: give more seeds" in out
+    )
+    assert "0.001 … 0.01 (log_uniform)" in out
+    assert err.count("(data read in") == 1
