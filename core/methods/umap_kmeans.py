@@ -48,7 +48,7 @@ class Method(AtOnce):
             UserError: umap-learn is not installed.
         """
         if find_spec("umap") is None:
-            raise UserError("the method 'umap-kmeans' needs umap-learn: pip install 'conclus[umap]', or use spectral")
+            raise UserError("the method 'umap-kmeans' needs umap-learn: uv sync --extra umap --inexact, or use spectral")
         super().__init__(setting, unit=metric == "cosine")
         self.neighbours, self.dimensions = neighbours, dimensions
 
