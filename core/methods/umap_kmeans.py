@@ -48,7 +48,9 @@ class Method(AtOnce):
             UserError: umap-learn is not installed.
         """
         if find_spec("umap") is None:
-            raise UserError("the method 'umap-kmeans' needs umap-learn: uv sync --extra umap --inexact, or use spectral")
+            raise UserError(
+                "the method 'umap-kmeans' needs umap-learn: uv sync --extra umap --inexact, or use spectral"
+            )
         super().__init__(setting, unit=metric == "cosine")
         self.neighbours, self.dimensions = neighbours, dimensions
 
