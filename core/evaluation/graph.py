@@ -2,8 +2,7 @@
 
 Reference: Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities" (Scientific
 Reports 2019); Reichardt and Bornholdt, "Statistical mechanics of community detection" (Physical Review E 2006) for the
-resolution; Newman and Girvan, "Finding and evaluating community structure in networks" (Physical Review E 2004) for
-modularity.
+resolution.
 """
 
 from __future__ import annotations
@@ -86,15 +85,3 @@ def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) ->
         else:
             low = middle
     return above
-
-
-def modularity(neighbours: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The share of edges inside clusters, less that expected by chance for the degrees of the samples."""
-    from scipy.sparse import csr_array
-
-    both = edges(neighbours)
-    degrees, total = both.sum(axis=1), both.sum()
-    n = len(labels)
-    members: Any = csr_array((np.ones(n), (np.arange(n), labels)))
-    inside = (members.T @ both @ members).diagonal().sum() / total
-    return float(inside - ((members.T @ degrees / total) ** 2).sum())
