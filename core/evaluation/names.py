@@ -217,7 +217,7 @@ def refuse_unreported(place: str, metric: str, names: Iterable[str], of: str = "
     if metric not in known:
         prefix, _, name = metric.rpartition(".")
         near = "; did you mean 'npmi'?" if name == "coherence" and "npmi" in known else did_you_mean(name, known)
-        if prefix in PREFIXED:
+        if prefix in PREFIXED and name not in known:
             near = near.replace("'", f"'{prefix}.", 1)
         if name in WINDOWED and "npmi" in known:
             near = ": it needs the order of the words, which the documents do not tell."

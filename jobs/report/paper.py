@@ -82,10 +82,8 @@ def ranked(contents: Contents) -> Boards:
 
 def footnote(contents: Contents, board: Leaderboard) -> list[str]:
     """Sentences on the meaning of the numbers, the seeds, the selection rule and the commit."""
-    found = [_intervals(board), *sign_notes(board)]
-    found.append(
-        "Bold: the best and all tied with it (error 5 % over all configurations, by simulated sweeps of equal ones)."
-    )
+    found = [_intervals(board), *sign_notes(board, has_bold=True)]
+    found.append("Ties have an error of 5 % over all configurations, by simulated sweeps of equal ones.")
     found.append(f"Selection: {selection_rule(contents)}. {board.notes[0]}")
     found += [f"The same in all: {text}."] if (text := settings_text(board)) else []
     found += [f"Only rows where {contents.where}."] if contents.where else []

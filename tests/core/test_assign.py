@@ -9,11 +9,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from core.config import plugins
 from core.config.schema import Mistakes
-from core.config.trial import read_trial
+from core.config.trial import read_trial, to_mapping
 from core.data.dataset import Dataset
 from core.evaluation import kmeans
 from core.training.n_clusters import count_clusters
 from jobs.execution.runner import check_data
+from jobs.study.sections import Select
 
 
 def blobs(k: int, n: int = 300, dim: int = 12) -> np.ndarray:
@@ -65,7 +66,9 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
     trial = SimpleNamespace(config=config, config_key="c", data_hash="x")
     search = SimpleNamespace(name="grid", scheduler="none")
-    study = SimpleNamespace(search=search, select=SimpleNamespace(metric="consensus"), metric_written=True)
+    study = SimpleNamespace(
+        search=search, select=Select(metric="consensus"), metric_written=True, trial=to_mapping(config), space={}
+    )
     check_data(SimpleNamespace(trials=[trial], study=study))
     assert asked == [120]
     assert count_clusters(config, in_parts("checked").part("train")) == 3

@@ -42,29 +42,29 @@ def write(tmp_path, monkeypatch):
 WRONG = {
     "a typing mistake": (
         CC + "}\nselect: {metric: nmii}",
-        ["select.metric: 'nmii' is none of the scores of cc on good; did you mean 'nmi'? They are acc, ami, "],
+        ["select.metric: 'nmii' is none of the scores of cc on good; did you mean 'nmi'? They are nmi, ami, "],
     ),
     "another scoring's": (
         CC + "}\nselect: {metric: recall_at_1}",
-        ["select.metric: 'recall_at_1' is none of the scores of cc on good. They are acc, "],
+        ["select.metric: 'recall_at_1' is none of the scores of cc on good. They are ", ", … (43 in all)"],
     ),
     "a score of pairs, as others write it": (
         PAIRED + "}\nselect: {metric: recall@1}",
-        ["'recall@1' is none of the scores of paired on pairs; did you mean 'recall_at_1'? They are cosine"],
+        ["'recall@1' is none of the scores of paired on pairs; did you mean 'recall_at_1'? They are recall_at_1, "],
     ),
     "a clustering's score of pairs": (
         PAIRED + "}\nselect: {metric: label_free}",
-        ["select.metric: 'label_free' is none of the scores of paired on pairs. They are cosine_similarity, "],
+        ["select.metric: 'label_free' is none of the scores of paired on pairs. They are ", ", … (34 in all)"],
     ),
     "a consensus of pairs": (PAIRED + "}\nselect: {metric: consensus}", ["select.metric: 'consensus' is none of"]),
     "the default, of pairs": (
         PAIRED + "}",
-        ["select.metric (left out): 'nmi' is none of the scores of paired on pairs. They are cosine_similarity, "],
+        ["select.metric (left out): 'nmi' is none of the scores of paired on pairs. They are ", ", … (34 in all)"],
     ),
     "a column that is none": (CC + "}\nselect: {metric: health.nmi}", ["'health.nmi' is none", "did you mean 'nmi'?"]),
     "a head's signal, without a head": (
         CC.replace("cc", "propos") + "}\nselect: {metric: confidence}",
-        ["'confidence' is none of the scores of propos on good; ", "They are acc, "],
+        ["'confidence' is none of the scores of propos on good; ", "They are knn_consistency, "],
     ),
     "early stopping": (
         CC + ", early_stopping: {metric: nmj}}",
@@ -85,7 +85,7 @@ WRONG = {
     "a search by results": (
         CC + "}\nselect: {metric: best.nmii}\nspace: {learning_rate: {log_uniform: [1e-4, 1e-2]}}\n"
         "search: {name: optuna, trials: 3}",
-        ["select.metric: 'best.nmii' is none", "did you mean 'nmi'?"],
+        ["select.metric: 'best.nmii' is none", "did you mean 'best.nmi'?"],
     ),
     "one of several methods": (
         CC + "}\nselect: {metric: loss_labels}\nspace: {method: {grid: [conclus, cc]}}",

@@ -413,7 +413,7 @@ def test_a_mean5_that_no_trial_reports_is_refused_before_anything_starts(studied
     text = (studied / "s.yaml").read_text().replace("mean5.npmi", "mean5.npmy")
     (studied / "wrong.yaml").write_text(text)
     command = conclus.cli.get_command(None, "plan")
-    with pytest.raises(UserError, match=r"select.metric: 'mean5.npmy' is none of .* did you mean 'npmi'"):
+    with pytest.raises(UserError, match=r"select.metric: 'mean5.npmy' is none of .* did you mean 'mean5.npmi'"):
         CliRunner().invoke(command, [str(studied / "wrong.yaml")], catch_exceptions=False)
 
 

@@ -36,8 +36,10 @@ def test_the_table_for_a_paper_bolds_the_best_and_what_is_tied(results, command)
     code, text, _ = command("report", results, "--format", "latex")
     assert code == 0
     rows = [line for line in text.splitlines() if re.match(r"\d+ &", line)]
-    tied = [("= " in row) or row.startswith("1 &") for row in rows]
+    told = json.loads(command("aggregate", results, "--format", "json")[1])
+    tied = [one["rank"] == 1 or one["tied"] for one in told]
     assert [r"\textbf" in row for row in rows] == tied
+    assert not any("= " in row for row in rows)  # bold says the same
     assert 1 <= sum(tied) < len(rows)
     assert r"\toprule" in text
     assert r"instance\_temperature" in text
