@@ -1,7 +1,6 @@
 """Communities of the graph of nearest neighbours, by Leiden. It learns at once.
 
-It follows clusters of any form and size. On data sets of 150 to 20,000 samples it is among the best of what needs no
-training; see docs/benchmarks.md.
+It follows clusters of any form and size.
 
 Reference: see `core.evaluation.graph`.
 """
