@@ -5,8 +5,7 @@ which, and says it.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL, UNKNOWN
 from jobs.results.names import PARAM
-from jobs.results.reader import take
+from jobs.results.reader import column_cells, take
 
 COLUMNS = ("protocol", "plug_ins_json", "source")
 """What this module reads of the store, beside parameters and what identifies a trial."""
@@ -31,7 +30,7 @@ def protocols(table: pa.Table) -> list[int | None]:
     """The protocol of each row; None for an imported one, whose key is of none."""
     if "protocol" not in table.column_names:
         return [PROTOCOL] * table.num_rows
-    rows = zip(table["protocol"].to_pylist(), _column(table, "source"), strict=True)
+    rows = zip(table["protocol"].to_pylist(), column_cells(table, "source"), strict=True)
     return [None if source == "import" else protocol or UNKNOWN for protocol, source in rows]
 
 
@@ -146,14 +145,14 @@ def _plug_ins(table: pa.Table, contents: Contents | None = None) -> list[dict[st
 
     Rows of conclus 0.1.0 say none: of them count the names that others, or `contents`, have under the key.
     """
-    texts = _column(table, "plug_ins_json")
+    texts = column_cells(table, "plug_ins_json")
     known = {text: records.plug_ins(text) for text in set(texts)}
     rows: list[dict[str, tuple[str, str]]] = []
     own: dict[str, set[str]] = {key: set(names) for key, names in (contents or {}).items()}
     for found in known.values():
         for key, one in (found or {}).items():
             own.setdefault(key, set()).add(one["name"])
-    columns = {key: _column(table, f"{PARAM}{key}") for key in own}
+    columns = {key: column_cells(table, f"{PARAM}{key}") for key in own}
     for place, text in enumerate(texts):
         told = known[text]
         rows.append(
@@ -162,7 +161,3 @@ def _plug_ins(table: pa.Table, contents: Contents | None = None) -> list[dict[st
             else {key: (one["name"], one["sha256"]) for key, one in told.items()}
         )
     return rows
-
-
-def _column(table: pa.Table, name: str) -> Sequence[Any]:
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows

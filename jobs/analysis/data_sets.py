@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.results.names import PARAM
-from jobs.results.reader import take
+from jobs.results.reader import column_cells, take
 
 COLUMNS = ("data_hash",)
 """What this module reads of the store, beside parameters and what identifies a trial."""
@@ -30,8 +30,8 @@ def of_rows(table: pa.Table) -> list[str]:
     the only data with this name, if there is one. A row that tells neither belongs to the only data set of the table,
     or else to one of its study's own.
     """
-    hashes = _column(table, "data_hash")
-    names = _column(table, f"{PARAM}data.name")
+    hashes = column_cells(table, "data_hash")
+    names = column_cells(table, f"{PARAM}data.name")
     by_name: dict[str, set[str]] = {}
     for found, name in zip(hashes, names, strict=True):
         if found and name:
@@ -115,7 +115,3 @@ def _shown(option: str, value: Any) -> str:
 def _only(by_name: Mapping[str, set[str]], name: str) -> str:
     found = by_name.get(name, set())
     return next(iter(found)) if len(found) == 1 else f"data {name}"
-
-
-def _column(table: pa.Table, name: str) -> Sequence[str | None]:
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows

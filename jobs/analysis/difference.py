@@ -17,6 +17,7 @@ from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
 from jobs.results.names import PARAM
+from jobs.results.reader import column_cells
 
 COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json", "reason")
 """The columns that this module reads, besides the metric and those that identify a trial."""
@@ -215,23 +216,19 @@ def _side(table: pa.Table, column: str) -> _Side:
     cells = {key: table[name].to_pylist() for key, name in sources.items() if name in table.column_names}
     cells[_PROTOCOL] = [PROTOCOL if one is None else one for one in apart.protocols(table)]
     rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-    own = [source != "import" for source in _optional(table, "source")]
-    code = {hash_ for hash_, is_own in zip(_optional(table, "code_hash"), own, strict=True) if is_own and hash_}
+    own = [source != "import" for source in column_cells(table, "source")]
+    code = {hash_ for hash_, is_own in zip(column_cells(table, "code_hash"), own, strict=True) if is_own and hash_}
     values = _values(table, column)
     side = _Side(rows, table["seed"].to_pylist(), values, lost(table), code, imported=own.count(False))
-    for text in {text for text, is_own in zip(_optional(table, "env_json"), own, strict=True) if is_own and text}:
+    for text in {text for text, is_own in zip(column_cells(table, "env_json"), own, strict=True) if is_own and text}:
         for name, version in records.versions(text).items():
             side.versions.setdefault(name, set()).add(version)
     return side
 
 
-def _optional(table: pa.Table, name: str) -> list[Any]:
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
-
-
 def _values(table: pa.Table, column: str) -> list[float | None]:
     """The metric of finished trials, None elsewhere."""
-    pairs = zip(_optional(table, column), table["status"].to_pylist(), strict=True)
+    pairs = zip(column_cells(table, column), table["status"].to_pylist(), strict=True)
     return [value if status in FINISHED and value is not None and isfinite(value) else None for value, status in pairs]
 
 

@@ -31,7 +31,7 @@ from jobs.analysis.scores import (
 from jobs.analysis.ties import FEW, FEW_SEEDS, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
-from jobs.results.reader import take
+from jobs.results.reader import column_cells, take
 
 _SHOWN = 0.0005
 """Smaller differences are 0 to three decimals."""
@@ -335,7 +335,7 @@ def _topic_quality(
     table: pa.Table, column: str, constant: Mapping[str, Any], found: Iterable[tuple[_Cell, Entry]]
 ) -> Iterable[tuple[tuple[str, str], TopicQuality]]:
     """The NPMI of each configuration that has one, whatever ranks: it is what topics are for."""
-    hashes = table["data_hash"].to_pylist() if "data_hash" in table.column_names else [None] * table.num_rows
+    hashes = column_cells(table, "data_hash")
     for cell, entry in found:
         npmi = entry.score if column == f"{of_epoch(column)}npmi" else entry.secondary.get("npmi")
         params = {**constant, **entry.params}

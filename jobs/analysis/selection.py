@@ -27,7 +27,7 @@ from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, about_labels, metric_name, part_of_pairs, uses_labels
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
-from jobs.results.reader import take
+from jobs.results.reader import column_cells, take
 
 STABILITY = "stability"
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
@@ -260,7 +260,7 @@ def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
 def _places(table: pa.Table) -> list[tuple[Any, ...]]:
     """What trials that are ranked among each other share: the study, the data set and `n_clusters`."""
     clusters = f"{PARAM}n_clusters"
-    counts = table[clusters].to_pylist() if clusters in table.column_names else [None] * table.num_rows
+    counts = column_cells(table, clusters)
     return list(zip(table["study"].to_pylist(), data_sets.of_rows(table), counts, strict=True))
 
 

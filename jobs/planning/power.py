@@ -167,10 +167,11 @@ def _table(results: str, metric: str) -> pa.Table:
 def _squares(table: pa.Table, metric: str) -> Iterator[tuple[tuple[str, str], tuple[float, int]]]:
     from jobs.analysis.leaderboard import by_seed
     from jobs.analysis.scores import metric_column
+    from jobs.results.reader import column_cells
 
     values = by_seed(table, metric_column(table.column_names, metric), ("ok",))
     names = ("study", "config_key", "data_hash", "param.method.name")
-    columns = (table[name].to_pylist() if name in table.column_names else [None] * table.num_rows for name in names)
+    columns = (column_cells(table, name) for name in names)
     of = {(study, key): (data or "", method or "") for study, key, data, method in zip(*columns, strict=True)}
     cells: dict[tuple[str, str], list[list[float]]] = {}
     for key, cell in values.items():

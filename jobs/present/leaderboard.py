@@ -13,6 +13,7 @@ from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
 from jobs.present.tables import Column
 from jobs.results.names import PARAM, resolve, short_names
+from jobs.results.reader import column_cells
 
 _BELOW = 10
 """Of so many configurations the parameters are listed below a table that has no room for them."""
@@ -130,7 +131,7 @@ def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> She
     table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
     sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
     sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
-    cells = [table["started"].to_pylist(), *(_values(table, source) for source in sources)]
+    cells = [table["started"].to_pylist(), *(column_cells(table, source) for source in sources)]
     if not exact:
         cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
     names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
@@ -144,7 +145,7 @@ def attempts_sheet(table: pa.Table) -> Sheet:
     """Every attempt, one row each."""
     drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
     columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
-    return Sheet(columns, [list(row) for row in zip(*(_values(table, name) for name in _ATTEMPT), strict=True)])
+    return Sheet(columns, [list(row) for row in zip(*(column_cells(table, name) for name in _ATTEMPT), strict=True)])
 
 
 def selection_sheet(reports: Sequence[CriteriaReport]) -> Sheet:
@@ -197,10 +198,6 @@ def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
 
 def _pairs_text(params: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in params.items())
-
-
-def _values(table: pa.Table, name: str) -> list[Any]:
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
 
 
 def _param_column(name: str, columns: Sequence[str]) -> str:

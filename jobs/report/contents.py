@@ -31,7 +31,7 @@ from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
-from jobs.results.reader import load, take
+from jobs.results.reader import column_cells, load, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,8 +195,7 @@ def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
 
 def _methods(table: pa.Table) -> list[str | None]:
     """The method of each row, None where it is not known."""
-    name = f"{PARAM}method.name"
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+    return column_cells(table, f"{PARAM}method.name")
 
 
 def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboard | None) -> dict[str, Course]:

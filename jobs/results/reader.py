@@ -367,3 +367,8 @@ def take(table: pa.Table, rows: list[int]) -> pa.Table:
     """These rows of a table, in this order."""
     # Not pa.array(rows): it imports pandas to check for a series, which takes 0.2 s.
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))
+
+
+def column_cells(table: pa.Table, name: str) -> list[Any]:
+    """The values of a column, one per row; None in each where the table has no such column."""
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
