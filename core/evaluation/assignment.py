@@ -76,3 +76,12 @@ def centres_of(features: Matrix, clusters: NDArray[np.int64], n_clusters: int) -
 
 def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+
+def means(rows: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """The mean of the rows (n, numbers) with each label, (count, numbers); 0 where there are none."""
+    from scipy.sparse import csr_array
+
+    n = len(rows)
+    members: Any = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, count))
+    sizes = np.bincount(labels, minlength=count).astype(np.float32)
+    return members.T @ rows / np.maximum(sizes, 1)[:, None]

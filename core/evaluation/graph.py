@@ -48,29 +48,34 @@ def edges(neighbours: NDArray[np.int64]) -> Any:
 
 
 def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+    """The communities (n,) of the graph of neighbours (n, count), as `divided` finds them."""
+    return divided(edges(neighbours), n_clusters, seed=seed)
+
+
+def divided(graph: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
     """The communities (n,) that Leiden finds at the resolution at which there are `n_clusters` of them.
 
     The resolution is found by bisection. Where none gives this number, there are more: the fewest that were found above
     it, as where the graph has more parts than clusters are wanted.
 
     Args:
-        neighbours: from `nearest`.
+        graph: symmetric weights of edges, (n, n) in scipy's compressed rows.
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """
     import graspologic_native
 
     leiden: Any = vars(graspologic_native)["leiden_csr"]
-    graph = edges(neighbours)
     graph.sort_indices()
-    n, above = len(neighbours), np.arange(len(neighbours))
+    n = graph.shape[0]
+    above = np.arange(n)
     low, high = _LOWEST, _HIGHEST
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
         _, found = leiden(
             graph.indptr.astype(np.int64),
             graph.indices.astype(np.int32),
-            graph.data,
+            graph.data.astype(np.float64),
             n,
             resolution=middle,
             iterations=2,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from core.config.schema import PositiveInt
 from core.evaluation import graph
-from core.training.at_once import AtOnce, means
+from core.evaluation.assignment import means
+from core.training.at_once import AtOnce
 from core.training.method import Setting
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from core.evaluation.assignment import means
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.training.method import Batch, Method, Setting
@@ -94,13 +95,3 @@ def usable(samples: Tensor) -> bool:
 def centre(samples: Tensor) -> Tensor:
     """The mean of each number over the samples (n, …) that have it, (numbers,); 0 where none has."""
     return samples.flatten(1).nanmean(dim=0).nan_to_num()
-
-
-def means(rows: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """The mean of the rows (n, numbers) with each label, (count, numbers); 0 where there are none."""
-    from scipy.sparse import csr_array
-
-    n = len(rows)
-    members: Any = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, count))
-    sizes = np.bincount(labels, minlength=count).astype(np.float32)
-    return members.T @ rows / np.maximum(sizes, 1)[:, None]
