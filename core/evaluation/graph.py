@@ -13,32 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.kmeans import Matrix
-
-# Rows of distances in memory at once: 1024 x 20,000 floats are 80 MB.
-_CHUNK = 1024
 # Between these resolutions the number of communities goes from the connected parts of the graph to about all samples;
 # after so many steps they differ by a hundred-thousandth.
 _LOWEST, _HIGHEST, _STEPS = 1e-3, 1e5, 20
 
 
-def nearest(rows: Matrix, count: int) -> NDArray[np.int64]:
-    """The places of the `count` nearest other rows of each, by Euclidean distance, (n, count) in no order.
-
-    Of rows of length 1 they are the nearest by cosine. With fewer rows, all others are neighbours. Time grows with the
-    square of n.
-    """
-    count = min(count, len(rows) - 1)
-    lengths = np.einsum("ij,ij->i", rows, rows)
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(rows), _CHUNK):
-        distances = lengths - 2 * (rows[start : start + _CHUNK] @ rows.T)
-        np.fill_diagonal(distances[:, start:], np.inf)
-        found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
-
-
-def edges(neighbours: NDArray[np.int64]) -> Any:
+def edges(neighbours: NDArray[np.int32]) -> Any:
     """The symmetric matrix (n, n) in scipy's compressed rows: 2 where two rows are neighbours of each other, else 1."""
     from scipy.sparse import csr_array
 
@@ -47,14 +27,14 @@ def edges(neighbours: NDArray[np.int64]) -> Any:
     return one_way + one_way.T
 
 
-def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+def communities(neighbours: NDArray[np.int32], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
     """The communities (n,) that Leiden finds at the resolution at which there are `n_clusters` of them.
 
     The resolution is found by bisection. Where none gives this number, there are more: the fewest that were found above
     it, as where the graph has more parts than clusters are wanted.
 
     Args:
-        neighbours: from `nearest`.
+        neighbours: of each row, (n, count), from `core.evaluation.nearest`.
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.config.schema import PositiveInt
 from core.evaluation import graph
+from core.evaluation.nearest import nearest
 from core.training.at_once import AtOnce, means
 from core.training.method import Setting
 
@@ -41,7 +42,8 @@ class Method(AtOnce):
 
     def partition(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
         """The clusters (n,) of rows (n, numbers); communities beyond their number are united by Ward of their means."""
-        found = graph.communities(graph.nearest(rows, self.neighbours), self.n_clusters, seed=self.seed)
+        near = nearest(rows, self.neighbours, metric="euclidean").rows
+        found = graph.communities(near, self.n_clusters, seed=self.seed)
         count = int(found.max()) + 1
         if count == self.n_clusters:
             return found
