@@ -34,8 +34,8 @@ _ROWS = 1 << 12
 # local minimum.
 _SOFTNESS = 0.3
 _CORRECTIONS = 10
-# The rows per cluster on which the sizes are corrected.
-_CORRECTED = 50
+# The distances from which the sizes are corrected, 256 MiB: 67,000 rows at 1,000 clusters.
+_CORRECTED = 1 << 26
 _MOVES = 100
 
 
@@ -131,17 +131,17 @@ def _sized(features: Matrix, centroids: Matrix, offsets: Matrix, parts: Matrix) 
     """Corrects offsets and moves centroids in turns until fewer than one label in a thousand changes.
 
     A cluster has one of so many `parts` (K,) of the samples: K of K parts are equal sizes. The offsets are corrected
-    on at most 20,000 rows, or 50 per cluster.
+    on random rows, as many as make 256 MiB of distances.
     """
     n, k = len(features), len(centroids)
-    some = _drawn(features, max(SAMPLE, _CORRECTED * k), seed=0)
+    some = _drawn(features, _CORRECTED // k, seed=0)
     labels = np.full(n, -1)
     for move in range(_MOVES if n <= LARGE else _LARGE_MOVES):
         if move > 0:
             sizes = np.bincount(labels, minlength=k)[:, None]
             # The centroid of an empty cluster does not move.
-            means: Matrix = (sums_of(features, labels, k) / sizes.clip(min=1)).astype(np.float32)
-            centroids = np.where(sizes > 0, means, centroids)
+            means: Any = sums_of(features, labels, k) / sizes.clip(min=1)
+            centroids = np.where(sizes > 0, means.astype(np.float32), centroids)
         offsets = _corrected([_distances(some[rows], centroids) for rows in blocks(len(some))], offsets, parts)
         before = labels
         labels = np.concatenate(
