@@ -158,10 +158,11 @@ def _corrected(distances: list[Matrix], offsets: Matrix, parts: Matrix) -> Matri
 
     n = sum(one.shape[1] for one in distances)
     softness = max(_SOFTNESS * sum(float(one.min(axis=0).sum()) for one in distances) / n, 1e-12)
+    found: Any = offsets
     for _ in range(_CORRECTIONS):
-        shares = sum(softmax((offsets[:, None] - one) / softness, axis=0).sum(axis=1) for one in distances) / n
-        offsets = offsets - softness * np.log(shares * parts + 1e-9)
-    return offsets.astype(np.float32)
+        shares = sum(softmax((found[:, None] - one) / softness, axis=0).sum(axis=1) for one in distances) / n
+        found = found - softness * np.log(shares * parts + 1e-9)
+    return found.astype(np.float32)
 
 
 def _distances(rows: Matrix, centroids: Matrix) -> Matrix:

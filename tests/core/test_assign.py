@@ -1,9 +1,11 @@
 """K-means that is the same everywhere, and the number of clusters when nobody knows it."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
@@ -11,7 +13,7 @@ from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial, to_mapping
 from core.data.dataset import Dataset
-from core.evaluation import kmeans
+from core.evaluation import clustering, kmeans
 from core.training.n_clusters import count_clusters
 from jobs.execution.runner import check_data
 from jobs.study.sections import Select
@@ -211,3 +213,11 @@ def test_of_more_than_100_clusters_at_most_three_starts_are_tried():
 
     assert found(10) == found(3) != found(1)
     assert found(10, 100) != found(3, 100)
+
+
+def test_entropies_of_blocks_of_rows_are_those_of_all(monkeypatch):
+    draws = torch.rand(50, 4, generator=torch.Generator().manual_seed(0))
+    p = (draws / draws.sum(dim=1, keepdim=True)).double()
+    by_hand = (torch.special.entr(p.mean(dim=0)).sum(), torch.special.entr(p).sum(dim=1).mean())
+    monkeypatch.setattr(clustering, "_ROWS", 7)
+    assert clustering.entropies(p) == pytest.approx([float(one) / math.log(4) for one in by_hand], rel=1e-12)
