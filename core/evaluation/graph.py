@@ -13,32 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluation.assignment import centres_of
 from core.evaluation.kmeans import Matrix
 
-# Rows of distances in memory at once: 1024 x 20,000 floats are 80 MB.
-_CHUNK = 1024
 # Between these resolutions the number of communities goes from the connected parts of the graph to about all samples;
 # after so many steps they differ by a hundred-thousandth.
 _LOWEST, _HIGHEST, _STEPS = 1e-3, 1e5, 20
 
 
-def nearest(rows: Matrix, count: int) -> NDArray[np.int64]:
-    """The places of the `count` nearest other rows of each, by Euclidean distance, (n, count) in no order.
-
-    Of rows of length 1 they are the nearest by cosine. With fewer rows, all others are neighbours. Time grows with the
-    square of n.
-    """
-    count = min(count, len(rows) - 1)
-    lengths = np.einsum("ij,ij->i", rows, rows)
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(rows), _CHUNK):
-        distances = lengths - 2 * (rows[start : start + _CHUNK] @ rows.T)
-        np.fill_diagonal(distances[:, start:], np.inf)
-        found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
-
-
-def edges(neighbours: NDArray[np.int64]) -> Any:
+def edges(neighbours: NDArray[np.int32]) -> Any:
     """The symmetric matrix (n, n) in scipy's compressed rows: 2 where two rows are neighbours of each other, else 1."""
     from scipy.sparse import csr_array
 
@@ -47,8 +30,8 @@ def edges(neighbours: NDArray[np.int64]) -> Any:
     return one_way + one_way.T
 
 
-def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
-    """The communities (n,) of the graph of neighbours (n, count), as `divided` finds them."""
+def communities(neighbours: NDArray[np.int32], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+    """The communities (n,) of the graph of neighbours (n, count), from `core.evaluation.nearest`; see `divided`."""
     return divided(edges(neighbours), n_clusters, seed=seed)
 
 
@@ -90,3 +73,14 @@ def divided(graph: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
         else:
             low = middle
     return above
+
+
+def united(rows: Matrix, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+    """Communities (n,) of rows (n, numbers); those beyond `n_clusters` are united by Ward of their means."""
+    count = int(labels.max()) + 1
+    if count <= n_clusters:
+        return labels
+    from sklearn.cluster import AgglomerativeClustering
+
+    model: Any = AgglomerativeClustering(n_clusters)
+    return model.fit_predict(centres_of(rows, labels, count))[labels]

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation import graph
-from core.evaluation.assignment import means
+from core.evaluation.assignment import centres_of
 from core.evaluation.kmeans import Matrix, unit_rows
 from core.evaluation.label_free import one_thread
+from core.evaluation.nearest import nearest
 
 # Neighbours of a sample in each scaling.
 NEIGHBOURS = 15
@@ -34,6 +35,8 @@ _ALL_SCALINGS = 5000
 _AXES, _DIRECTIONS = 100, 50
 # The share of the covariances of axes that is left out: estimates of many of them from few samples are poor.
 _SHRUNK = 0.5
+# How often directions are learned from the clusters.
+ROUNDS = 3
 # How much the directions' graph weighs, as a share of all scalings together.
 _LEARNED = 3 / 7
 
@@ -58,21 +61,24 @@ class SharedNeighbours:
             found: Any = sum(_shared(scaled) for scaled in _scalings(rows, ranks))
             return cls(found, _axes(ranks, _DIRECTIONS))
 
-    def clusters(self, n_clusters: int, *, seed: int, rounds: int = 1) -> NDArray[np.int64]:
+    def clusters(self, n_clusters: int, *, seed: int, rounds: int = ROUNDS) -> NDArray[np.int64]:
         """The clusters (m,) of the samples, from 0.
 
         Args:
-            n_clusters: how many are wanted; there are more of them where the graph has more parts.
+            n_clusters: how many are wanted; there are fewer only where there are fewer different samples.
             seed: of Leiden.
             rounds: how often directions are learned from the clusters.
         """
-        found = graph.divided(self.graph, n_clusters, seed=seed)
+        found = self._divided(self.graph, n_clusters, seed)
         for _ in range(rounds if 1 < n_clusters and found.max() + 1 < len(found) else 0):
             with one_thread():
                 learned = _shared(_discriminants(self.places, found))
                 scale = _LEARNED * self.graph.sum() / learned.sum()
-            found = graph.divided(self.graph + scale * learned, n_clusters, seed=seed)
+            found = self._divided(self.graph + scale * learned, n_clusters, seed)
         return found
+
+    def _divided(self, weights: Any, n_clusters: int, seed: int) -> NDArray[np.int64]:
+        return graph.united(self.places, graph.divided(weights, n_clusters, seed=seed), n_clusters)
 
     def agreement(self, labels: NDArray[np.int64]) -> float:
         """How much more weight lies within clusters (m,) than by chance, 1 at most; 0 for one cluster.
@@ -131,7 +137,7 @@ def _shared(rows: Matrix) -> Any:
     """
     from scipy.sparse import csr_array, eye_array
 
-    neighbours = graph.nearest(rows, NEIGHBOURS)
+    neighbours = nearest(rows, NEIGHBOURS, metric="euclidean").rows
     m, each = neighbours.shape
     one_way = csr_array(
         (np.ones(m * each, np.float32), neighbours.ravel(), np.arange(0, m * each + 1, each)), shape=(m, m)
@@ -150,7 +156,7 @@ def _discriminants(places: Matrix, labels: NDArray[np.int64]) -> Matrix:
 
     count = int(labels.max()) + 1
     centred = places - places.mean(axis=0)
-    apart = centred - means(centred, labels, count)[labels]
+    apart = centred - centres_of(centred, labels, count)[labels]
     within, total = (one.T.astype(np.float64) @ one / len(one) for one in (apart, centred))
     variances = within.diagonal()
     # Of an axis without variance within clusters nothing but rounding is known.

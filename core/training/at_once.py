@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from core.evaluation.assignment import means
+from core.evaluation.assignment import centres_of
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.training.method import Batch, Method, Setting
@@ -69,7 +69,7 @@ class AtOnce(Method):
         rows = self._vectors(given).cpu()
         with one_thread():
             labels = self.partition(rows.numpy()).astype(np.int64)
-            middles = means(rows.numpy(), labels, self.n_clusters)
+            middles = centres_of(rows.numpy(), labels, self.n_clusters)
         self.keep(rows, torch.from_numpy(labels))
         squares = np.square(rows.numpy() - middles[labels]).sum(axis=1)
         return {"loss": self.centre.new_tensor(squares.mean())}

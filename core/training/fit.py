@@ -125,7 +125,7 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
-        signals |= _loss_shares(method, losses, len(samples), config.batch_size)
+        signals |= _loss_shares(method, losses, len(samples), config.batch_size) | method.view_signals(epoch)
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(
