@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,22 +39,36 @@ def _reduced(stored: Stored) -> NDArray[np.float32]:
     """The vectors, kept with the samples: the trials of a process share both."""
     found: NDArray[np.float32] | None = vars(stored).get("_reduced")
     if found is None:
-        found = _projected(stored, *_axes(stored))
+        found = _projected(stored, *_axes(stored.take(subsample_rows(len(stored))), COMPONENTS))
         vars(stored)["_reduced"] = found
     return found
 
 
-def _axes(stored: Stored) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The mean (numbers,) and the principal axes (numbers, COMPONENTS) of the subsample.
+def principal_axes(samples: Samples, most: int) -> tuple[Tensor, Tensor]:
+    """The mean (numbers,) and up to `most` principal axes (numbers, axes) of all samples, on their device.
+
+    They are fitted to the 2,000 samples of `core.evaluation.label_free.Subsample`. An axis without variance is zero; a
+    missing number counts as 0.
+    """
+    rows = subsample_rows(len(samples))
+    if isinstance(samples, SampleSource):
+        found = _axes(samples.stored.take(rows), most)
+    else:
+        found = _axes(samples[torch.from_numpy(rows).to(samples.device)].cpu().float().nan_to_num().numpy(), most)
+    mean, axes = (torch.from_numpy(one).to(samples.device) for one in found)
+    return mean, axes
+
+
+def _axes(sample: NDArray[np.float32] | Stored, most: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean (numbers,) and the principal axes (numbers, up to `most`) of a sample (m, …).
 
     They come from the inner products of the samples, which are far fewer numbers than the samples are. An axis without
     variance is zero.
     """
     from scipy.linalg import eigh
 
-    sample = stored.take(subsample_rows(len(stored)))
-    m, numbers = len(sample), sample.size // len(sample)
-    count = min(COMPONENTS, m)
+    m, numbers = len(sample), math.prod(sample.shape[1:])
+    count = min(most, m, numbers)
     gram = np.zeros((m, m))
     with one_thread():
         for block, _ in centred(sample):

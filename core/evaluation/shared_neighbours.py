@@ -70,7 +70,7 @@ class SharedNeighbours:
             rounds: how often directions are learned from the clusters.
         """
         found = self._divided(self.graph, n_clusters, seed)
-        for _ in range(rounds if 1 < n_clusters and found.max() + 1 < len(found) else 0):
+        for _ in range(rounds if n_clusters > 1 and found.max() + 1 < len(found) else 0):
             with one_thread():
                 learned = _shared(_discriminants(self.places, found))
                 scale = _LEARNED * self.graph.sum() / learned.sum()
@@ -142,7 +142,7 @@ def _shared(rows: Matrix) -> Any:
     one_way = csr_array(
         (np.ones(m * each, np.float32), neighbours.ravel(), np.arange(0, m * each + 1, each)), shape=(m, m)
     )
-    own = one_way + eye_array(m, dtype=np.float32)
+    own = one_way + eye_array(m)
     either = one_way + one_way.T
     either.data[:] = 1
     common = either.multiply(own @ own.T).tocsr()

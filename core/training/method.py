@@ -37,9 +37,13 @@ class Views(ABC):
     A family has an ordinary view, and may also have a weaker and a stronger one for methods that use them.
 
     The constructor takes the shape of a sample, or, where `by_modality` is true, the data set's modalities.
+
+    `informed` says whether the views know more of the samples than these show: changes that leave the meaning as it is,
+    such as a moved image. Views made of the samples alone, such as neighbours, do not.
     """
 
     by_modality: ClassVar[bool] = False
+    informed: bool = False
 
     def attach(self, arrays: Mapping[str, Tensor]) -> None:  # noqa: B027 - most families do not need it
         """Called once, before `prepare`, with the data set's further arrays, each (n_samples, …)."""

@@ -17,6 +17,8 @@ from core.training.method import Views as Base
 class Views(Base):
     """One random affine map per image, bilinear, zeros outside; then Gaussian noise."""
 
+    informed = True
+
     def __init__(
         self,
         sample_shape: tuple[int, ...],

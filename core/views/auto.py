@@ -1,6 +1,6 @@
 """Chooses a family by the samples: `multiview` for several modalities, `words` for documents, else by shape.
 
-By shape that is `image`, `affine` for tiny images, and `noise` for vectors. Each has its defaults.
+By shape that is `image`, `affine` for tiny images, and `neighbours` for vectors. Each has its defaults.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from core.data.modalities import Modality
 from core.data.source import Samples
 from core.training.method import Batch
 from core.training.method import Views as Base
-from core.views import affine, image, multiview, noise, words
+from core.views import affine, image, multiview, neighbours, words
 
 
 class Views(Base):
@@ -27,13 +27,20 @@ class Views(Base):
     by_modality: ClassVar[bool] = True
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
-        self.chosen = _family(modalities)
+        self._choose(_family(modalities))
 
     def prepare(self, samples: Samples) -> None:
         """Prepares the chosen family, which for documents is another: of their small weights noise leaves nothing."""
         if words.are_shares(samples):
-            self.chosen = words.Views(tuple(samples.shape[1:]))
+            self._choose(words.Views(tuple(samples.shape[1:])))
         self.chosen.prepare(samples)
+
+    def _choose(self, family: Base) -> None:
+        self.chosen, self.informed = family, family.informed
+
+    def signals(self) -> dict[str, float]:
+        """Those of the chosen family."""
+        return self.chosen.signals()
 
     def __call__(self, batch: Batch) -> Tensor:
         """The chosen family's ordinary view."""
@@ -54,5 +61,5 @@ def _family(modalities: tuple[Modality, ...]) -> Base:
         return multiview.Views(modalities)
     shape = first.shape
     if len(shape) != 3:
-        return noise.Views(shape)
+        return neighbours.Views(shape)
     return image.Views(shape) if min(shape[1:]) >= 16 else affine.Views(shape)

@@ -48,6 +48,8 @@ _SATURATION = {"saturation": 0.9}
 class Views(Base):
     """The SimCLR family; pixels stay in the range of the data (0..1 before `prepare`), except with `noise`."""
 
+    informed = True
+
     def __init__(
         self,
         sample_shape: tuple[int, ...],

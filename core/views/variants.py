@@ -24,6 +24,8 @@ from core.views.neighbours import neighbours_of
 class Views(Base):
     """The ordinary view of a sample is a copy of it or of one of its neighbours; its weak view is the sample itself."""
 
+    informed = True
+
     variants: Tensor
     near: Tensor
     """The nearest other samples, of whose copies a sample's views are drawn too, (n, neighbours)."""

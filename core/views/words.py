@@ -22,6 +22,8 @@ class Views(Base):
     Weak views leave out words half as often, strong views twice as often.
     """
 
+    informed = True
+
     def __init__(self, sample_shape: tuple[int, ...], *, dropout: Fraction = 0.3) -> None:
         """The dropout.
 

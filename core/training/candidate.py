@@ -1,0 +1,107 @@
+"""A clustering of the samples as they are given, which a trained one has to surpass."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from core.data.source import Samples
+from core.evaluation.components import principal_axes
+from core.evaluation.label_free import subsample_rows
+from core.evaluation.shared_neighbours import SharedNeighbours
+
+# The most samples among which clusters are looked for; of more, so many are drawn, and the others follow the nearest.
+MOST = 20_000
+# The principal axes on which samples are compared with those, and on which samples of more than 1,000 numbers are given
+# to the search for clusters.
+_AXES, _GIVEN, _LONG = 100, 256, 1000
+# The nearest samples whose clusters a sample takes; one that is as good as at the same place decides alone.
+_VOTES, _SAME = 5, 1e-5
+_CHUNK = 1024
+
+
+class Candidate(nn.Module):
+    """The clusters of `core.evaluation.shared_neighbours` in the input, for any sample.
+
+    It keeps up to 20,000 samples with their clusters; a sample has the cluster of the nearest ones, weighted by their
+    nearness. Everything is a buffer, and so part of a method's state.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    places: Tensor
+    clusters: Tensor
+
+    def __init__(self, n_samples: int, sample_shape: tuple[int, ...], n_clusters: int) -> None:
+        """Without clusters; `find` fills it.
+
+        Args:
+            n_samples: of the training.
+            sample_shape: of a sample.
+            n_clusters: how many clusters.
+        """
+        super().__init__()
+        numbers, kept = math.prod(sample_shape), min(n_samples, MOST)
+        axes = min(_AXES, numbers, len(subsample_rows(n_samples)))
+        self.n_clusters = n_clusters
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.register_buffer("axes", torch.zeros(numbers, axes))
+        self.register_buffer("places", torch.zeros(kept, axes))
+        self.register_buffer("clusters", torch.zeros(kept, dtype=torch.int64))
+        self._graph: SharedNeighbours | None = None
+
+    def find(self, samples: Samples, *, seed: int) -> None:
+        """Finds the clusters of all samples (n, *sample_shape); its time grows with the square of n, up to 20,000."""
+        mean, axes = principal_axes(samples, _AXES)
+        self.mean.copy_(mean)
+        self.axes.copy_(axes)
+        self.places.copy_(torch.cat([self._placed(samples[rows]) for rows in self._rows(samples).split(_CHUNK)]))
+        if self.n_clusters > 1:
+            found = self._of(samples).clusters(self.n_clusters, seed=seed)
+            self.clusters.copy_(torch.from_numpy(found))
+
+    def agreement(self, samples: Samples, labels: NDArray[np.int64] | None = None) -> float:
+        """How well clusters (n,) of all samples, or its own, agree with the neighbours in the input, 1 at most.
+
+        See `core.evaluation.shared_neighbours.SharedNeighbours.agreement`.
+        """
+        found = self.clusters if labels is None else torch.from_numpy(labels)[self._rows(samples).cpu()]
+        return self._of(samples).agreement(found.cpu().numpy())
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """The probabilities (n, K) of samples (n, *sample_shape): that of the cluster; the others share the rest."""
+        return torch.cat([self._voted(part) for part in self._placed(samples).split(_CHUNK)])
+
+    def _voted(self, places: Tensor) -> Tensor:
+        squares = self.places.square().sum(dim=1)
+        distances = places.square().sum(dim=1)[:, None] + squares - 2 * places @ self.places.t()
+        near = distances.topk(min(_VOTES, len(squares)), dim=1, largest=False)
+        weights = 1 / near.values.clamp_min(_SAME * float(squares.mean()) or 1.0)
+        votes = torch.zeros(len(places), self.n_clusters, device=places.device)
+        votes.scatter_add_(1, self.clusters[near.indices], weights)
+        most = (votes / weights.sum(dim=1, keepdim=True)).max(dim=1, keepdim=True)
+        rest = (1 - most.values) / max(self.n_clusters - 1, 1)
+        return rest.expand_as(votes).scatter(1, most.indices, most.values)
+
+    def _placed(self, samples: Tensor) -> Tensor:
+        return (samples.flatten(1).float().nan_to_num() - self.mean) @ self.axes
+
+    def _rows(self, samples: Samples) -> Tensor:
+        """The rows of the samples that are kept, ascending; they depend on the number of samples alone."""
+        n, kept = len(samples), len(self.places)
+        chosen = np.arange(n) if kept == n else np.sort(np.random.default_rng(0).permutation(n)[:kept])
+        return torch.from_numpy(chosen).to(samples.device)
+
+    def _of(self, samples: Samples) -> SharedNeighbours:
+        if self._graph is None:
+            rows = self._rows(samples)
+            given = torch.cat([samples[part].flatten(1).float().nan_to_num() for part in rows.split(_CHUNK)])
+            if given.shape[1] > _LONG:
+                mean, axes = principal_axes(samples, _GIVEN)
+                given = (given - mean) @ axes
+            self._graph = SharedNeighbours.of(given.cpu().numpy())
+        return self._graph
