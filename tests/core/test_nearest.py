@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
@@ -45,6 +45,7 @@ def test_the_nearest_are_scikit_learns(metric):
     assert found.recall is None
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 40), st.integers(1, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_blocks_and_ties_change_nothing(n, count, own, among, seed):
     # Of small whole numbers all sums are exact, and many points are as near as others, or the same. Centring would
