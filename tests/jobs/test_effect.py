@@ -174,6 +174,18 @@ def test_seeds_of_unequal_weight_have_the_expected_variance_and_freedom():
     assert 1 < found_[0].freedom < 3
 
 
+def test_values_between_which_no_trial_differs_are_told_by_pairs_of_two_trials_and_more():
+    same = {(1, 0): 0.111117, (1, 1): 0.222227, (2, 0): 0.333337}
+    other = {(1, 0): 0.111117, (1, 1): 0.444447}
+    trained = {
+        ((("rate", rate), ("width", width)), seed): value
+        for rate, values in {1.0: same, 2.0: dict([*same.items()][:2]), 3.0: other, 4.0: {(2, 0): 0.333337}}.items()
+        for (width, seed), value in values.items()
+    }
+    told = [note for note in found(trained).notes if "equal to the last digit" in note]
+    assert told == ["All pairs of 1 and 2 are equal to the last digit: it had no effect in these trials."]
+
+
 def slow_spread(differences, owners, seeds):
     """(variance, freedom, noise) of one pair of values, from the weight and residual of each pair of trials."""
     configurations, known = sorted(set(owners)), sorted(set(seeds))
