@@ -1,5 +1,8 @@
 """Time and memory of `aggregate`, `effect`, `importance` over 10,000 trials of 100 epochs, compared with Ray Tune.
 
+It begins with how the effect of a parameter grows with the number of its values, and a Pareto front with that of its
+configurations: an exponent of 2 is that of the number of their pairs.
+
 Run with `python -m benchmarks.conclusions [TRIALS] [TUNE_TRIALS]`. Each command runs in a new process and includes its
 start-up, with modules already compiled. Ray Tune's dataframe is measured over TUNE_TRIALS (200) real trial folders of
 100 epochs, written by a Tune run, in a new process: `Tuner.restore`, `get_results`, `get_dataframe`. Its time after the
@@ -11,15 +14,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
+from math import log
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from benchmarks.rows import tell
 from benchmarks.trials import EPOCHS, METRICS, attempts
+from jobs.analysis.effect import effect
+from jobs.analysis.pareto import front
+from jobs.analysis.trials import Trials, factor_of
 from jobs.results import schema, writer
 
 REPEATS = 3
+SEEDS = 5
+GROWN = (125, 250, 500, 1000)
 BATCH = 500
 COMMANDS = {
     "aggregate": ["aggregate"],
@@ -91,8 +104,60 @@ def tune_seconds(folder: str, trials: int) -> tuple[float, float]:
     return float(imports), float(reading)
 
 
+def effect_of(count: int) -> Callable[[], object]:
+    """The effect of a parameter with so many values, each run with five seeds."""
+    values = rng(count).normal(0.8, 0.05, count * SEEDS)
+    numbers, seeds = np.repeat(np.arange(count, dtype=float), SEEDS), np.tile(np.arange(SEEDS), count)
+    factor = factor_of("learning_rate", numbers.tolist())
+    same = factor_of("data", ["d"] * len(values))
+    trials = Trials(
+        column="metric.nmi",
+        values=values,
+        seeds=factor_of("seed", seeds.tolist()),
+        data=same,
+        factors={factor.key: factor},
+        constant={},
+        seconds=np.full(len(values), np.nan),
+    )
+    return partial(effect, trials, factor.key, "max")
+
+
+def front_of(count: int) -> Callable[[], object]:
+    """A front of so many configurations, nearly all unbeaten, by three metrics of five seeds."""
+    points = np.abs(rng(count).normal(size=(count, 3)))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    noise = rng(count).normal(0, 0.002, (count, 3, SEEDS))
+    cells = [
+        [dict(enumerate((value + own).tolist())) for value, own in zip(*one, strict=True)]
+        for one in zip(points.tolist(), noise, strict=True)
+    ]
+    return partial(front, cells, [True] * 3)
+
+
+def rng(seed: int) -> np.random.Generator:
+    """A generator of numbers."""
+    return np.random.default_rng(seed)
+
+
+def growth(make: Callable[[int], Callable[[], object]]) -> str:
+    """CPU seconds for each number in `GROWN`, the least of three, and the exponent from the first to the last."""
+    found: list[float] = []
+    for count in GROWN:
+        work, times = make(count), list[float]()
+        for _ in range(REPEATS):
+            start = time.process_time()
+            work()
+            times.append(time.process_time() - start)
+        found.append(min(times))
+    exponent = log(found[-1] / found[0]) / log(GROWN[-1] / GROWN[0])
+    told = ", ".join(f"{seconds:.2f} s for {count:,}" for count, seconds in zip(GROWN, found, strict=True))
+    return f"{told}: exponent {exponent:.2f}"
+
+
 def main() -> None:
     """Tells the rows."""
+    tell("the effect of a parameter by the number of its values, five seeds each, CPU", growth(effect_of))
+    tell("a Pareto front of three metrics by the number of configurations, five seeds each, CPU", growth(front_of))
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     tune_count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,7 @@
-"""Contrastive clustering as a scikit-learn estimator, with the configuration and the training of a trial."""
+"""Contrastive clustering as a scikit-learn estimator, with the configuration and the training of a trial.
+
+Importing the module imports scikit-learn, whose base classes it needs, but not torch, which `fit` and `predict` need.
+"""
 # ruff: noqa: N803 - scikit-learn calls the samples X
 
 from __future__ import annotations
@@ -6,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
-import threading
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -24,21 +25,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from core.config import plugins
 from core.config.schema import Mistakes, Place, PositiveInt, convert
-from core.config.trial import Evaluation, TrialConfig, as_used, plug_in_files, read_plug_in, read_whole, refuse_unused
+from core.config.trial import Evaluation, TrialConfig, as_used, plug_in_files, read_whole, refuse_unused
 from core.data.dataset import Dataset, check_spread, check_values
 from core.data.scaling import Scaling, offset_and_divisor
-from core.data.source import on_device
 from core.data.stored import Stored, is_large, is_sparse
 from core.errors import UserError
-from core.evaluation import kmeans
-from core.evaluation.assignment import assigned, centres_of
-from core.evaluation.clustering import predict
-from core.evaluation.outputs import Outputs
-from core.training.device import named
-from core.training.fit import build, fit
-from core.training.method import Method
 from core.training.n_clusters import count_clusters, refuse_untabular
-from core.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from core.evaluation.outputs import Outputs
+    from core.training.trained import Trained
 
 # The places of the estimator's parameters in the configuration of a trial; other keys are options of their section.
 PARAMETERS: dict[Place, str] = {
@@ -158,8 +154,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         with _value_errors():
             self.n_clusters_ = count_clusters(config, data)
             self._trained = self._train(replace(config, n_clusters=self.n_clusters_), data)
+            outputs = self._trained.outputs(data.samples, self.device)
         self.n_iter_ = config.epochs
-        outputs = self._trained.outputs(data.samples, self.device)
         self._has_head = outputs.probabilities is not None
         self._n_features_out = outputs.features.shape[1]
         self.labels_ = self._trained.labels(outputs)
@@ -203,7 +199,9 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     def _outputs(self, X: Any) -> Outputs:
         check_is_fitted(self)
-        return self._trained.outputs(self._scaled(self._checked(X, reset=False)), self.device)
+        samples = self._scaled(self._checked(X, reset=False))
+        with _value_errors():
+            return self._trained.outputs(samples, self.device)
 
     def _checked(self, X: Any, *, reset: bool) -> Any:
         """X as an array or CSR (n, n_features) of finite numbers; `reset` is true in `fit`."""
@@ -232,6 +230,10 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
 
     def _train(self, config: TrialConfig, data: Dataset) -> Trained:
         """Runs all epochs and keeps their rows and the last training state."""
+        from core.training.device import named
+        from core.training.fit import fit
+        from core.training.trained import Trained
+
         self.history_: list[dict[str, float]] = []
         state: Any = None
         device = str(named(self.device))
@@ -268,69 +270,6 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         for (section, key), name in PARAMETERS.items():
             trial[section][key] = _plain(getattr(self, name))
         return trial
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained method as plain values, which are pickled, and the modules made from them, which are not."""
-
-    config: TrialConfig
-    sample_shape: tuple[int, ...]
-    n_samples: int
-    content: bytes
-    centroids: NDArray[np.float32]
-    made: dict[torch.device, Method] = field(default_factory=dict[torch.device, Method])
-
-    def outputs(self, samples: NDArray[np.float32] | Stored, device: str) -> Outputs:
-        """The method's outputs for samples (n, *sample_shape), on the CPU.
-
-        Raises:
-            ValueError: the device does not exist, or the method's file is missing.
-        """
-        with _value_errors():
-            where = named(device)
-            # `predict` turns the method's training mode off and on again: two threads must not do this at once.
-            with _ONE_AT_A_TIME:
-                return predict(self._method(where), on_device(samples, where))
-
-    def labels(self, outputs: Outputs) -> NDArray[np.int64]:
-        """The most probable clusters (n,), or, without a head, the clusters of the nearest k-means centroids."""
-        if outputs.probabilities is not None:
-            return outputs.probabilities.argmax(dim=1).numpy()
-        return kmeans.nearest(kmeans.unit_rows(outputs.features.numpy()), self.centroids)
-
-    def assignments(self, outputs: Outputs, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """The clusters of the n samples of the outputs, with `labels` (n,), as columns of n values by name."""
-        features, n = kmeans.unit_rows(outputs.features.numpy()), len(labels)
-        head = None if outputs.probabilities is None else outputs.probabilities.numpy()
-        centres = self.centroids if head is None else centres_of(features, labels, len(self.centroids))
-        found = assigned(features, labels, centres, head)
-        return {
-            "id": np.arange(n),
-            "cluster": labels,
-            "probability": np.full(n, np.nan, np.float32) if found.probabilities is None else found.probabilities,
-            "second": np.full(n, -1) if found.seconds is None else found.seconds,
-            "distance": found.distances,
-        }
-
-    def _method(self, device: torch.device) -> Method:
-        """The method with its trained weights; it is made at the first call."""
-        if device not in self.made:
-            blank = torch.zeros((), device=device).expand(self.n_samples, *self.sample_shape)
-            # Views are for training, and might search for neighbours among blank samples. The state holds the weights.
-            views, encoder = read_plug_in("views", "noise", (), Mistakes()), self.config.encoder
-            options = {name: None if name == "weights" else one for name, one in encoder.options.items()}
-            config = replace(self.config, views=views, encoder=replace(encoder, options=options))
-            state, _ = TrainingState.from_bytes(self.content, str(device))
-            self.made[device] = build(config, blank, len(self.centroids), seed=0)
-            self.made[device].load_state(state.method)
-        return self.made[device]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"made": {}}
-
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def _plain(value: Any) -> Any:

@@ -31,6 +31,11 @@ def load_data(config: TrialConfig, data_hash: str, device: str = "cpu") -> Datas
     return frozen.encoded(config, data, device) if frozen.is_frozen(config) else data
 
 
+def forget() -> None:
+    """Lets go of the data sets that are kept: no trial follows in this process."""
+    _load.cache_clear()
+
+
 def sample_shape(config: TrialConfig) -> tuple[int, ...]:
     """The shape of the data's own samples, before a frozen encoder."""
     return _load(config.data.name, json.dumps(config.data.options)).sample_shape

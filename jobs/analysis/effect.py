@@ -9,8 +9,7 @@ favour a value in all configurations, so the pairs of a seed are not independent
 account of both. All of it holds for the configurations that were run: others may react in another way.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 from core.config import plugins, trial
 from core.errors import counted
 from jobs.analysis.data_sets import DATA
-from jobs.analysis.intervals import FEWEST, Estimate, Spread, paired, resolution, rounding, seed_spread
+from jobs.analysis.intervals import Estimate, Pool, Spread, paired, resolution, rounding, seed_spreads
 from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
@@ -227,15 +226,6 @@ class _Cells:
         there = np.isfinite(self.means[:, pair]).all(axis=1)
         return self.means[there][:, pair].T, self.configurations[there], self.seeds[there]
 
-    def spreads(self) -> dict[tuple[int, int], Spread]:
-        """The spread over seeds of every pair of levels with enough matched blocks."""
-        there = np.isfinite(self.means)
-        there = there[there.sum(axis=1) > 1].astype(np.float64)
-        enough = np.argwhere(np.triu(there.T @ there, 1) >= FEWEST)
-        matched = {(low, high): self.matched((low, high)) for low, high in enough.tolist()}
-        found = {pair: seed_spread(after - before, *known) for pair, ((before, after), *known) in matched.items()}
-        return {pair: one for pair, one in found.items() if one}
-
 
 def _reference(factor: Factor) -> int | None:
     """For words, the first of the most frequent levels: choosing by the metric would favour the reference."""
@@ -252,9 +242,11 @@ def _differences(cells: _Cells, mode: str, reference: int | None) -> list[Paired
 
 
 def _compared(cells: _Cells, mode: str, comparisons: Sequence[tuple[int, int]]) -> list[PairedDifference]:
-    spreads = cells.spreads()
+    spreads = seed_spreads(cells.means, cells.configurations, cells.seeds)
+    pool = Pool(spreads)
     own = [spreads.get((min(pair), max(pair))) for pair in comparisons]
-    return [_difference(cells, pair, _pooled(spreads, one), mode) for pair, one in zip(comparisons, own, strict=True)]
+    pooled = [pool.beside(one) if one else None for one in own]
+    return [_difference(cells, pair, one, mode) for pair, one in zip(comparisons, pooled, strict=True)]
 
 
 def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mode: str) -> PairedDifference:
@@ -271,18 +263,6 @@ def _difference(cells: _Cells, pair: tuple[int, int], spread: Spread | None, mod
         losses=int((gains < 0).sum()),
         verdict="",
     )
-
-
-def _pooled(spreads: Mapping[tuple[int, int], Spread], own: Spread | None) -> Spread | None:
-    """The spread over seeds of all pairs of values together, as it would be with as few configurations as `own` has.
-
-    For k values that were all run with s seeds, it has (k - 1)(s - 1) degrees of freedom.
-    """
-    if own is None:
-        return None
-    freedom = math.fsum(one.freedom for one in spreads.values())
-    scaled = math.fsum(one.freedom * one.variance * max(1.0, own.noise / one.noise) for one in spreads.values())
-    return Spread(scaled / freedom, 2 * freedom / len({place for pair in spreads for place in pair}), own.noise)
 
 
 def _mean_of_configurations(values: Vector, owners: Codes) -> float | None:
@@ -332,8 +312,12 @@ def _equal_notes(cells: _Cells) -> list[str]:
     """Sentences on values between which no trial differs at all: a setting that has no effect, or is not used."""
     if cells.rounded:
         return []
-    pairs = [pair for pair in combinations(range(len(cells.factor.levels)), 2) if len(cells.matched(pair)[1]) > 1]
-    equal = [pair for pair in pairs if np.ptp(cells.matched(pair)[0], axis=0).max() == 0]
+    equal: list[tuple[int, int]] = []
+    for low, column in enumerate(cells.means.T):
+        others = cells.means[:, low + 1 :]
+        there = np.isfinite(column)[:, None] & np.isfinite(others)
+        same = ((others == column[:, None]) | ~there).all(axis=0) & (there.sum(axis=0) > 1)
+        equal += [(low, low + 1 + high) for high in np.flatnonzero(same).tolist()]
     levels = [f"{one:.6g}" if isinstance(one, float) else str(one) for one in cells.factor.levels]
     return [
         f"All pairs of {levels[low]} and {levels[high]} are equal to the last digit: it had no effect in these trials."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -216,25 +216,123 @@ def seed_spread(differences: Vector, configurations: Codes, seeds: Codes) -> Spr
         configurations: For each pair, the number of its configuration of the other parameters (any integers).
         seeds: For each pair, its seed (any integers).
     """
+    found = _Sums.of(differences[:, None], configurations, seeds)
+    return None if found is None else found.spread(float((found.sums**2).sum()))
+
+
+def seed_spreads(values: Vector, configurations: Codes, seeds: Codes) -> dict[tuple[int, int], Spread]:
+    """The spread of every two columns' differences over seeds, as `seed_spread` of their common rows has it.
+
+    Its sums are linear in the differences. So those of a column are made once for all columns that lack the same rows,
+    and not for each pair.
+
+    Args:
+        values: (blocks, columns), NaN where a block has no value.
+        configurations: For each block, the number of its configuration of the other parameters (any integers).
+        seeds: For each block, its seed (any integers).
+
+    Returns:
+        By the two columns' places, the smaller first; without pairs of fewer than `FEWEST` common blocks, or without
+        a spread.
+    """
     import numpy as np
 
-    weights, codes, means = _weights(differences, configurations)
-    _, places = np.unique(seeds, return_inverse=True)
-    if len(means) >= ENOUGH or len(means) == len(differences):
-        # A sample of configurations: their own means scatter around one mean.
-        codes, means = np.zeros_like(codes), means.mean(keepdims=True)
-    shares = np.zeros((len(means), int(places.max()) + 1))
-    np.add.at(shares, (codes, places), weights)
-    own = shares.sum(axis=0)
-    # This matrix turns effects of seeds into the sums below; residuals are taken from the means of all seeds.
-    to_sums = np.diag(own) - len(means) * shares.T @ shares
-    squares = to_sums.T @ to_sums
-    trace = float(np.trace(squares))
-    if trace <= _EQUAL * float(own @ own):
-        return None
-    sums = np.bincount(places, weights * (differences - means[codes]))
-    freedom = trace**2 / float((squares**2).sum())
-    return Spread(float((sums**2).sum()) / trace, freedom, float(weights @ weights) / float(own @ own))
+    patterns, pattern = np.unique(np.isfinite(values), axis=1, return_inverse=True)
+    pattern = pattern.reshape(-1)  # numpy 2.0 keeps the axis.
+    # Differences are the same, and those of large numbers lose no digits.
+    values = values - np.nanmean(values, axis=1, keepdims=True)
+    common = patterns.T.astype(np.float64) @ patterns
+    found: dict[tuple[int, int], Spread] = {}
+    for one, other in np.argwhere(np.triu(common >= FEWEST)).tolist():
+        rows = patterns[:, one] & patterns[:, other]
+        lows, highs = np.flatnonzero(pattern == one), np.flatnonzero(pattern == other)
+        made = [_Sums.of(values[np.ix_(rows, columns)], configurations[rows], seeds[rows]) for columns in (lows, highs)]
+        if made[0] is None or made[1] is None:
+            continue
+        first, second = made[0], made[1]
+        for low, own in zip(lows.tolist(), first.sums.T, strict=True):
+            kept = highs > low if one == other else highs >= 0
+            squares = ((second.sums[:, kept] - own[:, None]) ** 2).sum(axis=0)
+            for high, square in zip(highs[kept].tolist(), squares.tolist(), strict=True):
+                found[min(low, high), max(low, high)] = first.spread(square)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Weighted residuals of matched differences, summed by seed (seeds, columns), and what their squares measure."""
+
+    sums: Vector
+    trace: float
+    freedom: float
+    noise: float
+
+    @classmethod
+    def of(cls, differences: Vector, configurations: Codes, seeds: Codes) -> _Sums | None:
+        """Of differences (pairs, columns); None as of `seed_spread`."""
+        import numpy as np
+
+        _, codes = np.unique(configurations, return_inverse=True)
+        _, places = np.unique(seeds, return_inverse=True)
+        counts = np.bincount(codes)
+        weights = 1 / (len(counts) * counts[codes])
+        means = _summed(codes, differences) / counts[:, None]
+        if len(means) >= ENOUGH or len(means) == len(differences):
+            # A sample of configurations: their own means scatter around one mean.
+            codes, means = np.zeros_like(codes), means.mean(axis=0, keepdims=True)
+        shares = np.zeros((len(means), int(places.max()) + 1))
+        np.add.at(shares, (codes, places), weights)
+        own = shares.sum(axis=0)
+        # This matrix turns effects of seeds into the sums below; residuals are taken from the means of all seeds.
+        to_sums = np.diag(own) - len(means) * shares.T @ shares
+        squares = to_sums.T @ to_sums
+        trace = float(np.trace(squares))
+        if trace <= _EQUAL * float(own @ own):
+            return None
+        sums = _summed(places, weights[:, None] * (differences - means[codes]))
+        freedom = trace**2 / float((squares**2).sum())
+        return cls(sums, trace, freedom, float(weights @ weights) / float(own @ own))
+
+    def spread(self, square: float) -> Spread:
+        """The spread of differences whose sums have this sum of squares."""
+        return Spread(square / self.trace, self.freedom, self.noise)
+
+
+def _summed(codes: Codes, values: Vector) -> Vector:
+    """The sums of the rows (n, columns) with each code, (codes, columns); equal columns have equal sums, to the bit."""
+    import numpy as np
+
+    found = np.zeros((int(codes.max()) + 1, values.shape[1]))
+    np.add.at(found, codes, values)
+    return found
+
+
+class Pool:
+    """The spread over seeds of all pairs of values of a parameter together.
+
+    Args:
+        spreads: Those of the pairs, by the places of their values.
+    """
+
+    def __init__(self, spreads: Mapping[tuple[int, int], Spread]) -> None:
+        import numpy as np
+
+        freedoms, variances, noises = (
+            np.array([(one.freedom, one.variance, one.noise) for one in spreads.values()], np.float64).reshape(-1, 3).T
+        )
+        self._freedom = math.fsum(freedoms.tolist())
+        self._values = len({place for pair in spreads for place in pair})
+        # Most pairs have the same few shares of noise.
+        self._noises, places = np.unique(noises, return_inverse=True)
+        self._weighted = np.bincount(places, freedoms * variances)
+
+    def beside(self, own: Spread) -> Spread:
+        """The pooled spread as it would be with as few configurations as `own`, which is one of them, has.
+
+        For k values that were all run with s seeds, it has (k - 1)(s - 1) degrees of freedom.
+        """
+        scales = (own.noise / self._noises).clip(min=1.0)
+        return Spread(float(self._weighted @ scales) / self._freedom, 2 * self._freedom / self._values, own.noise)
 
 
 def _weights(differences: Vector, configurations: Codes) -> tuple[Vector, Codes, Vector]:

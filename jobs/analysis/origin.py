@@ -11,6 +11,7 @@ from jobs.analysis import apart
 from jobs.results import records
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
+from jobs.results.reader import column_cells
 from jobs.results.schema import ELSEWHERE
 from jobs.results.storage import Place
 
@@ -82,9 +83,7 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, []).append(row)
-    there = set(table.column_names)
-    names = [name for name in ("seed", "status", *COLUMNS) if name != "started"]
-    columns = {name: table[name].to_pylist() if name in there else [None] * table.num_rows for name in names}
+    columns = {name: column_cells(table, name) for name in ("seed", "status", *COLUMNS) if name != "started"}
     columns["started"] = _moments(table["started"])
     columns["protocol"] = [one if one is None else apart.name_of(one) for one in apart.protocols(table)]
     return [_origin(name, plans.get(name, {}), _Rows(columns, rows[name])) for name in sorted(rows)]

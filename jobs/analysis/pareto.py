@@ -175,30 +175,32 @@ def front(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> list[F
     for place, row in enumerate(means):
         by = np.all(means >= row, axis=1) & np.any(means > row, axis=1)
         beaten[place], known[place] = np.any(by), repeated[place] and np.any(by & repeated)
-    places = np.flatnonzero(repeated)
-    for place in np.flatnonzero(repeated & ~beaten):
-        order = [int(place), *places[places != place].tolist()]
-        shown[order] |= _shown([[cells[one][at] for one in order] for at in range(len(signs))], maximise)
+    places = np.flatnonzero(repeated).tolist()
+    if places:
+        shown[places] = _shown(
+            [[cells[one][at] for one in places] for at in range(len(signs))], maximise, ~beaten[places]
+        )
     return [
         "yes" if not is_beaten else "no" if is_shown else "tied" if is_known else "unknown"
         for is_beaten, is_shown, is_known in zip(beaten, shown, known, strict=True)
     ]
 
 
-def _shown(cells: Sequence[Sequence[Values]], maximise: Sequence[bool]) -> NDArray[np.bool_]:
-    """For each configuration, whether the seeds show that the first one beats it."""
+def _shown(
+    cells: Sequence[Sequence[Values]], maximise: Sequence[bool], unbeaten: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """For each configuration, whether the seeds show that one of the unbeaten beats it; `cells` are by metric."""
     import numpy as np
 
-    from jobs.analysis.ties import leads
+    from jobs.analysis.ties import Field
 
-    better: list[list[bool]] = []
-    even: list[list[bool]] = []
-    for values, larger in zip(cells, maximise, strict=True):
-        found = leads(values, maximise=larger)
-        better.append([one.is_sure for one in found])
-        even.append([one.gap == 0 == one.half_width for one in found])
-    sure = np.array(better)
-    return np.asarray(np.all(sure | np.array(even), axis=0) & np.any(sure, axis=0))
+    fields = [Field(values, maximise=larger) for values, larger in zip(cells, maximise, strict=True)]
+    shown = np.zeros(len(unbeaten), bool)
+    for place in np.flatnonzero(unbeaten).tolist():
+        gaps, widths = np.array([one.leads(place) for one in fields]).swapaxes(0, 1)
+        sure, even = gaps > widths, (gaps == 0) & (widths == 0)
+        shown |= (sure | even).all(axis=0) & sure.any(axis=0)
+    return shown
 
 
 def by_configuration(table: pa.Table, metric: str) -> dict[Key, dict[int, float]]:

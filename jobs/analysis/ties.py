@@ -83,17 +83,35 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
         maximise: Whether larger is better.
         error: The share of sweeps of equal configurations in which any lead may be called sure.
     """
-    layout = _Layout(cells)
-    sign = 1.0 if maximise else -1.0
-    values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
-    means, squares = layout.moments(values, rounding(resolution(values[0].tolist())))
-    gaps, scales = (found[0].tolist() for found in _gaps(means, layout.errors(squares), np.zeros(1, np.int64)))
-    if len(cells) == 1:
-        return [Lead(gap, np.inf) for gap in gaps]
-    seeds = tuple(tuple(sorted(cell)) for cell in cells)
-    # The factor of equal noise is the least, so that an estimate of unequal noise makes nothing surer.
-    factor = max(_factor(seeds, error, spread) for spread in {0.0, _spread(squares[0], layout.counts - 1)})
-    return [Lead(gap, factor * scale) for gap, scale in zip(gaps, scales, strict=True)]
+    gaps, widths = Field(cells, maximise=maximise, error=error).leads(0)
+    return [Lead(gap, width) for gap, width in zip(gaps.tolist(), widths.tolist(), strict=True)]
+
+
+class Field:
+    """Configurations of which any may be the first: what `leads` needs of their values is made once for all.
+
+    Args:
+        cells: As of `leads`, in any order.
+        maximise: Whether larger is better.
+        error: As of `leads`.
+    """
+
+    def __init__(self, cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float = ALPHA) -> None:
+        layout = _Layout(cells)
+        sign = 1.0 if maximise else -1.0
+        values = np.array([[sign * cell[seed] for cell in cells for seed in sorted(cell)]])
+        self._means, squares = layout.moments(values, rounding(resolution(values[0].tolist())))
+        self._errors, self._factor = layout.errors(squares), np.inf
+        if len(cells) > 1:
+            seeds = tuple(tuple(sorted(cell)) for cell in cells)
+            # The factor of equal noise is the least, so that an estimate of unequal noise makes nothing surer.
+            spreads = {0.0, _spread(squares[0], layout.counts - 1)}
+            self._factor = max(_factor(seeds, error, spread) for spread in spreads)
+
+    def leads(self, first: int) -> tuple[Matrix, Matrix]:
+        """How far one configuration is above each, itself included, and half the intervals; see `Lead`."""
+        gaps, scales = _gaps(self._means, self._errors, np.array([first]))
+        return gaps[0], self._factor * scales[0] if np.isfinite(self._factor) else np.full_like(gaps[0], np.inf)
 
 
 @lru_cache(maxsize=256)

@@ -123,8 +123,12 @@ def run_tasks(ready: Ready, feed: Orders, listen: Listener, stop: Stop) -> None:
     halving = _halving(ready)
     if ready.workers == 1 and ready.address is None and halving is None:
         from cluster import inprocess
+        from core.training import data_cache
 
-        inprocess.run(work_here, feed, on_event=listen, stop=stop)
+        try:
+            inprocess.run(work_here, feed, on_event=listen, stop=stop)
+        finally:
+            data_cache.forget()
         return
     from cluster import tune
 

@@ -116,7 +116,8 @@ class _Sizes:
     """What a person should know of a data set's numbers of clusters and of its batches."""
 
     def __init__(self, data: Dataset) -> None:
-        self._data = data
+        # Not the data set itself: it would be held while the next one is read.
+        self._name, self._n_classes = data.name, data.n_classes
         self._n_samples = data.part("train").n_samples
         self._counts: set[int] = set()
         self._estimates: set[int] = set()
@@ -133,7 +134,7 @@ class _Sizes:
 
     def lines(self) -> Iterator[str]:
         """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
-        name, classes = self._data.name, self._data.n_classes
+        name, classes = self._name, self._n_classes
         for count in self._estimates:
             known = "" if classes is None else f"; the labels name {classes} classes"
             yield f"{name}: n_clusters: auto is estimated by the silhouette of k-means on the samples: {count}{known}"

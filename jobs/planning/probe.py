@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Iterable, Mapping
+import os
+import tempfile
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cluster import memory
 from cluster.executor import one_line
 from core.config import plugins
 from core.config.trial import TrialConfig, to_mapping
+from core.data.dataset import cache_folder
+from core.data.prepared import entries_folder
 from core.errors import UserError
 from core.seal import canonical_json
 from jobs.planning.plan import Plan, PlannedConfig, PlannedConfigs
@@ -29,7 +35,8 @@ class Found:
         n_parameters: number of its trained parameters.
         n_considered: number of configurations that were compared in size.
         device: `cpu`, or the GPU's name.
-        memory_bytes: peak main memory beyond that of an idle process, as bounded by `resources.memory_gb`.
+        memory_bytes: peak main memory beyond that of an idle process, as bounded by `resources.memory_gb`, with that of
+            preparing the data: on another machine the first trial does it.
         gpu_bytes: peak GPU memory with that of CUDA itself; 0 on the CPU.
         gpu_total: bytes of the GPU's memory; 0 on the CPU.
         train_seconds: seconds of training per epoch.
@@ -48,7 +55,7 @@ class Found:
 
 
 def probe(plan: Plan) -> Found:
-    """Runs one epoch of the largest configuration, on a GPU if the study asks for one.
+    """Prepares the data anew and runs one epoch of the largest configuration, on a GPU if the study asks for one.
 
     The largest configuration has the largest product of parameters and batch size. If a search algorithm chooses the
     configurations, the ends of its ranges are compared.
@@ -66,7 +73,8 @@ def probe(plan: Plan) -> Found:
     sizes = [count * one.config.batch_size for count, one in zip(counts["parameters"], candidates, strict=True)]
     place = sizes.index(max(sizes))
     largest = candidates[place]
-    found, held = memory.measured(load, _measure, _order(plan.study, largest))
+    with _unprepared() as cache:
+        found, held = memory.measured(load, _measure, _order(plan.study, largest) | {"cache": cache})
     _refuse(found)
     return Found(
         config=largest.config,
@@ -113,6 +121,20 @@ def _order(study: Study, cell: PlannedConfig) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def _unprepared() -> Generator[str]:
+    """A cache that has what this machine's has, such as downloads, but no prepared data; it is removed at the end."""
+    own = cache_folder()
+    own.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=own) as folder:
+        new = Path(folder, own.name)
+        new.mkdir()
+        for one in own.iterdir():
+            if one not in {entries_folder(), Path(folder)}:
+                (new / one.name).symlink_to(one)
+        yield folder
+
+
 def _refuse(found: Mapping[str, Any]) -> None:
     if "error" in found:
         raise UserError(f"the probe failed: {found['error']}")
@@ -142,6 +164,7 @@ def _measured(order: Mapping[str, Any]) -> dict[str, Any]:
     from core.training import device
     from core.training.footprint import measure
 
+    os.environ["XDG_CACHE_HOME"] = order["cache"]
     where = "cuda" if order["gpu"] else "cpu"
     name = device.prepare(where, threads=order["threads"], share=1.0)
     config, data = _read(order["trial"], order["data_hash"], where)

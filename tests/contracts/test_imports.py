@@ -52,6 +52,14 @@ def test_aggregate_loads_neither_torch_nor_ray_nor_pandas(root, tmp_path):
     assert "pyarrow" in found
 
 
+def test_the_estimator_is_imported_without_torch_and_fits_with_it(root):
+    import_it = "from conclus import ContrastiveClustering as Model"
+    assert not loaded(import_it, root) & {"torch", "ray", "yaml"}
+    code = f"{import_it}\nimport sys, numpy as np\nassert 'sklearn.cluster' not in sys.modules\n"
+    fit = "Model(2, method='kmeans', random_state=0).fit(np.eye(6) * 9 + np.arange(6)[:, None] % 2)"
+    assert "torch" in loaded(code + fit, root)
+
+
 def test_queue_loads_what_looking_at_data_takes_and_no_more(root, tmp_path):
     study = str(root / "studies" / "quickstart.yaml")
     assert loaded(call("queue", "add", study, "--results", str(tmp_path)), root) == {"numpy", "yaml"}

@@ -1,15 +1,21 @@
 # ruff: noqa: RUF001 - the sign of multiplication, as shapes are written
 """`plan` and `run` look at the data before anything starts: they say the same of it and refuse the same."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cluster.executor import Stop
 from core.datasets import file
 from core.errors import UserError
 from core.evaluation.kmeans import estimate_n_clusters
+from core.training import data_cache
 from jobs.commands.plan import command as plan
 from jobs.commands.run import command as run
+from jobs.execution import runner
 from jobs.planning import plan as planning
 from jobs.planning.data_check import check_data
 from jobs.study import study
@@ -215,3 +221,26 @@ def test_a_loss_of_configurations_that_scale_it_alike_may_be_one_of_several_metr
     rest = "space: {learning_rate: {grid: [1.0e-3, 1.0e-2]}}\nselect: {metrics: [nmi, loss]}\n"
     write(folder, f"data: {{name: file, path: good.npz}}, {CC}", rest)
     check_data(planning.make(study.load("s.yaml")))
+
+
+def test_no_data_set_is_held_while_another_is_read_nor_after_a_run(folder, monkeypatch):
+    read, seen, alive = data_cache.read, [], []
+
+    def watched(plug_in):
+        gc.collect()
+        alive.append(sum(one() is not None for one in seen))
+        found = read(plug_in)
+        seen.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(data_cache, "read", watched)
+    np.savez(folder / "other.npz", x=BLOBS + 1, y=np.arange(40) % 3)
+    files = "data: {grid: [{name: file, path: good.npz}, {name: file, path: other.npz}]}"
+    write(folder, "n_clusters: 3, method: kmeans", f"space: {{{files}}}\nseeds: [0]\n")
+    ready = runner.prepare(study.load(folder / "s.yaml"), "r", 1)
+    assert alive == [0, 0]
+    gc.collect()
+    assert not any(one() for one in seen)
+    assert runner.execute(ready, on_event=lambda _: None, stop=Stop()).done == 2
+    gc.collect()
+    assert (len(seen), sum(one() is not None for one in seen)) == (4, 0)

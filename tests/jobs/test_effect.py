@@ -5,6 +5,7 @@ import io
 import json
 import re
 from itertools import combinations, pairwise
+from math import fsum
 from statistics import fmean
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 
 from core.errors import UserError
 from jobs.analysis.effect import against, all_pairs, compare, effect
-from jobs.analysis.intervals import paired, seed_spread
+from jobs.analysis.intervals import Spread, paired, seed_spread, seed_spreads
 from jobs.analysis.scores import default_mode, is_loss
 from jobs.analysis.trials import Trials, factor_of, gather, param_key
 from jobs.results import writer
@@ -171,6 +172,99 @@ def test_seeds_of_unequal_weight_have_the_expected_variance_and_freedom():
     assert variances.mean() == pytest.approx(1, abs=4 * (2 / found_[0].freedom / 4000) ** 0.5)
     assert 2 / variances.var() == pytest.approx(found_[0].freedom, rel=0.15)
     assert 1 < found_[0].freedom < 3
+
+
+def test_values_between_which_no_trial_differs_are_told_by_pairs_of_two_trials_and_more():
+    same = {(1, 0): 0.111117, (1, 1): 0.222227, (2, 0): 0.333337}
+    other = {(1, 0): 0.111117, (1, 1): 0.444447}
+    trained = {
+        ((("rate", rate), ("width", width)), seed): value
+        for rate, values in {1.0: same, 2.0: dict([*same.items()][:2]), 3.0: other, 4.0: {(2, 0): 0.333337}}.items()
+        for (width, seed), value in values.items()
+    }
+    told = [note for note in found(trained).notes if "equal to the last digit" in note]
+    assert told == ["All pairs of 1 and 2 are equal to the last digit: it had no effect in these trials."]
+
+
+def slow_spread(differences, owners, seeds):
+    """(variance, freedom, noise) of one pair of values, from the weight and residual of each pair of trials."""
+    configurations, known = sorted(set(owners)), sorted(set(seeds))
+    weight = [1 / len(configurations) / owners.count(one) for one in owners]
+    own = {one: fmean(d for d, of in zip(differences, owners, strict=True) if of == one) for one in configurations}
+    together = len(configurations) >= 4 or len(configurations) == len(differences)
+    centre = [fmean(own.values()) if together else own[one] for one in owners]
+    groups = [0 if together else configurations.index(one) for one in owners]
+    shares = [[0.0] * len(known) for _ in range(max(groups) + 1)]
+    for group, seed, one in zip(groups, seeds, weight, strict=True):
+        shares[group][known.index(seed)] += one
+    total = [fsum(row[at] for row in shares) for at in range(len(known))]
+    turned = [
+        [total[i] * (i == j) - len(shares) * fsum(row[i] * row[j] for row in shares) for j in range(len(known))]
+        for i in range(len(known))
+    ]
+    squared = [[fsum(row[i] * row[j] for row in turned) for j in range(len(known))] for i in range(len(known))]
+    trace = fsum(squared[i][i] for i in range(len(known)))
+    if trace <= 1e-9 * fsum(one * one for one in total):
+        return None
+    rows = list(zip(differences, centre, weight, seeds, strict=True))
+    sums = [fsum(w * (d - c) for d, c, w, seed in rows if seed == one) for one in known]
+    noise = fsum(w * w for w in weight) / fsum(one * one for one in total)
+    freedom = trace**2 / fsum(one * one for row in squared for one in row)
+    return fsum(one * one for one in sums) / trace, freedom, noise
+
+
+@pytest.mark.parametrize(
+    ("levels", "widths", "seeds", "missing"), [(7, 5, 3, 0.0), (9, 1, 5, 0.0), (6, 2, 4, 0.2), (8, 6, 3, 0.4)]
+)
+def test_spreads_of_all_pairs_of_values_at_once_are_those_of_a_slow_loop(levels, widths, seeds, missing):
+    rng = np.random.default_rng(levels)
+    values = {
+        (rate, width, seed): 1000 + rng.normal(0, 0.1)
+        for rate in range(levels)
+        for width in range(widths)
+        for seed in range(seeds)
+        if rng.random() >= missing
+    }
+    trained = {((("rate", float(rate)), ("width", width)), seed): one for (rate, width, seed), one in values.items()}
+    blocks = [(width, seed) for width in range(widths) for seed in range(seeds)]
+
+    def matched(low, high):
+        there = [one for one in blocks if (low, *one) in values and (high, *one) in values]
+        gained = [values[high, *one] - values[low, *one] for one in there]
+        return gained, [one[0] for one in there], [one[1] for one in there]
+
+    pairs = [pair for pair in combinations(range(levels), 2) if len(matched(*pair)[0]) >= 3]
+    spreads = {pair: one for pair in pairs if (one := slow_spread(*matched(*pair)))}
+    assert spreads
+    table = np.array([[values.get((rate, *one), np.nan) for rate in range(levels)] for one in blocks])
+    table = table[(seen := np.isfinite(table).any(axis=1))]
+    owners, known = np.array(blocks)[seen].T
+    fast = seed_spreads(table, owners, known)
+    assert fast.keys() == spreads.keys()
+    for pair, (variance, freedom, noise) in spreads.items():
+        assert [fast[pair].variance, fast[pair].freedom, fast[pair].noise] == approx([variance, freedom, noise])
+    whole = fsum(freedom for _, freedom, _ in spreads.values())
+    places = len({place for pair in spreads for place in pair})
+    differences = found(trained).differences
+    compared = sum(one.estimate is not None and one.estimate.p is not None for one in differences)
+    for one in differences:
+        pair = int(one.low), int(one.high)
+        gained, owners, known = matched(*pair)
+        pooled = None
+        if pair in spreads:
+            own = spreads[pair][2]
+            scaled = fsum(freedom * variance * max(1, own / noise) for variance, freedom, noise in spreads.values())
+            pooled = Spread(scaled / whole, 2 * whole / places, own)
+        estimate = paired(np.array(gained), np.array(owners), np.array(known), 0.0, pooled)
+        assert (estimate is None) == (one.estimate is None)
+        if estimate is not None and estimate.p is not None:
+            estimate = estimate.among(compared)
+            numbers = [one.estimate.mean, one.estimate.half_width, one.estimate.p]
+            assert numbers == approx([estimate.mean, estimate.half_width, estimate.p])
+
+
+def approx(numbers):
+    return pytest.approx(numbers, rel=1e-12, abs=1e-14)
 
 
 def test_rounded_differences_that_agree_are_not_certain():

@@ -1,11 +1,14 @@
 """The Pareto front of several metrics, and configurations that break a constraint."""
 
+from operator import ge, gt
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
+from jobs.analysis.ties import leads
 from jobs.planning import tpe
 from jobs.present.leaderboard import board_table
 from jobs.report.contents import gather
@@ -157,6 +160,29 @@ def test_each_of_several_unbeaten_ones_may_show_that_others_are_beaten():
     places = {"a": (9.0, 1.0), "b": (1.0, 9.0), "c": (8.0, 0.5), "d": (0.5, 8.0)}
     cells = [[{s: value + 0.001 * s for s in range(5)} for value in place] for place in places.values()]
     assert front(cells, [True, True]) == ["yes", "yes", "no", "no"]
+
+
+@pytest.mark.parametrize(("count", "lost"), [(40, 0), (8, 1)])
+def test_a_wide_front_is_that_of_a_comparison_from_each_unbeaten_one(count, lost):
+    rng = np.random.default_rng(5)
+    centres = np.abs(rng.normal(size=(count, 3)))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True) * rng.choice([1, 1.05, 1.3], (count, 1))
+    cells = [
+        [{seed: one + rng.normal(0, 0.02) for seed in range(4 - lost * (place % 5 == 0))} for one in row]
+        for place, row in enumerate(centres.tolist())
+    ]
+    means = [[np.mean([*one.values()]) for one in row] for row in cells]
+    better = [
+        [all(map(ge, high, low)) and any(map(gt, high, low)) for high in means] for low in means
+    ]  # [one][by whom it is beaten]
+    shown = set()
+    for first in (place for place, by in enumerate(better) if not any(by)):
+        order = [first, *(place for place in range(count) if place != first)]
+        found = [leads([cells[place][at] for place in order], maximise=True) for at in range(3)]
+        shown |= {place for place, *those in zip(order, *found, strict=True) if all(one.is_sure for one in those)}
+    marks = ["yes" if not any(by) else "no" if place in shown else "tied" for place, by in enumerate(better)]
+    assert front(cells, [True] * 3) == marks
+    assert set(marks) == {"yes", "no", "tied"}
 
 
 def test_equal_values_without_noise_let_the_other_metric_decide():

@@ -12,6 +12,7 @@ from cluster.executor import ClusterError
 from core.config import plugins
 from core.config.trial import to_mapping
 from jobs.planning import estimate, forecast, plan, probe
+from jobs.planning.data_check import check_data
 from jobs.study import plug_ins, study
 
 # Takes 300 MB whenever it is scored, and 200 MB more towards the end of a trial.
@@ -171,3 +172,39 @@ def test_what_is_held_is_counted_and_what_was_there_before_is_not():
     returned, most = memory.measured(int, hold, 200_000_000, 0.5)
     assert returned == 200_000_000
     assert 200_000_000 <= most < 260_000_000
+
+
+PREPARED = """import numpy as np
+from pathlib import Path
+from core.data.dataset import Dataset
+from core.data.prepared import prepared
+
+def load():
+    def make():
+        with Path(__file__).with_suffix(".log").open("a") as log:
+            log.write("made\\n")
+        spent = np.ones(50_000_000).sum()
+        samples = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+        return Dataset("mine", samples, np.arange(60) % 3, ("a", "b", "c"), "f00d")
+    return prepared("f00d", make)
+
+def fingerprint():
+    return "f00d"
+"""
+
+
+def test_the_peak_has_the_preparation_of_the_data_in_it_although_they_are_prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(plugins, "_allowed", set())
+    (tmp_path / "mine.py").write_text(PREPARED)
+    (tmp_path / "cache" / "conclus" / "objects").mkdir(parents=True)
+    (tmp_path / "s.yaml").write_text(
+        "study: s\ntrial: {data: {name: ./mine.py}, method: cc, batch_size: 20, encoder: {name: mlp, widths: [8, 8]}}\n"
+    )
+    read = study.load(tmp_path / "s.yaml")
+    plugins.allow_named(*plug_ins.plug_in_files(read))
+    made = plan.make(read)
+    check_data(made)
+    assert 400e6 < probe.probe(made).memory_bytes < 800e6
+    assert (tmp_path / "mine.log").read_text().split() == ["made"] * 2  # once for all, and once to measure it
+    assert sorted(one.name for one in (tmp_path / "cache" / "conclus").iterdir()) == ["data", "objects"]
