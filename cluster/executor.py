@@ -35,7 +35,10 @@ class EndedEarly(SystemExit):
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: a key, which its events also have, and plain data that can be pickled."""
+    """One piece of work: a key, which its events also have, and plain data that can be pickled.
+
+    When it is tried again, an entry `again` of its payload is true.
+    """
 
     key: str
     payload: Mapping[str, Any]

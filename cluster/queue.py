@@ -1,6 +1,7 @@
 """The open tasks of a run, and the search algorithm that hands them to Tune."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cluster import connect
@@ -38,6 +39,7 @@ class OpenTasks:
     def put_back(self, number: int) -> None:
         """Run an open task again."""
         self._again.append(number)
+        self._mark(number)
 
     def is_done(self) -> bool:
         """Whether no task is open and no more will come."""
@@ -48,7 +50,13 @@ class OpenTasks:
     def again(self) -> bool:
         """Run the open tasks again; True if there are any."""
         self._again = list(self.open)
+        for number in self._again:
+            self._mark(number)
         return bool(self._again)
+
+    def _mark(self, number: int) -> None:
+        task = self.open[number]
+        self.open[number] = replace(task, payload={**task.payload, "again": True})
 
 
 class Asked(Searcher):

@@ -84,8 +84,7 @@ def source(kind: str, name: str) -> Path:
     """
     if is_path(name):
         return _existing(kind, Path(name))
-    own = _folder(kind) / f"{name.replace('-', '_')}.py"
-    if own.is_file():
+    if own := _own(kind, name):
         return own
     if module := _entry_point(kind, name):
         spec = importlib.util.find_spec(module)
@@ -96,6 +95,13 @@ def source(kind: str, name: str) -> Path:
     raise UserError(
         f"{name!r} is none of the {kind}{near}; known: {', '.join(names(kind))}, or the path of a .py file{also}"
     )
+
+
+@lru_cache(maxsize=256)
+def _own(kind: str, name: str) -> Path | None:
+    """The file of a plug-in of conclus; cached, since a plan asks for it some 25 times for each configuration."""
+    own = _folder(kind) / f"{name.replace('-', '_')}.py"
+    return own if own.is_file() else None
 
 
 @lru_cache(maxsize=256)

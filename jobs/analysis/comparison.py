@@ -297,7 +297,11 @@ def _ranks(cells: Sequence[CellScore | None]) -> list[float]:
     places = [math.inf if cell is None else cell.entry.rank for cell in cells]
     order = np.array(places).argsort(kind="stable").argsort() + 1.0
     scores = [None if cell is None else (cell.entry.score.mean, cell.entry.lost) for cell in cells]
-    return [float(order[[other == score for other in scores]].mean()) for score in scores]
+    equal: dict[tuple[float, int] | None, list[int]] = {}
+    for place, score in enumerate(scores):
+        equal.setdefault(score, []).append(place)
+    shared = {score: float(order[rows].mean()) for score, rows in equal.items()}
+    return [shared[score] for score in scores]
 
 
 def _place(row: ComparedRow) -> tuple[float, float, str]:

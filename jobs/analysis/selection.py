@@ -12,7 +12,6 @@ are not used.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import isnan
 from typing import Any
 
@@ -21,7 +20,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.evaluation.metrics import ari, contingency
 from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, about_labels, metric_name, part_of_pairs, uses_labels
@@ -30,14 +28,18 @@ from jobs.results.names import PARAM, short_names
 from jobs.results.reader import column_cells, take
 
 STABILITY = "stability"
+PROBES = "probe_labels"
+"""The column of the clusters of probed samples; `Probes` reads it apart."""
 PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
 """The criteria of the consensus; `stability` is computed here, from `probe_labels`."""
 OTHERS = (LABEL_FREE, "silhouette", "confidence", "marginal_entropy", "feature_std")
 """Criteria that are reported, but not part of the consensus."""
-COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), "probe_labels", *data_sets.COLUMNS)
+COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), PROBES, *data_sets.COLUMNS)
 """The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
+_COUNTS = 2**20
+"""The most counts of pairs of labellings at once."""
 _TRUTHS = ("nmi", "acc")
 _PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where, as n_clusters == 10"}
 """What trials share that are ranked among each other, and the option that chooses one."""
@@ -116,10 +118,12 @@ def with_consensus(table: pa.Table) -> pa.Table:
     Returns:
         The table with one more column; NaN for a trial that is not finished or has none of the criteria.
     """
-    values = _consensus(table, _signals(table))
+    return table.append_column(CONSENSUS_COLUMN, _column(_consensus(table, _signals(table))))
+
+
+def _column(values: Vector) -> pa.Array:
     # Not pa.array(values): it imports pandas to check for a series, which takes 0.2 s.
-    column = pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
-    return table.append_column(CONSENSUS_COLUMN, column)
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(values)])
 
 
 class MixedError(UserError):
@@ -178,13 +182,20 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     return found
 
 
-def agreement(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """The adjusted Rand index (Hubert and Arabie) of two labellings (m,) from 0 up; 0 if both have a single cluster.
+def agreements(labellings: NDArray[Any]) -> Vector:
+    """The adjusted Rand index (Hubert and Arabie) of each pair of labellings (n, m), as a matrix (n, n).
 
-    The usual value for two single clusters is 1. Here it is 0, because a model that puts everything into one cluster
-    must not count as stable.
+    It is NaN in the diagonal, and 0 if both have a single cluster. The usual value for two single clusters is 1. Here
+    it is 0, because a model that puts everything into one cluster must not count as stable.
     """
-    return ari(contingency(first.astype(np.int64), second.astype(np.int64)), trivial=0.0)
+    found = np.full((len(labellings), len(labellings)), np.nan)
+    size, (first, second) = 1 + int(labellings.max()), np.triu_indices(len(labellings), 1)
+    # Many pairs at once: of 20,000 trials they are some 40,000.
+    together = max(1, _COUNTS // max(size**2, labellings.shape[1]))
+    for start in range(0, len(first), together):
+        one, other = (of[start : start + together] for of in (first, second))
+        found[one, other] = found[other, one] = _of_pairs(labellings[one], labellings[other], size)
+    return found
 
 
 def spearman(first: Vector, second: Vector) -> float | None:
@@ -203,7 +214,8 @@ def spearman(first: Vector, second: Vector) -> float | None:
 def _signals(table: pa.Table) -> dict[str, Vector]:
     """The criteria by name; NaN if a trial has no value or is not finished."""
     found = {name: _numbers(table, f"health.{name}") for name in (*PARTS, *OTHERS)}
-    found[STABILITY] = _stability(table)
+    if PROBES in table.column_names:
+        found[STABILITY] = _stability(table, _labels(table))
     lone = np.isnan(found["raw_silhouette"]) & np.isfinite(found["knn_consistency"])
     found["raw_silhouette"][lone] = -1.0
     found["knn_consistency"][lone] = 0.0  # In rows of conclus 0.2 it is 1.
@@ -221,29 +233,65 @@ def _numbers(table: pa.Table, column: str) -> Vector:
     return values
 
 
-def _stability(table: pa.Table) -> Vector:
-    """Each trial's mean agreement with the other seeds of its configuration; NaN if there is only one seed."""
+class Probes:
+    """The clusters of each trial's probed samples, taken out of its rows as they are read.
+
+    They are most of the bytes that a leaderboard reads, and each step that orders or chooses rows would copy them.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, ...], NDArray[Any]] = {}
+
+    def take_out(self, table: pa.Table) -> pa.Table:
+        """The rows without `probe_labels`."""
+        if PROBES not in table.column_names:
+            return table
+        self._of |= {key: one for key, one in zip(_attempts(table), _labels(table), strict=True) if len(one)}
+        return table.drop_columns([PROBES])
+
+    def with_stability(self, table: pa.Table) -> pa.Table:
+        """The rows with `health.stability`, which `with_consensus` uses in place of `probe_labels`; forgets these."""
+        values = _stability(table, [self._of.get(key, np.empty(0, np.uint8)) for key in _attempts(table)])
+        self._of.clear()
+        return table.append_column(f"health.{STABILITY}", _column(values))
+
+
+def _attempts(table: pa.Table) -> Iterable[tuple[str, ...]]:
+    return zip(*(table[name].to_pylist() for name in ("study", "trial_key", "attempt_id")), strict=True)
+
+
+def _labels(table: pa.Table) -> list[NDArray[Any]]:
+    """The probed clusters of each row, in a byte each where they are fewer than 256; none where it has none."""
+    lists = table[PROBES].combine_chunks()
+    # Not to_numpy(): that imports pandas.
+    flat = np.from_dlpack(lists.flatten())
+    flat = flat.astype(np.uint8) if flat.size and flat.min() >= 0 and flat.max() < 256 else flat
+    ends = np.cumsum([count or 0 for count in lists.value_lengths().to_pylist()])
+    return np.split(flat, ends[:-1]) if len(ends) else []
+
+
+def _stability(table: pa.Table, labels: Sequence[NDArray[Any]]) -> Vector:
+    """Each trial's mean agreement with the other seeds of its configuration that have as many labels; NaN without."""
     values = np.full(table.num_rows, np.nan)
-    if "probe_labels" not in table.column_names:
-        return values
-    labels = table["probe_labels"].combine_chunks()
-    counts = labels.value_lengths().to_pylist()
-    if not any(counts):
-        return values
     for rows in _cells(table).values():
-        known = [row for row in rows if counts[row]]
-        # Not to_numpy(): that imports pandas.
-        values[known] = _mean_agreements([np.from_dlpack(labels[row].values) for row in known])
+        for length in {len(labels[row]) for row in rows} - {0}:
+            same = [row for row in rows if len(labels[row]) == length]
+            values[same] = _means(agreements(np.stack([labels[row] for row in same])))
     return values
 
 
-def _mean_agreements(labellings: Sequence[NDArray[Any]]) -> Vector:
-    """The mean agreement of each labelling with the others of the same length; NaN if there are none."""
-    table = np.full((len(labellings), len(labellings)), np.nan)
-    for i, j in combinations(range(len(labellings)), 2):
-        if len(labellings[i]) == len(labellings[j]):
-            table[i, j] = table[j, i] = agreement(labellings[i], labellings[j])
-    return _means(table)
+def _of_pairs(first: NDArray[Any], second: NDArray[Any], size: int) -> Vector:
+    """The agreement of each labelling (k, m) with the one in its place, of clusters below `size`."""
+    codes = (np.arange(len(first))[:, None] * size + first) * size + second
+    tables = np.bincount(codes.ravel(), minlength=len(first) * size**2).reshape(len(first), size, size)
+    both, clusters, classes = (
+        (counts * (counts - 1)).reshape(len(first), -1).sum(axis=1) / 2
+        for counts in (tables, tables.sum(axis=2), tables.sum(axis=1))
+    )
+    expected = clusters * classes / max(1, first.shape[1] * (first.shape[1] - 1) / 2)
+    highest = (clusters + classes) / 2
+    is_trivial = highest == expected
+    return np.where(is_trivial, 0.0, (both - expected) / np.where(is_trivial, 1.0, highest - expected))
 
 
 def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:

@@ -104,6 +104,7 @@ def _ranked_text(
     from jobs.analysis.comparison import comparisons, leaderboards
     from jobs.analysis.leaderboard import wanted_columns
     from jobs.analysis.scores import CONSENSUS, metric_column
+    from jobs.analysis.selection import Probes
     from jobs.study.sections import SECONDS
 
     given, mode = wanted
@@ -111,17 +112,19 @@ def _ranked_text(
     aims = inputs.chosen_aims(paths, studies)
     if given is None and form[1] == "methods":
         modes |= {name: one for name, one in aims.metrics.items() if name not in modes}
-    loaded = inputs.rows(
-        paths, where=where, studies=studies, columns=[one for name in modes for one in wanted_columns(name, aims)]
-    )
+    probes = Probes()
+    columns = [one for name in modes for one in wanted_columns(name, aims)]
+    lighten = {} if where else {"lighten": probes.take_out}  # A condition may be on any column.
+    loaded = inputs.rows(paths, where=where, studies=studies, columns=columns, **lighten)
+    table = loaded.table if where else probes.with_stability(loaded.table)
     for name in modes:
         if name not in {CONSENSUS, SECONDS}:  # These are no metrics of the rows.
-            metric_column([*loaded.table.column_names, *loaded.columns], name)
+            metric_column([*table.column_names, *loaded.columns], name)
     first, *others = modes
     if first == SECONDS:
         raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
-    boards = leaderboards(loaded.table, first, modes[first], aims)
-    compared = comparisons(loaded.table, boards, {name: modes[name] for name in others})
+    boards = leaderboards(table, first, modes[first], aims)
+    compared = comparisons(table, boards, {name: modes[name] for name in others})
     return _shown(boards, compared, *form)
 
 

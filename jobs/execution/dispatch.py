@@ -6,8 +6,9 @@ import math
 import os
 import statistics
 import time
+from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,15 @@ LEAVE_SECONDS = 30.0
 class Orders:
     """Feeds an executor with the source's trials as tasks, until the budget is spent.
 
+    Args:
+        source: what chooses the trials.
+        shared: the fields that all orders have in common, see `shared`.
+        budget: what ends the run.
+        begun: the keys of the trials of which an earlier attempt may have left something; None: any may.
+
     Attributes:
-        given: the order of every trial that was handed out, by the trial's key.
+        taken: the keys of all trials that were handed out.
+        given: the orders of those that run, by their keys.
         advanced: whether a trial got through an epoch.
         pace: forecasts the seconds of an epoch.
         cards: counts the card-hours of the study.
@@ -38,11 +46,14 @@ class Orders:
         left: whether the run ended because of that moment.
     """
 
-    def __init__(self, source: Source, shared: Mapping[str, Any], budget: Budget) -> None:
+    def __init__(
+        self, source: Source, shared: Mapping[str, Any], budget: Budget, begun: Container[str] | None = None
+    ) -> None:
+        self.taken: set[str] = set()
         self.given: dict[str, Mapping[str, Any]] = {}
         self.advanced = self.left = False
         self.pace, self.end, self.cards = Pace(), end_of(budget), CardHours()
-        self._source, self._shared, self._budget = source, shared, budget
+        self._source, self._shared, self._budget, self._begun = source, shared, budget, begun
         self._began = time.monotonic()
         self._limit = ""
         self._late = 0
@@ -62,8 +73,11 @@ class Orders:
         if following is None:
             return None
         trial = following.trial
-        self.given[trial.trial_key] = order = {**self._shared, **_of_trial(trial), **following.extra}
-        return Task(trial.trial_key, order)
+        key = trial.trial_key
+        again = self._begun is None or key in self._begun or key in self.taken
+        self.taken.add(key)
+        self.given[key] = order = {**self._shared, **_of_trial(trial), **following.extra, "again": again}
+        return Task(key, order)
 
     def hear(self, event: Event) -> None:
         """Passes an event of a trial to the source."""
@@ -73,18 +87,20 @@ class Orders:
             self.pace.hear(event)
         self.cards.hear(event)
         self._source.hear(event)
+        if event.kind in {"finished", "ended", "died"}:
+            self.given.pop(event.key, None)
 
     def over(self) -> None:
         """Takes note that the end has come."""
         if self.end is not None:
             self.left = True
-            kept = "trials that ran are kept resumable" if self.given else "there was no time to start a trial"
+            kept = "trials that ran are kept resumable" if self.taken else "there was no time to start a trial"
             self._limit = f"{_until(self.end)}: {kept}"
 
     def _spent(self) -> str:
         """The limit that is reached, in words; empty if none is."""
         hours, trials = self._budget.hours, self._budget.trials
-        if trials is not None and len(self.given) >= trials:
+        if trials is not None and len(self.taken) >= trials:
             return "the budget is spent"
         most, used = self._budget.gpu_hours, self.cards.used()
         if most is not None and used >= most:
@@ -118,6 +134,7 @@ class Pace:
 
     def __init__(self, known: Iterable[tuple[str, float | None, int | None]] = ()) -> None:
         self._seconds: dict[str, list[float]] = defaultdict(list)
+        self._all: list[float] = []
         for attempt in known:
             self._add(*attempt)
 
@@ -129,11 +146,15 @@ class Pace:
     def _add(self, config_key: str, seconds: float | None, epochs: int | None) -> None:
         if seconds and epochs:
             self._seconds[config_key].append(seconds / epochs)
+            insort(self._all, seconds / epochs)
 
     def epoch_seconds(self, config_key: str) -> float:
         """The median of the configuration's own attempts, else of all; 0 as long as there is none."""
-        known = self._seconds.get(config_key) or [one for each in self._seconds.values() for one in each]
-        return statistics.median(known or [0.0])
+        if known := self._seconds.get(config_key):
+            return statistics.median(known)
+        # The two in the middle of what is sorted already: each trial that is taken asks.
+        middle = self._all[(len(self._all) - 1) // 2 : len(self._all) // 2 + 1]
+        return statistics.fmean(middle or [0.0])
 
 
 class CardHours:
@@ -148,20 +169,24 @@ class CardHours:
         self._ended = stored
         self._share = share
         self._began: dict[str, float] = {}
+        self._sum = 0.0
 
     def hear(self, event: Event) -> None:
         """Takes in an attempt that begins or has ended; one that begins again has ended before."""
         if event.kind != "reported" and (began := self._began.pop(event.key, None)) is not None:
-            self._ended += self._hours(began)
+            self._sum -= began
+            self._ended += self._hours(time.monotonic() - began)
         if event.kind == "started":
-            self._began[event.key] = time.monotonic()
+            self._began[event.key] = began = time.monotonic()
+            self._sum += began
 
     def used(self) -> float:
         """The card-hours so far."""
-        return self._ended + sum(self._hours(began) for began in self._began.values())
+        # The running ones together, since each trial that is taken asks.
+        return self._ended + (self._hours(len(self._began) * time.monotonic() - self._sum) if self._began else 0.0)
 
-    def _hours(self, began: float) -> float:
-        return (time.monotonic() - began) / 3600 * self._share
+    def _hours(self, seconds: float) -> float:
+        return seconds / 3600 * self._share
 
 
 def end_of(budget: Budget) -> float | None:

@@ -26,8 +26,9 @@ class Order:
     A member of a population (see `jobs.planning.pbt`) trains from epoch `after` to epoch `until`. It starts with the
     weights of the member `inherit` (None: from scratch), and its parameters `changing` may differ from before.
     `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
-    those in `contents`. A trial in which one of the codes `stop` is found ends after this epoch. The trial reports its
-    values of the metrics `limited`, which the study's constraints are on.
+    those in `contents`. Without `again` no earlier attempt has left anything of the trial, which then lists no folders,
+    as they grow with the study. A trial in which one of the codes `stop` is found ends after this epoch. The trial
+    reports its values of the metrics `limited`, which the study's constraints are on.
     """
 
     study: str
@@ -60,6 +61,7 @@ class Order:
     until: int | None = None
     inherit: str | None = None
     changing: Sequence[str] = ()
+    again: bool = True
     plug_ins: Sequence[str] = ()
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 

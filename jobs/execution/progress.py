@@ -37,6 +37,7 @@ class Progress:
     early: int = 0
     running: dict[str, float] = field(default_factory=dict[str, float])
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    means: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     limited: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     seconds: list[float] = field(default_factory=list[float])
     drawn: float = 0.0
@@ -152,11 +153,20 @@ class Progress:
         limits = Aims.of(asdict(select)).limits
         # `list`, since the thread that serves the summary reads it while the run goes on.
         kept = [
-            values
-            for cell, values in list(self.values.items())
+            cell
+            for cell in list(self.values)
             if all((violation(self.limited[cell][name], limit) or 0) <= 0 for name, limit in limits.items())
         ]
-        return (max if select.mode == "max" else min)(kept, key=fmean, default=[])
+        best = (max if select.mode == "max" else min)(kept, key=self._mean, default="")
+        return self.values[best] if best else []
+
+    def _mean(self, cell: str) -> float:
+        """The mean of a configuration, counted anew only after another of its trials: the line is drawn often."""
+        values = self.values[cell]
+        known = self.means.get(cell)
+        if known is None or known[0] != len(values):
+            self.means[cell] = known = len(values), fmean(values)
+        return known[1]
 
     def best(self) -> str:
         """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.

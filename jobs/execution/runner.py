@@ -17,7 +17,8 @@ from jobs.analysis.scores import CONSENSUS
 from jobs.execution import dispatch
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
-from jobs.execution.stored import advanced_since, card_hours, epoch_times, write_failure, write_study
+from jobs.execution.gathering import Gatherer
+from jobs.execution.stored import advanced_since, begun, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.models import states
 from jobs.planning import plan as planning
@@ -26,7 +27,7 @@ from jobs.planning.data_check import check_data
 from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.results import stops, storage
-from jobs.results.layout import QUEUE, TRIALS, existing, study_folder
+from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
 from jobs.study import plug_ins, trust
@@ -223,12 +224,12 @@ def _tidy(ready: Ready) -> str:
 
 
 def _gather(results: str, study: str) -> None:
-    """Compacts many small files into one, because opening thousands of files makes reading slow."""
+    """Moves the rows of many small files to one, because opening thousands of files makes reading slow."""
     folder = study_folder(results, study)
-    if len(storage.files(folder / TRIALS, ".parquet")) > MANY_FILES:
-        from jobs.results.compact import compact
+    if len(files := trial_files(folder)) > MANY_FILES:
+        from jobs.results.compact import gather
 
-        compact(folder)
+        gather(folder, files)
 
 
 def _forget_clusters(ready: Ready) -> None:
@@ -262,12 +263,13 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
     budget = ready.only or study.budget
-    feed = Orders(source_of(ready), shared, budget)
+    feed = Orders(source_of(ready), shared, budget, begun(results, study.name))
     if feed.end is not None:
         feed.pace = Pace(epoch_times(ready.results, study.name))
     if budget.gpu_hours is not None:
         feed.cards = CardHours(card_hours(ready.results, study.name), study.resources.gpu)
     breaker = Breaker(stop, armed=not ready.keep_going)
+    gatherer = Gatherer(study_folder(results, study.name))
 
     def listen(event: Event) -> None:
         try:
@@ -281,12 +283,13 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
         if (saved := event.data.get("saved")) is not None:
             end.hopeless, end.saved = end.hopeless + 1, end.saved + saved
         breaker.hear(event)
+        gatherer.hear(event)
         on_event(event)
 
     from jobs.results.writer import new_attempt_id  # pyarrow is slow to import: a plan does without it
 
     first = new_attempt_id()
-    with _left_in_time(feed, stop):
+    with contextlib.closing(gatherer), _left_in_time(feed, stop):
         run_tasks(ready, feed, listen, stop)
     end.spent, end.limit, end.paused = bool(feed.limit), feed.limit, breaker.reason
     end.over = feed.left and feed.end == budget.end()

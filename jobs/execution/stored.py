@@ -10,9 +10,9 @@ from typing import Any
 from core.seal import seal_json
 from jobs.planning import apart
 from jobs.planning.plan import Plan
-from jobs.results import provenance, storage
+from jobs.results import peek, provenance, storage
 from jobs.results.identity import PROTOCOL
-from jobs.results.layout import STUDY_JSON, study_folder
+from jobs.results.layout import ASSIGNMENTS, CHECKPOINTS, STUDY_JSON, study_folder, trial_files
 from jobs.study import plug_ins
 
 
@@ -32,6 +32,16 @@ def advanced_since(results: str, study: str, attempt_id: str) -> bool:
     table = load(study_folder(results, study), attempts=True, columns=["attempt_id", "own_seconds"]).table
     columns = (table[name].to_pylist() for name in ("attempt_id", "own_seconds"))
     return any(one > attempt_id and seconds for one, seconds in zip(*columns, strict=True))
+
+
+def begun(results: str, study: str) -> set[str]:
+    """The keys of all trials of which an earlier attempt has left something: a row, a checkpoint, or clusters."""
+    folder = study_folder(results, study)
+    left = [
+        *trial_files(folder),
+        *(file for name in (CHECKPOINTS, ASSIGNMENTS) for file in storage.files(folder / name)),
+    ]
+    return {*peek.statuses(results, study).statuses, *(storage.name_of(file).partition(".")[0] for file in left)}
 
 
 def write_failure(payload: Mapping[str, Any], reason: str) -> None:

@@ -69,7 +69,7 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
-    if peek.has_finished(study_folder(order.results, order.study), order.trial_key):
+    if order.again and peek.has_finished(study_folder(order.results, order.study), order.trial_key):
         known = {"status": "ok", "reason": "", "config_key": order.config_key, "saved": None}
         return {**known, "seconds": 0.0, "epochs": 0, "value": None, "limited": {}, "stored": True}
     running = _Running(order, attempt_id)
@@ -100,7 +100,7 @@ class _Running:
         self.order = order
         self.config = read_trial(order.trial, ("trial",), Mistakes())
         self.folder = study_folder(order.results, order.study)
-        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key)
+        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, order.trial_key, again=order.again)
         self.metric = within_trial(order.metric)
         self.attempt = first_row(order, attempt_id)
         self.judge = Judge(self.config.epochs)
@@ -304,7 +304,7 @@ class _Running:
         """Stores the samples' clusters before the row that they belong to: no finished row is without them."""
         if self.scored and self.order.save_assignments is not False:
             rule = KeepRule.of(self.order.metric, self.order.mode, every=self.order.save_assignments)
-            assignments.keep(self.folder, self.attempt, self.scored, self.data, rule)
+            assignments.keep(self.folder, self.attempt, self.scored, self.data, rule, again=self.order.again)
 
     def _keep_state(self, row: EpochRow) -> None:
         """Stores the state and the results so far that a trial of more epochs has after the last epoch of this one."""

@@ -144,7 +144,15 @@ class KeepRule:
         return found if found is not None and math.isfinite(found) else None
 
 
-def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: Dataset, rule: KeepRule) -> None:
+def keep(
+    folder: Place,
+    attempt: Attempt,
+    scored: tuple[int, Assignment],
+    data: Dataset,
+    rule: KeepRule,
+    *,
+    again: bool = True,
+) -> None:
     """Stores the clusters of an attempt in a study's folder, if the rule says so.
 
     Args:
@@ -153,6 +161,7 @@ def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: 
         scored: the epoch of its last scoring, and the clusters.
         data: its data set.
         rule: which trials are kept.
+        again: whether an earlier attempt at the trial may have stored some.
 
     Raises:
         StorageError: they cannot be written.
@@ -160,11 +169,12 @@ def keep(folder: Place, attempt: Attempt, scored: tuple[int, Assignment], data: 
     place = folder / ASSIGNMENTS
     if storage.is_link(place):  # It may lead out of the results.
         return
-    own, others = rule.rank(attempt), _ranks(folder, rule.mode, attempt.data_hash)
+    # Where all are kept, they may be 100,000 files: they are read only for those of the trial's earlier attempts.
+    own, others = rule.rank(attempt), {} if rule.every and not again else _ranks(folder, rule.mode, attempt.data_hash)
     # A trial runs again if its row was not finished: it was killed after it had stored its clusters. Of two attempts
     # that were stopped the earlier one is the trial's row, so its clusters stay.
-    again = [file for file, (row, _) in others.items() if row.trial_key == attempt.trial_key]
-    old = [file for file in again if "ok" in {attempt.status, others[file][0].status}]
+    before = [file for file, (row, _) in others.items() if row.trial_key == attempt.trial_key]
+    old = [file for file in before if "ok" in {attempt.status, others[file][0].status}]
     beaten = [] if rule.every else [file for file, (_, rank) in others.items() if file not in old and own < rank]
     if not rule.every and len(beaten) + len(old) < len(others):
         return

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from core.config import plugins
@@ -59,7 +60,7 @@ class Plan:
         """Whether a search algorithm has yet to choose configurations."""
         return len(self.trials) < self.n_trials
 
-    @property
+    @cached_property
     def has_several_data_sets(self) -> bool:
         """Whether its trials are of several data sets: then no one configuration is the best of all."""
         varied = self.open and any(key.partition(".")[0] == "data" for key in self.study.space)

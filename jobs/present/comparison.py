@@ -23,6 +23,7 @@ from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name
+from jobs.analysis.selection import Probes
 from jobs.present import tables
 from jobs.present.effect import paragraphs
 from jobs.present.leaderboard import (
@@ -52,7 +53,9 @@ def leaderboard_text(
     Raises:
         UserError: There are no results, none with the metric, or the metric cannot rank them.
     """
-    table = load(results_paths, columns=wanted_columns(metric, aims), studies=[study]).table
+    probes = Probes()
+    loaded = load(results_paths, columns=wanted_columns(metric, aims), studies=[study], lighten=probes.take_out)
+    table = probes.with_stability(loaded.table)
     boards = leaderboards(table, metric, mode, aims)
     return text(boards, [comparison(table, boards)], "table", width)
 

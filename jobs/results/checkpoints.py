@@ -28,14 +28,16 @@ def try_to_read(file: File | Path, read: Callable[[bytes], _State]) -> tuple[_St
 class Checkpoints:
     """The checkpoint files of one trial. Their names contain the epoch, so finding the newest needs no clock.
 
+    Without `again` there are none yet: the folder, which has those of all running trials, is not listed.
+
     Attributes:
         trouble: After `newest`, why newer files could not be read.
     """
 
-    def __init__(self, folder: Place, trial_key: str) -> None:
+    def __init__(self, folder: Place, trial_key: str, *, again: bool = True) -> None:
         self.trouble = ""
         self._folder, self._key = folder, trial_key
-        self._kept = list(storage.files(folder, ".pt", prefix=f"{trial_key}."))  # oldest first
+        self._kept = list(storage.files(folder, ".pt", prefix=f"{trial_key}.")) if again else []  # oldest first
         self._useless: list[File] = []
 
     def newest(self, read: Callable[[bytes], _State]) -> _State | None:

@@ -1,21 +1,31 @@
 """Compaction: moves the finished rows of many small files to a few large ones."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from jobs.results import storage
-from jobs.results.layout import COMPACT, QUEUE, TRIALS, existing, part_files, study_folders, study_name, trial_files
+from jobs.results.layout import (
+    COMPACT,
+    PART,
+    QUEUE,
+    TRIALS,
+    existing,
+    part_files,
+    study_folders,
+    study_name,
+    trial_files,
+)
 from jobs.results.peek import read_header, renamed
 from jobs.results.reader import read_files
 from jobs.results.schema import IDENTITY
 from jobs.results.storage import File, Place, Remote, put
 from jobs.results.writer import new_attempt_id, stored
 
-_ROWS_PER_PART = 2000
+_ROWS_PER_PART = 1000
 """Limits memory: the histories of all rows of a part are in memory at once, some 50 KB per row."""
 
 
@@ -58,19 +68,39 @@ def compact(results: str | Place) -> list[Compacted]:
     return done
 
 
-def _compact_study(folder: Place) -> Compacted:
-    if links := [one for one in (folder, folder / TRIALS, folder / COMPACT) if storage.is_link(one)]:
+def gather(folder: Place, files: Sequence[File]) -> Compacted:
+    """Moves the rows of these files of trials that are not `running` to new files in `compact/`, safely as `compact`.
+
+    Raises:
+        StorageError: A file cannot be written or removed.
+    """
+    if links := _links(folder):
         # What it leads to may be other results, which would lose their rows to these.
         told = [f"{one} is left alone: it is a link, and only what lies in the results is compacted." for one in links]
         return Compacted(study_name(folder), 0, 0, told)
-    sources, skipped = _finished(folder, trial_files(folder))
-    old, torn = _finished(folder, part_files(folder), sealed=False)
-    rows, parts, skipped = 0, 0, skipped + torn
+    sources, skipped = _finished(folder, files)
+    return _moved(folder, _batches(sources), skipped)
+
+
+def _compact_study(folder: Place) -> Compacted:
+    before = () if _links(folder) else part_files(folder)
+    done = gather(folder, trial_files(folder))
+    old, torn = _finished(folder, before, sealed=False)
     # A part holds as many rows as a batch may.
-    for batch in [*_batches(sources), *([one] for one in old)]:
+    again = _moved(folder, ([one] for one in old), torn)
+    storage.sweep(folder)
+    return Compacted(done.study, done.rows + again.rows, done.parts + again.parts, done.skipped + again.skipped)
+
+
+def _links(folder: Place) -> list[Place]:
+    return [one for one in (folder, folder / TRIALS, folder / COMPACT) if storage.is_link(one)]
+
+
+def _moved(folder: Place, batches: Iterable[Sequence[_Source]], skipped: list[str]) -> Compacted:
+    rows, parts = 0, 0
+    for batch in batches:
         moved, torn = _move(folder, batch)
         rows, parts, skipped = rows + moved, parts + (moved > 0), skipped + torn
-    storage.sweep(folder)
     return Compacted(study_name(folder), rows, parts, skipped)
 
 
@@ -106,7 +136,7 @@ def _move(folder: Place, sources: Sequence[_Source]) -> tuple[int, list[str]]:
     except FileNotFoundError:
         return 0, []  # Another compaction is moving the same files.
     if loaded.table.num_rows:
-        place = folder / COMPACT / f"part-{new_attempt_id()}.parquet"
+        place = folder / COMPACT / f"{PART}{new_attempt_id()}.parquet"
         part = place if isinstance(place, Remote) else str(place)
         put(place, stored(loaded.table, study_name(folder)))
         if not _holds(part, loaded.table, study_name(folder)):

@@ -15,6 +15,8 @@ from jobs.results.storage import File, Place, Remote
 PREFIX = "study="
 TRIALS = "trials"
 COMPACT = "compact"
+PART = "part-"
+"""What the names of files in `compact` begin with."""
 EXCHANGES = "_exchanges"
 CHECKPOINTS = "_checkpoints"
 ASSIGNMENTS = "_assignments"

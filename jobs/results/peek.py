@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from jobs.results import header
 from jobs.results.header import Header, HeaderRow, preference
-from jobs.results.layout import TRIALS, row_files, study_folder
-from jobs.results.storage import File, Place, Remote, StorageError, each, files, read_regular
+from jobs.results.layout import COMPACT, TRIALS, row_files, study_folder
+from jobs.results.storage import File, Place, Remote, StorageError, each, files, read_regular, version
 
 
 class Peek(NamedTuple):
@@ -109,24 +109,35 @@ def without_digest(count: int, where: str) -> list[str]:
 
 
 def _headers(folder: Place) -> tuple[dict[File, Header], list[str]]:
-    found: dict[File, Header] = {}
-    skipped: list[str] = []
+    found: dict[File, Header | str] = {}
+    is_whole = False
+    while not is_whole:  # If a file is gone, compaction has moved its row: its part is in the next listing.
+        new = [path for path in row_files(folder) if path not in found]
+        read = dict(zip(new, each(_read, new, folder), strict=True))
+        found |= {path: one for path, one in read.items() if one is not None}
+        is_whole = None not in read.values()
+    headers = {path: one for path, one in found.items() if isinstance(one, Header)}
+    return headers, [one for one in found.values() if isinstance(one, str)]
+
+
+def _read(path: File) -> Header | str | None:
+    """The header of a file, or a sentence on why it is skipped; None if the file is gone."""
     try:
-        files = row_files(folder)
-        for path, one in zip(files, each(_read, files, folder), strict=True):
-            if isinstance(one, str):
-                skipped.append(one)
-            else:
-                found[path] = one
+        if PurePath(str(path)).parent.name != COMPACT:
+            return read_header(path)
+        known, now = _parts.get(path), version(path)
+        if known is None or known[0] != now:
+            known = _parts[path] = now, read_header(path)
+        return known[1]
     except FileNotFoundError:
-        # Compaction moved it while we read: list the folder again to find its part.
-        return _headers(folder)
-    return found, skipped
-
-
-def _read(path: File) -> Header | str:
-    """The header of a file, or a sentence on why it is skipped."""
-    try:
-        return read_header(path)
+        return None
+    except StorageError as error:
+        if isinstance(path, Remote):
+            raise
+        return f"{path} is skipped: {error.reason}."
     except ValueError as error:
         return str(error)
+
+
+_parts: dict[File, tuple[object, Header]] = {}
+"""What this process has read of parts, which have most of the bytes; a run asks several times."""

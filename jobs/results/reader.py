@@ -1,36 +1,32 @@
 """Reads results of any number of folders and machines as one table, one row per trial."""
 
-import fnmatch
 import os
 import warnings
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core.errors import UserError
 from jobs.results import peek, storage
-from jobs.results.header import FINISHED, Header, preference
-from jobs.results.identity import PROTOCOL, protocol_of
-from jobs.results.layout import is_rows, misnamed_folders, row_files, study_folders, study_name
+from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Choice, FileRows, read_file
+from jobs.results.header import FINISHED, preference
+from jobs.results.identity import PROTOCOL
+from jobs.results.layout import PART, is_rows, misnamed_folders, row_files, study_folders, study_name
 from jobs.results.misfit import misfit, misfit_of_types
 from jobs.results.names import PARAM
-from jobs.results.schema import FIXED, HISTORY, IDENTITY, text_column
+from jobs.results.schema import IDENTITY, text_column
 from jobs.results.storage import REQUESTS, File, Place, Remote
 from jobs.results.where import Where
 
 _THREADS = min(8, os.cpu_count() or 1)
 _RELISTINGS = 5
-_MOST_VALUES = 2**26
-"""In the lists of one column of a file: a compacted one of long histories holds some 4 million."""
-HISTORY_COLUMN = "history"
-PROTOCOL_COLUMN = "protocol"
-_KEY_PARTS = ("config_key", "data_hash", "params_json")
+_TOGETHER = 200
+"""Files whose rows are held as tables of their own: one of a single row takes some 350 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +94,29 @@ def load(
     columns: Sequence[str] | None = None,
     where: str = "",
     studies: Collection[str] = (),
+    lighten: Callable[[pa.Table], pa.Table] = lambda rows: rows,
 ) -> Loaded:
     """Like `read_results`, but returns the skipped files too; only `studies` are read if any are named.
 
-    A place is given as it is, never as its text, which lacks the query that says where an object store is.
+    A place is given as it is, never as its text, which lacks the query that says where an object store is. `lighten`
+    takes the rows of a few files, each attempt a row, and returns them without what is not needed of all.
 
     Raises:
         UserError: As in `read_results`.
     """
     condition = Where(where) if where else None
-    choice = _Choice(columns, condition.names if condition else [], history=history)
+    choice = Choice(columns, condition.names if condition else [], history=history)
     paths = [paths] if isinstance(paths, str | Path | Remote) else paths
-    found = _read_all(paths, studies, choice)
+    reading = _Reading(choice, lighten)
+    _read_all(paths, studies, reading)
     misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
-    table = _ordered(found.table, attempts=attempts)
+    table = _ordered(reading.rows(), attempts=attempts)
     if studies:
         table = take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         # A history is a list of thousands, which no expression can mean, and is not read where nobody asked for it.
-        table = _filtered(table, condition, [name for name in found.columns if name != HISTORY_COLUMN])
-    return Loaded(table, [*misnamed, *found.skipped], found.columns, found.notes)
+        table = _filtered(table, condition, [name for name in reading.columns if name != HISTORY_COLUMN])
+    return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes)
 
 
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
@@ -152,70 +151,97 @@ def read_files(paths: Sequence[File], study: str) -> Loaded:
     Raises:
         FileNotFoundError: One of the files is gone.
     """
-    return _read([(path, study) for path in paths], _Choice(None, [], history=True))
+    reading = _Reading(Choice(None, [], history=True))
+    if not reading.add([(path, study) for path in paths]):
+        raise FileNotFoundError(paths[0])
+    return Loaded(reading.rows(), reading.skipped, reading.columns, reading.notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: File
-    names: tuple[str, ...]
-    table: pa.Table
-    is_sealed: bool
-    note: str
+class _Reading:
+    """Reads files a few at a time: as a table of its own, the one row of a file takes many times its bytes."""
 
+    def __init__(self, choice: Choice, lighten: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+        self._choice, self._lighten = choice, lighten
+        self._known: set[str] = set()
+        self._tables: list[pa.Table] = []
+        self._names: set[str] = set()
+        self._damaged: list[str] = []
+        self._foreign: list[str] = []
+        self._told: list[str] = []
+        self._unsealed = 0
+        self._origin = ""
 
-class _Choice:
-    """Chooses which columns of a file to read; computed once per set of columns, not once per file."""
+    def add(self, files: Sequence[tuple[File, str]]) -> bool:
+        """Reads those of the files that are not read yet; returns whether all of them were there."""
+        self._origin = _origin(files)
+        new = [one for one in files if str(one[0]) not in self._known]
+        threads = REQUESTS if any(isinstance(file, Remote) for file, _ in new) else _THREADS
+        with ThreadPoolExecutor(threads) as pool:
+            gone = [len(batch) - self._add(batch, list(pool.map(self._file, batch))) for batch in _batches(new)]
+        return not any(gone)
 
-    def __init__(self, columns: Sequence[str] | None, names: Sequence[str], *, history: bool) -> None:
-        self._patterns = None if columns is None else [*IDENTITY, *columns, *names, *(f"*.{n}" for n in names)]
-        self._history = history
-        self._known: dict[tuple[str, ...], list[str]] = {}
+    def rows(self) -> pa.Table:
+        """All rows; it can be asked once, and nothing but what it returns holds them then."""
+        tables, self._tables = self._tables, []
+        pa.default_memory_pool().release_unused()  # What was needed to read; by itself it is kept for later.
+        return _union(tables or [self._choice.nothing()])
 
-    def of(self, names: tuple[str, ...]) -> list[str]:
-        if names not in self._known:
-            self._known[names] = [name for name in names if self._wants(name)]
-        return self._known[names]
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns of the files."""
+        return sorted(self._names)
 
-    def nothing(self) -> pa.Table:
-        """An empty table with the chosen ones of the columns that every file has."""
-        schema = FIXED.append(pa.field(HISTORY_COLUMN, HISTORY))
-        return schema.empty_table().select(self.of(tuple(schema.names)))
+    @property
+    def skipped(self) -> list[str]:
+        """Files that are damaged or foreign, each with the reason, as whole sentences."""
+        return [*self._damaged, *self._foreign]
 
-    def _wants(self, name: str) -> bool:
-        if name == HISTORY_COLUMN:
-            return self._history
-        return self._patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
+    @property
+    def notes(self) -> list[str]:
+        """Other remarks on the files, as whole sentences."""
+        return [*peek.without_digest(self._unsealed, self._origin), *self._told]
 
-
-def _read_all(paths: Sequence[str | Place], studies: Collection[str], choice: _Choice) -> Loaded:
-    """Reads every file; if one is gone, compaction has moved its row, and the folders are listed again."""
-    for _ in range(_RELISTINGS):
+    def _file(self, file: tuple[File, str]) -> FileRows | str | None:
         try:
-            return _read([item for path in paths for item in _listed(path, studies)], choice)
+            return read_file(*file, self._choice)
         except FileNotFoundError:
-            continue
+            return None
+
+    def _add(self, files: Sequence[tuple[File, str]], found: Sequence[FileRows | str | None]) -> int:
+        """Adds what was read of some files; returns how many of them were there."""
+        there = [str(file) for (file, _), one in zip(files, found, strict=True) if one is not None]
+        self._known.update(there)
+        self._damaged += [one for one in found if isinstance(one, str)]
+        table, whole, foreign = _together([one for one in found if isinstance(one, FileRows)], self._choice)
+        self._tables.append(self._lighten(table))
+        self._foreign += foreign
+        self._names.update(*{one.names for one in whole})
+        self._told += [one.note for one in whole if one.note]
+        self._unsealed += sum(not one.is_sealed for one in whole)
+        return len(there)
+
+
+def _batches(files: Sequence[tuple[File, str]]) -> Iterator[Sequence[tuple[File, str]]]:
+    """The files of single rows many at a time; those of many rows one by one, since each takes some 50 MB to read."""
+    parts = [one for one in files if storage.name_of(one[0]).startswith(PART)]
+    single = [one for one in files if not storage.name_of(one[0]).startswith(PART)]
+    for some, count in ((single, _TOGETHER), (parts, 1)):
+        yield from (some[start : start + count] for start in range(0, len(some), count))
+
+
+def _read_all(paths: Sequence[str | Place], studies: Collection[str], reading: _Reading) -> None:
+    """Reads every file; if one is gone, compaction has moved its row, and the folders are listed again for its part."""
+    for _ in range(_RELISTINGS):
+        if reading.add([item for path in paths for item in _listed(path, studies)]):
+            return
     places = ", ".join(str(storage.at(path)) for path in paths)
     raise UserError(f"The results in {places} change faster than they can be read: try again.")
 
 
-def _read(files: Sequence[tuple[File, str]], choice: _Choice) -> Loaded:
-    is_remote = any(isinstance(file, Remote) for file, _ in files)
-    with ThreadPoolExecutor(REQUESTS if is_remote else _THREADS) as pool:
-        results = list(pool.map(lambda file: _read_file(file[0], file[1], choice), files))
-    read = [result for result in results if isinstance(result, _File)]
-    skipped = [result for result in results if isinstance(result, str)]
-    table, whole, foreign = _together(read, choice)
-    names = {name for names in {file.names for file in whole} for name in names}
-    notes = peek.without_digest(sum(not file.is_sealed for file in whole), _origin(files))
-    notes += [file.note for file in whole if file.note]
-    return Loaded(table, [*skipped, *foreign], sorted(names), notes)
+def _together(read: Sequence[FileRows], choice: Choice) -> tuple[pa.Table, Sequence[FileRows], list[str]]:
+    """The rows of some files, those files, and a sentence for each that conclus would not write so.
 
-
-def _together(read: Sequence[_File], choice: _Choice) -> tuple[pa.Table, Sequence[_File], list[str]]:
-    """The rows of all files, those files, and a sentence for each that conclus would not write so.
-
-    All files are checked together first; checking them one by one takes a fifth of the reading time. Types are checked
+    All are checked together first; checking them one by one takes a fifth of the reading time. Types are checked
     before any value is converted, because a converted value could pass.
     """
     try:
@@ -246,69 +272,6 @@ def _listed(path: str | Place, studies: Collection[str]) -> list[tuple[File, str
     if is_rows(path):
         return [(place if isinstance(place, Remote) else str(place), "")]
     return [(file, study_name(folder)) for folder in study_folders(path, studies) for file in row_files(folder)]
-
-
-def _read_file(path: File, study: str, choice: _Choice) -> _File | str:
-    """The file's rows, or a sentence on why it is skipped; a file in a study's folder must have a header."""
-    try:
-        content, header = peek.checked(path)
-    except ValueError as error:
-        return str(error)
-    if header is None and study:
-        return peek.foreign(path)
-    try:
-        with pq.ParquetFile(pa.BufferReader(content)) as file:
-            # Before anything is unpacked: equal rows without end take no space in a file.
-            if why := _too_much(file.metadata, header):
-                return f"{path} is skipped: {why}."
-            return _parsed(path, file, study, header, choice)
-    except (pa.ArrowException, OSError) as error:
-        return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
-
-
-def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None, choice: _Choice) -> _File | str:
-    """The rows, with a column for their study if only the folder or the header names it."""
-    inside = tuple(file.schema_arrow.names)
-    known = study or (header.study if header else "")
-    names = inside if "study" in inside or not known else ("study", *inside)
-    if not set(IDENTITY) <= set(names):
-        return f"{path} is skipped: it was not written by conclus (it lacks columns that every row has)."
-    wanted = choice.of(names)
-    table = file.read([name for name in wanted if name in inside], use_threads=False)
-    if len(names) > len(inside):
-        table = table.add_column(0, "study", _repeated(known, table.num_rows))
-    if PROTOCOL_COLUMN not in inside and set(_KEY_PARTS) <= set(inside):
-        names = (*names, PROTOCOL_COLUMN)
-        if choice.of((PROTOCOL_COLUMN,)):
-            table = table.append_column(PROTOCOL_COLUMN, _protocols(file.read(_KEY_PARTS, use_threads=False)))
-    note = peek.renamed(path, header) if header and study else ""
-    return _File(path, names, table, bool(header and header.is_sealed), note)
-
-
-def _too_much(about: pq.FileMetaData, header: Header | None) -> str:
-    """Why a file would unpack to more than its header says; empty where it would not."""
-    groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    rows = sum(group.num_rows for group in groups)
-    if header is not None and not rows == about.num_rows == len(header.rows):
-        return f"it holds {rows:,} rows, and its header tells of {len(header.rows):,}"
-    # The rows bound the values of all columns but of those that hold lists.
-    lists = [i for i in range(about.num_columns) if about.schema.column(i).max_repetition_level]
-    values = max((sum(group.column(i).num_values for group in groups) for i in lists), default=0)
-    return f"it has {values:,} values in lists, more than {_MOST_VALUES:,}" if values > _MOST_VALUES else ""
-
-
-def _protocols(parts: pa.Table) -> pa.Array:
-    """The protocol of each row of a file whose rows do not tell it."""
-    found = array("i", map(protocol_of, *(parts[name].to_pylist() for name in _KEY_PARTS)))
-    # Not pa.array: see take.
-    return pa.Array.from_buffers(pa.int32(), len(found), [None, pa.py_buffer(found)])
-
-
-def _repeated(text: str, count: int) -> pa.Array:
-    # Not pa.array or pa.repeat: see take.
-    content = text.encode()
-    offsets = array("i", range(0, len(content) * count + 1, len(content)))
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content * count))
 
 
 def _union(tables: list[pa.Table]) -> pa.Table:
@@ -365,6 +328,8 @@ def _rows(columns: list[list[Any]], count: int) -> Iterable[tuple[Any, ...]]:
 
 def take(table: pa.Table, rows: list[int]) -> pa.Table:
     """These rows of a table, in this order."""
+    if rows == [*range(table.num_rows)]:
+        return table
     # Not pa.array(rows): it imports pandas to check for a series, which takes 0.2 s.
     return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(array("q", rows))]))
 

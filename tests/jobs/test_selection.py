@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import math
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from statistics import fmean
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -20,7 +22,7 @@ from core.errors import UserError
 from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.scores import default_mode, uses_labels, within_trial
-from jobs.analysis.selection import PARTS, MixedError, agreement, criteria_report, spearman, with_consensus
+from jobs.analysis.selection import PARTS, MixedError, Probes, agreements, criteria_report, spearman, with_consensus
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
@@ -168,12 +170,37 @@ def test_files_from_before_there_were_criteria_still_read(tmp_path):
 @given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 6))
 def test_agreement_is_the_adjusted_rand_index(seed, n, k):
     rng = np.random.default_rng(seed)
-    a, b = rng.integers(0, k, n).astype(np.int16), rng.integers(0, 4, n).astype(np.int16)
-    if len(set(a)) == len(set(b)) == 1 or len(set(a)) == len(set(b)) == n:
-        assert agreement(a, b) == 0
-    else:
-        assert agreement(a, b) == pytest.approx(adjusted_rand_score(a, b))
-        assert agreement(a, b) == pytest.approx(agreement(b, a))
+    labellings = np.stack([rng.integers(0, most, n).astype(np.int16) for most in (k, 4, 4)])
+    found = agreements(labellings)
+    assert np.isnan(found.diagonal()).all()
+    for (i, a), (j, b) in itertools.permutations(enumerate(labellings), 2):
+        is_trivial = len(set(a)) == len(set(b)) == 1 or len(set(a)) == len(set(b)) == n
+        assert found[i, j] == (0 if is_trivial else pytest.approx(adjusted_rand_score(a, b)))
+
+
+def test_agreement_of_many_labellings_is_that_of_two_whatever_fits_at_once(monkeypatch):
+    labellings = np.random.default_rng(0).integers(0, 5, (7, 30))
+    whole = agreements(labellings)
+    monkeypatch.setattr("jobs.analysis.selection._COUNTS", 60)  # two pairs
+    assert np.array_equal(agreements(labellings), whole, equal_nan=True)
+    assert whole[2, 5] == agreements(labellings[[2, 5]])[0, 1]
+
+
+def test_clusters_that_are_taken_out_of_the_rows_give_the_same_consensus():
+    rng = np.random.default_rng(0)
+    rows = [
+        trial(f"c{i}", seed, {"mutual_information": rng.random()}, probe_labels=rng.integers(0, most, 30).tolist())
+        for i, most in enumerate((2, 5, 300))  # 300 clusters are more than a byte holds
+        for seed in range(3)
+    ]
+    rows += [trial("c3", 0, {"mutual_information": 0.1}), trial("c3", 1, {}, probe_labels=[1, 2])]
+    table = to_table(rows)
+    probes = Probes()
+    parts = [probes.take_out(table.slice(start, 4)) for start in range(0, table.num_rows, 4)]
+    light = probes.with_stability(pa.concat_tables(parts[::-1]))
+    assert "probe_labels" not in light.column_names
+    found = dict(zip(light["trial_key"].to_pylist(), consensus(light), strict=True))
+    assert [found[key] for key in table["trial_key"].to_pylist()] == consensus(table)
 
 
 def test_seeds_that_agree_are_stable_whatever_their_numbers_and_collapse_is_not():

@@ -168,7 +168,7 @@ def test_a_run_within_its_card_hours_counts_earlier_attempts_and_starts_no_more_
     results = str(tmp_path / "results")
     write(results, attempt("t", "failed", 0.8, gpu=0.5))  # of an earlier run: a third of it is used
     feed = go(read, results)
-    assert 0 < len(feed.given) < 8
+    assert 0 < len(feed.taken) < 8
     assert "the card-hours of the budget are used up" in feed.limit
     used = stored.card_hours(results, "s")
     assert used == pytest.approx(sum(row["own_seconds"] * 0.5 / 3600 for row in folder.rows(attempts=True)))
@@ -177,7 +177,7 @@ def test_a_run_within_its_card_hours_counts_earlier_attempts_and_starts_no_more_
     assert feed.cards.used() >= max(used, limit)
     write(results, attempt("t", "failed", 2.4, gpu=0.5))  # the rest, for certain
     again = go(read, results)
-    assert (len(again.given), again.limit[:11]) == (0, "the card-ho")
+    assert (len(again.taken), again.limit[:11]) == (0, "the card-ho")
     assert on_cpu(read).budget.gpu_hours is None
     (tmp_path / "study.yaml").write_text(f"{text}budget: {{gpu_hours: 1}}\n")
     code, _, err = command("run", tmp_path / "study.yaml", "--results", results)
