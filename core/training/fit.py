@@ -26,7 +26,7 @@ from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
 from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views, first_argument
-from core.training.n_clusters import count_clusters
+from core.training.n_clusters import count_clusters, found_signals
 from core.training.reported import reported
 from core.training.several import check_modalities, check_size
 from core.training.state import TrainingState, origin_of
@@ -125,7 +125,9 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
-        signals |= _loss_shares(method, losses, len(samples), config.batch_size)
+        signals |= _loss_shares(method, losses, len(samples), config.batch_size) | found_signals(
+            config, training, epoch
+        )
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(
