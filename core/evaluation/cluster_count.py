@@ -41,6 +41,8 @@ _SPLITS = 3
 # From a few communities to more than anyone wants, through 1. The parts that the graph has by itself are a lower bound
 # whatever the resolution.
 _RESOLUTIONS = 1.35 ** np.arange(-10, 13)
+# Of the graph of all samples, the best of so many runs counts: one run more or less splits a community by luck.
+_TRIALS = 3
 # The partitions end where a community has fewer samples than this on average.
 _LEAST_SIZE = 10
 # The edges of one sample are not independent: neighbours of a sample are neighbours of each other. They count as so
@@ -178,7 +180,7 @@ def _ladder(graph: Any) -> Iterator[_Partition]:
     """
     began = False
     for resolution in _RESOLUTIONS:
-        labels = _communities(graph, resolution)
+        labels = _communities(graph, resolution, trials=_TRIALS)
         count = _count(labels)
         if began and count > max(2, len(labels) // _LEAST_SIZE):
             return
@@ -187,14 +189,14 @@ def _ladder(graph: Any) -> Iterator[_Partition]:
             yield _Partition(resolution, labels)
 
 
-def _communities(graph: Any, resolution: float) -> Labels:
-    """The communities (n,) that Leiden finds, numbered from 0."""
+def _communities(graph: Any, resolution: float, *, trials: int = 1) -> Labels:
+    """The communities (n,) that Leiden finds, the best of `trials` runs, numbered from 0."""
     import graspologic_native
 
     leiden: Any = vars(graspologic_native)["leiden_csr"]
     n = graph.shape[0]
     starts, ends = graph.indptr.astype(np.int64), graph.indices.astype(np.int32)
-    _, found = leiden(starts, ends, graph.data, n, resolution=resolution, iterations=2, seed=0)
+    _, found = leiden(starts, ends, graph.data, n, resolution=resolution, iterations=2, seed=0, trials=trials)
     return np.unique([found[place] for place in range(n)], return_inverse=True)[1]
 
 
