@@ -14,6 +14,7 @@ from core.config.trial import read_trial, to_mapping
 from core.data.dataset import Dataset
 from core.evaluation import cluster_count, kmeans
 from core.evaluation.cluster_count import ClusterCount
+from core.training.fit import fit
 from core.training.n_clusters import count_clusters, found_signals
 from jobs.execution.runner import check_data
 from jobs.study.sections import Select
@@ -69,6 +70,16 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     assert found_signals(config, training, 1) == signals
     assert found_signals(config, training, 2) == found_signals(replace(config, n_clusters=3), training, 1) == {}
     assert asked == [120]  # and training finds it
+
+
+def test_a_trial_tells_what_was_found_once():
+    given = {"n_clusters": "auto", "method": {"name": "cc"}, "epochs": 2, "encoder": {"name": "mlp", "widths": [8]}}
+    config = read_trial(given, (), Mistakes())
+    first, second = fit(config, in_parts("trained"), seed=0)
+    found = {name: value for name, value in first.health.items() if name.startswith("n_clusters")}
+    assert found.keys() == {"n_clusters_found", "n_clusters_low", "n_clusters_high"}
+    assert found["n_clusters_found"] == 3
+    assert not any(name.startswith("n_clusters") for name in second.health)
 
 
 def test_the_same_seed_gives_the_same_bits_and_centroids_start_where_they_are_told():
