@@ -16,13 +16,12 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import eigsh
 
 from core.evaluation import kmeans, metrics
-from core.views.neighbours import nearest
+from core.evaluation.nearest import nearest
 
 Matrix = NDArray[np.float32]
 SEEDS = (0, 1, 2)
@@ -41,7 +40,7 @@ def principal(units: Matrix) -> Iterator[tuple[str, Matrix]]:
 def graphs(units: Matrix, n_clusters: int) -> Iterator[tuple[str, Matrix]]:
     """Averages along the graph of nearest neighbours, and the first eigenvectors of its normalised adjacency."""
     n = len(units)
-    found = nearest(torch.from_numpy(units), 50).numpy()
+    found = nearest(units, 50).rows
     for count in (10, 20, 50):
         edges = np.repeat(np.arange(n), count), found[:, :count].ravel()
         directed: Any = sparse.csr_matrix((np.ones(n * count, np.float32), edges), shape=(n, n))

@@ -314,6 +314,7 @@ _LATER: dict[str, Any] = {
     **dict.fromkeys(("data.sheet", "data.view", "data.split", "data.size", "data.top_genes")),
     "data.broken": "refuse",
     "data.log1p": False,
+    "views.search": "auto",
 }
 # Keys whose value is always the path of a file or folder, and those whose value may be one.
 FILES = {"data.path", "encoder.weights"}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.kmeans import Matrix
-
-_ROWS = 1 << 14
-"""Samples at a time: the intermediate arrays stay small, however many samples there are."""
+from core.evaluation.kmeans import Matrix, blocks, sums_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def assigned(
     best = None if probabilities is None else np.empty(n, np.float32)
     seconds = np.empty(n, np.int64) if k > 1 else None
     distances = np.empty(n, np.float32)
-    for rows in _blocks(n):
+    for rows in blocks(n):
         chosen = clusters[rows]
         distances[rows] = np.linalg.norm(features[rows] - centres[chosen], axis=1)
         if probabilities is None:
@@ -66,13 +62,6 @@ def assigned(
 
 def centres_of(features: Matrix, clusters: NDArray[np.int64], n_clusters: int) -> Matrix:
     """The mean of each cluster's features (n, dim), shape (K, dim); NaN for a cluster without samples."""
-    sums = np.zeros((n_clusters, features.shape[1]), np.float64)
-    for rows in _blocks(len(features)):
-        one_hot = (clusters[rows] == np.arange(n_clusters)[:, None]).astype(np.float32)
-        sums += one_hot @ features[rows]
+    sums = sums_of(features, clusters, n_clusters)
     sizes = np.bincount(clusters, minlength=n_clusters)[:, None]
     return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0).astype(np.float32)
-
-
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))

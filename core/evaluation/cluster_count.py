@@ -160,7 +160,7 @@ def _graph(cosines: Matrix) -> Any:
     """The graph of nearest neighbours of samples by their cosines (m, m), as sorted sparse rows."""
     others = cosines.copy()
     np.fill_diagonal(others, -np.inf)
-    graph = edges(_nearest(others, min(NEIGHBOURS, max(2, len(others) // _FEWEST))))
+    graph = edges(_nearest(others, min(NEIGHBOURS, max(2, len(others) // _FEWEST))).astype(np.int32))
     graph.sort_indices()
     return graph
 

@@ -28,6 +28,8 @@ from core.evaluation.outputs import EvaluatedModel, Outputs, Previous, Scores
 
 # Samples per forward pass: few enough that a convolution's output stays in the cache; 8,192 take 1.7 times as long.
 CHUNK = 256
+# Rows of assignments that are doubles at once.
+_ROWS = 1 << 14
 
 
 def evaluate(
@@ -183,10 +185,15 @@ def _entropies(probabilities: Tensor) -> dict[str, float]:
 
 def entropies(probabilities: Tensor) -> tuple[float, float]:
     """The entropy of the mean row of assignments (n, K), and the mean entropy of the rows, both as shares of log K."""
-    p = probabilities.double()
-    scale = math.log(p.shape[1]) or 1.0
-    marginal = float(torch.special.entr(p.mean(dim=0)).sum()) / scale
-    return marginal, float(torch.special.entr(p).sum(dim=1).mean()) / scale
+    n, k = probabilities.shape
+    scale = math.log(k) or 1.0
+    # As doubles, and their entropies, all rows would take four times the memory.
+    sums, entropy = torch.zeros(k, dtype=torch.float64, device=probabilities.device), 0.0
+    for block in probabilities.split(_ROWS):
+        p = block.double()
+        sums += p.sum(dim=0)
+        entropy += float(torch.special.entr(p).sum())
+    return float(torch.special.entr(sums / n).sum()) / scale, entropy / n / scale
 
 
 def mutual_information(probabilities: Tensor) -> float:

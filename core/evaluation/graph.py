@@ -13,32 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluation.assignment import centres_of
 from core.evaluation.kmeans import Matrix
 
-# Rows of distances in memory at once: 1024 x 20,000 floats are 80 MB.
-_CHUNK = 1024
 # Between these resolutions the number of communities goes from the connected parts of the graph to about all samples;
 # after so many steps they differ by a hundred-thousandth.
 _LOWEST, _HIGHEST, _STEPS = 1e-3, 1e5, 20
 
 
-def nearest(rows: Matrix, count: int) -> NDArray[np.int64]:
-    """The places of the `count` nearest other rows of each, by Euclidean distance, (n, count) in no order.
-
-    Of rows of length 1 they are the nearest by cosine. With fewer rows, all others are neighbours. Time grows with the
-    square of n.
-    """
-    count = min(count, len(rows) - 1)
-    lengths = np.einsum("ij,ij->i", rows, rows)
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(rows), _CHUNK):
-        distances = lengths - 2 * (rows[start : start + _CHUNK] @ rows.T)
-        np.fill_diagonal(distances[:, start:], np.inf)
-        found.append(np.argpartition(distances, count - 1, axis=1)[:, :count])
-    return np.concatenate(found)
-
-
-def edges(neighbours: NDArray[np.int64]) -> Any:
+def edges(neighbours: NDArray[np.int32]) -> Any:
     """The symmetric matrix (n, n) in scipy's compressed rows: 2 where two rows are neighbours of each other, else 1."""
     from scipy.sparse import csr_array
 
@@ -47,30 +30,35 @@ def edges(neighbours: NDArray[np.int64]) -> Any:
     return one_way + one_way.T
 
 
-def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+def communities(neighbours: NDArray[np.int32], n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+    """The communities (n,) of the graph of neighbours (n, count), from `core.evaluation.nearest`; see `divided`."""
+    return divided(edges(neighbours), n_clusters, seed=seed)
+
+
+def divided(graph: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
     """The communities (n,) that Leiden finds at the resolution at which there are `n_clusters` of them.
 
     The resolution is found by bisection. Where none gives this number, there are more: the fewest that were found above
     it, as where the graph has more parts than clusters are wanted.
 
     Args:
-        neighbours: from `nearest`.
+        graph: symmetric weights of edges, (n, n) in scipy's compressed rows.
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """
     import graspologic_native
 
     leiden: Any = vars(graspologic_native)["leiden_csr"]
-    graph = edges(neighbours)
     graph.sort_indices()
-    n, above = len(neighbours), np.arange(len(neighbours))
+    n = graph.shape[0]
+    above = np.arange(n)
     low, high = _LOWEST, _HIGHEST
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
         _, found = leiden(
             graph.indptr.astype(np.int64),
             graph.indices.astype(np.int32),
-            graph.data,
+            graph.data.astype(np.float64),
             n,
             resolution=middle,
             iterations=2,
@@ -85,3 +73,14 @@ def communities(neighbours: NDArray[np.int64], n_clusters: int, *, seed: int) ->
         else:
             low = middle
     return above
+
+
+def united(rows: Matrix, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
+    """Communities (n,) of rows (n, numbers); those beyond `n_clusters` are united by Ward of their means."""
+    count = int(labels.max()) + 1
+    if count <= n_clusters:
+        return labels
+    from sklearn.cluster import AgglomerativeClustering
+
+    model: Any = AgglomerativeClustering(n_clusters)
+    return model.fit_predict(centres_of(rows, labels, count))[labels]

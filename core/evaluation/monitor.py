@@ -36,7 +36,7 @@ OF_LABELS = ("classes", "smallest_class", "imbalance_true")
 """The signals that only data with labels has; they tell of the data, and nothing is trained or chosen by them."""
 SIGNALS = (
     *("duplicates", *OF_LABELS, "effective_rank", "uniformity", "alignment", "infonce_accuracy", "infonce_chance"),
-    *("view_agreement", "gradient_norm_mean", "gradient_norm_max", "skipped_steps"),
+    *("view_agreement", "gradient_norm_mean", "gradient_norm_max", "skipped_steps", "neighbour_recall"),
     *(f"probe_{name}" for name in ("cluster_size_min", "cluster_size_max", "clusters_empty", "label_flips")),
     *(f"probe_{name}" for name in ("marginal_entropy", "assignment_entropy", "confidence", "feature_std")),
 )

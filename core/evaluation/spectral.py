@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from core.evaluation import graph, kmeans
 from core.evaluation.kmeans import KMeansResult, Matrix
 from core.evaluation.label_free import one_thread
+from core.evaluation.nearest import nearest
 
 # Neighbours of a sample in the graph, by cosine.
 NEIGHBOURS = 30
@@ -39,11 +40,10 @@ def unequal_clusters(features: Matrix, n_clusters: int, *, seed: int) -> KMeansR
     if len(rows) <= n_clusters + 1:
         return None
     labels = clusters(rows, n_clusters, seed=seed)
-    members = (labels == np.arange(n_clusters)[:, None]).astype(np.float32)
-    sizes = members.sum(axis=1)
+    sizes = np.bincount(labels, minlength=n_clusters).astype(np.float32)
     if np.square(sizes.sum()) >= _LEAST_COUNT * n_clusters * np.square(sizes).sum():
         return None
-    centroids = members @ rows / sizes.clip(min=1)[:, None]
+    centroids = (kmeans.sums_of(rows, labels, n_clusters) / sizes.clip(min=1)[:, None]).astype(np.float32)
     return kmeans.of_sizes(features, centroids, np.zeros(n_clusters, np.float32), sizes)
 
 
@@ -57,11 +57,11 @@ def clusters(rows: Matrix, n_clusters: int, *, seed: int, neighbours: int = NEIG
         neighbours: how many each sample has.
     """
     with one_thread():
-        places = kmeans.unit_rows(_eigenvectors(graph.nearest(rows, neighbours), n_clusters))
+        places = kmeans.unit_rows(_eigenvectors(nearest(rows, neighbours, metric="euclidean").rows, n_clusters))
     return kmeans.kmeans(places, n_clusters, seed=seed, starts=10).labels
 
 
-def _eigenvectors(neighbours: NDArray[np.int64], count: int) -> Matrix:
+def _eigenvectors(neighbours: NDArray[np.int32], count: int) -> Matrix:
     """The first eigenvectors of the normalised graph, (n, count); a tenth of the mean degree is added to each degree.
 
     Without what is added, a few samples apart from the others would be a cluster.

@@ -7,14 +7,15 @@ Reference: see `core.evaluation.graph`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.config.schema import PositiveInt
 from core.evaluation import graph
-from core.training.at_once import AtOnce, means
+from core.evaluation.nearest import nearest
+from core.training.at_once import AtOnce
 from core.training.method import Setting
 
 
@@ -41,11 +42,6 @@ class Method(AtOnce):
 
     def partition(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
         """The clusters (n,) of rows (n, numbers); communities beyond their number are united by Ward of their means."""
-        found = graph.communities(graph.nearest(rows, self.neighbours), self.n_clusters, seed=self.seed)
-        count = int(found.max()) + 1
-        if count == self.n_clusters:
-            return found
-        from sklearn import cluster
-
-        united: Any = cluster.AgglomerativeClustering(self.n_clusters)
-        return united.fit_predict(means(rows, found, count))[found]
+        near = nearest(rows, self.neighbours, metric="euclidean").rows
+        found = graph.communities(near, self.n_clusters, seed=self.seed)
+        return graph.united(rows, found, self.n_clusters)

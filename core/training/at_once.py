@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from core.evaluation.assignment import centres_of
 from core.evaluation.label_free import one_thread
 from core.evaluation.outputs import Outputs
 from core.training.method import Batch, Method, Setting
@@ -68,7 +69,7 @@ class AtOnce(Method):
         rows = self._vectors(given).cpu()
         with one_thread():
             labels = self.partition(rows.numpy()).astype(np.int64)
-            middles = means(rows.numpy(), labels, self.n_clusters)
+            middles = centres_of(rows.numpy(), labels, self.n_clusters)
         self.keep(rows, torch.from_numpy(labels))
         squares = np.square(rows.numpy() - middles[labels]).sum(axis=1)
         return {"loss": self.centre.new_tensor(squares.mean())}
@@ -94,13 +95,3 @@ def usable(samples: Tensor) -> bool:
 def centre(samples: Tensor) -> Tensor:
     """The mean of each number over the samples (n, …) that have it, (numbers,); 0 where none has."""
     return samples.flatten(1).nanmean(dim=0).nan_to_num()
-
-
-def means(rows: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """The mean of the rows (n, numbers) with each label, (count, numbers); 0 where there are none."""
-    from scipy.sparse import csr_array
-
-    n = len(rows)
-    members: Any = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, count))
-    sizes = np.bincount(labels, minlength=count).astype(np.float32)
-    return members.T @ rows / np.maximum(sizes, 1)[:, None]

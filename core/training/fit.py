@@ -125,9 +125,8 @@ def fit(
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
         signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
-        signals |= _loss_shares(method, losses, len(samples), config.batch_size) | found_signals(
-            config, training, epoch
-        )
+        signals |= _loss_shares(method, losses, len(samples), config.batch_size) | method.view_signals(epoch)
+        signals |= found_signals(config, training, epoch)
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(

@@ -51,6 +51,10 @@ class Views(ABC):
     def __call__(self, batch: Batch) -> Tensor:
         """A view of each sample of the batch, of the same shape as its samples, drawn from `batch.views`."""
 
+    def signals(self) -> dict[str, float]:
+        """What `prepare` found, by name, for the first epoch; nothing by default."""
+        return {}
+
     def weak(self, batch: Batch) -> Tensor:
         """A view with small changes; by default the ordinary view."""
         return self(batch)
@@ -198,6 +202,11 @@ class Method(nn.Module, ABC):
     def signals(self) -> dict[str, float]:
         """The method's own signals after an epoch, by name; none by default."""
         return {}
+
+    def view_signals(self, epoch: int) -> dict[str, float]:
+        """The signals of the family of views that the method keeps as `self.views`, in the first epoch."""
+        views: Views | None = getattr(self, "views", None)
+        return {} if views is None or epoch > 1 else views.signals()
 
     def chance_losses(self, size: int) -> dict[str, float]:
         """The values of parts of the loss for constant outputs and batches of a size, by name; none by default.

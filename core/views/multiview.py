@@ -10,19 +10,17 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.config.schema import Fraction, NonNegativeFloat, NonNegativeInt
 from core.data.modalities import Modality
 from core.data.source import Samples
 from core.evaluation.components import vectors
+from core.evaluation.nearest import nearest
 from core.training.method import Batch
 from core.training.method import Views as Base
-from core.views.neighbours import CHUNK
 
-# Samples on which deviations are measured, and among which neighbours are looked for.
+# Samples on which deviations are measured.
 _MEASURED = 4096
-_SEARCHED = 20_000
 
 
 class Views(Base):
@@ -70,7 +68,7 @@ class Views(Base):
     def prepare(self, samples: Samples) -> None:
         """Finds the neighbours of each sample, and measures the deviation of each modality's numbers.
 
-        Neighbours are looked for among at most 20,000 random samples, deviations measured on at most 4,096.
+        Deviations are measured on at most 4,096 samples.
         """
         self.samples = samples
         itself = torch.arange(len(samples), device=samples.device)[:, None]
@@ -80,8 +78,8 @@ class Views(Base):
         if self.weights == "rank" and len(self.modalities) > 1 and searched.shape[1] == rows.shape[1]:
             searched = _weighted(samples[:].flatten(1), rows, self.modalities)
         count = min(max(len(samples) // 300, 10), 50) if self.neighbours is None else self.neighbours
-        near = _nearest(searched, min(count, len(samples) - 1))
-        self.sources = torch.cat([itself, near], dim=1)
+        near = torch.from_numpy(nearest(searched, count).rows)
+        self.sources = torch.cat([itself, near.to(itself.device)], dim=1)
         self.deviations = torch.ones(rows.shape[1], device=rows.device)
         for one in self.modalities:
             values = rows[:, one.place]
@@ -144,18 +142,3 @@ def _weighted(samples: Tensor, rows: Tensor, modalities: tuple[Modality, ...]) -
         centred = (samples[:, one.place].float() - mean).nan_to_num()
         found.append(centred * (rank / variance.clamp_min(1e-30)).sqrt())
     return torch.cat(found, dim=1)
-
-
-def _nearest(rows: Tensor, count: int) -> Tensor:
-    """The places of the `count` nearest other samples of each, by cosine, (n, count), among at most `_SEARCHED`."""
-    units = functional.normalize(rows.flatten(1), dim=1)
-    places = torch.arange(len(units), device=units.device)
-    if len(units) > _SEARCHED:
-        drawn = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))[:_SEARCHED]
-        places = drawn.to(units.device)
-    among = units[places]
-    found: list[Tensor] = []
-    for own in torch.arange(len(units), device=units.device).split(CHUNK):
-        similarity = (units[own] @ among.t()).masked_fill_(own[:, None] == places, -2)
-        found.append(places[similarity.topk(min(count, len(places) - 1)).indices])
-    return torch.cat(found)

@@ -6,19 +6,18 @@ same class.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.config.schema import Fraction, PositiveInt
 from core.data.source import Samples
 from core.errors import UserError
 from core.evaluation.components import vectors
+from core.evaluation.nearest import Search, nearest
 from core.training.method import Batch
 from core.training.method import Views as Base
-
-# Rows of similarities in memory at once: 1024 x 100,000 floats are 400 MB.
-CHUNK = 1024
 
 
 class Views(Base):
@@ -27,13 +26,22 @@ class Views(Base):
     neighbours: Tensor
     data: Samples
 
-    def __init__(self, sample_shape: tuple[int, ...], *, count: PositiveInt = 20, dropout: Fraction = 0.1) -> None:
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        *,
+        count: PositiveInt = 20,
+        dropout: Fraction = 0.1,
+        search: Literal["auto", "exact", "cells"] = "auto",
+    ) -> None:
         """The neighbours and the dropout.
 
         Args:
             sample_shape: (features,).
             count: number of nearest neighbours of a sample, by cosine, from which its views are drawn.
             dropout: share of the features set to zero.
+            search: how neighbours are found: `exact`, in time that grows with the square of the samples; `cells`, among
+                the samples of the nearest cells of a k-means; `auto`: exact up to 50,000 samples.
 
         Raises:
             UserError: the samples are not vectors.
@@ -42,18 +50,23 @@ class Views(Base):
             raise UserError(f"views 'neighbours' need vectors of shape (features,), not {sample_shape}")
         self.count = count
         self.dropout = dropout
+        self.search: Search = search
 
     def prepare(self, samples: Samples) -> None:
-        """Finds the neighbours of every sample, by cosine; see `core.evaluation.components` for very many numbers."""
+        """Finds the neighbours of every sample, by cosine."""
         self.data = samples
-        self.neighbours = nearest(vectors(samples), min(self.count, len(samples) - 1))
+        self.neighbours, self.found = neighbours_of(samples, self.count, self.search)
+
+    def signals(self) -> dict[str, float]:
+        """The recall of the search for neighbours, unless it was exact."""
+        return self.found
 
     def __call__(self, batch: Batch) -> Tensor:
         """One of the neighbours of each sample, with some features set to zero."""
         column = torch.randint(
             self.neighbours.shape[1], (len(batch.rows),), generator=batch.views, device=batch.rows.device
         )
-        return self._dropped(self.data[self.neighbours[batch.rows, column]], batch.views)
+        return self._dropped(self.data[self.neighbours[batch.rows, column].long()], batch.views)
 
     def weak(self, batch: Batch) -> Tensor:
         """The samples, with some features set to zero."""
@@ -64,12 +77,12 @@ class Views(Base):
         return samples * kept
 
 
-def nearest(samples: Tensor, count: int) -> Tensor:
-    """The rows of the `count` nearest other samples of each, shape (n, count), by cosine, nearest first."""
-    units = functional.normalize(samples.flatten(1), dim=1)
-    found: list[Tensor] = []
-    for start in range(0, len(units), CHUNK):
-        similarity = units[start : start + CHUNK] @ units.t()
-        similarity.diagonal(start).fill_(-2)
-        found.append(similarity.topk(count).indices)
-    return torch.cat(found)
+def neighbours_of(samples: Samples, count: int, search: Search) -> tuple[Tensor, dict[str, float]]:
+    """The rows of the nearest other samples by cosine, nearest first, (n, count), on the samples' device; signals.
+
+    See `core.evaluation.components` for samples of very many numbers. The signal is `neighbour_recall`, of a search
+    that is not exact.
+    """
+    found = nearest(vectors(samples), count, search=search)
+    signals = {} if found.recall is None else {"neighbour_recall": found.recall}
+    return torch.from_numpy(found.rows).to(samples.device), signals

@@ -1,10 +1,12 @@
 """K-means that is the same everywhere, and the number of clusters of a trial."""
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
@@ -12,7 +14,7 @@ from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial, to_mapping
 from core.data.dataset import Dataset
-from core.evaluation import cluster_count, kmeans
+from core.evaluation import cluster_count, clustering, kmeans
 from core.evaluation.cluster_count import ClusterCount
 from core.training.fit import fit
 from core.training.n_clusters import count_clusters, found_signals
@@ -185,3 +187,44 @@ def test_equal_sizes_of_rows_that_cannot_be_told_apart_or_hardly_suffice(rows, k
 def test_unit_rows_have_length_one_and_zero_stays_zero():
     rows = kmeans.unit_rows(np.array([[3.0, 4.0], [0, 0]], dtype=np.float32))
     assert rows.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
+
+
+@pytest.mark.parametrize("find", [kmeans.kmeans, kmeans.balanced_kmeans])
+def test_blocks_of_rows_and_a_bound_of_passes_change_little(monkeypatch, find):
+    rows = touching(3.0, 6000)
+    whole = find(rows, 10, seed=0, starts=3)
+    monkeypatch.setattr(kmeans, "_ROWS", 700)
+    assert adjusted_rand_score(find(rows, 10, seed=0, starts=3).labels, whole.labels) > 0.99
+    monkeypatch.setattr(kmeans, "LARGE", 2000)
+    monkeypatch.setattr(kmeans, "SAMPLE", 2000)
+    found = find(rows, 10, seed=0, starts=3)
+    assert kmeans.inertia(rows, found) < 1.01 * kmeans.inertia(rows, whole)
+
+
+def test_sums_and_inertia_are_as_by_hand(monkeypatch):
+    monkeypatch.setattr(kmeans, "_ROWS", 7)
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    found = kmeans.kmeans(rows, 4, seed=0)
+    expected = [rows[found.labels == one].sum(axis=0) for one in range(4)]
+    assert np.allclose(kmeans.sums_of(rows, found.labels, 5), [*expected, np.zeros(3)], atol=1e-5)
+    by_hand = np.mean([((row - found.centroids[one]) ** 2).sum() for row, one in zip(rows, found.labels, strict=True)])
+    assert kmeans.inertia(rows, found) == pytest.approx(by_hand, rel=1e-5)
+    assert np.array_equal(kmeans.nearest(rows, found.centroids), found.labels)
+
+
+def test_of_more_than_100_clusters_at_most_three_starts_are_tried():
+    rows = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+
+    def found(starts, clusters=101):
+        return [kmeans.kmeans(rows, clusters, seed=seed, starts=starts).labels.tolist() for seed in range(3)]
+
+    assert found(10) == found(3) != found(1)
+    assert found(10, 100) != found(3, 100)
+
+
+def test_entropies_of_blocks_of_rows_are_those_of_all(monkeypatch):
+    draws = torch.rand(50, 4, generator=torch.Generator().manual_seed(0))
+    p = (draws / draws.sum(dim=1, keepdim=True)).double()
+    by_hand = (torch.special.entr(p.mean(dim=0)).sum(), torch.special.entr(p).sum(dim=1).mean())
+    monkeypatch.setattr(clustering, "_ROWS", 7)
+    assert clustering.entropies(p) == pytest.approx([float(one) / math.log(4) for one in by_hand], rel=1e-12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conclus import ContrastiveClustering
-from core.evaluation import assignment
+from core.evaluation import assignment, kmeans
 from core.evaluation.kmeans import unit_rows
 
 
@@ -16,7 +16,7 @@ def features():
 @pytest.mark.parametrize("rows", [7, 1000])
 @pytest.mark.parametrize("head", [True, False])
 def test_against_literal_code(features, monkeypatch, rows, head):
-    monkeypatch.setattr(assignment, "_ROWS", rows)  # the last of several blocks is smaller
+    monkeypatch.setattr(kmeans, "_ROWS", rows)  # the last of several blocks is smaller
     rng = np.random.default_rng(1)
     p = rng.dirichlet(np.ones(3), size=50).astype(np.float32)
     centroids = unit_rows(rng.normal(size=(3, 4)).astype(np.float32))

@@ -22,6 +22,7 @@ from core.data.modalities import joined
 from core.errors import UserError
 from core.evaluation import graph, kmeans
 from core.evaluation.clustering import predict
+from core.evaluation.nearest import nearest
 from core.methods import ward as ward_module
 from core.training import several
 from core.training.at_once import AtOnce
@@ -142,11 +143,10 @@ def literal_modularity(neighbours, labels) -> float:
     return sum(weight[i, j] - degrees[i] * degrees[j] / total for i, j in pairs if labels[i] == labels[j]) / total
 
 
-def test_neighbours_and_edges_are_as_by_hand(monkeypatch):
-    monkeypatch.setattr(graph, "_CHUNK", 7)
+def test_neighbours_and_edges_are_as_by_hand():
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(40, 3)).astype(np.float32)
-    found = graph.nearest(rows, 5)
+    found = nearest(rows, 5, metric="euclidean").rows
     assert [set(one) for one in found.tolist()] == literal_neighbours(rows.tolist(), 5)
     both = graph.edges(found).toarray()
     assert (both == both.T).all()
@@ -156,7 +156,7 @@ def test_neighbours_and_edges_are_as_by_hand(monkeypatch):
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
 def test_leiden_gives_the_number_of_communities_that_is_wanted(count):
     rows = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
-    found = graph.communities(graph.nearest(rows, 15), count, seed=0)
+    found = graph.communities(nearest(rows, 15, metric="euclidean").rows, count, seed=0)
     assert count <= len(np.unique(found)) <= count + 1  # no clusters are in it, and Leiden draws at random
     data = Dataset("noise", rows, None, (), "noise")
     assert len(np.unique(clusters_of("leiden", data, clusters=count))) == count
@@ -164,7 +164,7 @@ def test_leiden_gives_the_number_of_communities_that_is_wanted(count):
 
 def test_the_communities_have_a_high_modularity():
     rows = kmeans.unit_rows(digits(300).samples)
-    near = graph.nearest(rows, 15)
+    near = nearest(rows, 15, metric="euclidean").rows
     labels = graph.communities(near, 8, seed=0)
     spectral = clusters_of("spectral", digits(300), clusters=8)
     assert literal_modularity(near.tolist(), labels) > literal_modularity(near.tolist(), spectral) - 0.01
@@ -177,7 +177,7 @@ def test_more_connected_parts_than_clusters_are_united():
     labels = np.repeat(np.arange(6), 30)
     rows = 20 * np.eye(6)[labels] + np.random.default_rng(0).normal(size=(180, 6))
     data = Dataset("parts", rows.astype(np.float32), labels, tuple("abcdef"), "parts")
-    assert len(np.unique(graph.communities(graph.nearest(data.samples, 15), 3, seed=0))) == 6
+    assert len(np.unique(graph.communities(nearest(data.samples, 15, metric="euclidean").rows, 3, seed=0))) == 6
     found = clusters_of({"name": "leiden", "metric": "euclidean"}, data, clusters=3)
     assert len(np.unique(found)) == 3
     assert all(len({*found[labels == one]}) == 1 for one in range(6))

@@ -1,13 +1,10 @@
 """Neighbours as views: the nearest by cosine, never the sample itself, drawn from the stream."""
 
-import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
 
 from core.errors import UserError
 from core.training.method import Batch
-from core.views import neighbours
 from core.views.neighbours import Views
 
 
@@ -18,14 +15,6 @@ def data(n=300, dim=7) -> torch.Tensor:
 def batch(samples, rows, seed=0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     return Batch(samples[rows], rows, generator, generator)
-
-
-def test_the_nearest_are_scikit_learns(monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", 64)  # several chunks, the last one short
-    samples = data()
-    search = NearestNeighbors(n_neighbors=6, metric="cosine").fit(samples.numpy())
-    expected = search.kneighbors(return_distance=False)[:, :5]
-    assert np.array_equal(neighbours.nearest(samples, 5).numpy(), expected)
 
 
 def test_a_view_is_one_of_the_neighbours_and_all_of_them_come():

@@ -8,9 +8,9 @@ from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.evaluation.nearest import nearest
 from core.training.fit import fit
 from core.training.method import Batch
-from core.views.neighbours import nearest
 from core.views.variants import Views
 
 COPIES = 3
@@ -42,7 +42,7 @@ def test_all_copies_of_the_sample_and_its_neighbours_come_and_no_others(neighbou
     rows = torch.arange(100).repeat(400)
     marks = ready(samples, copies, neighbours=neighbours, dropout=0.0)(batch(samples, rows))[:, 0].view(400, 100)
     itself = torch.arange(100)[:, None]
-    allowed = torch.cat([itself, nearest(samples, neighbours)], dim=1)
+    allowed = torch.cat([itself, torch.from_numpy(nearest(samples, neighbours).rows)], dim=1)
     for row in range(100):
         expected = {round(float(copies[one, j, 0]), 1) for one in allowed[row] for j in range(COPIES)}
         assert {round(float(mark), 1) for mark in marks[:, row]} == expected
