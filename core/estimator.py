@@ -52,7 +52,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
     one thread is fastest (`torch.set_num_threads(1)`); the estimator does not change the number of threads.
 
     Args:
-        n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.kmeans.estimate_n_clusters`).
+        n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.cluster_count`).
         method: name of a method that learns no topics, or path of your own file. Unpickling needs this file.
         method_options: options of the method by name; None for its defaults, here and below.
         encoder: name or path of the encoder.

@@ -15,9 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from core.data.modalities import filled
-from core.data.stored import Stored
-
 Matrix = NDArray[np.float32]
 
 # If there are more rows, the starts of k-means are tried on so many of them.
@@ -210,34 +207,3 @@ def nearest(features: Matrix, centroids: Matrix) -> NDArray[np.int64]:
 def _threads() -> ThreadpoolController:
     """Cached, since a search through all loaded libraries takes milliseconds."""
     return ThreadpoolController()
-
-
-# The numbers of clusters that are tried: first every number, then steps of about a tenth.
-CANDIDATES = (*range(2, 13), 14, 16, 18, 20, 23, 26, 30, 34, 38, 43, 48, 54, 60, 67, 75, 84, 94, 105)
-SUBSAMPLE = 2000
-
-
-def estimate_n_clusters(samples: Matrix | Stored) -> int:
-    """The number of clusters whose k-means has the highest silhouette on a sample of at most 2,000; no labels needed.
-
-    Use it only if nothing better is known. It counts clearly separate groups of the input, so it is too low if classes
-    lie close together. It depends on the data only, not on a trial's seed.
-
-    Args:
-        samples: (n, …), any shape; rows are flattened and set to length 1.
-
-    Reference:
-        Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis" (1987).
-    """
-    from sklearn.metrics import silhouette_score
-
-    chosen = np.random.default_rng(0).permutation(len(samples))[:SUBSAMPLE]
-    features = unit_rows(filled(samples[chosen].reshape(len(chosen), -1)))
-    found = {1: -1.0}
-    for k in CANDIDATES:
-        if k >= len(features):
-            break
-        labels = kmeans(features, k, seed=0, starts=5).labels
-        if len(np.unique(labels)) > 1:
-            found[k] = float(silhouette_score(features, labels))
-    return max(found, key=lambda k: found[k])

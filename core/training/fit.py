@@ -26,7 +26,7 @@ from core.seeds import Streams, derive, initialisation
 from core.training import precision
 from core.training.early_stopping import Patience
 from core.training.method import Batch, DivergedError, Encoder, Method, Setting, Views, first_argument
-from core.training.n_clusters import count_clusters
+from core.training.n_clusters import count_clusters, found_signals
 from core.training.reported import reported
 from core.training.several import check_modalities, check_size
 from core.training.state import TrainingState, origin_of
@@ -126,6 +126,7 @@ def fit(
         trained = time.perf_counter()
         signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
         signals |= _loss_shares(method, losses, len(samples), config.batch_size) | method.view_signals(epoch)
+        signals |= found_signals(config, training, epoch)
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(

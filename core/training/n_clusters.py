@@ -11,6 +11,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.evaluation.cluster_count import ClusterCount
 
 
 def count_clusters(config: TrialConfig, data: Dataset) -> int:
@@ -24,7 +25,7 @@ def count_clusters(config: TrialConfig, data: Dataset) -> int:
     if not plugins.constant("methods", config.method.name, "clusters", default=True):
         return 0
     if config.n_clusters == "auto":
-        return _estimated(data)
+        return estimated(data).count
     count = config.n_clusters or data.n_classes
     if count is None:
         raise UserError(
@@ -37,17 +38,32 @@ def count_clusters(config: TrialConfig, data: Dataset) -> int:
     return count
 
 
-_ESTIMATES: dict[tuple[str, bytes | None], int] = {}
+_ESTIMATES: dict[tuple[str, bytes | None], ClusterCount] = {}
 
 
-def _estimated(data: Dataset) -> int:
-    """Cached per data set, part and process, since it takes seconds; parts of a data set share a fingerprint."""
-    from core.evaluation.kmeans import estimate_n_clusters
+def estimated(data: Dataset) -> ClusterCount:
+    """What `auto` finds on all samples of a data set, or of a part of one.
+
+    Cached per data set, part and process, since it takes seconds; parts of a data set share a fingerprint.
+    """
+    from core.evaluation.cluster_count import estimate_n_clusters
 
     key = (data.fingerprint, None if data.parts is None else data.parts.tobytes())
     if key not in _ESTIMATES:
         _ESTIMATES[key] = estimate_n_clusters(data.samples)
     return _ESTIMATES[key]
+
+
+def found_signals(config: TrialConfig, data: Dataset, epoch: int) -> dict[str, float]:
+    """What `auto` found on the training samples, for the row: the number, and its interval.
+
+    It is told of the first epoch; empty for others, and where the number was given or there are no clusters.
+    """
+    if epoch > 1 or config.n_clusters != "auto" or not count_clusters(config, data):
+        return {}
+    found = estimated(data)
+    numbers = {"n_clusters_found": found.count, "n_clusters_low": found.low, "n_clusters_high": found.high}
+    return {name: float(value) for name, value in numbers.items()}
 
 
 def refuse_untabular(method: str, mistakes: Mistakes) -> None:

@@ -18,7 +18,7 @@ from core.evaluation.names import direction, undeclared
 from core.seal import canonical_json
 from core.training import data_cache
 from core.training.frozen import is_frozen
-from core.training.n_clusters import count_clusters
+from core.training.n_clusters import count_clusters, estimated
 from core.training.reported import reported
 from core.training.several import check_modalities, check_size
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, impossible, is_loss, rescales_loss, uses_labels
@@ -81,7 +81,7 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
                 lacking = _lacks_labels(plan, config, data, gates or {})
             except UserError as error:
                 raise UserError(f"{error} (read: {'; '.join(read)})") from error
-            sizes.add(config, count)
+            sizes.add(config, count, data)
             unknown |= dict.fromkeys([*said, *_unknown(plan, config, data, gates or {}, lacking=lacking)])
             unlabelled = unlabelled or lacking
         if place < _SHOWN:
@@ -120,13 +120,13 @@ class _Sizes:
         self._name, self._n_classes = data.name, data.n_classes
         self._n_samples = data.part("train").n_samples
         self._counts: set[int] = set()
-        self._estimates: set[int] = set()
+        self._estimated = ""
         self._batches: set[int] = set()
 
-    def add(self, config: TrialConfig, n_clusters: int) -> None:
-        """Notes a configuration whose trials have so many clusters."""
+    def add(self, config: TrialConfig, n_clusters: int, data: Dataset) -> None:
+        """Notes a configuration whose trials on the data have so many clusters."""
         if config.n_clusters == "auto" and n_clusters:
-            self._estimates.add(n_clusters)
+            self._estimated = self._estimated or estimated(data.part("train")).described()
         elif n_clusters:
             self._counts.add(n_clusters)
         if "batch_size" not in unused(config.method.name):
@@ -135,9 +135,9 @@ class _Sizes:
     def lines(self) -> Iterator[str]:
         """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
         name, classes = self._name, self._n_classes
-        for count in self._estimates:
+        if self._estimated:
             known = "" if classes is None else f"; the labels name {classes} classes"
-            yield f"{name}: n_clusters: auto is estimated by the silhouette of k-means on the samples: {count}{known}"
+            yield f"{name}: n_clusters: auto is {self._estimated}{known}"
         if classes is not None and (other := sorted(self._counts - {classes})):
             yield f"{name}: n_clusters: {', '.join(map(str, other))}, where the labels name {classes} classes"
         if large := sorted(one for one in self._batches if one > self._n_samples):

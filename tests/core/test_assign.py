@@ -1,6 +1,7 @@
-"""K-means that is the same everywhere, and the number of clusters when nobody knows it."""
+"""K-means that is the same everywhere, and the number of clusters of a trial."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,10 @@ from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial, to_mapping
 from core.data.dataset import Dataset
-from core.evaluation import clustering, kmeans
-from core.training.n_clusters import count_clusters
+from core.evaluation import cluster_count, clustering, kmeans
+from core.evaluation.cluster_count import ClusterCount
+from core.training.fit import fit
+from core.training.n_clusters import count_clusters, found_signals
 from jobs.execution.runner import check_data
 from jobs.study.sections import Select
 
@@ -23,16 +26,6 @@ def blobs(k: int, n: int = 300, dim: int = 12) -> np.ndarray:
     rng = np.random.default_rng(k)
     centres = np.linalg.qr(rng.normal(size=(dim, dim)))[0][:k]
     return (centres[np.arange(n) % k] + 0.1 * rng.normal(size=(n, dim))).astype(np.float32)
-
-
-@pytest.mark.parametrize("k", [2, 3, 7, 12])
-def test_the_number_of_well_separated_groups_is_found(k):
-    assert kmeans.estimate_n_clusters(blobs(k)) == k
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_handful_of_samples_has_some_number(n):
-    assert 1 <= kmeans.estimate_n_clusters(blobs(2, n)) <= n
 
 
 def test_auto_is_the_estimate():
@@ -59,11 +52,11 @@ def test_the_estimate_of_a_part_is_its_own_whatever_was_asked_before():
 def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     asked: list[int] = []
 
-    def estimated(samples: np.ndarray) -> int:
+    def estimated(samples: np.ndarray) -> ClusterCount:
         asked.append(len(samples))
-        return 3
+        return ClusterCount(3, 2, 5, {}, "as told")
 
-    monkeypatch.setattr(kmeans, "estimate_n_clusters", estimated)
+    monkeypatch.setattr(cluster_count, "estimate_n_clusters", estimated)
     monkeypatch.setattr(plugins, "load", lambda _kind, _name: lambda **_options: in_parts("checked"))
     config = read_trial({"n_clusters": "auto"}, (), Mistakes())
     trial = SimpleNamespace(config=config, config_key="c", data_hash="x")
@@ -74,7 +67,21 @@ def test_the_data_check_estimates_on_what_is_trained_on(monkeypatch):
     check_data(SimpleNamespace(trials=[trial], study=study))
     assert asked == [120]
     assert count_clusters(config, in_parts("checked").part("train")) == 3
+    signals = {"n_clusters_found": 3.0, "n_clusters_low": 2.0, "n_clusters_high": 5.0}
+    training = in_parts("checked").part("train")
+    assert found_signals(config, training, 1) == signals
+    assert found_signals(config, training, 2) == found_signals(replace(config, n_clusters=3), training, 1) == {}
     assert asked == [120]  # and training finds it
+
+
+def test_a_trial_tells_what_was_found_once():
+    given = {"n_clusters": "auto", "method": {"name": "cc"}, "epochs": 2, "encoder": {"name": "mlp", "widths": [8]}}
+    config = read_trial(given, (), Mistakes())
+    first, second = fit(config, in_parts("trained"), seed=0)
+    found = {name: value for name, value in first.health.items() if name.startswith("n_clusters")}
+    assert found.keys() == {"n_clusters_found", "n_clusters_low", "n_clusters_high"}
+    assert found["n_clusters_found"] == 3
+    assert not any(name.startswith("n_clusters") for name in second.health)
 
 
 def test_the_same_seed_gives_the_same_bits_and_centroids_start_where_they_are_told():

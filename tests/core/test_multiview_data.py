@@ -18,8 +18,8 @@ from core.config.trial import to_mapping
 from core.data.modalities import filled, missing
 from core.datasets import multiview
 from core.errors import UserError
+from core.evaluation.cluster_count import estimate_n_clusters
 from core.evaluation.components import vectors
-from core.evaluation.kmeans import estimate_n_clusters
 from core.evaluation.label_free import Subsample
 from jobs.execution import dispatch
 from jobs.execution.trial import run_trial

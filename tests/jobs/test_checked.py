@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cluster.executor import Stop
 from core.datasets import file
 from core.errors import UserError
-from core.evaluation.kmeans import estimate_n_clusters
+from core.evaluation.cluster_count import estimate_n_clusters
 from core.training import data_cache
 from jobs.commands.plan import command as plan
 from jobs.commands.run import command as run
@@ -100,8 +100,7 @@ def test_numbers_that_do_not_go_with_the_data_are_told(folder, trial, told):
 
 
 def test_the_estimated_number_is_told(folder):
-    count = estimate_n_clusters(file.load(path="good.npz").samples)
-    said = f"n_clusters: auto is estimated by the silhouette of k-means on the samples: {count}"
+    said = f"n_clusters: auto is {estimate_n_clusters(file.load(path='good.npz').samples).described()}"
     for name, known in (("good", "; the labels name 3 classes"), ("bare", "")):
         write(folder, f"data: {{name: file, path: {name}.npz}}, n_clusters: auto, {CC}")
         assert f"{name}: {said}{known}\n" in call(plan).stderr
