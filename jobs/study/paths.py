@@ -81,9 +81,9 @@ def real(path: str | Path) -> str:
 
 def _placed(kind: str, key: str, value: str, folder: Path) -> str:
     """The path of an option; a data set that is not in the study's folder may be the name of one in CONCLUS_DATA."""
-    if kind == "datasets" and key == "path" and not os.path.lexists(folder / value) and (found := named.find_named(value)):
-        return real(found)
-    return real(folder / value)
+    path = folder / value
+    found = named.find_named(value) if kind == "datasets" and key == "path" and not os.path.lexists(path) else None
+    return real(found or path)
 
 
 def _names_file(kind: str, key: str, value: str) -> bool:
