@@ -102,9 +102,8 @@ def measure_methods(name: str, results: str, *, kept: bool) -> bool:
         for method in methods
         for seed in study.seeds
     ]
-    scores = peers.joined(peers.read(file), map(peers.score, rows), order)
-    peers.write(file, scores)
-    return peers.tell_table(WHAT[name], scores, GOALS[name])
+    peers.write(file, peers.joined(peers.read(file), map(peers.score, rows), order))
+    return peers.tell_table(WHAT[name], peers.read(file), GOALS[name])
 
 
 def measure_pairs(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
