@@ -26,14 +26,13 @@ RESULTS = "results"
 EPOCHS = {"fashion_mnist_10k": 4, "stackoverflow_minilm": 8, "stackoverflow with TF-IDF": 8, "snips": 8}
 
 
-def sets() -> dict[str, Mapping[str, Any]]:
+def sets() -> dict[str, str | Mapping[str, Any]]:
     """The data sets of the table of methods, by name."""
     found = load("peers").space["data"].finite or ()
-    options = [{"name": one} if isinstance(one, str) else one for one in found]
-    return {data_name(one): one for one in options}
+    return {data_name(one): one for one in found}
 
 
-def row(name: str, data: Mapping[str, Any], method: str) -> dict[str, Any]:
+def row(name: str, data: str | Mapping[str, Any], method: str) -> dict[str, Any]:
     """The row of one method on one data set."""
     overrides = [f"study=methods-{method}", f"method={method}", "seeds=[0]", f"epochs={EPOCHS.get(name, 20)}"]
     study = load("peers", [*overrides, f"data={json.dumps(data)}"])

@@ -48,8 +48,9 @@ class Gap:
     half_width: float
 
 
-def data_name(options: Mapping[str, Any]) -> str:
+def data_name(data: str | Mapping[str, Any]) -> str:
     """What a data set is called in tables: its table, the name of its file, or its plug-in."""
+    options = {"name": data} if isinstance(data, str) else data
     name = options.get("table") or Path(options.get("path") or options["name"]).stem
     return f"{name} with TF-IDF" if options.get("tfidf_weight") else str(name)
 

@@ -96,12 +96,7 @@ def measure_methods(name: str, results: str, *, kept: bool) -> bool:
     rows = run(study, results, kept=kept)
     data = study.space["data"].finite if "data" in study.space else (study.trial["data"],)
     methods = study.space["method"].finite or ()
-    order = [
-        (peers.data_name({"name": one} if isinstance(one, str) else one), method, seed)
-        for one in data or ()
-        for method in methods
-        for seed in study.seeds
-    ]
+    order = [(peers.data_name(one), method, seed) for one in data or () for method in methods for seed in study.seeds]
     peers.write(file, peers.joined(peers.read(file), map(peers.score, rows), order))
     return peers.tell_table(WHAT[name], peers.read(file), GOALS[name])
 

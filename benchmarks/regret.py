@@ -14,7 +14,7 @@ from statistics import fmean
 
 import pyarrow as pa
 
-from benchmarks.peers import score
+from benchmarks.peers import data_name, score
 from benchmarks.quality import load
 from core.errors import UserError
 from jobs.analysis.selection import CONSENSUS, OTHERS, PARTS, CriteriaReport, criteria_report
@@ -28,6 +28,8 @@ STUDIES = ("selection", "peers")
 def reports(name: str, results: str, *, kept: bool) -> dict[str, CriteriaReport]:
     """How the criteria choose on each data set of a study, by the name of the data set.
 
+    A data set with fewer configurations than another has trials that are not done: it is left out.
+
     Raises:
         UserError: the study's data cannot be used, or there are no results.
     """
@@ -35,12 +37,15 @@ def reports(name: str, results: str, *, kept: bool) -> dict[str, CriteriaReport]
     if not kept:
         running.run(study, results=results, workers=1)
     planned = {one.trial_key for one in planning.make(study).trials}
+    order = [data_name(one) for one in study.space["data"].finite or ()]
     table: pa.Table = read_results([str(Path(results, f"study={study.name}"))])
     rows: dict[str, list[int]] = {}
     for place, row in enumerate(table.to_pylist()):
         if row["trial_key"] in planned and row["status"] == "ok":
             rows.setdefault(score(row).data, []).append(place)
-    return {data: criteria_report(take(table, own))[0] for data, own in rows.items()}
+    found = {data: criteria_report(take(table, rows[data]))[0] for data in order if data in rows}
+    counts = {data: max(choice.n for choice in one.choices) for data, one in found.items()}
+    return {data: one for data, one in found.items() if counts[data] == max(counts.values())}
 
 
 def regret(report: CriteriaReport, criterion: str) -> float | None:
