@@ -17,6 +17,7 @@ from benchmarks.rows import tell
 from jobs.analysis.intervals import half_width, quantile
 
 OURS = "conclus"
+OTHERS = ("kmeans", "gmm", "ward", "spectral", "leiden", "umap-kmeans", "turtle")
 BELOW = -0.03
 """A data set on which `conclus` has less than this against the best of the others, in NMI, is counted as lost."""
 
@@ -117,15 +118,12 @@ def tell_table(what: str, scores: Sequence[Score], goals: Mapping[str, tuple[flo
         scores: of all methods, data sets and seeds.
         goals: the least NMI and ACC of `conclus` by data set.
     """
-    methods = [*dict.fromkeys(one.method for one in scores)]
     gaps: dict[str, Gap] = {}
     missed = False
     for data in dict.fromkeys(one.data for one in scores):
         own = [one for one in scores if one.data == data]
-        cells = {method: _cell([one for one in own if one.method == method]) for method in (OURS, *methods)}
-        found = gap(
-            _values(own, OURS), {one: _values(own, one) for one in methods if one != OURS and _values(own, one)}
-        )
+        cells = {method: _cell([one for one in own if one.method == method]) for method in (OURS, *OTHERS)}
+        found = gap(_values(own, OURS), {one: _values(own, one) for one in OTHERS if _values(own, one)})
         if found is not None:
             gaps[data] = found
         reached = _reached(own, goals[data]) if data in goals else ""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks import peers
+from benchmarks import peers, quality
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda one: np.ptp(one) > 1e-3)
 
@@ -53,6 +53,25 @@ def test_new_scores_take_the_place_of_known_ones_in_the_order_of_the_study():
     new = scores("a", ward=[0.5], gmm=[0.6])
     order = [("a", "gmm", 0), ("a", "ward", 0), ("a", "ward", 1), ("b", "ward", 0)]
     assert [one.nmi for one in peers.joined(known, new, order)] == [0.6, 0.5, 0.2]
+
+
+def test_every_method_and_every_goal_of_the_study_has_its_place_in_the_table(tmp_path, monkeypatch):
+    names = [
+        "mv_landuse21",
+        "mv_scene15",
+        "wiki_pairs",
+        "umist",
+        "pbmc68k_reduced",
+        "mouse_bladder",
+        "fashion_mnist_10k",
+    ]
+    names += [f"{one}_minilm" for one in ("mintrec_text", "tweet89", "meld_da", "banking77", "stackoverflow")]
+    for file in (*(f"{name}.npz" for name in names), "snips.parquet", "stackoverflow.parquet"):
+        (tmp_path / file).touch()
+    monkeypatch.setenv("CONCLUS_DATA", str(tmp_path))
+    study = quality.load("peers")
+    assert set(study.space["method"].finite) == {peers.OURS, *peers.OTHERS}
+    assert quality.GOALS["peers"].keys() <= {peers.data_name(one) for one in study.space["data"].finite}
 
 
 def table(capsys, found, goals):
