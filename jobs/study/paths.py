@@ -36,7 +36,7 @@ def located(kind: str, value: Any, folder: Path) -> Any:
         if kind == "datasets" and key == "path" and isinstance(value, str) and is_address(value):
             remote.checked(value)
         elif isinstance(value, str) and _names_file(kind, key, value):
-            mapping = {**mapping, key: real(folder / value)}
+            mapping = {**mapping, key: _placed(kind, key, value, folder)}
     return mapping
 
 
@@ -77,6 +77,13 @@ def real(path: str | Path) -> str:
         return os.path.realpath(path)
     except ValueError:  # It holds a NUL.
         return str(path)
+
+
+def _placed(kind: str, key: str, value: str, folder: Path) -> str:
+    """The path of an option; a data set that is not in the study's folder may be the name of one in CONCLUS_DATA."""
+    path = folder / value
+    found = named.find_named(value) if kind == "datasets" and key == "path" and not os.path.lexists(path) else None
+    return real(found or path)
 
 
 def _names_file(kind: str, key: str, value: str) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import measure, rows
-from benchmarks.quality import WHAT
+from benchmarks import measure, peers, rows
+from benchmarks.quality import FOLDER, GOALS, WHAT
 
 LINES = measure.PAGE.read_text(encoding="utf-8").splitlines()
 ROWS = [row for table in measure.tables(LINES) for row in table.rows.values()]
@@ -65,3 +65,16 @@ def test_a_benchmark_keeps_its_rows_where_it_is_told_to(tmp_path, monkeypatch, c
 def test_every_study_of_quality_is_on_the_page():
     for name, what in WHAT.items():
         assert any(row["script"] == f"`quality.py {name}`" and row["what"].startswith(what) for row in ROWS), name
+
+
+def test_the_table_of_methods_is_that_of_the_scores_of_each_seed(tmp_path, monkeypatch):
+    monkeypatch.setenv(rows.KEPT_IN, str(tmp_path / "rows"))
+    peers.tell_table(WHAT["peers"], peers.read(FOLDER / "peers.csv"), GOALS["peers"])
+    kept = [json.loads(line) for line in Path(tmp_path, "rows").read_text().splitlines()]
+    shown = [{key: row[key] for key in row if key not in {"script", *COMMON}} for row in ROWS if _is_of_peers(row)]
+    assert len(kept) > 10
+    assert sorted(shown, key=str) == sorted(kept, key=str)
+
+
+def _is_of_peers(row):
+    return row["script"] == "`quality.py peers`"

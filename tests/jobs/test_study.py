@@ -109,6 +109,19 @@ def test_a_name_is_looked_up_in_the_users_data_folder(write, tmp_path, monkeypat
     assert flat(study.load(write(), ["data.name=mine"]))["data.path"] == "mine.csv"
 
 
+def test_the_path_of_a_data_set_may_be_a_name_in_the_users_data_folder(write, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.csv").write_text("a,b\n1,2\n3,4\n")
+    monkeypatch.setenv("CONCLUS_DATA", str(tmp_path / "data"))
+    named = write(TEXT.replace("data: digits", "data: {name: pairs, path: mine}"))
+    assert study.load(named).trial["data"]["path"] == str(tmp_path / "data" / "mine.csv")
+    # A path, and a file beside the study, are what they say.
+    unknown = write(TEXT.replace("data: digits", "data: {name: pairs, path: data/mine}"), "other.yaml")
+    assert study.load(unknown).trial["data"]["path"] == str(unknown.parent / "data" / "mine")
+    (named.parent / "mine").write_text("a,b\n1,2\n3,4\n")
+    assert study.load(named).trial["data"]["path"] == str(named.parent / "mine")
+
+
 def test_every_study_that_is_shipped_is_good(root, monkeypatch, tmp_path):
     # The trials are listed without reading the documents; only the hash of their file is in a trial's key.
     (tmp_path / "20news-bydate_py3.pkz").write_bytes(b"documents")
