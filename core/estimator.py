@@ -55,8 +55,8 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         n_clusters: number of clusters; `auto` estimates it from X (see `core.evaluation.cluster_count`).
         method: name of a method that learns no topics, or path of your own file. Unpickling needs this file.
         method_options: options of the method by name; None for its defaults, here and below.
-        encoder: name or path of the encoder.
-        encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}` of `mlp`.
+        encoder: name or path of the encoder; `auto` chooses by whether samples are images.
+        encoder_options: options of the encoder, such as `{"widths": (512, 512, 256)}`.
         views: name or path of the family of views; `auto` chooses by whether samples are images.
         views_options: options of the views.
         epochs: how often training passes over all samples; there are `epochs * ceil(n_samples / batch_size)` steps.
@@ -97,7 +97,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         *,
         method: str = "conclus",
         method_options: Mapping[str, Any] | None = None,
-        encoder: str = "mlp",
+        encoder: str = "auto",
         encoder_options: Mapping[str, Any] | None = None,
         views: str = "auto",
         views_options: Mapping[str, Any] | None = None,

@@ -94,7 +94,7 @@ class TrialConfig:
     """
 
     data: Annotated[PlugIn, Kind("datasets")] = PlugIn(name="digits")  # noqa: RUF009 - frozen
-    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="mlp")  # noqa: RUF009 - frozen
+    encoder: Annotated[PlugIn, Kind("encoders")] = PlugIn(name="auto")  # noqa: RUF009 - frozen
     views: Annotated[PlugIn, Kind("views")] = PlugIn(name="auto")  # noqa: RUF009 - frozen
     method: Annotated[PlugIn, Kind("methods")] = PlugIn(name="conclus")  # noqa: RUF009 - frozen
     optimiser: Optimiser = Optimiser()

@@ -124,9 +124,8 @@ def fit(
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
-        signals = monitor(method, epoch, outputs) | method.step_guard.signals() | method.signals()
-        signals |= _loss_shares(method, losses, len(samples), config.batch_size) | method.view_signals(epoch)
-        signals |= found_signals(config, training, epoch)
+        signals = monitor(method, epoch, outputs) | _of_method(method, epoch) | found_signals(config, training, epoch)
+        signals |= _loss_shares(method, losses, len(samples), config.batch_size)
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(
@@ -168,6 +167,10 @@ def fit(
 
 def _found(losses: dict[str, float], scores: Scores | None) -> dict[str, float]:
     return losses | (scores.metrics | scores.health if scores else {})
+
+
+def _of_method(method: Method, epoch: int) -> dict[str, float]:
+    return method.step_guard.signals() | method.signals() | method.view_signals(epoch)
 
 
 def _loss_shares(method: Method, losses: dict[str, float], n: int, batch_size: int) -> dict[str, float]:

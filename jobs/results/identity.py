@@ -9,7 +9,7 @@ from core.config.trial import FILES
 from core.seal import canonical_json
 from jobs.results import records
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Part of every key: raised when the meaning of a configuration or the way of scoring changes. A new one needs a new
 minor version, a line in CHANGELOG.md and one in docs/compatibility.md."""
 ANALYZER = "data.analyzer"
