@@ -37,7 +37,7 @@ _AXES, _DIRECTIONS = 100, 50
 _SHRUNK = 0.5
 # How often directions are learned from the clusters.
 ROUNDS = 3
-# How much the directions' graph weighs, as a share of all scalings together.
+# How much a learned graph weighs, as a share of all scalings together.
 _LEARNED = 3 / 7
 
 
@@ -61,6 +61,11 @@ class SharedNeighbours:
             found: Any = sum(_shared(scaled) for scaled in _scalings(rows, ranks))
             return cls(found, _axes(ranks, _DIRECTIONS))
 
+    def joined(self, rows: Matrix) -> SharedNeighbours:
+        """The graph with that of the neighbours among other rows (m, numbers) of the samples, such as features."""
+        with one_thread():
+            return SharedNeighbours(self._with(_shared(rows)), self.places)
+
     def clusters(self, n_clusters: int, *, seed: int, rounds: int = ROUNDS) -> NDArray[np.int64]:
         """The clusters (m,) of the samples, from 0.
 
@@ -72,10 +77,13 @@ class SharedNeighbours:
         found = self._divided(self.graph, n_clusters, seed)
         for _ in range(rounds if n_clusters > 1 and found.max() + 1 < len(found) else 0):
             with one_thread():
-                learned = _shared(_discriminants(self.places, found))
-                scale = _LEARNED * self.graph.sum() / learned.sum()
-            found = self._divided(self.graph + scale * learned, n_clusters, seed)
+                joined = self._with(_shared(_discriminants(self.places, found)))
+            found = self._divided(joined, n_clusters, seed)
         return found
+
+    def _with(self, learned: Any) -> Any:
+        """The graph with a learned one."""
+        return (self.graph + _LEARNED * self.graph.sum() / learned.sum() * learned).tocsr()
 
     def _divided(self, weights: Any, n_clusters: int, seed: int) -> NDArray[np.int64]:
         return graph.united(self.places, graph.divided(weights, n_clusters, seed=seed), n_clusters)

@@ -5,8 +5,9 @@ unless training does better. Whether it does cannot be seen without labels, but 
 - Views of images, of texts or with words left out say what changes nothing about a sample, which the samples alone do
   not say. Then the clusters of the features are the answer, with two exceptions: there are too few samples for it
   (below 64 a cluster), or they contradict the input's neighbours (an agreement lower by more than .2).
-- Views that are made of the samples alone (neighbours, noise) add nothing, and the second stage starts from the
-  clusters of the input. Its result is the answer if it agrees with the input's neighbours at least as well.
+- Views that are made of the samples alone (neighbours, noise) add little, and the second stage starts from the clusters
+  of the input. In the end clusters are found again, in the neighbours of the input and of the features together. The
+  head is the answer if it agrees with the input's neighbours at least as well as these.
 
 Published boosting stages lose classes, and so accuracy. Here the second head starts from k-means, whose partition of
 CC's features is better than that of CC's own head. Every class keeps labels in proportion to its size and confidence.
@@ -170,6 +171,9 @@ class Method(ContrastiveClustering):
             outputs = self._set_head(outputs.features, self._kmeans(kmeans.unit_rows(outputs.features.numpy())))
         elif epoch < self.last_epoch and not (starts and not self._learns_from_views()):
             self._label(outputs)
+        if epoch == self.last_epoch and self.candidate is not None and not self.informed:
+            self.candidate.join(samples, outputs.features, seed=self.seed % 2**32)
+            self.candidate_agreement = self.candidate.agreement(samples)
         return self._better(outputs, samples)
 
     def signals(self) -> dict[str, float]:

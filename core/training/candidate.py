@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.data.source import Samples
+from core.evaluation import kmeans
 from core.evaluation.components import principal_axes
 from core.evaluation.label_free import subsample_rows
 from core.evaluation.shared_neighbours import SharedNeighbours
@@ -62,6 +63,13 @@ class Candidate(nn.Module):
         self.places.copy_(torch.cat([self._placed(samples[rows]) for rows in self._rows(samples).split(_CHUNK)]))
         if self.n_clusters > 1:
             found = self._of(samples).clusters(self.n_clusters, seed=seed)
+            self.clusters.copy_(torch.from_numpy(found))
+
+    def join(self, samples: Samples, features: Tensor, *, seed: int) -> None:
+        """Finds the clusters again, in the graph of the neighbours in the input and in the features (n, dim)."""
+        if self.n_clusters > 1:
+            rows = kmeans.unit_rows(features[self._rows(samples).cpu()].numpy())
+            found = self._of(samples).joined(rows).clusters(self.n_clusters, seed=seed)
             self.clusters.copy_(torch.from_numpy(found))
 
     def agreement(self, samples: Samples, labels: NDArray[np.int64] | None = None) -> float:
