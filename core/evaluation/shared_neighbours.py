@@ -31,6 +31,9 @@ from core.evaluation.nearest import nearest
 NEIGHBOURS = 15
 # The most samples that have all scalings; more have four of them.
 _ALL_SCALINGS = 5000
+# So few numbers have no angles and no directions that say more than they do, and these join rings and moons to others.
+# Chosen with labels in sight on scikit-learn's rings, moons and blobs.
+_FEW = 3
 # The most principal axes of a scaling, and of the samples in which directions are looked for.
 _AXES, _DIRECTIONS = 100, 50
 # The share of the covariances of axes that is left out: estimates of many of them from few samples are poor.
@@ -59,6 +62,7 @@ class SharedNeighbours:
         with one_thread():
             ranks = _normal_ranks(rows)
             found: Any = sum(_shared(scaled) for scaled in _scalings(rows, ranks))
+            found.sort_indices()  # Leiden does it in place, and the order decides how sums round.
             return cls(found, _axes(ranks, _DIRECTIONS))
 
     def joined(self, rows: Matrix) -> SharedNeighbours:
@@ -70,12 +74,13 @@ class SharedNeighbours:
         """The clusters (m,) of the samples, from 0.
 
         Args:
-            n_clusters: how many are wanted; there are fewer only where there are fewer different samples.
+            n_clusters: how many there are, at most m; equal samples may be in several.
             seed: of Leiden.
-            rounds: how often directions are learned from the clusters.
+            rounds: how often directions are learned from the clusters, if samples have more than 3 numbers.
         """
         found = self._divided(self.graph, n_clusters, seed)
-        for _ in range(rounds if n_clusters > 1 and found.max() + 1 < len(found) else 0):
+        learns = 1 < n_clusters < len(found) and self.places.shape[1] > _FEW
+        for _ in range(rounds if learns else 0):
             with one_thread():
                 joined = self._with(_shared(_discriminants(self.places, found)))
             found = self._divided(joined, n_clusters, seed)
@@ -94,11 +99,13 @@ class SharedNeighbours:
         Reference:
             Newman, "Mixing patterns in networks" (Physical Review E 2003), the coefficient of assortativity.
         """
-        degrees = np.asarray(self.graph.sum(axis=1)).ravel()
+        if labels.min() == labels.max():
+            return 0.0
+        degrees = self.graph.sum(axis=1, dtype=np.float64)
         ends = np.repeat(np.arange(len(labels)), np.diff(self.graph.indptr))
-        within = self.graph.data[labels[ends] == labels[self.graph.indices]].sum() / degrees.sum()
-        chance = float(np.square(np.bincount(labels, degrees) / degrees.sum()).sum())
-        return float((within - chance) / (1 - chance)) if chance < 1 else 0.0
+        inner = self.graph.data[labels[ends] == labels[self.graph.indices]].sum(dtype=np.float64)
+        chance = np.square(np.bincount(labels, degrees) / degrees.sum()).sum()
+        return float((inner / degrees.sum() - chance) / (1 - chance))
 
 
 def _scalings(rows: Matrix, ranks: Matrix) -> Iterator[Matrix]:
@@ -106,14 +113,18 @@ def _scalings(rows: Matrix, ranks: Matrix) -> Iterator[Matrix]:
     plain = _axes(rows, _AXES)
     # Each axis divided by the root of its deviation: between plain axes and axes of equal variance.
     halved = plain / np.sqrt(np.maximum(plain.std(axis=0), 1e-6 * (plain.std() or 1)))
-    yield _axes(unit_rows(rows), _AXES)
+    angles = rows.shape[1] > _FEW
+    if angles:
+        yield _axes(unit_rows(rows), _AXES)
     yield plain
-    yield unit_rows(_axes(ranks, _AXES))
+    if angles:
+        yield unit_rows(_axes(ranks, _AXES))
     yield halved
     if len(rows) <= _ALL_SCALINGS:
         yield _axes(ranks, _AXES)
         yield _axes(np.sign(rows) * np.sqrt(np.abs(rows)), _AXES)
-        yield unit_rows(_axes(rows, _DIRECTIONS))
+        if angles:
+            yield unit_rows(_axes(rows, _DIRECTIONS))
 
 
 def _normal_ranks(rows: Matrix) -> Matrix:
@@ -135,7 +146,8 @@ def _axes(rows: Matrix, most: int) -> Matrix:
     count = min(most, len(rows) - 1)
     solver = "covariance_eigh" if rows.shape[1] <= len(rows) else "full"
     analysis: Any = PCA(count, svd_solver=solver)
-    return analysis.fit_transform(centred).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # PCA divides by the variance, which may be none.
+        return analysis.fit_transform(centred).astype(np.float32)
 
 
 def _shared(rows: Matrix) -> Any:

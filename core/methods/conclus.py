@@ -35,7 +35,7 @@ from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, Positi
 from core.data.source import Samples
 from core.evaluation import kmeans, metrics
 from core.evaluation.assignment import centres_of
-from core.evaluation.clustering import evaluation_mode, mutual_information, predict
+from core.evaluation.clustering import CHUNK, evaluation_mode, mutual_information, predict
 from core.evaluation.outputs import Outputs
 from core.evaluation.spectral import unequal_clusters
 from core.methods._labelled import labelled
@@ -51,7 +51,6 @@ _STAGE = (
     *("best", "best_score", "start_score", "rollbacks", "kept", "unequal"),
     *("candidate_agreement", "head_agreement"),
 )
-_CHUNK = 1024
 
 # The most that clusters of equal size may raise the inertia. On features of Fashion-MNIST and digits they raise it by
 # 1 % to 6 %. With only half or a fifth of the samples of five digits it is 16 % to 23 %, and ACC falls by up to .10.
@@ -254,7 +253,7 @@ class Method(ContrastiveClustering):
         rows = kmeans.unit_rows(features.numpy())
         if self.candidate is None or self.informed:
             return self._set_head(features, self._kmeans(rows))
-        labels = torch.cat([self.candidate(part).argmax(dim=1) for part in samples.split(_CHUNK)])
+        labels = torch.cat([self.candidate(part).argmax(dim=1) for part in samples.split(CHUNK)])
         self.labels.copy_(labels)
         self.unequal = True
         found, none = labels.cpu().numpy(), np.zeros(self.n_clusters, np.float32)
@@ -286,7 +285,7 @@ class Method(ContrastiveClustering):
         if not bool(self.input_answers):
             return outputs
         with evaluation_mode(self):
-            found = torch.cat([self.candidate(part).cpu() for part in samples.split(_CHUNK)])
+            found = torch.cat([self.candidate(part).cpu() for part in samples.split(CHUNK)])
         return Outputs(outputs.features, found)
 
     def _kmeans(self, rows: kmeans.Matrix) -> kmeans.KMeansResult:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.data.source import Samples
 from core.evaluation import kmeans
+from core.evaluation.clustering import CHUNK
 from core.evaluation.components import principal_axes
 from core.evaluation.label_free import subsample_rows
 from core.evaluation.shared_neighbours import SharedNeighbours
@@ -22,7 +23,6 @@ MOST = 20_000
 _AXES, _GIVEN, _LONG = 100, 256, 1000
 # The nearest samples whose clusters a sample takes; one that is as good as at the same place decides alone.
 _VOTES, _SAME = 5, 1e-5
-_CHUNK = 1024
 
 
 class Candidate(nn.Module):
@@ -60,7 +60,7 @@ class Candidate(nn.Module):
         mean, axes = principal_axes(samples, _AXES)
         self.mean.copy_(mean)
         self.axes.copy_(axes)
-        self.places.copy_(torch.cat([self._placed(samples[rows]) for rows in self._rows(samples).split(_CHUNK)]))
+        self.places.copy_(torch.cat([self._placed(samples[rows]) for rows in self._rows(samples).split(CHUNK)]))
         if self.n_clusters > 1:
             found = self._of(samples).clusters(self.n_clusters, seed=seed)
             self.clusters.copy_(torch.from_numpy(found))
@@ -82,7 +82,7 @@ class Candidate(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """The probabilities (n, K) of samples (n, *sample_shape): that of the cluster; the others share the rest."""
-        return torch.cat([self._voted(part) for part in self._placed(samples).split(_CHUNK)])
+        return torch.cat([self._voted(part) for part in self._placed(samples).split(CHUNK)])
 
     def _voted(self, places: Tensor) -> Tensor:
         squares = self.places.square().sum(dim=1)
@@ -106,10 +106,9 @@ class Candidate(nn.Module):
 
     def _of(self, samples: Samples) -> SharedNeighbours:
         if self._graph is None:
-            rows = self._rows(samples)
-            given = torch.cat([samples[part].flatten(1).float().nan_to_num() for part in rows.split(_CHUNK)])
-            if given.shape[1] > _LONG:
+            given = (samples[rows].flatten(1).float().nan_to_num() for rows in self._rows(samples).split(CHUNK))
+            if len(self.mean) > _LONG:
                 mean, axes = principal_axes(samples, _GIVEN)
-                given = (given - mean) @ axes
-            self._graph = SharedNeighbours.of(given.cpu().numpy())
+                given = ((part - mean) @ axes for part in given)
+            self._graph = SharedNeighbours.of(torch.cat(list(given)).cpu().numpy())
         return self._graph

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from core.config import plugins
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
+from core.data.modalities import side_by_side
 from core.errors import UserError
 from core.training.method import first_argument
 
@@ -32,7 +35,7 @@ class TestEvery:
     def test_features_have_the_promised_shape_and_gradients_reach_all_parameters(self, name, shape):
         encoder = built(name, shape).train()
         samples = torch.rand(5, *shape)
-        if encoder.by_modality:
+        if name == "multiview":
             samples[0] = torch.nan  # what stands for a missing modality learns, too
         features = encoder(samples)
         assert features.shape == (5, encoder.dim)
@@ -186,3 +189,43 @@ def test_pooling_before_relu_is_pooling_after_it():
         found.append([features.detach(), *(parameter.grad.clone() for parameter in encoder.parameters())])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+AUTO = {
+    "convnet": [(1, 28, 28), (3, 16, 40)],
+    "mlp": [(6,), (1, 15, 40), (1, 8, 8), (5, 30)],
+}
+
+
+@pytest.mark.parametrize(("name", "shape"), [(name, shape) for name in AUTO for shape in AUTO[name]])
+def test_the_automatic_encoder_is_chosen_by_the_shape(name, shape):
+    chosen, named = built("auto", shape), built(name, shape)
+    assert type(chosen.chosen) is type(named)
+    assert (chosen.dim, chosen.notes) == (named.dim, named.notes)
+    samples = torch.rand(4, *shape)
+    assert torch.equal(chosen.eval()(samples), named.eval()(samples))
+
+
+def test_the_automatic_encoder_knows_of_missing_modalities():
+    parts = side_by_side({"sound": (4,), "picture": (1, 16, 16)})
+    torch.manual_seed(0)
+    chosen = plugins.load("encoders", "auto")(parts)
+    assert type(chosen.chosen) is plugins.load("encoders", "multiview")
+    samples = torch.rand(3, parts[-1].stop)
+    samples[0, :4] = torch.nan
+    assert torch.isfinite(chosen(samples)).all()
+
+
+def test_widths_of_the_automatic_encoder_are_those_of_vectors():
+    assert built("auto", (6,), widths=(8, 5)).dim == 5
+    assert built("auto", (1, 28, 28), widths=(8, 5)).dim == built("convnet", (1, 28, 28)).dim
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"widths": (0,)}, "each item a whole number at least 1 is needed"), ({"width": (8,)}, "did you mean 'widths'")],
+)
+def test_wrong_options_of_the_automatic_encoder_are_told_in_words(options, words):
+    mistakes = Mistakes()
+    read_trial({"encoder": {"name": "auto", **options}}, (), mistakes)
+    assert words in mistakes.found[0].text

@@ -356,3 +356,23 @@ def test_digits_are_told_apart():
     images, digits = load_digits(return_X_y=True)
     model = ContrastiveClustering(10, image_shape=(1, 8, 8), epochs=20, random_state=0).fit(images)
     assert adjusted_rand_score(digits, model.labels_) > 0.65
+
+
+FEW = np.random.default_rng(0).normal(size=(20, 4))
+
+
+@pytest.mark.parametrize(
+    ("samples", "k", "found"),
+    [
+        (FEW[:2], 1, 1),
+        (FEW[:2], 2, 2),
+        (FEW, 20, 20),
+        (np.repeat(FEW[:3], 10, axis=0), 6, 3),  # fewer different samples than clusters
+        (np.linspace(0, 1, 30)[:, None] ** 3, 3, 3),
+        (np.arange(40)[:, None] % 2, 2, 2),
+    ],
+)
+def test_the_default_takes_few_and_equal_samples(samples, k, found):
+    model = ContrastiveClustering(n_clusters=k, epochs=4, random_state=0).fit(samples)
+    assert len(np.unique(model.labels_)) == found
+    assert model.predict(samples).tolist() == model.labels_.tolist()

@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.training.export import SavedModel, blueprint, embed, rebuilt
 from core.training.fit import fit
 from core.training.method import Batch
-from core.views import auto, multiview, noise
+from core.views import auto, multiview, neighbours
 from core.views.multiview import Views
 
 torch.set_num_threads(1)
@@ -247,7 +247,7 @@ def test_the_sources_are_the_sample_and_its_neighbours():
 
 def test_auto_takes_them_for_several_modalities_and_shapes_for_one():
     assert isinstance(auto.Views(KINDS["two"]).chosen, Views)
-    assert isinstance(auto.Views(KINDS["one"]).chosen, noise.Views)
+    assert isinstance(auto.Views(KINDS["one"]).chosen, neighbours.Views)
 
 
 def dataset(kind="two", n=120, *, missing=True) -> Dataset:
