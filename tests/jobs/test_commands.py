@@ -15,6 +15,7 @@ WORDS = {"methods": "method", "encoders": "encoder", "views": "view", "datasets"
 @pytest.mark.parametrize("kind", WORDS)
 def test_methods_lists_every_plug_in_with_what_it_is(kind, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("CONCLUS_DATA", raising=False)
     code, out, _ = command("methods", kind)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == list(plugins.names(kind))
