@@ -6,13 +6,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from core.config import plugins
 from core.config.schema import PositiveInt
 from core.data.modalities import Modality
-from core.encoders import convnet, mlp, multiview
+from core.training.chosen import encoder_for
 from core.training.method import Encoder as Base
-
-# Smaller images are vectors to it, as they are in `core.views.auto`.
-_LEAST_SIDE = 16
+from core.training.method import first_argument
 
 
 class Encoder(Base):
@@ -30,12 +29,10 @@ class Encoder(Base):
         """
         super().__init__()
         first, *others = modalities
-        if others:
-            self.chosen: Base = multiview.Encoder(modalities)
-        elif len(first.shape) == 3 and min(first.shape[1:]) >= _LEAST_SIDE:
-            self.chosen = convnet.Encoder(first.shape)
-        else:
-            self.chosen = mlp.Encoder(first.shape, widths=widths)
+        name = encoder_for([one.shape for one in modalities]).name
+        encoder = plugins.load("encoders", name)
+        options = {"widths": widths} if name == "mlp" else {}
+        self.chosen: Base = encoder(first_argument(encoder, first.shape, modalities if others else ()), **options)
         self.dim, self.notes = self.chosen.dim, self.chosen.notes
 
     def forward(self, samples: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.evaluation.rules import DATED, EMPTY, OF_TOPIC_MODELS, RULES, Condition, Rule
+from core.evaluation.rules import DATED, EMPTY, NO_HELP, OF_TOPIC_MODELS, RULES, Condition, Rule
 from core.evaluation.trend import changes, stability, trend
 
 __all__ = ["OK", "RULES", "Course", "Derived", "Finding", "Rule", "judge", "judged_score", "summary", "warnings"]
@@ -33,8 +33,9 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
 
     - `EMPTY_CLUSTERS=n`: n clusters have no sample.
     - `COLLAPSED`: the assignment's marginal entropy is below half of its maximum.
-    - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of k-means of the input (labelled data only, and
-      not of topic models).
+    - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of clusters of the input, by k-means or those
+      that the method found before it trained (labelled data only, and not of topic models).
+    - `TRAINING_DID_NOT_HELP`: the clusters that were found before the training are the answer; no fault of it.
 
     Args:
         metrics: label-based scores by name; missing ones give no code.
@@ -46,9 +47,12 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
     if health.get("marginal_entropy", 1.0) < COLLAPSED:
         found.append("COLLAPSED")
     if "input_kmeans_nmi" in metrics and OF_TOPIC_MODELS not in health:
-        reached, start = metrics["nmi"], metrics["input_kmeans_nmi"]
+        reached = metrics["nmi"]
+        start = max(metrics["input_kmeans_nmi"], metrics.get("candidate_nmi", 0.0))
         if reached < start - MARGIN:
             found.append(f"BELOW_INPUT: nmi {reached:.3f} against {start:.3f}")
+    if health.get("training_helped", 1.0) < 0.5:
+        found.append(NO_HELP)
     return found
 
 

@@ -79,6 +79,17 @@ def kmeans(
     return KMeansResult(model.labels_.astype(np.int64), model.cluster_centers_, np.zeros(n_clusters, np.float32))
 
 
+def runs(features: Matrix, n_clusters: int, count: int, *, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The labels (n,) of so many runs of k-means on features (n, dim), each from one start of its own.
+
+    The centroids are those of the random sample on which `kmeans` tries its starts.
+    """
+    sample = _sampled(features, n_clusters, seed)
+    for run in range(count):
+        found = kmeans(sample, n_clusters, seed=(seed + run) % 2**32)
+        yield found.labels if sample is features else nearest(features, found.centroids)
+
+
 def balanced_kmeans(
     features: Matrix, n_clusters: int, *, seed: int, starts: int = 1, begin: KMeansResult | None = None
 ) -> KMeansResult:

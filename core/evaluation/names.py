@@ -13,9 +13,11 @@ from core.data.dataset import PARTS
 from core.errors import UserError
 
 _AGAINST_LABELS = ("acc", "oa", "nmi", "ari", "fmi", "pair_f1", "macro_f1", "balanced_acc", "kappa", "purity")
-AT_THE_END = ("ami", "kmeans_ami", "input_kmeans_acc", "input_kmeans_nmi")
-"""The scores of the last epoch only."""
-_LABELLED = (*_AGAINST_LABELS, *(f"kmeans_{name}" for name in _AGAINST_LABELS), *AT_THE_END)
+_OF_INPUT = ("input_kmeans_acc", "input_kmeans_nmi", "input_kmeans_acc_std", "input_kmeans_nmi_std")
+_OF_CANDIDATE = ("candidate_acc", "candidate_nmi")
+AT_THE_END = ("ami", "kmeans_ami", *_OF_INPUT, *_OF_CANDIDATE)
+"""The scores of the last epoch only. Those of a candidate are what a trial is compared with, and only some have one."""
+_LABELLED = (*_AGAINST_LABELS, *(f"kmeans_{name}" for name in _AGAINST_LABELS), "ami", "kmeans_ami", *_OF_INPUT)
 _OF_ASSIGNMENT = (
     *("cluster_size_min", "cluster_size_max", "clusters_empty", "imbalance_pred", "label_flips"),
     *("raw_silhouette", "knn_consistency", "silhouette", "feature_std", "label_free"),
@@ -76,7 +78,8 @@ SCALES = {
     **dict.fromkeys(("homogeneity", "completeness", "v_measure"), _SHARE),
     **dict.fromkeys(("ami", "kappa"), _CHANCE_CORRECTED),
     "ari": _ADJUSTED_RAND,
-    **dict.fromkeys(("input_kmeans_acc", "input_kmeans_nmi"), _SHARE),
+    **dict.fromkeys(("input_kmeans_acc", "input_kmeans_nmi", *_OF_CANDIDATE), _SHARE),
+    **dict.fromkeys(("input_kmeans_acc_std", "input_kmeans_nmi_std"), _NEITHER),
     **dict.fromkeys(("raw_silhouette", "silhouette"), _COSINE),
     **dict.fromkeys(("knn_consistency", "head_kmeans_nmi", "mutual_information", "confidence"), _SHARE),
     **dict.fromkeys(("label_free", "stability", "consensus"), _SHARE),

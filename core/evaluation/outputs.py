@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.data.source import Samples
 from core.evaluation.assignment import Assignment
 
 
@@ -27,6 +28,10 @@ class EvaluatedModel(Protocol):
 
     def outputs(self, samples: Tensor) -> Outputs:
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
+        ...
+
+    def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
+        """The clusters (n,) of all samples that it found in the input before it trained; None without such."""
         ...
 
     def eval(self) -> Any:

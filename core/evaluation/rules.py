@@ -16,6 +16,8 @@ EMPTY = "EMPTY_CLUSTERS"
 """The code whose label has the number of clusters."""
 DATED = "COLLAPSED"
 """The code whose label has the epoch."""
+NO_HELP = "TRAINING_DID_NOT_HELP"
+"""The code of a trial whose answer are the clusters that were found before the training."""
 OF_TOPIC_MODELS = "active_topics"
 """A signal that topic models alone have. There are often more topics than classes, and of very different sizes; and
 k-means of the input finds the classes of documents better than most topic models do, NMF too."""
@@ -82,6 +84,7 @@ class Rule:
             `ever`: anywhere.
         after: the share of the epochs before which it is not applied.
         unless: the name of a signal; the rule is not applied to a trial that has it. Empty for every trial.
+        notice: whether it says how the result came about, and is no fault of it.
         source: of the bound.
         why: what it means, as a sentence without its full stop.
         change: what to change, in the order in which to try it.
@@ -93,6 +96,7 @@ class Rule:
     when: Literal["now", "start", "ever"] = "now"
     after: float = 0.0
     unless: str = ""
+    notice: bool = False
     source: str
     why: str
     change: tuple[Change, ...]
@@ -104,8 +108,10 @@ class Rule:
 
     @property
     def at_the_end(self) -> bool:
-        """Whether it can be met in the last epoch alone, since each case needs a score that only this epoch has."""
-        return all(any(name in AT_THE_END for one in case for name in one.names) for case in self.cases)
+        """Whether it can be met in the last epoch alone: it says so, or its cases need scores of that epoch."""
+        return self.after >= 1 or all(
+            any(name in AT_THE_END for one in case for name in one.names) for case in self.cases
+        )
 
     def changes_for(self, keys: Collection[str]) -> tuple[Change, ...]:
         """What to change in a trial with these parameters: options of other methods and encoders are left out."""
@@ -125,6 +131,7 @@ _RATE = Change("optimiser.learning_rate", "lower")
 _ENTROPY = Change("method.entropy_weight", "raise")
 _LONGER = Change("epochs", "raise")
 _STRONGER, _WEAKER = Change("views", "strengthen"), Change("views", "weaken")
+_INFORMED = Change("views", "choose more informed")
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -270,11 +277,24 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         code="BELOW_INPUT",
-        cases=((Condition("nmi", "<", -0.02, plus="input_kmeans_nmi"),),),
+        cases=(
+            (Condition("nmi", "<", -0.02, plus="input_kmeans_nmi"),),
+            (Condition("nmi", "<", -0.02, plus="candidate_nmi"),),
+        ),
         unless=OF_TOPIC_MODELS,
         source="warnings of conclus 0.2",
-        why="The NMI is below that of k-means of the input: the training has lost what the input has",
+        why="The NMI is below that of clusters of the input, by k-means (the mean of five runs) or those that the "
+        "method found before it trained: the result has lost what the input has",
         change=(_LONGER, _WEAKER, _RATE, Change("encoder.base_dim", "raise")),
+    ),
+    Rule(
+        code=NO_HELP,
+        cases=((Condition("training_helped", "<", 0.5),),),
+        after=1.0,
+        notice=True,
+        source="definition",
+        why="The clusters of the input agree better with its neighbours than the trained ones, so they are the answer",
+        change=(_INFORMED, Change("encoder", "choose another"), Change("method", "set to leiden the")),
     ),
     Rule(
         code="TOPIC_COLLAPSE",
@@ -311,3 +331,6 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
 )
+
+NOTICES = frozenset(rule.code for rule in RULES if rule.notice)
+"""The codes that say how a result came about, and are no faults."""

@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +36,7 @@ from core.config.schema import Fraction, NonNegativeFloat, PositiveFloat, Positi
 from core.data.source import Samples
 from core.evaluation import kmeans, metrics
 from core.evaluation.assignment import centres_of
-from core.evaluation.clustering import CHUNK, evaluation_mode, mutual_information, predict
+from core.evaluation.clustering import evaluation_mode, mutual_information, predict
 from core.evaluation.outputs import Outputs
 from core.evaluation.spectral import unequal_clusters
 from core.methods._labelled import labelled
@@ -200,6 +201,10 @@ class Method(ContrastiveClustering):
             }
         return found
 
+    def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
+        """The clusters (n,) of the candidate; None without one."""
+        return None if self.candidate is None else _clusters(self.candidate, samples).argmax(dim=1).numpy()
+
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and the probabilities of the head that is in use, or of the input's clusters if they answer."""
         features = self.encoder(samples)
@@ -253,10 +258,10 @@ class Method(ContrastiveClustering):
         rows = kmeans.unit_rows(features.numpy())
         if self.candidate is None or self.informed:
             return self._set_head(features, self._kmeans(rows))
-        labels = torch.cat([self.candidate(part).argmax(dim=1) for part in samples.split(CHUNK)])
+        labels = _clusters(self.candidate, samples).argmax(dim=1)
         self.labels.copy_(labels)
         self.unequal = True
-        found, none = labels.cpu().numpy(), np.zeros(self.n_clusters, np.float32)
+        found, none = labels.numpy(), np.zeros(self.n_clusters, np.float32)
         centroids = np.nan_to_num(centres_of(rows, found, self.n_clusters))
         return self._set_head(features, kmeans.KMeansResult(found, centroids, none))
 
@@ -284,9 +289,7 @@ class Method(ContrastiveClustering):
         self.input_answers.fill_(self.head_agreement < self.candidate_agreement - lost)
         if not bool(self.input_answers):
             return outputs
-        with evaluation_mode(self):
-            found = torch.cat([self.candidate(part).cpu() for part in samples.split(CHUNK)])
-        return Outputs(outputs.features, found)
+        return Outputs(outputs.features, _clusters(self.candidate, samples))
 
     def _kmeans(self, rows: kmeans.Matrix) -> kmeans.KMeansResult:
         if self.marginal == "auto" and (found := unequal_clusters(rows, self.n_clusters, seed=self.seed)):
@@ -341,6 +344,12 @@ class Method(ContrastiveClustering):
         """Restores a state from a checkpoint."""
         super().load_state(state)
         vars(self).update(state["stage"])
+
+
+def _clusters(candidate: Candidate, samples: Samples) -> Tensor:
+    """The probabilities (n, K) that the candidate gives all samples, on the CPU."""
+    with torch.no_grad():
+        return torch.cat([candidate(part).cpu() for part in samples.split(_CHUNK)])
 
 
 def _probabilities(outputs: Outputs) -> Tensor:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.config.trial import Optimiser
@@ -190,6 +192,13 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def outputs(self, samples: Tensor) -> Outputs:
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
+
+    def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
+        """The clusters (n,) of all samples that it found in the input before it trained; None, the default, without.
+
+        Their scores are told beside the trial's, and `BELOW_INPUT` compares with them.
+        """
+        del samples
 
     def scoring(self, trial: ScoredTrial) -> Scoring:
         """The object that scores the epochs of a trial; by default it scores clusterings."""

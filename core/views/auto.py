@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from core.config import plugins
 from core.data.modalities import Modality
-from core.data.source import Samples
-from core.training.method import Batch
+from core.data.source import Samples, SampleSource
+from core.training.chosen import are_shares, views_for
+from core.training.method import Batch, first_argument
 from core.training.method import Views as Base
-from core.views import affine, image, multiview, neighbours, words
 
 
 class Views(Base):
@@ -27,16 +28,20 @@ class Views(Base):
     by_modality: ClassVar[bool] = True
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
-        self._choose(_family(modalities))
+        self._modalities = modalities
+        self._choose(documents=False)
 
     def prepare(self, samples: Samples) -> None:
         """Prepares the chosen family, which for documents is another: of their small weights noise leaves nothing."""
-        if words.are_shares(samples):
-            self._choose(words.Views(tuple(samples.shape[1:])))
+        if isinstance(samples, SampleSource) and are_shares(samples.stored):
+            self._choose(documents=True)
         self.chosen.prepare(samples)
 
-    def _choose(self, family: Base) -> None:
-        self.chosen, self.informed = family, family.informed
+    def _choose(self, *, documents: bool) -> None:
+        first, *others = self._modalities
+        family = plugins.load("views", views_for([one.shape for one in self._modalities], documents=documents).name)
+        self.chosen: Base = family(first_argument(family, first.shape, self._modalities if others else ()))
+        self.informed = self.chosen.informed
 
     def signals(self) -> dict[str, float]:
         """Those of the chosen family."""
@@ -53,13 +58,3 @@ class Views(Base):
     def strong(self, batch: Batch) -> Tensor:
         """The chosen family's strong view."""
         return self.chosen.strong(batch)
-
-
-def _family(modalities: tuple[Modality, ...]) -> Base:
-    first, *others = modalities
-    if others:
-        return multiview.Views(modalities)
-    shape = first.shape
-    if len(shape) != 3:
-        return neighbours.Views(shape)
-    return image.Views(shape) if min(shape[1:]) >= 16 else affine.Views(shape)

@@ -6,14 +6,11 @@ import torch
 from torch import Tensor
 
 from core.config.schema import Fraction
-from core.data.source import Samples, SampleSource
 from core.training.method import Batch
 from core.training.method import Views as Base
 
 # How often a weak and a strong view leave out words, in ordinary views.
 _WEAK, _STRONG = 0.5, 2.0
-# Of so many rows it shows whether their numbers are shares.
-_LOOKED_AT = 64
 
 
 class Views(Base):
@@ -52,11 +49,3 @@ class Views(Base):
         view = samples * (torch.empty_like(samples).uniform_(generator=batch.views) >= share)
         before, after = samples.sum(1, keepdim=True), view.sum(1, keepdim=True)
         return torch.where(after > 0, view * (before / after), samples)
-
-
-def are_shares(samples: Samples) -> bool:
-    """Whether samples are held sparse and their rows are not negative and sum to 1, as documents are."""
-    if not isinstance(samples, SampleSource) or not samples.stored.is_sparse:
-        return False
-    rows = samples[slice(0, _LOOKED_AT)]
-    return bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all())

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError, counted
+from core.evaluation.rules import NO_HELP
 from jobs.analysis.outcomes import lost, reason_code
 from jobs.results.names import PARAM
 
@@ -138,16 +139,21 @@ def course_notes(table: pa.Table) -> list[str]:
 
 
 def _warning_notes(table: pa.Table) -> list[str]:
-    """One sentence with the warnings of finished trials, counted by code."""
+    """Sentences with the warnings of finished trials, counted by code, and on those whose training did not help."""
     if "reason" not in table.column_names:
         return []
     rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
     reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
     codes = Counter(map(reason_code, reasons))
-    if not codes:
-        return []
+    unhelped = codes.pop(NO_HELP, 0)
     told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
-    return [f"Finished trials with a warning (column reason): {told}."]
+    said = [f"Finished trials with a warning (column reason): {told}."] if codes else []
+    if unhelped:
+        said.append(
+            f"In {counted(unhelped, 'trial')} training did not help: the clusters that were found in the input before "
+            f"it agree better with the input's neighbours than the trained ones, and are the result ({NO_HELP})."
+        )
+    return said
 
 
 def _continued_notes(table: pa.Table) -> list[str]:

@@ -22,6 +22,7 @@ from core.errors import UserError
 from core.evaluation import health
 from core.evaluation.assignment import Assignment
 from core.training import device, precision
+from core.training.chosen import chosen
 from core.training.data_cache import load_data
 from core.training.early_stopping import beats
 from core.training.fit import EpochRow, fit
@@ -109,10 +110,9 @@ class _Running:
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
         self.request = Request(self.folder, order.trial_key)
-        self.saving = 0.0
         self.devices: list[str] = []
         self.elsewhere = ""
-        self.seconds = 0.0
+        self.seconds = self.saving = 0.0
         self.stored = True
 
     def begin(self) -> TrainingState | None:
@@ -132,6 +132,8 @@ class _Running:
         """Trains to the last epoch and writes rows and checkpoints."""
         order, keep = self.order, self.order.save_state
         self.data = data = load_data(self.config, order.data_hash, order.device)
+        names = {f"chosen_{key}": choice.name for key, choice in chosen(self.config, data).items()}
+        self.attempt = replace(self.attempt, **names)
         self.judge = Judge(self.config.epochs, self.config.batch_size, data.part("train").n_samples)
         for row in fit(self.config, data, seed=order.seed, device=order.device, resume=resume, extendable=keep):
             if row.unended:
@@ -241,8 +243,7 @@ class _Running:
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
-        waiting = f"WAITING: for the exchange at epoch {row.epoch}"
-        self.attempt.reason = joined(self.attempt.reason, waiting)
+        self.attempt.reason = joined(self.attempt.reason, f"WAITING: for the exchange at epoch {row.epoch}")
         self._write()
         self.checkpoints.clear()
 
@@ -346,8 +347,7 @@ class _Running:
 
     def _resume(self) -> TrainingState | None:
         """The state of an earlier, interrupted attempt; None if it is from other code or cannot be read."""
-        found = self.checkpoints.newest(self._read)
-        trouble = self.checkpoints.trouble
+        found, trouble = self.checkpoints.newest(self._read), self.checkpoints.trouble
         if found is None:
             self.attempt.reason = trouble and f"RESTARTED: the checkpoint could not be read ({trouble})"
             return self._inherited() if self.order.inherit else self._continued()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.evaluation.health import Course, Finding, judge, judged_score, summary
+from core.evaluation.rules import NOTICES
 from jobs.analysis import apart
 from jobs.analysis.outcomes import HEALTH, reason_code
 from jobs.results.header import STATUSES
@@ -94,6 +95,11 @@ class Judged:
     def codes(self) -> tuple[str, ...]:
         """The codes of all findings, and of a failure, none twice."""
         return tuple(dict.fromkeys([*(one.code for one in self.findings), *([self.failure] if self.failure else [])]))
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The codes without those that are no fault of the trial."""
+        return tuple(code for code in self.codes if code not in NOTICES)
 
     @property
     def verdict(self) -> str:

@@ -17,6 +17,7 @@ from core.errors import UserError
 from core.evaluation.names import direction, undeclared
 from core.seal import canonical_json
 from core.training import data_cache
+from core.training.chosen import chosen
 from core.training.frozen import is_frozen
 from core.training.n_clusters import count_clusters, estimated
 from core.training.reported import reported
@@ -122,6 +123,7 @@ class _Sizes:
         self._counts: set[int] = set()
         self._estimated = ""
         self._batches: set[int] = set()
+        self._chosen: dict[str, None] = {}
 
     def add(self, config: TrialConfig, n_clusters: int, data: Dataset) -> None:
         """Notes a configuration whose trials on the data have so many clusters."""
@@ -131,10 +133,13 @@ class _Sizes:
             self._counts.add(n_clusters)
         if "batch_size" not in unused(config.method.name):
             self._batches.add(config.batch_size)
+        choices = chosen(config, data)
+        self._chosen |= {f"{key}: auto is {one.name}: {one.why}": None for key, one in choices.items()}
 
     def lines(self) -> Iterator[str]:
-        """A line for what is estimated, for what differs from the classes, and for batches that hold all samples."""
+        """Lines for what `auto` is, for what differs from the classes, and for batches that hold all samples."""
         name, classes = self._name, self._n_classes
+        yield from (f"{name}: {one}" for one in self._chosen)
         if self._estimated:
             known = "" if classes is None else f"; the labels name {classes} classes"
             yield f"{name}: n_clusters: auto is {self._estimated}{known}"

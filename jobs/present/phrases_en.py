@@ -9,7 +9,7 @@ PHRASES = {
     "why.data": " These were trained on {data} data sets, whose scores do not compare: name a trial with --trial, or a "
     "study with --study.",
     "reason": "Its row says: {reason}",
-    "reason.below": "nmi {nmi} against {input} of k-means of the input",
+    "reason.below": "nmi {nmi} against {input} of clusters of the input",
     "status.running": "running",
     "status.ok": "finished",
     "status.stopped": "stopped early",

@@ -281,7 +281,7 @@ def _checks(text: Text) -> Iterable[str]:
         "rising": None if len(page.scores) < 2 else page.is_near_best,
         "rises": None if rises is None or falls is None else rises > falls,
         "input": None if start is None or page.last is None else page.last > start + EQUAL,
-        "rules": not page.trial.codes if page.trial.is_known else None,
+        "rules": not page.trial.faults if page.trial.is_known else None,
     }
     is_measured = page.number("imbalance_true") is not None and page.number("imbalance_pred") is not None
     watched = {
@@ -306,7 +306,7 @@ def _item(text: Text, name: str, value: bool | None) -> str:
 def _summary(text: Text) -> Iterable[str]:
     page, say = text.page, text.say
     yield text.heading(2, "summary")
-    is_good = page.trial.is_known and not page.trial.codes
+    is_good = page.trial.is_known and not page.trial.faults
     yield text.heading(3, "summary.good") if is_good else text.heading(3, "summary.bad", codes=literal(_verdict(text)))
     lines = [say("summary.trend", trend=text.trend())]
     if page.best:

@@ -204,7 +204,7 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
     first = [place for place, one in enumerate(judged) if (one.study, one.config_key) == best and one.is_known][:1]
     unwell: dict[tuple[str, ...], int] = {}
     for place, one in enumerate(judged):
-        if one.codes and one.is_known and place not in first:
+        if one.faults and one.is_known and place not in first:
             unwell.setdefault(one.codes, place)
     places = [*first, *unwell.values()][:_COURSES]
     several = len({one.study for one in judged}) > 1

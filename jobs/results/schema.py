@@ -42,6 +42,8 @@ FIXED = pa.schema(
         pa.field("ray_trial_id", pa.string()),
         pa.field("device", pa.string()),
         pa.field("precision", pa.string()),
+        pa.field("chosen_encoder", pa.string()),
+        pa.field("chosen_views", pa.string()),
         pa.field("params_json", pa.string()),
         pa.field("protocol", pa.int32()),
         pa.field("plug_ins_json", pa.string()),
@@ -101,6 +103,8 @@ class Attempt:
         gpu: The share of a GPU that it held, from `resources.gpu`; 0 on the CPU.
         device: `cpu`, or the name of the GPU that trained it.
         precision: `f32` or `bf16`, as chosen by `auto`; empty if nothing was trained.
+        chosen_encoder: The encoder that `auto` came to; empty if the study names one, or nothing was trained.
+        chosen_views: The same of the views.
         params: The flattened configuration, dotted keys to scalars, None or lists.
         protocol: The protocol by which its key was made; 0 for an imported row, whose key comes from its values alone.
         plug_ins: The `name` and file `sha256` of each plug-in that is not part of conclus, by dotted key.
@@ -139,6 +143,8 @@ class Attempt:
     ray_trial_id: str = ""
     device: str = ""
     precision: str = ""
+    chosen_encoder: str = ""
+    chosen_views: str = ""
     params: dict[str, Any] = field(default_factory=dict[str, Any])
     protocol: int = PROTOCOL
     plug_ins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])

@@ -148,6 +148,7 @@ Code = Literal[
     "IMBALANCED",
     "TOO_EQUAL",
     "BELOW_INPUT",
+    "TRAINING_DID_NOT_HELP",
     "TOPIC_COLLAPSE",
     "DEAD_TOPICS",
     "CRITIC_WON",
@@ -160,7 +161,8 @@ class Health:
 
     Attributes:
         stop: codes; a trial in which one is found ends after this epoch as `stopped`, and does not start again while
-            the code is listed. `BELOW_INPUT` can be none of them: its score is known in the last epoch only.
+            the code is listed. `BELOW_INPUT` and `TRAINING_DID_NOT_HELP` can be none of them: they are known in the
+            last epoch only.
     """
 
     stop: tuple[Code, ...] = ()
@@ -228,7 +230,7 @@ def _of_health(health: Health, search: Search) -> Iterator[tuple[Place, str]]:
     ends = {rule.code: rule for rule in RULES if rule.at_the_end}
     for code in dict.fromkeys(health.stop):
         if code in ends:
-            late = ", ".join(name for name in ends[code].signals if name in AT_THE_END)
+            late = ", ".join(name for name in ends[code].signals if name in AT_THE_END) or "it"
             yield ("health", "stop"), f"{code} can end no trial early, as only the last epoch has {late}: leave it out"
 
 

@@ -127,6 +127,9 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.given = Outputs(torch.from_numpy(features), probabilities)
 
+    def input_clusters(self, _samples):
+        return None
+
     def outputs(self, _samples):
         return self.given
 

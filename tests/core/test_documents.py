@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from core.data.source import on_device
 from core.datasets import documents, file
 from core.datasets import text as text_data
 from core.errors import UserError
+from core.training.chosen import are_shares
 from core.views import words as words_views
 from tests.conftest import ROOT
 
@@ -545,8 +547,9 @@ def test_new_documents_become_rows_over_the_words_of_the_training(tmp_path):
 def test_views_of_documents_leave_out_words():
     counts = sparse.csr_matrix(np.random.default_rng(0).integers(0, 3, (64, 50)))
     samples = on_device(documents.simplex(counts, None), words_views.torch.device("cpu"))
-    assert words_views.are_shares(samples)
-    assert not words_views.are_shares(words_views.torch.rand(4, 3))
+    assert are_shares(samples.stored)
+    halves = samples.stored.scaling.factor / 2
+    assert not are_shares(replace(samples.stored, scaling=replace(samples.stored.scaling, factor=halves)))
     batch = type("Drawn", (), {"samples": samples[slice(0, 64)], "views": words_views.torch.Generator().manual_seed(0)})
     views = words_views.Views((50,), dropout=0.4)
     for view, share in ((views(batch), 0.4), (views.weak(batch), 1 - 0.6**0.5), (views.strong(batch), 0.64)):

@@ -21,6 +21,10 @@ WELL = {"clusters_empty": 0.0, "marginal_entropy": 0.95}
         (GOOD, WELL | {"marginal_entropy": 0.49}, ["COLLAPSED"]),
         (GOOD | {"nmi": 0.69}, WELL, []),
         (GOOD | {"nmi": 0.67}, WELL, ["BELOW_INPUT: nmi 0.670 against 0.700"]),
+        (GOOD | {"candidate_nmi": 0.83}, WELL, ["BELOW_INPUT: nmi 0.800 against 0.830"]),
+        (GOOD | {"candidate_nmi": 0.81}, WELL, []),
+        (GOOD, WELL | {"training_helped": 0.0}, ["TRAINING_DID_NOT_HELP"]),
+        (GOOD, WELL | {"training_helped": 1.0}, []),
         (GOOD | {"nmi": 0.1}, {"clusters_empty": 1.0, "marginal_entropy": 0.1}, ["EMPTY_CLUSTERS=1", "COLLAPSED"]),
     ],
 )

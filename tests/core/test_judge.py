@@ -3,7 +3,7 @@
 import pytest
 
 from core.evaluation.health import RULES, Course, judge, judged_score, summary
-from core.evaluation.rules import Condition
+from core.evaluation.rules import NOTICES, Condition
 
 
 def course(*, epochs=20, ended=True, **series):
@@ -76,6 +76,23 @@ def test_below_the_input():
     assert found.evidence == {"nmi": 0.5, "input_kmeans_nmi": 0.6}
     assert "nmi 0.5" in found.sentence
     assert judge(Course(series={"nmi": [(10, 0.585)], "input_kmeans_nmi": [(10, 0.6)]})) == ()
+
+
+def test_below_the_clusters_that_the_method_found_before_it_trained():
+    scores = {"nmi": [(10, 0.65)], "input_kmeans_nmi": [(10, 0.6)]}
+    assert judge(Course(series=scores)) == ()
+    (found,) = judge(Course(series=scores | {"candidate_nmi": [(10, 0.7)]}))
+    assert (found.label, found.evidence) == ("BELOW_INPUT", {"nmi": 0.65, "candidate_nmi": 0.7})
+
+
+def test_training_that_did_not_help_is_a_notice_on_the_last_epoch():
+    """In the epochs before, the clusters of the input answer for the time being only."""
+    helped = [(6, 0.0), (8, 0.0), (10, 1.0)]
+    assert judge(Course(series={"training_helped": helped})) == ()
+    assert judge(Course(series={"training_helped": helped[:2]}, epochs=10, ended=False)) == ()
+    (found,) = judge(Course(series={"training_helped": [(6, 1.0), (10, 0.0)]}, epochs=10))
+    assert (found.label, found.epoch) == ("TRAINING_DID_NOT_HELP", 10)
+    assert {found.code} == NOTICES
 
 
 def test_a_course_of_a_history():

@@ -1,6 +1,7 @@
 """What a data file means: samples without a label, columns that are no features, and axes with two readings."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -147,11 +148,12 @@ def test_scores_are_those_of_the_labelled_samples():
 
     def scores(known):
         outputs = Outputs(samples, head)
-        return evaluate(None, samples, known, n_clusters=3, seed=0, previous=None, last=True, outputs=outputs).metrics
+        method = SimpleNamespace(input_clusters=lambda _: np.where(wrong, (CLASSES + 1) % 3, CLASSES))
+        return evaluate(method, samples, known, n_clusters=3, seed=0, previous=None, last=True, outputs=outputs).metrics
 
     assert scores(CLASSES)["acc"] == pytest.approx(0.8)
     found = scores(labels)
-    for name in ("acc", "nmi", "ami", "kmeans_acc", "input_kmeans_acc"):
+    for name in ("acc", "nmi", "ami", "kmeans_acc", "input_kmeans_acc", "candidate_nmi", "candidate_acc"):
         assert found[name] == pytest.approx(1), name
     assert scores(np.full(N, -1)) == {}
 

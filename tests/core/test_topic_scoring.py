@@ -36,6 +36,9 @@ class Fixed:
     def topics(self):
         return self.weights
 
+    def input_clusters(self, _samples):
+        return None
+
     def outputs(self, samples):
         known = samples.to_dense().double() @ self.weights.T + 1e-9
         theta = (known / known.sum(dim=1, keepdim=True)).float()

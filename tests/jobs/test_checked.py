@@ -96,7 +96,20 @@ def test_plan_says_what_the_data_was_read_as_and_what_it_cost(folder):
 def test_numbers_that_do_not_go_with_the_data_are_told(folder, trial, told):
     sizes = trial if "batch" in trial else f"{trial}, batch_size: 20"
     write(folder, f"data: {{name: file, path: good.npz}}, method: cc, epochs: 1, {sizes}")
-    assert call(plan).stderr.splitlines()[1:-1] == told
+    assert call(plan).stderr.splitlines()[3:-1] == told
+
+
+def test_what_auto_is_for_the_data_is_told_with_the_reason(folder):
+    write(
+        folder, "data: {name: file, path: good.npz}, method: cc, epochs: 1", "space: {encoder: {grid: [auto, linear]}}"
+    )
+    encoder, views = call(plan).stderr.splitlines()[1:3]
+    assert encoder == "good: encoder: auto is mlp: the samples are vectors"
+    assert views == "good: views: auto is neighbours: the samples are vectors"
+    write(folder, "data: {name: file, path: good.npz}, views: noise, encoder: linear, epochs: 1")
+    assert "auto is" not in call(plan).stderr
+    write(folder, "data: {name: file, path: good.npz}, method: leiden")
+    assert "auto is" not in call(plan).stderr
 
 
 def test_the_estimated_number_is_told(folder):

@@ -98,15 +98,16 @@ def test_what_is_wrong_with_the_section_is_told(command, file, section, told):
         assert all(rule.code in err for rule in RULES)
 
 
-def test_a_code_that_only_the_last_epoch_can_have_is_refused(command, file):
+@pytest.mark.parametrize(("code", "late"), [("BELOW_INPUT", "input_kmeans_nmi"), ("TRAINING_DID_NOT_HELP", "it")])
+def test_a_code_that_only_the_last_epoch_can_have_is_refused(command, file, code, late):
     """It could end no trial early."""
-    assert [rule.code for rule in RULES if rule.at_the_end] == ["BELOW_INPUT"]
-    file.write_text(TEXT + "health: {stop: [DIVERGED, BELOW_INPUT]}\n")
-    code, _, err = command("plan", str(file))
-    assert code == 2
-    (line,) = [line for line in err.splitlines() if "BELOW_INPUT" in line]
-    assert "health.stop: BELOW_INPUT can end no trial early" in line
-    assert "only the last epoch has input_kmeans_nmi" in line
+    assert [rule.code for rule in RULES if rule.at_the_end] == ["BELOW_INPUT", "TRAINING_DID_NOT_HELP"]
+    file.write_text(TEXT + f"health: {{stop: [DIVERGED, {code}]}}\n")
+    left, _, err = command("plan", str(file))
+    assert left == 2
+    (line,) = [line for line in err.splitlines() if code in line]
+    assert f"health.stop: {code} can end no trial early" in line
+    assert f"only the last epoch has {late}" in line
 
 
 def test_the_codes_of_the_section_are_those_of_the_rules():

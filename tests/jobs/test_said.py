@@ -203,6 +203,11 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: board(TWO),
         ),
         (
+            "In 3 trials training did not help: the clusters that were found in the input before it agree better",
+            lambda: board(TWO, reason=lambda one: "TRAINING_DID_NOT_HELP" if one.seed == 1 else ""),
+            lambda: board(TWO, reason=lambda one: "COLLAPSED" if one.seed == 1 else ""),
+        ),
+        (
             "have no finite value of this metric: left out",
             lambda: board(
                 TWO, metrics=lambda one: one.metrics if one.trial_key != "d-0-0" else {"nmi": np.inf}

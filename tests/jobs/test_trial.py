@@ -106,6 +106,17 @@ def test_the_row_of_a_finished_trial(payload):
     assert not list(Path(order["results"]).rglob("*.pt"))
 
 
+def test_a_row_names_what_auto_came_to(payload):
+    order = payload("open", ["encoder.name=auto"])
+    run_trial(order, ignore)
+    found = row(order)
+    assert (found["param.encoder.name"], found["chosen_encoder"]) == ("auto", "mlp")
+    assert (found["param.views.name"], found["chosen_views"]) == ("auto", "neighbours")
+    order = payload("named", ["views=noise"])
+    run_trial(order, ignore)
+    assert (row(order)["chosen_encoder"], row(order)["chosen_views"]) == ("", "")
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(payload):
     straight = payload("straight")
     run_trial(straight, ignore)
