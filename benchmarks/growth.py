@@ -3,7 +3,9 @@
 Run: uv run python benchmarks/growth.py [FOLDER] [--rows N …] [--clusters K …] [--epochs E]. Generated vectors of 64
 numbers; the default method with the views `neighbours`, batches of 1,024. Each point runs in a process of its own, with
 one thread and an empty cache in FOLDER, and once more with the neighbours in the cache ("second start"). Exponents are
-slopes between neighbouring numbers of samples on logarithmic scales. "k-means" is all of core.evaluation.kmeans.
+slopes between neighbouring numbers of samples on logarithmic scales. "candidate" is the search for clusters of the
+input and the assignment of all samples to them, "k-means" all of core.evaluation.kmeans, "prediction" the outputs of
+all samples, "labels" the choice of the next epoch's labels, and "epochs" the steps and what is left.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ import numpy as np
 from benchmarks.rows import tell
 
 NUMBERS = 64
-PHASES = ("data", "neighbours", "k-means", "epochs", "evaluation")
+PHASES = ("data", "neighbours", "candidate", "k-means", "prediction", "labels", "epochs", "evaluation")
+
+
+def peak() -> float:
+    """The most memory that this process has had, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 class Phases:
@@ -38,6 +45,7 @@ class Phases:
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
+        self._said = ""
         self._since = time.process_time()
 
     def turn(self) -> None:
@@ -59,6 +67,9 @@ class Phases:
             finally:
                 self.turn()
                 self._open.pop()
+                if phase != self._said and self.spent[phase] > 1:
+                    self._said = phase
+                    print(f"{phase} {self.spent[phase]:.0f} CPU s, peak {peak():.2f} GB", file=sys.stderr, flush=True)
 
         return counted
 
@@ -70,7 +81,8 @@ def point(path: str, clusters: int, epochs: int) -> None:
     from core.config.schema import Mistakes
     from core.config.trial import read_trial
     from core.evaluation import clustering, kmeans, nearest, scoring
-    from core.training import data_cache, fit
+    from core.methods import conclus
+    from core.training import candidate, data_cache, fit
     from core.views import neighbours
 
     torch.set_num_threads(1)
@@ -78,6 +90,10 @@ def point(path: str, clusters: int, epochs: int) -> None:
     neighbours.nearest = phases.measured("neighbours", nearest.nearest)
     for name in ("kmeans", "balanced_kmeans", "inertia"):
         setattr(kmeans, name, phases.measured("k-means", getattr(kmeans, name)))
+    for name in ("find", "agreement", "forward"):
+        setattr(candidate.Candidate, name, phases.measured("candidate", getattr(candidate.Candidate, name)))
+    conclus.predict = clustering.predict = phases.measured("prediction", clustering.predict)
+    setattr(conclus.Method, "_label", phases.measured("labels", getattr(conclus.Method, "_label")))  # noqa: B009, B010
     scoring.evaluate = phases.measured("evaluation", clustering.evaluate)
     mistakes = Mistakes()
     trial = {
@@ -103,8 +119,7 @@ def point(path: str, clusters: int, epochs: int) -> None:
     rows = phases.measured("epochs", lambda: list(fit.fit(config, data, seed=0)))()
     told = rows[-1].metrics | rows[0].health
     scores = {name: told[name] for name in ("nmi", "neighbour_recall") if name in told}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"phases": phases.spent, "first step": first_step[0], "peak": peak, "scores": scores}))
+    print(json.dumps({"phases": phases.spent, "first step": first_step[0], "peak": peak(), "scores": scores}))
 
 
 def generated(folder: Path, rows: int, clusters: int) -> Path:

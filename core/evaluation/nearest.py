@@ -217,12 +217,7 @@ def _in_cells(points: _Points, count: int) -> Tensor:
     n, device = len(points.values), points.values.device
     centroids = _centroids(points).to(device)
     cells = len(centroids)
-    near = torch.cat(
-        [
-            _scored(block, centroids).topk(min(_LOOKED_INTO, cells), dim=1).indices
-            for block in points.values.split(_ROWS * 4)
-        ]
-    )
+    near = _best_cells(points.values, centroids, min(_LOOKED_INTO, cells))
     order = near[:, 0].argsort(stable=True)
     members = order.split(torch.bincount(near[:, 0], minlength=cells).tolist())
     asking = near.flatten().argsort(stable=True) // near.shape[1]
@@ -252,14 +247,24 @@ def _centroids(points: _Points) -> Tensor:
     sample = points.values[drawn.to(points.values.device)].cpu()
     centroids = sample[:cells].clone()
     for _ in range(_MOVES):
-        own = torch.cat([_scored(block, centroids).argmax(dim=1) for block in sample.split(_ROWS)])
+        own = _best_cells(sample, centroids, 1).squeeze(1)
         sums, sizes = torch.zeros_like(centroids).index_add_(0, own, sample), torch.bincount(own, minlength=cells)
         centroids = torch.where(sizes[:, None] > 0, sums / sizes.clamp_min(1)[:, None], centroids)
     return centroids
 
 
-def _scored(points: Tensor, centroids: Tensor) -> Tensor:
-    return points @ centroids.t() - centroids.square().sum(dim=1) / 2
+def _best_cells(points: Tensor, centroids: Tensor, count: int) -> Tensor:
+    """The cells with the nearest centroids for each point, nearest first, (n, count).
+
+    They are copied into one array: small ones that stay between the scores of each block would keep the allocator from
+    giving those back (4 GB for a million points).
+    """
+    half = centroids.square().sum(dim=1) / 2
+    found = torch.empty((len(points), count), dtype=torch.int64, device=points.device)
+    for start in range(0, len(points), _ROWS):
+        scores = points[start : start + _ROWS] @ centroids.t() - half
+        found[start : start + _ROWS] = scores.topk(count, dim=1).indices
+    return found
 
 
 def _parts(asked: Tensor, members: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -203,7 +203,7 @@ class Method(ContrastiveClustering):
 
     def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
         """The clusters (n,) of the candidate; None without one."""
-        return None if self.candidate is None else _clusters(self.candidate, samples).argmax(dim=1).numpy()
+        return None if self.candidate is None else self.candidate.of_all(samples).argmax(dim=1).cpu().numpy()
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and the probabilities of the head that is in use, or of the input's clusters if they answer."""
@@ -258,7 +258,7 @@ class Method(ContrastiveClustering):
         rows = kmeans.unit_rows(features.numpy())
         if self.candidate is None or self.informed:
             return self._set_head(features, self._kmeans(rows))
-        labels = _clusters(self.candidate, samples).argmax(dim=1)
+        labels = self.candidate.of_all(samples).argmax(dim=1).cpu()
         self.labels.copy_(labels)
         self.unequal = True
         found, none = labels.numpy(), np.zeros(self.n_clusters, np.float32)
@@ -289,7 +289,7 @@ class Method(ContrastiveClustering):
         self.input_answers.fill_(self.head_agreement < self.candidate_agreement - lost)
         if not bool(self.input_answers):
             return outputs
-        return Outputs(outputs.features, _clusters(self.candidate, samples))
+        return Outputs(outputs.features, self.candidate.of_all(samples).cpu())
 
     def _kmeans(self, rows: kmeans.Matrix) -> kmeans.KMeansResult:
         if self.marginal == "auto" and (found := unequal_clusters(rows, self.n_clusters, seed=self.seed)):
@@ -327,8 +327,8 @@ class Method(ContrastiveClustering):
         confidence, assigned = _probabilities(outputs).max(dim=1)
         labels = torch.full_like(self.labels, UNLABELLED)
         counts = torch.zeros(self.n_clusters)
-        for k in range(self.n_clusters):
-            members = (assigned == k).nonzero().squeeze(1)
+        sizes = torch.bincount(assigned, minlength=self.n_clusters).tolist()
+        for k, members in enumerate(assigned.argsort(stable=True).split(sizes)):
             if len(members):
                 count = max(1, int(confidence[members].mean() * len(members)))
                 labels[members[confidence[members].topk(count).indices]] = k
@@ -344,12 +344,6 @@ class Method(ContrastiveClustering):
         """Restores a state from a checkpoint."""
         super().load_state(state)
         vars(self).update(state["stage"])
-
-
-def _clusters(candidate: Candidate, samples: Samples) -> Tensor:
-    """The probabilities (n, K) that the candidate gives all samples, on the CPU."""
-    with torch.no_grad():
-        return torch.cat([candidate(part).cpu() for part in samples.split(_CHUNK)])
 
 
 def _probabilities(outputs: Outputs) -> Tensor:

@@ -124,8 +124,12 @@ def fit(
         if not losses:
             raise DivergedError(f"no step of epoch {epoch} had a finite loss")
         trained = time.perf_counter()
-        signals = monitor(method, epoch, outputs) | _of_method(method, epoch) | found_signals(config, training, epoch)
-        signals |= _loss_shares(method, losses, len(samples), config.batch_size)
+        signals = (
+            monitor(method, epoch, outputs)
+            | _of_method(method, epoch)
+            | found_signals(config, training, epoch)
+            | _loss_shares(method, losses, len(samples), config.batch_size)
+        )
         last, regular = epoch == config.epochs, epoch % config.evaluation.every == 0
         due, before = last or regular, scoring.state()
         take = partial(
@@ -161,6 +165,7 @@ def fit(
             last = True
             scoring.load_state(before)
             scores = scoring(method, due=True, last=True, outputs=outputs)
+        del outputs  # of a million samples they are a gigabyte, which the next ones need
         evaluated = time.perf_counter()
         yield EpochRow(epoch, losses, scores, last, trained - started, evaluated - trained, take, signals, unended)
 
