@@ -116,9 +116,9 @@ class Method(ContrastiveClustering):
             tolerance: how far the label-free score may fall below its best value before an epoch is undone.
             marginal: the cluster sizes to which the second stage's entropy term pulls: equal sizes (`uniform`), or the
                 sizes found by k-means (`learned`, for classes of unequal size). `uniform` starts with equal sizes if
-                this raises the inertia of k-means by a tenth at most. `auto` starts from the clusters and the sizes of
-                spectral clustering of the features if they are very unequal; else it is `uniform`. Before that, in the
-                warm-up, it leaves the entropy term out.
+                this raises the inertia of k-means by a tenth at most, and else is `learned`. `auto` starts from the
+                clusters and the sizes of spectral clustering of the features if they are very unequal; else it is
+                `uniform`. Before that, in the warm-up, it leaves the entropy term out.
             candidate: `auto` finds clusters of the input first, which may start the second stage (then it pulls to
                 their sizes) or be the answer; `none` trains without them.
         """
@@ -299,7 +299,10 @@ class Method(ContrastiveClustering):
         if self.marginal == "learned":
             return free
         equal = kmeans.balanced_kmeans(rows, self.n_clusters, seed=self.seed, starts=10)
-        return equal if kmeans.inertia(rows, equal) <= (1 + _MOST_INERTIA) * kmeans.inertia(rows, free) else free
+        if kmeans.inertia(rows, equal) <= (1 + _MOST_INERTIA) * kmeans.inertia(rows, free):
+            return equal
+        self.unequal = True  # else the entropy term would draw these clusters to the sizes that were just refused
+        return free
 
     def _keep(self, outputs: Outputs) -> bool:
         """Keeps the epoch, or restores the best state so far; True if the epoch was kept."""
@@ -341,7 +344,10 @@ class Method(ContrastiveClustering):
         return super().state() | {"stage": {name: getattr(self, name) for name in _STAGE}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restores a state from a checkpoint."""
+        """Restores a state from a checkpoint; one of an earlier version has no clusters of the input."""
+        if "input_answers" not in state["modules"]:
+            self.candidate = None
+            state = {**state, "modules": state["modules"] | {"input_answers": self.input_answers}}
         super().load_state(state)
         vars(self).update(state["stage"])
 

@@ -73,7 +73,9 @@ def test_the_second_head_assigns_as_k_means_of_the_features_does(rows, marginal,
     features = kmeans.unit_rows(outputs.features.numpy())
     expected = find(features, k, seed=method.seed, starts=10)
     assert np.array_equal(outputs.probabilities.argmax(dim=1).numpy(), expected.labels)
-    other = kmeans.kmeans if find is kmeans.balanced_kmeans else kmeans.balanced_kmeans
+    free = find is kmeans.kmeans
+    assert torch.allclose(method.prior, torch.bincount(torch.from_numpy(expected.labels)) / len(rows)) == free
+    other = kmeans.balanced_kmeans if free else kmeans.kmeans
     assert not np.array_equal(other(features, k, seed=method.seed, starts=10).labels, expected.labels)
 
 
