@@ -1,8 +1,8 @@
 """The nearest neighbours of rows: exact up to 50,000 rows, in cells above; found once for the trials of a machine.
 
 Cells: rows are compared with those of the few cells of a k-means whose centroids are nearest to them. On one thread
-16 cells of about 512 rows took 140 s for a million rows of 64 numbers, and faiss's IVF about as long (twice as fast in
-64 dimensions, half as fast in 384 and more), so no other library is needed.
+16 cells of about 512 rows took 15 s for 100,000 rows of 64 numbers. faiss's IVF was twice as fast in 64 dimensions and
+half as fast in 384 and more, so no other library is needed.
 
 Reference: Jégou, Douze and Schmid, "Product quantization for nearest neighbor search" (TPAMI 2011), for cells.
 """
@@ -61,7 +61,12 @@ class Neighbours:
 
 
 def nearest(
-    rows: Tensor | NDArray[np.float32], count: int, *, metric: Metric = "cosine", search: Search = "auto"
+    rows: Tensor | NDArray[np.float32],
+    count: int,
+    *,
+    metric: Metric = "cosine",
+    search: Search = "auto",
+    shared: bool = True,
 ) -> Neighbours:
     """The `count` nearest other rows of each row, nearest first; rows that are as near come in the order of numbers.
 
@@ -75,13 +80,14 @@ def nearest(
         metric: cosine (a zero row is as far from all) or Euclidean distance.
         search: `exact`, in time that grows with the square of n; `cells`, with the recall that the result tells; or
             `auto`: exact up to 50,000 rows.
+        shared: False for rows that no other trial has, such as features: what is found is not kept.
     """
     given = torch.as_tensor(rows).flatten(1).float()
     n, numbers = given.shape
     count = min(count, n - 1)
     if search == "auto":
         search = "exact" if n <= MOST_EXACT else "cells"
-    if n * n * numbers <= _QUICK or count < 1:
+    if not shared or n * n * numbers <= _QUICK or count < 1:
         return _found(given, count, metric, search)
     whole = _shared(given, min(-(-count // _KEPT) * _KEPT, n - 1), metric, search)
     return Neighbours(whole.rows[:, :count], whole.recall)

@@ -68,7 +68,7 @@ class SharedNeighbours:
     def joined(self, rows: Matrix) -> SharedNeighbours:
         """The graph with that of the neighbours among other rows (m, numbers) of the samples, such as features."""
         with one_thread():
-            return SharedNeighbours(self._with(_shared(rows)), self.places)
+            return SharedNeighbours(self._with(_shared(rows, learned=True)), self.places)
 
     def clusters(self, n_clusters: int, *, seed: int, rounds: int = ROUNDS) -> NDArray[np.int64]:
         """The clusters (m,) of the samples, from 0.
@@ -82,7 +82,7 @@ class SharedNeighbours:
         learns = 1 < n_clusters < len(found) and self.places.shape[1] > _FEW
         for _ in range(rounds if learns else 0):
             with one_thread():
-                joined = self._with(_shared(_discriminants(self.places, found)))
+                joined = self._with(_shared(_discriminants(self.places, found), learned=True))
             found = self._divided(joined, n_clusters, seed)
         return found
 
@@ -150,14 +150,15 @@ def _axes(rows: Matrix, most: int) -> Matrix:
         return analysis.fit_transform(centred).astype(np.float32)
 
 
-def _shared(rows: Matrix) -> Any:
+def _shared(rows: Matrix, *, learned: bool = False) -> Any:
     """The graph of nearest neighbours of rows (m, numbers), (m, m); an edge weighs the share of common neighbours.
 
-    The share is that of all neighbours of its two ends, who count among their own.
+    The share is that of all neighbours of its two ends, who count among their own. The neighbours in rows that were not
+    learned are those of all trials of a machine.
     """
     from scipy.sparse import csr_array, eye_array
 
-    neighbours = nearest(rows, NEIGHBOURS, metric="euclidean").rows
+    neighbours = nearest(rows, NEIGHBOURS, metric="euclidean", shared=not learned).rows
     m, each = neighbours.shape
     one_way = csr_array(
         (np.ones(m * each, np.float32), neighbours.ravel(), np.arange(0, m * each + 1, each)), shape=(m, m)

@@ -99,9 +99,15 @@ class Candidate(nn.Module):
         memory.
         """
         if self._voters is None:
+            # Filled in place: small arrays between the large ones of each part would keep the allocator from giving
+            # those back, twenty megabytes each.
+            shape, device = (len(samples), min(_VOTES, len(self.places))), self.places.device
+            weights, rows = torch.empty(shape, device=device), torch.empty(shape, dtype=torch.int32, device=device)
             with torch.no_grad():
-                found = [self._nearest(part) for part in samples.split(_CHUNK)]
-            self._voters = torch.cat([one[0] for one in found]), torch.cat([one[1].int() for one in found])
+                for start in range(0, len(samples), _CHUNK):
+                    part = slice(start, start + _CHUNK)
+                    weights[part], rows[part] = self._nearest(samples[part])
+            self._voters = weights, rows
         return self._probabilities(*self._voters)
 
     def _nearest(self, samples: Tensor) -> tuple[Tensor, Tensor]:

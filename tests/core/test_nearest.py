@@ -13,6 +13,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from core.data import prepared
 from core.evaluation import nearest
+from core.evaluation.shared_neighbours import ROUNDS
+from core.training.candidate import Candidate
 from core.views.neighbours import Views
 
 
@@ -150,6 +152,24 @@ def test_a_damaged_entry_is_made_anew(monkeypatch, digested):
     assert len(made) == 2
 
 
+def test_other_trials_share_the_neighbours_in_the_input_and_none_in_what_was_learned(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found, made = nearest._found, list[int]()
+    monkeypatch.setattr(nearest, "_found", lambda *given: made.append(len(given[0])) or found(*given))
+    monkeypatch.setattr(nearest, "_QUICK", 0)
+    points, counts = groups(400), list[int]()
+    for seed in range(2):
+        candidate = Candidate(len(points), points.shape[1:], 5)
+        candidate.find(torch.from_numpy(points), seed=seed)
+        counts.append(len(made))
+        made.clear()
+        candidate.join(torch.from_numpy(points), torch.from_numpy(groups(400, 3)), seed=seed)
+        assert len(made) == 1 + ROUNDS
+        made.clear()
+    assert counts == [7 + ROUNDS, ROUNDS]
+    assert len(list(prepared.entries_folder().glob("*/samples.npy"))) == 7
+
+
 def test_a_cache_that_cannot_be_written_costs_the_sharing_only(monkeypatch, tmp_path):
     made = kept(monkeypatch)
     nearest._warn_once.cache_clear()
@@ -190,6 +210,7 @@ from core.training.fit import fit
 draw = np.random.default_rng(0)
 data = Dataset("blobs", draw.normal(size=(3000, 8)).astype(np.float32), None, (), "blobs")
 trial = {"views": {"name": "neighbours"}, "n_clusters": 3, "epochs": 1, "encoder": {"name": "mlp", "widths": [8]}}
+trial["method"] = "cc"
 list(fit(read_trial(trial, (), Mistakes()), data, seed=int(sys.argv[1])))
 """
 
