@@ -128,7 +128,8 @@ class Candidate(nn.Module):
         for start in range(0, len(rows), _COUNTED):
             part = slice(start, start + _COUNTED)
             votes = torch.zeros_like(found[part]).scatter_add_(1, self.clusters[rows[part]], weights[part])
-            most = (votes / weights[part].sum(dim=1, keepdim=True)).max(dim=1, keepdim=True)
+            shares = votes / weights[part].sum(dim=1, keepdim=True)
+            most = shares.clamp_max(1).max(dim=1, keepdim=True)  # sums of equal weights may round above 1
             rest = (1 - most.values) / max(self.n_clusters - 1, 1)
             found[part] = rest.expand_as(votes).scatter(1, most.indices, most.values)
         return found
