@@ -90,7 +90,7 @@ def point(path: str, clusters: int, epochs: int) -> None:
     neighbours.nearest = phases.measured("neighbours", nearest.nearest)
     for name in ("kmeans", "balanced_kmeans", "inertia"):
         setattr(kmeans, name, phases.measured("k-means", getattr(kmeans, name)))
-    for name in ("find", "agreement", "forward"):
+    for name in ("find", "join", "agreement", "forward", "of_all"):
         setattr(candidate.Candidate, name, phases.measured("candidate", getattr(candidate.Candidate, name)))
     conclus.predict = clustering.predict = phases.measured("prediction", clustering.predict)
     setattr(conclus.Method, "_label", phases.measured("labels", getattr(conclus.Method, "_label")))  # noqa: B009, B010
