@@ -262,6 +262,8 @@ def _clusters(
     names = {(study, *keys) for study, folder in folders.items() for keys in assignments.stored(folder)}
     if not names:
         return _NO_CLUSTERS
+    if metric == selection.CONSENSUS:
+        table = selection.with_consensus(table)
     column = metric_column(table.column_names, metric)
     wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
     parts = data_sets.split(table.filter(table[column].is_valid()))

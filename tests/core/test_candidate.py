@@ -122,3 +122,11 @@ def test_few_and_equal_samples(n, k, columns, different):
     if different >= n:
         assert len(p.argmax(dim=1).unique()) == k
     assert np.isfinite(one.agreement(rows))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_probabilities_never_pass_one_by_rounding(k):
+    rows, _ = blobs(n=3000, columns=2, k=5)
+    p = made(rows, k)(rows)
+    assert float(p.min()) >= 0
+    assert float(p.max()) <= 1
