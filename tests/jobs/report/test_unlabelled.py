@@ -18,7 +18,7 @@ def test_the_page_of_a_study_without_labels_shows_clusters_of_the_first_by_conse
     )
     results = tmp_path / "results"
     runner.run(studies.load(tmp_path / "study.yaml"), results=str(results), workers=1)
-    code, said, told = command("report", results, "--out", tmp_path / "page.html")
+    code, _, told = command("report", results, "--out", tmp_path / "page.html")
     assert (code, told) == (0, ""), told
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "consensus" in page
