@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("cluster", "jobs", "core", "losses")

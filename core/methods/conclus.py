@@ -78,6 +78,7 @@ class Method(ContrastiveClustering):
         "warmup",
         "sharpness",
         "marginal",
+        "candidate",
     )
     scores = "head"
     least_batch = 2

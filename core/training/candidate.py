@@ -159,7 +159,7 @@ def _smallest(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
     The smallest lie in the groups with the smallest minima. Among these alone, topk takes a third of the time.
     """
     n, m = distances.shape
-    if m < MOST:
+    if m < 100 * _GROUP or m % _GROUP:
         found = distances.topk(count, dim=1, largest=False)
         return found.values, found.indices
     grouped = distances.view(n, m // _GROUP, _GROUP)

@@ -22,40 +22,40 @@ _LOOKED_AT = 64
 _VECTORS = "the samples are vectors"
 
 
-class Choice(NamedTuple):
+class Automatic(NamedTuple):
     """The name of a family of views or of an encoder, and the reason as words."""
 
     name: str
     why: str
 
 
-def views_for(shapes: Sequence[tuple[int, ...]], *, documents: bool = False) -> Choice:
+def views_for(shapes: Sequence[tuple[int, ...]], *, documents: bool = False) -> Automatic:
     """The family of views for samples whose modalities have these shapes, at least one.
 
     (channels, height, width) is an image. `documents` says that the samples are shares of words, see `are_shares`.
     """
     if len(shapes) > 1:
-        return Choice("multiview", f"the samples have {len(shapes)} views")
+        return Automatic("multiview", f"the samples have {len(shapes)} views")
     if documents:
-        return Choice("words", "the samples are documents, as shares of words")
+        return Automatic("words", "the samples are documents, as shares of words")
     shape = shapes[0]
     if not _is_image(shape):
-        return Choice("neighbours", _VECTORS)
+        return Automatic("neighbours", _VECTORS)
     if _is_large(shape):
-        return Choice("image", _images(shape))
-    return Choice("affine", f"{_images(shape)}, too small for crops")
+        return Automatic("image", _images(shape))
+    return Automatic("affine", f"{_images(shape)}, too small for crops")
 
 
-def encoder_for(shapes: Sequence[tuple[int, ...]]) -> Choice:
+def encoder_for(shapes: Sequence[tuple[int, ...]]) -> Automatic:
     """The encoder for samples whose modalities have these shapes, at least one."""
     if len(shapes) > 1:
-        return Choice("multiview", f"the samples have {len(shapes)} views")
+        return Automatic("multiview", f"the samples have {len(shapes)} views")
     shape = shapes[0]
     if not _is_image(shape):
-        return Choice("mlp", _VECTORS)
+        return Automatic("mlp", _VECTORS)
     if _is_large(shape):
-        return Choice("convnet", _images(shape))
-    return Choice("mlp", f"{_images(shape)} are as small as vectors")
+        return Automatic("convnet", _images(shape))
+    return Automatic("mlp", f"{_images(shape)} are as small as vectors")
 
 
 def are_shares(samples: Stored) -> bool:
@@ -66,14 +66,14 @@ def are_shares(samples: Stored) -> bool:
     return bool((rows >= 0).all() and (abs(rows.sum(axis=1) - 1) < 1e-3).all())
 
 
-def chosen(config: TrialConfig, data: Dataset) -> dict[str, Choice]:
+def chosen(config: TrialConfig, data: Dataset) -> dict[str, Automatic]:
     """What `auto` is in a trial on a data set, by the parameter; empty where nothing is left to it.
 
     Args:
         config: of the trial.
         data: its data set, with samples as they are or, of a frozen encoder, with its vectors.
     """
-    found: dict[str, Choice] = {}
+    found: dict[str, Automatic] = {}
     idle = unused(config.method.name)
     shapes = [one.shape for one in data.modalities] or [data.sample_shape]
     if config.encoder.name == AUTO and "encoder" not in idle:
@@ -83,7 +83,7 @@ def chosen(config: TrialConfig, data: Dataset) -> dict[str, Choice]:
     if config.views.name == AUTO and "views" not in idle and clusters:
         samples = data.part("train").samples
         documents = isinstance(samples, Stored) and are_shares(samples)
-        of_encoder = Choice(views_for([(1,)]).name, f"the vectors of {config.encoder.name} are no images")
+        of_encoder = Automatic(views_for([(1,)]).name, f"the vectors of {config.encoder.name} are no images")
         found["views"] = of_encoder if is_frozen(config) else views_for(shapes, documents=documents)
     return found
 

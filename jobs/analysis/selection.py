@@ -251,6 +251,8 @@ class Probes:
 
     def with_stability(self, table: pa.Table) -> pa.Table:
         """The rows with `health.stability`, which `with_consensus` uses in place of `probe_labels`; forgets these."""
+        if not self._of:  # as of an import: no signal is made up for it
+            return table
         values = _stability(table, [self._of.get(key, np.empty(0, np.uint8)) for key in _attempts(table)])
         self._of.clear()
         return table.append_column(f"health.{STABILITY}", _column(values))

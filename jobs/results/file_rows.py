@@ -32,7 +32,7 @@ class FileRows:
     note: str
 
 
-class Choice:
+class Columns:
     """Chooses which columns of a file to read; computed once per set of columns, not once per file."""
 
     def __init__(self, columns: Sequence[str] | None, names: Sequence[str], *, history: bool) -> None:
@@ -57,7 +57,7 @@ class Choice:
         return self._patterns is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._patterns)
 
 
-def read_file(path: File, study: str, choice: Choice) -> FileRows | str:
+def read_file(path: File, study: str, choice: Columns) -> FileRows | str:
     """The file's rows, or a sentence on why it is skipped; a file in a study's folder must have a header."""
     try:
         content, header = peek.checked(path)
@@ -75,7 +75,7 @@ def read_file(path: File, study: str, choice: Choice) -> FileRows | str:
         return f"{path} is skipped: it is torn, not Parquet or not readable ({str(error).splitlines()[0]})."
 
 
-def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None, choice: Choice) -> FileRows | str:
+def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None, choice: Columns) -> FileRows | str:
     """The rows, with a column for their study if only the folder or the header names it."""
     inside = tuple(file.schema_arrow.names)
     known = study or (header.study if header else "")

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.results import peek, storage
-from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Choice, FileRows, read_file
+from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Columns, FileRows, read_file
 from jobs.results.header import FINISHED, preference
 from jobs.results.identity import PROTOCOL
 from jobs.results.layout import PART, is_rows, misnamed_folders, row_files, study_folders, study_name
@@ -105,7 +105,7 @@ def load(
         UserError: As in `read_results`.
     """
     condition = Where(where) if where else None
-    choice = Choice(columns, condition.names if condition else [], history=history)
+    choice = Columns(columns, condition.names if condition else [], history=history)
     paths = [paths] if isinstance(paths, str | Path | Remote) else paths
     reading = _Reading(choice, lighten)
     _read_all(paths, studies, reading)
@@ -151,7 +151,7 @@ def read_files(paths: Sequence[File], study: str) -> Loaded:
     Raises:
         FileNotFoundError: One of the files is gone.
     """
-    reading = _Reading(Choice(None, [], history=True))
+    reading = _Reading(Columns(None, [], history=True))
     if not reading.add([(path, study) for path in paths]):
         raise FileNotFoundError(paths[0])
     return Loaded(reading.rows(), reading.skipped, reading.columns, reading.notes)
@@ -160,7 +160,7 @@ def read_files(paths: Sequence[File], study: str) -> Loaded:
 class _Reading:
     """Reads files a few at a time: as a table of its own, the one row of a file takes many times its bytes."""
 
-    def __init__(self, choice: Choice, lighten: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+    def __init__(self, choice: Columns, lighten: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
         self._choice, self._lighten = choice, lighten
         self._known: set[str] = set()
         self._tables: list[pa.Table] = []
@@ -238,7 +238,7 @@ def _read_all(paths: Sequence[str | Place], studies: Collection[str], reading: _
     raise UserError(f"The results in {places} change faster than they can be read: try again.")
 
 
-def _together(read: Sequence[FileRows], choice: Choice) -> tuple[pa.Table, Sequence[FileRows], list[str]]:
+def _together(read: Sequence[FileRows], choice: Columns) -> tuple[pa.Table, Sequence[FileRows], list[str]]:
     """The rows of some files, those files, and a sentence for each that conclus would not write so.
 
     All are checked together first; checking them one by one takes a fifth of the reading time. Types are checked

@@ -130,3 +130,16 @@ def test_probabilities_never_pass_one_by_rounding(k):
     p = made(rows, k)(rows)
     assert float(p.min()) >= 0
     assert float(p.max()) <= 1
+
+
+def test_at_the_end_the_neighbours_in_the_features_have_a_part_in_the_clusters():
+    rows, labels = blobs(k=3)
+    mixed = rows.clone()
+    mixed[:, :] = torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    one = made(mixed)
+    before = one.clusters.clone()
+    one.join(mixed, rows * 10, seed=0)
+    units = torch.nn.functional.normalize(rows, dim=1).numpy()
+    expected = SharedNeighbours.of(mixed.numpy()).joined(units).clusters(3, seed=0)
+    assert adjusted_rand_score(one.clusters, expected) == 1
+    assert adjusted_rand_score(labels, one.clusters) > adjusted_rand_score(labels, before)

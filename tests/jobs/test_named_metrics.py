@@ -46,7 +46,7 @@ WRONG = {
     ),
     "another scoring's": (
         CC + "}\nselect: {metric: recall_at_1}",
-        ["select.metric: 'recall_at_1' is none of the scores of cc on good. They are ", ", … (43 in all)"],
+        ["select.metric: 'recall_at_1' is none of the scores of cc on good. They are ", ", … (45 in all)"],
     ),
     "a score of pairs, as others write it": (
         PAIRED + "}\nselect: {metric: recall@1}",

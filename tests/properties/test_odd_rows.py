@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import conclus
-from jobs.results import compact, peek, reader, writer
+from jobs.results import compact, file_rows, peek, reader, writer
 from jobs.results.header import KEY, HeaderRow, encode, seal
 from jobs.results.misfit import misfit
 from jobs.results.schema import FIXED, HISTORY, LARGEST, Attempt, to_table
@@ -277,7 +277,7 @@ def test_rows_beyond_those_of_the_header_are_not_unpacked(tmp_path):
 
 
 def test_a_history_without_end_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_MOST_VALUES", 1000)
+    monkeypatch.setattr(file_rows, "_MOST_VALUES", 1000)
     long = [{"epoch": 1, "t": 1.0, "metric": "nmi", "value": 0.5}] * 1001
     put(tmp_path, with_column(ROW, "history", pa.array([long], HISTORY)).drop_columns(["study"]), "t0.A0.parquet")
     (sentence,) = reader.load([str(tmp_path)]).skipped
