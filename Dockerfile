@@ -1,7 +1,7 @@
 # The image that every node of docs/cluster/kuberay-rayjob.yaml runs:
-#   docker build --tag registry.example.com/conclus:0.2.0 .
+#   docker build --tag registry.example.com/conclus:0.3.0 .
 # For nodes without cards, without the 5 GB of CUDA:
-#   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag registry.example.com/conclus:0.2.0 .
+#   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu --tag registry.example.com/conclus:0.3.0 .
 FROM python:3.12-slim-bookworm AS wheel
 WORKDIR /source
 COPY . .
