@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from core.data.modalities import filled
 from core.data.stored import Stored
-from core.evaluation.graph import edges
+from core.evaluation.graph import at_resolution, edges
 from core.evaluation.label_free import one_thread, silhouette
 from core.evaluation.metrics import contingency, mutual_information
 
@@ -180,24 +180,13 @@ def _ladder(graph: Any) -> Iterator[_Partition]:
     """
     began = False
     for resolution in _RESOLUTIONS:
-        labels = _communities(graph, resolution, trials=_TRIALS)
+        labels = at_resolution(graph, resolution, seed=0, trials=_TRIALS)
         count = _count(labels)
         if began and count > max(2, len(labels) // _LEAST_SIZE):
             return
         if count > 1:
             began = True
             yield _Partition(resolution, labels)
-
-
-def _communities(graph: Any, resolution: float, *, trials: int = 1) -> Labels:
-    """The communities (n,) that Leiden finds, the best of `trials` runs, numbered from 0."""
-    import graspologic_native
-
-    leiden: Any = vars(graspologic_native)["leiden_csr"]
-    n = graph.shape[0]
-    starts, ends = graph.indptr.astype(np.int64), graph.indices.astype(np.int32)
-    _, found = leiden(starts, ends, graph.data, n, resolution=resolution, iterations=2, seed=0, trials=trials)
-    return np.unique([found[place] for place in range(n)], return_inverse=True)[1]
 
 
 def _count(labels: Labels) -> int:
@@ -259,7 +248,7 @@ class _Split:
 
         Both are above chance (as in the adjusted mutual information), and the mean over the two directions.
         """
-        one, other = (_communities(graph, resolution) for graph in self.graphs)
+        one, other = (at_resolution(graph, resolution, seed=0) for graph in self.graphs)
         pairs = ((other, _majority(one[self.voters[0]])), (one, _majority(other[self.voters[1]])))
         return sum(_shared(own, predicted) for own, predicted in pairs) / 2
 

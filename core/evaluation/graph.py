@@ -46,25 +46,12 @@ def divided(graph: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
         n_clusters: how many communities are wanted.
         seed: of Leiden.
     """
-    import graspologic_native
-
-    leiden: Any = vars(graspologic_native)["leiden_csr"]
     graph.sort_indices()
-    n = graph.shape[0]
-    above = np.arange(n)
+    above = np.arange(graph.shape[0])
     low, high = _LOWEST, _HIGHEST
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        _, found = leiden(
-            graph.indptr.astype(np.int64),
-            graph.indices.astype(np.int32),
-            graph.data.astype(np.float64),
-            n,
-            resolution=middle,
-            iterations=2,
-            seed=seed,
-        )
-        _, labels = np.unique([found[place] for place in range(n)], return_inverse=True)
+        labels = at_resolution(graph, middle, seed=seed)
         count = int(labels.max()) + 1
         if count == n_clusters:
             return labels
@@ -73,6 +60,18 @@ def divided(graph: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
         else:
             low = middle
     return above
+
+
+def at_resolution(graph: Any, resolution: float, *, seed: int, trials: int = 1) -> NDArray[np.int64]:
+    """The communities (n,) that Leiden finds in a graph (n, n) at a resolution, the best of `trials` runs, from 0."""
+    import graspologic_native
+
+    leiden: Any = vars(graspologic_native)["leiden_csr"]
+    n = graph.shape[0]
+    starts, ends = graph.indptr.astype(np.int64), graph.indices.astype(np.int32)
+    weights = graph.data.astype(np.float64)
+    _, found = leiden(starts, ends, weights, n, resolution=resolution, iterations=2, seed=seed, trials=trials)
+    return np.unique([found[place] for place in range(n)], return_inverse=True)[1]
 
 
 def united(rows: Matrix, labels: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:

@@ -25,8 +25,6 @@ _AXES, _GIVEN, _LONG = 100, 256, 1000
 _VOTES, _SAME = 5, 1e-5
 # Where as many samples are kept as can be, the nearest are looked for in groups of so many, which divides that number.
 _GROUP = 125
-# Samples that are compared at once: their distances to 20,000 stay in the processor's cache.
-_CHUNK = 256
 # Samples whose votes are counted at once.
 _COUNTED = 1 << 14
 
@@ -104,8 +102,8 @@ class Candidate(nn.Module):
             shape, device = (len(samples), min(_VOTES, len(self.places))), self.places.device
             weights, rows = torch.empty(shape, device=device), torch.empty(shape, dtype=torch.int32, device=device)
             with torch.no_grad():
-                for start in range(0, len(samples), _CHUNK):
-                    part = slice(start, start + _CHUNK)
+                for start in range(0, len(samples), CHUNK):
+                    part = slice(start, start + CHUNK)
                     weights[part], rows[part] = self._nearest(samples[part])
             self._voters = weights, rows
         return self._probabilities(*self._voters)
@@ -115,7 +113,7 @@ class Candidate(nn.Module):
         squares = self.places.square().sum(dim=1)
         least = _SAME * float(squares.mean()) or 1.0
         weights, rows = list[Tensor](), list[Tensor]()
-        for places in self._placed(samples).split(_CHUNK):
+        for places in self._placed(samples).split(CHUNK):
             distances = places.square().sum(dim=1)[:, None] + squares
             distances.sub_(places @ self.places.t(), alpha=2)
             near = _smallest(distances, min(_VOTES, len(squares)))
